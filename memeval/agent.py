@@ -1,0 +1,132 @@
+"""Who answers: the contract between the engine and a memory agent.
+
+An agent is any class with `begin`, `observe` and `recall`; `finish`, `answer`, `memory`, `fork` and `close` are optional,
+and each may be a plain or an `async` method. Plain methods run in a worker thread, one at a time per context.
+Nothing defined here can hold a gold answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from memeval.models.bound import BoundModel
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the stream. `id` is opaque and rises along the stream; `tokens` counts `text` with the task's tokenizer."""
+
+    id: str
+    text: str
+    time: str | None = None
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as the agent sees it."""
+
+    text: str
+    time: str | None = None
+    options: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from."""
+
+    text: str
+    chunks: tuple[str, ...] = ()
+    id: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What the agent brings back for one question: `items`, best first (the order in which a budget keeps them).
+
+    `order` says how the reader sees the kept items: `rank` as ranked, `stream` in the order of their first chunk
+    (a long-context agent ranks the newest text highest but wants it read in its original order).
+    """
+
+    items: list[Item] = field(default_factory=list)
+    order: str = "rank"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply of an agent that answers by itself (track `native`)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Tokens held by the memory now, by type (`{"core": 120, "semantic": 900}`), in the task's tokenizer."""
+
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.tokens.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """One memory operation, for `session.record`: rewards, curves, `memeval show` and attribution read these.
+
+    `status` is `ok`, `skipped` (nothing to do) or `error`. `effect` is what changed, so that memory can be replayed:
+    `{"op": "put" | "delete", "type": str, "id": str, "text": str (put only), "chunks": [chunk ids] (put only)}`,
+    or None when nothing changed.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    status: str
+    message: str = ""
+    effect: Mapping[str, Any] | None = None
+
+
+@dataclass
+class Session:
+    """Everything an agent may use, one per context and repeat (and one per fork).
+
+    models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
+    workdir: scratch folder. budget: tokens the reader will see. count: tokens of a text (task's tokenizer).
+    query: the question, only when the task shows it while reading. record: hands an event to the run's log.
+    """
+
+    models: Mapping[str, BoundModel]
+    seed: int
+    workdir: Path
+    budget: int
+    count: Callable[[str], int]
+    record: Callable[[ToolResult], None]
+    visible_query: Query | None = None
+    query_used: bool = False
+
+    @property
+    def query(self) -> Query | None:
+        """The visible question. Reading it is noted: `used` beside `offered` in the results."""
+        if self.visible_query is not None:
+            self.query_used = True
+        return self.visible_query
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """The three methods every agent has. See the module docstring for the optional ones.
+
+    `recall` must not change what later recalls return. A class may set `concurrent = True` (its forks answer several
+    questions at once) and `track = "native"` (it answers by itself); `fork = None` says that it cannot be forked.
+    """
+
+    def begin(self, session: Session) -> Any: ...
+
+    def observe(self, chunk: Chunk) -> Any: ...
+
+    def recall(self, query: Query) -> Any: ...

@@ -1,0 +1,17 @@
+"""Errors a user can mend. Everything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """Bad input. The message is one line: what is wrong, where (file:line or key), and the fix. The CLI exits with 2."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string when nothing is near."""
+    import difflib  # imported when something is misspelt: it is not needed on the fast path
+
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

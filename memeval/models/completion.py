@@ -1,0 +1,120 @@
+"""The data that pass between an agent, the gateway and a model. Plain, frozen, JSON-able."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+Message = Mapping[str, Any]
+"""One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more calls, as the server reports them (estimated with the task's tokenizer where it does not).
+
+    `cached` counts the part of `prompt` that the server read from its prefix cache; `reasoning` the part of `completion`
+    spent on thinking.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool call of a model. `arguments` is None and `error` says why when they could not be read."""
+
+    name: str
+    arguments: Mapping[str, Any] | None
+    raw: str = ""
+    error: str | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training row: prompt token ids, completion token ids, log-probabilities of the completion's tokens."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's reply.
+
+    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `length` (cut off),
+    `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the model's window) or what the server said.
+    `error` is set only when no reply was obtained after all retries (transport, server): the sample counts as failed.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish_reason: str = "stop"
+    error: str | None = None
+    row: Row | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Completion:
+        calls = tuple(ToolCall(**call) for call in data["tool_calls"])
+        row = data.get("row")
+        return cls(
+            text=data["text"],
+            reasoning=data["reasoning"],
+            tool_calls=calls,
+            usage=Usage(**data["usage"]),
+            finish_reason=data["finish_reason"],
+            error=data["error"],
+            row=Row(**{key: tuple(value) for key, value in row.items()}) if row else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat,
+    `sample` tells apart calls that are otherwise equal (a second opinion, a vote)."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    repeat: int = 0
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
+    behind that endpoint. `params` are sampling defaults. A key is never part of it: it is read from the environment."""
+
+    name: str
+    base_url: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A backend. `identity` names the weights for the cache key (base URL + name, or a digest; never a port or path of
+    no meaning). `complete` never raises for what a server does: it returns a Completion with `error`."""
+
+    identity: str
+
+    async def complete(self, request: Request) -> Completion: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,74 @@
+"""The tags that mark material in every prompt, and the prompts of the shared reader.
+
+Every agent, arm and model of memeval marks material with these tags, and nothing else about a prompt may be relied on:
+the offline model works on the tags and on tool schemas alone (validity section 7). The wording is our own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from memeval.errors import UsageError
+
+CHUNK, MEMORY, QUESTION, OPTIONS = "new_chunk", "memory", "question", "options"
+TAGS = (CHUNK, MEMORY, QUESTION, OPTIONS)
+
+
+def tagged(tag: str, text: str) -> str:
+    """`text` between `<tag>` and `</tag>`, each on its own line. Look-alikes inside the text are defused: a stream is
+    untrusted and must not be able to close its own tag."""
+    return f"<{tag}>\n{_defuse(text)}\n</{tag}>"
+
+
+def untag(tag: str, prompt: str) -> str | None:
+    """What stands between the last `<tag>` and its close; None where the prompt has no such tag."""
+    found = re.findall(rf"<{tag}>\n(.*?)\n</{tag}>", prompt, re.DOTALL)
+    return found[-1] if found else None
+
+
+def _defuse(text: str) -> str:
+    return re.sub(rf"<(/?)({'|'.join(TAGS)})>", r"‹\1\2›", text)
+
+
+READER = {
+    "reader": (
+        "You answer questions from a memory of a long text that you can no longer see. The memory is between "
+        "<memory> tags. Use only what stands there. Reply with the answer alone: a name, a number, a date, yes or no, or "
+        "a phrase of a few words, without a sentence around it. If the memory does not hold the answer, reply: I don't know"
+    ),
+    "reader-options": (
+        "You answer multiple-choice questions from a memory of a long conversation that you can no longer see. The memory "
+        "is between <memory> tags, the choices between <options> tags. Think briefly if you must, then end with the letter "
+        "of the best choice after the token <final_answer>, like this: <final_answer> (a)"
+    ),
+    "closed-book": (
+        "You answer questions from your own knowledge of the world. Reply with the answer alone: a name, a number, a date, "
+        "yes or no, or a phrase of a few words. If you do not know, reply: I don't know"
+    ),
+}
+"""System prompts by name. A task card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
+
+
+def reader_messages(
+    system: str, memory: str | None, question: str, time: str | None = None, options: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """The reader's prompt: system text, then the memory, then the question, so that servers can cache the prefix of
+    questions asked of the same memory. `memory=None` leaves the memory block out (closed-book)."""
+    parts = [] if memory is None else [tagged(MEMORY, memory)]
+    parts.append(tagged(QUESTION, f"[{time}] {question}" if time else question))
+    if options:
+        parts.append(tagged(OPTIONS, "\n".join(options)))
+    return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def load_prompts(files: Mapping[str, str]) -> dict[str, str]:
+    """role -> text of the prompt file named by `--prompt role=FILE` or by a card's `prompts:`."""
+    prompts = {}
+    for role, name in files.items():
+        try:
+            prompts[role] = Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--prompt {role}={name}: cannot read the prompt file ({error})") from None
+    return prompts
