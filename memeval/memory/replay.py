@@ -1,0 +1,35 @@
+"""A memory rebuilt from its recorded operations: what a run's operations.jsonl says it held at any position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from memeval.errors import UsageError
+
+
+def replay(results: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """type -> id -> text after these tool results (`ToolResult` as a mapping, in order); types that hold nothing are left
+    out. Equals `MemoryStore.contents()` after the same operations.
+
+    Raises UsageError, with the number of the result, for an effect that cannot be read.
+    """
+    contents: dict[str, dict[str, str]] = {}
+    for number, result in enumerate(results, start=1):
+        effect = result.get("effect")
+        if effect is None:
+            continue
+        try:
+            entries = contents.setdefault(effect["type"], {})
+            if effect["op"] == "put":
+                entries[effect["id"]] = effect["text"]
+            elif effect["op"] == "delete":
+                entries.pop(effect["id"], None)
+            else:
+                raise KeyError("op")
+        except (KeyError, TypeError, IndexError) as error:
+            raise UsageError(
+                f"operation {number}: its effect cannot be replayed ({error}); the run's operations.jsonl is damaged, "
+                "run again with --fresh"
+            ) from None
+    return {kind: entries for kind, entries in contents.items() if entries}

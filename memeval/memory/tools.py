@@ -1,0 +1,168 @@
+"""The tools of Mem-alpha: how a model writes to a `MemoryStore`.
+
+Names, parameters and enums are those of the official tools (memory.py and its schemas), because checkpoints were trained
+on them; the descriptions are our own. `execute` never raises: what a model gets wrong is a result with status `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from memeval.agent import ToolResult
+from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
+from memeval.models.completion import ToolCall
+
+INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
+
+_MEANING = {
+    CORE: "core_memory: the one short text that is always in view",
+    SEMANTIC: "semantic_memory: general knowledge and facts about somebody or something",
+    EPISODIC: "episodic_memory: specific experiences and events, with their time",
+}
+
+
+def schemas(including: Collection[str] = TYPES) -> list[dict[str, Any]]:
+    """The tools in OpenAI's shape, for a memory that has these types: others appear nowhere in them."""
+    present = [kind for kind in TYPES if kind in including]
+    lists = [kind for kind in present if kind != CORE]
+    tools = []
+    if lists:
+        tools.append(
+            _tool(
+                INSERT,
+                "Add a new entry to memory."
+                + (" The core memory takes no insert; use memory_update." if CORE in present else ""),
+                {
+                    "memory_type": _types(lists, "Where the entry belongs."),
+                    "content": _string("The text to remember. It must be understandable by itself."),
+                },
+                ["memory_type", "content"],
+            )
+        )
+    if present:
+        core = (
+            " The core memory is replaced as a whole, and may be written this way while it is empty."
+            if CORE in present
+            else ""
+        )
+        known = {"memory_id": _string(_id_hint(present))} if lists else {}
+        needed = ["memory_type"] if CORE in present else ["memory_type", "memory_id"]
+        tools.append(
+            _tool(
+                UPDATE,
+                f"Replace what a memory says.{core}",
+                {
+                    "memory_type": _types(present, "Which memory to change."),
+                    "new_content": _string("The new text: the old content that still holds, combined with what is new."),
+                    **known,
+                },
+                [*needed, "new_content"],
+            )
+        )
+        clear = " The core memory is emptied." if CORE in present else ""
+        tools.append(
+            _tool(
+                DELETE,
+                f"Remove an entry that is wrong or no longer needed.{clear}",
+                {"memory_type": _types(present, "Which memory to remove from."), **known},
+                needed,
+            )
+        )
+    return tools
+
+
+def execute(store: MemoryStore, call: ToolCall, chunk_id: str) -> ToolResult:
+    """Carry out one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
+    reason in `message`; `effect` is None unless something changed."""
+    name = _encodable(call.name)
+    arguments = {_encodable(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
+    try:
+        if call.arguments is None:
+            raise MemoryFault(_encodable(call.error or "the arguments are not a JSON object"))
+        operation = _OPERATIONS.get(name)
+        if operation is None:
+            raise MemoryFault(f"unknown tool '{name[:40]}'; the tools are {', '.join(_OPERATIONS)}")
+        effect = operation(store, call.arguments, chunk_id)
+    except MemoryFault as fault:
+        return ToolResult(name, arguments, "error", str(fault))
+    if effect is None:
+        return ToolResult(name, arguments, "skipped", "exactly this text is already there")
+    return ToolResult(name, arguments, "ok", f"{effect['op']} {effect['type']} {effect['id']}", effect)
+
+
+def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    return store.insert(_type(arguments), _content(arguments, "content"), chunk)
+
+
+def _update(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    kind = _type(arguments)
+    return store.update(kind, _id(arguments, kind), _content(arguments, "new_content"), chunk)
+
+
+def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    kind = _type(arguments)
+    return store.delete(kind, _id(arguments, kind))
+
+
+_OPERATIONS: dict[str, Callable[[MemoryStore, Mapping[str, Any], str], dict[str, Any] | None]] = {
+    INSERT: _insert,
+    UPDATE: _update,
+    DELETE: _delete,
+}
+
+
+def _type(arguments: Mapping[str, Any]) -> str:
+    """Both spellings are accepted: models keep adding or dropping `_memory` (appendix C.1 of the paper)."""
+    return _text(arguments, "memory_type").strip().removesuffix("_memory")
+
+
+def _id(arguments: Mapping[str, Any], kind: str) -> str:
+    """The entry's id, with or without the brackets it is shown in; the core memory has none, whatever is given."""
+    return CORE if kind == CORE else _text(arguments, "memory_id").strip().strip("[]")
+
+
+def _content(arguments: Mapping[str, Any], key: str) -> str:
+    text = _text(arguments, key)
+    if not text.strip():
+        raise MemoryFault(f"'{key}' is empty" + ("; memory_delete removes" if key == "new_content" else ""))
+    return text
+
+
+def _text(arguments: Mapping[str, Any], key: str) -> str:
+    if key not in arguments:
+        raise MemoryFault(f"the argument '{key}' is missing")
+    value = arguments[key]
+    if not isinstance(value, str):
+        raise MemoryFault(f"the argument '{key}' is {type(value).__name__}, expected a string")
+    return _encodable(value)
+
+
+def _plain(value: Any) -> Any:
+    """An argument as it is logged: a scalar, or the mere name of a type that no tool takes."""
+    if isinstance(value, str):
+        return _encodable(value)
+    return value if value is None or isinstance(value, (bool, int)) else f"<{type(value).__name__}>"
+
+
+def _encodable(text: str) -> str:
+    """JSON may hold half of a surrogate pair, which no file and no server takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _tool(name: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": properties, "required": required}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _types(kinds: list[str], lead: str) -> dict[str, Any]:
+    meaning = "; ".join(_MEANING[kind] for kind in kinds)
+    return {"type": "string", "enum": [f"{kind}_memory" for kind in kinds], "description": f"{lead} {meaning}."}
+
+
+def _id_hint(present: list[str]) -> str:
+    return "The id of the entry, as shown in brackets." + (" Not needed for core_memory." if CORE in present else "")
+
+
+def _string(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
