@@ -97,7 +97,8 @@ class Session:
 
     models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
     workdir: scratch folder. budget: tokens the reader will see. count: tokens of a text (task's tokenizer).
-    query: the question, only when the task shows it while reading. record: hands an event to the run's log.
+    query: the question, only when the task shows it while reading. record: hands an event to the run's log. prompts: role ->
+    text that the user gave in place of the agent's own prompt of that role (`--prompt memory=FILE`).
     """
 
     models: Mapping[str, BoundModel]
@@ -106,6 +107,7 @@ class Session:
     budget: int
     count: Callable[[str], int]
     record: Callable[[ToolResult], None]
+    prompts: Mapping[str, str] = field(default_factory=dict)
     visible_query: Query | None = None
     query_used: bool = False
 

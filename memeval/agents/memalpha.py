@@ -1,0 +1,168 @@
+"""Mem-alpha (arXiv 2509.25911): a model writes what it reads into core, semantic and episodic memory by tool calls.
+
+Writing: exactly one generation per chunk, with the core memory and only the newest few entries in view; its calls are
+carried out in order and no result goes back to the model. Reading: the core memory, and the BM25 top-k of either list for
+the bare question; the harness's reader answers from them. The structure of the prompts is the paper's (figures 6 and 9,
+official main.py and agent.py), the words are our own; official defaults throughout.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
+from memeval.agents import qwen_wire
+from memeval.errors import UsageError
+from memeval.memory import tools
+from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryStore
+from memeval.models.completion import ToolCall
+from memeval.prompts import CHUNK, MEMORY, tagged
+
+_KINDS = {
+    CORE: "core: what has been understood so far, in one compact paragraph (about the user, the book being read, or the "
+    "rules and labels of a task). It is always in view; keep it to a few sentences.",
+    SEMANTIC: "semantic: knowledge and facts, one to an entry, such as who somebody is, what something is, or a sample "
+    'with its label ("Harry Potter is by J. K. Rowling").',
+    EPISODIC: "episodic: what happened, one event to an entry, always with its time and, where known, its place and who "
+    'took part ("At 10:30 on 3 May the user booked a flight").',
+}
+_ROLE = (
+    "You are an assistant with a memory of your own. You are reading a long text piece by piece; each piece is shown once "
+    "and then gone, and questions about any of it will be asked later, when only your memory is left. Read the whole "
+    "piece, find the facts, concepts, events and relations in it, and store them with your tools."
+)
+_STEPS = (
+    "Between <memory> tags stands your memory as it is now: of the lists you see only the newest entries, each after its "
+    "id. Between <new_chunk> tags stands the new piece. Store what is new in it, correct what it changes, and write every "
+    "entry so that it can be understood alone. You are asked only once for each piece, so make all the calls in this one "
+    "reply. If nothing in it is worth storing, reply Done."
+)
+
+
+class MemAlpha:
+    """The agent. top_k: entries of each list that a question brings back. recent: entries of each list in view while
+    writing. core, semantic, episodic: which memories it has. response_limit: tokens of one reply, of which the prompt
+    grants four fifths. core_tokens: cap of the core memory, in o200k tokens. wire: how tools are called: `native`, `qwen`
+    (the text format of the released checkpoint) or `auto` (qwen for a model whose name says Memalpha). A prompt file for the
+    role `memory` replaces the system text (the tags, the tools and the limit stay)."""
+
+    concurrent = True
+
+    def __init__(
+        self,
+        top_k: int = 20,
+        recent: int = 5,
+        core: bool = True,
+        semantic: bool = True,
+        episodic: bool = True,
+        response_limit: int = 2048,
+        core_tokens: int = 512,
+        wire: str = "auto",
+    ) -> None:
+        for name, value, least in (
+            ("top_k", top_k, 0),
+            ("recent", recent, 0),
+            ("response_limit", response_limit, 1),
+            ("core_tokens", core_tokens, 16),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"memalpha: {name} is {value!r}, expected a whole number, {least} or more")
+        if wire not in ("auto", "native", "qwen"):
+            raise UsageError(f"memalpha: wire is {wire!r}, use auto, native or qwen")
+        self.including = [kind for kind, wanted in zip(TYPES, (core, semantic, episodic), strict=True) if wanted]
+        if not self.including:
+            raise UsageError("memalpha: core, semantic and episodic are all off; a memory needs one of them")
+        self.top_k, self.recent = top_k, recent
+        self.response_limit, self.core_tokens, self.wire = response_limit, core_tokens, wire
+        self.tools = tools.schemas(self.including)
+
+    def begin(self, session: Session) -> None:
+        self.session = session
+        self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens)
+        name = re.sub(r"[^a-z0-9]", "", session.models["memory"].name.lower())
+        self.qwen = self.wire == "qwen" or (self.wire == "auto" and "memalpha" in name)
+
+    async def observe(self, chunk: Chunk) -> None:
+        for call in await self._generate(chunk):
+            self.session.record(tools.execute(self.store, call, chunk.id))
+
+    def recall(self, query: Query) -> Recall:
+        """Core memory first, then the two lists by turns, each by score: semantic 1, episodic 1, semantic 2, ...
+
+        The paper lowers k for both lists alike until the prompt fits its budget; in this order that is the same as
+        dropping the tail, so a smaller answer budget keeps what a smaller k would have kept. (The paper's reader sees the
+        lists one after the other; here each item says which list it is from.)
+        """
+        core = self.store.core
+        first = [Item(f"[core] {core.text}", core.chunks, CORE)] if core else []
+        left = self.session.budget - sum(self.session.count(item.text) for item in first)
+        found = []
+        for pair in zip_longest(
+            *(self._search(kind, query.text) for kind in (SEMANTIC, EPISODIC) if kind in self.including)
+        ):
+            items = [item for item in pair if item is not None]
+            left -= sum(self.session.count(item.text) for item in items)
+            if left < 0:
+                break
+            found += items
+        return Recall(first + found)
+
+    def memory(self) -> MemoryStats:
+        return self.store.stats()
+
+    def fork(self, session: Session) -> MemAlpha:
+        twin = copy.copy(self)
+        twin.session = session
+        twin.store = self.store.copy()
+        return twin
+
+    def _search(self, kind: str, question: str) -> list[Item]:
+        return [
+            Item(f"[{kind}] {entry.text}", entry.chunks, name, score)
+            for name, entry, score in self.store.search(kind, question, self.top_k)
+        ]
+
+    async def _generate(self, chunk: Chunk) -> Sequence[ToolCall]:
+        """The one generation of a chunk. Greedy, as the official evaluation (temperature 0, no thinking)."""
+        model = self.session.models["memory"]
+        system = self.session.prompts.get("memory") or _system(self.including)
+        settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self.response_limit}
+        if not self.qwen:
+            return (await model.generate(self._messages(chunk, system), self.tools, **settings)).tool_calls
+        # the checkpoint is a Qwen3 that was trained without thinking: its chat template has to be told
+        settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
+        system = f"{system}\n\n{qwen_wire.tool_prompt(self.tools)}"
+        completion = await model.generate(self._messages(chunk, system), **settings)
+        return qwen_wire.parse(completion.text, completion.finish_reason != "length")
+
+    def _messages(self, chunk: Chunk, system: str) -> list[dict[str, str]]:
+        """What never changes comes first, so that a server can reuse it from call to call."""
+        limit = int(0.8 * self.response_limit)
+        user = (
+            f"{tagged(MEMORY, self._view())}\n\n{tagged(CHUNK, chunk.text)}\n\n"
+            f"The limit of your reply is {limit} tokens. Keep every memory short."
+        )
+        return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+    def _view(self) -> str:
+        """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
+        parts = []
+        for kind in self.including:
+            if kind == CORE:
+                parts.append(f"Core memory:\n{self.store.core.text if self.store.core else 'Empty.'}")
+                continue
+            shown = self.store.recent(kind, self.recent)
+            head = f"{kind.capitalize()} memory (the newest {len(shown)} of {self.store.size(kind)}):"
+            parts.append(
+                "\n".join([head, *(f"[{name}] {entry.text}" for name, entry in shown)] if shown else [head, "Empty."])
+            )
+        return "\n\n".join(parts)
+
+
+def _system(including: Sequence[str]) -> str:
+    kinds = "\n".join(f"- {_KINDS[kind]}" for kind in including)
+    return f"{_ROLE}\n\nWhat your memory holds:\n{kinds}\n\n{_STEPS}"

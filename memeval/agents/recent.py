@@ -1,0 +1,55 @@
+"""Two baselines that ignore what is asked: the last chunks, and random ones. Their scores say what a number of chunks is
+worth without any retrieval."""
+
+from __future__ import annotations
+
+import hashlib
+
+from memeval.agent import Chunk, Item, Query, Recall
+from memeval.agents.long_context import Stream
+from memeval.errors import UsageError
+
+
+class Recent(Stream):
+    """Keeps the last `k` chunks and forgets the rest; the newest ranks highest, and they are read in order."""
+
+    def __init__(self, k: int = 5) -> None:
+        self.k = _checked(k, "recent")
+
+    def observe(self, chunk: Chunk) -> None:
+        super().observe(chunk)
+        for gone in self.chunks[: -self.k]:
+            self.tokens -= self.size(gone)
+        del self.chunks[: -self.k]
+
+    def recall(self, query: Query) -> Recall:
+        return _recall(self.chunks[::-1])
+
+
+class RandomK(Stream):
+    """Keeps the stream and recalls `k` of its chunks at random, read in order.
+
+    The draw hangs on the session's seed and the question alone: asked twice, the same chunks come back, and those of a
+    smaller k are among those of a larger.
+    """
+
+    def __init__(self, k: int = 5) -> None:
+        self.k = _checked(k, "random-k")
+
+    def recall(self, query: Query) -> Recall:
+        drawn = sorted(self.chunks, key=lambda chunk: self._lot(query.text, chunk.id))
+        return _recall(drawn[: self.k])
+
+    def _lot(self, question: str, chunk: str) -> bytes:
+        text = f"{self.session.seed}\0{question}\0{chunk}"
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _recall(chunks: list[Chunk]) -> Recall:
+    return Recall([Item(chunk.text, (chunk.id,), chunk.id) for chunk in chunks], order="stream")
+
+
+def _checked(k: int, agent: str) -> int:
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise UsageError(f"{agent}: k is {k!r}, expected a whole number of chunks, 1 or more")
+    return k

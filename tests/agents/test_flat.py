@@ -1,0 +1,123 @@
+"""long-context, bm25, recent and random-k: agents that keep chunks as they are."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from memeval.agent import Chunk, Query, Recall
+from memeval.agents.long_context import LongContext
+from memeval.agents.rag import BM25
+from memeval.agents.recent import RandomK, Recent
+from memeval.errors import UsageError
+
+AGENTS = [LongContext, BM25, Recent, RandomK]
+TEXTS = ["Ann flew to Oslo", "Bob cooks", "rain in Oslo and in Rome", "Cid sails", "Dora paints", "Eve sings", "Finn naps"]
+
+
+def fed(bench, agent, texts: list[str] = TEXTS, budget: int = 30_000, seed: int = 11):
+    agent.begin(bench.session(budget, seed=seed))
+    for number, text in enumerate(texts):
+        agent.observe(Chunk(f"c{number:05d}", text, None, len(text.split())))
+    return agent
+
+
+def numbers(recall: Recall) -> list[int]:
+    assert all(item.chunks == (item.id,) for item in recall.items)
+    return [int(item.id[1:]) for item in recall.items]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (100, [6, 5, 4, 3, 2, 1, 0]),
+        (16, [6, 5, 4, 3, 2, 1]),
+        (15, [6, 5, 4, 3, 2]),
+        (14, [6, 5, 4, 3, 2]),
+        (13, [6, 5, 4, 3]),
+        (1, [6]),
+    ],
+)
+def test_long_context_keeps_the_newest_whole_chunks_within_the_budget(bench, budget: int, expected: list[int]) -> None:
+    # words per chunk: 4 2 6 2 2 2 2, so the last five hold 14 and the last six 16
+    agent = fed(bench, LongContext(), budget=budget)
+    recall = agent.recall(Query("who sails?"))
+    assert numbers(recall) == expected
+    assert recall.order == "stream"
+    assert recall.items[0].text == "Finn naps"
+    assert agent.memory().tokens == {"stream": 20}
+
+
+def test_bm25_recalls_the_best_chunks_first(bench) -> None:
+    recall = fed(bench, BM25()).recall(Query("Where does Cid sail in Oslo?"))
+    # by hand: "in" and "Cid" are in one chunk each, "Oslo" in two; "in" twice in chunk 2, whose idf equals that of "Cid"
+    assert numbers(recall) == [2, 3]
+    assert recall.order == "rank"
+    assert recall.items[0].score > recall.items[1].score > 0
+
+
+def test_bm25_fills_up_in_order_of_the_stream(bench) -> None:
+    assert numbers(fed(bench, BM25(k=3)).recall(Query("Eve"))) == [5, 0, 1]
+    assert numbers(fed(bench, BM25(k=9)).recall(Query(""))) == [0, 1, 2, 3, 4, 5, 6]
+    assert fed(bench, BM25(), []).recall(Query("Eve")) == Recall()
+
+
+def test_recent_holds_only_the_last_chunks(bench) -> None:
+    agent = fed(bench, Recent(k=3))
+    assert numbers(agent.recall(Query("Oslo"))) == [6, 5, 4]
+    assert agent.recall(Query("Oslo")).order == "stream"
+    assert agent.memory().tokens == {"stream": 6}
+    assert [chunk.text for chunk in agent.chunks] == TEXTS[-3:]
+    assert numbers(fed(bench, Recent(k=9)).recall(Query("Oslo"))) == [6, 5, 4, 3, 2, 1, 0]
+
+
+def test_random_k_draws_by_seed_and_question_alone(bench) -> None:
+    texts = [f"text {n}" for n in range(60)]
+    agent, other = fed(bench, RandomK(), texts), fed(bench, RandomK(), texts, seed=12)
+    draws = [tuple(numbers(agent.recall(Query(f"question {n}")))) for n in range(200)]
+    assert all(len(set(draw)) == 5 for draw in draws)
+    assert draws == [tuple(numbers(agent.recall(Query(f"question {n}")))) for n in range(200)]
+    assert numbers(other.recall(Query("question 0"))) != list(draws[0])
+    # 1000 draws from 60 chunks: each is expected 16.7 times, standard deviation 4
+    counts = [sum(number in draw for draw in draws) for number in range(60)]
+    assert 2 <= min(counts) <= max(counts) <= 33
+
+
+def test_random_k_of_a_smaller_k_is_part_of_a_larger(bench) -> None:
+    texts = [f"text {n}" for n in range(60)]
+    for question in ("a", "b", "lone \ud800 surrogate"):
+        small, large = (numbers(fed(bench, RandomK(k), texts).recall(Query(question))) for k in (3, 20))
+        assert large[:3] == small
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_fork_is_an_agent_that_saw_the_prefix(bench, agent: type) -> None:
+    trunk, prefix = fed(bench, agent()), fed(bench, agent())
+    branch = trunk.fork(copy.copy(trunk.session))
+    last = Chunk("c00090", "Cid flew to Rome in the rain", None, 7)
+    before = [trunk.recall(Query(text)) for text in ("Oslo", "Rome")]
+    branch.observe(last)
+    prefix.observe(last)
+    for text in ("Oslo", "Rome", "who sails"):
+        assert branch.recall(Query(text)) == prefix.recall(Query(text))
+    assert branch.memory() == prefix.memory()
+    assert [trunk.recall(Query(text)) for text in ("Oslo", "Rome")] == before
+    trunk.observe(Chunk("c00007", "Gus reads", None, 2))
+    assert "c00007" not in [item.id for text in ("Gus", "reads") for item in branch.recall(Query(text)).items]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_tokens_are_counted_where_a_chunk_does_not_say(bench, agent: type) -> None:
+    made = agent()
+    made.begin(bench.session())
+    for number, text in enumerate(TEXTS[:3]):
+        made.observe(Chunk(f"c{number}", text))
+    assert made.memory().total == 12
+
+
+@pytest.mark.parametrize(("agent", "name"), [(BM25, "bm25"), (Recent, "recent"), (RandomK, "random-k")])
+@pytest.mark.parametrize("k", [0, -2, "5", 2.0, True])
+def test_a_wrong_k_is_one_line(agent: type, name: str, k: object) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: k is "):
+        agent(k=k)
