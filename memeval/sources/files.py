@@ -1,0 +1,254 @@
+"""Finding data files and reading them: the user's data folder first, then the Hugging Face hub or its cache.
+
+The data folder is `--data-dir` or the environment's MEMEVAL_DATA, with a folder per data set and upstream's file names
+(`2wikimultihopqa/dev.json`), plain or gzipped. Whatever is wrong with a file is one UsageError with file and record.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.sources import Settings
+
+HUB_SECONDS = 5
+"""How long the hub may take to say which revision is current, before its local cache is used."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file at hand. name: as manifests print it, relative to the data folder or to the hub repository."""
+
+    name: str
+    path: Path
+    hub: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a file holds: `rows` with their numbers (1-based: records of an array, lines of a JSONL). facts: name, sha256
+    and bytes of the content (unzipped, so that `dev.json` and `dev.json.gz` are the same data), number of records."""
+
+    file: DataFile
+    rows: Sequence[tuple[int, Any]]
+    facts: Mapping[str, Any]
+
+    def objects(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(place for an error message, record); UsageError for a record that is no object."""
+        unit = "line" if ".jsonl" in self.file.name else "record"
+        for number, row in self.rows:
+            place = f"{self.file.path}: {unit} {number}"
+            if not isinstance(row, Mapping):
+                raise UsageError(f"{place}: expected an object with named fields, found {_short(row)}")
+            yield place, row
+
+
+def data_folder(settings: Settings) -> Path | None:
+    """Where the user keeps data, or None. Raises UsageError for a folder that does not exist."""
+    named = settings.data_dir or os.environ.get("MEMEVAL_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"data folder {folder} does not exist; see --data-dir and MEMEVAL_DATA")
+    return folder
+
+
+def find(settings: Settings, name: str) -> DataFile | None:
+    """`folder/file` in the data folder, plain or .gz; or the file right in it, where the folder is the data set's own."""
+    root = data_folder(settings)
+    if root is None:
+        return None
+    for path in (root / name, root / Path(name).name):
+        for candidate in (path, path.with_name(f"{path.name}.gz")):
+            if candidate.is_file():
+                return DataFile(candidate.relative_to(root).as_posix().removesuffix(".gz"), candidate)
+    return None
+
+
+def matching(settings: Settings, pattern: str) -> list[DataFile]:
+    """All `folder/pattern` files of the data folder, plain or .gz, in order of name, each once."""
+    root = data_folder(settings)
+    if root is None:
+        return []
+    folder, _, name = pattern.rpartition("/")
+    place = root / folder if (root / folder).is_dir() else root
+    found: dict[str, DataFile] = {}
+    for path in sorted(place.glob(f"{name}*")):
+        plain = path.name.removesuffix(".gz")
+        if path.is_file() and fnmatch.fnmatch(plain, name):
+            found.setdefault(plain, DataFile(f"{folder}/{plain}" if folder else plain, path))
+    return list(found.values())
+
+
+def from_hub(repository: str, pattern: str, revision: str | None = None) -> tuple[list[DataFile], str]:
+    """Files of a hub data set that match `pattern`, downloaded or from the hub's cache; and why there are none, if so.
+
+    Waits at most seconds for a network that does not answer; with HF_HUB_OFFLINE only the cache is asked.
+    """
+    from huggingface_hub import HfApi, constants, snapshot_download
+
+    resolved, reason = None, "offline"
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            resolved = HfApi().dataset_info(repository, revision=revision, timeout=HUB_SECONDS).sha
+        except (
+            Exception
+        ) as error:  # requests or httpx raise, depending on the hub's version: reported, and the cache is next
+            reason = f"{type(error).__name__}: {_short(str(error))}"
+    try:
+        folder = Path(
+            snapshot_download(
+                repository,
+                repo_type="dataset",
+                revision=resolved or revision,
+                allow_patterns=[pattern],
+                etag_timeout=HUB_SECONDS,
+                local_files_only=resolved is None,
+            )
+        )
+    except Exception as error:  # as above; the caller tells the user
+        if resolved is not None:
+            reason = f"{type(error).__name__}: {_short(str(error))}"
+        return [], reason
+    paths = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+    files = [DataFile(path.relative_to(folder).as_posix(), path, repository, folder.name) for path in paths]
+    return files, "" if files else f"no {pattern} in the cached copy"
+
+
+def read(file: DataFile) -> Records:
+    """All records of a .json array, a .jsonl or a .parquet file (the first two also gzipped)."""
+    try:
+        data = file.path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file.path}: cannot be read ({error.strerror or error})") from None
+    if file.path.name.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UsageError(f"{file.path}: damaged or cut gzip file ({error}); fetch it again") from None
+    parse: Callable[[DataFile, bytes], list[tuple[int, Any]]] = _array
+    if file.name.endswith(".parquet"):
+        parse = _parquet
+    elif file.name.endswith(".jsonl"):
+        parse = _lines
+    rows = parse(file, data)
+    facts = {"name": file.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "records": len(rows)}
+    if file.hub:
+        facts |= {"hub": file.hub, "revision": file.revision}
+    return Records(file, rows, facts)
+
+
+def _array(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = _reached(data[: error.start].decode("utf-8-sig", "ignore"))
+        raise UsageError(f"{file.path}: record {number}: not UTF-8 (byte {error.start})") from None
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file.path}: record {_reached(text)}: not valid JSON ({_short(str(error))})") from None
+    if not isinstance(rows, list):
+        raise UsageError(f"{file.path}: expected a JSON array of records, found {_short(rows)}")
+    numbered = list(enumerate(rows, start=1))
+    if _SURROGATE.search(data):
+        for number, row in numbered:
+            _check_text(row, f"{file.path}: record {number}")
+    return numbered
+
+
+def _reached(text: str) -> int:
+    """The number of the record at which parsing a JSON array stops."""
+    decoder = json.JSONDecoder()
+    blank = re.compile(r"[\s,]*")
+    opening = re.match(r"\s*\[", text)
+    at, number = (opening.end() if opening else 0), 1
+    while True:
+        start = blank.match(text, at)
+        at = start.end() if start else at
+        try:
+            _, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return number
+        number += 1
+
+
+def _lines(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return [
+        (number, parse_line(line, f"{file.path}: line {number}"))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def parse_line(line: bytes, place: str) -> Any:
+    """One JSON value. Strict: no NaN, no half surrogate pairs."""
+    try:
+        row = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place}: not UTF-8 (byte {error.start} of the line)") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{place}: not valid JSON ({_short(str(error))})") from None
+    if _SURROGATE.search(line):
+        _check_text(row, place)
+    return row
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _check_text(row: Any, place: str) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"{place}: holds half of a surrogate pair, which is no text") from None
+
+
+def _parquet(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+    import io
+
+    try:
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise UsageError(
+            f"{file.path}: reading parquet needs pyarrow, which comes with datasets; pip install datasets"
+        ) from None
+    try:
+        rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UsageError(f"{file.path}: damaged parquet file ({_short(str(error))}); fetch it again") from None
+    return list(enumerate(rows, start=1))
+
+
+def text_field(row: Mapping[str, Any], key: str, place: str, blank: bool = False) -> str:
+    """A text of a record, stripped. Raises UsageError where it is missing, no text, or blank (unless allowed)."""
+    if key not in row:
+        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
+    value = row[key]
+    if not isinstance(value, str):
+        raise UsageError(f"{place}: '{key}' is {_short(value)}, expected text")
+    if not blank and not value.strip():
+        raise UsageError(f"{place}: '{key}' is blank")
+    return value.strip()
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split()) if isinstance(value, str) else repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

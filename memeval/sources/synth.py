@@ -1,0 +1,141 @@
+"""The bundled task: questions about a fictional world, with typed evidence; no data files, no network.
+
+params of a card: split (train, validation or test: they share no entity and no question template), world_seed (a whole
+number: which world), worlds (at least 1; 1440 questions each: how many the task offers, as far as `questions` needs no
+more). More worlds only add questions; the pool of distractors is always world 0 of the split, for every length.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from memeval.cards import TaskCard, digest
+from memeval.errors import UsageError, suggest
+from memeval.pool import number
+from memeval.sources import Settings
+from memeval.streams import Example, PackedTask, Passage, Pool
+from memeval.synth import generator
+from memeval.synth.documents import EARLY, Document
+from memeval.synth.generator import LANGUAGES
+from memeval.synth.questions import KINDS, Item
+from memeval.synth.world import WORLD
+from memeval.task import Context, Question
+
+PER_WORLD = WORLD * len(KINDS)
+"""Questions in a world."""
+
+_BLOCK = 2 * len(KINDS)  # two circles: every kind twice, one yes and one no
+
+
+class Synth:
+    """The source of cards that say `source: synth`."""
+
+    def load(self, card: TaskCard, settings: Settings) -> SynthTask:
+        """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
+        UsageError for params that are unknown or out of range."""
+        split, seed, worlds = _params(card)
+        worlds = max(worlds, -(-card.questions // PER_WORLD))
+        pool = _pool(split, seed)
+        early = _early(split, seed)
+        examples = []
+        for index in range(worlds * WORLD):
+            built = (
+                generator.world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
+            )
+            for place, item in enumerate(built.items):
+                name = f"synth-{split}-{seed}-{index * len(KINDS) + place:06d}"
+                examples.append(_example(name, item, early))
+        asked = [(example.question.text, *example.question.answers) for example in examples[:PER_WORLD]]
+        data = {"split": split, "world_seed": seed, "asked": digest(asked), "pool": pool.size, "corpus": pool.digest}
+        return SynthTask(card, settings, examples, lambda: pool, data)
+
+
+class SynthTask(PackedTask):
+    """A packed task whose order goes through the kinds in rotation, so that every prefix is balanced.
+
+    The seed shuffles blocks of sixteen questions (two circles) within a world; worlds follow each other, so that a task
+    that offers more worlds begins with the same questions.
+    """
+
+    @property
+    def order(self) -> Sequence[str]:
+        return self._rotation
+
+    @order.setter
+    def order(self, ids: Sequence[str]) -> None:  # the base class sets its own order once, before it groups by it
+        numbers = {name: int(name.rpartition("-")[2]) for name in ids}
+
+        def rank(name: str) -> tuple[int, int, int]:
+            world, block = numbers[name] // PER_WORLD, numbers[name] // _BLOCK
+            return world, number("order", self._seed, f"block {block}"), numbers[name]
+
+        self._rotation: tuple[str, ...] = tuple(sorted(ids, key=rank))
+
+
+def generate(
+    split: str, world_seed: int, documents: int, questions: int, start: int = 0, seed: int = 42
+) -> Iterator[Context]:
+    """Streams with one question each, without a card: questions `start`, `start + 1`, ... of the seeded order.
+
+    documents: per stream. seed: of order, distractors and packing. Raises UsageError as `Synth.load` does.
+    """
+    params = {"split": split, "world_seed": world_seed}
+    card = TaskCard("synth", "synth", params=params, documents=documents, questions=start + questions)
+    task = Synth().load(card, Settings(seed=seed))
+    for ref in task.refs(task.order[start : start + questions]):
+        yield task.context(ref)
+
+
+def _params(card: TaskCard) -> tuple[str, int, int]:
+    where = card.path or card.name
+    known = ("split", "world_seed", "worlds")
+    for key in card.params:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key 'params.{key}'{suggest(key, known)}")
+    split = card.params.get("split", "test")
+    if not isinstance(split, str) or split not in LANGUAGES:
+        raise UsageError(
+            f"{where}: 'params.split' is {split!r}{suggest(str(split), LANGUAGES)} (one of {', '.join(LANGUAGES)})"
+        )
+    return (
+        split,
+        _whole(card.params.get("world_seed", 1), 0, "world_seed", where),
+        _whole(card.params.get("worlds", 1), 1, "worlds", where),
+    )
+
+
+def _whole(value: Any, least: int, key: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{where}: 'params.{key}' is {value!r}, expected a whole number, {least} or more")
+    return value
+
+
+def _passage(document: Document) -> Passage:
+    return Passage(document.title, document.text, document.time)
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(split: str, seed: int) -> Pool:
+    """World 0, the same for every length and every question."""
+    return Pool(_passage(document) for built in generator.world_zero(split, seed) for document in built.documents)
+
+
+@functools.lru_cache(maxsize=2)
+def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
+    """(time, title) of the pool's documents that are dated in the early years, in order of time."""
+    last = EARLY[1].isoformat()
+    documents = (item for built in generator.world_zero(split, seed) for item in built.documents)
+    return tuple(sorted((item.time, item.title) for item in documents if item.time <= last))
+
+
+def _example(name: str, item: Item, early: Sequence[tuple[str, str]]) -> Example:
+    """A long-gap question excludes every document as old as its evidence: nothing but its own stands before it."""
+    exclude = item.exclude
+    if item.kind == "long-gap":
+        latest = max(item.own[index].time for index, _ in item.evidence)
+        exclude |= {title for time, title in early if time <= latest} - {document.title for document in item.own}
+    question = Question(name, item.text, item.answers, kind=item.kind, answerable=item.answerable)
+    own = tuple(_passage(document) for document in item.own)
+    return Example(question, own, item.evidence, exclude, hygiene=item.clues)

@@ -1,0 +1,247 @@
+"""Counting tokens, without network: tiktoken's vocabularies are read from the installed litellm wheel, which ships them.
+
+`counter(name)` takes an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken knows, a
+folder with a `tokenizer.json`, or a Hugging Face id. An id whose tokenizer is not on this machine is approximated by
+o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a special token counts as plain text.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from memeval.errors import UsageError, suggest
+
+DEFAULT = "o200k_base"
+VOCABULARIES = {
+    "o200k_base": "o200k_base",
+    "cl100k_base": "cl100k_base",
+    "p50k_base": "p50k_base",
+    "p50k_edit": "p50k_base",
+    "r50k_base": "r50k_base",
+}
+"""Encoding -> vocabulary file of tiktoken (tiktoken_ext/openai_public.py), cached under the sha1 of its address."""
+
+MEMO = 100_000
+"""Texts whose count is remembered (by digest, not by text). Shorter ones than `_SHORT` characters are counted faster."""
+
+_SHORT, _LONG = 64, 4096
+_RUN = re.compile(rf"\s{{{_LONG},}}|[^\s\d]{{{4 * _LONG},}}")
+
+
+class Codec(Protocol):
+    """A tokenizer. additive: it always breaks before a lone blank and after a blank line, so that tokens add up there."""
+
+    additive: bool
+
+    def size(self, text: str) -> int: ...
+
+    def prefix(self, text: str, tokens: int) -> str:
+        """The text of the first tokens; a character is never cut in two, so it may be shorter."""
+        ...
+
+
+class TokenCounter:
+    """Tokens of a text, memoised: `count(text)`. name: what the numbers are counted with, to print beside them.
+    approximate: they stand in for a tokenizer that is not on this machine. Safe to use from several threads."""
+
+    def __init__(self, name: str, codec: Codec, approximate: bool = False) -> None:
+        self.name = name
+        self.approximate = approximate
+        self._codec = codec
+        self._memo: dict[bytes, int] = {}
+
+    def __call__(self, text: str) -> int:
+        if len(text) < _SHORT:
+            return self._codec.size(text)
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        size = self._memo.get(key)
+        if size is None:
+            if len(self._memo) >= MEMO:
+                self._memo = {}
+            size = self._memo[key] = self._codec.size(text)
+        return size
+
+    def truncate(self, text: str, tokens: int) -> str:
+        """The longest beginning of the text that ends between two of its tokens and counts at most `tokens`."""
+        if tokens <= 0:
+            return ""
+        wanted = tokens
+        cut = self._codec.prefix(text, wanted)
+        while wanted and self._codec.size(cut) > tokens:  # a beginning, tokenized afresh, may take more tokens
+            wanted -= 1
+            cut = self._codec.prefix(text, wanted)
+        return cut
+
+    def extend(self, total: int, last: str, text: str) -> int | None:
+        """Tokens of a text of `total` tokens that ends with `last` (and no blanks) once a blank line and `text` follow it.
+        Exact; None where this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
+        if not self._codec.additive or not text or text[0] == "/" or text[0].isspace():
+            return None
+        tail = _last_word(last)
+        if tail.startswith("/"):  # it may be one token with the blank line before it
+            return None
+        return total + self(f"{tail}\n\nx") - self(tail) - self("x") + self(text)
+
+
+def _last_word(text: str) -> str:
+    """The end of the text from its last lone blank, where every additive tokenizer starts a new token."""
+    at = len(text)
+    while (at := text.rfind(" ", 0, at)) > 0:
+        if not text[at - 1].isspace() and at + 1 < len(text) and not text[at + 1].isspace():
+            return text[at:]
+    return text
+
+
+class _Tiktoken:
+    additive = True
+
+    def __init__(self, encoding: Any) -> None:
+        self._encoding = encoding
+
+    def size(self, text: str) -> int:
+        return sum(len(self._encoding.encode_ordinary(part)) for part in _bounded(text))
+
+    def prefix(self, text: str, tokens: int) -> str:
+        kept: list[int] = []
+        for part in _bounded(text):
+            ids = self._encoding.encode_ordinary(part)[: tokens - len(kept)]
+            kept.extend(ids)
+            if len(kept) >= tokens:
+                break
+        decoded: str = self._encoding.decode_bytes(kept).decode("utf-8", "ignore")
+        return decoded
+
+
+class _HuggingFace:
+    additive = False
+
+    def __init__(self, tokenizer: Any) -> None:
+        tokenizer.encode_special_tokens = True  # special tokens in a text are text
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    def size(self, text: str) -> int:
+        return len(self._tokenizer.encode(_clean(text), add_special_tokens=False).ids)
+
+    def prefix(self, text: str, tokens: int) -> str:
+        text = _clean(text)
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return text[: max((end for _, end in offsets[:tokens]), default=0)] if len(offsets) > tokens else text
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates replaced, as tiktoken does."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _bounded(text: str) -> Iterator[str]:
+    """The text in one part; or, where it holds thousands of characters without a place to break (a tokenizer's time and
+    stack grow with those), in parts cut there. Each cut can change the count by a token or two."""
+    if len(text) < _LONG:
+        yield text
+        return
+    start = 0
+    for run in _RUN.finditer(text):
+        for at in range(run.start() + _LONG, run.end(), _LONG):
+            yield text[start:at]
+            start = at
+    yield text[start:]
+
+
+@functools.lru_cache(maxsize=16)
+def counter(name: str = DEFAULT) -> TokenCounter:
+    """The counter of that name. Raises UsageError for an unknown name, and for a vocabulary that is not on this machine."""
+    if name in VOCABULARIES:
+        return TokenCounter(name, _Tiktoken(_encoding(name)))
+    folder = Path(name).expanduser()
+    file = folder / "tokenizer.json" if folder.is_dir() else folder
+    if file.name == "tokenizer.json" and file.is_file():
+        return TokenCounter(name, _HuggingFace(_from_file(file)))
+    from tiktoken.model import encoding_name_for_model
+
+    try:
+        encoding = encoding_name_for_model(name)
+    except KeyError:
+        encoding = ""
+    if encoding in VOCABULARIES:
+        return TokenCounter(encoding, _Tiktoken(_encoding(encoding)))
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+        cached = _in_hub_cache(name)
+        if cached is not None:
+            return TokenCounter(name, _HuggingFace(_from_file(cached)))
+        return TokenCounter(f"{DEFAULT} (approximating {name})", _Tiktoken(_encoding(DEFAULT)), approximate=True)
+    raise UsageError(
+        f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)}, a folder with a "
+        "tokenizer.json, or a Hugging Face id like org/name)"
+    )
+
+
+_loading = threading.Lock()
+
+
+def _encoding(name: str) -> Any:
+    import tiktoken
+
+    address = f"https://openaipublic.blob.core.windows.net/encodings/{VOCABULARIES[name]}.tiktoken"
+    file = hashlib.sha1(address.encode()).hexdigest()
+    for folder in _vocabulary_folders():
+        if (folder / file).is_file():
+            with _loading:
+                before = os.environ.get("TIKTOKEN_CACHE_DIR")
+                os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
+                try:
+                    return tiktoken.get_encoding(name)
+                finally:
+                    if before is None:
+                        del os.environ["TIKTOKEN_CACHE_DIR"]
+                    else:
+                        os.environ["TIKTOKEN_CACHE_DIR"] = before
+    raise UsageError(
+        f"tokenizer '{name}': its vocabulary is not on this machine; use {DEFAULT}, or put {VOCABULARIES[name]}.tiktoken, "
+        f"named {file}, into a folder and set TIKTOKEN_CACHE_DIR to it"
+    )
+
+
+def litellm_vocabularies() -> Path | None:
+    """The folder of litellm's wheel with tiktoken's vocabularies, found without importing litellm (which takes seconds)."""
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "litellm_core_utils" / "tokenizers"
+
+
+def _vocabulary_folders() -> list[Path]:
+    named = [os.environ[key] for key in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR") if os.environ.get(key)]
+    folders = [*map(Path, named), litellm_vocabularies(), Path(tempfile.gettempdir()) / "data-gym-cache"]
+    return [folder for folder in folders if folder is not None]
+
+
+def _from_file(file: Path) -> Any:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise UsageError(f"{file}: reading it needs the package 'tokenizers'; pip install tokenizers") from None
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the Rust side raises plain Exception for whatever is wrong with the file
+        raise UsageError(f"{file}: not a tokenizer of Hugging Face's tokenizers ({error})") from None
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    """tokenizer.json of a hub id, if it was downloaded before (`hf download NAME tokenizer.json`) and can be read."""
+    if importlib.util.find_spec("tokenizers") is None or importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "tokenizer.json")
+    return Path(found) if isinstance(found, str) else None

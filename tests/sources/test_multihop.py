@@ -1,0 +1,339 @@
+"""The reader that HotpotQA and 2WikiMultihopQA share: two shapes, one result; hygiene of records; the pool; remedies."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memeval.cards import TaskCard
+from memeval.errors import UsageError
+from memeval.sources import Settings
+from memeval.sources.hotpotqa import HotpotQA
+from memeval.sources.multihop import MultiHop, parse
+from memeval.sources.twowiki import TwoWiki
+from memeval.streams import PackedTask
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+HUB = {
+    HotpotQA: ("hotpotqa/hotpot_qa", "distractor/validation-00000-of-00001.parquet"),
+    TwoWiki: ("voidful/2WikiMultihopQA", "dev.json"),
+}
+FILE = {HotpotQA: "hotpotqa/hotpot_dev_distractor_v1.json", TwoWiki: "2wikimultihopqa/dev.json"}
+
+
+def record(n: int) -> dict[str, Any]:
+    """A record in upstream's schema: four paragraphs, two of them gold."""
+    context = [[f"Place {n}-{i}", [f"Place {n}-{i} is a town.", f" It has {n + i} mills.", " It is old."]] for i in range(4)]
+    return {
+        "_id": f"id{n}",
+        "type": "bridge" if n % 2 else "comparison",
+        "level": "hard",
+        "question": f"How many mills has the town near Place {n}-0?",
+        "answer": f"{n + 2} mills",
+        "supporting_facts": [[f"Place {n}-2", 1], [f"Place {n}-0", 0], [f"Place {n}-2", 2]],
+        "context": context,
+    }
+
+
+def as_row(item: dict[str, Any]) -> dict[str, Any]:
+    """The same record as a row of the hub."""
+    row = {key: value for key, value in item.items() if key not in ("_id", "context", "supporting_facts")}
+    row["id"] = item["_id"]
+    row["supporting_facts"] = {
+        "title": [title for title, _ in item["supporting_facts"]],
+        "sent_id": [number for _, number in item["supporting_facts"]],
+    }
+    row["context"] = {"title": [title for title, _ in item["context"]], "sentences": [parts for _, parts in item["context"]]}
+    return row
+
+
+RECORDS = [record(n) for n in range(12)]
+
+
+def write(root: Path, name: str, rows: Any) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def load(source: type[MultiHop], root: Path | None, **card: Any) -> PackedTask:
+    card.setdefault("name", "some-10k")
+    return source().load(TaskCard(source="x", **card), Settings(data_dir=root))
+
+
+def everything(task: PackedTask) -> list[Any]:
+    return [task.context(ref) for ref in task.refs(task.order)]
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def hub_path(cache: Path, repository: str, name: str) -> Path:
+    folder = cache / f"datasets--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(REVISION)
+    path = folder / "snapshots" / REVISION / name
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+@pytest.mark.parametrize("source", [HotpotQA, TwoWiki])
+def test_all_shapes_and_places_give_identical_contexts(source: type[MultiHop], tmp_path: Path, hub_cache: Path) -> None:
+    write(tmp_path / "plain", FILE[source], RECORDS)
+    write(tmp_path / "zipped", f"{FILE[source]}.gz", RECORDS)
+    write(tmp_path / "rows", FILE[source], list(map(as_row, RECORDS)))
+    write(tmp_path / "shuffled", FILE[source], RECORDS[::-1])
+    repository, name = HUB[source]
+    target = hub_path(hub_cache, repository, name)
+    if name.endswith(".parquet"):
+        write_parquet(target, list(map(as_row, RECORDS)))
+    else:
+        target.write_text(json.dumps(RECORDS))
+    tasks = [load(source, tmp_path / folder, documents=20) for folder in ("plain", "zipped", "rows", "shuffled")]
+    tasks.append(load(source, None, documents=20))
+    first = everything(tasks[0])
+    assert len(first) == 12
+    for task in tasks[1:]:
+        assert everything(task) == first
+        assert task.data["corpus"] == tasks[0].data["corpus"]
+    assert tasks[1].data == tasks[0].data
+    assert tasks[4].data["files"][0]["revision"] == REVISION
+    assert tasks[4].data["files"][0]["hub"] == repository
+
+
+def test_rows_of_a_datasets_object(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([as_row(item) for item in RECORDS])
+    assert [parse(row, "here", "") for row in rows] == [parse(item, "here", "") for item in RECORDS]
+    listed = {
+        **as_row(RECORDS[0]),
+        "context": [{"title": title, "content": parts} for title, parts in RECORDS[0]["context"]],
+    }
+    assert parse(listed, "here", "") == parse(RECORDS[0], "here", "")
+
+
+def test_a_real_hub_folder_layout_end_to_end(tmp_path: Path) -> None:
+    """HF_HOME and HF_HUB_OFFLINE as a user sets them, in a process of its own."""
+    pytest.importorskip("huggingface_hub")
+    write_parquet(hub_path(tmp_path / "hub", *HUB[HotpotQA]), [as_row(item) for item in RECORDS])
+    code = (
+        "from memeval.cards import TaskCard; from memeval.sources import Settings\n"
+        "from memeval.sources.hotpotqa import HotpotQA\n"
+        "task = HotpotQA().load(TaskCard(name='hotpotqa-10k', source='hotpotqa', documents=20), Settings())\n"
+        "context = task.context(task.refs(task.order[:1])[0])\n"
+        "print(task.data['questions'], task.data['files'][0]['revision'], len(context.units))\n"
+    )
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    for key in ("MEMEVAL_DATA", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        env.pop(key, None)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.stdout.split() == ["12", REVISION, "20"], done.stderr
+
+
+def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, hub_cache: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(TwoWiki, tmp_path, name="2wiki-100k@hard")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("2wikimultihopqa/dev.json", str(tmp_path), "voidful/2WikiMultihopQA", "network", "HF cache", "synth-100k"):
+        assert part in message
+    with pytest.raises(
+        UsageError, match=r"hotpot_dev_distractor_v1\.json.*--data-dir DIR.*MEMEVAL_DATA.*hotpotqa/hotpot_qa.*synth-1m"
+    ):
+        load(HotpotQA, None, name="hotpotqa-1m")
+
+
+def test_the_pool_is_every_paragraph_and_the_corpus_in_title_order(tmp_path: Path) -> None:
+    rows = copy.deepcopy(RECORDS)
+    rows[0]["context"] = [["Elsewhere", ["Not gold."]]]  # its gold is gone: not asked, still in the pool
+    write(tmp_path, FILE[TwoWiki], rows)
+    corpus = [
+        {"title": "Place 1-1", "text": "Place 1-1  is a town. It has 2 mills. It is old."},
+        {"title": "New", "text": "New text."},
+        {"title": "Blank", "text": " "},
+    ]
+    write(tmp_path, "2wikimultihopqa/some_corpus.json.gz", corpus)
+    task = load(TwoWiki, tmp_path, documents=20)
+    titles = [item.title for item in task.pool.passages]
+    assert titles == sorted(["New", "Elsewhere", *(f"Place {n}-{i}" for n in range(1, 12) for i in range(4))])
+    assert (task.data["questions"], task.data["incomplete"], task.data["pool"], task.data["wiki_pool"]) == (11, 1, 46, 0)
+    assert [facts["name"] for facts in task.data["files"]] == [
+        "2wikimultihopqa/dev.json",
+        "2wikimultihopqa/some_corpus.json",
+    ]
+    assert "id0" not in task.order
+
+
+def test_a_short_pool_is_filled_from_wiki_pool(tmp_path: Path) -> None:
+    write(tmp_path, FILE[TwoWiki], RECORDS)
+    long = " ".join(["word"] * 19)
+    lines = [{"_id": str(n), "title": f"Wiki {n}", "text": f"{long} {n}", "metadata": {}} for n in range(100)]
+    lines += [
+        {"_id": "x", "title": "Stub", "text": " ".join(["word"] * 19)},
+        {"_id": "y", "title": "place 3-1", "text": f"{long} other"},
+    ]
+    write(tmp_path, "wiki_pool/corpus-00068.jsonl.gz", "\n".join(map(json.dumps, lines)).encode())
+    task = load(TwoWiki, tmp_path, documents=60)
+    assert (task.data["pool"], task.data["wiki_pool"]) == (48, 100)
+    assert [facts["name"] for facts in task.data["files"]][-1] == "wiki_pool/corpus-00068.jsonl"
+    for context in everything(task):
+        assert (len(context.units), context.meta["from_wiki_pool"]) == (60, 12)
+    assert [len(everything(load(TwoWiki, tmp_path, tokens=n))[0].units) > 48 for n in (300, 3000)] == [False, True]
+    bare = load(TwoWiki, tmp_path, documents=20)
+    assert everything(bare)[0].meta["from_wiki_pool"] == 0
+
+
+def test_a_pool_that_suffices_leaves_wiki_pool_alone(tmp_path: Path) -> None:
+    write(tmp_path, FILE[TwoWiki], RECORDS)
+    write(tmp_path, "wiki_pool/corpus-1.jsonl", b"not read")
+    task = load(TwoWiki, tmp_path, documents=20)
+    assert task.data["wiki_pool"] == 0
+    with pytest.raises(UsageError, match=r"corpus-1\.jsonl: line 1"):
+        load(TwoWiki, tmp_path, documents=40)
+
+
+def test_evidence_is_one_piece_per_title_with_its_sentences() -> None:
+    _, example = parse(RECORDS[0], "here", "")
+    assert example.evidence == (
+        (2, "Place 0-2\nIt has 2 mills. It is old."),
+        (0, "Place 0-0\nPlace 0-0 is a town."),
+    )
+    assert example.own[0].text == "Place 0-0 is a town. It has 0 mills. It is old."
+    assert (example.question.id, example.question.kind, example.question.answers) == ("id0", "comparison", ("2 mills",))
+
+
+def test_sentences_that_do_not_exist_are_left_out() -> None:
+    item = record(0)
+    item["supporting_facts"] = [["Place 0-2", 7], ["Place 0-2", 0], ["Place 0-0", 9]]
+    _, example = parse(item, "here", "")
+    assert example.evidence == (
+        (2, "Place 0-2\nPlace 0-2 is a town."),
+        (0, "Place 0-0\nPlace 0-0 is a town. It has 0 mills. It is old."),
+    )
+
+
+def test_repeated_and_empty_paragraphs() -> None:
+    item = record(0)
+    item["context"] += [
+        copy.deepcopy(item["context"][2]),
+        ["Nothing", []],
+        ["Blank", [" ", ""]],
+        ["Place 0-1", ["Another town."]],
+    ]
+    own, example = parse(item, "here", "")
+    assert [passage.title for passage in own] == ["Place 0-0", "Place 0-1", "Place 0-2", "Place 0-3", "Place 0-1"]
+    assert example.evidence[0][0] == 2
+
+
+def test_a_question_whose_gold_paragraph_is_empty_or_missing_is_not_asked() -> None:
+    empty, missing, none = record(0), record(0), record(0)
+    empty["context"][2][1] = [" "]
+    del missing["context"][2]
+    none["supporting_facts"] = []
+    for item in (empty, missing, none):
+        assert parse(item, "here", "")[1].evidence == ()
+
+
+def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(item: dict[str, Any]) -> None:
+        item[key] = value
+
+    return apply
+
+
+def drop(key: str) -> Callable[[dict[str, Any]], None]:
+    return lambda item: item.pop(key)
+
+
+BROKEN = {
+    "nan": (change("answer", float("nan")), "'answer' is nan, expected text"),
+    "null": (change("question", None), "'question' is None, expected text"),
+    "blank": (change("answer", " "), "'answer' is blank"),
+    "no answer": (drop("answer"), "no field 'answer' (it has _id, type"),
+    "no type": (drop("type"), "no field 'type'"),
+    "no id": (drop("_id"), "no field 'id'"),
+    "no context": (drop("context"), "no field 'context'"),
+    "no facts": (drop("supporting_facts"), "no field 'supporting_facts'"),
+    "context is text": (change("context", "text"), "'context' is str, expected a list"),
+    "uneven columns": (
+        change("context", {"title": ["a"], "sentences": []}),
+        "'context' needs the lists 'title' and 'sentences'",
+    ),
+    "wrong column": (change("context", {"name": ["a"], "sentences": [["b"]]}), "'context' needs the lists"),
+    "a triple": (change("context", [["a", ["b"], "c"]]), "'context' holds"),
+    "sentences are text": (change("context", [["a", "b"]]), "the paragraph 'a' is not a list of sentences"),
+    "a sentence is a number": (change("context", [["a", [1]]]), "the paragraph 'a' is not a list of sentences"),
+    "no title": (change("context", [["", ["b"]]]), "'context' has a blank title"),
+    "sentence number is text": (change("supporting_facts", [["a", "1"]]), "'supporting_facts' names sentence '1'"),
+    "sentence number is negative": (change("supporting_facts", [["a", -1]]), "'supporting_facts' names sentence -1"),
+    "two texts for a gold title": (
+        lambda item: item["context"].append(["Place 5-2", ["Another town."]]),
+        "two different paragraphs are titled 'Place 5-2'",
+    ),
+    "same id": (change("_id", "id3"), "id 'id3' was already used by"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_damaged_record_is_one_line_with_file_and_number(name: str, tmp_path: Path) -> None:
+    spoil, message = BROKEN[name]
+    rows = copy.deepcopy(RECORDS)
+    spoil(rows[5])
+    path = write(tmp_path, FILE[TwoWiki], rows)
+    with pytest.raises(UsageError) as caught:
+        load(TwoWiki, tmp_path, documents=20)
+    assert str(caught.value).startswith(f"{path}: record 6: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_corpus_and_useless_files(tmp_path: Path) -> None:
+    write(tmp_path, FILE[TwoWiki], RECORDS)
+    write(tmp_path, "2wikimultihopqa/a_corpus.json", [{"title": "a", "text": "b"}, {"title": "a", "body": "b"}])
+    with pytest.raises(UsageError, match=r"a_corpus\.json: record 2: no field 'text'"):
+        load(TwoWiki, tmp_path, documents=20)
+    write(tmp_path / "none", FILE[TwoWiki], [{**RECORDS[0], "context": []}])
+    with pytest.raises(UsageError, match="no record of 2wikimultihopqa/dev.json has its evidence"):
+        load(TwoWiki, tmp_path / "none")
+
+
+def test_a_pool_without_filler_that_is_too_short(tmp_path: Path) -> None:
+    write(tmp_path, FILE[TwoWiki], RECORDS)
+    task = load(TwoWiki, tmp_path, documents=49)
+    with pytest.raises(UsageError, match="wants 49 documents, but the pool gives only 48"):
+        everything(task)
+
+
+def test_params_of_the_card(tmp_path: Path) -> None:
+    write(tmp_path, "mine/questions.json", RECORDS)
+    assert load(TwoWiki, tmp_path, params={"files": ["mine/questions.json"]}).data["questions"] == 12
+    assert load(TwoWiki, tmp_path, params={"files": "mine/questions.json"}).data["questions"] == 12
+    with pytest.raises(UsageError, match=r"some-10k: unknown key 'params.file'; did you mean 'files'\?"):
+        load(TwoWiki, tmp_path, params={"file": "x"})
+    with pytest.raises(UsageError, match=r"'params.hub' is 3, expected text"):
+        load(TwoWiki, tmp_path, params={"hub": 3})
+    with pytest.raises(UsageError, match=r"'params.files' is \[\], expected a list of file names"):
+        load(TwoWiki, tmp_path, params={"files": []})
