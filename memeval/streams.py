@@ -65,7 +65,8 @@ def refs_of(card: TaskCard, context_of: Mapping[str, str], question_ids: Sequenc
 class PackedTask:
     """A task whose streams are built from examples and a pool; implements `memeval.sources.Task`.
 
-    pool: called once, when the first context is built. data: facts for the manifest. Streams follow the card: `documents`
+    pool: called once, when the first context is built. data: facts for the manifest. order: of the questions, where the
+    seeded one will not do. Streams follow the card: `documents`
     (own ones counted) or `tokens` (as near below as the next document allows), `hard`, `shared`; own passages are always
     in, also where they alone exceed the length. Passages with a `time` go in order of time, the others are strewn among
     them by hash. Raises UsageError when the pool is too small.
@@ -78,6 +79,7 @@ class PackedTask:
         examples: Sequence[Example],
         pool: Callable[[], Pool],
         data: Mapping[str, Any],
+        order: Sequence[str] | None = None,
     ) -> None:
         if card.documents and card.tokens:
             raise UsageError(f"task '{card.name}': has 'documents' and 'tokens'; set one of them to 0")
@@ -91,7 +93,7 @@ class PackedTask:
             if example.question.id in self._examples:
                 raise UsageError(f"task '{card.name}': question id '{example.question.id}' occurs twice")
             self._examples[example.question.id] = example
-        self.order: Sequence[str] = seeded(self._examples, settings.seed)
+        self.order: Sequence[str] = seeded(self._examples, settings.seed) if order is None else order
         self._groups: dict[str, tuple[str, ...]] = {}
         self._group_of: dict[str, str] = {}
         for start in range(0, len(self.order), card.shared):

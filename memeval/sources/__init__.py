@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user sets for data: where they lie (None: the hub), and the seed (42) of question order, distractors and
-    packing."""
+    """What a user sets for data: where they lie (None: the hub), the seed (42) of question order, distractors and packing,
+    and how many questions will be asked (0: the card's number, or all), for sources that make theirs."""
 
     data_dir: Path | None = None
     seed: int = 42
+    questions: int = 0
 
 
 class Task(Protocol):

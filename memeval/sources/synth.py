@@ -1,8 +1,9 @@
 """The bundled task: questions about a fictional world, with typed evidence; no data files, no network.
 
 params of a card: split (train, validation or test: they share no entity and no question template), world_seed (a whole
-number: which world), worlds (at least 1; 1440 questions each: how many the task offers, as far as `questions` needs no
-more). More worlds only add questions; the pool of distractors is always world 0 of the split, for every length.
+number: which world), worlds (at least 1; 1440 questions each: how many the task offers, as far as `questions` or
+`--limit` needs no more). More worlds only add questions; the pool of distractors is always world 0 of the split, for every
+length.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _BLOCK = 2 * len(KINDS)  # two circles: every kind twice, one yes and one no
 class Synth:
     """The source of cards that say `source: synth`."""
 
-    def load(self, card: TaskCard, settings: Settings) -> SynthTask:
+    def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
         UsageError for params that are unknown or out of range."""
         split, seed, worlds = _params(card)
-        worlds = max(worlds, -(-card.questions // PER_WORLD))
+        worlds = max(worlds, -(-max(card.questions, settings.questions) // PER_WORLD))
         pool = _pool(split, seed)
         early = _early(split, seed)
         examples = []
@@ -49,29 +50,22 @@ class Synth:
                 examples.append(_example(name, item, early))
         asked = [(example.question.text, *example.question.answers) for example in examples[:PER_WORLD]]
         data = {"split": split, "world_seed": seed, "asked": digest(asked), "pool": pool.size, "corpus": pool.digest}
-        return SynthTask(card, settings, examples, lambda: pool, data)
+        order = _rotation([example.question.id for example in examples], settings.seed)
+        return PackedTask(card, settings, examples, lambda: pool, data, order)
 
 
-class SynthTask(PackedTask):
-    """A packed task whose order goes through the kinds in rotation, so that every prefix is balanced.
+def _rotation(ids: Sequence[str], seed: int) -> tuple[str, ...]:
+    """An order that goes through the kinds in rotation, so that every prefix is balanced.
 
     The seed shuffles blocks of sixteen questions (two circles) within a world; worlds follow each other, so that a task
     that offers more worlds begins with the same questions.
     """
 
-    @property
-    def order(self) -> Sequence[str]:
-        return self._rotation
+    def rank(name: str) -> tuple[int, int, int]:
+        place = int(name.rpartition("-")[2])
+        return place // PER_WORLD, number("order", seed, f"block {place // _BLOCK}"), place
 
-    @order.setter
-    def order(self, ids: Sequence[str]) -> None:  # the base class sets its own order once, before it groups by it
-        numbers = {name: int(name.rpartition("-")[2]) for name in ids}
-
-        def rank(name: str) -> tuple[int, int, int]:
-            world, block = numbers[name] // PER_WORLD, numbers[name] // _BLOCK
-            return world, number("order", self._seed, f"block {block}"), numbers[name]
-
-        self._rotation: tuple[str, ...] = tuple(sorted(ids, key=rank))
+    return tuple(sorted(ids, key=rank))
 
 
 def generate(

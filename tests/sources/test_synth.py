@@ -17,7 +17,8 @@ from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.pool import title_key
 from memeval.sources import Settings
-from memeval.sources.synth import PER_WORLD, Synth, SynthTask, generate
+from memeval.sources.synth import PER_WORLD, Synth, generate
+from memeval.streams import PackedTask
 from memeval.synth import generator
 from memeval.synth.questions import KINDS
 from memeval.task import Context
@@ -33,11 +34,11 @@ def card(name: str = "synth-10k", **changes: object) -> TaskCard:
 
 
 @functools.cache
-def task(name: str = "synth-10k", seed: int = 42) -> SynthTask:
+def task(name: str = "synth-10k", seed: int = 42) -> PackedTask:
     return Synth().load(card(name), Settings(seed=seed))
 
 
-def first(loaded: SynthTask, count: int) -> list[Context]:
+def first(loaded: PackedTask, count: int) -> list[Context]:
     return [loaded.context(ref) for ref in loaded.refs(loaded.order[:count])]
 
 
@@ -239,9 +240,9 @@ def test_the_test_world_is_pinned() -> None:
     assert task().data == {
         "split": "test",
         "world_seed": 1,
-        "asked": "",
-        "pool": 0,
-        "corpus": "",
+        "asked": "a53f7b1badb17e4fa5d3675c20b65ba25a0ce7b9ca05abfb7a9c2dac840ef88e",
+        "pool": 7461,
+        "corpus": "a063a69baf26626e68b72510dd255ae64ac3637ce9a987bf3a91069471bfce99",
     }
 
 

@@ -1,0 +1,72 @@
+"""The generator: questions and documents by split, seed and number.
+
+Question i belongs to circle i // 8 and has kind KINDS[i % 8]; it is a pure function of (split, seed, i), the same in every
+process. The pool is what the circles of world 0 have to say; questions beyond them come from further circles.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from memeval.synth import (
+    documents,
+    phrases_test,
+    phrases_train,
+    phrases_validation,
+    prose_test,
+    prose_train,
+    prose_validation,
+    questions,
+    world,
+)
+from memeval.synth.documents import Document
+from memeval.synth.language import Language
+from memeval.synth.names import Names
+from memeval.synth.questions import KINDS, Item
+
+LANGUAGES: Mapping[str, Language] = {
+    "train": Language(phrases_train.PHRASES, prose_train.PROSE),
+    "validation": Language(phrases_validation.PHRASES, prose_validation.PROSE),
+    "test": Language(phrases_test.PHRASES, prose_test.PROSE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """A circle written up: its documents, and one question of every kind in the order of KINDS."""
+
+    documents: tuple[Document, ...]
+    items: tuple[Item, ...]
+
+
+@functools.lru_cache(maxsize=4)
+def _names(split: str, seed: int) -> Names:
+    return Names(split, seed)
+
+
+def neighbourhood(split: str, seed: int, index: int) -> Neighbourhood:
+    """The index-th circle of a split (a key of LANGUAGES) and world seed."""
+    names, language = _names(split, seed), LANGUAGES[split]
+    circle = world.circle(names, index, language.prose.nouns)
+    rng = random.Random(f"text/{split}/{seed}/{index}")
+    asks = {ask.kind: ask for ask in questions.plan(circle, names, language, rng)}
+    written = documents.write(
+        circle,
+        split,
+        language,
+        rng,
+        withheld=asks["unanswerable"].keys,
+        asked=[key for ask in asks.values() for key in ask.keys],
+        single=asks["two-hop"].keys,
+    )
+    items = questions.phrase([asks[kind] for kind in KINDS], circle, written, language, rng)
+    return Neighbourhood(tuple(written), tuple(items))
+
+
+@functools.lru_cache(maxsize=2)
+def world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
+    """The circles whose documents are the pool (about 7,500 documents); made once per process."""
+    return tuple(neighbourhood(split, seed, index) for index in range(world.WORLD))

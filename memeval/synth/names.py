@@ -1,0 +1,100 @@
+"""Names of entities: an index in, a name out, one to one within a split and for a world seed.
+
+Nothing is stored and nothing runs out: when the plain combinations of a type are used up, a further part is added.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from memeval.synth import lexicon
+from memeval.synth.lexicon import LEXICONS
+
+_Left = TypeVar("_Left")
+_Right = TypeVar("_Right")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    name: str
+    surname: str
+    pronoun: str
+
+
+@dataclass(slots=True)
+class Names:
+    """The names of one split and seed. The seed shuffles the parts, so two seeds pair them differently."""
+
+    split: str
+    seed: int
+    _given: list[tuple[str, str]] = field(init=False)
+    _surnames: list[str] = field(init=False)
+    _towns: list[str] = field(init=False)
+    _coined: list[str] = field(init=False)
+    _rivers: list[str] = field(init=False)
+    _prizes: list[str] = field(init=False)
+    _books: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        words = LEXICONS[self.split]
+        rng = random.Random(f"names/{self.split}/{self.seed}")
+
+        def coin(endings: Sequence[str]) -> list[str]:
+            return [first + last for first in words.syllables for last in endings]
+
+        self._given = [(name, "She") for name in coin(lexicon.FEMALE)] + [(name, "He") for name in coin(lexicon.MALE)]
+        self._surnames = coin(lexicon.SURNAME)
+        self._towns = coin([middle + last for middle in lexicon.TOWN_MIDDLE for last in lexicon.TOWN])
+        self._coined = coin(lexicon.ORGANISATION)
+        self._rivers = coin(lexicon.RIVER)
+        self._prizes = [f"{first} {noun}" for first in coin(lexicon.PRIZE) for noun in words.prize_nouns]
+        self._books = coin(lexicon.BOOK)
+        rng.shuffle(self._given)
+        for parts in (self._surnames, self._towns, self._coined, self._rivers, self._prizes, self._books):
+            rng.shuffle(parts)
+
+    def person(self, index: int) -> Person:
+        (given, pronoun), surname, lap = _pair(index, self._given, self._surnames, step=7)
+        surname = "-".join([surname, *_further(lap, self._surnames)])
+        return Person(f"{given} {surname}", surname, pronoun)
+
+    def town(self, index: int) -> str:
+        lap, place = divmod(index, len(self._towns))
+        return "-".join([self._towns[place], *_further(lap, self._towns)])
+
+    def organisation(self, index: int) -> str:
+        first, noun, lap = _pair(index, self._coined, LEXICONS[self.split].organisation_nouns, step=1)
+        return "-".join([first, *_further(lap, self._coined)]) + f" {noun}"
+
+    def book(self, index: int) -> str:
+        """A title of English words, `The Silent Harbour`; a coined place is added when all pairs are used up."""
+        words = LEXICONS[self.split]
+        adjective, noun, lap = _pair(index, words.title_adjectives, words.title_nouns, step=5)
+        origin = "-".join(_further(lap, self._books))
+        return f"The {adjective} {noun} of {origin}" if origin else f"The {adjective} {noun}"
+
+    def river(self, rng: random.Random) -> str:
+        """Rivers and prizes are values, not subjects: several towns may lie on one river."""
+        return rng.choice(self._rivers)
+
+    def prize(self, rng: random.Random) -> str:
+        return rng.choice(self._prizes)
+
+
+def _pair(index: int, left: Sequence[_Left], right: Sequence[_Right], step: int) -> tuple[_Left, _Right, int]:
+    """The index-th pair and the number of times that all pairs were used up before; neighbours share neither part."""
+    rest, first = divmod(index, len(left))
+    lap, second = divmod(rest, len(right))
+    return left[first], right[(second + first * step) % len(right)], lap
+
+
+def _further(lap: int, parts: Sequence[str]) -> list[str]:
+    """The parts that tell lap 1, 2, 3 ... apart; none for lap 0 (bijective numeration)."""
+    found = []
+    while lap > 0:
+        lap, digit = divmod(lap - 1, len(parts))
+        found.append(parts[digit])
+    return found

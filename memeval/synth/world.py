@@ -1,0 +1,185 @@
+"""The fictional world: circles of people, books, firms and towns, and the facts about them.
+
+A circle is a small neighbourhood, a pure function of (split, seed, index): nothing is stored, any number can be made, and no
+two circles of a split and seed share an entity that is written about. Its towns may be named by circles of the same region
+(as birthplaces, homes and seats), so names of towns recur. `WORLD` circles in a row are a world; the documents of world 0
+are the pool from which distractors are drawn.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from memeval.synth import values
+from memeval.synth.lexicon import LEXICONS
+from memeval.synth.names import Names
+from memeval.synth.relations import ORGANISATION, PERSON, RELATIONS, TOWN, WORK, of
+from memeval.synth.values import Value
+
+WORLD = 180
+"""Circles in a world: enough documents for the longest stream (6400) beside all that a question excludes."""
+
+REGION = 10
+"""Neighbouring circles whose towns name each other's."""
+
+FIRST_CHANGE, LAST_CHANGE = 2037, 2049
+"""Years: first values are reported before the one, and no value changes after October of the other."""
+
+_PEOPLE, _OTHERS = 6, 24  # written about; named only (teachers, directors, mayors)
+_WORKS, _FIRMS, _TOWNS = 3, 2, 2
+_MOVERS = 2  # people whose residence is told
+_EARLY_ENTITIES = 3
+_BIRTHS = range(datetime.date(1955, 1, 1).toordinal(), datetime.date(1990, 1, 1).toordinal())
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """kind: relations.PERSON, ... short: how a later sentence may call it. names are unique within a split and seed."""
+
+    kind: str
+    name: str
+    short: str
+    pronoun: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One value of a relation. since: when it began to hold, of a changing relation (a first value: 1 January)."""
+
+    entity: Entity
+    relation: str
+    value: Value
+    since: datetime.date | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.entity.name, self.relation
+
+
+Key = tuple[str, str]
+"""(name of the entity, relation): what a question asks for, and what a sentence states a value of."""
+
+
+@dataclass(slots=True)
+class Circle:
+    """entities by name; facts: all values of a key in order of time (one, unless it changes); early: names of the entities
+    whose first document is dated in the early years; second: the keys that an entity's second document states."""
+
+    index: int
+    entities: dict[str, Entity] = field(default_factory=dict)
+    facts: dict[Key, tuple[Fact, ...]] = field(default_factory=dict)
+    early: tuple[str, ...] = ()
+    second: frozenset[Key] = frozenset()
+
+    def of_kind(self, kind: str) -> list[Entity]:
+        return [entity for entity in self.entities.values() if entity.kind == kind]
+
+    def value(self, key: Key) -> Value:
+        """The latest value."""
+        return self.facts[key][-1].value
+
+
+def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
+    """The circle of that index. nouns: what a book, a firm or a town may be called once it has been named."""
+    rng = random.Random(f"circle/{names.split}/{names.seed}/{index}")
+    found = Circle(index)
+    for entity in _entities(names, index, nouns):
+        found.entities[entity.name] = entity
+    others = _others(names, index)
+    for entity, relation, value in _lasting(found, names, others, rng):
+        found.facts[entity.name, relation] = (Fact(entity, relation, value),)
+    for history in _changing(found, names, others, rng):
+        found.facts[history[0].key] = history
+    movers = {entity.name for entity in found.of_kind(PERSON)[:_MOVERS]}
+    found.early = tuple(rng.sample([name for name in found.entities if name not in movers], _EARLY_ENTITIES))
+    second: set[Key] = set()
+    for entity in found.entities.values():
+        keys = [(entity.name, relation) for relation in of(entity.kind)]
+        second.update(rng.sample(keys, len(keys) // 2))
+    found.second = frozenset(second)
+    return found
+
+
+def _lasting(circle: Circle, names: Names, others: Iterator[str], rng: random.Random) -> Iterator[tuple[Entity, str, Value]]:
+    """The facts that never change."""
+    words = LEXICONS[names.split]
+    people, works, firms, towns = (circle.of_kind(kind) for kind in (PERSON, WORK, ORGANISATION, TOWN))
+    region = town_names(names, circle.index)
+
+    def town() -> Value:
+        return Value("town", rng.choice(towns).name if rng.random() < 0.5 else rng.choice(region))
+
+    births = rng.sample(_BIRTHS, len(people))
+    professions = rng.sample(words.professions, len(people))
+    for person, birth, profession in zip(people, births, professions, strict=True):
+        yield person, "birth", values.day(datetime.date.fromordinal(birth))
+        yield person, "birthplace", town()
+        yield person, "profession", Value("word", profession)
+        yield person, "mentor", Value("person", next(others))
+        yield person, "prize", Value("prize", names.prize(rng))
+    lengths, years = rng.sample(range(120, 900), len(works)), rng.sample(range(2015, 2030), len(works))
+    for work, length, year in zip(works, lengths, years, strict=True):
+        yield work, "author", Value("person", rng.choice(people).name)
+        yield work, "published", values.year(year)
+        yield work, "length", values.count(length)
+        yield work, "setting", town()
+    starts, trades = rng.sample(range(2008, 2020), len(firms)), rng.sample(words.trades, len(firms))
+    founders = rng.sample(people, len(firms))
+    for firm, start, trade, founder in zip(firms, starts, trades, founders, strict=True):
+        yield firm, "founder", Value("person", founder.name)
+        yield firm, "founded", values.year(start)
+        yield firm, "trade", Value("word", trade)
+    bridges, products = rng.sample(range(3, 20), len(towns)), rng.sample(words.products, len(towns))
+    for place, number, product in zip(towns, bridges, products, strict=True):
+        yield place, "river", Value("river", names.river(rng))
+        yield place, "product", Value("word", product)
+        yield place, "bridges", values.count(number)
+
+
+def _changing(circle: Circle, names: Names, others: Iterator[str], rng: random.Random) -> Iterator[tuple[Fact, ...]]:
+    """The values over time of the relations that change; no value comes back."""
+    region = town_names(names, circle.index)
+    for entity in (*circle.of_kind(PERSON)[:_MOVERS], *circle.of_kind(ORGANISATION), *circle.of_kind(TOWN)):
+        relations = of(entity.kind, changing=True)
+        for relation, dates in zip(relations, _change_dates(rng, len(relations)), strict=True):
+            kind = RELATIONS[relation].value
+            texts = rng.sample(region, len(dates)) if kind == TOWN else [next(others) for _ in dates]
+            yield tuple(Fact(entity, relation, Value(kind, text), date) for text, date in zip(texts, dates, strict=True))
+
+
+def _entities(names: Names, index: int, nouns: Mapping[str, str]) -> Iterator[Entity]:
+    for place in range(_PEOPLE):
+        person = names.person(index * (_PEOPLE + _OTHERS) + place)
+        yield Entity(PERSON, person.name, person.surname, person.pronoun)
+    for place in range(_WORKS):
+        yield Entity(WORK, names.book(index * _WORKS + place), nouns[WORK], "It")
+    for place in range(_FIRMS):
+        yield Entity(ORGANISATION, names.organisation(index * _FIRMS + place), nouns[ORGANISATION], "It")
+    for place in range(_TOWNS):
+        yield Entity(TOWN, names.town(index * _TOWNS + place), nouns[TOWN], "It")
+
+
+def _others(names: Names, index: int) -> Iterator[str]:
+    """People who are named but not written about, each used for one fact only."""
+    start = index * (_PEOPLE + _OTHERS) + _PEOPLE
+    return (names.person(start + place).name for place in range(_OTHERS))
+
+
+def town_names(names: Names, index: int) -> list[str]:
+    """The towns of a circle's region."""
+    start = index // REGION * REGION * _TOWNS
+    return [names.town(start + place) for place in range(REGION * _TOWNS)]
+
+
+def _change_dates(rng: random.Random, relations: int) -> Iterator[list[datetime.date]]:
+    """Per relation the first days of its values: a first one in the years 2020 to 2029, then one to three changes, no two
+    of an entity in the same month."""
+    counts = [rng.choice((1, 2, 2, 3)) for _ in range(relations)]
+    months = rng.sample(range(FIRST_CHANGE * 12, LAST_CHANGE * 12 + 10), sum(counts))
+    for count in counts:
+        chosen, months = sorted(months[:count]), months[count:]
+        first = datetime.date(rng.randint(2020, 2029), 1, 1)
+        yield [first, *(datetime.date(month // 12, month % 12 + 1, 1) for month in chosen)]
