@@ -1,0 +1,86 @@
+"""The offline model: a rule-based stand-in for a language model that needs no key, GPU or network.
+
+It reads and writes by general syntax (capitalised names, verbs, numbers, dates), sees only the prompt it is given, and is
+a pure function of the messages, the tool schemas and of `seed` and `max_tokens` among the parameters. It relies on the tags
+of `memeval.prompts` and on tool schemas, never on the wording of a prompt or on the name of an agent or a tool. Its numbers
+show the machinery; they say nothing about memory systems (validity section 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memeval import prompts
+from memeval.models.completion import Completion, Message, Request, ToolCall, Usage
+from memeval.models.offline.calling import calls
+from memeval.models.offline.choosing import choose
+from memeval.models.offline.reading import ABSTAIN, RELATED, THRESHOLD, answer
+from memeval.models.offline.writing import CHARACTERS, rewritten
+
+__all__ = ["ABSTAIN", "NOTHING", "RELATED", "THRESHOLD", "OfflineModel"]
+
+NOTHING = "There is nothing more to do."
+"""The reply to a prompt that holds no material, and to the results of its own tool calls."""
+WRITE_TOKENS, REWRITE_TOKENS = 2048, 1024
+"""Response limits (tokens) for tool calls and for a rewritten memory where `max_tokens` is not given."""
+
+
+class OfflineModel:
+    """What it does with the tags of a prompt (the last of each tag counts):
+
+    `<new_chunk>` with tools that write: tool calls for the chunk's facts, an entry per subject.
+    `<new_chunk>` otherwise: the memory rewritten as text with the new facts in it. Neither looks at a question.
+    `<question>` with `<options>`: a letter. `<question>` with `<memory>`: a short answer or "I don't know", one sentence and
+    one hop; abstains below `THRESHOLD`. `<question>` alone: "I don't know", for it has no knowledge of the world.
+
+    Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
+    """
+
+    identity = "offline/1"
+
+    async def complete(self, request: Request) -> Completion:
+        prompt = "\n\n".join(_text(message) for message in request.messages)
+        text, made = _reply(prompt, request)
+        written = len(text) + sum(len(call.name) + len(call.raw) for call in made)
+        asked = len(prompt) + sum(len(str(tool)) for tool in request.tools or ())
+        usage = Usage(prompt=-(-asked // CHARACTERS), completion=-(-written // CHARACTERS))
+        return Completion(text=text, tool_calls=made, usage=usage, finish_reason="tool_calls" if made else "stop")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
+    chunk, memory, question, options = (prompts.untag(tag, prompt) for tag in prompts.TAGS)
+    if _answers_tools(request.messages):
+        return NOTHING, ()
+    if chunk is not None:
+        if request.tools:
+            made = calls(chunk, memory or "", request.tools, _limit(request.params, WRITE_TOKENS))
+            return ("" if made else NOTHING), tuple(made)
+        return rewritten(memory or "", chunk, _limit(request.params, REWRITE_TOKENS)) or NOTHING, ()
+    if question is None:
+        return NOTHING, ()
+    if options is not None:
+        return choose(memory or "", question, options, request.params.get("seed")), ()
+    return answer(memory or "", question), ()
+
+
+def _answers_tools(messages: Sequence[Message]) -> bool:
+    return bool(messages) and messages[-1].get("role") == "tool"
+
+
+def _text(message: Message) -> str:
+    """The text of a message whose content is a string or a list of parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+    return ""
+
+
+def _limit(params: Mapping[str, Any], default: int) -> int:
+    given = params.get("max_tokens")
+    return given if isinstance(given, int) and given > 0 else default
