@@ -8,6 +8,7 @@ Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from memeval import protocol
 from memeval.errors import UsageError, suggest
 
 
@@ -24,9 +26,15 @@ class TaskCard:
 
     documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. questions: default prefix of the seeded order (0 = all).
-    cluster: what the interval resamples: question, context, persona or conversation. published: rows of
-    leaderboards/published.csv that a result may stand beside. trained_on: agents known to have trained on this data.
+    chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
+    questions: default prefix of the seeded order (0 = all).
+    cluster: what the interval resamples: question, context, persona or conversation. trained_on: agents known to have
+    trained on this data.
+
+    A published protocol's own (protocol.py checks them): layout: how streams are laid out (empty: ours; memocr). sampling:
+    role -> parameters that every agent's and the reader's calls take (temperature, top_p, top_k, max_tokens). repeats:
+    default runs of the whole. scoring: `equal`, or `as-published`: the headline is the metric that `published_metrics` has
+    for the agent (`*`: any other). protocol: whose it is. deviations: what is known to differ from it here.
     """
 
     name: str
@@ -38,6 +46,7 @@ class TaskCard:
     shared: int = 1
     hard: bool = False
     chunk_tokens: int = 2048
+    one_unit_per_chunk: bool = False
     tokenizer: str = "o200k_base"
     reader_prompt: str = "reader"
     reader_budget: int = 30_000
@@ -51,7 +60,13 @@ class TaskCard:
     licence: str = ""
     citation: str = ""
     trained_on: tuple[str, ...] = ()
-    published: Mapping[str, str] = field(default_factory=dict)
+    layout: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    repeats: int = 1
+    scoring: str = "equal"
+    published_metrics: Mapping[str, str] = field(default_factory=dict)
+    protocol: str = ""
+    deviations: tuple[str, ...] = ()
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     abstract: bool = False
     extends: str = ""
@@ -82,10 +97,26 @@ class AgentCard:
     path: str = ""
 
 
-Card = TypeVar("Card", TaskCard, AgentCard)
-FOLDERS: dict[type, str] = {TaskCard: "tasks", AgentCard: "baselines"}
+@dataclass(frozen=True, slots=True)
+class SuiteCard:
+    """Several tasks under one name. reduce: how their headlines become one number; `mean` is the plain mean of the tasks
+    (each counts the same, whatever its number of questions)."""
+
+    name: str
+    tasks: tuple[str, ...]
+    description: str = ""
+    reduce: str = "mean"
+    citation: str = ""
+    path: str = ""
+
+
+Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
+FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
 _NOT_INHERITED = {"name", "abstract", "extends"}
-_NOT_IDENTITY = {"path", "description", "citation", "licence", "published", "variants", "questions", "extends", "abstract"}
+_NOT_IDENTITY = {
+    *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
+    *("repeats", "protocol", "deviations"),
+}
 
 
 def bundled(folder: str) -> Path:
@@ -99,7 +130,7 @@ def folders(kind: type, extra: tuple[str, ...] = ()) -> list[Path]:
     return [*map(Path, extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
 
 
-def listing(kind: type[Card], extra: tuple[str, ...] = ()) -> dict[str, Path]:
+def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
     """name -> file of every card that can be named without a path, in search order."""
     found: dict[str, Path] = {}
     for folder in folders(kind, extra):
@@ -111,19 +142,24 @@ def listing(kind: type[Card], extra: tuple[str, ...] = ()) -> dict[str, Path]:
 def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | None:
     """The card of that name or path, its `extends` resolved; None when no card has that name."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else listing(kind, extra).get(name)
-    if path is None:
+    if path is None or (kind is not AgentCard and (kind is SuiteCard) != _is_suite(path)):
         return None
     return build(kind, _merged(kind, path, extra, ()), path)
 
 
-def shadowed(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> list[str]:
+def _is_suite(path: Path) -> bool:
+    """Suites lie among the tasks; their file lists them."""
+    return path.is_file() and "tasks" in read_yaml(path)
+
+
+def shadowed(kind: type, name: str, extra: tuple[str, ...] = ()) -> list[str]:
     """Other cards of the same name that the found one hides (recorded in the manifest)."""
     paths = [folder / f"{name}.yaml" for folder in folders(kind, extra)]
     existing = list(dict.fromkeys(str(path.resolve()) for path in paths if path.is_file()))
     return existing[1:]
 
 
-def _merged(kind: type[Card], path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
+def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
     data = read_yaml(path)
     check_keys(kind, data, path)
     base_name = data.get("extends")
@@ -138,7 +174,7 @@ def _merged(kind: type[Card], path: Path, extra: tuple[str, ...], seen: tuple[Pa
         raise UsageError(f"{_at(path, 'extends')}: 'extends' goes in a circle through {base_path.name}")
     base = _merged(kind, base_path, extra, (*seen, path))
     kept = {key: value for key, value in base.items() if key not in _NOT_INHERITED}
-    for key in ("params", "variants", "published", "models", "prompts"):
+    for key in ("params", "variants", "models", "prompts"):
         if isinstance(kept.get(key), dict) and isinstance(data.get(key), dict):
             data[key] = {**kept[key], **data[key]}
     return {**kept, **data}
@@ -157,7 +193,17 @@ def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
     card = kind(**values)
     if isinstance(card, AgentCard) and card.track not in ("reader", "native"):
         raise UsageError(f"{_at(path, 'track')}: track is '{card.track}', use 'reader' or 'native'")
+    if isinstance(card, TaskCard):
+        _check_protocol(card, path)
+    if isinstance(card, SuiteCard) and (card.reduce != "mean" or not card.tasks):
+        raise UsageError(f"{_at(path, 'reduce')}: a suite names its tasks and reduces them by 'mean'")
     return card
+
+
+def _check_protocol(card: TaskCard, path: Path) -> None:
+    fault = protocol.fault(card)
+    if fault:
+        raise UsageError(f"{_at(path, fault[0])}: {fault[1]}")
 
 
 def check_keys(kind: type, data: Mapping[str, Any], path: Path, where: str = "") -> None:
@@ -191,6 +237,16 @@ def _typed(value: Any, hint: Any, key: str, path: Path) -> Any:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping read with the C loader. Errors are one line with file and line."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
+    return dict(_parsed(path, changed))
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    """Read once per version of the file: cards are looked at several times, and bases by many cards."""
     import yaml
 
     try:
@@ -240,6 +296,8 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
         check_keys(TaskCard, changes, path, f"variants.{variant}.")
         hints = get_type_hints(TaskCard)
         changes = {key: _typed(value, hints[key], key, path) for key, value in changes.items()}
+        if "params" in changes:  # as with `extends`: the others stay
+            changes["params"] = {**card.params, **changes["params"]}
     elif head == "tokens" and number.isdigit() and int(number) > 0:
         changes = {"tokens": int(number), "documents": 0}
     elif variant == "hard":
@@ -249,7 +307,9 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     else:
         known = [*card.variants, "tokens-20000", "hard", "shared", "shared-8"]
         raise UsageError(f"task '{name}': no variant '{variant}'{suggest(variant, known)} (known: {', '.join(known)})")
-    return dataclasses.replace(card, **{**changes, "name": name})
+    changed = dataclasses.replace(card, **{**changes, "name": name})
+    _check_protocol(changed, path)
+    return changed
 
 
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:

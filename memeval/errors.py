@@ -15,3 +15,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class StopRun(Exception):
+    """The whole run must stop now (endpoint down, key refused, budget spent); its folder can be resumed. One line."""

@@ -171,3 +171,16 @@ def test_a_limit_of_a_few_tokens_is_a_usage_error() -> None:
 
 def test_one_word_beyond_the_limit_of_a_function_that_never_fits_still_ends() -> None:
     assert [c.text for c in pack([Unit("abc")], 8, lambda text: 9)] == ["a", "b", "c"]
+
+
+@PROPERTY
+@given(UNITS, LIMIT)
+def test_apart_no_two_units_share_a_chunk(units: list[Unit], limit: int) -> None:
+    count = tokens.counter()
+    chunks = pack(units, limit, count, apart=True)
+    assert all(len(chunk.units) == 1 for chunk in chunks)
+    alone = [chunk.text for unit in units for chunk in pack([unit], limit, count)]
+    assert [chunk.text for chunk in chunks] == alone
+    for end in range(len(units)):
+        part = pack(units[:end], limit, count, apart=True)
+        assert part == chunks[: len(part)]

@@ -1,0 +1,70 @@
+"""The metrics: one function each, from a `Reply` to a score from 0 to 1, or None where the metric does not apply.
+
+A metric exists once and serves evaluation, reward and leaderboard alike. `METRICS` is a plain dict; adding one's own is
+`METRICS["mine"] = function`, or an entry point. String metrics take the best of several golds and leave unanswerable
+questions out; `abstention` covers those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from memeval.errors import UsageError, suggest
+from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
+from memeval.metrics.choices import boxed, keyword_share, letter
+from memeval.metrics.evidence import evidence_all, evidence_any
+from memeval.metrics.reply import Metric, Reply
+from memeval.metrics.rouge import rouge_l
+from memeval.metrics.strings import exact_match, f1, substring, substring_guarded, substring_two_way
+from memeval.metrics.text import answer_text, normalise
+
+METRICS: dict[str, Metric] = {
+    "exact_match": exact_match,
+    "f1": f1,
+    "substring": substring,
+    "substring_two_way": substring_two_way,
+    "substring_guarded": substring_guarded,
+    "letter": letter,
+    "boxed": boxed,
+    "keyword_share": keyword_share,
+    "rouge_l": rouge_l,
+    "evidence_any": evidence_any,
+    "evidence_all": evidence_all,
+    "abstention": abstention,
+}
+
+
+def score(metrics: Sequence[str], reply: Reply) -> dict[str, float | None]:
+    """The named metrics of one reply, in the order given.
+
+    Raises UsageError for a name that is not in METRICS, and for a metric that returns something other than a finite
+    number or None.
+    """
+    unknown = next((name for name in metrics if name not in METRICS), None)
+    if unknown is not None:
+        raise UsageError(f"unknown metric '{unknown}'{suggest(unknown, METRICS)} (known: {', '.join(METRICS)})")
+    return {name: _number(name, METRICS[name](reply), reply) for name in metrics}
+
+
+def _number(name: str, value: object, reply: Reply) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UsageError(
+            f"metric '{name}' returned {value!r} for question '{reply.question.id}'; return a finite number or None"
+        )
+    return float(value)
+
+
+__all__ = [
+    "METRICS",
+    "AbstentionScores",
+    "Metric",
+    "Reply",
+    "abstained",
+    "abstention_scores",
+    "answer_text",
+    "normalise",
+    "score",
+]

@@ -1,9 +1,11 @@
 """Language models: the offline one, scripted ones, OpenAI-compatible endpoints; and what stands between them and a run.
 
-completion.py  the data: Request, Completion, ToolCall, Usage, ModelSpec
-bound.py       the model as an agent holds it: bound to a role, books usage
-gateway.py     journal, cache, one flight per identical call
-endpoint.py    the aiohttp transport; limits.py its retries and concurrency
-toolcalls.py   tool calls read from text, repaired where that is unambiguous
-offline.py     the rule-based model that needs no key, GPU or network; scripted.py replies for tests
+completion.py       the data: Request, Completion, ToolCall, Usage, ModelSpec
+bound.py, usage.py  the model as an agent holds it, and the ledger that its calls are booked in
+registry.py         what a model's name means, and the model behind it
+gateway.py          journal.py, then cache.py, then one flight per identical call, then the model
+endpoint.py         the aiohttp transport: reply.py reads what a server sends, limits.py bounds calls and retries
+toolcalls.py        tool calls read from text, repaired where that is unambiguous
+offline/            the rule-based model that needs no key, GPU or network
+scripted.py, litellm_model.py   replies for tests; every provider that litellm knows
 """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from memeval.models import usage
@@ -12,20 +13,35 @@ from memeval.models.completion import Completion, Message, Request
 
 Call = Callable[[Request], Awaitable[Completion]]
 
+# A bound model holds the number of its route, not the route: who walks over what an agent holds finds no way from here
+# into the run, where the golds are.
+_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop]] = {}
+_numbers = itertools.count(1)
+
+
+def open_route(call: Call, loop: asyncio.AbstractEventLoop) -> int:
+    """Register where the calls of some bound models go; close it with `close_route`."""
+    number = next(_numbers)
+    _routes[number] = (call, loop)
+    return number
+
+
+def close_route(number: int) -> None:
+    _routes.pop(number, None)
+
 
 @dataclass(frozen=True, eq=False)
 class BoundModel:
-    """A model bound to one role of one context: the only way for an agent to call a model, and where usage is booked.
+    """A model bound to one role of a run: the only way for an agent to call a model, and where usage is booked.
 
-    name: for the agent to show or to adapt its wire format to. params: sampling defaults of the role. Copies (of an agent
-    that holds it) are the same object.
+    name: as the user gave it, for agents that adapt their wire format. params: sampling parameters the user configured for
+    the role. A copy of an agent holds the same bound model.
     """
 
     name: str
     role: str
-    call: Call
-    loop: asyncio.AbstractEventLoop
-    params: Mapping[str, Any]
+    route: int
+    params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
 
     async def generate(
@@ -38,23 +54,25 @@ class BoundModel:
         """One call. `params` (temperature, max_tokens, stop, ...) are the agent's; what the user configured for the role
         overrules them. `sample` tells equal calls apart.
 
-        Never raises for what a server does: look at `error`, though there is no need to, because the engine counts every
-        question that depends on a failed call as failed.
+        What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
+        counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
+        call, _ = _routes[self.route]
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample)
-        completion = await self.call(request)
+        completion = await call(request)
         usage.current.get().book(self.role, completion)
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
         """`generate` for agents with plain methods (they run in a worker thread, never on the event loop)."""
         ledger = usage.current.get()
+        _, loop = _routes[self.route]
 
         async def booked() -> Completion:
             usage.current.set(ledger)
             return await self.generate(*args, **kwargs)
 
-        return asyncio.run_coroutine_threadsafe(booked(), self.loop).result()
+        return asyncio.run_coroutine_threadsafe(booked(), loop).result()
 
     def __copy__(self) -> BoundModel:
         return self

@@ -1,0 +1,289 @@
+"""`memeval check`: does an agent keep the contract, and what may it claim? Probed on small bundled streams, no key needed.
+
+Required: it runs; recall is pure; the order of questions does not matter; contexts are isolated; a fork equals an agent that
+saw only the prefix, and feeding a fork does not change the original; nothing it holds leads to gold (object-graph walk).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import tempfile
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval import plugins, tokens
+from memeval.agent import Query, Recall
+from memeval.errors import UsageError
+from memeval.models.bound import close_route, open_route
+from memeval.models.completion import ModelSpec, Request
+from memeval.models.registry import open_model
+from memeval.models.usage import Ledger, current
+from memeval.runs.answering import Desk
+from memeval.runs.host import AgentError, Host
+from memeval.runs.ingest import Ingest
+from memeval.runs.plan import Options, agent_specs
+from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.spec import AgentSpec, RunSpec
+from memeval.sources import Settings
+from memeval.task import Context, ContextRef, Evidence, Question
+
+GOLD = (Context, Question, Evidence, ContextRef, Prepared, Desk)
+"""Types that must not be reachable from an agent or its session."""
+
+Texts = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One probe. ok: None = it does not apply to this agent."""
+
+    probe: str
+    ok: bool | None
+    says: str
+
+
+def check_command(names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...]) -> int:
+    """Print the findings of each agent; 0 when every probe passed, 3 otherwise."""
+    failed = False
+    for name in names:
+        options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
+        for spec in agent_specs(name, options):
+            if spec.is_arm:
+                raise UsageError(f"'{name}' is an engine arm, not an agent: it has nothing to check")
+            findings, claims = asyncio.run(check(spec))
+            failed |= any(finding.ok is False for finding in findings)
+            print(f"{name}")
+            for finding in findings:
+                mark = {True: "ok", False: "FAILED", None: "n/a"}[finding.ok]
+                print(f"  {finding.probe:22} {mark:7} {finding.says}".rstrip())
+            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"))
+    return 3 if failed else 0
+
+
+async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
+    """Findings in the order of the module docstring, and what the agent may claim."""
+    with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
+        bench = _Bench(spec, Path(folder))
+        try:
+            try:
+                first = await bench.read(0)
+                again = await first.recall(bench.queries(0)[0])
+            except AgentError as error:
+                return [Finding("runs", False, str(error))], []
+            findings = [Finding("runs", True, f"{len(bench.contexts[0].stream)} chunks, {len(again.items)} items recalled")]
+            for probe in (_pure, _question_order, _chunk_order, _isolation, _fork, _leaks):
+                try:
+                    findings.append(await probe(bench))
+                except AgentError as error:
+                    findings.append(Finding(probe.__name__.strip("_").replace("_", " "), False, str(error)))
+            return findings, await _claims(bench, findings)
+        finally:
+            bench.close()
+
+
+class _Bench:
+    """Two bundled streams and the means to show them to fresh agents."""
+
+    def __init__(self, spec: AgentSpec, folder: Path) -> None:
+        self.folder = folder
+        card = dataclasses.replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
+        task = plugins.source(card)().load(card, Settings())
+        count = tokens.counter(card.tokenizer)
+        refs = task.refs(task.order[:2])
+        self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
+        self.model = open_model(ModelSpec("offline"))
+        loop = asyncio.get_running_loop()
+        self.routes = {role: open_route(self._complete, loop) for role in ("memory", "reader", "embedder")}
+        models = {role: ModelSpec("offline") for role in self.routes}
+        self.spec = RunSpec("check", card, Settings(), spec, models, {})
+        self.threads = ThreadPoolExecutor(4)
+        self._made = 0
+
+    async def _complete(self, request: Request) -> Any:
+        return await self.model.complete(request)
+
+    def close(self) -> None:
+        for route in self.routes.values():
+            close_route(route)
+        self.threads.shutdown(wait=False)
+
+    def life(self, number: int) -> Ingest:
+        """A fresh agent's life in one of the two contexts."""
+        self._made += 1
+        folder = self.folder / str(self._made)
+        folder.mkdir()
+        desk = Desk(self.spec, self.routes, lambda event: None)
+        return Ingest(desk, self.contexts[number], 0, folder, self.threads)
+
+    async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> Host:
+        """An agent that has read some chunks of a context and finished."""
+        life = self.life(number)
+        host = await life.begin()
+        stream = self.contexts[number].stream[chunks]
+        await life.feed(host, stream[::-1] if reverse else stream, None)
+        await host.finish()
+        return host
+
+    def queries(self, number: int) -> list[Query]:
+        """The questions of both contexts, those of this one first."""
+        questions = [q for context in self.contexts for q in context.context.questions]
+        own = self.contexts[number].context.questions
+        ordered = sorted(questions, key=lambda question: question not in own)
+        return [Query(question.text, question.time, question.options) for question in ordered]
+
+
+async def _recalled(host: Host, query: Query) -> Texts:
+    current.set(Ledger("recall"))
+    return _texts(await host.recall(query))
+
+
+def _texts(recall: Recall) -> Texts:
+    return tuple(item.text for item in recall.items)
+
+
+async def _pure(bench: _Bench) -> Finding:
+    host = await bench.read(0)
+    one, two = bench.queries(0)[:2]
+    before = await _recalled(host, one)
+    await _recalled(host, two)
+    same = before == await _recalled(host, one) == await _recalled(host, one)
+    return Finding("pure recall", same, "" if same else "recall returned something else when asked again")
+
+
+async def _question_order(bench: _Bench) -> Finding:
+    one, two = bench.queries(0)[:2]
+    forward, backward = await bench.read(0), await bench.read(0)
+    first = {query: await _recalled(forward, query) for query in (one, two)}
+    second = {query: await _recalled(backward, query) for query in (two, one)}
+    same = first == second
+    says = "" if same else "two agents that read the same stream recall differently, or the order of questions matters"
+    return Finding("question order", same, says)
+
+
+async def _chunk_order(bench: _Bench) -> Finding:
+    query = bench.queries(0)[0]
+    forward = await _recalled(await bench.read(0), query)
+    backward = await _recalled(await bench.read(0, reverse=True), query)
+    return Finding("chunk order", True, "does not matter to it" if set(forward) == set(backward) else "matters to it")
+
+
+async def _isolation(bench: _Bench) -> Finding:
+    query = bench.queries(0)[0]
+    alone = await _recalled(await bench.read(0), query)
+    lives = [bench.life(0), bench.life(1)]
+    hosts = [await life.begin() for life in lives]
+    longest = max(len(context.stream) for context in bench.contexts)
+    for index in range(longest):
+        for life, host, context in zip(lives, hosts, bench.contexts, strict=True):
+            await life.feed(host, context.stream[index : index + 1], None)
+    for host in hosts:
+        await host.finish()
+    same = alone == await _recalled(hosts[0], query)
+    return Finding("isolation", same, "" if same else "reading another context at the same time changed what is recalled")
+
+
+async def _fork(bench: _Bench) -> Finding:
+    stream, query = bench.contexts[0].stream, bench.queries(0)[0]
+    half = len(stream) // 2
+    life = bench.life(0)
+    host = await life.begin()
+    await life.feed(host, stream[:half], None)
+    fork = await host.fork(life.folder / "fork")
+    if fork is None:
+        return Finding("fork", None, "cannot be forked: rebuilt for every position that is asked at")
+    await life.feed(fork, stream[half : half + 1], None)
+    await fork.finish()
+    prefix = await bench.read(0, slice(0, half + 1))
+    if await _recalled(fork, query) != await _recalled(prefix, query):
+        return Finding("fork", False, "a fork recalls something else than an agent that saw only the prefix")
+    await life.feed(host, stream[half:], None)
+    await host.finish()
+    same = await _recalled(host, query) == await _recalled(await bench.read(0), query)
+    return Finding(
+        "fork", same, "equals an agent that saw only the prefix" if same else "feeding a fork changed the original"
+    )
+
+
+async def _leaks(bench: _Bench) -> Finding:
+    host = await bench.read(0)
+    await _recalled(host, bench.queries(0)[0])
+    for thing, path in reachable({"agent": host.agent, "session": host.session}):
+        if isinstance(thing, GOLD):
+            return Finding("leaks", False, f"{path} is a {type(thing).__name__}: gold must not reach an agent")
+    return Finding("leaks", True, "no gold within reach")
+
+
+async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
+    outcome = {finding.probe: finding.ok for finding in findings}
+    if any(ok is False for ok in outcome.values()):
+        return []
+    host = await bench.read(0)
+    current.set(Ledger("recall"))
+    recall = await host.recall(bench.queries(0)[0])
+    known = {chunk.id for chunk in bench.contexts[0].stream}
+    sourced = bool(recall.items) and all(item.chunks and known.issuperset(item.chunks) for item in recall.items)
+    claims = []
+    if outcome.get("fork"):
+        claims.append("one ingest for all positions (forks)")
+    if sourced:
+        claims.append("evidence metrics and attribution (every item names its chunks)")
+    if await host.memory() is not None:
+        claims.append("a memory size")
+    if host.concurrent:
+        claims.append("questions asked at once")
+    if host.has("answer"):
+        claims.append("native answers (track: native)")
+    return claims
+
+
+_OPAQUE = (types.ModuleType, type, str, bytes, int, float, complex, type(None), asyncio.AbstractEventLoop, types.CodeType)
+
+
+def reachable(roots: Mapping[str, Any], limit: int = 1_000_000) -> Iterator[tuple[Any, str]]:
+    """Every object that attributes, slots, containers, closures, partials and bound methods lead to, with its path.
+
+    Modules and classes end the walk, but for what the agent's own class holds.
+    """
+    seen: set[int] = set()
+    queue = deque((value, name) for name, value in roots.items())
+    for name, value in roots.items():
+        queue.extend((held, f"{name}.{key}") for key, held in vars(type(value)).items() if not key.startswith("__"))
+    while queue and len(seen) < limit:
+        thing, path = queue.popleft()
+        if isinstance(thing, _OPAQUE) or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing, path
+        queue.extend(_parts(thing, path))
+
+
+def _parts(thing: Any, path: str) -> Iterable[tuple[Any, str]]:
+    if isinstance(thing, Mapping):
+        for key, value in list(thing.items()):
+            yield key, f"{path} key"
+            yield value, f"{path}[{key!r}]"
+    elif isinstance(thing, (list, tuple, set, frozenset, deque)):
+        for index, value in enumerate(list(thing)):
+            yield value, f"{path}[{index}]"
+    if isinstance(thing, types.FunctionType):
+        for cell in thing.__closure__ or ():
+            yield cell.cell_contents, f"{path} (closure)"
+    elif isinstance(thing, types.MethodType):
+        yield thing.__self__, f"{path}.__self__"
+    elif isinstance(thing, functools.partial):
+        yield from ((value, f"{path} (partial)") for value in (thing.func, *thing.args, *thing.keywords.values()))
+    names = {name for cls in type(thing).__mro__ for name in _slots(cls)}
+    for name, value in [*getattr(thing, "__dict__", {}).items(), *((name, getattr(thing, name, None)) for name in names)]:
+        yield value, f"{path}.{name}"
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)

@@ -1,0 +1,80 @@
+"""Answers that are picks from a known set: an option's letter, a numbered label, keywords."""
+
+from __future__ import annotations
+
+import re
+
+from memeval.metrics.reply import Reply, best
+from memeval.metrics.text import boxed_text
+
+_IN_BRACKETS, _ALONE = re.compile(r"\(([a-d])\)"), re.compile(r"\b([a-d])\b")
+_ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_COMMA = re.compile(r"(?<!\d),|,(?!\d)")
+
+
+def letter(reply: Reply) -> float | None:
+    """1 when the reply names the gold's letter (a to d) and no other.
+
+    Source: PersonaMem, `extract_answer` in inference_standalone_openai.py (the current revision). Letters in brackets
+    count; without any, letters that stand alone do, the article "a" included. First what follows the last
+    `<final_answer>` is read, then, should that not be right, the whole reply.
+    """
+    return best(reply, _letter)
+
+
+def _letter(prediction: str, gold: str) -> float:
+    wanted = {gold.lower().strip("() ")}
+    final = prediction.strip()
+    if "<final_answer>" in final:
+        final = final.rpartition("<final_answer>")[2].strip()
+    final = final.removesuffix("</final_answer>").strip()
+    return float(_letters(final) == wanted or _letters(prediction) == wanted)
+
+
+def _letters(text: str) -> set[str]:
+    text = text.lower()
+    return set(_IN_BRACKETS.findall(text)) or set(_ALONE.findall(text))
+
+
+def boxed(reply: Reply) -> float | None:
+    """1 when the box holds the gold's number: digits only, equal as strings ("07" is not "7").
+
+    Source: Mem-alpha, `_extract_answer_from_response` (memalpha/llm_agent/metrics.py) and the digit rule of
+    evaluate_agent_results.py: an `<answer>` tag, else the first `\\boxed{}`, else the first `\\box{}`, else the whole
+    reply. The first box counts, not the last; upstream compares with the first gold, here any gold does.
+    """
+    return best(reply, _boxed)
+
+
+def _boxed(prediction: str, gold: str) -> float:
+    tag = _ANSWER_TAG.search(prediction)
+    if tag:
+        found = tag[1]
+    else:
+        inside = boxed_text(prediction, prediction.find("\\boxed{"))
+        inside = boxed_text(prediction, prediction.find("\\box{")) if inside is None else inside
+        found = prediction if inside is None else inside
+    label = found.strip().strip("\"'").strip()
+    return float(bool(re.fullmatch(r"\d+", label)) and label == gold.strip().strip("\"'").strip())
+
+
+def keyword_share(reply: Reply) -> float | None:
+    """The share of the gold's keywords that stand in the reply, as bare strings, case ignored.
+
+    Several golds are the keywords. A single gold is a list of them: cut at ";" where it has one, else at "," (not inside a
+    number). Source: Mem-alpha, evaluate_agent_results.py: PerLTQA cuts at ";", BookSum and InfBench at ","; its PerLTQA
+    branch forgets to lower the reply, which is not repeated here.
+    """
+    if not reply.question.answerable:
+        return None
+    words = [word.lower() for word in keywords(reply.question.answers)]
+    text = reply.prediction.lower()
+    return sum(word in text for word in words) / len(words) if words else None
+
+
+def keywords(answers: tuple[str, ...]) -> list[str]:
+    """The keywords of a question's golds, by the rule of `keyword_share`; empty ones are dropped."""
+    listed: list[str] = list(answers)
+    if len(listed) == 1:
+        listed = listed[0].split(";") if ";" in listed[0] else _COMMA.split(listed[0])
+    return [word.strip() for word in listed if word.strip()]

@@ -1,0 +1,152 @@
+"""The Porter stemmer in the variant that google-research/rouge uses (NLTK's extensions of Porter 1980).
+
+Only `metrics.rouge` needs it: without the stemmer a ROUGE-L cell cannot stand beside a published one. Words are lower
+case ASCII. The extensions are marked with +.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+_IRREGULAR = {  # + a word maps to its stem and skips every step
+    "sky": "sky", "skies": "sky", "dying": "die", "lying": "lie", "tying": "tie", "news": "news",
+    "innings": "inning", "inning": "inning", "outings": "outing", "outing": "outing", "cannings": "canning",
+    "canning": "canning", "howe": "howe", "proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
+}  # fmt: skip
+
+Rule = tuple[str, str, Callable[[str], bool]]
+"""(suffix, replacement, condition on what stands before the suffix)."""
+
+
+def _consonants(word: str) -> list[bool]:
+    """Per letter, whether it is a consonant: y is one at the start and after a vowel."""
+    flags: list[bool] = []
+    for index, letter in enumerate(word):
+        if letter == "y":
+            flags.append(index == 0 or not flags[-1])
+        else:
+            flags.append(letter not in "aeiou")
+    return flags
+
+
+def _measure(word: str) -> int:
+    """Porter's m: how often a vowel is followed by a consonant."""
+    flags = _consonants(word)
+    return sum(after and not before for before, after in pairwise(flags))
+
+
+def _repeated(word: str) -> bool:
+    """m > 0."""
+    return _measure(word) > 0
+
+
+def _long(word: str) -> bool:
+    """m > 1."""
+    return _measure(word) > 1
+
+
+def _vowel(word: str) -> bool:
+    return not all(_consonants(word))
+
+
+def _doubled(word: str) -> bool:
+    return len(word) >= 2 and word[-1] == word[-2] and _consonants(word)[-1]
+
+
+def _short_end(word: str) -> bool:
+    """Consonant, vowel, consonant other than w, x, y at the end; + also vowel, consonant as a whole word."""
+    flags = _consonants(word)
+    if len(word) >= 3 and flags[-3:] == [True, False, True]:
+        return word[-1] not in "wxy"
+    return len(word) == 2 and flags == [False, True]
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+def _apply(word: str, rules: Sequence[Rule]) -> str:
+    """The first rule whose suffix fits decides, also when its condition fails."""
+    for suffix, replacement, condition in rules:
+        if word.endswith(suffix):
+            before = word[: len(word) - len(suffix)]
+            return before + replacement if condition(before) else word
+    return word
+
+
+def _plural(word: str) -> str:
+    if word.endswith("ies") and len(word) == 4:
+        return word[:-1]  # + ties -> tie
+    return _apply(word, [("sses", "ss", _always), ("ies", "i", _always), ("ss", "ss", _always), ("s", "", _always)])
+
+
+def _past(word: str) -> str:
+    if word.endswith("ied"):
+        return word[:-1] if len(word) == 4 else word[:-2]  # + died -> die, spied -> spi
+    if word.endswith("eed"):
+        return word[:-1] if _repeated(word[:-3]) else word
+    for suffix in ("ed", "ing"):
+        if word.endswith(suffix) and _vowel(word[: -len(suffix)]):
+            before = word[: -len(suffix)]
+            if before.endswith(("at", "bl", "iz")):
+                return before + "e"
+            if _doubled(before):
+                return before if before[-1] in "lsz" else before[:-1]
+            return before + "e" if _measure(before) == 1 and _short_end(before) else before
+    return word
+
+
+def _final_y(word: str) -> str:
+    # + only after a consonant that is not the first letter: say stays say, by stays by
+    if word.endswith("y") and len(word) > 2 and _consonants(word)[-2]:
+        return word[:-1] + "i"
+    return word
+
+
+_SECOND: tuple[Rule, ...] = (
+    ("ational", "ate", _repeated), ("tional", "tion", _repeated), ("enci", "ence", _repeated),
+    ("anci", "ance", _repeated), ("izer", "ize", _repeated), ("bli", "ble", _repeated), ("alli", "al", _repeated),
+    ("entli", "ent", _repeated), ("eli", "e", _repeated), ("ousli", "ous", _repeated), ("ization", "ize", _repeated),
+    ("ation", "ate", _repeated), ("ator", "ate", _repeated), ("alism", "al", _repeated), ("iveness", "ive", _repeated),
+    ("fulness", "ful", _repeated), ("ousness", "ous", _repeated), ("aliti", "al", _repeated), ("iviti", "ive", _repeated),
+    ("biliti", "ble", _repeated), ("fulli", "ful", _repeated),
+)  # fmt: skip
+
+_THIRD: tuple[Rule, ...] = (
+    ("icate", "ic", _repeated), ("ative", "", _repeated), ("alize", "al", _repeated), ("iciti", "ic", _repeated),
+    ("ical", "ic", _repeated), ("ful", "", _repeated), ("ness", "", _repeated),
+)  # fmt: skip
+
+_FOURTH: tuple[Rule, ...] = (
+    *((part, "", _long) for part in ("al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent")),
+    ("ion", "", lambda before: _long(before) and before[-1] in "st"),
+    *((part, "", _long) for part in ("ou", "ism", "ate", "iti", "ous", "ive", "ize")),
+)  # fmt: skip
+
+
+def _second(word: str) -> str:
+    if word.endswith("alli") and _repeated(word[:-4]):
+        return _second(word[:-2])  # + the shortened word goes through the step again
+    if word.endswith("logi"):
+        return word[:-1] if _repeated(word[:-3]) else word  # + the "l" counts as part of what stands before
+    return _apply(word, _SECOND)
+
+
+def _final_e(word: str) -> str:
+    if word.endswith("e"):
+        before = word[:-1]
+        measure = _measure(before)
+        if measure > 1 or (measure == 1 and not _short_end(before)):
+            return before
+    return word
+
+
+def stem(word: str) -> str:
+    """The stem of one lower-case ASCII word; words of one or two letters stay as they are (+)."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) <= 2:
+        return word
+    word = _final_e(_apply(_apply(_second(_final_y(_past(_plural(word)))), _THIRD), _FOURTH))
+    return word[:-1] if word.endswith("ll") and _long(word[:-1]) else word

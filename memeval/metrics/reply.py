@@ -1,0 +1,34 @@
+"""What a metric is given: one reply to one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memeval.task import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A prediction (thinking already removed) and what it is judged by.
+
+    recalled: ids of the chunks that what was recalled came from; None for an agent that shows no recall. evidence: for
+    each piece of gold evidence the ids of the chunks that hold it.
+    """
+
+    prediction: str
+    question: Question
+    recalled: tuple[str, ...] | None = None
+    evidence: tuple[frozenset[str], ...] = ()
+
+
+Metric = Callable[[Reply], float | None]
+"""A score from 0 to 1, or None where the metric does not apply to the question."""
+
+
+def best(reply: Reply, rule: Callable[[str, str], float]) -> float | None:
+    """`rule(prediction, gold)` maximised over the golds. None for an unanswerable question or one without golds: the
+    headline is over answerable questions only (validity section 2)."""
+    if not reply.question.answerable or not reply.question.answers:
+        return None
+    return max(rule(reply.prediction, gold) for gold in reply.question.answers)

@@ -1,0 +1,85 @@
+"""Answers compared as strings: exact, by shared tokens, by containment. Each takes the best of several golds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from memeval.metrics.reply import Reply, best
+from memeval.metrics.text import answer_text, normalise, published_answer
+
+_CLOSED = ("yes", "no", "noanswer")
+
+
+def exact_match(reply: Reply) -> float | None:
+    """1 when reply and gold are equal once normalised. Source: `exact_match_score`, hotpot_evaluate_v1.py = SQuAD v1.1."""
+    return best(reply, lambda prediction, gold: float(normalise(prediction) == normalise(gold)))
+
+
+def f1(reply: Reply) -> float | None:
+    """F1 of the shared normalised tokens. Source: `f1_score` of hotpot_evaluate_v1.py: SQuAD's rule, and 0 where one side
+    is yes, no or noanswer and the other differs. No token in common is 0, also where both sides normalise to nothing."""
+    return best(reply, token_f1)
+
+
+def token_f1(prediction: str, gold: str) -> float:
+    """The rule of `f1` for one gold."""
+    predicted, wanted = normalise(prediction), normalise(gold)
+    if predicted != wanted and (predicted in _CLOSED or wanted in _CLOSED):
+        return 0.0
+    tokens, gold_tokens = predicted.split(), wanted.split()
+    common = sum((Counter(tokens) & Counter(gold_tokens)).values())
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(tokens), common / len(gold_tokens)
+    return 2 * precision * recall / (precision + recall)
+
+
+def substring(reply: Reply) -> float | None:
+    """1 when the gold's normalised tokens stand in the reply in a row, whole. For a yes/no gold the first of yes and no in
+    the final answer decides. Source: validity section 3."""
+    return best(reply, _one_way)
+
+
+def substring_guarded(reply: Reply) -> float | None:
+    """`substring_two_way` without its warts: containment either way, of whole tokens, neither side empty; yes/no golds as
+    in `substring`. Source: validity section 3."""
+    return best(reply, _guarded)
+
+
+def substring_two_way(reply: Reply) -> float | None:
+    """The rule behind published sub-EM cells, warts included: 1 when either normalised string lies in the other.
+
+    Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR, with their
+    `test_qa.py`: the answer is cut out of the reply first (`published_answer`), and an empty one scores 0. The warts: gold
+    "no" lies in "I do not know"; a prediction of "The" or "." normalises to nothing and lies in every gold.
+    """
+    return best(reply, _two_way)
+
+
+def _two_way(prediction: str, gold: str) -> float:
+    answer = published_answer(prediction)
+    if not answer:
+        return 0.0
+    here, wanted = normalise(answer), normalise(gold)
+    return float(wanted in here or here in wanted)
+
+
+def _one_way(prediction: str, gold: str) -> float:
+    wanted = normalise(gold)
+    if wanted in ("yes", "no"):
+        return float(first_yes_or_no(prediction) == wanted)
+    return float(_within(wanted, normalise(prediction)))
+
+
+def _guarded(prediction: str, gold: str) -> float:
+    return max(_one_way(prediction, gold), float(_within(normalise(prediction), normalise(gold))))
+
+
+def first_yes_or_no(prediction: str) -> str | None:
+    """The first of the tokens yes and no in the final answer, if any."""
+    return next((token for token in normalise(answer_text(prediction)).split() if token in ("yes", "no")), None)
+
+
+def _within(inner: str, outer: str) -> bool:
+    """Whether the tokens of one normalised text stand in a row in the other. Nothing stands in no text."""
+    return bool(inner) and f" {inner} " in f" {outer} "

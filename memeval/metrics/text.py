@@ -1,0 +1,70 @@
+"""Normalised answers, and the final answer inside a longer reply."""
+
+from __future__ import annotations
+
+import re
+import string
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_BOXED, _FINAL, _FINAL_END = "\\boxed{", "<final_answer>", "</final_answer>"
+_ANSWER_LINE = re.compile(r"^\W*(?:final\s+)?answer\W*:[*\s]*", re.IGNORECASE | re.MULTILINE)
+
+
+def normalise(text: str) -> str:
+    """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
+
+    Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
+    without leaving a blank: "well-known" becomes "wellknown".
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def answer_text(text: str) -> str:
+    """The final answer of a reply, by the first of these marks that is there and has something behind it; else the reply.
+
+    1. behind the last `<final_answer>`, up to a closing tag (PersonaMem, inference_standalone_openai.py);
+    2. in the last `\\boxed{}` (MemOCR, `extract_boxed_answer`);
+    3. behind the last "the answer is", bare of asterisks and of a final stop (MemAgent, `extract_answer`);
+    4. behind the last "Answer:" that opens a line (MemoryAgentBench, `parse_output`, which takes the first).
+
+    Used where a rule speaks of the final answer: first yes or no, abstention. The official rules of `exact_match` and `f1`
+    know no such marks: they see the reply as it is.
+    """
+    marked = ""
+    if _FINAL in text:
+        marked = text.rpartition(_FINAL)[2].strip().removesuffix(_FINAL_END).strip()
+    if not marked:
+        marked = boxed_text(text, text.rfind(_BOXED)) or ""
+    if not marked:
+        marked = _stated(text) or ""
+    if not marked:
+        for found in _ANSWER_LINE.finditer(text):
+            marked = text[found.end() :].strip() or marked
+    return marked or text.strip()
+
+
+def published_answer(text: str) -> str:
+    """The answer as MemAgent's and MemOCR's scripts cut it out: `answer_text` by its marks 2 and 3 only."""
+    return boxed_text(text, text.rfind(_BOXED)) or _stated(text) or text.strip()
+
+
+def _stated(text: str) -> str | None:
+    _, mark, behind = text.replace("*", "").rpartition("the answer is")
+    return behind.strip().strip(".").strip() if mark else None
+
+
+def boxed_text(text: str, start: int) -> str | None:
+    """What stands between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced; None
+    when they never close."""
+    if start < 0:
+        return None
+    depth, first = 0, text.index("{", start)
+    for position in range(first, len(text)):
+        if text[position] == "{":
+            depth += 1
+        elif text[position] == "}":
+            depth -= 1
+            if depth == 0:
+                return text[first + 1 : position].strip()
+    return None

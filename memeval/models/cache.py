@@ -1,0 +1,102 @@
+"""The user's cache of calls, shared by all runs and processes, and the key under which a call is filed.
+
+Folder: `MEMEVAL_CACHE`, else `XDG_CACHE_HOME/memeval`, else `~/.cache/memeval`. A cache that cannot be used turns itself
+off with one notice: it saves money, it never stops a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.models.completion import Completion, Request
+from memeval.models.journal import Entry, Journal, to_stderr
+
+_NOT_SAMPLING = frozenset({"timeout"})
+
+
+def call_key(identity: str, request: Request) -> bytes:
+    """sha256 (32 bytes) of the canonical JSON of model identity, messages, tools, sampling parameters, repeat and sample.
+
+    Raises UsageError for a parameter that is not JSON."""
+    params = {key: value for key, value in request.params.items() if key not in _NOT_SAMPLING}
+    call = [identity, request.messages, request.tools or None, params, request.repeat, request.sample]
+    try:
+        text = _CANONICAL(call)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"model '{identity}': the call is not JSON ({error})") from None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def cache_folder() -> Path:
+    """Where the user's cache lies (it need not exist)."""
+    own = os.environ.get("MEMEVAL_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "memeval"
+
+
+def as_json(value: Any) -> Any:
+    """`default=` of json.dumps: any mapping is an object, and what else is not JSON is an error, never a guess."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON")
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode
+
+
+class Cache:
+    """A `Journal` in the user's cache folder that never fails. `path` is its file. `put_text` is written by `flush`: what is
+    lost when the process is killed between the two stands in the run's journal."""
+
+    def __init__(self, folder: Path | None = None, notice: Callable[[str], None] = to_stderr) -> None:
+        self.path = (folder or cache_folder()) / "calls.sqlite"
+        self._notice = notice
+        self._store: Journal | None = None
+        self._waiting: dict[bytes, Entry] = {}
+        try:
+            self._store = Journal(self.path, notice)
+        except UsageError as error:
+            self._turn_off(error)
+
+    def get(self, key: bytes) -> Completion | None:
+        if self._store is None:
+            return None
+        if key in self._waiting:
+            return Completion.from_json(json.loads(self._waiting[key][3]))
+        try:
+            return self._store.get(key)
+        except UsageError as error:
+            self._turn_off(error)
+            return None
+
+    def put_text(self, key: bytes, model: str, text: str) -> None:
+        if self._store is not None:
+            self._waiting[key] = (key, model, time.time(), text)
+
+    def flush(self) -> None:
+        """Commit what `put_text` took since the last time, in one go."""
+        if self._store is None or not self._waiting:
+            return
+        rows, self._waiting = list(self._waiting.values()), {}
+        try:
+            self._store.put_rows(rows)
+        except UsageError as error:
+            self._turn_off(error)
+
+    def close(self) -> None:
+        self.flush()
+        if self._store is not None:
+            self._store.close()
+
+    def _turn_off(self, error: UsageError) -> None:
+        self._store = None
+        self._notice(f"the cache is off: {error}")

@@ -1,0 +1,206 @@
+"""Finished calls in one SQLite file: a run's journal (`RUN/calls.sqlite`), and the store under the user's cache.
+
+A completion is on its way to the disk, committed, before its call counts as finished: a process killed at any instant loses
+at most the calls in flight. Several processes may use one file. Errors are never stored, nor is anything secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from memeval.errors import UsageError
+from memeval.models.completion import Completion
+
+SCHEMA = 1
+PATIENCE = 60.0  # seconds to wait for another process's write
+APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
+_CREATE = """
+CREATE TABLE IF NOT EXISTS calls (
+    key BLOB PRIMARY KEY,
+    model TEXT NOT NULL,
+    created REAL NOT NULL,
+    value TEXT NOT NULL
+)
+"""
+_INSERT = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)"
+Entry = tuple[bytes, str, float, str]
+"""(key, model, Unix time, the completion as `encode` writes it)"""
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TO_JSON = json.JSONEncoder().encode
+Result = TypeVar("Result")
+
+
+def to_stderr(notice: str) -> None:
+    print(notice, file=sys.stderr)
+
+
+def encode(completion: Completion) -> str:
+    """The JSON under which a completion is stored."""
+    return _TO_JSON(completion.to_json())
+
+
+class Journal:
+    """key (32 bytes) -> Completion, in `path`.
+
+    A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and begun
+    anew. Raises UsageError (one line) when the file cannot be read or written for other reasons, such as a full disk.
+    """
+
+    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr) -> None:
+        self.path = path
+        self._notice = notice
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path.parent}: cannot create the folder ({error.strerror})") from None
+        self._open()
+
+    def get(self, key: bytes) -> Completion | None:
+        row = self._do(lambda: self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone())
+        if row is None:
+            return None
+        try:
+            return Completion.from_json(json.loads(row[0]))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self._do(lambda: self._database.execute("DELETE FROM calls WHERE key = ?", (key,)))  # unreadable: call again
+            return None
+
+    def put(self, key: bytes, model: str, completion: Completion) -> None:
+        """Store and commit. The first reply to a call stays; completions with `error` are not taken."""
+        if completion.error is None:
+            self.put_text(key, model, encode(completion))
+
+    def put_text(self, key: bytes, model: str, text: str) -> None:
+        """`put` of a completion that `encode` has written already (for two stores, once)."""
+        row = (key, model, time.time(), text)
+        self._do(lambda: self._database.execute(_INSERT, row))
+
+    def put_rows(self, rows: Sequence[Entry]) -> None:
+        """Several `put_text` in one transaction."""
+
+        def insert() -> None:
+            with self._database:  # commits, or rolls back
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany(_INSERT, rows)
+
+        self._do(insert)
+
+    def __len__(self) -> int:
+        return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone())[0])
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _open(self) -> None:
+        """Connect, with a second try on a new file where the first is not one of ours."""
+        self._inode = _inode(self.path)
+        try:
+            self._connect()
+        except (sqlite3.Error, _Foreign) as error:
+            if not _damaged(error):
+                raise UsageError(f"{self.path}: cannot be opened ({error})") from None
+            self._set_aside(str(error))
+            try:
+                self._connect()
+            except (sqlite3.Error, _Foreign) as second:
+                raise UsageError(f"{self.path}: cannot be opened ({second})") from None
+        self._inode = _inode(self.path)
+
+    def _connect(self) -> None:
+        self._database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        run = self._database.execute
+        try:
+            run("BEGIN")  # one snapshot: another process may be creating the file at this moment
+            header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+            (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+            run("COMMIT")
+            if tables and header != [APPLICATION, SCHEMA]:
+                raise _Foreign("not a file of this version of memeval")
+            _patiently(lambda: run("PRAGMA journal_mode = WAL"))
+            run("PRAGMA synchronous = NORMAL")
+            run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls
+            if not tables:
+                run("BEGIN IMMEDIATE")
+                run(_CREATE)
+                run(f"PRAGMA application_id = {APPLICATION}")
+                run(f"PRAGMA user_version = {SCHEMA}")
+                run("COMMIT")
+        except (sqlite3.Error, _Foreign):
+            self._database.close()
+            raise
+
+    def _do(self, operation: Callable[[], Result]) -> Result:
+        try:
+            return operation()
+        except sqlite3.Error as error:
+            if not _damaged(error):
+                advice = "make room or mend it, then run the same command again"
+                raise UsageError(f"{self.path}: cannot be used ({error}); {advice}") from None
+            self._database.close()
+            self._set_aside(str(error))
+            self._open()
+        return operation()
+
+    def _set_aside(self, reason: str) -> None:
+        """Rename the file that was opened, unless another process has done so already."""
+        if _inode(self.path) != self._inode:
+            return
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 (closed below)
+        except FileNotFoundError:
+            return
+        with file:
+            _lock(file.fileno())
+            if _inode(self.path) != self._inode or os.fstat(file.fileno()).st_ino != self._inode:
+                return
+            number = 1
+            while (aside := self.path.with_name(f"{self.path.name}.set-aside-{number}")).exists():
+                number += 1
+            for tail in ("-wal", "-shm", ""):
+                part = Path(f"{self.path}{tail}")
+                if part.exists():
+                    part.rename(f"{aside}{tail}")
+        self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+
+
+class _Foreign(Exception):
+    """A healthy SQLite file that is not ours."""
+
+
+def _damaged(error: Exception) -> bool:
+    return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _patiently(operation: Callable[[], object]) -> None:
+    """SQLite's own waiting does not cover the switch to WAL while another process opens the same new file."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            operation()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows, where a file in use cannot be renamed either
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,0 +1,276 @@
+"""What stands between many callers and one endpoint: how many at once, how often again, and when to stop.
+
+Concurrency starts at the cap, halves on 429 and 503 (once per round trip) and recovers by one per round trip. An attempt
+that fails is repeated after a growing, jittered wait; `Retry-After` pauses every caller of the endpoint. An endpoint at
+which nothing succeeds for a bounded time is given up as a whole (`EndpointDown`), so that a dead server costs one clear
+line instead of a run full of failed samples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from memeval.errors import StopRun, UsageError
+from memeval.models.completion import Completion, Request
+
+
+class EndpointError(StopRun):
+    """The endpoint as a whole cannot be used. The message is one line with the URL and the last error, and no key.
+    The engine stops the run as `partial`; the same command resumes it."""
+
+
+class EndpointDown(EndpointError):
+    """Nothing has succeeded for `Policy.dead_after` seconds while calls kept failing."""
+
+
+class EndpointRefused(EndpointError):
+    """The endpoint says that the configuration is wrong: key, URL or model name. Repeating cannot help."""
+
+
+class Fault(Exception):
+    """A failed attempt that is worth repeating. The message is one short line.
+
+    unreachable: no connection came about, so the call itself cannot be the reason. throttled: the server asks for less.
+    retry_after: seconds it asks to wait. A throttled fault uses up no attempt unless `counted`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        unreachable: bool = False,
+        throttled: bool = False,
+        counted: bool = True,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
+        self.throttled = throttled
+        self.counted = counted
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Seconds, unless said otherwise.
+
+    attempts: per call, of any faults but 429 and lost connections. timeout: for one call, attempts and waits together but
+    without queueing; one attempt may take half of it, so that one that hangs is repeated. first_wait, longest_wait: the
+    exponential wait. longest_pause: the most that a `Retry-After` is believed. dead_after: silence after which an endpoint
+    is given up, dead_at_start: the same while it has never answered. jitter: spread the waits over [half, whole].
+    """
+
+    attempts: int = 6
+    timeout: float = 600.0
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    longest_pause: float = 120.0
+    dead_after: float = 60.0
+    dead_at_start: float = 15.0
+    jitter: bool = True
+
+
+@dataclass
+class Trace:
+    """Attempts sent for one logical call. The gateway sets it in `trace`; the limiter counts."""
+
+    attempts: int = 0
+
+
+trace: ContextVar[Trace | None] = ContextVar("memeval_trace", default=None)
+
+
+def retry_after(seconds: str | None, milliseconds: str | None = None, now: float | None = None) -> float | None:
+    """Seconds to wait from the headers `Retry-After` (seconds or an HTTP date, RFC 9110 section 10.2.3) and
+    `retry-after-ms`; None where they say nothing usable. `now` is Unix time."""
+    for text, unit in ((milliseconds, 0.001), (seconds, 1.0)):
+        try:
+            wait = float(text) * unit if text else -1.0
+        except ValueError:
+            continue
+        if wait >= 0.0:  # false for nan
+            return wait
+    try:
+        date = parsedate_to_datetime(seconds or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+
+
+def call_timeout(request: Request) -> float | None:
+    """`params["timeout"]` in seconds; None where it is not set. Raises UsageError when it is not a positive number."""
+    value = request.params.get("timeout")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise UsageError(f"timeout: {value!r} is not a positive number of seconds")
+    return float(value)
+
+
+class Limiter:
+    """One per endpoint, shared by everything that calls it, on one event loop.
+
+    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages.
+    """
+
+    def __init__(self, label: str, cap: int = 16, policy: Policy | None = None, seed: int | None = None) -> None:
+        self.label = label
+        self.cap = max(1, cap)
+        self.policy = policy or Policy()
+        self.limit = float(self.cap)
+        self.down = ""  # why the endpoint was given up
+        self._random = random.Random(seed)
+        self._flying = 0  # attempts in the air
+        self._calls = 0  # calls begun and not ended
+        self._clean = 0  # those of them that have been sent and met no fault so far
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._resume_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._cut_at = 0.0
+        self._idle_at = self._alive_at = time.monotonic()  # last success; moved on by the time without calls
+        self._answered = False
+
+    async def run(self, attempt: Callable[[], Awaitable[Completion]], seconds: float | None = None) -> Completion:
+        """Run `attempt` until it returns, within the policy (or `seconds` instead of its `timeout`). It raises `Fault` to be
+        repeated; anything else passes.
+
+        Returns a Completion with `error` when the call had to be given up. Raises EndpointDown, EndpointRefused.
+        """
+        allowed = self.policy.timeout if seconds is None else seconds
+        if not self._calls:
+            self._alive_at += time.monotonic() - self._idle_at
+        self._calls += 1
+        sent, faults, spent, clean = 0, 0, 0.0, True
+        lost = time.monotonic()  # the last time that no connection came about
+        try:
+            while True:
+                await self._acquire(first=not sent)
+                started = time.monotonic()
+                self._clean += not sent
+                sent += 1
+                counter = trace.get()
+                if counter is not None:
+                    counter.attempts += 1
+                try:
+                    async with asyncio.timeout(max(0.0, min(allowed / 2, allowed - spent))):
+                        completion = await attempt()
+                    self._succeeded()
+                    return completion
+                except Fault as raised:
+                    fault = raised
+                except TimeoutError:
+                    fault = Fault(f"no reply within {time.monotonic() - started:.3g} s")
+                finally:
+                    self._release()
+                if clean:
+                    clean = False
+                    self._clean -= 1
+                if fault.throttled:
+                    self._slow_down(started)
+                if fault.unreachable:  # uses up an attempt only if other calls get through meanwhile
+                    self._stop_if_silent(fault)
+                    faults += self._alive_at > lost
+                    lost = time.monotonic()
+                else:
+                    faults += fault.counted
+                    spent += time.monotonic() - started
+                wait = self._wait(sent, fault)
+                if faults >= self.policy.attempts or spent + wait >= allowed:
+                    if self._calls > 1 and not self._clean:
+                        self._stop_if_silent(fault)  # every call under way meets faults: it is not this call's content
+                    return Completion(error=f"{fault} (given up after {sent} attempts)", finish_reason="error")
+                spent += wait if not fault.unreachable else 0.0
+                await asyncio.sleep(wait)
+        finally:
+            self._calls -= 1
+            self._idle_at = time.monotonic()
+            self._clean -= clean and sent > 0
+
+    def _succeeded(self) -> None:
+        self._alive_at = time.monotonic()
+        self._answered = True
+        if self.limit < self.cap:
+            self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
+
+    def _slow_down(self, started: float) -> None:
+        if started >= self._cut_at:  # attempts sent before the last cut say nothing about the rate after it
+            self.limit = max(1.0, self.limit / 2)
+            self._cut_at = time.monotonic()
+
+    def _stop_if_silent(self, fault: Fault) -> None:
+        silence = time.monotonic() - self._alive_at
+        never = fault.unreachable and not self._answered
+        if silence < (self.policy.dead_at_start if never else self.policy.dead_after):
+            return
+        if not self.down:
+            text = f"{self.label}: nothing has succeeded for {silence:.0f} s ({fault})"
+            self.down = f"{text}; check the server, then run the same command again to resume"
+            self._wake()
+        raise EndpointDown(self.down)
+
+    def _wait(self, sent: int, fault: Fault) -> float:
+        """Seconds until the next attempt, and the pause for everyone that the server asked for."""
+        policy = self.policy
+        if fault.retry_after is not None:
+            pause = min(fault.retry_after, policy.longest_pause)
+            self._resume_at = max(self._resume_at, time.monotonic() + pause)
+            if pause >= policy.first_wait:
+                return pause
+        longest = policy.first_wait * 4 if fault.unreachable else policy.longest_wait
+        wait = min(longest, policy.first_wait * 2.0 ** min(sent - 1, 30))
+        return wait * self._random.uniform(0.5, 1.0) if policy.jitter else wait
+
+    async def _acquire(self, first: bool) -> None:
+        """Wait for a place in the air. A repeated attempt goes before calls that have not been sent yet."""
+        if self.down:
+            raise EndpointDown(self.down)
+        if not self._queue and self._flying < int(self.limit) and time.monotonic() >= self._resume_at:
+            self._flying += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if first:
+            self._queue.append(place)
+        else:
+            self._queue.appendleft(place)
+        self._wake()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._release()  # the place had been given to us just now
+            raise
+
+    def _release(self) -> None:
+        self._flying -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._queue:
+            return
+        if self.down:
+            for place in self._queue:
+                if not place.done():
+                    place.set_exception(EndpointDown(self.down))
+            self._queue.clear()
+            return
+        pause = self._resume_at - time.monotonic()
+        if pause > 0:
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
+            return
+        while self._queue and self._flying < int(self.limit):
+            place = self._queue.popleft()
+            if not place.done():
+                self._flying += 1
+                place.set_result(None)
+
+    def _resume(self) -> None:
+        self._timer = None
+        self._wake()

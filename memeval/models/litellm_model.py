@@ -1,0 +1,76 @@
+"""Every other provider (`anthropic/...`, `gemini/...`, `bedrock/...`), through litellm.
+
+litellm knows the wire formats and reads each provider's key from its own variable. Repetition, concurrency and the reading
+of the reply are ours, as for any endpoint. Importing this module imports litellm, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.models.completion import Completion, Request
+from memeval.models.limits import EndpointRefused, Fault, Limiter, call_timeout, retry_after
+from memeval.models.reply import one_line, overflows, read_reply
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise the import downloads a price table
+import litellm
+
+litellm.suppress_debug_info = True
+litellm.telemetry = False
+_SLOW_DOWN = frozenset({429, 503, 529})
+
+
+class LitellmModel:
+    """`name` is `provider/model`. Raises UsageError for a provider litellm does not know, or a missing key (by its name)."""
+
+    def __init__(self, name: str, limiter: Limiter) -> None:
+        self.name = name
+        self.identity = f"litellm {name}"
+        self._limiter = limiter
+        provider = name.partition("/")[0]
+        if provider not in {str(getattr(known, "value", known)) for known in litellm.provider_list}:
+            from memeval.errors import suggest
+
+            names = [str(getattr(known, "value", known)) for known in litellm.provider_list]
+            advice = "for a model of your own server use --base-url URL"
+            raise UsageError(f"model '{name}': litellm knows no provider '{provider}'{suggest(provider, names)} ({advice})")
+        missing = litellm.validate_environment(name)["missing_keys"]
+        if missing:
+            raise UsageError(f"model '{name}' needs {' and '.join(missing)} in the environment")
+
+    async def complete(self, request: Request) -> Completion:
+        """One call with its retries; as `EndpointModel.complete`."""
+        return await self._limiter.run(lambda: self._attempt(request), call_timeout(request))
+
+    async def close(self) -> None:
+        """litellm keeps its own connections."""
+
+    async def _attempt(self, request: Request) -> Completion:
+        params = {key: value for key, value in request.params.items() if key != "timeout"}
+        if request.tools:
+            params["tools"] = [dict(tool) for tool in request.tools]
+            params["_skip_mcp_handler"] = True  # litellm otherwise looks for MCP tools, with a package it does not install
+        messages = [dict(message) for message in request.messages]
+        try:
+            reply = await litellm.acompletion(model=self.name, messages=messages, num_retries=0, max_retries=0, **params)
+        except Exception as error:  # litellm lets the errors of every client library through
+            return self._failed(error)
+        return read_reply(reply.model_dump(), request)
+
+    def _failed(self, error: Exception) -> Completion:
+        """Returns a Completion for a bad request; raises Fault, EndpointRefused, or the error itself if it is a bug."""
+        status = getattr(error, "status_code", None)
+        text = one_line(f"{type(error).__name__}: {error}")
+        if isinstance(error, litellm.ContextWindowExceededError) or (status in (400, 413, 422) and overflows(str(error))):
+            return Completion(finish_reason="overflow")
+        if isinstance(error, (litellm.AuthenticationError, litellm.NotFoundError)):
+            raise EndpointRefused(f"{self.name}: {text}; check the key and the model name") from None
+        if not isinstance(status, int):
+            raise error
+        if isinstance(error, litellm.APIConnectionError) or status in (408, 409, 425, 429) or status >= 500:
+            headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
+            wait = retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
+            raise Fault(text, throttled=status in _SLOW_DOWN, counted=status != 429, retry_after=wait) from None
+        return Completion(error=text, finish_reason="error")

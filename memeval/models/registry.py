@@ -1,0 +1,171 @@
+"""What a model's name means, and the model behind it.
+
+`offline`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
+OpenAI-compatible endpoint), and what other packages register under the entry-point group `memeval.models`. Keys come from
+the environment alone. Nothing heavy is imported before a model is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from memeval.errors import UsageError, suggest
+from memeval.models.completion import Model, ModelSpec
+
+if TYPE_CHECKING:
+    from memeval.models.limits import Limiter
+
+OPENAI_URL = "https://api.openai.com/v1"
+_KINDS = {
+    "offline": "the rule-based model: no key, GPU or network; its scores compare with no published one",
+    "scripted:FILE": "replies from a JSONL file of rules, for tests",
+    "openai/NAME": "OpenAI's API; the key is read from OPENAI_API_KEY",
+    "PROVIDER/NAME": "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
+    "NAME@URL": "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a spec leads. `kind`: offline, scripted, endpoint, litellm or plugin. `name`: as that backend knows the model.
+    `endpoint`: the base URL, else what shares one limit of concurrency."""
+
+    kind: str
+    name: str
+    endpoint: str
+
+
+def known() -> dict[str, str]:
+    """What `memeval list models` shows: form of the name -> what it is."""
+    from memeval import plugins
+
+    registered = dict.fromkeys(plugins.entry_point_names("models"), "registered by an installed package")
+    return {**_KINDS, **registered}
+
+
+def parse_role(text: str) -> ModelSpec:
+    """The spec of `NAME` or `NAME@URL` as typed for a role. Raises UsageError for an empty name or a bad URL."""
+    name, at, url = text.strip().partition("@http")
+    if not name:
+        raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL")
+    return ModelSpec(name, checked_url(f"http{url}") if at else None)
+
+
+def checked_url(url: str) -> str:
+    """A base URL, normalised: no trailing slash, no `/chat/completions`. Raises UsageError, without ever showing what may
+    be a key, for another scheme, a missing host, a user name or key in the URL, a query."""
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, valid = urlsplit(""), False
+    if "@" in parts.netloc:
+        raise UsageError(f"base URL '{_hidden(text)}' holds a user name or key; put the key into MEMEVAL_API_KEY instead")
+    if not valid or re.search(r"[\s\x00-\x1f]", text):
+        raise UsageError(f"base URL '{_hidden(text)}': expected http://HOST[:PORT]/PATH or https://...")
+    if parts.query or parts.fragment:
+        raise UsageError(f"base URL '{_hidden(text)}': leave out what follows the path ('?' or '#')")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    return f"{parts.scheme.lower()}://{parts.netloc.lower()}{path}"
+
+
+def route(spec: ModelSpec) -> Route:
+    """What the name of a spec means. Raises UsageError for a name that means nothing; opens and imports nothing."""
+    name = spec.name
+    if spec.base_url is not None:
+        return Route("endpoint", name, checked_url(spec.base_url))
+    if name == "offline":
+        return Route("offline", name, "offline")
+    if name.startswith("scripted:"):
+        return Route("scripted", name.removeprefix("scripted:"), "scripted")
+    provider, slash, model = name.partition("/")
+    if slash and provider and model:
+        return Route("endpoint", model, OPENAI_URL) if provider == "openai" else Route("litellm", name, provider)
+    from memeval import plugins
+
+    registered = plugins.entry_point_names("models")
+    if name in registered:
+        return Route("plugin", name, name)
+    near = suggest(name, [*_KINDS, *registered]) or _with_provider(name)
+    forms = ", ".join([*_KINDS, *registered])
+    raise UsageError(f"model '{_hidden(name)}' is unknown{near} (possible: {forms})")
+
+
+def fills_cache(spec: ModelSpec) -> bool:
+    """Whether replies are worth keeping in the user's cache: not those that cost nothing to make again."""
+    return spec.base_url is not None or not (spec.name == "offline" or spec.name.startswith("scripted:"))
+
+
+def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
+    """The model of a spec, ready for calls on the running event loop. `limiter`: shared by the models of one endpoint; None
+    makes one. Raises UsageError: an unknown name, a missing key or extra, a script that cannot be read."""
+    from memeval.models.limits import Limiter
+
+    where = route(spec)
+    if where.kind == "offline":
+        from memeval.models.offline import OfflineModel
+
+        return OfflineModel()
+    if where.kind == "scripted":
+        from memeval.models.scripted import ScriptedModel
+
+        return ScriptedModel.from_file(Path(where.name))
+    if where.kind == "plugin":
+        from memeval import plugins
+
+        factory = plugins.entry_point("models", where.name)
+        if factory is None:
+            raise UsageError(f"model '{where.name}': its package is no longer installed")
+        registered: Model = factory(spec)
+        return registered
+    limiter = limiter or Limiter(where.endpoint)
+    if where.kind == "litellm":
+        from memeval.models.litellm_model import LitellmModel
+
+        return LitellmModel(where.name, limiter)
+    from memeval.models.endpoint import EndpointModel
+
+    if spec.base_url is not None:
+        return EndpointModel(where.name, where.endpoint, api_key("MEMEVAL_API_KEY", "OPENAI_API_KEY"), limiter)
+    key = api_key("OPENAI_API_KEY", "MEMEVAL_API_KEY")
+    if not key:
+        raise UsageError(f"model '{spec.name}' needs a key: set OPENAI_API_KEY (or use --model offline, or --base-url URL)")
+    return EndpointModel(where.name, where.endpoint, key, limiter)
+
+
+def api_key(*variables: str) -> str:
+    """The key in the first of these environment variables that is set; "" when none is. Raises UsageError, without showing
+    it, for a value that no HTTP header can carry."""
+    for variable in variables:
+        key = os.environ.get(variable, "").strip()
+        if key and not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise UsageError(f"{variable}: the key holds blanks or characters other than ASCII; set it again")
+        if key:
+            return key
+    return ""
+
+
+def _hidden(text: str) -> str:
+    """`text` for a message, without whatever stands before an `@` in its URL."""
+    return re.sub(r"(?<=//)[^/\s]*@", "...@", text)[:200]
+
+
+def _with_provider(name: str) -> str:
+    """The provider of a bare model name, from litellm's price table, read as a file: importing litellm takes seconds."""
+    from importlib.util import find_spec
+
+    package = find_spec("litellm")
+    if package is None or package.origin is None:
+        return ""
+    table = Path(package.origin).with_name("model_prices_and_context_window_backup.json")
+    if not table.is_file():
+        return ""
+    provider = json.loads(table.read_text(encoding="utf-8")).get(name, {}).get("litellm_provider")
+    return f"; did you mean '{provider}/{name}'?" if provider else ""

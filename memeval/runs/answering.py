@@ -1,0 +1,127 @@
+"""Answering one question: what the reader gets to see, its reply, and the sample that records both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memeval import prompts, tokens
+from memeval.agent import Item, Recall
+from memeval.models.bound import BoundModel
+from memeval.models.usage import Ledger
+from memeval.runs.spec import RunSpec
+from memeval.runs.store import text_sha
+from memeval.task import Question
+
+Emit = Callable[[dict[str, Any]], None]
+SampleKey = tuple[str, int, int]
+"""(question id, repeat, answer repeat)"""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where questions of one run are answered. routes: role -> route of its calls (models/bound.py). done: samples that
+    stand already and are not asked again."""
+
+    spec: RunSpec
+    routes: Mapping[str, int]
+    emit: Emit
+    done: frozenset[SampleKey] = frozenset()
+
+    def bound(self, repeat: int) -> dict[str, BoundModel]:
+        """role -> model, for one session."""
+        models = self.spec.models
+        return {
+            role: BoundModel(models[role].name, role, route, models[role].params, repeat)
+            for role, route in self.routes.items()
+        }
+
+    def open(self, question: Question, repeat: int) -> list[int]:
+        """The answer repeats of a question that are still to be asked."""
+        return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
+
+    async def read(self, question: Question, recall: Recall | None, repeat: int, number: int) -> str:
+        """The harness's reader answers from what was recalled; None stands for no memory block at all (closed-book).
+
+        T = 0 and at most 2048 new tokens unless the role is configured otherwise (the limit of the published reader,
+        Mem-alpha's memory_server).
+        """
+        name = self.spec.task.reader_prompt if recall is not None else "closed-book"
+        system = self.spec.prompts.get("reader") or prompts.READER[name]
+        memory = None if recall is None else "\n\n".join(item.text for item in self.cut(recall)[0])
+        messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
+        model = self.bound(repeat)["reader"]
+        completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=2048)
+        return completion.text
+
+    def cut(self, recall: Recall) -> tuple[list[Item], int]:
+        """The items the reader sees within the budget, in reading order, and how many the budget dropped.
+
+        Lowest-ranked items go first. A text that alone exceeds the budget (a memory of free text) is cut to its first
+        tokens instead.
+        """
+        counter = tokens.counter(self.spec.task.tokenizer)
+        kept: list[Item] = []
+        left = self.spec.budget
+        for item in recall.items:
+            size = counter(item.text)
+            if size > left:
+                if not kept:
+                    kept.append(Item(counter.truncate(item.text, left), item.chunks, item.id, item.score))
+                break
+            kept.append(item)
+            left -= size
+        dropped = len(recall.items) - len(kept)
+        if recall.order == "stream":
+            kept.sort(key=lambda item: min(item.chunks, default=""))
+        return kept, dropped
+
+    def sample(
+        self,
+        context_id: str,
+        question: Question,
+        repeat: int,
+        number: int,
+        *,
+        ledger: Ledger,
+        recall: Recall | None = None,
+        text: str | None = None,
+        held: int | None = None,
+        query_used: bool | None = None,
+        not_applicable: str | None = None,
+    ) -> None:
+        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked."""
+        counter = tokens.counter(self.spec.task.tokenizer)
+        kept, dropped = self.cut(recall or Recall())
+        items = []
+        for item in kept:
+            sha = text_sha(item.text)
+            self.emit({"event": "text", "sha": sha, "text": item.text})
+            score = None if item.score is None else round(float(item.score), 6)
+            row = {"text": sha, "chunks": list(item.chunks), "score": score, "tokens": counter(item.text)}
+            items.append(row if item.id is None else {**row, "id": item.id})
+        reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
+        line: dict[str, Any] = {
+            "event": "sample",
+            "question_id": question.id,
+            "context_id": context_id,
+            "repeat": repeat,
+            "answer_repeat": number,
+            "position": question.position,
+            "query": question.text,
+            "answer": None if ledger.failures else text,
+            "failure": ledger.failures[0] if ledger.failures else None,
+            "finish_reason": ledger.last.finish_reason if ledger.last and (reader or not text) else None,
+            "recall": items,
+            "recall_tokens": sum(row["tokens"] for row in items),
+            "recall_dropped": dropped,
+            "memory_tokens": held,
+            "tokens": ledger.tokens_json(),
+            "calls": dict(sorted(ledger.calls.items())),
+        }
+        if query_used is not None:
+            line["query_used"] = query_used
+        if not_applicable:
+            line["not_applicable"] = not_applicable
+        self.emit(line)

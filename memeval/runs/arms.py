@@ -1,0 +1,50 @@
+"""Engine arms: controls that are not memory agents, so they may see what an agent never sees (validity section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from memeval.agent import Item, Recall
+from memeval.metrics import METRICS, Reply
+from memeval.task import Question
+
+_FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
+
+
+def arm_recall(arm: str, question: Question, evidence_chunks: Sequence[Sequence[str]]) -> Recall | None:
+    """What the reader sees: the gold evidence (`oracle`), nothing (`none`), no memory block at all (`closed-book`: None)."""
+    if arm == "closed-book":
+        return None
+    if arm == "none":
+        return Recall()
+    items = [Item(piece.text, tuple(ids)) for piece, ids in zip(question.evidence, evidence_chunks, strict=True)]
+    return Recall(items, order="stream")
+
+
+def held(arm: str) -> int | None:
+    """Memory tokens of an arm: nothing, but for the oracle, which has no memory to measure."""
+    return None if arm == "oracle" else 0
+
+
+def not_applicable(arm: str, question: Question) -> str | None:
+    """Why an arm has no result for a question; None where it has one."""
+    if arm == "oracle" and question.answerable and not question.evidence:
+        return "the data have no gold evidence for this question"
+    return None
+
+
+def best_constant(questions: Sequence[Question], headline: str, limit: int = 2000) -> str:
+    """The one fixed answer that scores best on the task's first `limit` questions (not only those a run asks, so that a
+    larger run keeps the answers of the smaller): yes, no, a letter, a refusal, or one of the most frequent golds."""
+    asked = list(questions[:limit])
+    counts: dict[str, int] = {}
+    for question in asked:
+        for answer in question.answers[:1]:
+            counts[answer] = counts.get(answer, 0) + 1
+    frequent = sorted(counts, key=lambda answer: (-counts[answer], answer))[:5]
+    metric = METRICS[headline]
+    totals: Mapping[str, float] = {
+        candidate: sum(metric(Reply(candidate, question)) or 0.0 for question in asked)
+        for candidate in dict.fromkeys([*_FIXED, *frequent])
+    }
+    return max(totals, key=lambda candidate: totals[candidate])

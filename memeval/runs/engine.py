@@ -1,0 +1,86 @@
+"""One context through an agent or an engine arm. Everything that happens leaves as plain events.
+
+Events: {"event": "question" | "operation" | "text" | "sample" | "trouble", ...}; the driver writes them. Golds are in
+`question` events only, which never meet an agent.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.agent import Recall
+from memeval.models import usage
+from memeval.models.usage import Ledger
+from memeval.runs import arms
+from memeval.runs.answering import Desk
+from memeval.runs.ingest import Ingest, together
+from memeval.runs.prepare import Asking, Prepared, evidence_chunks
+from memeval.task import Question
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the contexts of one run share. constant: the fixed answer of the `constant` arm."""
+
+    desk: Desk
+    threads: Executor
+    constant: str | None = None
+
+    async def run(self, prepared: Prepared, repeat: int) -> None:
+        """Ask every open question of the context; emit its samples. Raises StopRun when the whole run must stop."""
+        asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
+        for asking, question in asked:
+            self.desk.emit(question_event(prepared, asking, question))
+        if self.desk.spec.agent.is_arm:
+            await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
+        else:
+            with tempfile.TemporaryDirectory(prefix="memeval-") as folder:
+                await Ingest(self.desk, prepared, repeat, Path(folder), self.threads).run()
+
+    async def _arm(self, prepared: Prepared, asking: Asking, question: Question, repeat: int) -> None:
+        arm = self.desk.spec.agent.card.agent
+        reason = arms.not_applicable(arm, question)
+        for number in self.desk.open(question, repeat):
+            ledger = Ledger("answer")
+            usage.current.set(ledger)
+            recall: Recall | None = None
+            text = self.constant if arm == "constant" and not reason else None
+            if arm != "constant" and not reason:
+                recall = arms.arm_recall(arm, question, evidence_chunks(question, asking.chunks))
+                text = await self.desk.read(question, recall, repeat, number)
+            self.desk.sample(
+                prepared.context.id, question, repeat, number,
+                ledger=ledger, recall=recall, text=text, held=arms.held(arm), not_applicable=reason,
+            )  # fmt: skip
+
+
+def question_event(prepared: Prepared, asking: Asking, question: Question) -> dict[str, Any]:
+    """The line of questions.jsonl: the question with its golds, and facts of its stream. With it a run folder can be
+    scored, shown and compared where the data set is not at hand."""
+    context = prepared.context
+    chunks = evidence_chunks(question, asking.chunks)
+    return {
+        "event": "question",
+        "question_id": question.id,
+        "context_id": context.id,
+        "cluster": context.cluster or context.id,
+        "kind": question.kind,
+        "answerable": question.answerable,
+        "text": question.text,
+        "time": question.time,
+        "options": list(question.options) if question.options else None,
+        "answers": list(question.answers),
+        "position": question.position,
+        "evidence": [
+            {"text": piece.text, "units": list(piece.units), "chunks": ids}
+            for piece, ids in zip(question.evidence, chunks, strict=True)
+        ],
+        "stream_tokens": prepared.tokens,
+        "stream_units": len(context.units),
+        "stream_chunks": len(prepared.stream),
+        "meta": dict(context.meta),
+    }

@@ -1,0 +1,132 @@
+"""An agent under the engine: plain or async methods, optional methods and forks behind one interface."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import inspect
+import shutil
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
+from memeval.errors import StopRun, UsageError
+
+
+class AgentError(Exception):
+    """An agent raised: the questions that depend on it fail. The message is one line with the place in the agent's code."""
+
+
+class Host:
+    """One agent object and its session. Plain methods run in a worker thread, one at a time per context."""
+
+    def __init__(
+        self, make: Callable[[], Any], session: Session, threads: Executor, lock: asyncio.Lock, agent: Any = None
+    ) -> None:
+        self._make = make
+        self.session = session
+        self._threads = threads
+        self._lock = lock
+        if agent is None:
+            try:
+                agent = make()
+            except Exception as error:
+                raise AgentError(_describe(error, "__init__")) from error
+        self.agent = agent
+
+    @property
+    def concurrent(self) -> bool:
+        return bool(getattr(self.agent, "concurrent", False))
+
+    def has(self, method: str) -> bool:
+        return callable(getattr(self.agent, method, None))
+
+    async def call(self, name: str, *args: Any) -> Any:
+        """Run one method. Raises AgentError with place and reason for whatever the agent raises."""
+        method = getattr(self.agent, name)
+        try:
+            if inspect.iscoroutinefunction(method):
+                return await method(*args)
+            async with self._lock:
+                context = copy_context()  # carries the ledger into the thread
+                result = await asyncio.get_running_loop().run_in_executor(self._threads, context.run, method, *args)
+            return await result if inspect.isawaitable(result) else result
+        except (StopRun, UsageError):
+            raise
+        except Exception as error:
+            raise AgentError(_describe(error, name)) from error
+
+    async def begin(self) -> None:
+        await self.call("begin", self.session)
+
+    async def observe(self, chunk: Chunk) -> None:
+        await self.call("observe", chunk)
+
+    async def finish(self) -> None:
+        if self.has("finish"):
+            await self.call("finish")
+
+    async def close(self) -> None:
+        if self.has("close"):
+            await self.call("close")
+
+    async def recall(self, query: Query) -> Recall:
+        result = await self.call("recall", query)
+        if result is None:
+            return Recall()
+        if not isinstance(result, Recall):
+            raise AgentError(f"recall returned {type(result).__name__}, expected memeval.Recall")
+        return result
+
+    async def answer(self, query: Query, recall: Recall) -> str:
+        result = await self.call("answer", query, recall)
+        if isinstance(result, Answer):
+            result = result.text
+        if not isinstance(result, str):
+            raise AgentError(f"answer returned {type(result).__name__}, expected memeval.Answer or str")
+        return result
+
+    async def memory(self) -> MemoryStats | None:
+        """Tokens held now; None where the agent does not say."""
+        if not self.has("memory"):
+            return None
+        stats = await self.call("memory")
+        if not isinstance(stats, MemoryStats):
+            raise AgentError(f"memory returned {type(stats).__name__}, expected memeval.MemoryStats")
+        return stats
+
+    async def fork(self, workdir: Path) -> Host | None:
+        """A copy that can be fed and asked without changing this one; None where the agent cannot be copied."""
+        if hasattr(self.agent, "fork") and self.agent.fork is None:
+            return None
+        shutil.copytree(self.session.workdir, workdir, dirs_exist_ok=True)
+        session = dataclasses.replace(self.session, workdir=workdir)
+        if self.has("fork"):
+            agent = await self.call("fork", session)
+            if agent is None:
+                return None
+        else:
+            try:
+                # whatever the agent kept of its session becomes the child's
+                agent = copy.deepcopy(self.agent, {id(self.session): session})
+            except (TypeError, copy.Error, RecursionError):
+                return None
+        return Host(self._make, session, self._threads, self._lock, agent)
+
+    def fresh(self, workdir: Path) -> Host:
+        """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
+        shutil.rmtree(workdir, ignore_errors=True)
+        workdir.mkdir()
+        return Host(self._make, dataclasses.replace(self.session, workdir=workdir), self._threads, self._lock)
+
+
+def _describe(error: Exception, method: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = " ".join(str(error).split())[:200]
+    return f"agent raised {type(error).__name__}({text}) in {method}{place}"

@@ -1,0 +1,156 @@
+"""The local executor: contexts of one run side by side on this machine's event loop.
+
+`execute(spec, refs)` makes its live objects (task, models, threads) itself and yields plain events, so that an executor on
+other machines can share everything else. Contexts are built ahead in one thread, as far as a bounded queue lets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from memeval import tokens
+from memeval.errors import StopRun
+from memeval.models.bound import close_route, open_route
+from memeval.models.cache import Cache
+from memeval.models.gateway import Gateway
+from memeval.models.journal import Journal
+from memeval.runs.answering import Desk, SampleKey
+from memeval.runs.engine import Engine
+from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.spec import RunSpec
+from memeval.sources import Task
+from memeval.task import ContextRef
+
+Event = dict[str, Any]
+Work = tuple[ContextRef, int]
+"""(context, repeat)"""
+
+AHEAD = 64_000_000
+"""Characters of stream text that may wait in the queue of prepared contexts."""
+
+BUILD_SLICE = 0.005
+"""Seconds of building per hop into the building thread."""
+
+
+async def execute(
+    spec: RunSpec, task: Task, work: Sequence[Work], done: frozenset[SampleKey] = frozenset(), constant: str | None = None
+) -> AsyncGenerator[Event, None]:
+    """Run contexts and yield their events as they happen; the last is {"event": "end", ...} with the gateway's counters.
+
+    Ends early with {"event": "stopped", "reason"} when the run cannot go on (StopRun). Cancelling the iterator cancels
+    what is in flight.
+    """
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    emit = events.put_nowait
+    journal = Journal(spec.folder / "calls.sqlite")
+    cache = Cache() if spec.use_cache else None
+    gateway = Gateway(journal, cache, spec.concurrency, emit)
+    routes = {role: open_route(partial(gateway.call, model), loop) for role, model in spec.models.items()}
+    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-agent")
+    engine = Engine(Desk(spec, routes, emit, done), threads, constant)
+
+    async def drive() -> None:
+        try:
+            await _contexts(engine, task, work, emit)
+        except StopRun as stop:
+            emit({"event": "stopped", "reason": str(stop)})
+        finally:
+            counters = gateway.counters
+            emit({"event": "end", "requests": counters.requests, "first_call": counters.first_call_at})
+            events.put_nowait(None)
+
+    driver = asyncio.create_task(drive())
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        await driver
+    finally:
+        driver.cancel()
+        await asyncio.gather(driver, return_exceptions=True)
+        await gateway.close()
+        journal.close()
+        if cache is not None:
+            cache.close()
+        for route in routes.values():
+            close_route(route)
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _contexts(engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None]) -> None:
+    """`concurrency` contexts open at once, fed by one building thread that works ahead."""
+    spec = engine.desk.spec
+    ahead = _Ahead(4 * spec.concurrency)
+    builder = ThreadPoolExecutor(1, thread_name_prefix="memeval-build")
+    loop = asyncio.get_running_loop()
+    workers = min(spec.concurrency, max(1, len(work)))
+
+    async def build() -> None:
+        left = list(reversed(work))
+        while left:
+            await ahead.room()
+            for prepared, repeat, seconds in await loop.run_in_executor(builder, _build_some, task, left, spec):
+                units = [hash(unit.text) for unit in prepared.context.units] if repeat == 0 else []
+                emit({"event": "built", "context_id": prepared.context.id, "seconds": seconds, "units": units})
+                ahead.put((prepared, repeat))
+        for _ in range(workers):
+            ahead.put(None)
+
+    async def worker() -> None:
+        while (item := await ahead.get()) is not None:
+            prepared, repeat = item
+            await engine.run(prepared, repeat)
+            emit({"event": "context", "context_id": prepared.context.id, "repeat": repeat})
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(build())
+            for _ in range(workers):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        builder.shutdown(wait=False, cancel_futures=True)
+
+
+class _Ahead:
+    """Prepared contexts that wait for a worker: at most `number` of them, and few when their streams are long."""
+
+    def __init__(self, number: int) -> None:
+        self._queue: asyncio.Queue[tuple[Prepared, int] | None] = asyncio.Queue()
+        self._number = number
+        self._characters = 0
+        self._taken = asyncio.Event()
+
+    async def room(self) -> None:
+        while self._queue.qsize() >= self._number or self._characters >= AHEAD:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def put(self, item: tuple[Prepared, int] | None) -> None:
+        self._characters += item[0].characters if item else 0
+        self._queue.put_nowait(item)
+
+    async def get(self) -> tuple[Prepared, int] | None:
+        item = await self._queue.get()
+        self._characters -= item[0].characters if item else 0
+        self._taken.set()
+        return item
+
+
+def _build_some(task: Task, left: list[Work], spec: RunSpec) -> list[tuple[Prepared, int, float]]:
+    """Take work off the end of the list and build it, for a few milliseconds: one large context, or many small ones."""
+    built = []
+    begun = time.monotonic()
+    while left and time.monotonic() - begun < BUILD_SLICE:
+        ref, repeat = left.pop()
+        started = time.monotonic()
+        count = tokens.counter(spec.task.tokenizer)
+        prepared = prepare(task.context(ref), ref, spec.task.chunk_tokens, count, spec.task.one_unit_per_chunk)
+        built.append((prepared, repeat, time.monotonic() - started))
+    return built

@@ -1,0 +1,276 @@
+"""From what a user typed to runs: cards found, models resolved, data read, everything checked before anything is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from memeval import cards, plugins, tokens
+from memeval.cards import AgentCard, TaskCard
+from memeval.errors import UsageError, suggest
+from memeval.models import registry
+from memeval.models.completion import ModelSpec
+from memeval.prompts import READER, load_prompts
+from memeval.runs.spec import ROLES, AgentSpec, RunSpec
+from memeval.sources import Settings, Task
+
+PROMPT_ROLES = ("memory", "reader")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
+    card's. settings: `--set key=value[,value...]` in order. prompts: role -> file."""
+
+    agents: Sequence[str]
+    tasks: Sequence[str]
+    models: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
+    limit: int | None = None
+    seed: int = 42
+    repeats: int = 1
+    answer_repeats: int = 1
+    answer_budget: int = 0
+    concurrency: int = 16
+    runs_dir: Path = Path("runs")
+    data_dir: Path | None = None
+    settings: Sequence[str] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    exact_tokens: int = 0
+    use_cache: bool = True
+    agents_dir: tuple[str, ...] = ()
+    tasks_dir: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order."""
+
+    spec: RunSpec
+    task: Task
+    question_ids: tuple[str, ...]
+
+
+def plan(options: Options) -> list[Planned]:
+    """Every run the options name, tasks outermost. Raises UsageError before anything is run or paid for."""
+    config = read_config()
+    for role in options.prompts:
+        if role not in PROMPT_ROLES:
+            raise UsageError(
+                f"--prompt {role}: no such role{suggest(role, PROMPT_ROLES)} (one of {', '.join(PROMPT_ROLES)})"
+            )
+    agents = [spec for name in options.agents for spec in agent_specs(name, options)]
+    _check_settings_used(agents, options)
+    typed_names = [name for names in suites(options).values() for name in names]
+    task_cards = [find_task(name, options) for name in typed_names]
+    settings = Settings(_data_dir(options, config), options.seed, options.limit or 0)
+    runs_dir = options.runs_dir
+    planned = []
+    for typed, card in zip(typed_names, task_cards, strict=True):
+        task: Task = plugins.source(card)().load(card, settings)
+        limit = card.questions if options.limit is None else options.limit
+        ids = tuple(task.order[: limit or None])
+        if options.limit and len(ids) < options.limit and not options.quiet:
+            print(f"memeval: {typed} has {len(ids)} questions, not {options.limit}", file=sys.stderr)
+        for agent in agents:
+            spec = RunSpec(
+                task_typed=typed,
+                task=card,
+                settings=settings,
+                agent=agent,
+                models=role_models(agent, options, config),
+                data=task.data,
+                prompts={**card_prompts(agent.card), **load_prompts(options.prompts)},
+                repeats=options.repeats,
+                answer_repeats=options.answer_repeats,
+                answer_budget=options.answer_budget,
+                concurrency=options.concurrency,
+                use_cache=options.use_cache,
+            )
+            planned.append(Planned(spec.placed(runs_dir), task, ids))
+    if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
+        print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
+    return planned
+
+
+def suites(options: Options) -> dict[str, list[str]]:
+    """What was typed as a task -> the tasks it stands for: those of a suite, or itself."""
+    return {name: plugins.find_suite(name, options.tasks_dir) or [name] for name in options.tasks}
+
+
+def find_task(name: str, options: Options) -> TaskCard:
+    """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, tokenizer."""
+    card = plugins.find_task(name, options.tasks_dir)
+    if options.exact_tokens:
+        card = cards.with_variant(card, f"tokens-{options.exact_tokens}")
+    for metric in card.metrics:
+        plugins.load_metric(metric, card.path)
+    if card.headline not in card.metrics:
+        plugins.load_metric(card.headline, card.path)
+        raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
+    if card.reader_prompt not in READER:
+        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
+    tokens.counter(card.tokenizer)
+    return card
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+
+def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
+    """One spec per point of the grid that `--set` spans over the parameters this agent has."""
+    card = plugins.find_agent(name, options.agents_dir)
+    if card.agent in plugins.ARMS:
+        yield AgentSpec(name, card)
+        return
+    accepted = parameters(card)
+    for key in card.params:
+        if key not in accepted:
+            raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}")
+    source = plugins.source_hash(card.agent, Path(card.path) if card.path else None)
+    axes = [
+        [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
+    ]
+    for point in itertools.product(*axes):
+        params = {**card.params, **dict(point)}
+        _try_to_make(card, params)
+        yield AgentSpec(name, card, params, source)
+
+
+def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:
+    """Parameters that the constructor refuses are bad input, found before anything is spent."""
+    try:
+        plugins.agent_class(card)(**params)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"agent '{card.name}': its parameters do not fit: {error}") from None
+
+
+def parameters(card: AgentCard) -> list[str]:
+    """Names of the parameters an agent's constructor takes."""
+    cls = plugins.agent_class(card)
+    missing = [method for method in ("begin", "observe", "recall") if not callable(getattr(cls, method, None))]
+    if missing:
+        raise UsageError(
+            f"agent '{card.name}': {card.agent} has no method '{missing[0]}' (an agent needs begin, observe, recall)"
+        )
+    if card.track == "native" and not callable(getattr(cls, "answer", None)):
+        raise UsageError(f"agent '{card.name}': track is 'native' but {card.agent} has no method 'answer'")
+    found = inspect.signature(cls).parameters.values()
+    required = [
+        parameter.name
+        for parameter in found
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in card.params
+    ]
+    if required:
+        raise UsageError(
+            f"agent '{card.name}': parameter '{required[0]}' has no value; give a default or put it in a card's params"
+        )
+    return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, list[Any]]:
+    """`key=value[,value...]` -> key -> values, each read as a YAML scalar; `key=[1,2]` is one value, a list."""
+    found: dict[str, list[Any]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise UsageError(f"--set {setting}: expected key=value[,value...]")
+        parts = re.findall(r"\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^,]+", text) or [""]
+        try:
+            found[key.strip()] = [yaml.safe_load(part) for part in parts]
+        except yaml.YAMLError:
+            raise UsageError(f"--set {setting}: '{text}' is not a value; quote it") from None
+    return found
+
+
+def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
+    known = {name for agent in agents if not agent.is_arm for name in parameters(agent.card)}
+    for key in parse_settings(options.settings):
+        if key not in known:
+            raise UsageError(f"--set {key}: no agent of this run has a parameter '{key}'{suggest(key, known)}")
+
+
+def card_prompts(card: AgentCard) -> dict[str, str]:
+    """The prompt files a card names, relative to the card."""
+    return load_prompts({role: str(Path(card.path).parent / name) for role, name in card.prompts.items()})
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+CONFIG_KEYS = ("model", *ROLES, "base_url", "data_dir")
+
+
+def read_config() -> dict[str, str]:
+    """`memeval.yaml` of the working directory, if any."""
+    path = Path("memeval.yaml")
+    if not path.is_file():
+        return {}
+    data = cards.read_yaml(path)
+    for key, value in data.items():
+        if key not in CONFIG_KEYS:
+            raise UsageError(f"{path}: unknown key '{key}'{suggest(key, CONFIG_KEYS)}")
+        if not isinstance(value, str):
+            raise UsageError(f"{path}: '{key}' is {value!r}, expected a string")
+    return data
+
+
+def _chosen(role: str, options: Options, config: Mapping[str, str]) -> str | None:
+    return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
+
+
+def role_models(agent: AgentSpec, options: Options, config: Mapping[str, str]) -> dict[str, ModelSpec]:
+    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
+    if agent.card.agent == "constant":
+        return {}
+    roles = ["reader"] if agent.is_arm else ["memory", "reader"]
+    if not agent.is_arm and (_chosen("embedder", options, config) or "embedder" in agent.card.models):
+        roles.append("embedder")
+    return {role: role_model(role, agent.card, options, config) for role in roles}
+
+
+def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, str]) -> ModelSpec:
+    shared = role != "embedder"  # --model never means an embedding model
+    base_url = options.base_url or os.environ.get("MEMEVAL_BASE_URL") or config.get("base_url")
+    candidates = [
+        (options.models.get(role), None),
+        (options.models.get("model") if shared else None, base_url),
+        (os.environ.get(f"MEMEVAL_{role.upper()}"), None),
+        (os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
+        (config.get(role), None),
+        (config.get("model") if shared else None, base_url),
+    ]
+    params: dict[str, Any] = {}
+    name, url = next(((name, url) for name, url in candidates if name), (None, None))
+    if name is None:
+        entry = card.models.get(role, "offline")
+        if isinstance(entry, Mapping):
+            params = {key: value for key, value in entry.items() if key != "name"}
+            entry = entry.get("name", "offline")
+        name = str(entry)
+    spec = registry.parse_role(name) if url is None else ModelSpec(name, url)
+    spec = dataclasses.replace(spec, params={**spec.params, **params})
+    registry.route(spec)
+    return spec
+
+
+def _data_dir(options: Options, config: Mapping[str, str]) -> Path | None:
+    typed = options.data_dir or os.environ.get("MEMEVAL_DATA") or config.get("data_dir")
+    if typed is None:
+        return None
+    path = Path(typed).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"--data-dir {path}: no such folder")
+    return path

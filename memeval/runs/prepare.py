@@ -1,0 +1,102 @@
+"""From a built context to what the engine feeds: chunks, and the positions at which questions are asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from memeval.agent import Chunk
+from memeval.streams import PackedChunk, pack
+from memeval.task import Context, ContextRef, Question, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Questions asked at one position. `chunks` are those of the visible prefix; the first `shared` of them are chunks of
+    the whole stream too, the rest (at most the last one) ends where the prefix ends."""
+
+    position: int | None
+    chunks: tuple[PackedChunk, ...]
+    shared: int
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One context, ready to run: its whole stream packed, and what is asked where."""
+
+    context: Context
+    ref: ContextRef
+    stream: tuple[PackedChunk, ...]
+    askings: tuple[Asking, ...]
+    tokens: int
+
+    @property
+    def characters(self) -> int:
+        return sum(len(chunk.text) for chunk in self.stream)
+
+
+def prepare(
+    context: Context, ref: ContextRef, chunk_tokens: int, count: Callable[[str], int], apart: bool = False
+) -> Prepared:
+    """Pack the stream once, and of each asked prefix its last chunk. Questions come in order of position, then in the
+    context's order. apart: no two units share a chunk (the card's `one_unit_per_chunk`).
+
+    The chunks of a prefix are a prefix of the stream's chunks but for the last (streams.pack), so a fork needs at most one
+    chunk of its own.
+    """
+    wanted = set(ref.question_ids)
+    by_position: dict[int, list[Question]] = {}
+    for question in context.questions:
+        if question.id in wanted:
+            end = len(context.units) if question.position is None else question.position
+            by_position.setdefault(end, []).append(question)
+    if ref.visible_question:  # one ingest per question: each is a context of its own in the run's records
+        context = dataclasses.replace(context, id=f"{context.id}?{ref.visible_question}")
+    stream = tuple(pack(context.units, chunk_tokens, count, apart))
+    starts = [chunk.units[0] for chunk in stream]
+    askings = []
+    for end in sorted(by_position):
+        shared = bisect_left(starts, end)  # chunks that hold some of the prefix
+        own: tuple[PackedChunk, ...] = ()
+        if shared and stream[shared - 1].units[-1] >= end:
+            shared -= 1
+            own = (_last_chunk(context.units, stream, shared, end, chunk_tokens, count, apart),)
+        questions = tuple(by_position[end])
+        askings.append(Asking(questions[0].position, (*stream[:shared], *own), shared, questions))
+    tokens = sum(chunk.tokens for chunk in stream)
+    return Prepared(context, ref, stream, tuple(askings), tokens)
+
+
+def _last_chunk(
+    units: Sequence[Unit],
+    stream: Sequence[PackedChunk],
+    index: int,
+    end: int,
+    limit: int,
+    count: Callable[[str], int],
+    apart: bool,
+) -> PackedChunk:
+    """The last chunk of `units[:end]`: what chunk `index` of the whole stream holds of them.
+
+    Packing starts afresh with each chunk, so only units from the last chunk that begins with a whole unit are packed again:
+    a few, however long the stream is.
+    """
+    first = index
+    while first and stream[first].units[0] == stream[first - 1].units[-1]:
+        first -= 1
+    start = stream[first].units[0]
+    last = pack(units[start:end], limit, count, apart)[-1]
+    return dataclasses.replace(last, id=stream[index].id, units=tuple(start + unit for unit in last.units))
+
+
+def observed(chunk: PackedChunk) -> Chunk:
+    """The chunk as the agent sees it: without unit indices."""
+    return Chunk(chunk.id, chunk.text, chunk.time, chunk.tokens)
+
+
+def evidence_chunks(question: Question, chunks: tuple[PackedChunk, ...]) -> list[list[str]]:
+    """For each piece of evidence, the ids of the chunks that hold one of its units."""
+    return [[chunk.id for chunk in chunks if not set(piece.units).isdisjoint(chunk.units)] for piece in question.evidence]

@@ -1,0 +1,300 @@
+"""The driver of one run: opens or resumes its folder, writes what the executor reports, scores, aggregates.
+
+plan -> ingest -> recall -> answer -> score -> aggregate. The same command finds the same folder and finishes it; a larger
+limit grows it, a smaller one reads a part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import memeval
+from memeval import cards
+from memeval.cards import AgentCard, TaskCard
+from memeval.runs import local
+from memeval.runs.answering import SampleKey
+from memeval.runs.arms import best_constant
+from memeval.runs.overlap import Overlap
+from memeval.runs.plan import Planned
+from memeval.runs.progress import Progress
+from memeval.runs.score import score_samples
+from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
+from memeval.runs.summary import summarise
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run as it stands now. summary: summary.json. stopped: why it ended early, if it did (`interrupted` by the user)."""
+
+    planned: Planned
+    summary: dict[str, Any]
+    stopped: str | None = None
+    interrupted: bool = False
+
+
+def run(planned: Planned, *, fresh: bool = False, quiet: bool = False) -> Outcome:
+    """Finish one run and return it. A finished run costs no model call: its summary is read back.
+
+    Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
+    """
+    spec = planned.spec
+    if fresh and spec.folder.is_dir():
+        with Store(spec.folder):  # nobody else is writing it
+            shutil.rmtree(spec.folder)
+    started = time.monotonic()
+    with Store(spec.folder) as store:
+        done = _keep_finished(store)
+        left = _wanted(planned) - done
+        if not left:
+            summary = read_json(spec.folder / "summary.json")
+            if summary is not None and summary.get("asked") == _asked(planned):
+                return Outcome(planned, {**summary, "requests": 0})
+            return Outcome(planned, _conclude(planned, _Clock(), True))
+        write_json(spec.folder / "manifest.json", manifest(planned))
+        clock = _Clock(build=0.0)
+        work = _work(planned, left)
+        label = f"{spec.agent.typed} on {spec.task_typed}"
+        with Progress(label, len(work), len(left), quiet=quiet) as progress:
+            stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress))
+        store.append(
+            "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
+        )
+    return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
+
+
+@dataclass
+class _Clock:
+    """Seconds of this invocation: from the first model call sent (or the first event) to the last sample written; building
+    contexts beside it. requests: sent, incl. retries. overlap: of the streams built now."""
+
+    first: float | None = None
+    last: float | None = None
+    build: float = 0.0
+    requests: int = 0
+    overlap: Overlap = field(default_factory=Overlap)
+
+    def to_json(self) -> dict[str, Any]:
+        seconds = (self.last - self.first) if self.first is not None and self.last is not None else 0.0
+        return {"seconds": max(0.0, seconds), "build_seconds": self.build, "requests": self.requests}
+
+
+def _keep_finished(store: Store) -> frozenset[SampleKey]:
+    """Samples that stand. Failed ones are dropped, to be tried again."""
+    samples = list(store.lines("samples"))
+    kept = [line for line in samples if line["failure"] is None]
+    if len(kept) < len(samples):
+        store.rewrite("samples", kept)
+    return frozenset((line["question_id"], line["repeat"], line["answer_repeat"]) for line in kept)
+
+
+def _wanted(planned: Planned) -> set[SampleKey]:
+    spec = planned.spec
+    return {
+        (question, repeat, answer)
+        for question in planned.question_ids
+        for repeat in range(spec.repeats)
+        for answer in range(spec.answer_repeats)
+    }
+
+
+def _work(planned: Planned, left: set[SampleKey]) -> list[local.Work]:
+    """The contexts with something left to ask, repeat by repeat."""
+    refs = planned.task.refs(planned.question_ids)
+    open_pairs = {(question, repeat) for question, repeat, _ in left}
+    return [
+        (ref, repeat)
+        for repeat in range(planned.spec.repeats)
+        for ref in refs
+        if any((question, repeat) in open_pairs for question in ref.question_ids)
+    ]
+
+
+async def _drive(
+    planned: Planned,
+    work: Sequence[local.Work],
+    done: frozenset[SampleKey],
+    store: Store,
+    clock: _Clock,
+    progress: Progress,
+) -> tuple[str | None, bool]:
+    """Write events as they come. Returns (why it stopped early, whether the user interrupted it)."""
+    spec = planned.spec
+    constant = best_constant(planned.task.golds(), spec.task.headline) if spec.agent.card.agent == "constant" else None
+    stopped: str | None = None
+    interrupted = False
+    this = asyncio.current_task()
+    assert this is not None
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        this.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(
+            NotImplementedError, ValueError, RuntimeError
+        ):  # not in the main thread, or not on this system
+            loop.add_signal_handler(number, interrupt)
+    try:
+        async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant)) as events:
+            async for event in events:
+                if event["event"] == "stopped":
+                    stopped = event["reason"]
+                record(store, event, clock)
+                progress.see(event)
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        stopped = "interrupted"
+    return stopped, interrupted
+
+
+FILES = {"sample": "samples", "question": "questions", "operation": "operations", "text": "texts"}
+
+
+def record(store: Store, event: Line, clock: _Clock) -> None:
+    """One event into the folder. What has a clock goes to events.jsonl, facts go to their own files."""
+    kind = event["event"]
+    now = time.monotonic()
+    if kind == "end":
+        clock.requests = event["requests"]
+        clock.first = event["first_call"] or clock.first
+    elif kind == "built":
+        clock.build += event["seconds"]
+        if event["units"]:
+            clock.overlap.add(event["units"])
+    elif kind in FILES:
+        line = {key: value for key, value in event.items() if key != "event"}
+        if kind == "text":
+            store.text(line["sha"], line["text"])
+        else:
+            store.append(FILES[kind], line)
+        if clock.first is None:
+            clock.first = now
+        clock.last = time.monotonic()
+    else:
+        store.append("events", {**event, "at": time.time()})
+
+
+def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]:
+    """Score everything that is there, aggregate what was asked, write both."""
+    spec = planned.spec
+    folder = spec.folder
+    questions = {line["question_id"]: line for line in read_lines(folder / "questions.jsonl")}
+    samples = list(read_lines(folder / "samples.jsonl"))
+    scores = list(score_samples(samples, questions, spec.task.metrics, spec.task.headline))
+    write_lines(folder / "scores" / "task.jsonl", scores)
+    asked = set(planned.question_ids)
+    contexts = {questions[key]["context_id"] for key in asked if key in questions}
+    previous = [line for line in read_lines(folder / "events.jsonl") if line["event"] == "invocation"]
+    summary = summarise(
+        questions={key: line for key, line in questions.items() if key in asked},
+        samples=[line for line in samples if line["question_id"] in asked],
+        scores=[line for line in scores if line["question_id"] in asked],
+        operations=(line for line in read_lines(folder / "operations.jsonl") if line["context_id"] in contexts),
+        headline=spec.task.headline,
+        tokenizer=spec.task.tokenizer,
+        asked=len(asked) * spec.repeats * spec.answer_repeats,
+        complete=complete,
+    )
+    summary = {
+        "asked": _asked(planned),
+        "agent": spec.agent.typed,
+        "params": dict(spec.agent.params),
+        "task": spec.task_typed,
+        **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader")},
+        **summary,
+        "overlap": max(clock.overlap.to_json(), _last_overlap(folder), key=lambda row: row["streams"]),
+        "requests": clock.requests,
+        "seconds": sum(line["seconds"] for line in previous),
+        "build_seconds": sum(line["build_seconds"] for line in previous),
+    }
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _last_overlap(folder: Path) -> dict[str, Any]:
+    """Of an earlier invocation, which may have built more of the streams than a resumed one needs."""
+    return (read_json(folder / "summary.json") or {}).get("overlap") or Overlap().to_json()
+
+
+def _asked(planned: Planned) -> str:
+    return cards.digest(list(planned.question_ids))[:16]
+
+
+def manifest(planned: Planned) -> dict[str, Any]:
+    """What a number rests on: cards, hashes, models, seed, versions, git revision. No key is ever in it."""
+    spec = planned.spec
+    return {
+        **spec.identity(),
+        "hash": cards.digest(spec.identity()),
+        "typed": {"agent": spec.agent.typed, "task": spec.task_typed},
+        "questions": len(planned.question_ids),
+        "base_urls": {role: model.base_url for role, model in spec.models.items() if model.base_url},
+        "concurrency": spec.concurrency,
+        "shadowed": [
+            *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
+            *cards.shadowed(AgentCard, spec.agent.card.name),
+        ],
+        "versions": {"memeval": memeval.__version__, "python": platform.python_version()},
+        "git": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
+    root = Path(memeval.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def public(outcome: Outcome) -> dict[str, Any]:
+    """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
+    spec, summary = outcome.planned.spec, outcome.summary
+    interval: Sequence[str] = ("value", "low", "high", "n")
+    return {
+        "path": str(spec.folder),
+        "agent": spec.agent.typed,
+        "params": dict(spec.agent.params),
+        "task": spec.task_typed,
+        "model": summary["memory"] or summary["reader"],
+        "reader": summary["reader"],
+        "status": summary["status"],
+        "n": summary["n"],
+        "failed": summary["failed"],
+        "headline": {key: summary["headline"][key] for key in ("metric", "value", "low", "high")},
+        "metrics": {name: {key: row[key] for key in interval} for name, row in summary["metrics"].items()},
+        "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in summary["kinds"].items()},
+        "abstention": summary["abstention"],
+        "memory_tokens": summary["memory_tokens"],
+        "stream_tokens": summary["stream_tokens"],
+        "calls": summary["calls"],
+        "requests": summary["requests"],
+        "tokens": {key: summary["tokens"][key] for key in ("prompt", "completion")},
+        "seconds": summary["seconds"],
+        "build_seconds": summary["build_seconds"],
+    }

@@ -1,0 +1,97 @@
+"""What one run is: frozen, picklable data, and the identity that names its folder (DESIGN section 6)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memeval import cards
+from memeval.cards import AgentCard, TaskCard
+from memeval.models.completion import ModelSpec
+from memeval.plugins import ARMS
+from memeval.sources import Settings
+
+FORMAT = 1
+"""Version of the run folder and of everything that changes what a sample holds; part of the identity."""
+
+NO_LIMIT = 10**9
+"""Tokens: the budget of a task whose card sets `reader_budget: 0`."""
+
+ROLES = ("memory", "reader", "judge", "embedder")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied."""
+
+    typed: str
+    card: AgentCard
+    params: Mapping[str, Any] = field(default_factory=dict)
+    source_hash: str = ""
+
+    @property
+    def is_arm(self) -> bool:
+        return self.card.agent in ARMS
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One agent on one task, everything that decides its numbers, and how to execute it.
+
+    prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
+    tokens of recalled material the reader sees (0 = the task's reader budget).
+    """
+
+    task_typed: str
+    task: TaskCard
+    settings: Settings
+    agent: AgentSpec
+    models: Mapping[str, ModelSpec]
+    data: Mapping[str, Any]
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 1
+    answer_repeats: int = 1
+    answer_budget: int = 0
+    concurrency: int = 16
+    use_cache: bool = True
+    folder: Path = Path()
+
+    @property
+    def budget(self) -> int:
+        """Tokens of recalled material the reader may see: the least of the limits that are set."""
+        limits = [self.task.reader_budget, self.task.answer_budget, self.answer_budget]
+        return min((limit for limit in limits if limit), default=NO_LIMIT)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output."""
+        return {
+            "format": FORMAT,
+            "task": cards.identity(self.task),
+            "data": self.data,
+            "seed": self.settings.seed,
+            "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
+            "agent_source": self.agent.source_hash,
+            "models": {
+                role: {"name": spec.name, "params": dict(spec.params)}
+                for role, spec in sorted(self.models.items())
+                if role != "judge"
+            },
+            "prompts": dict(self.prompts),
+            "repeats": self.repeats,
+            "answer_repeats": self.answer_repeats,
+            "answer_budget": self.answer_budget,
+        }
+
+    def placed(self, runs_dir: Path) -> RunSpec:
+        """The spec with its folder, RUNS/<task>/<agent>-<hash8>. Names are reduced to safe characters."""
+        name = f"{folder_name(self.agent.card.name)}-{cards.digest(self.identity())[:8]}"
+        return dataclasses.replace(self, folder=runs_dir / folder_name(self.task.name) / name)
+
+
+def folder_name(name: str) -> str:
+    """A name as part of a path: letters, digits and `@._-` only, never a dot alone."""
+    safe = "".join(char if char.isalnum() or char in "@._-" else "_" for char in name)
+    return safe.strip(".") or "unnamed"

@@ -1,0 +1,33 @@
+"""Every interval, comparison and average of memeval (validity section 1 is the specification). Fractions in, fractions out.
+
+interval(values, clusters)    mean with interval, one value per question      Interval
+paired(a, b, clusters)        two agents on the same questions                Difference
+holm(p_values)                adjustment for several comparisons
+average_repeats, spread       repeats, before anything else                   Spread
+failure_bounds                what failed questions could have changed        FailureBounds
+detectable_effect, half_width what n questions can show
+"""
+
+from memeval.stats.averages import FailureBounds, Spread, average_repeats, failure_bounds, spread
+from memeval.stats.comparisons import Difference, holm, mcnemar, paired
+from memeval.stats.distributions import binomial_limits, t_quantile
+from memeval.stats.intervals import Interval, interval
+from memeval.stats.planning import detectable_effect, half_width
+
+__all__ = [
+    "Difference",
+    "FailureBounds",
+    "Interval",
+    "Spread",
+    "average_repeats",
+    "binomial_limits",
+    "detectable_effect",
+    "failure_bounds",
+    "half_width",
+    "holm",
+    "interval",
+    "mcnemar",
+    "paired",
+    "spread",
+    "t_quantile",
+]

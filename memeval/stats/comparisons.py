@@ -1,0 +1,143 @@
+"""Is one agent better than another on the same questions? Paired by question, by cluster where questions share a stream
+(validity section 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memeval.errors import UsageError
+from memeval.stats.distributions import beta_cdf, binomial_limits
+from memeval.stats.intervals import (
+    FEW_CLUSTERS,
+    RESAMPLES,
+    Floats,
+    Groups,
+    checked,
+    effective_answers,
+    grouped,
+    limits,
+    near,
+)
+
+EXACT_CLUSTERS = 14
+"""Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, patterns are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """mean(a) - mean(b) over the same questions, with its interval and a two-sided p-value of `no difference`.
+
+    method: `mcnemar` or `sign-flip` (the test). within_stream: fewer than five clusters, so that interval and p speak of
+    other questions in these streams only.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    method: str
+    n: int
+    clusters: int
+    within_stream: bool
+
+
+def paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float = 0.95,
+    seed: int = 0,
+    draws: int = 10_000,
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """Compare two agents: `a[i]` and `b[i]` are their scores on question i, repeats already averaged.
+
+    Test: exact McNemar for scores of 0 and 1 with one question per cluster; otherwise the signs of whole clusters are
+    flipped, all patterns up to 2^14, else `draws` seeded ones. Interval: the cluster rule of `interval`, on the
+    differences. The two answer one question by different methods and may disagree at the edge. A one-sided bound at
+    level 1 - alpha is an end of the interval with confidence 1 - 2 alpha. Raises UsageError as `interval` does.
+    """
+    left, right, labels = checked("paired", clusters, a, b)
+    delta = left - right
+    groups, found = grouped(delta, labels)
+    low, high, _ = limits(groups, confidence, seed, resamples)
+    scores = np.concatenate([left, right])
+    if bool(((scores >= 0) & (scores <= 1)).all()):
+        wide = _few_unequal(groups, float(np.abs(delta).mean()), confidence)
+        low, high = max(min(low, wide[0]), -1.0), min(max(high, wide[1]), 1.0)
+    single = len(groups.sums) == len(delta)
+    if single and bool(((scores == 0) | (scores == 1)).all()):
+        p, method = mcnemar(int((delta > 0).sum()), int((delta < 0).sum())), "mcnemar"
+    else:
+        p, method = _sign_flip(groups.sums, seed, draws), "sign-flip"
+    mean = groups.mean
+    return Difference(mean, min(low, mean), max(high, mean), p, method, len(delta), found, found < FEW_CLUSTERS)
+
+
+def mcnemar(gains: int, losses: int) -> float:
+    """Exact two-sided McNemar test: p of `gains` against `losses` among the pairs that differ, each a fair coin.
+
+    Twice the smaller binomial tail, at most 1 (McNemar 1947; exact form in Agresti, Categorical Data Analysis, 10.1.4).
+    """
+    fewer, pairs = min(gains, losses), gains + losses
+    if pairs == 0:
+        return 1.0
+    return min(1.0, 2.0 * beta_cdf(0.5, pairs - fewer, fewer + 1))
+
+
+def _sign_flip(sums: Floats, seed: int, draws: int) -> float:
+    """Two-sided p of the sum of cluster differences when each cluster's sign is a fair coin.
+
+    Drawn patterns count the observed one among them, so that p is never 0 (Phipson and Smyth 2010).
+    """
+    sums = sums[np.abs(sums) > 1e-12]  # a cluster without difference is the same under both signs
+    count = len(sums)
+    if count == 0:
+        return 1.0
+    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # ties count whatever the rounding
+    if count <= EXACT_CLUSTERS:
+        bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+        return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean())
+    rng = np.random.default_rng([seed, count])
+    extreme, block = 0, max(1, 4_000_000 // count)
+    for start in range(0, draws, block):
+        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(min(block, draws - start), count), dtype=np.int8)
+        extreme += int((np.abs(signs @ sums) >= observed).sum())
+    return (extreme + 1) / (draws + 1)
+
+
+def _few_unequal(groups: Groups, unequal: float, confidence: float) -> tuple[float, float]:
+    """Limits of a difference of scores in [0, 1] where few pairs differ; the empty range elsewhere.
+
+    `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0]. Gains and losses
+    each get binomial limits at the effective number of answers, and these are joined into limits of their difference
+    (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
+    """
+    mean = groups.mean
+    answers = effective_answers(groups, unequal - mean * mean, groups.n * unequal)
+    if not near(answers, unequal, groups):
+        return math.inf, -math.inf
+    gain, loss = (unequal + mean) / 2, (unequal - mean) / 2
+    gain_low, gain_high = binomial_limits(gain * answers, answers, confidence)
+    loss_low, loss_high = binomial_limits(loss * answers, answers, confidence)
+    return mean - math.hypot(gain - gain_low, loss_high - loss), mean + math.hypot(gain_high - gain, loss - loss_low)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment for several comparisons, in the order given (Holm 1979, Scand. J. Stat. 6:65).
+
+    Raises UsageError for a value outside [0, 1].
+    """
+    for position, p in enumerate(p_values, start=1):
+        if not 0.0 <= p <= 1.0:
+            raise UsageError(f"holm: p-value {position} is {p}; expected a number from 0 to 1")
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,111 @@
+"""What the engine adds to a model's time: independent calls, and chains of calls that wait for each other.
+
+The endpoint is a process of its own with a fixed latency. Each figure is the median of three runs in one sitting, beside
+its ideal. Bars (DESIGN section 8): 512 calls of 50 ms, 64 wide: 0.60 s and 2 ms of CPU per call; chains: 5 %.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faulty_server
+import pytest
+
+from memeval.runs.plan import Options, plan
+from memeval.runs.run import run
+
+pytestmark = pytest.mark.benchmark
+LATENCY = 0.05
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = subprocess.Popen(
+        [sys.executable, faulty_server.__file__, "--latency", str(LATENCY)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    yield server.stdout.readline().strip()
+    server.communicate()
+
+
+def task(folder: Path, contexts: int, units: int) -> Path:
+    lines = [
+        {
+            "id": f"c{number}",
+            "units": [f"Fact {index} of stream {number}: the value is {number * index}. " * 4 for index in range(units)],
+            "questions": [{"id": f"q{number}", "text": f"What is fact 1 of stream {number}?", "answer": str(number)}],
+        }
+        for number in range(contexts)
+    ]
+    (folder / "bench.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    card = folder / "bench.yaml"
+    card.write_text("source: jsonl\nparams: {file: bench.jsonl}\nquestions: 0\nchunk_tokens: 90\n")
+    return card
+
+
+def medians(folder: Path, url: str, agent: str, card: Path, concurrency: int) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and wall of the whole run: medians of three."""
+    rows = []
+    for number in range(3):
+        options = Options(
+            agents=[agent],
+            tasks=[str(card)],
+            models={"model": "bench"},
+            base_url=url,
+            concurrency=concurrency,
+            runs_dir=folder / f"runs{number}",
+            use_cache=False,
+            quiet=True,
+        )
+        begun, cpu = time.monotonic(), time.process_time()
+        outcome = run(plan(options)[0], quiet=True)
+        rows.append((outcome.summary["seconds"], time.process_time() - cpu, time.monotonic() - begun))
+        assert outcome.summary["status"] == "complete"
+    return tuple(statistics.median(column) for column in zip(*rows, strict=True))  # type: ignore[return-value]
+
+
+def test_independent_calls(endpoint: str, tmp_path: Path) -> None:
+    calls, width = 512, 64
+    seconds, cpu, wall = medians(tmp_path, endpoint, "none", task(tmp_path, calls, 1), width)
+    ideal = calls / width * LATENCY
+    print(f"\n{calls} calls of 50 ms, {width} wide: {seconds:.3f} s, ideal {ideal:.2f} s: {seconds / ideal:.2f}x")
+    print(f"CPU {cpu / calls * 1000:.2f} ms a call, whole run {wall:.2f} s")
+
+
+def test_chains(endpoint: str, tmp_path: Path) -> None:
+    contexts, chunks = 4, 40
+    seconds, _, _ = medians(tmp_path, endpoint, "memalpha", task(tmp_path, contexts, chunks), contexts)
+    ideal = (chunks + 1) * LATENCY
+    print(f"\n{contexts} streams of {chunks} chunks: {seconds:.3f} s, critical path {ideal:.2f} s: {seconds / ideal:.3f}x")
+
+
+def test_whole_process(endpoint: str, tmp_path: Path) -> None:
+    card = task(tmp_path, 512, 1)
+    command = [
+        *(sys.executable, "-m", "memeval.cli", "run", "--agent", "none", "--task", str(card), "--model", "bench"),
+        *("--base-url", endpoint, "--concurrency", "64", "--no-cache", "--quiet", "--format", "json"),
+    ]
+    walls: list[float] = []
+    result: dict[str, Any] = {}
+    for number in range(3):
+        begun = time.monotonic()
+        done = subprocess.run(
+            [*command, "--runs-dir", str(tmp_path / f"p{number}")], capture_output=True, check=True, env=os.environ
+        )
+        walls.append(time.monotonic() - begun)
+        result = json.loads(done.stdout)["runs"][0]
+    begun = time.monotonic()
+    subprocess.run([*command, "--runs-dir", str(tmp_path / "p0")], capture_output=True, check=True, env=os.environ)
+    resumed = time.monotonic() - begun
+    print(f"\nwhole process: {statistics.median(walls):.2f} s for {result['n']} samples; resumed: {resumed:.2f} s")

@@ -1,0 +1,275 @@
+import asyncio
+
+import pytest
+from faulty_server import FaultyServer, always, first
+
+from memeval.errors import UsageError
+from memeval.models.cache import Cache
+from memeval.models.completion import Completion, ModelSpec, Request, Usage
+from memeval.models.endpoint import EndpointModel
+from memeval.models.gateway import Gateway
+from memeval.models.journal import Journal
+from memeval.models.limits import EndpointDown, EndpointRefused, Policy
+from memeval.models.scripted import ScriptedModel
+
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, dead_at_start=0.2, jitter=False)
+SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
+
+
+def asked(text, **params):
+    return Request([{"role": "user", "content": text}], None, params)
+
+
+def echo(request):
+    return Completion(f"echo: {request.messages[-1]['content']}", usage=Usage(3, 2))
+
+
+class Slow(ScriptedModel):
+    """Answers after a moment, and knows whether it was closed and how many calls were cancelled."""
+
+    closed = False
+    cancelled = 0
+
+    async def complete(self, request):
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return await super().complete(request)
+
+    async def close(self):
+        self.closed = True
+
+
+def gateway(model, journal=None, cache=None, **options):
+    return Gateway(journal, cache, opener=lambda spec, limiter: model, **options)
+
+
+def test_journal_then_cache_then_model(tmp_path):
+    async def main():
+        events = []
+        cache = Cache(tmp_path / "cache")
+        model = ScriptedModel(echo)
+        one = gateway(model, Journal(tmp_path / "one.sqlite"), cache, on_event=events.append)
+        assert (await one.call(SPEC, asked("a"))).text == "echo: a"
+        assert (await one.call(SPEC, asked("a"))).text == "echo: a"
+        other = gateway(model, Journal(tmp_path / "two.sqlite"), cache, on_event=events.append)
+        await other.call(SPEC, asked("a"))
+        without_cache = gateway(model, Journal(tmp_path / "two.sqlite"), on_event=events.append)
+        await without_cache.call(SPEC, asked("a"))
+        assert len(model.requests) == 1
+        assert [event["source"] for event in events] == ["model", "journal", "cache", "journal"]
+        assert [event["attempts"] for event in events] == [1, 0, 0, 0]
+        counters = one.counters
+        assert (counters.calls, counters.cached, counters.requests, counters.failures) == (2, 1, 1, 0)
+        assert (counters.tokens, counters.fresh) == (Usage(6, 4), Usage(3, 2))
+        assert counters.first_call_at is not None
+        event = events[0]
+        assert {**event, "time": 0, "seconds": 0} == {
+            "event": "call",
+            "time": 0,
+            "model": "scripted",
+            "source": "model",
+            "seconds": 0,
+            "attempts": 1,
+            "status": "ok",
+            "finish_reason": "stop",
+            "prompt": 3,
+            "completion": 2,
+        }
+
+    asyncio.run(main())
+
+
+def test_identical_concurrent_calls_are_sent_once():
+    async def main():
+        model = Slow(echo)
+        door = gateway(model)
+        texts = [completion.text for completion in await asyncio.gather(*(door.call(SPEC, asked(t)) for t in "aabaab"))]
+        await door.call(SPEC, asked("a"))  # no journal, no cache: once it has landed it is asked again
+        return texts, len(model.requests), door.counters
+
+    texts, sent, counters = asyncio.run(main())
+    assert texts == [f"echo: {t}" for t in "aabaab"]
+    assert sent == 3
+    assert (counters.calls, counters.cached, counters.requests) == (7, 4, 3)
+
+
+def test_equal_calls_of_other_samples_and_repeats_are_other_calls():
+    async def main():
+        model = Slow(lambda request: "x")
+        door = gateway(model)
+        requests = [Request([], None, {}, repeat, sample) for repeat in (0, 1) for sample in (0, 1)]
+        await asyncio.gather(*(door.call(SPEC, request) for request in requests))
+        return len(model.requests)
+
+    assert asyncio.run(main()) == 4
+
+
+def test_a_bug_in_a_model_is_not_swallowed():
+    def bug(request):
+        raise IndexError("bug")
+
+    with pytest.raises(IndexError):
+        asyncio.run(gateway(ScriptedModel(bug)).call(SPEC, asked("a")))
+
+
+def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
+    async def main():
+        model = Slow(echo)
+        door = gateway(model)
+        calls = [asyncio.create_task(door.call(SPEC, asked("a"))) for _ in range(3)]
+        await asyncio.sleep(0.005)
+        calls[0].cancel()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)  # the next in line has sent it
+        assert isinstance(outcomes[0], asyncio.CancelledError)
+        assert [outcome.text for outcome in outcomes[1:]] == ["echo: a"] * 2
+
+        alone = asyncio.create_task(door.call(SPEC, asked("b")))
+        await asyncio.sleep(0.005)
+        alone.cancel()
+        fresh = asyncio.create_task(door.call(SPEC, asked("b")))
+        await asyncio.gather(alone, return_exceptions=True)
+        assert (await fresh).text == "echo: b"
+        assert (model.cancelled, len(model.requests)) == (2, 2)
+
+    asyncio.run(main())
+
+
+def test_errors_are_handed_out_counted_and_never_kept(tmp_path):
+    async def main():
+        model = ScriptedModel([Completion(error="HTTP 500"), Completion("now")])
+        door = gateway(model, Journal(tmp_path / "calls.sqlite"), Cache(tmp_path / "cache"))
+        assert (await door.call(SPEC, asked("a"))).error == "HTTP 500"
+        assert (await door.call(SPEC, asked("a"))).text == "now"
+        assert (door.counters.failures, door.counters.requests) == (1, 2)
+
+    asyncio.run(main())
+
+
+def test_an_overflow_is_journalled_but_not_kept_for_other_runs(tmp_path):
+    async def main():
+        journal, cache = Journal(tmp_path / "calls.sqlite"), Cache(tmp_path / "cache")
+        model = ScriptedModel([Completion(finish_reason="overflow"), Completion("the window was widened")])
+        assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
+        assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
+        assert (await gateway(model, None, cache).call(SPEC, asked("a"))).text == "the window was widened"
+
+    asyncio.run(main())
+
+
+def test_models_that_cost_nothing_do_not_fill_the_users_cache(tmp_path):
+    script = tmp_path / "rules.jsonl"
+    script.write_text('{"reply": "yes"}\n')
+
+    async def main():
+        cache = Cache(tmp_path / "cache")
+        journal = Journal(tmp_path / "calls.sqlite")
+        door = Gateway(journal, cache)
+        await door.call(ModelSpec(f"scripted:{script}"), asked("a"))
+        assert (len(journal), len(cache._store)) == (1, 0)
+        await door.close()
+
+    asyncio.run(main())
+
+
+def test_defaults_of_the_spec_are_sent_and_part_of_the_key():
+    async def main():
+        model = ScriptedModel(echo)
+        door = gateway(model)
+        spec = ModelSpec(SPEC.name, SPEC.base_url, {"temperature": 0.7, "max_tokens": 10})
+        await door.call(spec, asked("a", temperature=0.0))
+        return dict(model.requests[0].params)
+
+    assert asyncio.run(main()) == {"temperature": 0.0, "max_tokens": 10}
+
+
+def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_limit():
+    async def main():
+        async with FaultyServer(first(2, "500"), latency=0.01) as server:
+            events = []
+            door = Gateway(None, concurrency=3, policy=QUICK, on_event=events.append)
+            specs = [ModelSpec(name, server.url) for name in ("m", "n")]
+            await asyncio.gather(*(door.call(spec, asked(f"{spec.name} {n}")) for spec in specs for n in range(10)))
+            await door.close()
+            return door.counters, events, server.widest
+
+    counters, events, widest = asyncio.run(main())
+    assert (counters.calls, counters.requests, counters.cached) == (20, 60, 0)
+    assert {event["attempts"] for event in events} == {3}
+    assert widest == 3
+
+
+def test_endpoints_that_are_down_or_refuse_stop_the_run(tmp_path):
+    async def main():
+        journal = Journal(tmp_path / "calls.sqlite")
+        async with FaultyServer(always("401")) as server:
+            door = Gateway(journal, policy=QUICK)
+            with pytest.raises(EndpointRefused):
+                await door.call(ModelSpec("m", server.url), asked("a"))
+            assert door.counters.requests == 1
+            await door.close()
+        door = Gateway(journal, policy=QUICK)
+        calls = (door.call(ModelSpec("m", "http://127.0.0.1:9/v1"), asked(str(n))) for n in range(5))
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {EndpointDown}
+        await door.close()
+        assert len(journal) == 0
+
+    asyncio.run(main())
+
+
+def test_unknown_names_are_a_usage_error():
+    with pytest.raises(UsageError, match="did you mean 'offline'"):
+        asyncio.run(Gateway(None).call(ModelSpec("ofline"), asked("a")))
+
+
+def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
+    async def main():
+        model = Slow(echo)
+        door = gateway(model)
+        calls = [asyncio.create_task(door.call(SPEC, asked(str(n)))) for n in range(5)]
+        await asyncio.sleep(0.005)
+        await door.close()
+        assert all(
+            isinstance(outcome, asyncio.CancelledError) for outcome in await asyncio.gather(*calls, return_exceptions=True)
+        )
+        assert (model.cancelled, model.closed) == (5, True)
+        with pytest.raises(RuntimeError, match="closed"):
+            await door.call(SPEC, asked("late"))
+
+    asyncio.run(main())
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+class Fixed(EndpointModel):
+    """A server whose identity does not hold its port, as the run that is resumed has another one."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.identity = "fixed"
+
+
+def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
+    async def main(stop_after):
+        async with FaultyServer(latency=0.002) as server:
+            journal = Journal(tmp_path / "calls.sqlite")
+            door = Gateway(journal, concurrency=4, opener=lambda spec, limiter: Fixed("m", server.url, "", limiter))
+            calls = [asyncio.create_task(door.call(SPEC, asked(str(n)))) for n in range(60)]
+            for done in asyncio.as_completed(calls):
+                await done
+                stop_after -= 1
+                if not stop_after:
+                    break
+            await door.close()
+            await asyncio.gather(*calls, return_exceptions=True)
+            journal.close()
+            return server.served
+
+    first_run = asyncio.run(main(20))
+    second_run = asyncio.run(main(60))
+    assert 20 <= len(first_run) < 60
+    # every call once, but for those that were in flight when the first run was stopped
+    assert set(first_run) | set(second_run) == {str(n) for n in range(60)}
+    assert len(set(first_run) & set(second_run)) <= 4

@@ -1,0 +1,71 @@
+"""litellm against a local server: its `hosted_vllm` provider speaks the same protocol. Importing litellm takes seconds."""
+
+import asyncio
+
+import pytest
+from faulty_server import FaultyServer, always, first
+
+from memeval.errors import UsageError
+from memeval.models.completion import ModelSpec, Request
+from memeval.models.limits import EndpointRefused, Limiter, Policy
+from memeval.models.registry import open_model
+
+pytestmark = pytest.mark.slow
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, dead_at_start=0.2, jitter=False)
+TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def call(server, monkeypatch, tools=None, **params):
+    async def main():
+        async with server:
+            monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
+            model = open_model(ModelSpec("hosted_vllm/m"), Limiter("hosted_vllm", policy=QUICK))
+            try:
+                return await model.complete(Request([{"role": "user", "content": "hi"}], tools, params))
+            finally:
+                await model.close()
+
+    return asyncio.run(main())
+
+
+def test_a_call_and_its_tools(monkeypatch):
+    server = FaultyServer()
+    completion = call(server, monkeypatch, temperature=0.5, timeout=20)
+    assert (completion.text, completion.usage.prompt, completion.usage.completion) == ("echo: hi", 2, 7)
+    assert (server.seen[0]["model"], server.seen[0]["temperature"]) == ("m", 0.5)
+    completion = call(FaultyServer(), monkeypatch, TOOLS)
+    assert completion.tool_calls[0].arguments == {"content": "echo: hi"}
+    assert completion.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "503", "reset"])
+def test_faults_are_repeated_by_us_and_by_us_alone(monkeypatch, fault):
+    server = FaultyServer(first(2, fault))
+    assert call(server, monkeypatch).text == "echo: hi"
+    assert server.attempts["hi"] == 3
+
+
+def test_bad_requests_and_wrong_configurations(monkeypatch):
+    server = FaultyServer(always("400"))
+    completion = call(server, monkeypatch)
+    assert "trouble 400" in completion.error
+    assert server.attempts["hi"] == 1
+    for status in ("401", "404"):
+        with pytest.raises(EndpointRefused, match="hosted_vllm/m"):
+            call(FaultyServer(always(status)), monkeypatch)
+
+
+def test_a_prompt_beyond_the_window(monkeypatch):
+    from test_endpoint import saying
+
+    message = "This model's maximum context length is 4096 tokens, however you requested 5000 tokens"
+    completion = call(saying(400, message), monkeypatch)
+    assert (completion.finish_reason, completion.error) == ("overflow", None)
+
+
+def test_unknown_providers_and_missing_keys(monkeypatch):
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(UsageError, match="ANTHROPIC_API_KEY"):
+        open_model(ModelSpec("anthropic/claude-3-5-haiku-latest"))
+    with pytest.raises(UsageError, match="did you mean 'anthropic'"):
+        open_model(ModelSpec("anthropc/claude"))

@@ -1,0 +1,225 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memeval.models.completion import Completion, Request, Usage
+from memeval.models.limits import Fault
+from memeval.models.reply import error_text, estimate, one_line, overflows, read_reply, split_thinking
+
+ASKED = Request([{"role": "system", "content": "x" * 10}, {"role": "user", "content": "y" * 9}])
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+WITH_TOOLS = Request(ASKED.messages, TOOLS)
+
+
+def body(content=None, finish="stop", usage=None, **message):
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
+    return {"choices": [choice], "usage": usage}
+
+
+def native(arguments, name="f"):
+    return [{"id": "call-7", "type": "function", "function": {"name": name, "arguments": arguments}}]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Paris", ("Paris", "", True)),
+        (" as is \n", (" as is \n", "", True)),
+        ("<think>\nhm\n</think>\n\nParis", ("Paris", "hm", True)),
+        ("<think></think>Paris", ("Paris", "", True)),
+        ("hm\n</think>\nParis", ("Paris", "hm", True)),  # the chat template opened the block
+        ("<think>a</think>Par<think>b</think>is", ("Paris", "a\nb", True)),
+        ("<think>a <think> b </think> c </think> Paris", ("Paris", "a <think> b\nc", True)),
+        ("<think>never ends", ("", "never ends", False)),
+        ("<think>a</think>Paris<think>again", ("", "a\nParisagain", False)),
+    ],
+)
+def test_thinking_is_split_off(text, expected):
+    assert split_thinking(text) == expected
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(st.lists(st.sampled_from(["<think>", "</think>", "a", "b ", "\n"]), max_size=12).map("".join))
+def test_no_answer_holds_a_thinking_tag(text):
+    answer, _, closed = split_thinking(text)
+    assert "think>" not in answer
+    assert closed or answer == ""
+
+
+def test_a_plain_reply_with_its_usage():
+    usage = {
+        "prompt_tokens": 30,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 16},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    assert read_reply(body("Paris", usage=usage), ASKED) == Completion("Paris", usage=Usage(30, 5, 16, 2))
+
+
+def test_missing_usage_is_estimated_at_four_characters_a_token():
+    assert read_reply(body("z" * 9), ASKED).usage == Usage(prompt=5, completion=3)  # 19 / 4 and 9 / 4, rounded up
+    usage = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": 4}
+    assert read_reply(body("z" * 9, usage=usage), ASKED).usage == Usage(prompt=5, completion=3)
+    parts = Request([{"role": "user", "content": [{"type": "text", "text": "y" * 8}, {"type": "image_url"}]}])
+    assert estimate(parts, "").prompt == 2
+
+
+def test_thinking_from_any_field_is_counted_and_never_in_the_text():
+    usage = {"prompt_tokens": 1, "completion_tokens": 100}
+    for reply in (
+        body("<think>" + "t" * 75 + "</think>" + "a" * 25, usage=usage),
+        body("a" * 25, usage=usage, reasoning_content="t" * 75),
+        body("a" * 25, usage=usage, reasoning="t" * 75),
+        body([{"type": "thinking", "thinking": "t" * 75}, {"type": "text", "text": "a" * 25}], usage=usage),
+    ):
+        assert read_reply(reply, ASKED) == Completion("a" * 25, "t" * 75, usage=Usage(1, 100, 0, 75))
+
+
+def test_thinking_that_never_ends_is_named():
+    for reply in (body("<think>on and on", "length"), body(None, "length", reasoning_content="on and on")):
+        completion = read_reply(reply, ASKED)
+        assert (completion.text, completion.finish_reason, completion.reasoning) == ("", "unclosed_think", "on and on")
+
+
+def test_content_in_parts_null_and_refusals():
+    parts = [{"type": "text", "text": "Pa"}, {"type": "text", "text": "ris"}]
+    assert read_reply(body(parts), ASKED).text == "Paris"
+    assert read_reply(body(None), ASKED).text == ""
+    assert read_reply(body(None, refusal="I cannot"), ASKED).text == "I cannot"
+    assert read_reply(body("a\ud83d"), ASKED).text == "a\ufffd"
+    assert read_reply(body("Paris", finish=None), ASKED).finish_reason == "stop"
+
+
+def test_native_tool_calls():
+    completion = read_reply(body(None, "stop", tool_calls=native('{"a": 1,}')), WITH_TOOLS)
+    (call,) = completion.tool_calls
+    assert (call.name, call.arguments, call.id, call.raw) == ("f", {"a": 1}, "call-7", '{"a": 1,}')
+    assert completion.finish_reason == "tool_calls"
+    (call,) = read_reply(body(None, tool_calls=native({"a": 1})), WITH_TOOLS).tool_calls
+    assert call.arguments == {"a": 1}
+    (call,) = read_reply(body(None, tool_calls=native('{"a": ')), WITH_TOOLS).tool_calls
+    assert call.arguments is None
+    assert call.error.startswith("not JSON")
+
+
+def test_a_tool_call_cut_off_by_the_length_limit_is_not_completed():
+    completion = read_reply(body(None, "length", tool_calls=native('{"a": "b"')), WITH_TOOLS)
+    assert completion.tool_calls[0].arguments is None
+    assert completion.finish_reason == "length"
+
+
+def test_tool_calls_in_the_text_are_read_only_when_tools_were_offered():
+    thinking = '<think>perhaps <tool_call>{"name": "no"}</tool_call></think>'
+    text = f'{thinking}Yes.<tool_call>{{"name": "f", "arguments": {{}}}}</tool_call>'
+    completion = read_reply(body(text), WITH_TOOLS)
+    assert (completion.text, [call.name for call in completion.tool_calls]) == ("Yes.", ["f"])
+    assert completion.finish_reason == "tool_calls"
+    assert read_reply(body(text), ASKED).tool_calls == ()
+    assert read_reply(body("<think><tool_call>{}</tool_call>"), WITH_TOOLS).tool_calls == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"choices": None},
+        {"choices": []},
+        {"choices": {}},
+        {"choices": ["x"]},
+        {"choices": [{}]},
+        {"choices": [{"message": "x"}]},
+        body(17),
+        body(["x"]),
+        body(None, tool_calls="x"),
+        body(None, tool_calls=["x"]),
+        body(None, tool_calls=[{"function": "x"}]),
+        {"error": {"message": "went away"}},
+    ],
+)
+def test_what_is_not_a_reply_is_a_fault(data):
+    with pytest.raises(Fault):
+        read_reply(data, WITH_TOOLS)
+
+
+KEYS = [
+    "choices",
+    "message",
+    "content",
+    "tool_calls",
+    "function",
+    "arguments",
+    "name",
+    "usage",
+    "text",
+    "finish_reason",
+    "id",
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(JSON, JSON, JSON)
+def test_any_json_is_a_reply_or_a_fault(message, usage, whole):
+    for data in (whole, {"choices": [{"message": message}], "usage": usage}, body(message, usage, usage, tool_calls=whole)):
+        try:
+            completion = read_reply(data, WITH_TOOLS)
+        except Fault:
+            continue
+        assert completion == Completion.from_json(completion.to_json())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096.",
+        "the request exceeds the available context size",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "Please reduce the length of the messages or completion.",
+    ],
+)
+def test_messages_that_name_an_overflow(message):
+    assert overflows(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "temperature must be between 0 and 2",
+        "Invalid value for 'content': expected a string",
+        "max_tokens must be at least 1",
+    ],
+)
+def test_messages_that_do_not(message):
+    assert not overflows(message)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"error": {"message": "bad\n thing"}},
+        {"error": "bad thing"},
+        {"message": "bad thing"},
+        {"detail": [{"msg": "bad thing"}]},
+        "bad thing",
+    ],
+)
+def test_error_bodies_of_all_shapes(data):
+    assert error_text(data) == "bad thing"
+
+
+def test_keys_never_stand_in_a_message():
+    key = "abcdef123456"
+    assert one_line(f"key {key}\nBearer {key} sk-proj-1234567890 hf_abcdefgh", key) == "key [key] Bearer [key] [key] [key]"
+    assert one_line("EMPTY is empty", "EMPTY") == "EMPTY is empty"  # a placeholder of a local server
+    assert len(one_line("x " * 1000)) == 200

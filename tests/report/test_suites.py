@@ -1,0 +1,39 @@
+"""Means over tasks, by hand."""
+
+from typing import Any
+
+import pytest
+
+from memeval.report.suites import suite_means, suites_table
+
+
+def run(agent: str, task: str, value: float | None, half: float = 0.0, status: str = "complete") -> dict[str, Any]:
+    headline = {"metric": "f1", "value": value, "low": None, "high": None}
+    if value is not None:
+        headline |= {"low": value - half, "high": value + half}
+    return {"agent": agent, "params": {}, "task": task, "headline": headline, "status": status}
+
+
+def test_published_average_of_four() -> None:
+    # MemOCR Table 1, Mem-alpha at 1024, 10K: (75.0 + 47.7 + 45.6 + 21.1) / 4 = 47.35
+    values = {"hotpotqa-10k": 0.75, "2wiki-10k": 0.477, "nq-10k": 0.456, "triviaqa-10k": 0.211}
+    rows = suite_means("qa-avg-10k", list(values), [run("memalpha", task, value, 0.03) for task, value in values.items()])
+    assert rows[0]["value"] == pytest.approx(0.4735)
+    assert rows[0]["high"] - rows[0]["value"] == pytest.approx(0.015)  # 0.03 * sqrt(4) / 4
+    assert rows[0]["missing"] == []
+
+
+def test_a_missing_part_is_named() -> None:
+    runs = [run("bm25", "a", 0.5), run("bm25", "b", None), run("bm25", "c", 0.7, status="partial"), run("none", "a", 0.1)]
+    rows = suite_means("s", ["a", "b", "c"], runs)
+    assert [(row["agent"], row["value"], row["missing"]) for row in rows] == [
+        ("bm25", 0.5, ["b", "c"]),
+        ("none", 0.1, ["b", "c"]),
+    ]
+    assert "b, c" in suites_table(rows)
+
+
+def test_nothing_scored() -> None:
+    rows = suite_means("s", ["a"], [run("bm25", "a", None)])
+    assert (rows[0]["value"], rows[0]["low"]) == (None, None)
+    assert "-" in suites_table(rows)

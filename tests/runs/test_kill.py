@@ -1,0 +1,135 @@
+"""Killed at any instant and started again: the samples of an undisturbed run, and no finished call asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import FaultyServer
+
+CONCURRENCY = 4
+
+
+def reply(asked: dict[str, Any]) -> dict[str, Any]:
+    """Like a model that stores a line of each chunk, and answers from its prompt: a function of the request alone."""
+    prompt = asked["messages"][-1]["content"]
+    word = hashlib.sha256(prompt.encode()).hexdigest()[:8]
+    message: dict[str, Any] = {"role": "assistant", "content": f"answer {word}"}
+    if asked.get("tools"):
+        arguments = json.dumps({"memory_type": "semantic", "content": f"note {word}: {prompt[-300:-100]}"})
+        call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": len(prompt), "completion_tokens": 9},
+    }
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    """The endpoint in a thread of its own, so that the test can count what it served."""
+    loop = asyncio.new_event_loop()
+    endpoint = FaultyServer(latency=0.02, body=reply)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result()
+    yield endpoint
+    asyncio.run_coroutine_threadsafe(endpoint.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def command(server: FaultyServer, runs: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "memeval.cli", "run", "--agent", "memalpha", "--task", "synth-10k", "--limit", "10"),
+        *("--model", "tiny", "--base-url", server.url, "--no-cache", "--quiet", "--format", "json"),
+        *("--runs-dir", str(runs), "--concurrency", str(CONCURRENCY)),
+    ]
+
+
+def finish(server: FaultyServer, runs: Path, environment: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(command(server, runs), capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)["runs"][0]
+    return result
+
+
+def rows(run: dict[str, Any], name: str) -> list[str]:
+    return sorted((Path(run["path"]) / name).read_text(encoding="utf-8").splitlines())
+
+
+def journal(runs: Path) -> int:
+    """Calls that are committed."""
+    files = list(runs.glob("*/*/calls.sqlite"))
+    if not files:
+        return 0
+    with sqlite3.connect(files[0]) as database:
+        try:
+            return int(database.execute("SELECT count(*) FROM calls").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # killed before the table was there
+
+
+def test_killed_again_and_again(server: FaultyServer, tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    undisturbed = finish(server, tmp_path / "undisturbed", environment)
+    calls = undisturbed["requests"]
+    assert calls == sum(undisturbed["calls"].values()) == len(server.served)
+    server.served.clear()
+
+    chance = random.Random(7)
+    runs, kills = tmp_path / "killed", 0
+    while kills < 6:
+        process = subprocess.Popen(
+            command(server, runs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        before, patience = journal(runs), time.monotonic() + 20
+        wanted = before + chance.randint(1, max(1, calls // 5))  # somewhere in the work, not in the start of Python
+        while journal(runs) < wanted and process.poll() is None and time.monotonic() < patience:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 3
+    finished = journal(runs)
+    last = finish(server, runs, environment)
+    assert last["requests"] == calls - finished  # exactly what was not committed is asked again
+    assert sum(server.served.values()) <= calls + kills * CONCURRENCY  # at most the calls in flight are lost
+    for name in ("samples.jsonl", "operations.jsonl", "texts.jsonl", "questions.jsonl", "scores/task.jsonl"):
+        assert rows(last, name) == rows(undisturbed, name), name
+    ignored = ("path", "seconds", "build_seconds", "requests")
+    assert {k: v for k, v in last.items() if k not in ignored} == {k: v for k, v in undisturbed.items() if k not in ignored}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_in_order(server: FaultyServer, tmp_path: Path, number: int) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    runs = tmp_path / "runs"
+    process = subprocess.Popen(
+        command(server, runs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    while journal(runs) < 8:
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert json.loads(out)["runs"][0]["status"] == "partial"
+    assert "interrupted; the same command resumes" in err
+    assert "memeval run --agent memalpha --task synth-10k" in err
+    assert "Traceback" not in err
+    assert finish(server, runs, environment)["status"] == "complete"

@@ -1,0 +1,196 @@
+"""The driver: folders, resume, growth, failures, and what the command prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import Diary, context, simple
+
+from memeval.models.completion import ModelSpec
+from memeval.runs.run import public, run
+from memeval.runs.spec import RunSpec
+from memeval.runs.store import read_lines
+from memeval.task import Evidence, Question
+
+
+def lines(planned: Any, name: str) -> list[dict[str, Any]]:
+    return list(read_lines(planned.spec.folder / f"{name}.jsonl"))
+
+
+def as_set(rows: list[dict[str, Any]]) -> set[str]:
+    return {json.dumps(row, sort_keys=True) for row in rows}
+
+
+def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(4)])
+    outcome = run(planned, quiet=True)
+    summary = outcome.summary
+    assert (summary["status"], summary["n"], summary["failed"]) == ("complete", 4, 0)
+    assert summary["headline"]["value"] == 1.0  # the offline reader finds a plain sentence among six
+    assert summary["calls"] == {"reader": 4}
+    assert {path.name for path in planned.spec.folder.iterdir()} >= {
+        "manifest.json", "samples.jsonl", "questions.jsonl", "texts.jsonl", "operations.jsonl", "scores",
+        "events.jsonl", "calls.sqlite", "summary.json",
+    }  # fmt: skip
+    sample = lines(planned, "samples")[0]
+    assert set(sample) == {
+        "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
+        "recall", "recall_tokens", "recall_dropped", "memory_tokens", "tokens", "calls",
+    }  # fmt: skip
+    score = next(read_lines(planned.spec.folder / "scores" / "task.jsonl"))
+    assert (score["verdict"], score["reason"]) == ("right", None)
+    assert score["metrics"]["evidence_all"] == 1.0
+    printed = public(outcome)
+    assert printed["headline"]["metric"] == "f1"
+    assert printed["stream_tokens"]["tokenizer"] == "o200k_base"
+    json.dumps(printed)
+
+
+def test_same_command_same_folder_and_no_call(toy: Any) -> None:
+    contexts = [simple(n) for n in range(4)]
+    first = run(toy.planned(Diary, contexts), quiet=True)
+    before = lines(first.planned, "samples")
+    second = run(toy.planned(Diary, contexts), quiet=True)
+    assert second.planned.spec.folder == first.planned.spec.folder
+    assert second.summary["requests"] == 0
+    assert lines(second.planned, "samples") == before
+    assert {**second.summary, "requests": None} == {**first.summary, "requests": None}
+
+
+def test_a_larger_limit_grows_the_folder_and_a_smaller_reads_part_of_it(toy: Any) -> None:
+    contexts = [simple(n) for n in range(6)]
+    planned = toy.planned(Diary, contexts)
+    small = dataclasses.replace(planned, question_ids=planned.question_ids[:2])
+    assert run(small, quiet=True).summary["n"] == 2
+    whole = run(planned, quiet=True)
+    assert (whole.summary["n"], whole.summary["requests"]) == (6, 4)
+    again = run(small, quiet=True)
+    assert (again.summary["n"], again.summary["requests"]) == (2, 0)
+    assert len(lines(planned, "samples")) == 6
+
+
+def test_failed_samples_are_tried_again(toy: Any) -> None:
+    broken = {"now": True}
+
+    class Flaky(Diary):
+        def recall(self, query: Any) -> Any:
+            if broken["now"] and "Person1" in query.text:
+                raise RuntimeError("out of order")
+            return super().recall(query)
+
+    contexts = [simple(n) for n in range(3)]
+    first = run(toy.planned(Flaky, contexts), quiet=True)
+    assert (first.summary["failed"], first.summary["status"]) == (1, "complete")
+    assert first.summary["headline"]["value"] == pytest.approx(2 / 3)
+    assert first.summary["failure_bounds"] == pytest.approx([2 / 3, 1.0])
+    broken["now"] = False
+    second = run(toy.planned(Flaky, contexts), quiet=True)
+    assert (second.summary["failed"], second.summary["requests"]) == (0, 1)
+    assert second.summary["headline"]["value"] == 1.0
+
+
+def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
+    class Broken(Diary):
+        def recall(self, query: Any) -> Any:
+            raise RuntimeError("out of order")
+
+    outcome = run(toy.planned(Broken, [simple(n) for n in range(3)]), quiet=True)
+    assert (outcome.summary["status"], outcome.summary["failed"]) == ("invalid", 3)
+
+
+def test_fresh_starts_anew(toy: Any) -> None:
+    contexts = [simple(n) for n in range(2)]
+    run(toy.planned(Diary, contexts), quiet=True)
+    assert run(toy.planned(Diary, contexts), fresh=True, quiet=True).summary["requests"] == 2
+
+
+def test_repeats_are_averaged_by_question_never_pooled(toy: Any) -> None:
+    outcome = run(toy.planned(Diary, [simple(n) for n in range(3)], repeats=2, answer_repeats=2), quiet=True)
+    assert outcome.summary["n"] == outcome.summary["headline"]["n"] == 3
+    assert len(lines(outcome.planned, "samples")) == 12
+    assert len(outcome.summary["repeats"]) == 4
+    assert len({(row["repeat"], row["chunk"]) for row in lines(outcome.planned, "operations")}) == 8
+
+
+def test_arms(toy: Any) -> None:
+    gold = Question("q", "Where does Ann Lee live?", ("Arlen",), evidence=(Evidence("Ann Lee lives in Arlen.", (0,)),))
+    blind = Question("b", "Where does Bob Ray live?", ("Castro",))
+    contexts = [context("c", ["Ann Lee lives in Arlen.", "Bob Ray lives in Castro."], [gold, blind])]
+    oracle = run(toy.planned("oracle", contexts), quiet=True)
+    by_id = {row["question_id"]: row for row in lines(oracle.planned, "samples")}
+    assert by_id["q"]["answer"] == "Arlen"
+    assert by_id["b"]["not_applicable"] == "the data have no gold evidence for this question"
+    assert oracle.summary["headline"]["n"] == 1
+    none = run(toy.planned("none", contexts), quiet=True)
+    assert none.summary["headline"]["value"] == 0.0
+    assert none.summary["memory_tokens"]["max"] == 0
+    closed = run(toy.planned("closed-book", contexts), quiet=True)
+    assert closed.summary["headline"]["value"] == 0.0
+    constant = run(toy.planned("constant", contexts, models={}), quiet=True)
+    assert constant.summary["headline"]["value"] == 0.5
+    assert constant.summary["calls"] == {}
+
+
+def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memeval.errors import StopRun
+    from memeval.models.gateway import Gateway
+
+    real, left = Gateway.call, {"calls": 3}
+
+    async def limited(self: Gateway, spec: ModelSpec, request: Any) -> Any:
+        if left["calls"] == 0:
+            raise StopRun("http://127.0.0.1:1/v1: nothing has succeeded for 15 s")
+        left["calls"] -= 1
+        return await real(self, spec, request)
+
+    contexts = [simple(n) for n in range(6)]
+    expected = run(toy.planned(Diary, contexts, concurrency=2), quiet=True)
+    rows = as_set(lines(expected.planned, "samples"))
+    monkeypatch.setattr(Gateway, "call", limited)
+    first = run(toy.planned(Diary, contexts, concurrency=2), fresh=True, quiet=True)
+    assert first.stopped is not None
+    assert first.summary["status"] == "partial"
+    assert 0 < first.summary["n"] < 6
+    left["calls"] = -1
+    second = run(toy.planned(Diary, contexts, concurrency=2), quiet=True)
+    assert second.summary["status"] == "complete"
+    assert second.summary["requests"] == 3
+    assert as_set(lines(second.planned, "samples")) == rows
+
+
+BASE = {"answer_repeats": 1, "repeats": 1, "answer_budget": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"concurrency": 3}, True),
+        ({"use_cache": False}, True),
+        ({"repeats": 2}, False),
+        ({"answer_repeats": 2}, False),
+        ({"answer_budget": 64}, False),
+        ({"prompts": {"reader": "Answer."}}, False),
+        ({"params": {"last": 3}}, False),
+        ({"models": {"reader": ModelSpec("offline", "http://127.0.0.1:1/v1"), "memory": ModelSpec("offline")}}, True),
+        ({"models": {"reader": ModelSpec("other"), "memory": ModelSpec("offline")}}, False),
+        ({"models": {"reader": ModelSpec("offline", params={"temperature": 1}), "memory": ModelSpec("offline")}}, False),
+        ({"card": {"chunk_tokens": 64}}, False),
+    ],
+)
+def test_what_the_folder_hangs_on(toy: Any, change: dict[str, Any], same: bool) -> None:
+    def folder(**options: Any) -> Path:
+        spec: RunSpec = toy.planned(Diary, [simple(0)], **options).spec
+        return spec.folder
+
+    assert (folder(**change) == folder()) is same
+
+
+def test_names_cannot_leave_the_runs_folder(toy: Any) -> None:
+    from memeval.runs.spec import folder_name
+
+    assert folder_name("../../etc/x@hard") == "_.._etc_x@hard"
+    assert folder_name("..") == "unnamed"

@@ -1,0 +1,69 @@
+"""Small tasks held in memory, and an agent that keeps everything it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from memeval import Item, Recall
+from memeval.cards import TaskCard
+from memeval.task import Context, ContextRef, Evidence, Question, Unit
+
+
+class MemoryTask:
+    """A task over contexts that exist already."""
+
+    def __init__(self, contexts: Sequence[Context], card: TaskCard | None = None) -> None:
+        self.card = card or TaskCard(name="toy", source="toy", chunk_tokens=32, questions=0)
+        self.data = {"contexts": len(contexts)}
+        self._contexts = {context.id: context for context in contexts}
+        self.order = [question.id for context in contexts for question in context.questions]
+
+    def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
+        asked = set(question_ids)
+        found = [(c.id, tuple(q.id for q in c.questions if q.id in asked)) for c in self._contexts.values()]
+        if self.card.query_visible:
+            return [ContextRef(context, (name,), name) for context, names in found for name in names]
+        return [ContextRef(context, names) for context, names in found if names]
+
+    def context(self, ref: ContextRef) -> Context:
+        return self._contexts[ref.context_id]
+
+    def golds(self) -> list[Question]:
+        return [question for context in self._contexts.values() for question in context.questions]
+
+
+class Diary:
+    """An agent that keeps every chunk and recalls them all; `log` is what it was shown, for comparison."""
+
+    def begin(self, session: Any) -> None:
+        self.session = session
+        self.chunks: list[Any] = []
+        self.finished = False
+
+    def observe(self, chunk: Any) -> None:
+        assert not self.finished
+        self.chunks.append(chunk)
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def recall(self, query: Any) -> Recall:
+        return Recall([Item(chunk.text, (chunk.id,)) for chunk in self.chunks], order="stream")
+
+
+def context(name: str, units: Sequence[str], questions: Sequence[Question]) -> Context:
+    return Context(name, tuple(Unit(text) for text in units), tuple(questions), cluster=name)
+
+
+def simple(number: int, sentences: int = 6) -> Context:
+    """A context whose question has its evidence in the first unit."""
+    city = ["Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow"][number % 8]
+    units = [
+        f"Person{number} Smith lives in {city}.",
+        *(f"Nothing of note happened on day {n} of year {number}." for n in range(sentences)),
+    ]
+    question = Question(
+        f"q{number}", f"Where does Person{number} Smith live?", (city,), evidence=(Evidence(units[0], (0,)),)
+    )
+    return context(f"ctx{number}", units, [question])

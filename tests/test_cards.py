@@ -1,0 +1,122 @@
+"""Cards: inheritance, variants, and one clear line for every kind of bad card."""
+
+from pathlib import Path
+
+import pytest
+
+from memeval import cards
+from memeval.cards import AgentCard, TaskCard
+from memeval.errors import UsageError
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_extends_inherits_everything_but_name_and_abstract(tmp_path: Path) -> None:
+    write(tmp_path, "base.yaml", "source: jsonl\nabstract: true\nparams: {file: a.jsonl, deep: 1}\nchunk_tokens: 300\n")
+    path = write(tmp_path, "longer.yaml", "extends: base\ndocuments: 50\nparams: {deep: 2}\n")
+    card = cards.find(TaskCard, str(path))
+    assert card is not None
+    assert (card.name, card.abstract, card.chunk_tokens, card.documents) == ("longer", False, 300, 50)
+    assert card.params == {"file": "a.jsonl", "deep": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("source: jsonl\nchunk_token: 5\n", "bad.yaml:2: unknown key 'chunk_token'; did you mean 'chunk_tokens'?"),
+        ("source: jsonl\nchunk_tokens: many\n", "bad.yaml:2: 'chunk_tokens' is 'many', expected a whole number"),
+        ("source: jsonl\nchunk_tokens: true\n", "bad.yaml:2: 'chunk_tokens' is True, expected a whole number"),
+        ("source: jsonl\nquestions: -1\n", "expected a whole number, 0 or more"),
+        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list of strings"),
+        ("source: jsonl\nhard: maybe\n", "expected true or false"),
+        ("description: none\n", "bad.yaml: the key 'source' is missing"),
+        ("extends: nobody\n", "bad.yaml:1: no card 'nobody' to extend"),
+        ("extends: bad\n", "goes in a circle"),
+        ("- a\n- b\n", "expected a mapping"),
+        ("source: [unclosed\n", "bad.yaml:2: not valid YAML"),
+        ("source: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
+def test_bad_card_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    path = write(tmp_path, "bad.yaml", text)
+    with pytest.raises(UsageError) as error:
+        cards.find(TaskCard, str(path))
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_card_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.yaml: cannot read the card"):
+        cards.find(TaskCard, str(tmp_path / "gone.yaml"))
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00source")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        cards.find(TaskCard, str(path))
+
+
+def test_track_is_reader_or_native(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.yaml", "agent: bm25\ntrack: both\n")
+    with pytest.raises(UsageError, match=r"a\.yaml:2: track is 'both'"):
+        cards.find(AgentCard, str(path))
+
+
+def test_search_order_and_shadowing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks").mkdir()
+    write(tmp_path / "tasks", "synth-10k.yaml", "source: jsonl\n")
+    card = cards.find(TaskCard, "synth-10k")
+    assert card is not None
+    assert card.source == "jsonl"
+    assert cards.shadowed(TaskCard, "synth-10k") == [str((cards.bundled("tasks") / "synth-10k.yaml").resolve())]
+    extra = tmp_path / "mine"
+    extra.mkdir()
+    write(extra, "synth-10k.yaml", "source: synth\nquestions: 7\n")
+    first = cards.find(TaskCard, "synth-10k", (str(extra),))
+    assert first is not None
+    assert first.questions == 7
+
+
+def test_variants() -> None:
+    card = TaskCard(name="t", source="jsonl", documents=50, variants={"brief": {"answer_budget": 64}})
+    assert cards.with_variant(card, "tokens-20000").tokens == 20000
+    assert cards.with_variant(card, "tokens-20000").documents == 0
+    assert cards.with_variant(card, "hard").hard
+    assert cards.with_variant(card, "shared").shared == 8
+    assert cards.with_variant(card, "shared-3").cluster == "context"
+    assert cards.with_variant(card, "brief").answer_budget == 64
+    assert cards.with_variant(cards.with_variant(card, "hard"), "shared").name == "t@hard@shared"
+    with pytest.raises(UsageError, match="no variant 'hrad'; did you mean 'hard'?"):
+        cards.with_variant(card, "hrad")
+    with pytest.raises(UsageError, match="no variant 'tokens-0'"):
+        cards.with_variant(card, "tokens-0")
+
+
+def test_identity_covers_what_makes_the_number() -> None:
+    card = TaskCard(name="t", source="jsonl")
+    changed = {"documents": 5, "chunk_tokens": 9, "metrics": ("f1",), "headline": "exact_match", "version": 2}
+    for key, value in changed.items():
+        other = TaskCard(**{"name": "t", "source": "jsonl", key: value})
+        assert cards.digest(cards.identity(other)) != cards.digest(cards.identity(card)), key
+    for key, value in {"description": "x", "path": "/a", "licence": "MIT", "questions": 3}.items():
+        other = TaskCard(**{"name": "t", "source": "jsonl", key: value})
+        assert cards.digest(cards.identity(other)) == cards.digest(cards.identity(card)), key
+
+
+def test_digest_is_of_canonical_json() -> None:
+    # sha256 of {"a":[1,2],"b":"ä"} in UTF-8, from `printf '{"a":[1,2],"b":"ä"}' | sha256sum`
+    assert cards.canonical({"b": "ä", "a": (1, 2)}) == '{"a":[1,2],"b":"ä"}'
+    assert cards.digest({"b": "ä", "a": (1, 2)}) == "b5165d1ad78fdaff47b73761008ca2166d8c4c589fdee491270c2f7bac4280d5"
+
+
+def test_every_bundled_card_is_sound() -> None:
+    for kind in (TaskCard, AgentCard):
+        names = cards.listing(kind)
+        assert names
+        for name in names:
+            card = cards.find(kind, name)
+            assert card is not None
+            assert card.description, name

@@ -1,0 +1,227 @@
+"""The command line: what it prints, and one clear line with exit code 2 for every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from memeval.cli import main
+
+CARD = "source: jsonl\nparams: {file: notes.jsonl}\nquestions: 0\n"
+NOTES = [
+    {
+        "units": ["Ann Lee lives in Arlen."],
+        "questions": [{"id": "a", "text": "Where does Ann Lee live?", "answer": "Arlen"}],
+    },
+    {
+        "units": ["Bob Ray lives in Castro."],
+        "questions": [{"id": "b", "text": "Where does Bob Ray live?", "answer": "Castro"}],
+    },
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_DATA", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "notes.yaml").write_text(CARD)
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
+    return tmp_path
+
+
+def memeval(*words: str) -> Any:
+    return CliRunner().invoke(main, list(words))
+
+
+def run(*words: str) -> Any:
+    return memeval("run", "--task", "notes.yaml", "--model", "offline", *words)
+
+
+BAD = {
+    "--agent memalfa": "no agent 'memalfa'; did you mean 'memalpha'?",
+    "--agent bm25 --task 2wiki-100": "no task '2wiki-100'; did you mean '2wiki-100k'?",
+    "--agent bm25 --task 2wiki": "task '2wiki' is a base for others; name one of 2wiki-100k",
+    "--agent bm25 --task synth-10k@hrad": "no variant 'hrad'; did you mean 'hard'?",
+    "--agent bm25 --task gone.yaml": "gone.yaml: cannot read the card",
+    "--agent bm25 --set kk=3": "no agent of this run has a parameter 'kk'; did you mean 'k'?",
+    "--agent bm25 --set k": "--set k: expected key=value",
+    "--agent bm25 --set k=0": "bm25: k is 0, expected a whole number of chunks",
+    "--agent bm25 --set k=[": "--set k=[: '[' is not a value",
+    "--agent bm25 --reader gpt-5": "model 'gpt-5' is unknown",
+    "--agent bm25 --reader ofline": "model 'ofline' is unknown; did you mean 'offline'?",
+    "--agent bm25 --reader openai/gpt-5": "set OPENAI_API_KEY",
+    "--agent bm25 --base-url ftp://x": "expected http://HOST",
+    "--agent bm25 --data-dir nowhere": "--data-dir nowhere: no such folder",
+    "--agent bm25 --prompt reader=gone.txt": "--prompt reader=gone.txt: cannot read the prompt file",
+    "--agent bm25 --prompt raeder=notes.yaml": "--prompt raeder: no such role; did you mean 'reader'?",
+    "--agent bm25 --prompt reader": "--prompt reader: expected NAME=VALUE",
+    "--agent gone.py:Mine": "no file gone.py",
+    "--agent no.module:Mine": "'no.module:Mine': no module 'no'; is it installed?",
+    "--agent bm25 --runs-dir notes.yaml/x": "cannot write the run folder",
+}
+
+
+@pytest.mark.parametrize("words", BAD, ids=list(BAD))
+def test_bad_input_is_one_line(project: Path, words: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2, result.output
+    assert BAD[words] in result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in result.stderr
+
+
+FILES = {
+    (
+        "notes.yaml",
+        "source: jsonl\nchunk_token: 5\n",
+    ): "notes.yaml:2: unknown key 'chunk_token'; did you mean 'chunk_tokens'?",
+    ("notes.yaml", CARD + "headline: f2\n"): "unknown metric 'f2'; did you mean 'f1'?",
+    ("notes.yaml", CARD + "metrics: [f1, substrng]\n"): "unknown metric 'substrng'; did you mean 'substring'?",
+    ("notes.yaml", CARD + "metrics: [f1]\nheadline: exact_match\n"): "headline 'exact_match' is not among its metrics",
+    ("notes.yaml", CARD + "reader_prompt: redaer\n"): "no reader prompt 'redaer'; did you mean 'reader'?",
+    ("notes.yaml", CARD + "tokenizer: o201k\n"): "unknown tokenizer 'o201k'",
+    ("notes.jsonl", '{"units": [}\n'): "notes.jsonl:1",
+    ("notes.jsonl", json.dumps(NOTES[0]) + "\n" + json.dumps({"unit": []}) + "\n"): "notes.jsonl:2",
+    ("memeval.yaml", "modle: offline\n"): "memeval.yaml: unknown key 'modle'; did you mean 'model'?",
+}
+
+
+@pytest.mark.parametrize(("file", "line"), FILES.items(), ids=[f"{name}-{n}" for n, (name, _) in enumerate(FILES)])
+def test_bad_file_is_one_line(project: Path, file: tuple[str, str], line: str) -> None:
+    (project / file[0]).write_text(file[1])
+    result = run("--agent", "bm25")
+    assert result.exit_code == 2, result.output
+    assert line in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_nothing_runs_before_everything_is_checked(project: Path) -> None:
+    result = run("--agent", "bm25", "--agent", "memalfa")
+    assert result.exit_code == 2
+    assert not (project / "runs").exists()
+
+
+def test_json_is_one_object_and_nothing_else(project: Path) -> None:
+    result = run("--agent", "bm25", "--agent", "none", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    runs = json.loads(result.stdout)["runs"]
+    assert [row["agent"] for row in runs] == ["bm25", "none"]
+    assert runs[0]["headline"].keys() == {"metric", "value", "low", "high"}
+    assert runs[0]["metrics"]["exact_match"].keys() == {"value", "low", "high", "n"}
+    wanted = (
+        "path agent task model reader status n failed headline metrics memory_tokens stream_tokens calls requests tokens"
+    )
+    assert {*wanted.split(), "seconds", "build_seconds"} <= runs[0].keys()
+    assert runs[0]["task"] == "notes.yaml"
+    assert runs[0]["memory_tokens"].keys() == {"mean", "max"}
+    assert runs[0]["stream_tokens"].keys() == {"min", "mean", "max", "tokenizer"}
+
+
+def test_table_says_what_it_is(project: Path) -> None:
+    result = run("--agent", "bm25")
+    assert "95% interval" in result.stdout
+    assert "it ranks nothing" in result.stdout
+    assert "model offline" in result.stdout
+    assert "controls not run: none, oracle (add --agent none --agent oracle)" in result.stdout
+
+
+def test_a_grid_is_a_row_for_each_value(project: Path) -> None:
+    result = run("--agent", "bm25", "--agent", "recent", "--set", "k=1,2", "--format", "json")
+    assert [(row["agent"], row["params"]["k"]) for row in json.loads(result.stdout)["runs"]] == [
+        ("bm25", 1), ("bm25", 2), ("recent", 1), ("recent", 2),
+    ]  # fmt: skip
+
+
+def test_limit_counts_questions_both_ways(project: Path) -> None:
+    assert json.loads(run("--agent", "none", "--limit", "1", "--format", "json").stdout)["runs"][0]["n"] == 1
+    assert json.loads(run("--agent", "none", "--limit", "0", "--format", "json").stdout)["runs"][0]["n"] == 2
+
+
+def test_order_of_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reader(*words: str) -> str:
+        result = memeval("run", "--task", "notes.yaml", "--agent", "none", "--format", "json", "--quiet", *words)
+        assert result.exit_code == 0, result.stderr
+        return str(json.loads(result.stdout)["runs"][0]["reader"])
+
+    def script(name: str) -> str:
+        (project / f"{name}.jsonl").write_text('{"reply": "Arlen"}\n')
+        return f"scripted:{name}.jsonl"
+
+    assert reader() == "offline"
+    (project / "memeval.yaml").write_text(f"model: {script('config')}\n")
+    assert reader() == "scripted:config.jsonl"
+    monkeypatch.setenv("MEMEVAL_MODEL", script("environment"))
+    assert reader() == "scripted:environment.jsonl"
+    monkeypatch.setenv("MEMEVAL_READER", script("role"))
+    assert reader() == "scripted:role.jsonl"
+    assert reader("--model", script("flag")) == "scripted:flag.jsonl"
+    assert reader("--model", script("flag"), "--reader", script("own")) == "scripted:own.jsonl"
+
+
+def test_notice_when_no_model_is_given(project: Path) -> None:
+    result = memeval("run", "--task", "notes.yaml", "--agent", "none")
+    assert "no model given, using 'offline'" in result.stderr
+    assert "no model given" not in memeval("run", "--task", "notes.yaml", "--agent", "none", "--quiet").stderr
+
+
+def test_show(project: Path) -> None:
+    done = json.loads(run("--agent", "memalpha", "--format", "json").stdout)["runs"][0]
+    whole = memeval("show", done["path"])
+    assert "memalpha on notes.yaml   complete" in whole.output
+    one = memeval("show", done["path"], "--question", "a").output
+    assert "gold      Arlen" in one
+    assert "new_memory_insert(" in one
+    assert "among the recalled" in one or "recalled" in one
+    assert memeval("show", done["path"], "--question", "aa").exit_code == 2
+    assert memeval("show", "nowhere").exit_code == 2
+
+
+def test_an_entry_that_moves_the_cursor_is_defused(project: Path) -> None:
+    notes = [{"units": ["Ann Lee \x1b[2J lives in Arlen."], "questions": NOTES[0]["questions"]}]
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in notes))
+    done = json.loads(run("--agent", "bm25", "--format", "json").stdout)["runs"][0]
+    assert "\x1b" not in memeval("show", done["path"], "--question", "a").output
+
+
+def test_list_and_help() -> None:
+    assert "synth-10k" in memeval("list", "tasks").output
+    assert "oracle" in memeval("list", "agents").output
+    assert "offline" in memeval("list", "models").output
+    assert "f1" in memeval("list", "metrics").output
+    assert "did you mean 'tasks'" in memeval("list", "task").stderr
+    assert "did you mean 'list'" in memeval("lits").stderr
+    assert memeval("--version").output.startswith("memeval, version")
+    for verb in main.commands:
+        assert memeval(verb, "--help").exit_code == 0
+
+
+def test_check_finds_what_is_wrong(project: Path) -> None:
+    (project / "leaky.py").write_text(
+        "from memeval import Item, Recall\n"
+        "from memeval.task import Question\n"
+        "KEEP = []\n"
+        "class Leaky:\n"
+        "    gold = {'x': [Question('q', 'What?', ('secret',))]}\n"
+        "    def begin(self, session): self.asked = 0\n"
+        "    def observe(self, chunk): KEEP.append(chunk.text)\n"
+        "    def recall(self, query):\n"
+        "        self.asked += 1\n"
+        "        return Recall([Item(f'{self.asked} {len(KEEP)}')])\n"
+    )
+    result = memeval("check", "--agent", "leaky.py:Leaky")
+    assert result.exit_code == 3
+    rows = {line.strip().rsplit("  ", 1)[0].strip(): line for line in result.output.splitlines()}
+    failed = [line.split("FAILED")[0].strip() for line in rows.values() if "FAILED" in line]
+    assert failed == ["pure recall", "question order", "isolation", "fork", "leaks"]
+    assert "Leaky" not in result.output.split("may claim")[1]
+    assert "agent.gold['x'][0] is a Question" in result.output
+    good = memeval("check", "--agent", "bm25", "--agent", "memalpha")
+    assert good.exit_code == 0, good.output
+    assert "evidence metrics and attribution" in good.output

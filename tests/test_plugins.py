@@ -1,0 +1,93 @@
+"""Names: built in, file.py:Class, entry points; and the nearest right name for a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from memeval import plugins
+from memeval.cards import AgentCard
+from memeval.errors import UsageError
+
+AGENT = """
+from memeval import Recall
+
+class Mine:
+    track = "native"
+    def begin(self, session): pass
+    def observe(self, chunk): pass
+    def recall(self, query): return Recall()
+    def answer(self, query, recall): return "x"
+"""
+
+
+@pytest.fixture
+def agent_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(AGENT)
+    return path
+
+
+def test_every_built_in_name_loads() -> None:
+    for reference in (*plugins.SOURCES.values(), *plugins.AGENTS.values()):
+        assert isinstance(plugins.load_object(reference), type)
+
+
+def test_file_reference(agent_file: Path) -> None:
+    card = plugins.find_agent(f"{agent_file}:Mine")
+    assert (card.name, card.track) == ("Mine", "native")
+    assert plugins.agent_class(card).__name__ == "Mine"
+    before = plugins.source_hash(card.agent)
+    agent_file.write_text(AGENT + "\n# changed\n")
+    assert plugins.source_hash(card.agent) != before
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nowhere.py:Mine", "no file nowhere.py"),
+        ("mine.py:Mien", "has no 'Mien'; did you mean 'Mine'?"),
+        ("mine.py:", "expected file.py:Class"),
+        ("no_such_package.x:Mine", "no module 'no_such_package'"),
+    ],
+)
+def test_bad_reference(agent_file: Path, monkeypatch: pytest.MonkeyPatch, reference: str, message: str) -> None:
+    monkeypatch.chdir(agent_file.parent)
+    with pytest.raises(UsageError) as error:
+        plugins.load_object(reference)
+    assert message in str(error.value)
+
+
+def test_syntax_error_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("x = 1\ndef f(:\n")
+    with pytest.raises(UsageError, match=r"broken\.py:2: invalid syntax"):
+        plugins.load_object(f"{path}:f")
+
+
+def test_nearest_name() -> None:
+    with pytest.raises(UsageError, match="no agent 'memalfa'; did you mean 'memalpha'?"):
+        plugins.find_agent("memalfa")
+    with pytest.raises(UsageError, match="no agent 'oracel'; did you mean 'oracle'?"):
+        plugins.find_agent("oracel")
+    with pytest.raises(UsageError, match="no task '2wiki-100'; did you mean '2wiki-100k'?"):
+        plugins.find_task("2wiki-100")
+    with pytest.raises(UsageError, match="'2wiki' is a base for others; name one of 2wiki-100k"):
+        plugins.find_task("2wiki")
+
+
+def test_arms_are_agents_by_name() -> None:
+    for arm in ("oracle", "none", "closed-book", "constant"):
+        assert plugins.find_agent(arm) == AgentCard(name=arm, agent=arm, description=plugins.ARMS[arm])
+
+
+def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name = "theirs"
+
+        @staticmethod
+        def load() -> type:
+            return dict
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name=None: [Point()] if "agents" in group else [])
+    assert plugins.find_agent("theirs").agent == "theirs"
+    assert plugins.agent_class(AgentCard(name="theirs", agent="theirs")) is dict
