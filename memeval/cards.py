@@ -29,7 +29,7 @@ class TaskCard:
     chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
     cluster: what the interval resamples: question, context, persona or conversation. trained_on: agents known to have
-    trained on this data.
+    trained on this data. judge: the family of judge prompts that `memeval score --judge` uses for this task.
 
     A published protocol's own (protocol.py checks them): layout: how streams are laid out (empty: ours; memocr). sampling:
     role -> parameters that every agent's and the reader's calls take (temperature, top_p, top_k, max_tokens). repeats:
@@ -60,6 +60,7 @@ class TaskCard:
     licence: str = ""
     citation: str = ""
     trained_on: tuple[str, ...] = ()
+    judge: str = ""
     layout: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     repeats: int = 1
@@ -115,7 +116,7 @@ FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "b
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "protocol", "deviations"),
+    *("repeats", "protocol", "deviations", "judge"),
 }
 
 
@@ -319,7 +320,7 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
 
 def canonical(data: Any) -> str:
     """Canonical JSON: sorted keys, no blanks, non-ASCII kept."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=list)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)
 
 
 def digest(data: Any) -> str:

@@ -91,6 +91,8 @@ class EndpointModel:
         return self._failed(status, headers, raw)
 
     def _describe(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return one_line(f"cannot connect: {error.os_error.strerror or error.os_error}", self._key)
         return one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, self._key)
 
     def _parsed(self, raw: bytes, request: Request) -> Completion:

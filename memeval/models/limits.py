@@ -211,7 +211,7 @@ class Limiter:
             return
         if not self.down:
             text = f"{self.label}: nothing has succeeded for {silence:.0f} s ({fault})"
-            self.down = f"{text}; check the server, then run the same command again to resume"
+            self.down = f"{text}; check the server and the URL"
             self._wake()
         raise EndpointDown(self.down)
 

@@ -99,8 +99,9 @@ def tidy(text: str) -> str:
 def _block(text: str, start: int) -> tuple[str, int]:
     """What stands in the block that begins at `start`, and where it ends. Tags inside JSON strings do not end it."""
     fence = _OPENED_FENCE.match(text, start)
+    end = _skip(text, fence.end() if fence else start)
     try:
-        _, end = _STRICT.raw_decode(text, _skip(text, fence.end() if fence else start))
+        _, end = _STRICT.raw_decode(text, end) if text.startswith(("{", "["), end) else (None, start)
     except (ValueError, RecursionError):
         end = start
     following = text.find(OPEN, end)

@@ -35,7 +35,7 @@ def _main(task: str, runs: Sequence[Run]) -> str:
             label(run, runs),
             percent(run["headline"]["value"]),
             _range(run["headline"]),
-            run["n"],
+            _count(run),
             run["failed"],
             _tokens(run["memory_tokens"]["mean"]),
             sum(run["calls"].values()),
@@ -78,6 +78,12 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         if run["status"] != "complete":
             notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed; see {run['path']}")
     return ["\n".join(notes)] if notes else []
+
+
+def _count(run: Run) -> str:
+    """Questions behind the headline, of those asked where some do not count in it (unanswerable ones, say)."""
+    counted = run["metrics"].get(run["headline"]["metric"], {}).get("n", 0)
+    return str(run["n"]) if counted == run["n"] else f"{counted} of {run['n']}"
 
 
 def label(run: Run, runs: Sequence[Run]) -> str:

@@ -126,7 +126,7 @@ class Ingest:
         visible = next((q for q in context.questions if q.id == self.prepared.ref.visible_question), None)
         session = Session(
             models=self.desk.bound(self.repeat),
-            seed=_seed(spec.settings.seed, context.id, self.repeat),
+            seed=_seed(context.id, self.repeat),
             workdir=workdir,
             budget=spec.budget,
             count=functools.partial(_count, spec.task.tokenizer),
@@ -205,5 +205,6 @@ def _count(tokenizer: str, text: str) -> int:
     return tokens.counter(tokenizer)(text)
 
 
-def _seed(seed: int, context_id: str, repeat: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{context_id}\0{repeat}".encode()).digest()[:6], "big")
+def _seed(context_id: str, repeat: int) -> int:
+    """For the random choices of an agent. The run's own seed is not in it: that one is for questions and streams alone."""
+    return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

@@ -195,7 +195,8 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
     folder = spec.folder
     questions = {line["question_id"]: line for line in read_lines(folder / "questions.jsonl")}
     samples = list(read_lines(folder / "samples.jsonl"))
-    scores = list(score_samples(samples, questions, spec.task.metrics, spec.task.headline))
+    native = spec.agent.card.track == "native"
+    scores = list(score_samples(samples, questions, spec.task.metrics, spec.task.headline, native))
     write_lines(folder / "scores" / "task.jsonl", scores)
     asked = set(planned.question_ids)
     contexts = {questions[key]["context_id"] for key in asked if key in questions}

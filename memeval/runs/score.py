@@ -39,31 +39,33 @@ def question_of(line: Line) -> Question:
 
 
 def score_samples(
-    samples: Iterable[Line], questions: Mapping[str, Line], metrics: Sequence[str], headline: str
+    samples: Iterable[Line], questions: Mapping[str, Line], metrics: Sequence[str], headline: str, native: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The lines of scores/task.jsonl, in the order of the samples. An agent that answers by itself may show no recall at
-    all: then the metrics of recall do not apply."""
+    """The lines of scores/task.jsonl, in the order of the samples. native: the agent answers by itself; where it shows no
+    recall, the metrics of recall do not apply to it."""
     for sample in samples:
         line = questions[sample["question_id"]]
         yield {
             "question_id": sample["question_id"],
             "repeat": sample["repeat"],
             "answer_repeat": sample["answer_repeat"],
-            **score_sample(sample, question_of(line), line, metrics, headline),
+            **score_sample(sample, line, metrics, headline, native),
         }
 
 
-def score_sample(sample: Line, question: Question, line: Line, metrics: Sequence[str], headline: str) -> dict[str, Any]:
+def score_sample(sample: Line, line: Line, metrics: Sequence[str], headline: str, native: bool) -> dict[str, Any]:
     """{"metrics": name -> value (only those that apply), "verdict", "reason"} of one sample.
 
     verdict: right (headline 1, or a due abstention), partly, wrong, failed, or n/a (a control without a result here).
     """
     if sample.get("not_applicable"):
         return {"metrics": {}, "verdict": "n/a", "reason": sample["not_applicable"]}
+    question = question_of(line)
+    recalled = tuple(chunk for item in sample["recall"] for chunk in item["chunks"])
     reply = Reply(
         prediction=sample["answer"] or "",
         question=question,
-        recalled=tuple(chunk for item in sample["recall"] for chunk in item["chunks"]),
+        recalled=None if native and not recalled else recalled,
         evidence=tuple(frozenset(piece["chunks"]) for piece in line["evidence"]),
     )
     values = {name: value for name, value in score(metrics, reply).items() if value is not None}

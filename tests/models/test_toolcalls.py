@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -184,10 +185,12 @@ def test_native_calls_get_an_id_that_depends_on_their_content():
     assert named_call(None, "{}", 0).error == "the call names no tool"
 
 
-@pytest.mark.timeout(5)
-def test_hostile_text_takes_linear_time():
-    for text in ("<tool_call>" * 20_000, "```" + " " * 200_000, '<tool_call>{"a": "' * 5_000, "[" * 200_000):
-        parse_text(text, TOOLS)
+@pytest.mark.parametrize("piece", ["<tool_call>", "```  ", '<tool_call>{"a": "', "[", "<tool_call>{", "</tool_call>"])
+def test_hostile_text_takes_linear_time(piece):
+    begun = time.process_time()
+    parse_text("<tool_call>" + piece * 5_000, TOOLS)
+    parse_arguments(piece * 5_000)
+    assert time.process_time() - begun < 2
 
 
 def test_tidy_joins_pairs_and_replaces_lone_surrogates():
