@@ -56,7 +56,7 @@ def main() -> None:
 @click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of --model.")
 @click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128).")
 @click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing.")
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Whole pipeline, memory included.")
+@click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1).")
 @click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only.")
 @click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this.")
 @click.option(

@@ -32,12 +32,12 @@ class PackedChunk:
     units: tuple[int, ...]
 
 
-def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int]) -> list[PackedChunk]:
+def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: bool = False) -> list[PackedChunk]:
     """The units as chunks `c00000`, `c00001`, ... of at most `limit` tokens each, joined by blank lines.
 
     A unit that alone exceeds the limit is cut at sentence ends, then between words, then between tokens; no other unit
-    is. A unit without text is in no chunk. `count` is a `memeval.tokens.TokenCounter` or any function from text to tokens.
-    Raises UsageError when the limit is below `MIN_LIMIT`.
+    is. A unit without text is in no chunk. apart: no two units share a chunk. `count` is a `memeval.tokens.TokenCounter` or
+    any function from text to tokens. Raises UsageError when the limit is below `MIN_LIMIT`.
     """
     if limit < MIN_LIMIT:
         raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_LIMIT} tokens")
@@ -52,7 +52,7 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int]) -> list
 
     for index, unit in enumerate(units):
         for text in _pieces(unit.render(), limit, count):
-            if texts:
+            if texts and not (apart and index != indices[-1]):
                 joined = extend(tokens, texts[-1], text) if extend else None
                 if joined is None:
                     joined = count(JOINT.join([*texts, text]))
@@ -61,6 +61,7 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int]) -> list
                     indices.append(index)
                     tokens, time = joined, unit.time or time
                     continue
+            if texts:
                 close()
             texts, indices, tokens, time = [text], [index], count(text), unit.time
     if texts:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memeval import cards
-from memeval.cards import AgentCard, TaskCard
+from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError
 
 
@@ -114,9 +114,21 @@ def test_digest_is_of_canonical_json() -> None:
 
 def test_every_bundled_card_is_sound() -> None:
     for kind in (TaskCard, AgentCard):
-        names = cards.listing(kind)
-        assert names
-        for name in names:
-            card = cards.find(kind, name)
+        for name in cards.listing(kind):
+            card = cards.find(kind, name) or cards.find(SuiteCard, name)
             assert card is not None
             assert card.description, name
+            if isinstance(card, SuiteCard):
+                assert all(cards.find(TaskCard, task) for task in card.tasks), name
+
+
+def test_suites(tmp_path: Path) -> None:
+    path = write(tmp_path, "two.yaml", "description: two\ntasks: [a, b]\n")
+    suite = cards.find(SuiteCard, str(path))
+    assert suite is not None
+    assert (suite.tasks, suite.reduce) == (("a", "b"), "mean")
+    assert cards.find(TaskCard, str(path)) is None
+    with pytest.raises(UsageError, match="reduces them by 'mean'"):
+        cards.find(SuiteCard, str(write(tmp_path, "three.yaml", "tasks: [a]\nreduce: median\n")))
+    with pytest.raises(UsageError, match="unknown key 'task'"):
+        cards.find(SuiteCard, str(write(tmp_path, "four.yaml", "tasks: [a]\ntask: b\n")))

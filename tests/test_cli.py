@@ -14,13 +14,17 @@ from memeval.cli import main
 CARD = "source: jsonl\nparams: {file: notes.jsonl}\nquestions: 0\n"
 NOTES = [
     {
-        "units": ["Ann Lee lives in Arlen."],
-        "questions": [{"id": "a", "text": "Where does Ann Lee live?", "answer": "Arlen"}],
-    },
-    {
-        "units": ["Bob Ray lives in Castro."],
-        "questions": [{"id": "b", "text": "Where does Bob Ray live?", "answer": "Castro"}],
-    },
+        "units": [f"{name} lives in {town}."],
+        "questions": [
+            {
+                "id": number,
+                "text": f"Where does {name} live?",
+                "answer": town,
+                "evidence": [{"text": f"{name} lives in {town}."}],
+            }
+        ],
+    }
+    for number, name, town in (("a", "Ann Lee", "Arlen"), ("b", "Bob Ray", "Castro"))
 ]
 
 

@@ -71,7 +71,8 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             "model offline: a rule-based reader; these rows check the harness and never stand beside published ones."
         )
     agents = {run["agent"] for run in runs}
-    missing = [arm for arm in ("none", "oracle") if arm not in agents]
+    controls = ["none", *(["oracle"] if any(run["with_evidence"] for run in runs) else [])]
+    missing = [arm for arm in controls if arm not in agents]
     if missing:
         notes.append(f"controls not run: {', '.join(missing)} (add {' '.join(f'--agent {arm}' for arm in missing)}).")
     for run in runs:

@@ -88,10 +88,12 @@ class Desk:
         recall: Recall | None = None,
         text: str | None = None,
         held: int | None = None,
+        recalling: Ledger | None = None,
         query_used: bool | None = None,
         not_applicable: str | None = None,
     ) -> None:
-        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked."""
+        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked. recalling:
+        what recall cost, which `ledger` has too."""
         counter = tokens.counter(self.spec.task.tokenizer)
         kept, dropped = self.cut(recall or Recall())
         items = []
@@ -120,6 +122,8 @@ class Desk:
             "tokens": ledger.tokens_json(),
             "calls": dict(sorted(ledger.calls.items())),
         }
+        if recalling is not None and recalling.calls:
+            line["recalling"] = {"tokens": recalling.tokens_json(), "calls": dict(sorted(recalling.calls.items()))}
         if query_used is not None:
             line["query_used"] = query_used
         if not_applicable:

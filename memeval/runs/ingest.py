@@ -117,6 +117,7 @@ class Ingest:
             self.desk.sample(
                 self.prepared.context.id, question, self.repeat, number,
                 ledger=ledger, recall=recall, text=text, held=held, query_used=used,
+                recalling=recalling if number == 0 else None,
             )  # fmt: skip
 
     async def begin(self) -> Host:

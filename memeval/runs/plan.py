@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, plugins, tokens
+from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 from memeval.models import registry
@@ -30,7 +30,7 @@ PROMPT_ROLES = ("memory", "reader")
 @dataclass(frozen=True, slots=True)
 class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
-    card's. settings: `--set key=value[,value...]` in order. prompts: role -> file."""
+    card's, and so are repeats. settings: `--set key=value[,value...]` in order. prompts: role -> file."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
@@ -38,7 +38,7 @@ class Options:
     base_url: str | None = None
     limit: int | None = None
     seed: int = 42
-    repeats: int = 1
+    repeats: int | None = None
     answer_repeats: int = 1
     answer_budget: int = 0
     concurrency: int = 16
@@ -86,13 +86,13 @@ def plan(options: Options) -> list[Planned]:
         for agent in agents:
             spec = RunSpec(
                 task_typed=typed,
-                task=card,
+                task=protocol.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
-                models=role_models(agent, options, config),
+                models=with_sampling(role_models(agent, options, config), card),
                 data=task.data,
                 prompts={**card_prompts(agent.card), **load_prompts(options.prompts)},
-                repeats=options.repeats,
+                repeats=card.repeats if options.repeats is None else options.repeats,
                 answer_repeats=options.answer_repeats,
                 answer_budget=options.answer_budget,
                 concurrency=options.concurrency,
@@ -264,6 +264,14 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     spec = dataclasses.replace(spec, params={**spec.params, **params})
     registry.route(spec)
     return spec
+
+
+def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:
+    """A published protocol fixes how models sample; what the agent's card says of a role's model goes before it."""
+    return {
+        role: dataclasses.replace(spec, params={**card.sampling.get(role, {}), **spec.params})
+        for role, spec in models.items()
+    }
 
 
 def _data_dir(options: Options, config: Mapping[str, str]) -> Path | None:

@@ -291,6 +291,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "metrics": {name: {key: row[key] for key in interval} for name, row in summary["metrics"].items()},
         "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in summary["kinds"].items()},
         "abstention": summary["abstention"],
+        "with_evidence": summary["with_evidence"],
         "memory_tokens": summary["memory_tokens"],
         "stream_tokens": summary["stream_tokens"],
         "calls": summary["calls"],

@@ -58,6 +58,7 @@ def summarise(
         "verdicts": dict(verdicts),
         "reasons": dict(Counter(line["reason"] for line in scores if line["reason"]).most_common(5)),
         "repeats": _spread(scores, headline),
+        "with_evidence": sum(bool(line["evidence"]) for line in questions.values()),
     }
     lost = [line for line in scores if headline in line["metrics"]]
     if failed and lost:
@@ -149,21 +150,24 @@ def _sizes(questions: Mapping[str, Line], samples: Sequence[Line], tokenizer: st
 def _price(samples: Iterable[Line], operations: Iterable[Line]) -> dict[str, Any]:
     """Logical calls and tokens, by role and by phase. A call answered from a cache counts like any other."""
     calls: Counter[str] = Counter()
-    tokens: dict[str, Counter[str]] = defaultdict(Counter)
-    phases: dict[str, Counter[str]] = {"ingest": Counter(), "answer": Counter()}
+    roles: dict[str, Counter[str]] = defaultdict(Counter)
+    phases: dict[str, Counter[str]] = {"ingest": Counter(), "recall": Counter(), "answer": Counter()}
     for phase, lines in (("ingest", operations), ("answer", samples)):
         for line in lines:
             calls.update(line["calls"])
             for role, used in line["tokens"].items():
-                tokens[role].update(used)
+                roles[role].update(used)
                 phases[phase].update(used)
+            for used in line.get("recalling", {}).get("tokens", {}).values():  # a part of the sample's tokens
+                phases["recall"].update(used)
+                phases["answer"].subtract(used)
     total: Counter[str] = Counter()
-    for used in tokens.values():
+    for used in roles.values():
         total.update(used)
     return {
         "calls": dict(sorted(calls.items())),
         "tokens": {"prompt": total["prompt"], "completion": total["completion"], "cached": total["cached"]},
-        "tokens_by_role": {role: dict(used) for role, used in sorted(tokens.items())},
+        "tokens_by_role": {role: dict(used) for role, used in sorted(roles.items())},
         "tokens_by_phase": {phase: dict(used) for phase, used in phases.items()},
     }
 

@@ -190,6 +190,8 @@ def test_calls_are_booked_where_they_belong(toy: Any) -> None:
     assert [len(step["results"]) for step in steps] == [1, 1, 1, 1, 0]
     asked = [event for event in events if event["event"] == "sample"]
     assert [sample["calls"] for sample in asked] == [{"reader": 2}, {"reader": 1}]  # recalling is paid once
+    assert asked[0]["recalling"]["calls"] == {"reader": 1}
+    assert "recalling" not in asked[1]
 
 
 def test_visible_query_is_offered_and_its_use_recorded(toy: Any) -> None:
