@@ -1,0 +1,348 @@
+"""LongMemEval: the upstream schema, dates, abstention, evidence per session; every name the file goes by; damage."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memeval import cards, plugins, tokens
+from memeval.cards import TaskCard
+from memeval.errors import UsageError
+from memeval.runs.prepare import evidence_chunks, prepare
+from memeval.sources import Settings, arrays
+from memeval.sources.fixed import FixedTask
+from memeval.sources.longmemeval import LongMemEval, parse
+from memeval.task import Context, Unit
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+FILE = "longmemeval/longmemeval_oracle.json"
+
+
+def turn(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+def record(n: int = 0, **changes: Any) -> dict[str, Any]:
+    """Three sessions, unsorted as in the oracle file; two hold the answer, one of them without a mark."""
+    row = {
+        "question_id": f"q{n}",
+        "question_type": "multi-session",
+        "question": "How many bikes do I own now?",
+        "question_date": "2023/05/30 (Tue) 23:40",
+        "answer": 3,
+        "answer_session_ids": ["answer_b", "answer_a"],
+        "haystack_dates": ["2023/05/21 (Sun) 09:00", "2023/05/20 (Sat) 02:21", "2023/05/20 (Sat) 02:21"],
+        "haystack_session_ids": ["answer_b", "filler", "answer_a"],
+        "haystack_sessions": [
+            [turn("user", " I bought a third bike. ", has_answer=True), turn("assistant", "Enjoy!", has_answer=False)],
+            [turn("user", "Tell me a joke."), turn("assistant", "")],
+            [turn("user", "I own two bikes."), turn("assistant", "Nice.")],
+        ],
+    }
+    return {**row, **changes}
+
+
+def load(root: Path | None, name: str = "longmemeval-oracle") -> FixedTask:
+    return LongMemEval().load(plugins.find_task(name), Settings(data_dir=root))
+
+
+def write(root: Path, rows: Any, name: str = FILE) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = rows if isinstance(rows, bytes) else json.dumps(rows).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def everything(task: FixedTask) -> list[Context]:
+    return [task.context(ref) for ref in task.refs(task.order)]
+
+
+def test_a_record_is_a_history_by_date_and_a_question_at_its_end() -> None:
+    context = parse(record(), "here")
+    early, late = "2023/05/20 (Sat) 02:21", "2023/05/21 (Sun) 09:00"
+    assert context.units == (
+        Unit("Tell me a joke.", early, "user"),  # equal dates keep the file's order; the blank turn is gone
+        Unit("I own two bikes.", early, "user"),
+        Unit("Nice.", early, "assistant"),
+        Unit("I bought a third bike.", late, "user"),
+        Unit("Enjoy!", late, "assistant"),
+    )
+    (question,) = context.questions
+    assert (question.id, question.kind, question.time) == ("q0", "multi-session", "2023/05/30 (Tue) 23:40")
+    assert (question.answers, question.answerable, question.position) == (("3",), True, None)
+    assert (context.id, context.cluster, dict(context.meta)) == ("q0", "q0", {"sessions": 3, "missing_evidence": 0})
+
+
+def test_evidence_is_the_marked_turns_of_each_answer_session_or_all_of_them() -> None:
+    (question,) = parse(record(), "here").questions
+    assert [(piece.text, piece.units) for piece in question.evidence] == [
+        ("[2023/05/21 (Sun) 09:00] user: I bought a third bike.", (3,)),
+        ("[2023/05/20 (Sat) 02:21] user: I own two bikes.\n[2023/05/20 (Sat) 02:21] assistant: Nice.", (1, 2)),
+    ]
+
+
+def test_an_answer_session_that_is_not_in_the_history_is_counted(tmp_path: Path) -> None:
+    write(tmp_path, [record(0, answer_session_ids=["answer_a", "gone", "answer_a"]), record(1)])
+    task = load(tmp_path)
+    assert task.data["missing_evidence"] == 1
+    assert [len(context.questions[0].evidence) for context in everything(task)] == [
+        {"q0": 1, "q1": 2}[name] for name in task.order
+    ]
+
+
+def test_abstention_questions_have_an_explanation_and_no_evidence(tmp_path: Path) -> None:
+    write(tmp_path, [record(0), record(1, question_id="q1_abs", answer="You never spoke of bikes.")])
+    task = load(tmp_path)
+    asked = {question.id: question for question in task.golds()}
+    assert not asked["q1_abs"].answerable
+    assert asked["q1_abs"].answers == ("You never spoke of bikes.",)
+    assert {context.id: len(context.questions[0].evidence) for context in everything(task)} == {"q0": 2, "q1_abs": 0}
+    assert task.data["unanswerable"] == 1
+
+
+def test_a_session_may_be_empty_or_occur_twice() -> None:
+    """Both happen among the fillers of the released files."""
+    row = record()
+    row["haystack_dates"] += ["2023/05/22 (Mon) 10:00", "2023/05/23 (Tue) 10:00"]
+    row["haystack_session_ids"] += ["filler", "empty"]
+    row["haystack_sessions"] += [row["haystack_sessions"][1], []]
+    context = parse(row, "here")
+    assert [unit.time for unit in context.units if unit.text == "Tell me a joke."] == [
+        "2023/05/20 (Sat) 02:21",
+        "2023/05/22 (Mon) 10:00",
+    ]
+    assert context.meta["sessions"] == 5
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("longmemeval-oracle", ["longmemeval_oracle.json", "longmemeval_oracle.json.gz", "longmemeval_oracle"]),
+        ("longmemeval-s", ["longmemeval_s_cleaned.json", "longmemeval_s.json", "longmemeval_s", "longmemeval_s.gz"]),
+        ("longmemeval-m", ["longmemeval_m_cleaned.json.gz", "longmemeval_m.json", "longmemeval_m"]),
+    ],
+)
+def test_every_name_that_the_file_goes_by(task: str, names: list[str], tmp_path: Path) -> None:
+    rows = [record(n) for n in range(5)]
+    tasks = []
+    for n, name in enumerate(names):
+        write(tmp_path / str(n), rows, f"longmemeval/{name}")
+        tasks.append(load(tmp_path / str(n), task))
+        tasks.append(load(tmp_path / str(n) / "longmemeval", task))
+    first = everything(tasks[0])
+    assert len(first) == 5
+    for other in tasks:
+        assert everything(other) == first
+        assert other.data["corpus"] == tasks[0].data["corpus"]
+        assert other.golds() == tasks[0].golds()
+
+
+def test_the_cleaned_file_is_taken_before_the_older_one(tmp_path: Path) -> None:
+    write(tmp_path, [record(1)], "longmemeval/longmemeval_s.json")
+    write(tmp_path, [record(2)], "longmemeval/longmemeval_s_cleaned.json")
+    assert load(tmp_path, "longmemeval-s").order == ["q2"]
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize(
+    ("repository", "name"),
+    [("xiaowu0162/longmemeval-cleaned", "longmemeval_s_cleaned.json"), ("xiaowu0162/longmemeval", "longmemeval_s")],
+)
+def test_the_hubs_cache_new_and_old(hub_cache: Path, repository: str, name: str) -> None:
+    folder = hub_cache / f"datasets--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(REVISION)
+    write(folder / "snapshots" / REVISION, [record(n) for n in range(3)], name)
+    task = load(None, "longmemeval-s")
+    assert everything(task) == [parse(record(int(name[1:])), "here") for name in task.order]
+    facts = task.data["files"][0]
+    assert (facts["hub"], facts["revision"], facts["name"], facts["records"]) == (repository, REVISION, name, 3)
+
+
+def test_rows_of_a_datasets_object(tmp_path: Path) -> None:
+    """`datasets` fills the marks that a turn lacks with None, and wants one type of answer."""
+    datasets = pytest.importorskip("datasets")
+    rows = [record(n, answer="3") for n in range(2)]
+    assert [parse(row, "here") for row in datasets.Dataset.from_list(rows)] == [parse(row, "here") for row in rows]
+
+
+def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, hub_cache: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, "longmemeval-m")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (
+        "longmemeval_m_cleaned.json",
+        str(tmp_path),
+        "xiaowu0162/longmemeval-cleaned/longmemeval_m_cleaned.json",
+        "HF cache",
+        "synth-1m",
+    ):
+        assert part in message
+    with pytest.raises(UsageError, match=r"--data-dir DIR \(or set MEMEVAL_DATA\)"):
+        load(None)
+
+
+def test_only_questions_and_places_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 MB of histories: loading holds a few blocks, and a context is read again from its place."""
+    import tracemalloc
+
+    monkeypatch.setattr(arrays, "BLOCK", 1 << 18)
+    long = [turn("user", "x" * 1000) for _ in range(200)]
+    path = tmp_path / FILE
+    path.parent.mkdir()
+    with path.open("w") as file:
+        for n in range(100):
+            row = record(n)
+            row["haystack_sessions"][1] = long
+            file.write(("[" if n == 0 else ",\n") + json.dumps(row))
+        file.write("]")
+    tracemalloc.start()
+    task = load(tmp_path)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20
+    assert held < 1 << 20
+    assert len(task.context(task.refs(["q57"])[0]).units) == 204
+
+
+def test_a_file_that_changes_while_in_use(tmp_path: Path) -> None:
+    write(tmp_path, [record(3), record(4)])
+    task = load(tmp_path)
+    write(tmp_path, [record(4), record(3)])
+    with pytest.raises(UsageError, match=r"record 1: the file was changed while it was in use"):
+        task.context(task.refs(["q3"])[0])
+
+
+def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def apply(item: dict[str, Any]) -> None:
+        item[key] = value
+
+    return apply
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no question": (lambda item: item.pop("question"), "no field 'question' (it has question_id"),
+    "nan": (change("answer", float("nan")), "not valid JSON (NaN is no JSON value)"),
+    "answer is a list": (change("answer", ["3"]), "'answer' is ['3'], expected text"),
+    "answer is true": (change("answer", True), "'answer' is True, expected text"),
+    "blank type": (change("question_type", " "), "'question_type' is blank"),
+    "uneven lists": (lambda item: item["haystack_dates"].pop(), "differ in length (2 dates, 3 ids, 3 sessions)"),
+    "dates are text": (change("haystack_dates", "2023"), "'haystack_dates' is str, expected a list"),
+    "no sessions": (lambda item: item.pop("haystack_sessions"), "'haystack_sessions' is missing, expected a list"),
+    "another date": (change("question_date", "30 May 2023"), "date '30 May 2023', expected one like 2023/05/30"),
+    "session is text": (lambda item: item["haystack_sessions"].__setitem__(1, "hello"), "session 2: 'session' is str"),
+    "turn is text": (lambda item: item["haystack_sessions"][1].append("hello"), "session 2, turn 3: expected an object"),
+    "no content": (lambda item: item["haystack_sessions"][2][0].pop("content"), "session 3, turn 1: no field 'content'"),
+    "no role": (lambda item: item["haystack_sessions"][2][1].pop("role"), "session 3, turn 2: no field 'role'"),
+    "mark is text": (
+        lambda item: item["haystack_sessions"][0][1].__setitem__("has_answer", "no"),
+        "session 1, turn 2: 'has_answer' is 'no', expected true or false",
+    ),
+    "session id is a number": (
+        lambda item: item["haystack_session_ids"].__setitem__(0, 7),
+        "'haystack_session_ids[0]' is 7",
+    ),
+    "same id": (change("question_id", "q1"), "question_id 'q1' was already used by record 2"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_damaged_record_is_one_line_with_file_and_number(name: str, tmp_path: Path) -> None:
+    spoil, message = BROKEN[name]
+    rows = [copy.deepcopy(record(n)) for n in range(4)]
+    spoil(rows[2])
+    path = write(tmp_path, rows)
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path)
+    assert str(caught.value).startswith(f"{path}: record 3: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_that_is_no_object_and_a_file_without_records(tmp_path: Path) -> None:
+    write(tmp_path, [record(), [1]])
+    with pytest.raises(UsageError, match="record 2: expected an object with named fields, found list"):
+        load(tmp_path)
+    write(tmp_path, [])
+    with pytest.raises(UsageError, match="the data hold no question"):
+        load(tmp_path)
+
+
+def test_the_cards() -> None:
+    for name in ("longmemeval-oracle", "longmemeval-s", "longmemeval-m"):
+        card = plugins.find_task(name)
+        assert (card.headline, card.judge, card.cluster, card.reader_prompt) == (
+            "f1",
+            "longmemeval",
+            "question",
+            "reader-chats",
+        )
+        assert card.licence
+        assert card.citation
+        assert "judge" not in cards.identity(card)
+    with pytest.raises(UsageError, match="longmemeval-oracle"):
+        plugins.find_task("longmemeval")
+
+
+def test_settings_without_effect_and_unknown_ones(tmp_path: Path) -> None:
+    write(tmp_path, [record()])
+    for changes in ({"tokens": 1000}, {"documents": 50}, {"hard": True}, {"shared": 8}):
+        with pytest.raises(UsageError, match=f"'{next(iter(changes))}' has no effect"):
+            LongMemEval().load(TaskCard(name="x", source="longmemeval", **changes), Settings(tmp_path))
+    for given, message in (
+        ({"file": "a"}, r"unknown key 'params.file'; did you mean 'files'\?"),
+        ({"files": 7}, "'params.files' is 7, expected a list of texts"),
+        ({"files": []}, r"'params.files' is \[\], expected a list of texts"),
+        ({"files": "nowhere.json", "hub": "owner/name"}, "'params.hub' holds 'owner/name', expected owner/name/file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            LongMemEval().load(TaskCard(name="x", source="longmemeval", params=given), Settings(tmp_path))
+    with pytest.raises(UsageError, match="no question 'q9'"):
+        load(tmp_path).refs(["q9"])
+
+
+def test_evidence_lies_in_the_chunks_that_hold_its_turns(tmp_path: Path) -> None:
+    row = record()
+    row["haystack_sessions"][1] = [turn("user", f"Filler {n} goes on and on about nothing.") for n in range(40)]
+    write(tmp_path, [row])
+    task = load(tmp_path)
+    (ref,) = task.refs(task.order)
+    prepared = prepare(task.context(ref), ref, 64, tokens.counter("o200k_base"))
+    (question,) = prepared.askings[0].questions
+    ids = evidence_chunks(question, prepared.askings[0].chunks)
+    held = {chunk.id: chunk.text for chunk in prepared.stream}
+    assert any("I bought a third bike." in held[name] for name in ids[0])
+    assert any("I own two bikes." in held[name] for name in ids[1])
+    assert len(prepared.stream) > 5
+
+
+def test_the_real_slice() -> None:
+    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+    if not (root / "longmemeval").is_dir():
+        pytest.skip("no LongMemEval data here (MEMEVAL_DATA)")
+    task = load(root, "longmemeval-s")
+    contexts = everything(task)
+    assert task.data["questions"] == len(contexts)
+    assert task.data["missing_evidence"] == 0
+    for context in contexts:
+        times = [unit.time for unit in context.units]
+        assert times == sorted(times)
+        for piece in context.questions[0].evidence:
+            assert all(context.units[index].text in piece.text for index in piece.units)
