@@ -21,8 +21,14 @@ SOURCES = {
     "synth": "memeval.sources.synth:Synth",
     "hotpotqa": "memeval.sources.hotpotqa:HotpotQA",
     "2wiki": "memeval.sources.twowiki:TwoWiki",
+    "nq": "memeval.sources.nq:NQ",
+    "triviaqa": "memeval.sources.triviaqa:TriviaQA",
     "jsonl": "memeval.sources.jsonl:Jsonl",
+    "memalpha": "memeval.sources.memalpha:MemAlphaSets",
+    "memoryagentbench": "memeval.sources.memoryagentbench:MemoryAgentBench",
     "personamem": "memeval.sources.personamem:PersonaMem",
+    "longmemeval": "memeval.sources.longmemeval:LongMemEval",
+    "locomo": "memeval.sources.locomo:LoCoMo",
 }
 AGENTS = {
     "memalpha": "memeval.agents.memalpha:MemAlpha",

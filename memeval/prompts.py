@@ -43,6 +43,20 @@ READER = {
         "is between <memory> tags, the choices between <options> tags. Think briefly if you must, then end with the letter "
         "of the best choice after the token <final_answer>, like this: <final_answer> (a)"
     ),
+    "reader-chats": (
+        "You answer a user's question from a memory of your earlier chats with that user, which you can no longer see. "
+        "The memory is between <memory> tags. A date in square brackets says when something was said; the one before the "
+        "question is today's. Use only what stands there, and where things changed, the latest. Reply with the answer "
+        "alone, in a few words; when the user wants advice, with a sentence or two that fit what you know of the user. If "
+        "the memory does not hold the answer, reply: I don't know"
+    ),
+    "reader-dialogue": (
+        "You answer questions about two people from a memory of their conversations, which you can no longer see. The "
+        "memory is between <memory> tags. A date in square brackets says when something was said: work out from it when "
+        "things happened, and give dates like 7 May 2023. Reply with the answer alone: a short phrase, in words of the "
+        "conversation where possible, several things separated by commas. Where a question asks what is likely, infer it "
+        "from what was said. If it was never spoken of, reply: Not mentioned in the conversation"
+    ),
     "closed-book": (
         "You answer questions from your own knowledge of the world. Reply with the answer alone: a name, a number, a date, "
         "yes or no, or a phrase of a few words. If you do not know, reply: I don't know"

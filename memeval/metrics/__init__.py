@@ -14,6 +14,9 @@ from memeval.errors import UsageError, suggest
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.choices import boxed, keyword_share, letter
 from memeval.metrics.evidence import evidence_all, evidence_any
+from memeval.metrics.locomo import locomo_adversarial, locomo_f1
+from memeval.metrics.memalpha import contains_first, mab_line
+from memeval.metrics.memoryagentbench import eventqa_recall, mab_exact_match, mab_substring, recall_at_5
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.rouge import rouge_l
 from memeval.metrics.strings import exact_match, f1, substring, substring_guarded, substring_two_way
@@ -32,6 +35,14 @@ METRICS: dict[str, Metric] = {
     "evidence_any": evidence_any,
     "evidence_all": evidence_all,
     "abstention": abstention,
+    "mab_substring": mab_substring,
+    "mab_exact_match": mab_exact_match,
+    "eventqa_recall": eventqa_recall,
+    "recall_at_5": recall_at_5,
+    "contains_first": contains_first,
+    "mab_line": mab_line,
+    "locomo_f1": locomo_f1,
+    "locomo_adversarial": locomo_adversarial,
 }
 
 

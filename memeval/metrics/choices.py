@@ -8,7 +8,7 @@ from memeval.metrics.reply import Reply, best
 from memeval.metrics.text import boxed_text
 
 _IN_BRACKETS, _ALONE = re.compile(r"\(([a-d])\)"), re.compile(r"\b([a-d])\b")
-_ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_TAG, _TAG_END = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 _COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 
 
@@ -47,9 +47,10 @@ def boxed(reply: Reply) -> float | None:
 
 
 def _boxed(prediction: str, gold: str) -> float:
-    tag = _ANSWER_TAG.search(prediction)
-    if tag:
-        found = tag[1]
+    tag = _TAG.search(prediction)
+    end = _TAG_END.search(prediction, tag.end()) if tag else None
+    if tag and end:
+        found = prediction[tag.end() : end.start()]
     else:
         inside = boxed_text(prediction, prediction.find("\\boxed{"))
         inside = boxed_text(prediction, prediction.find("\\box{")) if inside is None else inside

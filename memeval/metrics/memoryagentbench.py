@@ -27,7 +27,8 @@ def mab_substring(reply: Reply) -> float | None:
 
 
 def mab_exact_match(reply: Reply) -> float | None:
-    """1 when the reply, or its parsed line, equals a gold once normalised. Upstream's `exact_match`; headline of DetectiveQA.
+    """1 when the reply, or its parsed line, equals a gold once normalised. Upstream's `exact_match`; headline of
+    DetectiveQA.
 
     DetectiveQA asks for JSON with an "answer", which upstream's parser does not find: whoever obeys scores 0 there. Here
     that field counts too.
@@ -35,7 +36,7 @@ def mab_exact_match(reply: Reply) -> float | None:
 
     def rule(text: str, gold: str) -> float:
         stated = _JSON_ANSWER.search(text)
-        parts = [text.replace(stated[0], stated[1]), stated[1]] if stated else [text]
+        parts = [text, stated[1]] if stated else [text]
         return float(any(_either(part, lambda found: normalise(found) == normalise(gold)) for part in parts))
 
     return best(reply, rule)

@@ -8,7 +8,7 @@ import string
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _BOXED, _FINAL, _FINAL_END = "\\boxed{", "<final_answer>", "</final_answer>"
-_ANSWER_LINE = re.compile(r"^\W*(?:final\s+)?answer\W*:[*\s]*", re.IGNORECASE | re.MULTILINE)
+_ANSWER_MARK = re.compile(r"(?:^[^\w\n]*|[.!?]\s+)(?:final )?answer\*{0,2}:", re.IGNORECASE | re.MULTILINE)
 
 
 def normalise(text: str) -> str:
@@ -26,7 +26,8 @@ def answer_text(text: str) -> str:
     1. behind the last `<final_answer>`, up to a closing tag (PersonaMem, inference_standalone_openai.py);
     2. in the last `\\boxed{}` (MemOCR, `extract_boxed_answer`);
     3. behind the last "the answer is", bare of asterisks and of a final stop (MemAgent, `extract_answer`);
-    4. behind the last "Answer:" that opens a line (MemoryAgentBench, `parse_output`, which takes the first).
+    4. behind the last "Answer:" or "Final answer:" that opens a line or a sentence (MemoryAgentBench, `parse_output`, which
+       takes the first, anywhere).
 
     Used where a rule speaks of the final answer: first yes or no, abstention. The official rules of `exact_match` and `f1`
     know no such marks: they see the reply as it is.
@@ -39,8 +40,10 @@ def answer_text(text: str) -> str:
     if not marked:
         marked = _stated(text) or ""
     if not marked:
-        for found in _ANSWER_LINE.finditer(text):
-            marked = text[found.end() :].strip() or marked
+        end = 0
+        for found in _ANSWER_MARK.finditer(text):
+            end = found.end()
+        marked = text[end:].lstrip("* \n\t").rstrip() if end else ""
     return marked or text.strip()
 
 

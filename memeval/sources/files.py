@@ -7,6 +7,7 @@ The data folder is `--data-dir` or the environment's MEMEVAL_DATA, with a folder
 from __future__ import annotations
 
 import fnmatch
+import functools
 import gzip
 import hashlib
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.sources import Settings
+from memeval.sources import Settings, parquet
 
 HUB_SECONDS = 5
 """How long the hub may take to say which revision is current, before its local cache is used."""
@@ -39,8 +40,9 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a file holds: `rows` with their numbers (1-based: records of an array, lines of a JSONL). facts: name, sha256
-    and bytes of the content (unzipped, so that `dev.json` and `dev.json.gz` are the same data), number of records."""
+    """What a file holds: `rows` with their numbers (1-based: records of an array, lines of a JSONL, rows of a CSV after its
+    header). facts: name, sha256 and bytes of the content (unzipped, so that `dev.json` and `dev.json.gz` are the same data),
+    number of records."""
 
     file: DataFile
     rows: Sequence[tuple[int, Any]]
@@ -48,7 +50,7 @@ class Records:
 
     def objects(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """(place for an error message, record); UsageError for a record that is no object."""
-        unit = "line" if ".jsonl" in self.file.name else "record"
+        unit = "line" if ".jsonl" in self.file.name else "row" if ".csv" in self.file.name else "record"
         for number, row in self.rows:
             place = f"{self.file.path}: {unit} {number}"
             if not isinstance(row, Mapping):
@@ -114,7 +116,7 @@ def from_hub(repository: str, pattern: str, revision: str | None = None) -> tupl
             snapshot_download(
                 repository,
                 repo_type="dataset",
-                revision=resolved or revision,
+                revision=revision,  # not the resolved one: only a name leaves the mark by which it is found offline
                 allow_patterns=[pattern],
                 etag_timeout=HUB_SECONDS,
                 local_files_only=resolved is None,
@@ -124,13 +126,49 @@ def from_hub(repository: str, pattern: str, revision: str | None = None) -> tupl
         if resolved is not None:
             reason = f"{type(error).__name__}: {_short(str(error))}"
         return [], reason
-    paths = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
-    files = [DataFile(path.relative_to(folder).as_posix(), path, repository, folder.name) for path in paths]
+    files = _in_snapshot(folder, repository, pattern)
     return files, "" if files else f"no {pattern} in the cached copy"
 
 
-def read(file: DataFile) -> Records:
-    """All records of a .json array, a .jsonl or a .parquet file (the first two also gzipped)."""
+def in_hub_cache(repository: str, pattern: str, revision: str | None = None) -> list[DataFile]:
+    """Files of a hub data set that match `pattern` and are in the hub's cache: what `from_hub` gives without a network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=[pattern], local_files_only=True
+        )
+    except (OSError, ValueError):  # how the hub says that it is not there
+        return []
+    return _in_snapshot(Path(found), repository, pattern)
+
+
+def _in_snapshot(folder: Path, repository: str, pattern: str) -> list[DataFile]:
+    paths = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+    names = [path.relative_to(folder).as_posix().removesuffix(".gz") for path in paths]
+    return [DataFile(name, path, repository, folder.name) for name, path in zip(names, paths, strict=True)]
+
+
+def read(file: DataFile, member: str = "") -> Records:
+    """All records of a .json array, a .jsonl, a .csv or a .parquet file (all but the last also gzipped). member: for a .json
+    object, the name of the array in it.
+
+    Parquet rows are decoded a few at a time, on each pass over `rows`; the others are held.
+    """
+    if file.name.endswith(".parquet"):
+        table = parquet.Rows(file.path)
+        return _described(file, table, table.sha256(), file.path.stat().st_size)
+    data = content(file)
+    parse: Callable[[DataFile, bytes], list[tuple[int, Any]]] = functools.partial(_array, member=member)
+    if file.name.endswith(".jsonl"):
+        parse = _lines
+    elif file.name.endswith(".csv"):
+        parse = _table
+    return _described(file, parse(file, data), hashlib.sha256(data).hexdigest(), len(data))
+
+
+def content(file: DataFile) -> bytes:
+    """The file's bytes, unzipped. Raises UsageError when it cannot be read."""
     try:
         data = file.path.read_bytes()
     except OSError as error:
@@ -140,28 +178,30 @@ def read(file: DataFile) -> Records:
             data = gzip.decompress(data)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UsageError(f"{file.path}: damaged or cut gzip file ({error}); fetch it again") from None
-    parse: Callable[[DataFile, bytes], list[tuple[int, Any]]] = _array
-    if file.name.endswith(".parquet"):
-        parse = _parquet
-    elif file.name.endswith(".jsonl"):
-        parse = _lines
-    rows = parse(file, data)
-    facts = {"name": file.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "records": len(rows)}
+    return data
+
+
+def _described(file: DataFile, rows: Sequence[tuple[int, Any]], sha256: str, size: int) -> Records:
+    facts = {"name": file.name, "sha256": sha256, "bytes": size, "records": len(rows)}
     if file.hub:
         facts |= {"hub": file.hub, "revision": file.revision}
     return Records(file, rows, facts)
 
 
-def _array(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        number = _reached(data[: error.start].decode("utf-8-sig", "ignore"))
+        number = _reached(data[: error.start].decode("utf-8-sig", "ignore"), member)
         raise UsageError(f"{file.path}: record {number}: not UTF-8 (byte {error.start})") from None
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file.path}: record {_reached(text)}: not valid JSON ({_short(str(error))})") from None
+        raise UsageError(f"{file.path}: record {_reached(text, member)}: not valid JSON ({_short(str(error))})") from None
+    if member:
+        if not isinstance(rows, dict) or member not in rows:
+            raise UsageError(f"{file.path}: expected a JSON object with '{member}', found {_short(rows)}")
+        rows = rows[member]
     if not isinstance(rows, list):
         raise UsageError(f"{file.path}: expected a JSON array of records, found {_short(rows)}")
     numbered = list(enumerate(rows, start=1))
@@ -171,11 +211,11 @@ def _array(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
     return numbered
 
 
-def _reached(text: str) -> int:
-    """The number of the record at which parsing a JSON array stops."""
+def _reached(text: str, member: str = "") -> int:
+    """The number of the record at which parsing a JSON array (of an object's member) stops."""
     decoder = json.JSONDecoder()
     blank = re.compile(r"[\s,]*")
-    opening = re.match(r"\s*\[", text)
+    opening = re.search(rf'"{re.escape(member)}"\s*:\s*\[', text) if member else re.match(r"\s*\[", text)
     at, number = (opening.end() if opening else 0), 1
     while True:
         start = blank.match(text, at)
@@ -220,21 +260,33 @@ def _check_text(row: Any, place: str) -> None:
         raise UsageError(f"{place}: holds half of a surrogate pair, which is no text") from None
 
 
-def _parquet(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
+    """A CSV with a header: column -> cell, as text. Every row has as many cells as the header."""
+    import csv
     import io
 
     try:
-        import pyarrow  # type: ignore[import-untyped]
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise UsageError(
-            f"{file.path}: reading parquet needs pyarrow, which comes with datasets; pip install datasets"
-        ) from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{file.path}: line {line}: not UTF-8 (byte {error.start})") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    rows: list[tuple[int, Any]] = []
     try:
-        rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UsageError(f"{file.path}: damaged parquet file ({_short(str(error))}); fetch it again") from None
-    return list(enumerate(rows, start=1))
+        for cells in reader:
+            if not header:
+                header = cells
+                if not all(name.strip() for name in header) or len(set(header)) < len(header):
+                    raise UsageError(f"{file.path}: the header has a blank or repeated column ({_short(', '.join(header))})")
+            elif cells and len(cells) != len(header):
+                place = f"{file.path}: row {len(rows) + 1} (line {reader.line_num})"
+                raise UsageError(f"{place}: {len(cells)} cells, expected {len(header)}; a cut or damaged file?")
+            elif cells:
+                rows.append((len(rows) + 1, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise UsageError(f"{file.path}: row {len(rows) + 1} (line {reader.line_num}): not valid CSV ({error})") from None
+    return rows
 
 
 def text_field(row: Mapping[str, Any], key: str, place: str, blank: bool = False) -> str:

@@ -1,0 +1,64 @@
+"""LoCoMo's own scoring, by the kind of question (`memeval.sources.locomo.KINDS`).
+
+Source: `eval_question_answering`, `f1`, `f1_score` and `normalize_answer` in task_eval/evaluation.py of
+snap-research/locomo.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from functools import lru_cache
+
+from memeval.metrics.porter import stem
+from memeval.metrics.reply import Reply, best
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_DROPPED = re.compile(r"\b(a|an|the|and)\b")
+_REFUSALS = ("no information available", "not mentioned")
+_stem = lru_cache(maxsize=65536)(stem)
+
+
+def locomo_f1(reply: Reply) -> float | None:
+    """F1 of the shared stemmed tokens. A multi-hop gold is cut at its commas, and each part takes the best of the reply's
+    parts, which are cut at commas too; the mean over the gold's parts counts. Of an open-domain gold only what stands before
+    the first ";" counts. No token in common is 0."""
+    kind = reply.question.kind
+    if kind == "multi-hop":
+        return best(reply, _multi_f1)
+    if kind == "open-domain":
+        return best(reply, lambda prediction, gold: stemmed_f1(prediction, gold.partition(";")[0].strip()))
+    return best(reply, stemmed_f1)
+
+
+def locomo_adversarial(reply: Reply) -> float | None:
+    """1 when a reply to an adversarial question says "no information available" or "not mentioned", in any case. None for
+    the other kinds. Refusals in other words do not count here; they do in `abstention`."""
+    if reply.question.kind != "adversarial":
+        return None
+    return float(any(phrase in reply.prediction.lower() for phrase in _REFUSALS))
+
+
+def stemmed_f1(prediction: str, gold: str) -> float:
+    """`f1_score` of upstream: token F1, Porter-stemmed."""
+    return _overlap(_tokens(prediction), _tokens(gold))
+
+
+def _multi_f1(prediction: str, gold: str) -> float:
+    parts = [_tokens(part) for part in prediction.split(",")]
+    wanted = [_tokens(part) for part in gold.split(",")]
+    return sum(max(_overlap(part, one) for part in parts) for one in wanted) / len(wanted)
+
+
+def _overlap(tokens: Counter[str], wanted: Counter[str]) -> float:
+    common = (tokens & wanted).total()
+    if common == 0:
+        return 0.0
+    precision, recall = common / tokens.total(), common / wanted.total()
+    return 2 * precision * recall / (precision + recall)
+
+
+def _tokens(text: str) -> Counter[str]:
+    """Lower case; commas and ASCII punctuation dropped; the words a, an, the and and dropped; stemmed."""
+    return Counter(_stem(word) for word in _DROPPED.sub(" ", text.lower().translate(_PUNCTUATION)).split())

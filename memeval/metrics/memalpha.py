@@ -1,0 +1,34 @@
+"""The rules behind Mem-alpha's published cells, where they are not one of the general metrics.
+
+They differ by method (wangyu-ustc/Mem-alpha at 9c0e1f6): evaluate_agent_results.py scores Mem-alpha, long_context_eval.py
+the methods it is compared with. Cards name them in `published_metrics`; by default every agent is scored by one rule.
+
+| source of the question | Mem-alpha | the others |
+|---|---|---|
+| squad, hotpotqa | contains_first | contains_first |
+| ruler_qa1_197K, ruler_qa2_421K | mab_substring | contains_first |
+| pubmed-rct | boxed | boxed |
+| icl_* | boxed | mab_line |
+| perltqa, booksum, infbench_sum_eng_shots2 | keyword_share | keyword_share |
+"""
+
+from __future__ import annotations
+
+from memeval.metrics.memoryagentbench import parsed
+from memeval.metrics.reply import Reply, best
+from memeval.metrics.text import normalise
+
+
+def contains_first(reply: Reply) -> float | None:
+    """1 when the first gold stands in the reply, case ignored and nothing else: no other gold, no whole words. So
+    "art" stands in "Stuttgart", and "no" in "I do not know"."""
+    if not reply.question.answerable or not reply.question.answers:
+        return None
+    return float(reply.question.answers[0].lower() in reply.prediction.lower())
+
+
+def mab_line(reply: Reply) -> float | None:
+    """1 when the normalised gold lies in the normalised answer line (behind "Answer:", else the first line). The box is not
+    looked for: gold "2" lies in `\\boxed{12}`, and a reply that reasons first and boxes last scores what its first line
+    says. MemoryAgentBench's rule for its icl_* sources (`_process_icl_dataset`, `substring_exact_match`)."""
+    return best(reply, lambda text, gold: float(normalise(gold) in normalise(parsed(text))))

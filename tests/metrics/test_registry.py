@@ -1,0 +1,60 @@
+"""The table of metrics, scoring by name, and the evidence metrics."""
+
+import pytest
+
+from memeval.errors import UsageError
+from memeval.metrics import METRICS, Reply, score
+from memeval.task import Question
+
+QUESTION = Question("q7", "Where?", ("Oslo",))
+
+
+def test_the_names_are_the_documented_ones():
+    assert set(METRICS) >= {
+        "exact_match", "f1", "substring", "substring_two_way", "substring_guarded", "letter", "boxed", "keyword_share",
+        "rouge_l", "evidence_any", "evidence_all", "abstention",
+    }  # fmt: skip
+    assert all(metric.__doc__ for metric in METRICS.values())
+
+
+def test_scores_come_in_the_order_asked_for():
+    found = score(["f1", "abstention", "evidence_any", "exact_match"], Reply("Oslo", QUESTION))
+    assert list(found.items()) == [("f1", 1.0), ("abstention", 0.0), ("evidence_any", None), ("exact_match", 1.0)]
+    assert score([], Reply("Oslo", QUESTION)) == {}
+
+
+def test_a_misspelt_metric_names_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown metric 'exact-match'; did you mean 'exact_match'\?") as caught:
+        score(["f1", "exact-match"], Reply("Oslo", QUESTION))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_metric_of_one_s_own_is_an_entry_in_the_table(monkeypatch):
+    monkeypatch.setitem(METRICS, "length", lambda reply: len(reply.prediction) <= 10)
+    assert score(["length"], Reply("Oslo", QUESTION)) == {"length": 1.0}
+    for wrong in (float("nan"), "high", [1.0]):
+        monkeypatch.setitem(METRICS, "length", lambda reply, wrong=wrong: wrong)
+        with pytest.raises(UsageError, match="metric 'length' returned .* for question 'q7'"):
+            score(["length"], Reply("Oslo", QUESTION))
+
+
+def pieces(*chunks):
+    return tuple(frozenset(piece) for piece in chunks)
+
+
+@pytest.mark.parametrize(
+    ("recalled", "evidence", "some", "every"),
+    [
+        (("c1", "c9"), pieces({"c1"}, {"c4"}), 1.0, 0.0),
+        (("c4", "c1"), pieces({"c1"}, {"c4", "c5"}), 1.0, 1.0),
+        (("c2",), pieces({"c1"}, {"c4"}), 0.0, 0.0),
+        ((), pieces({"c1"}), 0.0, 0.0),
+        (("c1",), (), None, None),  # no evidence
+        (None, pieces({"c1"}), None, None),  # the agent shows no recall
+        (("c1",), pieces(set()), None, None),  # evidence that lies in no chunk
+        (("c1",), pieces({"c1"}, set()), 1.0, 1.0),
+    ],
+)
+def test_evidence_asks_whether_recalled_chunks_meet_the_gold(recalled, evidence, some, every):
+    found = score(["evidence_any", "evidence_all"], Reply("x", QUESTION, recalled, evidence))
+    assert found == {"evidence_any": some, "evidence_all": every}
