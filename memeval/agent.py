@@ -90,6 +90,9 @@ class ToolResult:
     message: str = ""
     effect: Mapping[str, Any] | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in ("name", "arguments", "status", "message", "effect")}
+
 
 @dataclass
 class Session:
@@ -124,7 +127,8 @@ class Agent(Protocol):
     """The three methods every agent has. See the module docstring for the optional ones.
 
     `recall` must not change what later recalls return. A class may set `concurrent = True` (its forks answer several
-    questions at once) and `track = "native"` (it answers by itself); `fork = None` says that it cannot be forked.
+    questions at once), `inline = True` (its plain methods never wait, so they need no thread; `generate_sync` waits) and
+    `track = "native"` (it answers by itself); `fork = None` says that it cannot be forked.
     """
 
     def begin(self, session: Session) -> Any: ...

@@ -134,6 +134,82 @@ def list_(what: str, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) ->
     click.echo(listing(what, tasks_dir, agents_dir))
 
 
+@main.group()
+def data() -> None:
+    """Data sets: what tasks need, where it is, how to get it, whether it is sound."""
+
+
+_TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
+_TASK = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+_DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
+_TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+@data.command("list")
+@_TASKS
+@_DATA_DIR
+@_TASKS_DIR
+@_FORMAT
+def data_list(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...], form: str) -> None:
+    """What tasks need, where it was found, its size and licence, and how to get what is missing."""
+    from memeval import data_command
+
+    click.echo(data_command.data_list(tasks, data_folder(data_dir), tasks_dir, form))
+
+
+@data.command("path")
+@_TASK
+@_DATA_DIR
+@_TASKS_DIR
+def data_path(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...]) -> None:
+    """The files that tasks read, one a line."""
+    from memeval import data_command
+
+    found = data_command.data_path(tasks, data_folder(data_dir), tasks_dir)
+    if found:
+        click.echo(found)
+
+
+@data.command("fetch")
+@_TASK
+@click.option("--to", type=click.Path(path_type=Path), help="A data folder. Default: the Hugging Face cache.")
+@click.option("--accept-licence", "accepted", multiple=True, metavar="NAME", help="Of non-commercial data. Repeatable.")
+@_DATA_DIR
+@_TASKS_DIR
+def data_fetch(
+    tasks: tuple[str, ...], to: Path | None, accepted: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...]
+) -> None:
+    """Get what tasks need and this machine lacks."""
+    from memeval import data_command
+
+    click.echo(data_command.data_fetch(tasks, data_folder(data_dir), tasks_dir, to, accepted))
+
+
+@data.command("verify")
+@_TASKS
+@click.option("--all", "everything", is_flag=True, help="Every task whose data are at hand.")
+@click.option("--contexts", type=click.IntRange(0), help="Streams built to count tokens; 0 = all.")
+@_DATA_DIR
+@_TASKS_DIR
+@_FORMAT
+def data_verify(tasks: tuple[str, ...], everything: bool, contexts: int | None, form: str, **where: Any) -> None:
+    """Read every record; count contexts, clusters, questions, kinds and tokens; refuse damaged files."""
+    from memeval import data_command
+
+    folder = data_folder(where["data_dir"])
+    text, code = data_command.data_verify(tasks, folder, where["tasks_dir"], form, contexts, everything)
+    click.echo(text)
+    sys.exit(code)
+
+
+def data_folder(typed: Path | None) -> Path | None:
+    """The data folder by flag, MEMEVAL_DATA or memeval.yaml."""
+    from memeval.config import data_dir, read_config
+
+    return data_dir(typed, read_config())
+
+
 @main.command()
 @click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Agent parameter.")

@@ -94,11 +94,17 @@ class Pool:
     def __len__(self) -> int:
         return len(self.passages)
 
-    def ranking(self, salt: int, own: Sequence[Passage], titles: Collection[str] = ()) -> NDArray[np.intp]:
+    def ranking(
+        self, salt: int, own: Sequence[Passage], titles: Collection[str] = (), same_titles: bool = False
+    ) -> NDArray[np.intp]:
         """Indices of the passages that may stand beside `own`, in the order in which a growing stream takes them: the pool
-        by hash, then the filler by hash. Never a title of `own` or of `titles`, never a text of `own`."""
+        by hash, then the filler by hash. Never a text of `own`; never a title of `titles`, nor (unless same_titles) of
+        `own`."""
         open_ = np.ones(len(self.passages), dtype=bool)
-        for title in {title_key(item.title) for item in own} | {title_key(title) for title in titles}:
+        shut = {title_key(title) for title in titles}
+        if not same_titles:
+            shut |= {title_key(item.title) for item in own}
+        for title in shut:
             open_[self._titles.get(title, [])] = False
         open_ &= ~np.isin(self.keys, keys(own))
         indices = np.flatnonzero(open_)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memeval import tokens
+from memeval import layouts, tokens
 from memeval.errors import UsageError, suggest
 from memeval.packed import PackedChunk, pack
 from memeval.pool import Passage, Pool, keys, mixed, number
@@ -69,7 +69,8 @@ class PackedTask:
     seeded one will not do. Streams follow the card: `documents`
     (own ones counted) or `tokens` (as near below as the next document allows), `hard`, `shared`; own passages are always
     in, also where they alone exceed the length. Passages with a `time` go in order of time, the others are strewn among
-    them by hash. Raises UsageError when the pool is too small.
+    them by hash. `layout: memocr` draws, orders and prints them as that script does (layouts.py); examples then count in
+    the order given. Raises UsageError when the pool is too small.
     """
 
     def __init__(
@@ -92,8 +93,11 @@ class PackedTask:
         for example in examples:
             if example.question.id in self._examples:
                 raise UsageError(f"task '{card.name}': question id '{example.question.id}' occurs twice")
-            self._examples[example.question.id] = example
+            self._examples[example.question.id] = _marked(example) if card.layout else example
         self.order: Sequence[str] = seeded(self._examples, settings.seed) if order is None else order
+        if card.layout:
+            drawn = layouts.drawn(list(self._examples), card.documents, settings.seed)
+            self.order = list(dict.fromkeys([*drawn, *self.order]))
         self._groups: dict[str, tuple[str, ...]] = {}
         self._group_of: dict[str, str] = {}
         for start in range(0, len(self.order), card.shared):
@@ -129,8 +133,11 @@ class PackedTask:
             )
             for example in examples
         )
-        meta = {"documents": len(passages), "tokens": total, "from_wiki_pool": filler}
         units = tuple(passages[index].unit() for index in order)
+        if self.card.layout:
+            units = tuple(layouts.document(at, unit) for at, unit in enumerate(units))
+            total = sum(map(tokens.counter(self.card.tokenizer), (unit.render() for unit in units)))
+        meta = {"documents": len(passages), "tokens": total, "from_wiki_pool": filler}
         return Context(ref.context_id, units, questions, cluster=ref.context_id, meta=meta)
 
     @property
@@ -169,6 +176,9 @@ class PackedTask:
         )
 
     def _candidates(self, context_id: str, examples: Sequence[Example], own: Sequence[Passage]) -> Iterable[int]:
+        if self.card.layout:
+            salt = layouts.salt(self._seed, self.card.documents, context_id)
+            return map(int, self.pool.ranking(salt, own, same_titles=True))
         titles = frozenset(itertools.chain.from_iterable(example.exclude for example in examples))
         ranking = self.pool.ranking(number("draw", self._seed, context_id), own, titles)
         if not self.card.hard:
@@ -179,6 +189,8 @@ class PackedTask:
     def _arranged(self, context_id: str, passages: Sequence[Passage]) -> list[int]:
         """Indices of the passages in stream order. A passage without a time takes a moment of the pool's by its hash:
         fixed per passage, so that streams of different lengths agree."""
+        if self.card.layout:
+            return layouts.permutation(len(passages))
         hashes = mixed(keys(passages), number("place", self._seed, context_id))
         times = sorted({*self.pool.times, *(item.time for item in passages if item.time)}) if passages else []
         if not times:
@@ -187,6 +199,11 @@ class PackedTask:
         moments = hashes % np.uint64(len(times))
         ranks = [at[item.time] if item.time else int(moments[index]) for index, item in enumerate(passages)]
         return [int(index) for index in np.lexsort((hashes, np.array(ranks)))]
+
+
+def _marked(example: Example) -> Example:
+    question = dataclasses.replace(example.question, text=layouts.asked(example.question.text))
+    return dataclasses.replace(example, question=question)
 
 
 def _telltale(examples: Sequence[Example]) -> Iterator[str]:

@@ -50,7 +50,7 @@ class MemAlpha:
     (the text format of the released checkpoint) or `auto` (qwen for a model whose name says Memalpha). A prompt file for the
     role `memory` replaces the system text (the tags, the tools and the limit stay)."""
 
-    concurrent = True
+    concurrent = inline = True
 
     def __init__(
         self,

@@ -31,6 +31,9 @@ class Usage:
             self.reasoning + other.reasoning,
         )
 
+    def to_json(self) -> dict[str, int]:
+        return {field: getattr(self, field) for field in ("prompt", "completion", "cached", "reasoning")}
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -102,11 +105,13 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
-    behind that endpoint. `params` are sampling defaults. A key is never part of it: it is read from the environment."""
+    behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
+    never sent with a call. A key is never part of it: it is read from the environment."""
 
     name: str
     base_url: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    backend: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -116,5 +121,19 @@ class Model(Protocol):
     identity: str
 
     async def complete(self, request: Request) -> Completion: ...
+
+    async def close(self) -> None: ...
+
+
+class Embedder(Protocol):
+    """A backend of the role `embedder`. `identity` as a model's; `largest`: texts per call of `embed` at most.
+
+    `embed` returns one Completion per text, in order: `text` is the vector as base64 of little-endian 32-bit floats
+    (embeddings.py packs and unpacks it), `usage` what this text cost, `error` set when no vector was obtained."""
+
+    identity: str
+    largest: int
+
+    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]: ...
 
     async def close(self) -> None: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from memeval.models.completion import Completion, Usage
@@ -33,7 +33,7 @@ class Ledger:
             self.failures.append(f"{role}: {completion.error}")
 
     def tokens_json(self) -> dict[str, dict[str, int]]:
-        return {role: asdict(usage) for role, usage in sorted(self.tokens.items())}
+        return {role: usage.to_json() for role, usage in sorted(self.tokens.items())}
 
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")

@@ -52,6 +52,8 @@ class Host:
         try:
             if inspect.iscoroutinefunction(method):
                 return await method(*args)
+            if getattr(self.agent, "inline", False):
+                return method(*args)
             async with self._lock:
                 context = copy_context()  # carries the ledger into the thread
                 result = await asyncio.get_running_loop().run_in_executor(self._threads, context.run, method, *args)

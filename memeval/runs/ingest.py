@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from memeval import tokens
@@ -165,7 +165,7 @@ class Ingest:
                 "chunk": chunk.id if chunk else name,
                 "chunk_tokens": chunk.tokens if chunk else 0,
                 "units": [chunk.units[0], chunk.units[-1]] if chunk else [],
-                "results": [asdict(event) for event in ledger.events if isinstance(event, ToolResult)],
+                "results": [event.to_json() for event in ledger.events if isinstance(event, ToolResult)],
                 "held": dict(stats.tokens) if stats else None,
                 "tokens": ledger.tokens_json(),
                 "calls": dict(sorted(ledger.calls.items())),

@@ -17,11 +17,12 @@ import yaml
 
 from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
+from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import UsageError, suggest
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
-from memeval.runs.spec import ROLES, AgentSpec, RunSpec
+from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings, Task
 
 PROMPT_ROLES = ("memory", "reader")
@@ -74,7 +75,7 @@ def plan(options: Options) -> list[Planned]:
     _check_settings_used(agents, options)
     typed_names = [name for names in suites(options).values() for name in names]
     task_cards = [find_task(name, options) for name in typed_names]
-    settings = Settings(_data_dir(options, config), options.seed, options.limit or 0)
+    settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
     runs_dir = options.runs_dir
     planned = []
     for typed, card in zip(typed_names, task_cards, strict=True):
@@ -210,22 +211,6 @@ def card_prompts(card: AgentCard) -> dict[str, str]:
 
 # -- models -----------------------------------------------------------------------------------------------------------
 
-CONFIG_KEYS = ("model", *ROLES, "base_url", "data_dir")
-
-
-def read_config() -> dict[str, str]:
-    """`memeval.yaml` of the working directory, if any."""
-    path = Path("memeval.yaml")
-    if not path.is_file():
-        return {}
-    data = cards.read_yaml(path)
-    for key, value in data.items():
-        if key not in CONFIG_KEYS:
-            raise UsageError(f"{path}: unknown key '{key}'{suggest(key, CONFIG_KEYS)}")
-        if not isinstance(value, str):
-            raise UsageError(f"{path}: '{key}' is {value!r}, expected a string")
-    return data
-
 
 def _chosen(role: str, options: Options, config: Mapping[str, str]) -> str | None:
     return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
@@ -272,13 +257,3 @@ def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, 
         role: dataclasses.replace(spec, params={**card.sampling.get(role, {}), **spec.params})
         for role, spec in models.items()
     }
-
-
-def _data_dir(options: Options, config: Mapping[str, str]) -> Path | None:
-    typed = options.data_dir or os.environ.get("MEMEVAL_DATA") or config.get("data_dir")
-    if typed is None:
-        return None
-    path = Path(typed).expanduser()
-    if not path.is_dir():
-        raise UsageError(f"--data-dir {path}: no such folder")
-    return path

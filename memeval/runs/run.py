@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import memeval
-from memeval import cards
+from memeval import cards, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.runs import local
 from memeval.runs.answering import SampleKey
@@ -207,7 +207,7 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         scores=[line for line in scores if line["question_id"] in asked],
         operations=(line for line in read_lines(folder / "operations.jsonl") if line["context_id"] in contexts),
         headline=spec.task.headline,
-        tokenizer=spec.task.tokenizer,
+        tokenizer=tokens.counter(spec.task.tokenizer).name,
         asked=len(asked) * spec.repeats * spec.answer_repeats,
         complete=complete,
     )
@@ -243,6 +243,10 @@ def manifest(planned: Planned) -> dict[str, Any]:
         **spec.identity(),
         "hash": cards.digest(spec.identity()),
         "typed": {"agent": spec.agent.typed, "task": spec.task_typed},
+        "protocol": spec.task.protocol,
+        "deviations": list(spec.task.deviations),
+        "judge": spec.task.judge,
+        "headline": spec.task.headline,
         "questions": len(planned.question_ids),
         "base_urls": {role: model.base_url for role, model in spec.models.items() if model.base_url},
         "concurrency": spec.concurrency,

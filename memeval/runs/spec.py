@@ -20,8 +20,6 @@ FORMAT = 1
 NO_LIMIT = 10**9
 """Tokens: the budget of a task whose card sets `reader_budget: 0`."""
 
-ROLES = ("memory", "reader", "judge", "embedder")
-
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:

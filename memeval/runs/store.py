@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Store:
         self._synced = time.monotonic()
         self._dirty: set[str] = set()
         self._lock: int | None = None
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="memeval-sync")  # a slow disk must not hold up the calls
 
     def __enter__(self) -> Store:
         try:
@@ -54,6 +56,7 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         self.sync()
+        self._disk.shutdown()
         for handle in self._files.values():
             os.close(handle)
         if self._lock is not None:
@@ -88,14 +91,14 @@ class Store:
 
     def sync(self) -> None:
         for name in self._dirty:
-            os.fsync(self._files[name])
+            self._disk.submit(os.fsync, self._files[name])
         self._dirty.clear()
         self._synced = time.monotonic()
 
     def rewrite(self, name: str, lines: Iterable[Line]) -> None:
         """Replace a JSONL file at once (used to drop failed samples before they are tried again)."""
         path = self.folder / f"{name}.jsonl"
-        os.close(self._files[name])
+        self._disk.submit(os.close, self._files[name]).result()  # behind the syncs of the same file
         write_lines(path, lines)
         self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 

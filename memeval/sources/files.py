@@ -195,7 +195,7 @@ def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any
         number = _reached(data[: error.start].decode("utf-8-sig", "ignore"), member)
         raise UsageError(f"{file.path}: record {number}: not UTF-8 (byte {error.start})") from None
     try:
-        rows = json.loads(text)
+        rows = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file.path}: record {_reached(text, member)}: not valid JSON ({_short(str(error))})") from None
     if member:
@@ -213,7 +213,7 @@ def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any
 
 def _reached(text: str, member: str = "") -> int:
     """The number of the record at which parsing a JSON array (of an object's member) stops."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_constant=_refuse)
     blank = re.compile(r"[\s,]*")
     opening = re.search(rf'"{re.escape(member)}"\s*:\s*\[', text) if member else re.match(r"\s*\[", text)
     at, number = (opening.end() if opening else 0), 1

@@ -269,7 +269,7 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
 
 
 BROKEN = {
-    "nan": (change("answer", float("nan")), "'answer' is nan, expected text"),
+    "nan": (change("answer", float("nan")), "not valid JSON (NaN is no JSON value)"),
     "null": (change("question", None), "'question' is None, expected text"),
     "blank": (change("answer", " "), "'answer' is blank"),
     "no answer": (drop("answer"), "no field 'answer' (it has _id, type"),

@@ -1,0 +1,44 @@
+"""What a user sets once: `memeval.yaml` of the working directory, and environment variables. Flags go before both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from memeval import cards
+from memeval.errors import UsageError, suggest
+
+ROLES = ("memory", "reader", "judge", "embedder")
+"""Model roles. Each may be set by a key of its name, or by MEMEVAL_<ROLE>."""
+
+KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
+
+
+def read_config() -> dict[str, Any]:
+    """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py), the others
+    are strings. Raises UsageError naming the key."""
+    path = Path("memeval.yaml")
+    if not path.is_file():
+        return {}
+    data = cards.read_yaml(path)
+    for key, value in data.items():
+        if key not in KEYS:
+            raise UsageError(f"{path}: unknown key '{key}'{suggest(key, KEYS)}")
+        if not isinstance(value, Mapping if key == "prices" else str):
+            expected = "a mapping" if key == "prices" else "a string"
+            raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}")
+    return data
+
+
+def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:
+    """The data folder: the flag, MEMEVAL_DATA, `data_dir` of memeval.yaml; None when none is set. Raises UsageError when it
+    does not exist."""
+    chosen = typed or os.environ.get("MEMEVAL_DATA") or config.get("data_dir")
+    if chosen is None:
+        return None
+    path = Path(chosen).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"--data-dir {path}: no such folder")
+    return path

@@ -1,0 +1,119 @@
+"""MemoryAgentBench's contexts, one long text each, cut where they are naturally jointed: documents, dialogues, labelled
+examples, facts, paragraphs, chat turns."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.task import Evidence, Unit
+
+_PARAGRAPH = re.compile(r"\n\s*\n")
+_JOINTS: Mapping[str, re.Pattern[str]] = {
+    "ruler_qa": re.compile(r"(?m)^(?=Document \d+:)"),
+    "recsys": re.compile(r"(?m)^(?=Dialogue \d+:)"),
+    "factconsolidation": re.compile(r"(?m)^(?=\d+\. )"),
+    "eventqa": _PARAGRAPH,
+    "infbench": _PARAGRAPH,
+    "detective": _PARAGRAPH,
+}
+"""Beginning of a source's name -> where its context is cut."""
+
+_LABELLED = re.compile(r"(?s)\s*(.+?\nlabel:[^\n]*)(?:\n|$)")
+_CHAT_TIME = re.compile(r"(\d{4})/(\d{2})/(\d{2})\s*\(\w+\)\s*(\d{2}:\d{2})")
+_LONGEST = 20_000_000
+"""Characters of a chat history: several times the longest there is. Beyond, it is not parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn of a chat. time: of its session, as `2023-05-21 16:10`. role: as the data spell it."""
+
+    time: str
+    role: str
+    content: str
+
+    def unit(self) -> Unit:
+        return Unit(self.content.strip(), self.time, self.role.capitalize())
+
+
+def units(source: str, context: str, place: str) -> tuple[Unit, ...]:
+    """The context of a row as units, none blank. Raises UsageError for a source that is not known here."""
+    if source.startswith("longmemeval"):
+        found = [turn.unit() for turn in turns(context, place)]
+    elif source.startswith("icl"):
+        found = [Unit(text) for text in examples(context)]
+    else:
+        joint = next((pattern for prefix, pattern in _JOINTS.items() if source.startswith(prefix)), None)
+        if joint is None:
+            raise UsageError(f"{place}: source '{source}' is not one whose contexts can be cut into units")
+        found = [Unit(text.strip()) for text in joint.split(context)]
+    return tuple(unit for unit in found if unit.text)
+
+
+def examples(context: str) -> list[str]:
+    """Labelled examples, each an utterance and its line `label: <number>`; what follows the last label is one more."""
+    found, end = [], 0
+    for match in _LABELLED.finditer(context):
+        found.append(match[1].strip())
+        end = match.end()
+    return [*found, context[end:].strip()]
+
+
+def turns(context: str, place: str) -> list[Turn]:
+    """The turns of LongMemEval's chats: a Python literal (read as a literal, never evaluated), a list that alternates the
+    time of a session and its turns, `{"role", "content"}`."""
+    value: object = None
+    if len(context) <= _LONGEST:
+        try:
+            value = ast.literal_eval(context.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # no literal, or one too deep
+            value = None
+    if not isinstance(value, list) or not value or len(value) % 2:
+        raise UsageError(f"{place}: 'context' is no list that alternates times and sessions")
+    found = []
+    for number, (stamp, session) in enumerate(zip(value[::2], value[1::2], strict=True)):
+        at = f"{place}: session {number}"
+        when = _CHAT_TIME.search(stamp) if isinstance(stamp, str) else None
+        if when is None:
+            raise UsageError(f"{at}: its time is {str(stamp)[:60]!r}, expected 'Chat Time: 2023/05/21 (Sun) 16:10'")
+        if not isinstance(session, Sequence) or isinstance(session, str):
+            raise UsageError(f"{at}: expected a list of turns")
+        time = f"{when[1]}-{when[2]}-{when[3]} {when[4]}"
+        found.extend(_turn(item, time, at) for item in session)
+    return found
+
+
+def _turn(item: object, time: str, place: str) -> Turn:
+    if isinstance(item, Mapping):
+        role, content = item.get("role"), item.get("content")
+        if isinstance(role, str) and isinstance(content, str):
+            return Turn(time, role, content)
+    raise UsageError(f"{place}: a turn needs 'role' and 'content', which are texts")
+
+
+def marked(sessions: Any, place: str) -> tuple[tuple[str, str], ...]:
+    """(role, content) of those turns of a question's haystack that are marked to hold its answer."""
+    try:
+        found = [turn for session in sessions or () for turn in session if turn.get("has_answer")]
+        return tuple((str(turn["role"]), str(turn["content"])) for turn in found)
+    except (AttributeError, KeyError, TypeError):
+        raise UsageError(
+            f"{place}: metadata 'haystack_sessions' holds no sessions of turns with 'role', 'content'"
+        ) from None
+
+
+def evidence(marked: Sequence[Sequence[tuple[str, str]]], turns: Sequence[Turn]) -> list[tuple[Evidence, ...]]:
+    """Per question its marked turns, each a piece of evidence; none at all where the context lacks one of them."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for index, turn in enumerate(turn for turn in turns if turn.content.strip()):  # a blank turn is no unit
+        places.setdefault((turn.role, turn.content), []).append(index)
+    found = []
+    for keys in marked:
+        pieces = tuple(Evidence(key[1].strip(), tuple(places.get(key, ()))) for key in keys)
+        found.append(pieces if all(piece.units for piece in pieces) else ())
+    return found

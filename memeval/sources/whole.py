@@ -1,0 +1,38 @@
+"""Files that are no list of records: one JSON object, or text in a stated encoding."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.sources import files
+from memeval.sources.files import DataFile
+
+
+def json_object(file: DataFile) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The object a .json file (plain or .gz) holds, and the file's facts. Raises UsageError for anything else."""
+    data = files.content(file)
+    value = files.parse_line(data.removeprefix(b"\xef\xbb\xbf"), str(file.path))
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{file.path}: expected a JSON object, found {type(value).__name__}")
+    return value, _facts(file, data, len(value))
+
+
+def text(file: DataFile, encoding: str = "utf-8-sig") -> tuple[str, dict[str, Any]]:
+    """The text of a file (plain or .gz), with line ends as "\\n", and its facts. Raises UsageError with the line where the
+    bytes are not of the encoding."""
+    data = files.content(file)
+    try:
+        found = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{file.path}: line {line}: not {encoding} (byte {error.start})") from None
+    found = found.replace("\r\n", "\n")
+    return found, _facts(file, data, found.count("\n") + (not found.endswith("\n")))
+
+
+def _facts(file: DataFile, data: bytes, records: int) -> dict[str, Any]:
+    facts = {"name": file.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "records": records}
+    return facts | ({"hub": file.hub, "revision": file.revision} if file.hub else {})
