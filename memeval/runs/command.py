@@ -7,8 +7,9 @@ import sys
 
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
+from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import Options, plan, suites
-from memeval.runs.run import Outcome, public, run
+from memeval.runs.run import run
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:

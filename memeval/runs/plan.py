@@ -252,8 +252,8 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
 
 
 def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:
-    """A published protocol fixes how models sample; what the agent's card says of a role's model goes before it."""
+    """A published protocol fixes how models sample, whatever an agent's card says."""
     return {
-        role: dataclasses.replace(spec, params={**card.sampling.get(role, {}), **spec.params})
+        role: dataclasses.replace(spec, params={**spec.params, **card.sampling.get(role, {})})
         for role, spec in models.items()
     }

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import memeval
 from memeval import cards, tokens
-from memeval.cards import AgentCard, TaskCard
 from memeval.runs import local
 from memeval.runs.answering import SampleKey
 from memeval.runs.arms import best_constant
+from memeval.runs.manifest import manifest
+from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
@@ -32,16 +30,6 @@ from memeval.runs.store import Store, read_json, read_lines, write_json, write_l
 from memeval.runs.summary import summarise
 
 Line = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A run as it stands now. summary: summary.json. stopped: why it ended early, if it did (`interrupted` by the user)."""
-
-    planned: Planned
-    summary: dict[str, Any]
-    stopped: str | None = None
-    interrupted: bool = False
 
 
 def run(planned: Planned, *, fresh: bool = False, quiet: bool = False) -> Outcome:
@@ -234,73 +222,3 @@ def _last_overlap(folder: Path) -> dict[str, Any]:
 
 def _asked(planned: Planned) -> str:
     return cards.digest(list(planned.question_ids))[:16]
-
-
-def manifest(planned: Planned) -> dict[str, Any]:
-    """What a number rests on: cards, hashes, models, seed, versions, git revision. No key is ever in it."""
-    spec = planned.spec
-    return {
-        **spec.identity(),
-        "hash": cards.digest(spec.identity()),
-        "typed": {"agent": spec.agent.typed, "task": spec.task_typed},
-        "protocol": spec.task.protocol,
-        "deviations": list(spec.task.deviations),
-        "judge": spec.task.judge,
-        "headline": spec.task.headline,
-        "questions": len(planned.question_ids),
-        "base_urls": {role: model.base_url for role, model in spec.models.items() if model.base_url},
-        "concurrency": spec.concurrency,
-        "shadowed": [
-            *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
-            *cards.shadowed(AgentCard, spec.agent.card.name),
-        ],
-        "versions": {"memeval": memeval.__version__, "python": platform.python_version()},
-        "git": _git_revision(),
-    }
-
-
-def _git_revision() -> str | None:
-    """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
-    root = Path(memeval.__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty=+"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def public(outcome: Outcome) -> dict[str, Any]:
-    """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
-    spec, summary = outcome.planned.spec, outcome.summary
-    interval: Sequence[str] = ("value", "low", "high", "n")
-    return {
-        "path": str(spec.folder),
-        "agent": spec.agent.typed,
-        "params": dict(spec.agent.params),
-        "task": spec.task_typed,
-        "model": summary["memory"] or summary["reader"],
-        "reader": summary["reader"],
-        "status": summary["status"],
-        "n": summary["n"],
-        "failed": summary["failed"],
-        "headline": {key: summary["headline"][key] for key in ("metric", "value", "low", "high")},
-        "metrics": {name: {key: row[key] for key in interval} for name, row in summary["metrics"].items()},
-        "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in summary["kinds"].items()},
-        "abstention": summary["abstention"],
-        "with_evidence": summary["with_evidence"],
-        "memory_tokens": summary["memory_tokens"],
-        "stream_tokens": summary["stream_tokens"],
-        "calls": summary["calls"],
-        "requests": summary["requests"],
-        "tokens": {key: summary["tokens"][key] for key in ("prompt", "completion")},
-        "seconds": summary["seconds"],
-        "build_seconds": summary["build_seconds"],
-    }

@@ -11,7 +11,8 @@ import pytest
 from toys import Diary, context, simple
 
 from memeval.models.completion import ModelSpec
-from memeval.runs.run import public, run
+from memeval.runs.outcome import public
+from memeval.runs.run import run
 from memeval.runs.spec import RunSpec
 from memeval.runs.store import read_lines
 from memeval.task import Evidence, Question

@@ -1,0 +1,48 @@
+"""A run as it stands when the driver is done with it, and as it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memeval.runs.plan import Planned
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run as it stands now. summary: summary.json. stopped: why it ended early, if it did (`interrupted` by the user)."""
+
+    planned: Planned
+    summary: dict[str, Any]
+    stopped: str | None = None
+    interrupted: bool = False
+
+
+def public(outcome: Outcome) -> dict[str, Any]:
+    """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
+    spec, summary = outcome.planned.spec, outcome.summary
+    interval: Sequence[str] = ("value", "low", "high", "n")
+    return {
+        "path": str(spec.folder),
+        "agent": spec.agent.typed,
+        "params": dict(spec.agent.params),
+        "task": spec.task_typed,
+        "model": summary["memory"] or summary["reader"],
+        "reader": summary["reader"],
+        "status": summary["status"],
+        "n": summary["n"],
+        "failed": summary["failed"],
+        "headline": {key: summary["headline"][key] for key in ("metric", "value", "low", "high")},
+        "metrics": {name: {key: row[key] for key in interval} for name, row in summary["metrics"].items()},
+        "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in summary["kinds"].items()},
+        "abstention": summary["abstention"],
+        "with_evidence": summary["with_evidence"],
+        "memory_tokens": summary["memory_tokens"],
+        "stream_tokens": summary["stream_tokens"],
+        "calls": summary["calls"],
+        "requests": summary["requests"],
+        "tokens": {key: summary["tokens"][key] for key in ("prompt", "completion")},
+        "seconds": summary["seconds"],
+        "build_seconds": summary["build_seconds"],
+    }
