@@ -1,0 +1,227 @@
+"""A judge against human labels: how often it accepts what is wrong and rejects what is right.
+
+A calibration file is JSONL, one answer per line:
+
+    {"question": "Who ...?", "gold": "Ann" (or a list of accepted ones), "answer": "It was Ann.", "human": "right",
+     "kind": "multi-session",      # optional: the question type, as the judge's rules know it; `abstention`: unanswerable,
+                                   # and the gold, which may be left out, says why
+     "case": "long"}               # optional: what the line probes; errors are reported by it
+
+The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged, both
+answers, refusals, near misses, old values, instructions to the judge. Its errors are therefore those of a hard set; a
+calibration on answers of one's own runs corrects better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError, suggest
+from memeval.judging.prompts import ABSTENTION, prompt_hash
+from memeval.judging.rates import Rate, kappa, rate
+from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
+from memeval.models.cache import cache_folder
+from memeval.models.completion import ModelSpec
+from memeval.runs.store import read_json, write_json
+from memeval.sources.files import parse_line
+from memeval.task import Question
+
+STARTER = Path(__file__).with_name("calibration.jsonl")
+KEYS = ("question", "gold", "answer", "human", "kind", "case")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One answer with its label by a human, right or wrong. line: where it stands in the file (1-based)."""
+
+    line: int
+    question: Question
+    answer: str
+    human: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How a judge errs. share: of right answers among those judged. A rate is None where no answer shows it, kappa where
+    all answers have one label."""
+
+    n: int
+    share: float
+    agreement: Rate | None
+    false_accepts: Rate | None
+    false_rejects: Rate | None
+    kappa: Rate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """errors: on all answers that got a verdict; answerable: without those to unanswerable questions (what corrects a
+    headline). failed: answers on which the judge gave up. cases: case -> (answers, false accepts, false rejects).
+    disagreements: line, human label, the judge's verdict, its reply."""
+
+    scorer: str
+    judge: str
+    family: str
+    prompt_hash: str
+    source: str
+    sha256: str
+    items: int
+    failed: int
+    errors: Errors
+    answerable: Errors
+    cases: Mapping[str, tuple[int, int, int]]
+    disagreements: Sequence[tuple[int, str, str, str]]
+    calls: int
+    requests: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def calibrate(
+    file: Path | None,
+    judge: ModelSpec,
+    family: str = "generic",
+    *,
+    prompt: str | None = None,
+    concurrency: int = 16,
+    use_cache: bool = True,
+    seen: Seen | None = None,
+) -> Calibration:
+    """Put a calibration file (None: the starter set) to a judge, as a run of `family` would be.
+
+    Raises UsageError for a bad file, with file and line, and StopRun when the judge cannot be reached.
+    """
+    path = file or STARTER
+    items, sha256 = read_items(path)
+    cases = [(item.question, item.answer) for item in items]
+    options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": prompt}
+    hearing = consult(judge, cases, family, journal=None, **options)
+    judged = [pair for pair in zip(items, hearing.rulings, strict=True) if pair[1].verdict != "failed"]
+    by_case: dict[str, list[int]] = {}
+    disagreements = []
+    for item, ruling in zip(items, hearing.rulings, strict=True):
+        counts = by_case.setdefault(item.case, [0, 0, 0])
+        counts[0] += ruling.verdict != "failed"
+        counts[1] += (item.human, ruling.verdict) == ("wrong", "right")
+        counts[2] += (item.human, ruling.verdict) == ("right", "wrong")
+        if ruling.verdict != item.human:
+            disagreements.append((item.line, item.human, ruling.verdict, ruling.reply or ruling.reason or ""))
+    return Calibration(
+        scorer=scorer_name(judge, family, prompt),
+        judge=judge.name,
+        family=family,
+        prompt_hash=prompt_hash(family, prompt),
+        source="starter" if file is None else path.name,
+        sha256=sha256,
+        items=len(items),
+        failed=len(items) - len(judged),
+        errors=errors(judged),
+        answerable=errors([pair for pair in judged if pair[0].question.answerable]),
+        cases={case: (counts[0], counts[1], counts[2]) for case, counts in by_case.items()},
+        disagreements=disagreements,
+        calls=hearing.calls,
+        requests=hearing.requests,
+    )
+
+
+def errors(judged: Sequence[tuple[Item, Ruling]]) -> Errors:
+    """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
+
+    def part(human: str | None, hit: str | None) -> Rate | None:
+        """Of the answers with this label (None: all), the share with verdict `hit` (None: the human's)."""
+        rows = [(item, ruling) for item, ruling in judged if human in (None, item.human)]
+        return rate(
+            [ruling.verdict == (hit or item.human) for item, ruling in rows],
+            [item.question.text for item, _ in rows],
+        )
+
+    right = sum(item.human == "right" for item, _ in judged)
+    accepts, rejects = part("wrong", "right"), part("right", "wrong")
+    share = right / len(judged) if judged else 0.0
+    agreement = kappa(accepts, rejects, share) if accepts and rejects else None
+    return Errors(len(judged), share, part(None, None), accepts, rejects, agreement)
+
+
+def read_items(path: Path) -> tuple[list[Item], str]:
+    """The answers of a calibration file, and the sha256 of its bytes. Raises UsageError with file and line."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    items: list[Item] = []
+    first: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if line.strip():
+            place = f"{path}: line {number}"
+            item = _item(parse_line(line, place), number, place)
+            before = first.setdefault((item.question.text, item.answer), number)
+            if before != number:
+                raise UsageError(f"{place}: the same question and answer as line {before}; keep one")
+            items.append(item)
+    if not items:
+        raise UsageError(f"{path}: holds no answers")
+    return items, hashlib.sha256(data).hexdigest()
+
+
+def _item(row: Any, number: int, place: str) -> Item:
+    if not isinstance(row, dict):
+        raise UsageError(f"{place}: expected an object with question, gold, answer and human")
+    for key in row:
+        if key not in KEYS:
+            raise UsageError(f"{place}: unknown key '{key}'{suggest(key, KEYS)}")
+    kind, case = row.get("kind", "all"), row.get("case", "all")
+    gold = row.get("gold", [] if kind == ABSTENTION else None)
+    golds = [gold] if isinstance(gold, str) else gold
+    texts = {"question": row.get("question"), "answer": row.get("answer"), "kind": kind, "case": case}
+    for key, value in texts.items():
+        if not isinstance(value, str) or not value.strip():
+            raise UsageError(f"{place}: '{key}' is {'missing' if value is None else repr(value)}, expected text")
+    if not isinstance(golds, list) or not all(isinstance(text, str) and text.strip() for text in golds):
+        raise UsageError(
+            f"{place}: 'gold' is {'missing' if golds is None else repr(golds)}, expected text or a list of texts"
+        )
+    if not golds and kind != ABSTENTION:
+        raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")
+    if row.get("human") not in ("right", "wrong"):
+        raise UsageError(f'{place}: \'human\' is {row.get("human")!r}, expected "right" or "wrong"')
+    question = Question(place, row["question"].strip(), tuple(golds), kind, answerable=kind != ABSTENTION)
+    return Item(number, question, row["answer"], row["human"], case)
+
+
+# -- kept calibrations ------------------------------------------------------------------------------------------------
+
+
+def calibration_file(scorer: str) -> Path:
+    """Where the latest calibration of a judge is kept: beside the user's cache."""
+    return cache_folder() / "calibrations" / f"{scorer}.json"
+
+
+def save(calibration: Calibration) -> Path:
+    """Keep it for `memeval score` to find. Raises UsageError where the folder cannot be written."""
+    path = calibration_file(calibration.scorer)
+    try:
+        write_json(path, calibration.to_json())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); set MEMEVAL_CACHE") from None
+    return path
+
+
+def saved(scorer: str) -> dict[str, Any] | None:
+    """The part of a kept calibration that goes with a judged run: source, sizes and the rates over answerable questions."""
+    data = read_json(calibration_file(scorer))
+    if data is None:
+        return None
+    try:
+        kept = {key: data[key] for key in ("source", "sha256", "items", "failed", "answerable")}
+        for name in ("false_accepts", "false_rejects"):
+            if kept["answerable"][name] is not None:
+                Rate(**kept["answerable"][name])
+    except (KeyError, TypeError):
+        return None  # not written by this version: as if there were none
+    return kept

@@ -1,0 +1,228 @@
+"""`memeval score RUN --judge M` and `memeval judge calibrate [FILE] --judge M`: short tables, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from memeval.errors import StopRun
+from memeval.judging.calibrate import Calibration, calibrate, save
+from memeval.judging.judge import judge_folder
+from memeval.judging.rates import Rate, corrected
+from memeval.judging.ruling import Seen
+from memeval.judging.summary import judged_summary
+from memeval.models.completion import ModelSpec
+from memeval.prompts import load_prompts
+from memeval.report.table import percent
+from memeval.runs.summary import INVALID_SHARE
+
+SHOWN = 10
+"""Disagreements that are printed."""
+
+
+def score_command(
+    folders: Sequence[Path],
+    judge: ModelSpec,
+    *,
+    family: str | None = None,
+    prompt: Path | None = None,
+    concurrency: int = 16,
+    use_cache: bool = True,
+    form: str = "table",
+    quiet: bool = False,
+) -> int:
+    """Judge finished runs, without running them again. Returns the exit code: 0, 3 (invalid, partial, or stopped), 130."""
+    rules = _rules(prompt)
+    summaries: list[dict[str, Any]] = []
+
+    def work() -> None:
+        for folder in folders:
+            seen = _progress(f"judging {folder.name}", quiet)
+            scorer = judge_folder(
+                folder, judge, family, prompt=rules, concurrency=concurrency, use_cache=use_cache, seen=seen
+            )
+            summaries.append({"path": str(folder), **judged_summary(folder, scorer)})
+
+    stopped = _guarded(work)
+    if form == "json":
+        print(json.dumps({"judged": summaries}, ensure_ascii=False))
+    elif summaries:
+        print(score_table(summaries))
+    return stopped or (3 if any(row["status"] != "complete" for row in summaries) else 0)
+
+
+def calibrate_command(
+    file: Path | None,
+    judge: ModelSpec,
+    *,
+    family: str = "generic",
+    prompt: Path | None = None,
+    concurrency: int = 16,
+    use_cache: bool = True,
+    form: str = "table",
+    quiet: bool = False,
+) -> int:
+    """Put human-labelled answers (None: the starter set) to a judge, print how it errs and keep that for later scores.
+    Returns the exit code: 0, 3 (the judge gave up on more than max(1, 2 %), or was stopped), 130."""
+    rules = _rules(prompt)
+    found: list[Calibration] = []
+
+    def work() -> None:
+        seen = _progress("calibrating", quiet)
+        options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": rules}
+        found.append(calibrate(file, judge, family, **options))
+
+    stopped = _guarded(work)
+    if not found:
+        return stopped
+    calibration = found[0]
+    invalid = calibration.failed > max(1.0, INVALID_SHARE * calibration.items)
+    path = None if invalid else save(calibration)
+    if form == "json":
+        print(json.dumps({**calibration.to_json(), "kept": str(path) if path else None}, ensure_ascii=False))
+    else:
+        kept = f"Kept in {path}: memeval score with this judge and family prints corrected scores from now on."
+        print(f"{calibration_table(calibration)}\n{kept if path else 'Not kept: the judge gave up too often.'}")
+    return 3 if invalid else 0
+
+
+def score_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line per run, and what must be known to read it."""
+    header = ["run", "judge", "prompt", "judged %", "95% interval", "n", "failed", "corrected %", "95% interval", "status"]
+    body = [
+        [
+            row["path"],
+            f"{row['judge']} ({row['family']})",
+            row["prompt_hash"][:8],
+            percent(row["value"]),
+            _range(row),
+            row["n"],
+            row["failed"],
+            percent(row["corrected"]["value"]) if row["corrected"] else "-",
+            _range(row["corrected"]) if row["corrected"] else "-",
+            row["status"],
+        ]
+        for row in rows
+    ]
+    parts = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
+    for row in rows:
+        if len(row["kinds"]) > 1:
+            kinds = ", ".join(f"{kind} {percent(found['value'])} (n {found['n']})" for kind, found in row["kinds"].items())
+            parts.append(f"{row['path']}: {kinds}; all questions {percent(row['overall']['value'])}")
+    return "\n".join([*parts, *_notes(rows)])
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    notes = []
+    if any(row["judge"] == "offline" for row in rows):
+        notes.append("judge offline: a string rule in place of a judge; it checks the harness and is no judged score.")
+    for row in rows:
+        if row["related"] and row["judge"] != "offline":
+            notes.append(f"{row['path']}: the judge is of the family of the {' and '.join(row['related'])} model it judges.")
+        if row["failure_bounds"]:
+            low, high = row["failure_bounds"]
+            notes.append(f"{row['path']}: failures count 0; all wrong or all right: {percent(low)} to {percent(high)}.")
+        notes += [f"{row['path']}: {count} x {reason}" for reason, count in row["reasons"].items()]
+    notes += dict.fromkeys(f"not corrected: {row['uncorrected']}" for row in rows if row["uncorrected"])
+    if any(row["corrected"] and row["calibration"]["source"] == "starter" for row in rows):
+        notes.append(
+            "corrected by the starter set, whose answers are harder than a run's; calibrate on your own for better."
+        )
+    return notes
+
+
+def calibration_table(calibration: Calibration) -> str:
+    """The judge's errors with their limits, by case, and what they do to a score."""
+    errors = calibration.errors
+    named = {
+        "agreement with humans": errors.agreement,
+        "false accepts (wrong answers called right)": errors.false_accepts,
+        "false rejects (right answers called wrong)": errors.false_rejects,
+    }
+    body = [[name, f"{percent(found.value)} %", _limits(found), found.n] for name, found in named.items() if found]
+    if errors.kappa:
+        low, high = f"{errors.kappa.low:.2f}", f"{errors.kappa.high:.2f}"
+        body.append(["Cohen's kappa", f"{errors.kappa.value:.2f}", f"{low} to {high}", errors.kappa.n])
+    title = (
+        f"judge {calibration.judge}, family {calibration.family}, prompt {calibration.prompt_hash[:8]}, "
+        f"{calibration.source}: {calibration.items} answers, {calibration.failed} without a verdict"
+    )
+    parts = [title, tabulate(body, ["", "value", "95% interval", "n"], tablefmt="github", disable_numparse=True)]
+    cases = [[case, *counts] for case, counts in calibration.cases.items()]
+    if len(cases) > 1:
+        parts.append(tabulate(cases, ["case", "n", "false accepts", "false rejects"], tablefmt="github"))
+    stands = []
+    accepts, rejects = calibration.answerable.false_accepts, calibration.answerable.false_rejects
+    for raw in (0.25, 0.5, 0.75):
+        found = corrected(Rate(raw, raw, raw, 0), accepts, rejects) if accepts and rejects else None
+        if isinstance(found, Rate):
+            stands.append(f"{percent(raw)} for {percent(found.value)} [{_limits(found)}]")
+    parts.append(
+        f"a raw score stands for (Rogan-Gladen, answerable questions): {'; '.join(stands)}"
+        if stands
+        else "a score by this judge cannot be corrected: it needs both labels, and a judge better than chance"
+    )
+    for number, human, verdict, reply in calibration.disagreements[:SHOWN]:
+        parts.append(f"  line {number}: human {human}, judge {verdict}: {_one_line(reply)}")
+    return "\n".join(parts)
+
+
+def _rules(prompt: Path | None) -> str | None:
+    return load_prompts({"judge": str(prompt)})["judge"] if prompt else None
+
+
+def _guarded(work: Callable[[], None]) -> int:
+    """0, or the exit code of work that was stopped, after a line that says how to go on."""
+    try:
+        work()
+    except StopRun as stop:
+        print(f"memeval: stopped: {stop}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("memeval: interrupted; verdicts so far are kept, the same command goes on:", file=sys.stderr)
+        print(f"  {shlex.join(['memeval', *sys.argv[1:]])}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _progress(label: str, quiet: bool) -> Seen | None:
+    """A counter on a terminal, one line a minute elsewhere."""
+    if quiet:
+        return None
+    live = sys.stderr.isatty()
+    printed = time.monotonic()
+
+    def seen(done: int, total: int, failed: int) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed < (0.2 if live else 60) and done < total:
+            return
+        printed = now
+        text = f"{label}: {done}/{total} verdicts, {failed} failed"
+        if live:
+            print(f"\r{text}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done < total:
+            print(text, file=sys.stderr, flush=True)
+
+    return seen
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    within = " (within these streams only)" if row.get("within_stream") else ""
+    return "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}{within}"
+
+
+def _limits(found: Rate) -> str:
+    return f"{percent(found.low)} to {percent(found.high)}"
+
+
+def _one_line(text: str, limit: int = 110) -> str:
+    flat = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+    return flat if len(flat) <= limit else f"...{flat[3 - limit :]}"

@@ -1,0 +1,158 @@
+"""One answer before the judge: the call, the second try, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from memeval.cards import digest
+from memeval.judging.offline import OfflineJudge
+from memeval.judging.prompts import judge_messages, prompt_hash
+from memeval.judging.verdict import parse_verdict
+from memeval.models import registry
+from memeval.models.cache import Cache
+from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
+from memeval.models.gateway import Gateway
+from memeval.models.journal import Journal
+from memeval.models.limits import Limiter
+from memeval.runs.spec import folder_name
+from memeval.task import Question
+
+Generate = Callable[[Request], Awaitable[Completion]]
+Case = tuple[Question, str]
+"""(question, answer)"""
+Seen = Callable[[int, int, int], None]
+"""Called after each ruling with (done, total, failed)."""
+
+TRIES = 2
+PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 2048}
+"""Of every judge's calls, unless its spec says otherwise. The tokens leave room for a judge that thinks first."""
+LONGEST_REPLY = 2000
+"""Characters of the judge's reply that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """verdict: right, wrong, or failed (the judge gave up), with the reason; n/a for a sample without a result. reply: the
+    end of what the judge wrote."""
+
+    verdict: str
+    reason: str | None = None
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The rulings on all cases, in their order, and what they cost: calls (logical, cached ones included), requests sent
+    now, tokens of all calls."""
+
+    rulings: Sequence[Ruling]
+    calls: int
+    requests: int
+    tokens: Usage
+
+
+async def rule(case: Case, family: str, generate: Generate, params: Mapping[str, Any], prompt: str | None = None) -> Ruling:
+    """Judge one answer. A reply without a verdict is asked for once more, as another sample of the same call. Raises only
+    what `generate` raises."""
+    question, answer = case
+    messages = judge_messages(family, question, answer, prompt)
+    text = ""
+    for sample in range(TRIES):
+        completion = await generate(Request(messages, params={**PARAMS, **params}, sample=sample))
+        if completion.error is not None:
+            return Ruling("failed", f"judge gave up: {completion.error}")
+        if completion.finish_reason == "overflow":
+            return Ruling("failed", "judge gave up: the prompt exceeds its window")
+        text = completion.text
+        verdict = None if completion.finish_reason in ("length", "unclosed_think") else parse_verdict(text)
+        if verdict is not None:
+            return Ruling(verdict, reply=text[-LONGEST_REPLY:])
+    return Ruling("failed", f"judge gave up: no verdict in {TRIES} replies", text[-LONGEST_REPLY:])
+
+
+async def rule_all(
+    cases: Sequence[Case],
+    family: str,
+    generate: Generate,
+    params: Mapping[str, Any] | None = None,
+    prompt: str | None = None,
+    seen: Seen | None = None,
+) -> list[Ruling]:
+    """All cases at once, in their order; how many calls are in the air is up to `generate`."""
+    done = failed = 0
+
+    async def one(case: Case) -> Ruling:
+        nonlocal done, failed
+        ruling = await rule(case, family, generate, params or {}, prompt)
+        done += 1
+        failed += ruling.verdict == "failed"
+        if seen is not None:
+            seen(done, len(cases), failed)
+        return ruling
+
+    tasks = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(case)) for case in cases]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def consult(
+    judge: ModelSpec,
+    cases: Sequence[Case],
+    family: str,
+    *,
+    journal: Path | None,
+    prompt: str | None = None,
+    concurrency: int = 16,
+    use_cache: bool = True,
+    seen: Seen | None = None,
+) -> Hearing:
+    """Put the cases to a judge through a gateway of its own. journal: where finished calls are kept, if anywhere beside the
+    user's cache. Raises StopRun (an endpoint that is down or refuses the key) and UsageError."""
+
+    async def run() -> Hearing:
+        calls = Journal(journal) if journal else None
+        cache = Cache() if use_cache else None
+        gateway = Gateway(calls, cache, concurrency, opener=_open)
+        try:
+            rulings = await rule_all(cases, family, partial(gateway.call, judge), judge.params, prompt, seen)
+        finally:
+            await gateway.close()
+            for store in (calls, cache):
+                if store is not None:
+                    store.close()
+        counters = gateway.counters
+        return Hearing(rulings, counters.calls, counters.requests, counters.tokens)
+
+    return asyncio.run(run())
+
+
+def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:
+    """The judge named by `NAME[@URL]`, or by a literal name behind `base_url`. Raises UsageError for what means nothing."""
+    spec = ModelSpec(typed, registry.checked_url(base_url)) if base_url else registry.parse_role(typed)
+    registry.route(spec)
+    return spec
+
+
+def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str:
+    """`judge-<name>-<hash8>`: the scores file of this judge with these prompts (and parameters, where it has its own)."""
+    name = folder_name(judge.name)
+    if len(name) > 80:  # a path, for one: file names have an end
+        name = f"{name[:60]}-{digest(judge.name)[:8]}"
+    told = prompt_hash(family, prompt)
+    return f"judge-{name}-{(digest([told, dict(judge.params)]) if judge.params else told)[:8]}"
+
+
+def _open(spec: ModelSpec, limiter: Limiter) -> Model:
+    """The model behind a judge; `offline` is the string rule that stands in for one."""
+    if spec.base_url is None and spec.name == "offline":
+        return OfflineJudge()
+    return registry.open_model(spec, limiter)

@@ -1,0 +1,13 @@
+"""No test of judging touches the user's cache or needs a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEMEVAL_API_KEY", "test")

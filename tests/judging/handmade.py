@@ -1,0 +1,60 @@
+"""Run folders made by hand, and judges that go by a rule the test states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def question(name: str, **fields: Any) -> dict[str, Any]:
+    """A line of questions.jsonl."""
+    return {
+        "question_id": name,
+        "context_id": f"c-{name}",
+        "cluster": name,
+        "text": f"What about {name}?",
+        "answers": [f"gold of {name}"],
+        "kind": "all",
+        "time": None,
+        "options": None,
+        "position": None,
+        "answerable": True,
+        "evidence": [],
+        **fields,
+    }
+
+
+def sample(name: str, answer: str | None, **fields: Any) -> dict[str, Any]:
+    """A line of samples.jsonl, as far as a judge reads it."""
+    return {
+        "question_id": name,
+        "context_id": f"c-{name}",
+        "repeat": 0,
+        "answer_repeat": 0,
+        "answer": answer,
+        "failure": None,
+        "finish_reason": "stop",
+        **fields,
+    }
+
+
+def write_run(folder: Path, questions: Sequence[Any], samples: Sequence[Any], **manifest: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "task": {"source": "jsonl"},
+        "agent": {"track": "reader"},
+        "models": {"memory": {"name": "openai/gpt-4o"}, "reader": {"name": "Qwen/Qwen3-32B"}},
+        **manifest,
+    }
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    for name, lines in (("questions", questions), ("samples", samples)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def rules(path: Path, *pairs: tuple[str, str]) -> str:
+    """The name of a scripted judge: (text in the prompt, reply), the first that matches."""
+    path.write_text("".join(json.dumps({"contains": text, "reply": reply}) + "\n" for text, reply in pairs))
+    return f"scripted:{path}"
