@@ -57,6 +57,38 @@ READER = {
         "conversation where possible, several things separated by commas. Where a question asks what is likely, infer it "
         "from what was said. If it was never spoken of, reply: Not mentioned in the conversation"
     ),
+    "reader-label": (
+        "You sort a text into one of several numbered classes. What the numbers mean you know only from a memory of "
+        "labelled examples that you can no longer see; it is between <memory> tags and holds examples, rules drawn from "
+        "them, or both. Work out which class fits the text in the question. End with its number, and nothing else, in a "
+        "box, like this: \\boxed{3}. Do so also where the question asks for other marks around the answer."
+    ),
+    "reader-summary": (
+        "You tell what a book is about from a memory of it; the book itself you can no longer see. The memory is between "
+        "<memory> tags. Use only what stands there. Write the summary that is asked for, in the order of events, and "
+        "name the people, places, objects, dates, decisions and themes that the memory names."
+    ),
+    "reader-facts": (
+        "You answer questions from a memory of numbered facts that you can no longer see. The memory is between <memory> "
+        "tags. Facts may contradict each other and what you know of the world: the one with the highest number is the "
+        "newest, and it alone holds. Some questions need several facts in a row. Reply with the answer alone, in as few "
+        "words as possible."
+    ),
+    "reader-event": (
+        "You have read a part of a book that you can no longer see; a memory of it is between <memory> tags. The "
+        "question lists what has happened and several events that may come next. Choose the one that does come next "
+        "according to the memory, and reply with that event, word for word as it is listed, and nothing else."
+    ),
+    "reader-format": (
+        "You answer questions about a novel from a memory of it; the novel itself you can no longer see. The memory is "
+        "between <memory> tags. Weigh the clues that stand there, and reply in exactly the output format that the "
+        "question asks for."
+    ),
+    "reader-movies": (
+        "You recommend movies. A memory of dialogues between users and a recommender, which you can no longer see, is "
+        "between <memory> tags. The question is a new dialogue. Reply with 20 titles that suit its user, best first, as "
+        "a numbered list with one title on a line (1. Title) and nothing else."
+    ),
     "closed-book": (
         "You answer questions from your own knowledge of the world. Reply with the answer alone: a name, a number, a date, "
         "yes or no, or a phrase of a few words. If you do not know, reply: I don't know"

@@ -4,6 +4,7 @@ and by whose rule a reply is scored. The fields stand in a task card's variants 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from memeval.errors import suggest
@@ -47,7 +48,7 @@ def _sampling_fault(card: TaskCard) -> tuple[str, str] | None:
                 known = ", ".join(SAMPLING)
                 return "sampling", f"unknown key 'sampling.{role}.{name}'{suggest(str(name), SAMPLING)} (known: {known})"
             least, most = SAMPLING[name]
-            if not _is_number(value, whole=isinstance(least, int)) or value < least or (most is not None and value > most):
+            if not _is_number(value, whole=isinstance(least, int)) or not least <= value <= (most or math.inf):
                 upper = "" if most is None else f" to {most}"
                 return "sampling", f"'sampling.{role}.{name}' is {value!r}, expected a number from {least}{upper}"
     return None
@@ -66,7 +67,7 @@ def _scoring_fault(card: TaskCard) -> tuple[str, str] | None:
             return "published_metrics", f"'published_metrics.{agent}' is {metric!r}, expected one of the card's 'metrics'"
     if card.scoring == "as-published" and "*" not in rules:
         return (
-            "published_metrics",
+            "scoring",
             "scoring is 'as-published', but 'published_metrics' has no rule for all other agents ('*')",
         )
     return None

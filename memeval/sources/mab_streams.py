@@ -24,6 +24,11 @@ _JOINTS: Mapping[str, re.Pattern[str]] = {
 """Beginning of a source's name -> where its context is cut."""
 
 _LABELLED = re.compile(r"(?s)\s*(.+?\nlabel:[^\n]*)(?:\n|$)")
+_SENTENCE = re.compile(r"[.!?][\"'”’)]*\s+|\n")
+_LONG, _PIECE = 8000, 2000
+"""Characters. A part beyond the first (a book without blank lines is one part) is cut at sentence ends into pieces of about
+the second."""
+
 _CHAT_TIME = re.compile(r"(\d{4})/(\d{2})/(\d{2})\s*\(\w+\)\s*(\d{2}:\d{2})")
 _LONGEST = 20_000_000
 """Characters of a chat history: several times the longest there is. Beyond, it is not parsed."""
@@ -51,13 +56,25 @@ def units(source: str, context: str, place: str) -> tuple[Unit, ...]:
         joint = next((pattern for prefix, pattern in _JOINTS.items() if source.startswith(prefix)), None)
         if joint is None:
             raise UsageError(f"{place}: source '{source}' is not one whose contexts can be cut into units")
-        found = [Unit(text.strip()) for text in joint.split(context)]
+        found = [Unit(text.strip()) for part in joint.split(context) for text in _cut(part)]
     return tuple(unit for unit in found if unit.text)
+
+
+def _cut(part: str) -> list[str]:
+    """A long part in pieces that end with a sentence or a line, each of at least `_PIECE` characters but the last."""
+    pieces, start = [], 0
+    if len(part) > _LONG:
+        for end in (match.end() for match in _SENTENCE.finditer(part)):
+            if end - start >= _PIECE:
+                pieces.append(part[start:end])
+                start = end
+    return [*pieces, part[start:]]
 
 
 def examples(context: str) -> list[str]:
     """Labelled examples, each an utterance and its line `label: <number>`; what follows the last label is one more."""
-    found, end = [], 0
+    found: list[str] = []
+    end = 0
     for match in _LABELLED.finditer(context):
         found.append(match[1].strip())
         end = match.end()
@@ -75,12 +92,12 @@ def turns(context: str, place: str) -> list[Turn]:
             value = None
     if not isinstance(value, list) or not value or len(value) % 2:
         raise UsageError(f"{place}: 'context' is no list that alternates times and sessions")
-    found = []
+    found: list[Turn] = []
     for number, (stamp, session) in enumerate(zip(value[::2], value[1::2], strict=True)):
         at = f"{place}: session {number}"
         when = _CHAT_TIME.search(stamp) if isinstance(stamp, str) else None
         if when is None:
-            raise UsageError(f"{at}: its time is {str(stamp)[:60]!r}, expected 'Chat Time: 2023/05/21 (Sun) 16:10'")
+            raise UsageError(f"{at}: its time is {repr(stamp)[:60]}, expected 'Chat Time: 2023/05/21 (Sun) 16:10'")
         if not isinstance(session, Sequence) or isinstance(session, str):
             raise UsageError(f"{at}: expected a list of turns")
         time = f"{when[1]}-{when[2]}-{when[3]} {when[4]}"

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from memeval import plugins, tokens
+from memeval.cards import AgentCard
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
+from memeval.protocol import scored
 from memeval.runs.prepare import prepare
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
@@ -217,3 +219,24 @@ def test_the_hub_cache_is_read_and_no_data_names_every_remedy(tmp_path: Path, mo
     task = load("memalpha-pubmed-rct", None)
     assert task.order == ["0-0"]
     assert (task.data["files"][0]["hub"], task.data["files"][0]["revision"]) == ("YuWangX/Memalpha", REVISION)
+
+
+@pytest.mark.parametrize("name", [name for name in (*VALIDATION, *MAB) if name != "memalpha-mab-lme"])
+def test_the_published_protocol_and_its_unequal_rules(name: str) -> None:
+    source = {**VALIDATION, **MAB}[name][0]
+    unequal = {"icl_": ("boxed", "mab_line"), "ruler": ("mab_substring", "contains_first")}
+    equal = {"squad": "contains_first", "hotpotqa": "contains_first", "pubmed-rct": "boxed"}
+    ours, others = next(
+        (pair for prefix, pair in unequal.items() if source.startswith(prefix)),
+        (equal.get(source, "keyword_share"),) * 2,
+    )
+    card = plugins.find_task(f"{name}@memalpha-as-published")
+    assert scored(card, AgentCard(name="memalpha", agent="memalpha")).headline == ours
+    assert scored(card, AgentCard(name="bm25", agent="bm25")).headline == others
+    assert plugins.find_task(f"{name}@memalpha").headline == plugins.find_task(name).headline
+
+
+def test_a_judged_cell_has_no_string_rule() -> None:
+    with pytest.raises(UsageError, match=r"memalpha-mab-lme\.yaml.*'published_metrics' has no rule"):
+        plugins.find_task("memalpha-mab-lme@memalpha-as-published")
+    assert {plugins.find_task(name).judge for name in ("memalpha-mab-lme", "mab-longmemeval_s")} == {"longmemeval"}

@@ -252,6 +252,15 @@ def test_no_text_is_lost(source: str, more: str) -> None:
     assert joined == "".join(context.split())
 
 
+def test_a_book_without_blank_lines_is_cut_at_sentence_ends() -> None:
+    book = " ".join(f'Then "Mr. Bo" said number {number}.' for number in range(2000))
+    texts = [unit.text for unit in mab_streams.units("eventqa_full", book, "here")]
+    assert " ".join(texts) == book
+    assert all(2000 <= len(text) + 1 < 2100 for text in texts[:-1])
+    short = "A line.\n" * 400
+    assert len(mab_streams.units("eventqa_full", short, "here")) == 1
+
+
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "an answer too few": ({"answers": [["a"]]}, "2 questions and 1 answers"),
     "no accepted answer": ({"answers": [["a"], []]}, r"question 1: its answers are \[\]"),
