@@ -134,6 +134,53 @@ def list_(what: str, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) ->
     click.echo(listing(what, tasks_dir, agents_dir))
 
 
+_JUDGE = click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges.")
+_FAMILY = click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's.")
+_JUDGE_PROMPT = click.option("--prompt", type=click.Path(path_type=Path), help="A prompt file instead of the family's.")
+_BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
+_WIDTH = click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True)
+_NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache of model calls.")
+_QUIET = click.option("--quiet", is_flag=True, help="No progress.")
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+def _judging(command: Any) -> Any:
+    """The options that judging and calibrating share."""
+    for option in (_QUIET, _FORMAT, _NO_CACHE, _WIDTH, _JUDGE_PROMPT, _FAMILY, _BASE_URL, _JUDGE):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@_judging
+def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
+    """Let a judge score finished runs, without running them again."""
+    from memeval.judging.command import score_command
+    from memeval.judging.ruling import judge_spec
+
+    sys.exit(score_command(folders, judge_spec(typed, base_url), use_cache=not no_cache, **options))
+
+
+@main.group()
+def judge() -> None:
+    """Judges and how far they can be trusted."""
+
+
+@judge.command("calibrate")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@_judging
+def calibrate(
+    file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
+) -> None:
+    """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
+    from memeval.judging.command import calibrate_command
+    from memeval.judging.ruling import judge_spec
+
+    spec = judge_spec(typed, base_url)
+    sys.exit(calibrate_command(file, spec, family=family or "generic", use_cache=not no_cache, **options))
+
+
 @main.group()
 def data() -> None:
     """Data sets: what tasks need, where it is, how to get it, whether it is sound."""
@@ -143,7 +190,6 @@ _TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
 _TASK = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 _DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
 _TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
-_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
 @data.command("list")

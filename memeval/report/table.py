@@ -76,6 +76,10 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     if missing:
         notes.append(f"controls not run: {', '.join(missing)} (add {' '.join(f'--agent {arm}' for arm in missing)}).")
     for run in runs:
+        if run["judge"]:
+            kin = f"; of the family of {', '.join(run['judge']['related'])}" if run["judge"]["related"] else ""
+            prompts = run["judge"]["prompt_hash"][:8]
+            notes.append(f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin})")
         if run["status"] != "complete":
             notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed; see {run['path']}")
     return ["\n".join(notes)] if notes else []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
+from memeval.errors import StopRun
+from memeval.models.completion import ModelSpec
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.outcome import Outcome, public
@@ -17,6 +20,8 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     outcomes: list[Outcome] = []
     for planned in plan(options):
         outcome = run(planned, fresh=fresh, quiet=options.quiet)
+        if planned.judge is not None and not outcome.stopped:
+            outcome = _judged(outcome, planned.judge, options)
         outcomes.append(outcome)
         if outcome.stopped and not outcome.interrupted:
             print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
@@ -33,7 +38,21 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
         return 130
-    return 3 if any(outcome.summary["status"] != "complete" for outcome in outcomes) else 0
+    return 0 if all(outcome.complete for outcome in outcomes) else 3
+
+
+def _judged(outcome: Outcome, judge: ModelSpec, options: Options) -> Outcome:
+    """The run with its answers judged. A judge that cannot be reached leaves the run as it is, to be judged again."""
+    from memeval.judging.judge import judge_folder
+    from memeval.judging.summary import judged_summary
+
+    planned = outcome.planned
+    prompt, folder = planned.judge_prompt, planned.spec.folder
+    try:
+        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=options.concurrency, use_cache=options.use_cache)
+    except StopRun as stop:
+        return dataclasses.replace(outcome, stopped=f"judge: {stop}")
+    return dataclasses.replace(outcome, judged=judged_summary(folder, scorer, planned.question_ids))
 
 
 def _again() -> str:

@@ -11,6 +11,7 @@ import memeval
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.runs.plan import Planned
+from memeval.runs.store import read_json
 
 
 def manifest(planned: Planned) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def manifest(planned: Planned) -> dict[str, Any]:
         ],
         "versions": {"memeval": memeval.__version__, "python": platform.python_version()},
         "git": _git_revision(),
+        "judges": (read_json(spec.folder / "manifest.json") or {}).get("judges", {}),
     }
 
 

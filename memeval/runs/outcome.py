@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,31 @@ from memeval.runs.plan import Planned
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run as it stands now. summary: summary.json. stopped: why it ended early, if it did (`interrupted` by the user)."""
+    """A run as it stands now. summary: summary.json. stopped: why it ended early, if it did (`interrupted` by the user).
+    judged: what a judge made of it (judging/summary.py)."""
 
     planned: Planned
     summary: dict[str, Any]
     stopped: str | None = None
     interrupted: bool = False
+    judged: Mapping[str, Any] | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.summary["status"] == "complete" and (self.judged is None or self.judged["status"] == "complete")
 
 
 def public(outcome: Outcome) -> dict[str, Any]:
     """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
     spec, summary = outcome.planned.spec, outcome.summary
     interval: Sequence[str] = ("value", "low", "high", "n")
+    headline, metrics, kinds = summary["headline"], summary["metrics"], summary["kinds"]
+    judged = outcome.judged
+    if judged is not None:
+        metrics = {**metrics, "judge": judged}
+        if spec.task.judge:  # a task that is made to be judged: what it is published by
+            headline = {"metric": "judge", **judged}
+            kinds = {kind: {"metric": "judge", **row} for kind, row in judged["kinds"].items()}
     return {
         "path": str(spec.folder),
         "agent": spec.agent.typed,
@@ -30,12 +43,13 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "task": spec.task_typed,
         "model": summary["memory"] or summary["reader"],
         "reader": summary["reader"],
-        "status": summary["status"],
+        "judge": judged and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected")},
+        "status": summary["status"] if judged is None or summary["status"] != "complete" else judged["status"],
         "n": summary["n"],
         "failed": summary["failed"],
-        "headline": {key: summary["headline"][key] for key in ("metric", "value", "low", "high")},
-        "metrics": {name: {key: row[key] for key in interval} for name, row in summary["metrics"].items()},
-        "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in summary["kinds"].items()},
+        "headline": {key: headline[key] for key in ("metric", "value", "low", "high")},
+        "metrics": {name: {key: row[key] for key in interval} for name, row in metrics.items()},
+        "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in kinds.items()},
         "abstention": summary["abstention"],
         "with_evidence": summary["with_evidence"],
         "memory_tokens": summary["memory_tokens"],

@@ -25,7 +25,7 @@ from memeval.prompts import READER, load_prompts
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings, Task
 
-PROMPT_ROLES = ("memory", "reader")
+PROMPT_ROLES = ("memory", "reader", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order."""
+    """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order.
+
+    judge: who judges the answers afterwards, by its own prompt text if one is given; neither is part of the run's identity.
+    """
 
     spec: RunSpec
     task: Task
     question_ids: tuple[str, ...]
+    judge: ModelSpec | None = None
+    judge_prompt: str | None = None
 
 
 def plan(options: Options) -> list[Planned]:
@@ -75,6 +80,8 @@ def plan(options: Options) -> list[Planned]:
     _check_settings_used(agents, options)
     typed_names = [name for names in suites(options).values() for name in names]
     task_cards = [find_task(name, options) for name in typed_names]
+    prompts = load_prompts(options.prompts)
+    judge_prompt = prompts.pop("judge", None)
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
     runs_dir = options.runs_dir
     planned = []
@@ -92,14 +99,15 @@ def plan(options: Options) -> list[Planned]:
                 agent=agent,
                 models=with_sampling(role_models(agent, options, config), card),
                 data=task.data,
-                prompts={**card_prompts(agent.card), **load_prompts(options.prompts)},
+                prompts={**card_prompts(agent.card), **prompts},
                 repeats=card.repeats if options.repeats is None else options.repeats,
                 answer_repeats=options.answer_repeats,
                 answer_budget=options.answer_budget,
                 concurrency=options.concurrency,
                 use_cache=options.use_cache,
             )
-            planned.append(Planned(spec.placed(runs_dir), task, ids))
+            judge = judge_of(card, options, config)
+            planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt))
     if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned
@@ -247,6 +255,16 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         name = str(entry)
     spec = registry.parse_role(name) if url is None else ModelSpec(name, url)
     spec = dataclasses.replace(spec, params={**spec.params, **params})
+    registry.route(spec)
+    return spec
+
+
+def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> ModelSpec | None:
+    """The judge: on any task when the flag names one, else on tasks that are made to be judged."""
+    name = options.models.get("judge") or (card.judge and _chosen("judge", options, config))
+    if not name:
+        return None
+    spec = registry.parse_role(name)
     registry.route(spec)
     return spec
 
