@@ -35,7 +35,7 @@ def build(
     settings: Settings,
     recipe: Recipe,
     *,
-    names: Sequence[str] = ("squad/train-v1.1.json",),
+    names: Sequence[str] = ("squad/train-v1.1.json", "squad/xquad.en.json"),
     least_before: int = 50,
     least_after: int = 30,
     closed_book: Ask | None = None,

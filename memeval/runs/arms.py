@@ -6,18 +6,26 @@ from collections.abc import Mapping, Sequence
 
 from memeval.agent import Item, Recall
 from memeval.metrics import METRICS, Reply
-from memeval.task import Question
+from memeval.streams import PackedChunk
+from memeval.task import Question, Unit
 
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
-def arm_recall(arm: str, question: Question, evidence_chunks: Sequence[Sequence[str]]) -> Recall | None:
-    """What the reader sees: the gold evidence (`oracle`), nothing (`none`), no memory block at all (`closed-book`: None)."""
+def arm_recall(arm: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
+    """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
+    (`closed-book`: None).
+
+    Whole units, not the annotated sentences alone: those lose what their pronouns stand for, and annotations are not
+    complete. Evidence that names no unit is shown by its text.
+    """
     if arm == "closed-book":
         return None
     if arm == "none":
         return Recall()
-    items = [Item(piece.text, tuple(ids)) for piece, ids in zip(question.evidence, evidence_chunks, strict=True)]
+    shown = sorted({index for piece in question.evidence for index in piece.units})
+    items = [Item(units[index].render(), tuple(chunk.id for chunk in chunks if index in chunk.units)) for index in shown]
+    items += [Item(piece.text) for piece in question.evidence if not piece.units]
     return Recall(items, order="stream")
 
 

@@ -50,7 +50,7 @@ class Engine:
             recall: Recall | None = None
             text = self.constant if arm == "constant" and not reason else None
             if arm != "constant" and not reason:
-                recall = arms.arm_recall(arm, question, evidence_chunks(question, asking.chunks))
+                recall = arms.arm_recall(arm, question, prepared.context.units, asking.chunks)
                 text = await self.desk.read(question, recall, repeat, number)
             self.desk.sample(
                 prepared.context.id, question, repeat, number,

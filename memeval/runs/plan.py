@@ -19,7 +19,7 @@ from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import UsageError, suggest
-from memeval.models import registry
+from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.runs.spec import AgentSpec, RunSpec
@@ -256,6 +256,7 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     spec = registry.parse_role(name) if url is None else ModelSpec(name, url)
     spec = dataclasses.replace(spec, params={**spec.params, **params})
     registry.route(spec)
+    window.declared(spec.params)
     return spec
 
 
