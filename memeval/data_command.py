@@ -13,10 +13,10 @@ from tabulate import tabulate
 
 from memeval import cards, plugins
 from memeval.cards import TaskCard
+from memeval.datafiles.download import megabytes
+from memeval.datafiles.needs import Found, at_hand
 from memeval.errors import UsageError
 from memeval.sources import Settings, data
-from memeval.sources.download import megabytes
-from memeval.sources.needs import Found, at_hand
 
 
 def data_list(

@@ -14,9 +14,10 @@ from typing import Any
 from memeval import tokens
 from memeval.building.dialogue import FIRST_DAY, read
 from memeval.building.instances import Built, Instance, Recipe, find
+from memeval.datafiles import files
 from memeval.errors import UsageError
 from memeval.packed import pack
-from memeval.sources import Settings, files
+from memeval.sources import Settings
 from memeval.task import Unit
 
 CHUNK_TOKENS, FEWEST, MOST = 2048, 5, 20

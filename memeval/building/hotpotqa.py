@@ -14,7 +14,8 @@ from memeval.building.chunking import JOINT, chunked
 from memeval.building.closed_book import Ask, unknown
 from memeval.building.dialogue import told
 from memeval.building.instances import Built, Instance, Recipe, capped, find
-from memeval.sources import Settings, files
+from memeval.datafiles import files
+from memeval.sources import Settings
 from memeval.sources.multihop import parse
 from memeval.streams import Example, Passage
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memeval.datafiles import files, parquet
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
 from memeval.pool import number, plain
-from memeval.sources import Settings, files, parquet
-from memeval.sources.files import DataFile
+from memeval.sources import Settings
 
 TRAIN, VALIDATION = "train", "validation"
 MOST_QUESTIONS = 100

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.building.instances import Built, Instance, Recipe, capped, find
+from memeval.datafiles import files, whole
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
 from memeval.metrics.choices import keywords
-from memeval.sources import Settings, files, whole
-from memeval.sources.files import DataFile
+from memeval.sources import Settings
 
 MOST_CHUNKS = 30
 _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")

@@ -16,9 +16,10 @@ from memeval.building.chunking import JOINT, chunked
 from memeval.building.closed_book import Ask, unknown
 from memeval.building.dialogue import told
 from memeval.building.instances import Built, Instance, Recipe, capped, find
+from memeval.datafiles import files, whole
 from memeval.errors import UsageError
 from memeval.pool import plain
-from memeval.sources import Settings, files, whole
+from memeval.sources import Settings
 
 CHUNKS = 10
 """Chunks of one stream, the last stream's apart."""

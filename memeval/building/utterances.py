@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.building.instances import find
+from memeval.datafiles import files, whole
 from memeval.errors import UsageError
 from memeval.pool import plain
-from memeval.sources import Settings, files, whole
+from memeval.sources import Settings
 
 Facts = Mapping[str, Any]
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from memeval.datafiles.files import parse_line
 from memeval.errors import UsageError, suggest
 from memeval.judging.prompts import ABSTENTION, prompt_hash
 from memeval.judging.rates import Rate, kappa, rate
@@ -27,7 +28,6 @@ from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
 from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
 from memeval.runs.store import read_json, write_json
-from memeval.sources.files import parse_line
 from memeval.task import Question
 
 STARTER = Path(__file__).with_name("calibration.jsonl")

@@ -15,12 +15,12 @@ from typing import Any
 
 from memeval import plugins, tokens
 from memeval.cards import TaskCard
+from memeval.datafiles.download import Fetched, Tell, fetch_need, laid_out
+from memeval.datafiles.files import data_folder
+from memeval.datafiles.needs import Found, Need, at_hand
 from memeval.errors import UsageError
 from memeval.runs.prepare import prepare
 from memeval.sources import Settings, Task
-from memeval.sources.download import Fetched, Tell, fetch_need, laid_out
-from memeval.sources.files import data_folder
-from memeval.sources.needs import Found, Need, at_hand
 from memeval.task import Context, ContextRef
 
 SAMPLE_TOKENS = 5_000_000

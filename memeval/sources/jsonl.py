@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles.files import data_folder, parse_line
 from memeval.errors import UsageError, suggest
 from memeval.sources import Settings
-from memeval.sources.files import data_folder, parse_line
 from memeval.streams import refs_of, seeded
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files
+from memeval.datafiles.fields import answer_field, list_field, object_at, texts_field
+from memeval.datafiles.files import text_field
+from memeval.datafiles.origin import locate, params
 from memeval.errors import UsageError
-from memeval.sources import Settings, files
-from memeval.sources.fields import answer_field, list_field, object_at, texts_field
-from memeval.sources.files import text_field
+from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
-from memeval.sources.origin import locate, params
 from memeval.task import Context, Evidence, Question, Unit
 
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}

@@ -14,13 +14,13 @@ from collections import Counter
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles.arrays import JsonArray, Span
+from memeval.datafiles.fields import answer_field, list_field, object_at, texts_field
+from memeval.datafiles.files import text_field
+from memeval.datafiles.origin import locate, params
 from memeval.errors import UsageError
 from memeval.sources import Settings
-from memeval.sources.arrays import JsonArray, Span
-from memeval.sources.fields import answer_field, list_field, object_at, texts_field
-from memeval.sources.files import text_field
 from memeval.sources.fixed import FixedTask
-from memeval.sources.origin import locate, params
 from memeval.task import Context, Evidence, Question, Unit
 
 _BUNDLED = {"longmemeval-s": "synth-100k", "longmemeval-m": "synth-1m"}  # of about the same length

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files, origin
 from memeval.errors import UsageError, suggest
-from memeval.sources import Settings, files, origin
+from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
 from memeval.task import Context, Evidence, Question, Unit
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files, origin
+from memeval.datafiles.needs import Need
 from memeval.errors import UsageError, suggest
 from memeval.pool import number
-from memeval.sources import Settings, files, mab_streams, origin, redial
+from memeval.sources import Settings, mab_streams, redial
 from memeval.sources.fixed import FixedTask
-from memeval.sources.needs import Need
 from memeval.task import Context, Question
 
 DEFAULTS: Mapping[str, tuple[str, ...] | str | bool] = {

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from memeval.datafiles import files
 from memeval.errors import UsageError
 from memeval.pool import plain
-from memeval.sources import files
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
 from memeval.streams import Example, Passage
 from memeval.task import Question

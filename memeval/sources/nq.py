@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memeval.datafiles import files
 from memeval.errors import UsageError
 from memeval.pool import number, plain
-from memeval.sources import files
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
 from memeval.streams import Example, Passage
 from memeval.task import Question

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files
 from memeval.errors import UsageError, suggest
 from memeval.pool import number
-from memeval.sources import Settings, files
+from memeval.sources import Settings
 from memeval.streams import Example, PackedTask, Passage, Pool
 
 FILLER = "wiki_pool/corpus-*.jsonl"

@@ -20,11 +20,12 @@ from io import BufferedReader
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files
+from memeval.datafiles.needs import Need
+from memeval.datafiles.origin import locate, params
 from memeval.errors import UsageError, suggest
-from memeval.sources import Settings, files
+from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
-from memeval.sources.needs import Need
-from memeval.sources.origin import locate, params
 from memeval.task import Context, Question, Unit
 
 SIZES = {"32k": "synth-30k", "128k": "synth-100k", "1M": "synth-1m"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from memeval.datafiles import whole
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
-from memeval.sources import whole
-from memeval.sources.files import DataFile
 
 
 class Titles:

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from memeval.datafiles import files
 from memeval.errors import UsageError
 from memeval.pool import normalised
-from memeval.sources import files
 from memeval.sources.pages import nearest, passages
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
 from memeval.sources.triviaqa_upstream import PAGES, Evidence, as_hub

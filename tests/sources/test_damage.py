@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from memeval.cards import TaskCard
+from memeval.datafiles import parquet
 from memeval.errors import UsageError
-from memeval.sources import Settings, data, parquet
+from memeval.sources import Settings, data
 
 Row = dict[str, Any]
 

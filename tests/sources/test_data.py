@@ -13,10 +13,10 @@ import pytest
 
 from memeval import plugins
 from memeval.cards import TaskCard
+from memeval.datafiles.download import Fetched
+from memeval.datafiles.needs import Need
 from memeval.errors import UsageError
 from memeval.sources import Settings, data
-from memeval.sources.download import Fetched
-from memeval.sources.needs import Need
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -14,9 +14,10 @@ import pytest
 
 from memeval import cards, plugins, tokens
 from memeval.cards import TaskCard
+from memeval.datafiles import arrays
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_chunks, prepare
-from memeval.sources import Settings, arrays
+from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
 from memeval.sources.longmemeval import LongMemEval, parse
 from memeval.task import Context, Unit

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval import plugins
+from memeval.datafiles.needs import at_hand
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
 from memeval.sources import Settings, mab_streams, redial
 from memeval.sources.fixed import FixedTask
 from memeval.sources.memoryagentbench import MemoryAgentBench
-from memeval.sources.needs import at_hand
 
 REVISION = "7ea066982b140a19337e17e60d45d4076e042faf"
 AR, TTL, LRU, CR = "Accurate_Retrieval", "Test_Time_Learning", "Long_Range_Understanding", "Conflict_Resolution"

@@ -17,13 +17,13 @@ import pytest
 
 from memeval import plugins, tokens
 from memeval.cards import TaskCard, with_variant
+from memeval.datafiles.files import DataFile, read
+from memeval.datafiles.needs import at_hand
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.runs.prepare import prepare
 from memeval.sources import Settings
-from memeval.sources.files import DataFile, read
 from memeval.sources.fixed import FixedTask
-from memeval.sources.needs import at_hand
 from memeval.sources.personamem import PersonaMem, parse
 from memeval.task import Context, Unit
 

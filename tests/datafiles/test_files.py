@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from memeval.datafiles import files
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
-from memeval.sources import Settings, files
-from memeval.sources.files import DataFile
+from memeval.sources import Settings
 
 ROWS = [{"a": "one"}, {"a": "zwei – ü"}, {"a": "three"}]
 

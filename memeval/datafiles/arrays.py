@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from memeval.datafiles.files import DataFile, parse_line
 from memeval.errors import UsageError
-from memeval.sources.files import DataFile, parse_line
 
 BLOCK = 4 << 20
 """Bytes read at once."""

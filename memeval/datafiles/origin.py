@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.cards import TaskCard
+from memeval.datafiles import files
 from memeval.errors import UsageError, suggest
-from memeval.sources import Settings, files
+from memeval.sources import Settings
 
 
 def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from memeval.datafiles import download, files, needs
+from memeval.datafiles.download import fetch_need, laid_out
+from memeval.datafiles.files import DataFile
+from memeval.datafiles.needs import Address, Need
 from memeval.errors import UsageError
-from memeval.sources import Settings, download, files, needs
-from memeval.sources.download import fetch_need, laid_out
-from memeval.sources.files import DataFile
-from memeval.sources.needs import Address, Need
+from memeval.sources import Settings
 
 REVISION = "89abcdef0123456789abcdef0123456789abcdef"
 ROWS = [{"id": "a", "text": "zwei – ü"}, {"id": "b", "text": "x"}]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memeval.datafiles import arrays
+from memeval.datafiles.arrays import JsonArray
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
-from memeval.sources import arrays
-from memeval.sources.arrays import JsonArray
-from memeval.sources.files import DataFile
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(['\\"]', "\\", "é\U0001f600", "],[", "\\ud83d"])
 VALUES = st.recursive(

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from memeval.datafiles import files
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
-from memeval.sources import files
-from memeval.sources.files import DataFile
 
 
 def json_object(file: DataFile) -> tuple[Mapping[str, Any], dict[str, Any]]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from memeval import plugins
 from memeval.cards import TaskCard
+from memeval.datafiles import files
+from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
-from memeval.sources import Settings, files
-from memeval.sources.files import DataFile
+from memeval.sources import Settings
 from memeval.sources.paragraphs import FILLER
 
 

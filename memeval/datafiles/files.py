@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memeval.datafiles import parquet
 from memeval.errors import UsageError
-from memeval.sources import Settings, parquet
+from memeval.sources import Settings
 
 HUB_SECONDS = 5
 """How long the hub may take to say which revision is current, before its local cache is used."""

@@ -19,10 +19,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
+from memeval.datafiles import files
+from memeval.datafiles.files import DataFile
+from memeval.datafiles.needs import Address, Need, hub_place
 from memeval.errors import UsageError
-from memeval.sources import files
-from memeval.sources.files import DataFile
-from memeval.sources.needs import Address, Need, hub_place
 
 SECONDS = 15
 """How long a server may take to answer, and how long a download from upstream's address may stand still."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from memeval.datafiles.files import text_field
 from memeval.errors import UsageError
-from memeval.sources.files import text_field
 
 
 def object_at(value: Any, place: str) -> Mapping[str, Any]:
