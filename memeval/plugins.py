@@ -132,7 +132,7 @@ def source(card: cards.TaskCard) -> Any:
     if name in SOURCES:
         return load_object(SOURCES[name])
     if ":" in name:
-        return load_object(name, Path(card.path))
+        return load_object(name, Path(card.path) if card.path else None)
     found = entry_point("sources", name)
     if found is None:
         raise UsageError(f"{card.path}: unknown source '{name}'{suggest(name, SOURCES)} (known: {', '.join(SOURCES)})")
@@ -176,12 +176,16 @@ def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
 
 
 def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
-    """The task a user typed: a card's name or path, with `@variant`s."""
+    """The task a user typed: a card's name or path, or a source's `file.py:Class`, with `@variant`s."""
     base, *variants = name.split("@")
     card = cards.find(cards.TaskCard, base, extra)
+    if card is None and ":" in base:
+        load_object(base)
+        card = cards.TaskCard(name=base.rpartition(":")[2], source=base, cluster="context", questions=0)
     if card is None:
         known = cards.listing(cards.TaskCard, extra)
-        raise UsageError(f"no task '{base}'{suggest(base, known)} (memeval list tasks shows all; or give a card.yaml)")
+        ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
+        raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
     if card.abstract:
         longer = [known for known in cards.listing(cards.TaskCard, extra) if known.startswith(f"{card.name}-")]
         raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")

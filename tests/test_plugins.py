@@ -1,11 +1,14 @@
 """Names: built in, file.py:Class, entry points; and the nearest right name for a wrong one."""
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from memeval import plugins
 from memeval.cards import AgentCard
+from memeval.cli import main
 from memeval.errors import UsageError
 
 AGENT = """
@@ -73,6 +76,29 @@ def test_nearest_name() -> None:
         plugins.find_task("2wiki-100")
     with pytest.raises(UsageError, match="'2wiki' is a base for others; name one of 2wiki-100k"):
         plugins.find_task("2wiki")
+
+
+SOURCE = """
+from memeval.sources.fixed import FixedTask
+from memeval.task import Context, Question, Unit
+
+class Diary:
+    def load(self, card, settings):
+        question = Question("q", "Where does Ann Lee live?", ("Arlen",))
+        context = Context("monday", (Unit("Ann Lee lives in Arlen."),), (question,))
+        return FixedTask(card, settings, {"monday": [question]}, lambda name: context, {"made": "here"})
+"""
+
+
+def test_a_task_can_be_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "diary.py").write_text(SOURCE)
+    words = ["run", "--agent", "bm25", "--task", "diary.py:Diary", "--model", "offline", "--format", "json", "--quiet"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    run = json.loads(done.stdout)["runs"][0]
+    assert (run["task"], run["headline"]["value"]) == ("diary.py:Diary", 1.0)
+    assert run["path"].startswith("runs/Diary/bm25-")
 
 
 def test_arms_are_agents_by_name() -> None:

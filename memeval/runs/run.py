@@ -59,7 +59,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False) -> Outcom
         store.append(
             "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
         )
-    return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
+        return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
 
 
 @dataclass
@@ -132,9 +132,7 @@ async def _drive(
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(
-            NotImplementedError, ValueError, RuntimeError
-        ):  # not in the main thread, or not on this system
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
             loop.add_signal_handler(number, interrupt)
     try:
         async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant)) as events:

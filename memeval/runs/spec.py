@@ -11,7 +11,7 @@ from typing import Any
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.models.completion import ModelSpec
-from memeval.plugins import ARMS
+from memeval.plugins import ARMS, source_hash
 from memeval.sources import Settings
 
 FORMAT = 1
@@ -68,6 +68,7 @@ class RunSpec:
         return {
             "format": FORMAT,
             "task": cards.identity(self.task),
+            "task_source": source_hash(self.task.source, Path(self.task.path) if self.task.path else None),
             "data": self.data,
             "seed": self.settings.seed,
             "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
