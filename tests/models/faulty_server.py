@@ -19,9 +19,11 @@ import json
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
 
@@ -148,18 +150,17 @@ class FaultyServer:
             return await self._fail(fault, request, asked, prompt)
         if self.latency:
             await asyncio.sleep(self.latency)
-        body = self.body(asked) if self.body else self._echo(asked, prompt, fault is not None)
+        body = self.body(asked) if self.body else self._echo(asked, prompt)
+        if fault is not None:
+            _damage(body)
         self.served[prompt] += 1
         return web.Response(body=json.dumps(body).encode(), content_type="application/json")
 
-    def _echo(self, asked: dict[str, Any], prompt: str, damaged: bool = False) -> dict[str, Any]:
+    def _echo(self, asked: dict[str, Any], prompt: str) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer(prompt)}
         finish = "stop"
         if asked.get("tools"):
-            arguments = json.dumps({"content": answer(prompt)})
-            if damaged:  # in three ways at once: a code fence, a trailing comma, one closing bracket too many
-                arguments = f"```json\n{arguments[:-1]},}}}}\n```"
-            function = {"name": asked["tools"][0]["function"]["name"], "arguments": arguments}
+            function = {"name": asked["tools"][0]["function"]["name"], "arguments": json.dumps({"content": answer(prompt)})}
             call = {"id": "call-1", "type": "function", "function": function}
             message |= {"content": None, "tool_calls": [call]}
             finish = "tool_calls"
@@ -210,6 +211,36 @@ class FaultyServer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
         raise asyncio.CancelledError
+
+
+def _damage(body: dict[str, Any]) -> None:
+    """A reply's calls, in three ways at once: a code fence, a trailing comma, one closing bracket too many."""
+    for call in body["choices"][0]["message"].get("tool_calls") or ():
+        call["function"]["arguments"] = f"```json\n{call['function']['arguments'][:-1]},}}}}\n```"
+
+
+@contextmanager
+def in_thread(endpoint: FaultyServer) -> Iterator[FaultyServer]:
+    """The endpoint on a loop of its own, for code that runs its own loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def end() -> None:
+        await endpoint.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # those that hang on purpose
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result()
+    try:
+        yield endpoint
+    finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def _serve(latency: float, port: int) -> None:

@@ -1,0 +1,232 @@
+"""An OpenAI-compatible server on 127.0.0.1 in front of the bound models of a run: what foreign agents call.
+
+    async with Proxy() as proxy:
+        token = proxy.open(session.models, slot)      # base URL and token go to the agent as its endpoint and key
+        with slot.step(): ...                         # one step of the agent: its calls are booked where the step is
+        proxy.close(token)                            # what is still under way for it is cancelled
+
+Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves this
+process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from aiohttp import web
+
+from memeval.errors import StopRun, UsageError
+from memeval.models import usage, wire
+from memeval.models.bound import BoundModel, EmbeddingFailed
+from memeval.models.cache import call_key
+from memeval.models.completion import Completion, Request
+from memeval.models.slot import Slot
+from memeval.models.wire import Chat, Refused
+
+LARGEST_REQUEST = 64 * 2**20  # bytes; more than any prompt, less than what would hurt
+_NO_RETRY = {"x-should-retry": "false"}  # the openai package obeys it: retries happened already, behind the gateway
+_REJECTED = re.compile(r"HTTP (400|403|413|422)\b")
+Result = TypeVar("Result")
+
+
+@dataclass(eq=False)
+class _Tenant:
+    """Who holds a token. asked: how often each call was made. tasks: calls under way."""
+
+    models: Mapping[str, BoundModel]
+    slot: Slot
+    asked: Counter[bytes] = field(default_factory=Counter)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def model(self, name: str, embedding: bool) -> BoundModel:
+        """The model of a role, or the first with that name. Raises Refused (404)."""
+        fitting = {role: model for role, model in self.models.items() if (role == "embedder") is embedding}
+        for model in (fitting.get(name), *fitting.values()):
+            if model is not None and name in (model.role, model.name):
+                return model
+        kind = "embedding model" if embedding else "model"
+        known = ", ".join(fitting) or "none"
+        raise Refused(404, f"no {kind} '{name[:100]}' here; use a role as its name: {known}", "model_not_found", "model")
+
+    def sample(self, model: BoundModel, chat: Chat, again: bool) -> int:
+        """Equal requests of one agent are told apart by their number, so that it can ask for a second opinion; greedy or
+        seeded ones are not. again: the client repeats a request whose reply it did not wait for."""
+        params = {**chat.params, **model.params}
+        if params.get("temperature") == 0 or "seed" in params:
+            return 0
+        key = call_key(model.role, Request(chat.messages, chat.tools, chat.params))
+        number = self.asked[key] - again
+        self.asked[key] += not again
+        return max(0, number)
+
+
+class Proxy:
+    """One per run, on the run's event loop, as an async context manager. `base_url` ends in /v1."""
+
+    def __init__(self) -> None:
+        self.base_url = ""
+        self._tenants: dict[bytes, _Tenant] = {}  # by the token's digest: a token stands nowhere but with who got it
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[_in_shape], client_max_size=LARGEST_REQUEST)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{name:.+}", self._one_model)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        await web.SockSite(self._runner, listening, backlog=1024).start()
+        self.base_url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for tenant in self._tenants.values():
+            _evict(tenant)
+        self._tenants.clear()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def open(self, models: Mapping[str, BoundModel], slot: Slot) -> str:
+        """A token for one agent in one context (a fork gets its own). models: role -> model it may call. slot: where its
+        calls are booked."""
+        token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
+        self._tenants[_digest(token)] = _Tenant(models, slot)
+        return token
+
+    def close(self, token: str) -> None:
+        """End a token; its calls under way are cancelled. One that is closed already is no error."""
+        tenant = self._tenants.pop(_digest(token), None)
+        if tenant is not None:
+            _evict(tenant)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        tenant = self._tenant(request)
+        chat = wire.read_chat(wire.read_json(await request.read()))
+        model = tenant.model(chat.model, embedding=False)
+        params = dict(chat.params)
+        for one, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
+            if one in model.params:  # the user's limit stands, under whichever of its two names
+                params.pop(other, None)
+        sample = tenant.sample(model, chat, _repeated(request))
+        completion: Completion = await _serve(tenant, model.generate(chat.messages, chat.tools, sample, **params))
+        if completion.error is not None:
+            rejected = _REJECTED.match(completion.error)
+            raise Refused(int(rejected[1]) if rejected else 502, completion.error, "upstream_error")
+        if completion.finish_reason == "overflow":
+            message = "the prompt exceeds the model's maximum context length; shorten the messages"
+            raise Refused(400, message, "context_length_exceeded", "messages")
+        asked = Request(chat.messages, chat.tools, params, model.repeat, sample)
+        number = f"chatcmpl-{call_key(model.role, asked).hex()[:24]}"  # the same in a run that is resumed
+        headers = {"x-request-id": number}
+        if not chat.streamed:
+            return web.json_response(wire.chat_reply(completion, model.name, number), headers=headers)
+        response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(request)
+        await response.write(b"".join(wire.chat_stream(completion, model.name, number, chat.with_usage)))
+        await response.write_eof()
+        return response
+
+    async def _embeddings(self, request: web.Request) -> web.StreamResponse:
+        tenant = self._tenant(request)
+        asked = wire.read_embeddings(wire.read_json(await request.read()))
+        model = tenant.model(asked.model, embedding=True)
+        params = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
+        try:
+            vectors, spent = await _serve(tenant, model.embed_counted(asked.texts, **params))
+        except EmbeddingFailed as failed:
+            raise Refused(502, str(failed), "upstream_error") from None
+        if asked.dimensions not in (None, vectors.shape[1]):
+            message = f"'dimensions' is not supported by this model: its vectors have {vectors.shape[1]}"
+            raise Refused(400, message, "unsupported_parameter", "dimensions")
+        return web.json_response(wire.embeddings_reply(vectors, spent.prompt, model.name, asked.encoded))
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"object": "list", "data": [wire.model_reply(name) for name in self._names(request)]})
+
+    async def _one_model(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in self._names(request):
+            raise Refused(404, f"no model '{name[:100]}' here; /v1/models lists them", "model_not_found", "model")
+        return web.json_response(wire.model_reply(name))
+
+    def _names(self, request: web.Request) -> list[str]:
+        models = self._tenant(request).models
+        return list(dict.fromkeys([*models, *(model.name for model in models.values())]))
+
+    def _tenant(self, request: web.Request) -> _Tenant:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        tenant = self._tenants.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
+        if tenant is None:
+            raise Refused(401, "the API key is not a token of a context under way", "invalid_api_key")
+        return tenant
+
+
+async def _serve(tenant: _Tenant, call: Coroutine[Any, Any, Result]) -> Result:
+    """Await a call of a bound model, booked in the tenant's slot. It goes on, and is booked, when the client hangs up.
+
+    Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
+    """
+
+    async def booked() -> Result:
+        usage.current.set(tenant.slot)
+        return await call
+
+    task = asyncio.ensure_future(booked())
+    tenant.tasks.add(task)
+    task.add_done_callback(tenant.tasks.discard)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        this = asyncio.current_task()
+        if this is not None and this.cancelling():
+            raise  # the server is stopping
+        raise Refused(503, "the context ended while the call was under way") from None
+    except EmbeddingFailed:
+        raise  # booked; the run goes on
+    except (StopRun, UsageError) as error:
+        tenant.slot.stop(error)
+        raise Refused(503, str(error), "upstream_error") from None
+    except Exception as error:
+        tenant.slot.stop(error)
+        raise Refused(500, f"the call broke off ({type(error).__name__}); the run stops", "internal_error") from None
+
+
+def _evict(tenant: _Tenant) -> None:
+    for task in tenant.tasks:
+        task.cancel()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _repeated(request: web.Request) -> bool:
+    """Whether the openai package sends this request again after a time-out or a lost connection of its own."""
+    return request.headers.get("x-stainless-retry-count", "0") != "0"
+
+
+@web.middleware
+async def _in_shape(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Every error leaves in OpenAI's shape."""
+    try:
+        response: web.StreamResponse = await handler(request)
+        return response
+    except Refused as raised:
+        refused = raised
+    except web.HTTPRequestEntityTooLarge:
+        refused = Refused(413, f"the body is larger than {LARGEST_REQUEST} bytes", "request_too_large")
+    except web.HTTPException as error:
+        paths = "/v1/chat/completions, /v1/embeddings, /v1/models"
+        refused = Refused(error.status, f"{error.reason}: {request.method} {request.path[:100]} (there are {paths})")
+    return web.json_response(refused.body(), status=refused.status, headers=_NO_RETRY)

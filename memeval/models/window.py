@@ -1,0 +1,74 @@
+"""Whether a prompt fits the model's window, found out before it is sent: some servers cut what is too long without a word.
+
+The window is the role's parameter `context` (tokens, in an agent card's `models:`), else what litellm's table says of a
+provider's model. Prompts are counted with o200k_base, contents and tools alone. Hardly any tokenizer needs fewer tokens, so
+what exceeds the window here exceeds it there; what is close to it is left to the server, which knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from memeval import tokens
+from memeval.errors import UsageError
+from memeval.models import prices
+from memeval.models.completion import ModelSpec, Request
+
+KEY = "context"
+_SPARE = 2  # characters a token; text with fewer is so rare that a prompt below this need not be counted
+_SLICE = 65_536  # characters counted at a time: counting ends where the window ends
+
+
+def declared(params: Mapping[str, Any]) -> int | None:
+    """The window that the parameters of a role declare, in tokens. Raises UsageError when it is no such number."""
+    value = params.get(KEY)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise UsageError(f"{KEY}: {value!r} is not a context window; give a whole number of tokens, such as 32768")
+
+
+def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
+    """(window or None, the request without `context`, which is no sampling parameter)."""
+    window = declared(request.params)
+    if KEY in request.params:
+        params = {key: value for key, value in request.params.items() if key != KEY}
+        request = dataclasses.replace(request, params=params)
+    return window or _listed(spec.name, spec.base_url), request
+
+
+async def exceeds(request: Request, window: int) -> bool:
+    """Whether the prompt alone has more tokens than the window. Long ones are counted in a thread."""
+    if sum(map(len, _texts(request))) <= _SPARE * window:
+        return False
+    return await asyncio.to_thread(_count_exceeds, request, window)
+
+
+def _count_exceeds(request: Request, window: int) -> bool:
+    count, total = tokens.counter(tokens.DEFAULT), 0
+    for text in _texts(request):
+        for start in range(0, len(text), _SLICE):
+            total += count(text[start : start + _SLICE])
+            if total > window:
+                return True
+    return False
+
+
+def _texts(request: Request) -> Iterator[str]:
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            yield content
+        else:
+            yield from (part.get("text") or "" for part in content or () if isinstance(part, Mapping))
+    for tool in request.tools or ():
+        yield json.dumps(tool, default=dict)
+
+
+@lru_cache(maxsize=64)
+def _listed(name: str, base_url: str | None) -> int | None:
+    return prices.context_window(name, base_url)

@@ -1,0 +1,236 @@
+"""Whole runs against an endpoint that misbehaves: the results of a run without faults, nothing lost and nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
+
+from memeval.models.gateway import Gateway
+from memeval.models.limits import Policy
+from memeval.runs import local
+from memeval.runs.command import run_command
+from memeval.runs.plan import Options
+
+QUESTIONS = 8
+CONCURRENCY = 4
+FILES = ("samples.jsonl", "operations.jsonl", "texts.jsonl", "questions.jsonl", "scores/task.jsonl")
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=4.0, dead_at_start=0.4, jitter=False)
+IMPATIENT = replace(QUICK, timeout=0.6)  # an attempt may take half of it
+
+
+def reply(asked: dict[str, Any]) -> dict[str, Any]:
+    """Stores a line of each chunk, and answers from its prompt: a function of the request alone."""
+    prompt = asked["messages"][-1]["content"]
+    word = hashlib.sha256(prompt.encode()).hexdigest()[:8]
+    message: dict[str, Any] = {"role": "assistant", "content": f"answer {word}"}
+    if asked.get("tools"):
+        arguments = json.dumps({"memory_type": "semantic", "content": f"note {word}: {prompt[-300:-100]}"})
+        call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": len(prompt), "completion_tokens": 9},
+    }
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
+    """`patience(policy)`: the limits of every run from here on."""
+    return lambda policy: monkeypatch.setattr(local, "Gateway", functools.partial(Gateway, policy=policy))
+
+
+def options(url: str, runs: Path) -> Options:
+    return Options(
+        agents=["memalpha"],
+        tasks=["synth-10k"],
+        models={"model": "tiny"},
+        base_url=url,
+        limit=QUESTIONS,
+        concurrency=CONCURRENCY,
+        use_cache=False,
+        runs_dir=runs,
+        quiet=True,
+    )
+
+
+def execute(url: str, runs: Path) -> int:
+    """`memeval run`, in this process; returns the exit code."""
+    return run_command(options(url, runs), fresh=False, form="json")
+
+
+def folder(runs: Path) -> Path:
+    (found,) = runs.glob("*/*")
+    return found
+
+
+def rows(runs: Path, name: str) -> list[str]:
+    return sorted((folder(runs) / name).read_text(encoding="utf-8").splitlines())
+
+
+def summary(runs: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder(runs) / "summary.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The run without faults: its folder, and what the endpoint served."""
+    runs = tmp_path_factory.mktemp("clean")
+    with in_thread(FaultyServer(body=reply)) as endpoint:
+        assert execute(endpoint.url, runs) == 0
+    assert endpoint.attempts == endpoint.served
+    assert set(endpoint.served.values()) == {1}
+    return {"runs": runs, "served": endpoint.served}
+
+
+def assert_equal(runs: Path, clean: dict[str, Any]) -> None:
+    for name in FILES:
+        assert rows(runs, name) == rows(clean["runs"], name), name
+    assert len(set(rows(runs, "samples.jsonl"))) == QUESTIONS
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_at_the_first_attempt_of_every_prompt(
+    fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any
+) -> None:
+    patience(IMPATIENT if fault in ("hang", "drip") else QUICK)
+    with in_thread(FaultyServer(first(1, fault), body=reply, drip_seconds=0.05)) as endpoint:
+        assert execute(endpoint.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)
+    assert endpoint.served == clean["served"]
+    attempts = 1 if fault == "damaged-arguments" else 2  # repaired, not repeated
+    assert set(endpoint.attempts.values()) == {attempts}
+    assert summary(tmp_path)["requests"] == endpoint.attempts.total()
+
+
+def test_a_mixture_of_faults_in_a_fifth_of_all_attempts(tmp_path: Path, clean: dict[str, Any], patience: Any) -> None:
+    patience(replace(QUICK, timeout=1.6))
+    with in_thread(FaultyServer(mixed(0.2), body=reply, drip_seconds=0.05)) as endpoint:
+        assert execute(endpoint.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)
+    assert endpoint.served == clean["served"]
+    assert endpoint.attempts.total() > 1.1 * endpoint.served.total()
+    assert summary(tmp_path)["requests"] == endpoint.attempts.total()
+
+
+@pytest.mark.parametrize("fault", ["500", "hang", "400"])
+def test_a_poisoned_context_stops_nobody_else(fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any) -> None:
+    patience(IMPATIENT)
+    samples = [json.loads(line) for line in rows(clean["runs"], "samples.jsonl")]
+    marker = next(prompt for prompt in clean["served"] if "<new_chunk>" in prompt).split("<new_chunk>")[1][:200]
+    poisoned = lambda prompt, attempt: fault if marker in prompt else None  # noqa: E731
+    with in_thread(FaultyServer(poisoned, body=reply)) as endpoint:
+        code = execute(endpoint.url, tmp_path)
+    found = [json.loads(line) for line in rows(tmp_path, "samples.jsonl")]
+    failed = [line for line in found if line["failure"] is not None]
+    assert len(found) == QUESTIONS
+    assert len(failed) == 1
+    assert failed[0]["failure"].startswith("ingest: memory: ")
+    assert failed[0]["answer"] is None
+    keep = lambda lines: [line for line in lines if line["question_id"] != failed[0]["question_id"]]  # noqa: E731
+    assert keep(found) == keep(samples)
+    verdicts = {json.loads(line)["question_id"]: json.loads(line)["verdict"] for line in rows(tmp_path, "scores/task.jsonl")}
+    assert [name for name, verdict in verdicts.items() if verdict == "failed"] == [failed[0]["question_id"]]
+    assert (code, summary(tmp_path)["status"], summary(tmp_path)["failed"]) == (0, "complete", 1)  # one of eight may
+    with in_thread(FaultyServer(body=reply)) as healed:
+        assert execute(healed.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)  # failed samples are tried again, and only they
+    assert sum(summary(tmp_path)["calls"].values()) > healed.served.total() > 0
+
+
+def test_an_endpoint_that_dies_stops_the_run_and_the_same_command_finishes_it(
+    tmp_path: Path, clean: dict[str, Any], patience: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience(replace(QUICK, dead_after=0.6))
+
+    def last_words(asked: dict[str, Any]) -> dict[str, Any]:
+        if endpoint.served.total() == 15:
+            stops.append(asyncio.get_running_loop().create_task(endpoint.stop()))
+        return reply(asked)
+
+    stops: list[asyncio.Task[None]] = []
+    endpoint = FaultyServer(body=last_words)
+    capsys.readouterr()
+    with in_thread(endpoint):
+        begun = time.monotonic()
+        code = execute(endpoint.url, tmp_path)
+        seconds = time.monotonic() - begun
+    out, err = capsys.readouterr()
+    assert code == 3
+    assert 0.6 <= seconds < 4
+    assert json.loads(out)["runs"][0]["status"] == summary(tmp_path)["status"] == "partial"
+    (line,) = err.splitlines()
+    assert line.startswith(f"memeval: stopped: {endpoint.url}: nothing has succeeded for ")
+    assert "the same command resumes" in line
+    assert "cannot connect" in line
+    before = endpoint.served.total()
+    assert 15 < before < clean["served"].total()
+    with in_thread(endpoint):  # on the same port
+        assert execute(endpoint.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)
+    assert endpoint.served.keys() == clean["served"].keys()
+    assert endpoint.served.total() <= clean["served"].total() + CONCURRENCY  # at most what was in the air is asked again
+
+
+@pytest.mark.parametrize("fault", ["500", "reset", "html"])
+def test_an_endpoint_that_answers_with_nothing_but_faults(
+    fault: str, tmp_path: Path, patience: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience(replace(QUICK, first_wait=0.05, longest_wait=0.2, dead_after=0.5))
+    capsys.readouterr()
+    with in_thread(FaultyServer(lambda prompt, attempt: fault, body=reply)) as endpoint:
+        begun = time.monotonic()
+        assert execute(endpoint.url, tmp_path) == 3
+        assert time.monotonic() - begun < 4
+    out, err = capsys.readouterr()
+    assert json.loads(out)["runs"][0]["status"] == "partial"
+    (line,) = err.splitlines()
+    assert "nothing has succeeded for" in line
+
+
+def test_an_endpoint_that_never_was(tmp_path: Path, patience: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    patience(QUICK)
+    with socket.socket() as taken:  # bound and not listening: nobody else gets the port
+        taken.bind(("127.0.0.1", 0))
+        begun = time.monotonic()
+        code = execute(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", tmp_path)
+        seconds = time.monotonic() - begun
+    out, err = capsys.readouterr()
+    assert code == 3
+    assert seconds < 3
+    assert len(err.splitlines()) == 1
+    assert "cannot connect" in err
+    run = json.loads(out)["runs"][0]
+    assert (run["status"], run["n"], run["failed"], run["headline"]["value"]) == ("partial", 0, 0, None)
+
+
+def test_a_key_that_is_refused_stops_at_once(
+    tmp_path: Path, clean: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEMEVAL_API_KEY", "sk-old-0123456789")
+    with in_thread(FaultyServer(body=reply, key="sk-new-0123456789")) as endpoint:
+        begun = time.monotonic()
+        assert execute(endpoint.url, tmp_path) == 3  # with the real policy: there is nothing to wait for
+        assert time.monotonic() - begun < 2
+        assert 1 <= len(endpoint.seen) <= CONCURRENCY
+        out, err = capsys.readouterr()
+        assert summary(tmp_path)["status"] == "partial"
+        (line,) = err.splitlines()
+        assert "HTTP 401" in line
+        assert "check the key in MEMEVAL_API_KEY" in line
+        assert "0123456789" not in out + err
+        monkeypatch.setenv("MEMEVAL_API_KEY", "sk-new-0123456789")
+        assert execute(endpoint.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)
+    assert not [path for path in folder(tmp_path).rglob("*") if path.is_file() and b"0123456789" in path.read_bytes()]
