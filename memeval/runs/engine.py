@@ -82,5 +82,7 @@ def question_event(prepared: Prepared, asking: Asking, question: Question) -> di
         "stream_tokens": prepared.tokens,
         "stream_units": len(context.units),
         "stream_chunks": len(prepared.stream),
+        "prefix_chunks": len(asking.chunks),
+        "own_chunks": len(asking.chunks) - asking.shared,
         "meta": dict(context.meta),
     }

@@ -52,6 +52,8 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in kinds.items()},
         "abstention": summary["abstention"],
         "with_evidence": summary["with_evidence"],
+        "query": summary["query"],
+        "chunks": summary["chunks"],
         "memory_tokens": summary["memory_tokens"],
         "stream_tokens": summary["stream_tokens"],
         "calls": summary["calls"],

@@ -59,6 +59,8 @@ def summarise(
         "reasons": dict(Counter(line["reason"] for line in scores if line["reason"]).most_common(5)),
         "repeats": _spread(scores, headline),
         "with_evidence": sum(bool(line["evidence"]) for line in questions.values()),
+        "query": _query(samples),
+        "chunks": _chunks(questions),
     }
     lost = [line for line in scores if headline in line["metrics"]]
     if failed and lost:
@@ -121,6 +123,29 @@ def _spread(scores: Sequence[Line], headline: str) -> list[dict[str, Any]]:
         {"repeat": repeat, "answer_repeat": answer, "value": sum(values) / len(values)}
         for (repeat, answer), values in sorted(repeats.items())
     ]
+
+
+def _query(samples: Sequence[Line]) -> dict[str, bool]:
+    """Whether the question was offered while the stream was read, and whether the agent looked at it."""
+    return {
+        "offered": any("query_used" in line for line in samples),
+        "used": any(line.get("query_used") for line in samples),
+    }
+
+
+def _chunks(questions: Mapping[str, Line]) -> dict[str, int]:
+    """Chunks shown to the agent in one repeat: read once per context, with a fork's own chunk per position asked at; and
+    what it would be were the stream read anew for every question."""
+    shared: dict[str, int] = {}
+    own: dict[tuple[str, int | None], int] = {}
+    for line in questions.values():
+        context, prefix = line["context_id"], line["prefix_chunks"] - line["own_chunks"]
+        shared[context] = max(shared.get(context, 0), prefix)
+        own[context, line["position"]] = line["own_chunks"]
+    return {
+        "shown": sum(shared.values()) + sum(own.values()),
+        "without_sharing": sum(line["prefix_chunks"] for line in questions.values()),
+    }
 
 
 def _sizes(questions: Mapping[str, Line], samples: Sequence[Line], tokenizer: str) -> dict[str, Any]:

@@ -136,6 +136,18 @@ def test_arms(toy: Any) -> None:
     assert constant.summary["calls"] == {}
 
 
+def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
+    from memeval.runs.sharing import sharing
+
+    units = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(12)]
+    questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
+    outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
+    with_sharing, without = sharing(outcome.planned.task, outcome.planned.question_ids)
+    assert outcome.summary["chunks"] == {"shown": with_sharing, "without_sharing": without}
+    assert with_sharing == len(lines(outcome.planned, "operations")) < without
+    assert outcome.summary["query"] == {"offered": False, "used": False}
+
+
 def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from memeval.errors import StopRun
     from memeval.models.gateway import Gateway
