@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -54,7 +55,7 @@ def test_the_agent_of_the_readme(project: Path) -> None:
 
 
 def test_the_task_of_the_readme(project: Path) -> None:
-    line = block("sh", "memeval run --agent bm25").strip()
+    line = block("sh", "memeval run --agent bm25 --task my-notes").strip()
     done = CliRunner().invoke(main, [*shlex.split(line)[1:], "--format", "json", "--quiet"])
     assert done.exit_code == 0, done.output
     run = json.loads(done.stdout)["runs"][0]
@@ -70,5 +71,7 @@ def test_every_command_of_the_readme_parses() -> None:
     for command in commands:
         words = shlex.split(command.partition("#")[0])
         verb = main.commands[words[0]]
+        if isinstance(verb, click.Group):
+            verb = verb.commands[words[1]]
         known = {option for parameter in verb.params for option in parameter.opts}
         assert not [word for word in words if word.startswith("--") and word not in known], command
