@@ -6,14 +6,16 @@ Exit codes: 0 ok; 2 usage (one line on stderr); 3 a run is invalid or partial; 1
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from memeval import __version__
 from memeval.errors import UsageError
 
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -41,63 +43,118 @@ def main() -> None:
     """Measure how well LLM agents remember: run agents on tasks, score their answers, compare."""
 
 
-@main.command()
-@click.option(
-    "--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class. Repeatable."
-)
-@click.option(
-    "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task, task@variant or card.yaml. Repeatable."
-)
-@click.option("--model", metavar="NAME[@URL]", help="Model of the roles memory and reader.")
-@click.option("--memory", metavar="NAME[@URL]", help="Model that builds the memory.")
-@click.option("--reader", metavar="NAME[@URL]", help="Model that answers from what was recalled.")
-@click.option("--judge", metavar="NAME[@URL]", help="Model that judges answers, on tasks that need one.")
-@click.option("--embedder", metavar="NAME[@URL]", help="Embedding model, for agents that use one.")
-@click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of --model.")
-@click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128).")
-@click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing.")
-@click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1).")
-@click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only.")
-@click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this.")
-@click.option(
-    "--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams to this; same as task@tokens-N."
-)
-@click.option(
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+_BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
+_DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
+_TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
+_AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
+_RUNS_DIR = click.option("--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+_WIDTH = click.option(
     "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE[,VALUE...]", help="Agent parameter; several values: a grid."
-)
-@click.option("--prompt", "prompts", multiple=True, metavar="ROLE=FILE", help="Replace the prompt of memory or reader.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
-@click.option(
-    "--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are kept."
-)
-@click.option("--tasks-dir", multiple=True, help="More task cards.")
-@click.option("--agents-dir", multiple=True, help="More agent cards.")
-@click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache of model calls.")
+_NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache of model calls.")
+_QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
+_ROLES = {
+    "model": "Model of the roles memory and reader.",
+    "memory": "Model that builds the memory.",
+    "reader": "Model that answers from what was recalled.",
+    "judge": "Model that judges the answers afterwards.",
+    "embedder": "Embedding model, for agents that use one.",
+}
+_MODELS = [click.option(f"--{role}", metavar="NAME[@URL]", help=says) for role, says in _ROLES.items()]
+_RUN = [
+    click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
+    click.option(
+        "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task[@variant], card or file.py:Class."
+    ),
+    *_MODELS,
+    _BASE_URL,
+    click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128)."),
+    click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
+    click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
+    click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
+    click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
+    click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
+    _WIDTH,
+    click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE[,VALUE...]", help="Agent parameter; several: a grid."
+    ),
+    click.option(
+        "--prompt", "prompts", multiple=True, metavar="ROLE=FILE", help="Replace the prompt of memory, reader, judge."
+    ),
+    _DATA_DIR,
+    _RUNS_DIR,
+    _TASKS_DIR,
+    _AGENTS_DIR,
+    _FORMAT,
+]
+
+
+def _with(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
+    """Several options at once, in this order."""
+
+    def add(command: Verb) -> Verb:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Any:
+    """What was typed, as `runs.plan.Options`."""
+    from memeval.runs.plan import Options
+
+    models = {role: name for role in _ROLES if (name := given.pop(role, None))}
+    prompts = _pairs("--prompt", given.pop("prompts", ()))
+    counts: dict[str, Any] = {key: given.pop(key, None) or 0 for key in ("answer_budget", "exact_tokens")}
+    return Options(agents=agents, tasks=tasks, models=models, prompts=prompts, **counts, **given)
+
+
+@main.command()
+@_with(*_RUN)
+@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent.")
+@click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent.")
+@_NO_CACHE
 @click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--quiet", is_flag=True, help="No progress, no notices.")
+@_QUIET
 def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.runs.command import run_command
-    from memeval.runs.plan import Options
 
-    roles = ("model", "memory", "reader", "judge", "embedder")
-    models = {role: given[role] for role in roles if given[role]}
-    rest = {key: given[key] for key in given if key not in (*roles, "prompts", "answer_budget", "exact_tokens")}
-    options = Options(
-        agents=agents,
-        tasks=tasks,
-        models=models,
-        prompts=_pairs("--prompt", given["prompts"]),
-        answer_budget=given["answer_budget"] or 0,
-        exact_tokens=given["exact_tokens"] or 0,
-        use_cache=not no_cache,
-        **rest,
-    )
-    sys.exit(run_command(options, fresh=fresh, form=form))
+    sys.exit(run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+
+
+@main.command()
+@_with(*_RUN)
+def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given: Any) -> None:
+    """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
+    from memeval.estimate import estimate_command
+
+    sys.exit(estimate_command(_options(agents, tasks, {**given, "quiet": True}), form))
+
+
+@main.command()
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Task whose data and windows are looked at.")
+@_with(*_MODELS, _BASE_URL, _DATA_DIR, _RUNS_DIR, _TASKS_DIR, _FORMAT)
+def doctor(tasks: tuple[str, ...], form: str, **given: Any) -> None:
+    """Check packages, keys, endpoints, tool calling, windows, data and folders; say what to mend."""
+    from memeval.doctor import doctor_command
+
+    sys.exit(doctor_command(_options((), tasks, given), form))
+
+
+@main.command()
+@click.argument("verb", metavar="stats|clear|prune")
+@click.option("--older-than", type=float, metavar="DAYS", help="prune: remove replies older than this.")
+@click.option("--max-size", metavar="SIZE", help="prune: keep the newest replies up to this (500MB, 2GB).")
+@click.option("--yes", is_flag=True, help="clear: really.")
+@_FORMAT
+def cache(verb: str, form: str, **limits: Any) -> None:
+    """The user's cache of model calls: what it holds, and how to make it smaller."""
+    from memeval.models.cache_command import cache_command
+
+    sys.exit(cache_command(verb, form=form, **limits))
 
 
 def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
@@ -125,8 +182,8 @@ def show(folder: Path, question: str | None, repeat: int) -> None:
 
 @main.command("list")
 @click.argument("what", metavar="tasks|agents|models|metrics")
-@click.option("--tasks-dir", multiple=True, help="More task cards.")
-@click.option("--agents-dir", multiple=True, help="More agent cards.")
+@_TASKS_DIR
+@_AGENTS_DIR
 def list_(what: str, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
     """List what can be named on the command line."""
     from memeval.listing import listing
@@ -134,26 +191,21 @@ def list_(what: str, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) ->
     click.echo(listing(what, tasks_dir, agents_dir))
 
 
-_JUDGE = click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges.")
-_FAMILY = click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's.")
-_JUDGE_PROMPT = click.option("--prompt", type=click.Path(path_type=Path), help="A prompt file instead of the family's.")
-_BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
-_WIDTH = click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True)
-_NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache of model calls.")
-_QUIET = click.option("--quiet", is_flag=True, help="No progress.")
-_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-
-
-def _judging(command: Any) -> Any:
-    """The options that judging and calibrating share."""
-    for option in (_QUIET, _FORMAT, _NO_CACHE, _WIDTH, _JUDGE_PROMPT, _FAMILY, _BASE_URL, _JUDGE):
-        command = option(command)
-    return command
+_JUDGING = _with(
+    click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges."),
+    _BASE_URL,
+    click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
+    click.option("--prompt", type=click.Path(path_type=Path), help="A prompt file instead of the family's."),
+    _WIDTH,
+    _NO_CACHE,
+    _FORMAT,
+    _QUIET,
+)
 
 
 @main.command()
 @click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@_judging
+@_JUDGING
 def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
     from memeval.judging.command import score_command
@@ -169,7 +221,7 @@ def judge() -> None:
 
 @judge.command("calibrate")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@_judging
+@_JUDGING
 def calibrate(
     file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
 ) -> None:
@@ -188,8 +240,6 @@ def data() -> None:
 
 _TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
 _TASK = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
-_DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
-_TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 
 
 @data.command("list")
@@ -273,7 +323,7 @@ def data_folder(typed: Path | None) -> Path | None:
 @main.command()
 @click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Agent parameter.")
-@click.option("--agents-dir", multiple=True, help="More agent cards.")
+@_AGENTS_DIR
 def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix; say what it may claim."""
     from memeval.check import check_command

@@ -6,23 +6,34 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memeval.errors import UsageError
 from memeval.models import usage
-from memeval.models.completion import Completion, Message, Request
+from memeval.models.completion import Completion, Message, Request, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Call = Callable[[Request], Awaitable[Completion]]
+Embed = Callable[[Sequence[str], Mapping[str, Any]], Awaitable[list[Completion]]]
+"""(texts, parameters) -> one completion per text, as `Embedder.embed` gives them"""
 
 # A bound model holds the number of its route, not the route: who walks over what an agent holds finds no way from here
 # into the run, where the golds are.
-_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop]] = {}
+_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Embed | None]] = {}
 _numbers = itertools.count(1)
 
 
-def open_route(call: Call, loop: asyncio.AbstractEventLoop) -> int:
-    """Register where the calls of some bound models go; close it with `close_route`."""
+class EmbeddingFailed(Exception):
+    """No vectors were obtained, after all retries. The message is one line; the question that needed them has failed."""
+
+
+def open_route(call: Call, loop: asyncio.AbstractEventLoop, embed: Embed | None = None) -> int:
+    """Register where the calls of some bound models go, and their embeddings; close it with `close_route`."""
     number = next(_numbers)
-    _routes[number] = (call, loop)
+    _routes[number] = (call, loop, embed)
     return number
 
 
@@ -57,7 +68,7 @@ class BoundModel:
         What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
         counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
-        call, _ = _routes[self.route]
+        call, _, _ = _routes[self.route]
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample)
         completion = await call(request)
         usage.current.get().book(self.role, completion)
@@ -65,12 +76,50 @@ class BoundModel:
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
         """`generate` for agents with plain methods (they run in a worker thread, never on the event loop)."""
-        ledger = usage.current.get()
-        _, loop = _routes[self.route]
+        completion: Completion = self._on_the_loop(self.generate, *args, **kwargs)
+        return completion
 
-        async def booked() -> Completion:
+    async def embed(self, texts: Sequence[str], **params: Any) -> NDArray[np.float32]:
+        """The vectors of `texts`: an array of shape (number of texts, dimensions), float32, rows in the order of the texts.
+
+        `offline` and `hf/` give rows of length 1 (Euclidean), an endpoint gives what it sends. One call of the role,
+        however many texts; equal texts are sent, and counted, once. Raises EmbeddingFailed when the model gave up (the
+        engine counts the question as failed), UsageError when the role has no embedding model.
+        """
+        vectors, _ = await self.embed_counted(texts, **params)
+        return vectors
+
+    async def embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
+        """`embed`, and the tokens of the distinct texts."""
+        from memeval.models.embeddings import unpack  # numpy is not needed by those who embed nothing
+
+        embed = _routes[self.route][2]
+        if embed is None:
+            raise UsageError(f"role '{self.role}': nothing here embeds texts; choose a model with --embedder")
+        if isinstance(texts, str):
+            raise TypeError("embed takes a list of texts, not one text")
+        texts = list(texts)
+        found = await embed(texts, {**params, **self.params})
+        spent = sum((completion.usage for completion in dict(zip(texts, found, strict=True)).values()), Usage())
+        error = next((completion.error for completion in found if completion.error), None)
+        usage.current.get().book(self.role, Completion(usage=spent, error=error))
+        if error:
+            raise EmbeddingFailed(error)
+        return unpack([completion.text for completion in found], self.name), spent
+
+    def embed_sync(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """`embed` for agents with plain methods."""
+        vectors: NDArray[np.float32] = self._on_the_loop(self.embed, *args, **kwargs)
+        return vectors
+
+    def _on_the_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Run a method of this model on the loop of its route, booked where the calling thread books."""
+        ledger = usage.current.get()
+        loop = _routes[self.route][1]
+
+        async def booked() -> Any:
             usage.current.set(ledger)
-            return await self.generate(*args, **kwargs)
+            return await method(*args, **kwargs)
 
         return asyncio.run_coroutine_threadsafe(booked(), loop).result()
 

@@ -7,27 +7,32 @@ out but not stored, so that the next run of the same command asks again. Calls a
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from memeval.models import registry
+from memeval.models import registry, window
+from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.cache import Cache, call_key
-from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
+from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Request, Usage
+from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode
-from memeval.models.limits import Limiter, Policy, Trace, trace
+from memeval.models.limits import Limiter, Policy
 
 Event = dict[str, Any]
 FLUSH_SECONDS = 0.2
+LONGEST_BATCH = 200_000  # characters of the texts of one request for vectors; some 50,000 tokens
 Opener = Callable[[ModelSpec, Limiter], Model]
 
 
 @dataclass
 class Counters:
-    """calls: logical calls, cached ones included. cached: those answered without sending anything (journal, cache, or an
-    identical call under way). requests: attempts sent, retries included. failures: calls that ended with an error.
-    tokens: of all calls; fresh: of those that were sent. first_call_at: `time.monotonic()` of the first call, or None."""
+    """calls: logical calls, cached ones included. cached: those answered without sending anything (journal, cache, an
+    identical call under way, or a prompt that does not fit the window). requests: attempts sent, retries included.
+    failures: calls that ended with an error. tokens: of all calls; fresh: of those that were sent. first_call_at:
+    `time.monotonic()` of the first call, or None."""
 
     calls: int = 0
     cached: int = 0
@@ -38,18 +43,13 @@ class Counters:
     first_call_at: float | None = None
 
 
-@dataclass
-class _Flight:
-    landed: asyncio.Future[Completion]
-    caller: asyncio.Task[Any] | None
-
-
 class Gateway:
     """Calls models for one run on one event loop.
 
     concurrency: the cap per endpoint. on_event: called with one plain dict per call, on the loop:
-    `{"event": "call", "time": Unix seconds, "model", "source": "model" | "journal" | "cache" | "shared", "seconds",
-    "attempts", "status": "ok" or the error, "finish_reason", "prompt", "completion"}`.
+    `{"event": "call", "time": Unix seconds, "model", "source": "model" | "journal" | "cache" | "shared" | "window",
+    "seconds", "attempts", "status": "ok" or the error, "finish_reason", "prompt", "completion"}` (`window`: the prompt
+    does not fit, so nothing was sent). budget: what may be sent, shared by the runs of one command.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Gateway:
         *,
         policy: Policy | None = None,
         opener: Opener = registry.open_model,
+        budget: Budget | None = None,
     ) -> None:
         self.counters = Counters()
         self._journal = journal
@@ -69,99 +70,167 @@ class Gateway:
         self._on_event = on_event
         self._policy = policy
         self._opener = opener
-        self._models: dict[tuple[str, str | None], Model] = {}
+        self._models: dict[tuple[str, ...], Model] = {}
+        self._embedders: dict[tuple[str, ...], Embedder] = {}
         self._limiters: dict[str, Limiter] = {}
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights = Flights(self._lost, budget)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
 
-        Returns a Completion with `error` where no reply was obtained. Raises EndpointDown and EndpointRefused (stop the
-        run), UsageError (a name that means nothing, a journal that cannot be written).
+        Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
+        (stop the run), UsageError (a name that means nothing, a journal that cannot be written).
         """
-        if self._closed:
-            raise RuntimeError("the gateway is closed")
-        begun = time.monotonic()
-        if self.counters.first_call_at is None:
-            self.counters.first_call_at = begun
+        begun = self._begin()
         model = self.model(spec)
         if spec.params:
             request = replace(request, params={**spec.params, **request.params})
+        longest, request = window.split(spec, request)
+        if longest is not None and await window.exceeds(request, longest):
+            completion = Completion(finish_reason="overflow")
+            self._book("window", model.identity, completion, begun, 0)
+            return completion
         key = call_key(model.identity, request)
-        while (flight := self._flights.get(key)) is not None:
-            await asyncio.wait((flight.landed,))
-            if not flight.landed.cancelled():  # it is when the caller that sent it was: then somebody else sends it
-                completion = flight.landed.result()
-                self._book("shared", model, completion, begun, 0)
+        while (landing := self._flights.landing(key)) is not None:
+            await asyncio.wait((landing,))
+            if not landing.cancelled():
+                completion = landing.result()
+                self._book("shared", model.identity, completion, begun, 0)
                 return completion
         cache = self._cache if registry.fills_cache(spec) else None
-        for source, store in (("journal", self._journal), ("cache", cache)):
-            found = store.get(key) if store is not None else None
-            if found is not None:
-                if source == "cache" and self._journal is not None:
-                    self._journal.put(key, model.identity, found)
-                self._book(source, model, found, begun, 0)
-                return found
-        return await self._fly(key, model, request, cache, begun)
+        stored = self._stored(key, model.identity, cache)
+        if stored is not None:
+            self._book(stored[0], model.identity, stored[1], begun, 0)
+            return stored[1]
+
+        if not self._flights.allowed():
+            raise BudgetSpent(await self._flights.land())
+
+        async def send() -> list[Completion]:
+            return [await model.complete(request)]
+
+        self._flights.claim([key])
+        (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
+        self._book("model", model.identity, completion, begun, attempts)
+        return completion
+
+    async def embed(self, spec: ModelSpec, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+        """The vectors of `texts`, one Completion each, as `Embedder.embed` gives them; raises what `call` raises.
+
+        One logical call. Journal and cache file each text by itself, equal texts are sent once, and the others in batches
+        that the embedder can take, side by side.
+        """
+        begun = self._begin()
+        model = self.embedder(spec)
+        given = {key: value for key, value in {**spec.params, **params}.items() if key != window.KEY}
+        keys = [call_key(model.identity, Request(({"role": "embed", "content": text},), None, given)) for text in texts]
+        wanted = dict(zip(keys, texts, strict=True))
+        cache = self._cache if registry.fills_cache(spec) else None
+        keep = self._keeper(model.identity, cache)
+        found: dict[bytes, Completion] = {}
+        sources = {"shared"}
+        attempts, fresh = 0, Usage()
+
+        async def send(batch: Sequence[bytes]) -> None:
+            nonlocal attempts, fresh
+            some = [wanted[key] for key in batch]
+            completions, tries = await self._flights.fly(batch, spec, lambda: model.embed(some, given), keep)
+            found.update(zip(batch, completions, strict=True))
+            attempts += tries
+            fresh = sum((completion.usage for completion in completions), fresh)
+
+        while missing := [key for key in wanted if key not in found]:
+            landings = {key: landing for key in missing if (landing := self._flights.landing(key)) is not None}
+            for key in missing:
+                stored = None if key in landings else self._stored(key, model.identity, cache)
+                if stored is not None:
+                    sources.add(stored[0])
+                    found[key] = stored[1]
+            mine = [key for key in missing if key not in landings and key not in found]
+            if mine:
+                sources.add("model")
+                await self._flights.side_by_side(send, list(batches(mine, wanted, model.largest)), spec)
+            if landings:
+                await asyncio.wait(landings.values())
+                found.update((key, landing.result()) for key, landing in landings.items() if not landing.cancelled())
+        completions = [found[key] for key in keys]
+        usage = sum((completion.usage for completion in found.values()), Usage())
+        error = next((completion.error for completion in completions if completion.error), None)
+        source = next(source for source in ("model", "cache", "journal", "shared") if source in sources)
+        self._book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh)
+        return completions
 
     def model(self, spec: ModelSpec) -> Model:
         """The open model of a spec; opened at its first use."""
-        name = (spec.name, spec.base_url)
+        name = _name(spec)
         if name not in self._models:
-            endpoint = registry.route(spec).endpoint
-            limiter = self._limiters.get(endpoint)
-            if limiter is None:
-                limiter = self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
-            self._models[name] = self._opener(spec, limiter)
+            self._models[name] = self._opener(spec, self._limiter(spec))
         return self._models[name]
+
+    def embedder(self, spec: ModelSpec) -> Embedder:
+        """The open embedding model of a spec; opened at its first use."""
+        name = _name(spec)
+        if name not in self._embedders:
+            self._embedders[name] = registry.open_embedder(spec, self._limiter(spec))
+        return self._embedders[name]
+
+    def _limiter(self, spec: ModelSpec) -> Limiter:
+        endpoint = registry.route(spec).endpoint
+        if endpoint not in self._limiters:
+            self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
+        return self._limiters[endpoint]
 
     async def close(self) -> None:
         """Cancel the callers whose calls are in flight, wait for their end, close the models. Journal and cache belong to
         who made them."""
         self._closed = True
-        callers = [flight.caller for flight in self._flights.values() if flight.caller is not None]
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
+        await self._flights.cancel()
         self._flush()
-        for model in self._models.values():
-            await model.close()
+        opened: list[Model | Embedder] = [*self._models.values(), *self._embedders.values()]
         self._models.clear()
+        self._embedders.clear()
+        # every one is closed, whatever befalls the others: a server that is left behind holds its GPU
+        closings = [model.close() for model in opened]
+        for error in await asyncio.gather(*closings, return_exceptions=True):
+            if error is not None:
+                raise error
 
-    async def _fly(self, key: bytes, model: Model, request: Request, cache: Cache | None, begun: float) -> Completion:
-        """Send the call, in the task of the caller that came first; later ones wait for `landed`."""
-        flight = self._flights[key] = _Flight(asyncio.get_running_loop().create_future(), asyncio.current_task())
-        counter = Trace()
-        token = trace.set(counter)
-        try:
-            completion = await model.complete(request)
-            if completion.error is None:
-                self._keep(key, model.identity, completion, cache)
-            self._book("model", model, completion, begun, max(1, counter.attempts))
-            flight.landed.set_result(completion)
-            return completion
-        except BaseException as error:
-            self.counters.requests += counter.attempts
-            if isinstance(error, Exception):
-                flight.landed.set_exception(error)
-                flight.landed.exception()  # nobody need wait for it
-            else:
-                flight.landed.cancel()
-            raise
-        finally:
-            trace.reset(token)
-            del self._flights[key]
+    def _lost(self, attempts: int) -> None:
+        self.counters.requests += attempts
 
-    def _keep(self, key: bytes, identity: str, completion: Completion, cache: Cache | None) -> None:
-        text = encode(completion)
-        if self._journal is not None:
-            self._journal.put_text(key, identity, text)
-        if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
-            cache.put_text(key, identity, text)
-            if self._timer is None:  # the journal holds it: the cache may wait for a moment when nobody waits for us
-                self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+    def _begin(self) -> float:
+        if self._closed:
+            raise RuntimeError("the gateway is closed")
+        begun = time.monotonic()
+        if self.counters.first_call_at is None:
+            self.counters.first_call_at = begun
+        return begun
+
+    def _stored(self, key: bytes, identity: str, cache: Cache | None) -> tuple[str, Completion] | None:
+        """What journal or cache hold for a call, and which of them."""
+        for source, store in (("journal", self._journal), ("cache", cache)):
+            found = store.get(key) if store is not None else None
+            if found is not None:
+                if source == "cache" and self._journal is not None:
+                    self._journal.put(key, identity, found)
+                return source, found
+        return None
+
+    def _keeper(self, identity: str, cache: Cache | None) -> Callable[[bytes, Completion], None]:
+        """Files the fresh completions of one model."""
+
+        def keep(key: bytes, completion: Completion) -> None:
+            text = encode(completion)
+            if self._journal is not None:
+                self._journal.put_text(key, identity, text)
+            if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
+                cache.put_text(key, identity, text)
+                if self._timer is None:  # the journal holds it: the cache may wait for a moment when nobody waits for us
+                    self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
+        return keep
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -170,13 +239,22 @@ class Gateway:
         if self._cache is not None:
             self._cache.flush()
 
-    def _book(self, source: str, model: Model, completion: Completion, begun: float, attempts: int) -> None:
+    def _book(
+        self,
+        source: str,
+        identity: str,
+        completion: Completion,
+        begun: float,
+        attempts: int,
+        fresh: Usage | None = None,
+    ) -> None:
+        """fresh: what was sent of the completion's usage; None where it is all or nothing."""
         counters = self.counters
         counters.calls += 1
         counters.requests += attempts
         counters.tokens += completion.usage
         if source == "model":
-            counters.fresh += completion.usage
+            counters.fresh += completion.usage if fresh is None else fresh
         else:
             counters.cached += 1
         if completion.error is not None:
@@ -186,7 +264,7 @@ class Gateway:
                 {
                     "event": "call",
                     "time": round(time.time(), 3),
-                    "model": model.identity,
+                    "model": identity,
                     "source": source,
                     "seconds": round(time.monotonic() - begun, 6),
                     "attempts": attempts,
@@ -196,3 +274,22 @@ class Gateway:
                     "completion": completion.usage.completion,
                 }
             )
+
+
+def _name(spec: ModelSpec) -> tuple[str, ...]:
+    """Specs with the same name mean the same open model."""
+    return spec.name, spec.base_url or "", json.dumps(dict(spec.backend), sort_keys=True)
+
+
+def batches(keys: Iterable[bytes], texts: Mapping[bytes, str], largest: int) -> Iterator[list[bytes]]:
+    """`keys` in order, in lists that one request can carry: at most `largest` texts and LONGEST_BATCH characters."""
+    batch: list[bytes] = []
+    size = 0
+    for key in keys:
+        if batch and (len(batch) == largest or size + len(texts[key]) > LONGEST_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(key)
+        size += len(texts[key])
+    if batch:
+        yield batch

@@ -12,6 +12,8 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,8 +32,27 @@ CREATE TABLE IF NOT EXISTS calls (
 )
 """
 _INSERT = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)"
+_SIZE = "length(CAST(value AS BLOB)) + length(CAST(model AS BLOB)) + 72"  # and the key (table and index) and the time
+_CONTENTS = (
+    f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
+)
+_BY_AGE = f"SELECT rowid, created, {_SIZE} FROM calls ORDER BY created DESC, rowid DESC"
+_BATCH = 1000
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as `encode` writes it)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a file holds of one model (its identity): entries, their bytes, Unix times of the first and the last."""
+
+    model: str
+    entries: int
+    bytes: int
+    oldest: float
+    newest: float
+
+
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TO_JSON = json.JSONEncoder().encode
 Result = TypeVar("Result")
@@ -94,6 +115,44 @@ class Journal:
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone())[0])
+
+    def contents(self) -> list[Holding]:
+        """What is stored of each model, the largest first."""
+        rows = self._do(lambda: self._database.execute(_CONTENTS).fetchall())
+        return [Holding(*row) for row in rows]
+
+    def prune(self, before: float, keep: int | None = None) -> int:
+        """Remove the entries made before a Unix time, then the oldest until the rest takes `keep` bytes. Returns how many.
+
+        In small transactions: who calls models meanwhile finds an entry or calls again, and never waits for long."""
+        rows = self._do(lambda: self._database.execute(_BY_AGE).fetchall())
+        left, gone = 0, []
+        for number, created, size in rows:  # newest first
+            left += size
+            if created < before or (keep is not None and left > keep):
+                gone.append((number, created))
+        removed = 0
+        for start in range(0, len(gone), _BATCH):
+            removed += self._do(partial(self._remove, gone[start : start + _BATCH]))
+        return removed
+
+    def _remove(self, some: Sequence[tuple[int, float]]) -> int:
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            # a row number may have been given anew to a row of another time
+            return self._database.executemany("DELETE FROM calls WHERE rowid = ? AND created = ?", some).rowcount
+
+    def compact(self) -> bool:
+        """Give the room of removed entries back to the disk; False where others use the file too much for it now."""
+        try:
+            self._database.execute("PRAGMA busy_timeout = 5000")
+            self._database.execute("VACUUM")
+            busy, _, _ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        except sqlite3.OperationalError:  # locked, or no room for the copy: the file stays as it is
+            return False
+        finally:
+            self._database.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
 
     def close(self) -> None:
         self._database.close()

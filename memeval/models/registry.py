@@ -1,8 +1,9 @@
 """What a model's name means, and the model behind it.
 
 `offline`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
-OpenAI-compatible endpoint), and what other packages register under the entry-point group `memeval.models`. Keys come from
-the environment alone. Nothing heavy is imported before a model is opened.
+OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other packages register
+under the entry-point group `memeval.models`. Keys come from the environment alone. Nothing heavy is imported before a model
+is opened.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from memeval.errors import UsageError, suggest
 from memeval.models.completion import Model, ModelSpec
 
 if TYPE_CHECKING:
+    from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -28,12 +31,16 @@ _KINDS = {
     "openai/NAME": "OpenAI's API; the key is read from OPENAI_API_KEY",
     "PROVIDER/NAME": "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
     "NAME@URL": "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
+    "vllm/WEIGHTS": "a folder or hub id behind a `vllm serve` that memeval starts and stops (pip install 'memeval[vllm]')",
+    "hf/WEIGHTS": "a folder or hub id in this process, on CPU or GPU (pip install 'memeval[hf]'); also as embedder",
 }
+LOCAL = ("vllm", "hf")
+"""Kinds whose weights lie on this machine: a digest of them is their identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a spec leads. `kind`: offline, scripted, endpoint, litellm or plugin. `name`: as that backend knows the model.
+    """Where a spec leads. `kind`: offline, scripted, endpoint, litellm, vllm, hf, plugin. `name`: as that backend knows it.
     `endpoint`: the base URL, else what shares one limit of concurrency."""
 
     kind: str
@@ -58,8 +65,8 @@ def parse_role(text: str) -> ModelSpec:
 
 
 def checked_url(url: str) -> str:
-    """A base URL, normalised: no trailing slash, no `/chat/completions`. Raises UsageError, without ever showing what may
-    be a key, for another scheme, a missing host, a user name or key in the URL, a query."""
+    """A base URL, normalised: no trailing slash, no `/chat/completions` or `/embeddings`. Raises UsageError, without ever
+    showing what may be a key, for another scheme, a missing host, a user name or key in the URL, a query."""
     text = url.strip()
     try:
         parts = urlsplit(text)
@@ -72,7 +79,7 @@ def checked_url(url: str) -> str:
         raise UsageError(f"base URL '{_hidden(text)}': expected http://HOST[:PORT]/PATH or https://...")
     if parts.query or parts.fragment:
         raise UsageError(f"base URL '{_hidden(text)}': leave out what follows the path ('?' or '#')")
-    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/embeddings").rstrip("/")
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{path}"
 
 
@@ -86,6 +93,8 @@ def route(spec: ModelSpec) -> Route:
     if name.startswith("scripted:"):
         return Route("scripted", name.removeprefix("scripted:"), "scripted")
     provider, slash, model = name.partition("/")
+    if slash and model and provider in LOCAL:
+        return Route(provider, model, name)
     if slash and provider and model:
         return Route("endpoint", model, OPENAI_URL) if provider == "openai" else Route("litellm", name, provider)
     from memeval import plugins
@@ -108,7 +117,7 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     makes one. Raises UsageError: an unknown name, a missing key or extra, a script that cannot be read."""
     from memeval.models.limits import Limiter
 
-    where = route(spec)
+    where = _routed(spec)
     if where.kind == "offline":
         from memeval.models.offline import OfflineModel
 
@@ -125,19 +134,93 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
             raise UsageError(f"model '{where.name}': its package is no longer installed")
         registered: Model = factory(spec)
         return registered
+    if where.kind == "hf":
+        from memeval.models.hf import HfModel
+
+        return HfModel(where.name, spec)
     limiter = limiter or Limiter(where.endpoint)
+    if where.kind == "vllm":
+        from memeval.models.vllm_model import VllmModel
+
+        return VllmModel(where.name, spec, limiter)
     if where.kind == "litellm":
         from memeval.models.litellm_model import LitellmModel
 
         return LitellmModel(where.name, limiter)
     from memeval.models.endpoint import EndpointModel
 
+    return EndpointModel(where.name, where.endpoint, _key(spec), limiter)
+
+
+def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
+    """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
+    from memeval.models.limits import Limiter
+
+    where = _routed(spec)
+    if where.kind == "offline":
+        from memeval.models.embeddings import OfflineEmbedder
+
+        return OfflineEmbedder()
+    if where.kind == "hf":
+        from memeval.models.hf_embedder import HfEmbedder
+
+        return HfEmbedder(where.name, spec)
+    limiter = limiter or Limiter(where.endpoint)
+    if where.kind == "vllm":
+        from memeval.models.vllm_model import VllmModel
+
+        return VllmModel(where.name, spec, limiter, embeds=True)
+    if where.kind == "endpoint":
+        from memeval.models.embeddings import EmbeddingEndpoint
+
+        return EmbeddingEndpoint(where.name, where.endpoint, _key(spec), limiter)
+    raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
+
+
+def identity(spec: ModelSpec) -> str | None:
+    """What a run is filed under in place of the name of a model whose weights lie here: a digest of them, the same for a
+    copy in another folder and another for a checkpoint that was overwritten. None for all other models.
+
+    Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
+    where = _routed(spec)
+    if where.kind not in LOCAL:
+        return None
+    return open_model(spec).identity
+
+
+def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """role -> spec, where roles of the same local model have the same `backend`, so that they share one server or one copy
+    of the weights: a role that has none takes that of another. Raises UsageError where two differ."""
+    shared: dict[str, tuple[str, ModelSpec]] = {}
+    for role, spec in specs.items():
+        if not spec.backend or route(spec).kind not in LOCAL or role == "embedder":
+            continue
+        other, known = shared.setdefault(spec.name, (role, spec))
+        if known.backend != spec.backend:
+            raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
+    return {
+        role: replace(spec, backend=shared[spec.name][1].backend)
+        if spec.base_url is None and role != "embedder" and spec.name in shared
+        else spec
+        for role, spec in specs.items()
+    }
+
+
+def _routed(spec: ModelSpec) -> Route:
+    where = route(spec)
+    if spec.backend and where.kind not in LOCAL:
+        raise UsageError(f"model '{_hidden(spec.name)}': 'backend' settings are for vllm/ and hf/, which run here")
+    return where
+
+
+def _key(spec: ModelSpec) -> str:
+    """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
     if spec.base_url is not None:
-        return EndpointModel(where.name, where.endpoint, api_key("MEMEVAL_API_KEY", "OPENAI_API_KEY"), limiter)
+        return api_key("MEMEVAL_API_KEY", "OPENAI_API_KEY")
     key = api_key("OPENAI_API_KEY", "MEMEVAL_API_KEY")
     if not key:
         raise UsageError(f"model '{spec.name}' needs a key: set OPENAI_API_KEY (or use --model offline, or --base-url URL)")
-    return EndpointModel(where.name, where.endpoint, key, limiter)
+    return key
 
 
 def api_key(*variables: str) -> str:

@@ -7,19 +7,24 @@ import json
 import sys
 
 from memeval.errors import StopRun
+from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
+from memeval.report.costs import costs_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import Options, plan, suites
-from memeval.runs.run import run
+from memeval.runs.run import aggregate_again, run
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
     """Returns the exit code. Results go to stdout, everything else to stderr."""
     outcomes: list[Outcome] = []
-    for planned in plan(options):
-        outcome = run(planned, fresh=fresh, quiet=options.quiet)
+    plans = plan(options)
+    budget = Budget(options.max_cost, options.max_calls)
+    budget.require_prices(model for planned in plans for model in planned.spec.models.values())
+    for planned in plans:
+        outcome = run(planned, fresh=fresh, quiet=options.quiet, budget=budget)
         if planned.judge is not None and not outcome.stopped:
             outcome = _judged(outcome, planned.judge, options)
         outcomes.append(outcome)
@@ -33,7 +38,9 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     if form == "json":
         print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
     else:
-        print("\n\n".join([runs_table(runs), *([suites_table(means)] if means else [])]))
+        priced = [run for run in runs if run["cost"]["usd"]]
+        tables = [runs_table(runs), *([costs_table(runs)] if priced else []), *([suites_table(means)] if means else [])]
+        print("\n\n".join(tables))
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
@@ -52,7 +59,8 @@ def _judged(outcome: Outcome, judge: ModelSpec, options: Options) -> Outcome:
         scorer = judge_folder(folder, judge, prompt=prompt, concurrency=options.concurrency, use_cache=options.use_cache)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
-    return dataclasses.replace(outcome, judged=judged_summary(folder, scorer, planned.question_ids))
+    judged = judged_summary(folder, scorer, planned.question_ids)
+    return dataclasses.replace(aggregate_again(outcome), judged=judged)
 
 
 def _again() -> str:

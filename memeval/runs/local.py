@@ -16,6 +16,7 @@ from typing import Any
 from memeval import tokens
 from memeval.errors import StopRun
 from memeval.models.bound import close_route, open_route
+from memeval.models.budget import Budget
 from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
@@ -38,7 +39,12 @@ BUILD_SLICE = 0.005
 
 
 async def execute(
-    spec: RunSpec, task: Task, work: Sequence[Work], done: frozenset[SampleKey] = frozenset(), constant: str | None = None
+    spec: RunSpec,
+    task: Task,
+    work: Sequence[Work],
+    done: frozenset[SampleKey] = frozenset(),
+    constant: str | None = None,
+    budget: Budget | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Run contexts and yield their events as they happen; the last is {"event": "end", ...} with the gateway's counters.
 
@@ -50,7 +56,7 @@ async def execute(
     emit = events.put_nowait
     journal = Journal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
-    gateway = Gateway(journal, cache, spec.concurrency, emit)
+    gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget)
     routes = {role: open_route(partial(gateway.call, model), loop) for role, model in spec.models.items()}
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-agent")
     engine = Engine(Desk(spec, routes, emit, done), threads, constant)

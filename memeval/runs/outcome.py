@@ -59,6 +59,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "calls": summary["calls"],
         "requests": summary["requests"],
         "tokens": {key: summary["tokens"][key] for key in ("prompt", "completion")},
+        "cost": summary["cost"],
         "seconds": summary["seconds"],
         "build_seconds": summary["build_seconds"],
     }

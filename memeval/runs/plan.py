@@ -31,7 +31,8 @@ PROMPT_ROLES = ("memory", "reader", "judge")
 @dataclass(frozen=True, slots=True)
 class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
-    card's, and so are repeats. settings: `--set key=value[,value...]` in order. prompts: role -> file."""
+    card's, and so are repeats. max_cost (USD), max_calls: what all runs together may send. settings:
+    `--set key=value[,value...]` in order. prompts: role -> file."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
@@ -52,6 +53,8 @@ class Options:
     agents_dir: tuple[str, ...] = ()
     tasks_dir: tuple[str, ...] = ()
     quiet: bool = False
+    max_cost: float | None = None
+    max_calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

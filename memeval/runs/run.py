@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import signal
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from memeval import cards, tokens
+from memeval.models import prices
+from memeval.models.budget import Budget
 from memeval.runs import local
 from memeval.runs.answering import SampleKey
 from memeval.runs.arms import best_constant
@@ -32,8 +35,8 @@ from memeval.runs.summary import summarise
 Line = dict[str, Any]
 
 
-def run(planned: Planned, *, fresh: bool = False, quiet: bool = False) -> Outcome:
-    """Finish one run and return it. A finished run costs no model call: its summary is read back.
+def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: Budget | None = None) -> Outcome:
+    """Finish one run and return it. A finished run costs no model call: its summary is read back. budget: what may be sent.
 
     Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
@@ -55,7 +58,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False) -> Outcom
         work = _work(planned, left)
         label = f"{spec.agent.typed} on {spec.task_typed}"
         with Progress(label, len(work), len(left), quiet=quiet) as progress:
-            stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress))
+            stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress, budget))
         store.append(
             "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
         )
@@ -116,6 +119,7 @@ async def _drive(
     store: Store,
     clock: _Clock,
     progress: Progress,
+    budget: Budget | None,
 ) -> tuple[str | None, bool]:
     """Write events as they come. Returns (why it stopped early, whether the user interrupted it)."""
     spec = planned.spec
@@ -135,7 +139,7 @@ async def _drive(
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
             loop.add_signal_handler(number, interrupt)
     try:
-        async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant)) as events:
+        async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant, budget)) as events:
             async for event in events:
                 if event["event"] == "stopped":
                     stopped = event["reason"]
@@ -196,6 +200,8 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         tokenizer=tokens.counter(spec.task.tokenizer).name,
         asked=len(asked) * spec.repeats * spec.answer_repeats,
         complete=complete,
+        prices={role: prices.price(model.name, model.base_url) for role, model in spec.models.items()},
+        judged=[header for path in sorted((folder / "scores").glob("judge-*.json")) if (header := read_json(path))],
     )
     summary = {
         "asked": _asked(planned),
@@ -211,6 +217,12 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
     }
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def aggregate_again(outcome: Outcome) -> Outcome:
+    """The run with its summary made anew, now that a judge has had its say (and its price)."""
+    summary = _conclude(outcome.planned, _Clock(requests=outcome.summary["requests"]), outcome.stopped is None)
+    return dataclasses.replace(outcome, summary=summary)
 
 
 def _last_overlap(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from memeval.errors import UsageError, suggest
 from memeval.memory.replay import replay
+from memeval.report.costs import count, money
 from memeval.report.table import percent
 from memeval.runs.store import read_json, read_lines
 
@@ -52,6 +53,7 @@ def show_run(folder: Path, worst: int = 10) -> str:
         f"calls {_pairs(summary['calls'])}; tokens in {summary['tokens']['prompt']:,}, "
         f"out {summary['tokens']['completion']:,}; {summary['seconds']:.1f} s, "
         f"building streams {summary['build_seconds']:.1f} s",
+        *_cost(summary["cost"]),
         f"verdicts {_pairs(summary['verdicts'])}",
         *(f"  {count} x {reason}" for reason, count in summary["reasons"].items()),
     ]
@@ -154,6 +156,22 @@ def _value(row: Line) -> str:
         return "-"
     within = ", within these streams only" if row.get("within_stream") else ""
     return f"{percent(row['value'])} [{percent(row['low'])}, {percent(row['high'])}] (n {row['n']}{within})"
+
+
+def _cost(row: Line) -> list[str]:
+    """USD where prices are known, else tokens; per question at 1, 10 and 100 questions a stream."""
+    unit = "tokens" if row["usd"] is None else "usd"
+    show = count if row["usd"] is None else money
+    shares = ", ".join(f"{show(value)} at {number}" for number, value in row[f"{unit}_per_question"].items())
+    phases = _pairs({phase: usd for phase, usd in row["usd_by_phase"].items() if usd})
+    lines = [f"{'USD' if unit == 'usd' else 'tokens'} a question by questions a stream: {shares}"]
+    if unit == "usd":
+        lines.append(f"USD {money(row['usd'])} ({phases}); a right answer {money(row['usd_per_right'])}")
+    elif row["unpriced"]:
+        lines.append(f"USD unknown: no price for the model of {', '.join(row['unpriced'])} (`prices:` in memeval.yaml)")
+    if row["cached_share"] is not None:
+        lines.append(f"prompt tokens from the server's cache {percent(row['cached_share'])} %")
+    return lines
 
 
 def _overlap(row: Line) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from memeval.costs import costs
 from memeval.metrics import abstention_scores
+from memeval.models.prices import Price
 from memeval.stats import failure_bounds, interval
 
 Line = Mapping[str, Any]
@@ -28,10 +30,13 @@ def summarise(
     tokenizer: str,
     asked: int,
     complete: bool,
+    prices: Mapping[str, Price | None],
+    judged: Iterable[Line] = (),
 ) -> dict[str, Any]:
     """The statistical part of summary.json: see the keys below. Rates are fractions 0..1, sizes tokens.
 
-    asked: samples the run was to have. n counts questions, failed counts samples without a reply.
+    asked: samples the run was to have. prices: role -> price of its model. judged: what judges cost (costs.py). n counts
+    questions, failed counts samples without a reply.
     """
     by_metric: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     verdicts: Counter[str] = Counter()
@@ -70,7 +75,8 @@ def summarise(
             sum(line["verdict"] == "failed" for line in lost),
         )
         summary["failure_bounds"] = [bounds.all_wrong, bounds.all_right]
-    return {**summary, **_sizes(questions, samples, tokenizer), **_price(samples, operations)}
+    price = costs(questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged)
+    return {**summary, **_sizes(questions, samples, tokenizer), **price}
 
 
 def _nothing() -> dict[str, Any]:
@@ -169,31 +175,6 @@ def _sizes(questions: Mapping[str, Line], samples: Sequence[Line], tokenizer: st
             "max": max(streams.values(), default=None),
             "tokenizer": tokenizer,
         },
-    }
-
-
-def _price(samples: Iterable[Line], operations: Iterable[Line]) -> dict[str, Any]:
-    """Logical calls and tokens, by role and by phase. A call answered from a cache counts like any other."""
-    calls: Counter[str] = Counter()
-    roles: dict[str, Counter[str]] = defaultdict(Counter)
-    phases: dict[str, Counter[str]] = {"ingest": Counter(), "recall": Counter(), "answer": Counter()}
-    for phase, lines in (("ingest", operations), ("answer", samples)):
-        for line in lines:
-            calls.update(line["calls"])
-            for role, used in line["tokens"].items():
-                roles[role].update(used)
-                phases[phase].update(used)
-            for used in line.get("recalling", {}).get("tokens", {}).values():  # a part of the sample's tokens
-                phases["recall"].update(used)
-                phases["answer"].subtract(used)
-    total: Counter[str] = Counter()
-    for used in roles.values():
-        total.update(used)
-    return {
-        "calls": dict(sorted(calls.items())),
-        "tokens": {"prompt": total["prompt"], "completion": total["completion"], "cached": total["cached"]},
-        "tokens_by_role": {role: dict(used) for role, used in sorted(roles.items())},
-        "tokens_by_phase": {phase: dict(used) for phase, used in phases.items()},
     }
 
 

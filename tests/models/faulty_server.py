@@ -77,7 +77,7 @@ def answer(prompt: str) -> str:
 
 class FaultyServer:
     """`latency`: seconds before a good reply. `key`: when given, other keys get 401. `body`: makes the good reply's body
-    from the request's JSON, instead of the echo."""
+    from the request's JSON, instead of the echo. `models`: when given, what `GET /models` has as its `data`."""
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class FaultyServer:
         body: Callable[[dict[str, Any]], Any] | None = None,
         port: int = 0,
         drip_seconds: float = 0.5,
+        models: Any = None,
     ) -> None:
         self.faults = faults
         self.latency = latency
@@ -94,6 +95,7 @@ class FaultyServer:
         self.body = body
         self.port = port
         self.drip_seconds = drip_seconds
+        self.models = models
         self.attempts: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
         self.seen: list[dict[str, Any]] = []
@@ -109,6 +111,8 @@ class FaultyServer:
     async def start(self) -> None:
         app = web.Application(client_max_size=2**28)
         app.router.add_post("/v1/chat/completions", self._handle)
+        if self.models is not None:
+            app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=1024, reuse_address=True)
@@ -139,9 +143,8 @@ class FaultyServer:
         asked = json.loads(await request.read())
         self.seen.append(asked)
         self.headers.append(dict(request.headers))
-        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            return web.json_response({"error": {"message": f"Incorrect API key provided: {given}"}}, status=401)
+        if (refused := self._refused(request)) is not None:
+            return refused
         prompt = str(asked["messages"][-1]["content"])
         attempt = self.attempts[prompt]
         self.attempts[prompt] += 1
@@ -155,6 +158,15 @@ class FaultyServer:
             _damage(body)
         self.served[prompt] += 1
         return web.Response(body=json.dumps(body).encode(), content_type="application/json")
+
+    def _refused(self, request: web.Request) -> web.Response | None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.key is None or given == self.key:
+            return None
+        return web.json_response({"error": {"message": f"Incorrect API key provided: {given}"}}, status=401)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return self._refused(request) or web.json_response({"object": "list", "data": self.models})
 
     def _echo(self, asked: dict[str, Any], prompt: str) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer(prompt)}

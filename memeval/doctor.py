@@ -1,0 +1,228 @@
+"""`memeval doctor`: whether a run would work here, one line per finding, each with the remedy where it would not.
+
+Looks at Python and packages, memeval.yaml, the models of the roles (models/probe.py), the data and tokenizers of tasks, the
+cache and the runs folder. Writes nothing (but a memo of the hashes of local weights), and shows no key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import memeval
+from memeval import plugins, tokens
+from memeval.cards import AgentCard, TaskCard
+from memeval.config import ROLES, data_dir, read_config
+from memeval.errors import UsageError
+from memeval.models import prices
+from memeval.models.cache import cache_folder
+from memeval.models.completion import ModelSpec
+from memeval.models.probe import FAIL, OK, WARN, Finding, probe_all
+from memeval.runs.plan import Options, find_task, role_model
+from memeval.sources import Settings
+
+REPLY = 2048
+"""Tokens of a reply, of the reader and of the writer of a memory, that must fit the window besides the prompt."""
+AROUND = 1000
+"""Tokens of instructions and question around what the reader reads."""
+VIEW = 4096
+"""Tokens of instructions, tools and memory around the chunk that a writer reads."""
+ROOM = 200_000_000
+"""Bytes that should be free where runs and the cache are written."""
+
+
+def doctor_command(options: Options, form: str = "table", patience: float = 30.0) -> int:
+    """Prints the findings; returns 0, or 3 when one of them is FAIL. Of the options, models, base_url, tasks, answer_budget,
+    data_dir, runs_dir and tasks_dir count. patience: seconds per call to a model."""
+    found = list(findings(options, patience))
+    broken = sum(finding.level == FAIL for finding in found)
+    if form == "json":
+        print(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in found]}, ensure_ascii=False))
+    else:
+        for finding in found:
+            print(f"{finding.level:5}{finding.subject}: {' '.join(finding.says.split())}")
+        warnings = sum(finding.level == WARN for finding in found)
+        print(f"\n{'nothing is in the way of a run' if not broken else f'{broken} to mend'}, {warnings} to know")
+    return 3 if broken else 0
+
+
+def findings(options: Options, patience: float) -> Iterator[Finding]:
+    yield from _packages()
+    config: dict[str, Any] = {}
+    try:
+        config = read_config()
+        prices.configured()
+        if Path("memeval.yaml").is_file():
+            yield Finding(OK, "memeval.yaml", f"sets {', '.join(config) or 'nothing'}")
+    except UsageError as error:
+        yield Finding(FAIL, "memeval.yaml", str(error))
+    cards: list[TaskCard] = []
+    yield from _tasks(options, config, cards)
+    yield from _models(options, config, cards, patience)
+    yield from _folders(options)
+
+
+# -- packages ---------------------------------------------------------------------------------------------------------
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding(
+        OK, "memeval", f"{memeval.__version__} on Python {platform.python_version()}, {platform.platform(terse=True)}"
+    )
+    try:
+        required = metadata.requires("memeval") or []
+    except metadata.PackageNotFoundError:
+        yield Finding(WARN, "packages", "memeval is not installed, only found; pip install -e . in its folder")
+        return
+    missing, extras = sort_requirements(required, _is_installed)
+    if missing:
+        yield Finding(FAIL, "packages", f"{', '.join(missing)} missing; pip install {' '.join(missing)}")
+    for extra, lacking in extras.items():
+        if lacking:
+            remedy = f"pip install 'memeval[{extra}]' where it is needed"
+            yield Finding(OK, f"extra [{extra}]", f"not installed ({', '.join(lacking)}); {remedy}")
+        else:
+            yield Finding(OK, f"extra [{extra}]", "installed")
+    if prices.table_path() is None:
+        yield Finding(WARN, "prices", "litellm's price table is not where it was: prices and context lengths are not known")
+
+
+def sort_requirements(required: Sequence[str], installed: Any) -> tuple[list[str], dict[str, list[str]]]:
+    """(required packages that are missing, extra -> its missing packages) of a distribution's requirements, as
+    `importlib.metadata` gives them. `dev` and an extra within an extra are left out."""
+    missing: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for line in required:
+        name = re.match(r"[A-Za-z0-9._-]+", line)
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
+        if name is None or name[0] == "memeval" or (extra and extra[1] == "dev"):
+            continue
+        lacking = missing if extra is None else extras.setdefault(extra[1], [])
+        if not installed(name[0]):
+            lacking.append(name[0])
+    return missing, extras
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+# -- tasks ------------------------------------------------------------------------------------------------------------
+
+
+def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -> Iterator[Finding]:
+    """Also fills `cards` with the tasks that were found."""
+    from memeval.sources.data import missing, remedy
+
+    settings = Settings()
+    try:
+        settings = Settings(data_dir(options.data_dir, config))
+    except UsageError as error:
+        yield Finding(FAIL, "data folder", str(error))
+    names = [name for typed in options.tasks for name in plugins.find_suite(typed, options.tasks_dir) or [typed]]
+    for name in dict.fromkeys(names):
+        try:
+            card = find_task(name, options)
+            cards.append(card)
+            lacking = missing(card, settings)
+            for found in lacking:
+                wanted = " or ".join(found.need.files)
+                yield Finding(FAIL, f"task {name}", f"no {wanted}; {remedy(card, found.need, settings)}")
+            if not lacking:
+                yield Finding(OK, f"task {name}", "its data are at hand")
+        except UsageError as error:
+            yield Finding(FAIL, f"task {name}", str(error))
+    yield from _tokenizers({card.tokenizer for card in cards} or {tokens.DEFAULT})
+
+
+def _tokenizers(names: set[str]) -> Iterator[Finding]:
+    for name in sorted(names):
+        try:
+            counter = tokens.counter(name)
+        except UsageError as error:
+            yield Finding(FAIL, f"tokenizer {name}", str(error))
+            continue
+        if counter.approximate:
+            yield Finding(WARN, f"tokenizer {name}", f"not on this machine: counts are those of {counter.name}")
+        else:
+            yield Finding(OK, f"tokenizer {name}", "found")
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCard], patience: float) -> Iterator[Finding]:
+    """Each model once, with all its roles."""
+    nobody = AgentCard("doctor", "doctor")
+    wanted: list[tuple[list[str], ModelSpec]] = []
+    for role in ROLES:
+        try:
+            if role in ("judge", "embedder") and not _chosen(role, options, config):
+                continue
+            spec = role_model(role, nobody, options, config)
+        except UsageError as error:
+            yield Finding(FAIL, role, str(error))
+            continue
+        same = next((roles for roles, known in wanted if known == spec and "embedder" not in (role, *roles)), None)
+        if same is None:
+            wanted.append(([role], spec))
+        else:
+            same.append(role)
+    yield from probe_all([(roles, spec, _needs(roles, options, cards)) for roles, spec in wanted], patience)
+
+
+def _chosen(role: str, options: Options, config: Mapping[str, Any]) -> bool:
+    return bool(options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role))
+
+
+def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) -> dict[str, int]:
+    """What has to fit the window of a model in these roles -> tokens, on the tasks that were named."""
+    needs: dict[str, int] = {}
+    for card in cards:
+        if "memory" in roles:
+            needs[f"a chunk of {card.name}"] = card.chunk_tokens + VIEW + REPLY
+        if "reader" in roles:
+            budget = min((n for n in (card.reader_budget, card.answer_budget, options.answer_budget) if n), default=0)
+            if budget:
+                needs[f"the reader's budget on {card.name} (--answer-budget)"] = budget + AROUND + REPLY
+    return needs
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+def _folders(options: Options) -> Iterator[Finding]:
+    for subject, folder, remedy in (
+        ("cache", cache_folder(), "set MEMEVAL_CACHE to a folder of yours, or use --no-cache"),
+        ("runs", options.runs_dir, "use --runs-dir"),
+    ):
+        fault = unwritable(folder)
+        if fault:
+            yield Finding(FAIL if subject == "runs" else WARN, subject, f"{fault}; {remedy}")
+        else:
+            yield Finding(OK, subject, f"{folder}{'' if folder.exists() else ' (will be made)'}")
+
+
+def unwritable(folder: Path) -> str:
+    """Why no file can be written in a folder that need not exist yet; empty when one can. Writes nothing."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return f"{folder}: {there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{folder}: {there} cannot be written"
+    free = shutil.disk_usage(there).free
+    return "" if free >= ROOM else f"{folder}: only {free / 1e6:,.0f} MB are free"

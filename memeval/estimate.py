@@ -1,0 +1,203 @@
+"""What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
+
+A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
+earlier positions by their number, answers by the questions. What the run's folder holds already is taken off. Replies that
+the user's cache may hold are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from memeval.dry_run import DryRun, dry_run
+from memeval.models.completion import ModelSpec, Usage
+from memeval.models.prices import cost, price, runs_here
+from memeval.models.stand_in import ANSWER, WRITING_SHARE
+from memeval.runs.plan import Options, Planned, plan
+from memeval.stats import detectable_effect, half_width
+from memeval.workload import Left, left_over, measure, unjudged
+
+TOO_FEW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What is left to call of one role. usd: None where the price is not known. ..._most: if each reply used its limit."""
+
+    model: str
+    calls: int
+    prompt: int
+    completion: int
+    completion_most: int
+    usd: float | None
+    usd_most: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One run as it stands. questions, n: asked in all, and behind the headline (answerable ones). answers, streams, chunks:
+    left to give, to read and to show (repeats counted). roles: what is left to call. half_width: of the 95 % interval at a
+    rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions).
+    """
+
+    agent: str
+    params: Mapping[str, Any]
+    task: str
+    path: str
+    questions: int
+    n: int
+    answers: int
+    streams: int
+    chunks: int
+    roles: Mapping[str, Role]
+    half_width: float | None
+    detectable_effect: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def calls(self) -> int:
+        return sum(role.calls for role in self.roles.values())
+
+    @property
+    def prompt(self) -> int:
+        return sum(role.prompt for role in self.roles.values())
+
+    @property
+    def completion(self) -> int:
+        return sum(role.completion for role in self.roles.values())
+
+    @property
+    def usd(self) -> float | None:
+        return total([role.usd for role in self.roles.values()])
+
+    @property
+    def usd_most(self) -> float | None:
+        return total([role.usd_most for role in self.roles.values()])
+
+    def to_json(self) -> dict[str, Any]:
+        sums = {key: getattr(self, key) for key in ("calls", "prompt", "completion", "usd", "usd_most")}
+        return {**dataclasses.asdict(self), **sums}
+
+
+def total(values: list[float | None]) -> float | None:
+    """The sum; None where one is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def estimate(planned: Planned) -> Estimate:
+    """See the module. Raises UsageError where the run itself would; costs a few seconds and no model call."""
+    spec = planned.spec
+    left, verdicts = list(left_over(planned)), unjudged(planned)
+    refs = list(dict.fromkeys(item.ref for item in left))
+    if verdicts and not refs:
+        refs = planned.task.refs(planned.question_ids)
+    sizes, sampled, notes = measure(planned, refs)
+    dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt)
+    bill: defaultdict[tuple[str, str], float] = defaultdict(float)
+    chunks = again = 0.0
+    for item in left:
+        size = sizes[item.ref]
+        unread = max(0.0, 1.0 - item.read / max(1.0, size.tokens))
+        asked = item.answers / max(1, len(item.ref.question_ids) * spec.answer_repeats)
+        for key, value in dry.reading.items():  # one call a chunk is the rule, and what is read in it the stream's tokens
+            by, of = (size.chunks, dry.chunks) if key[1] == "calls" else (size.tokens, dry.tokens)
+            bill[key] += unread * value * by / max(1, of)
+        for key, value in dry.ends.items():
+            bill[key] += value * asked * size.positions / max(1, dry.positions)
+            again += value * asked * size.positions / max(1, dry.positions) if key[1] == "calls" else 0
+        for key, value in dry.asking.items():
+            bill[key] += value * item.answers / max(1, dry.answers)
+        chunks += unread * size.chunks
+    for key, value in dry.judging.items():
+        bill[key] += value * verdicts / max(1, dry.answers)
+    golds = {question.id: question.answerable for question in planned.task.golds()}
+    n = sum(golds.get(question, True) for question in planned.question_ids)
+    return Estimate(
+        agent=spec.agent.typed,
+        params=dict(spec.agent.params),
+        task=spec.task_typed,
+        path=str(spec.folder),
+        questions=len(planned.question_ids),
+        n=n,
+        answers=sum(item.answers for item in left),
+        streams=sum(item.read < sizes[item.ref].tokens for item in left) if not spec.agent.is_arm else 0,
+        chunks=round(chunks) if not spec.agent.is_arm else 0,
+        roles=_roles(bill, dry),
+        half_width=half_width(n) if n else None,
+        detectable_effect=detectable_effect(n) if n else None,
+        notes=(*notes, *_notes(planned, left, dry, n), *_rebuilt(dry, again)),
+    )
+
+
+def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role]:
+    found = {}
+    for role, model in ((role, stand_in.spec) for role, stand_in in dry.stand_ins.items()):
+        calls, prompt, completion = (round(bill.get((role, key), 0)) for key in ("calls", "prompt", "completion"))
+        if not calls:
+            continue
+        most = round(completion * dry.longer[role])
+        listed = price(model.name, model.base_url)
+        usd, usd_most = (cost(Usage(prompt, size), listed, calls) for size in (completion, most))
+        found[role] = Role(model.name, calls, prompt, completion, most, usd, usd_most)
+    return found
+
+
+def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[str]:
+    """What the numbers rest on."""
+    spec = planned.spec
+    wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
+    missing = wanted - sum(item.answers for item in left)
+    if missing:
+        yield f"{missing} of {wanted} answers stand in {spec.folder} already"
+    if dry.failures:
+        yield f"WARNING: {len(dry.failures)} of {dry.answers} answers failed in the dry run: {dry.failures[0]}"
+    for role, model in dry.stand_ins.items():
+        if model.overflows:
+            yield f"WARNING: {model.overflows} prompts of {role} exceed the window of {model.spec.name} in the dry run"
+    guessed = [
+        role
+        for role, model in dry.stand_ins.items()
+        if not model.exact and (role, "calls") in {*dry.reading, *dry.asking, *dry.judging}
+    ]
+    if guessed:
+        names = sorted({dry.stand_ins[role].counter.name for role in guessed})
+        yield (
+            f"prompts counted with {', '.join(names)}; replies taken as {WRITING_SHARE:.0%} of their limit when writing and "
+            f"{ANSWER} tokens when answering, at most their limit; no thinking, no discount for cached prefixes"
+        )
+    unpriced = sorted({dry.stand_ins[role].spec.name for role in guessed if not _priced(dry.stand_ins[role].spec)})
+    if unpriced:
+        yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+    if n < TOO_FEW:
+        yield f"n below {TOO_FEW}: shows the machinery, ranks nothing"
+    if spec.task.cluster != "question":
+        yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
+
+
+def _rebuilt(dry: DryRun, calls: float) -> Iterator[str]:
+    if dry.rebuilt:
+        yield f"the agent cannot fork: at every earlier position it reads the stream anew ({calls:,.0f} of the calls)"
+
+
+def _priced(model: ModelSpec) -> bool:
+    return runs_here(model.name, model.base_url) or price(model.name, model.base_url) is not None
+
+
+def estimate_command(options: Options, form: str) -> int:
+    """`memeval estimate`: one table, or one JSON object, on stdout. Returns the exit code."""
+    from memeval.report.estimates import estimates_table
+
+    found = [estimate(planned) for planned in plan(options)]
+    if form == "json":
+        sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
+        money = {key: total([getattr(one, key) for one in found]) for key in ("usd", "usd_most")}
+        print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
+    else:
+        print(estimates_table(found))
+    return 0

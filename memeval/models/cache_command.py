@@ -1,0 +1,120 @@
+"""`memeval cache stats|clear|prune`: what the user's cache of calls holds, and how to make it smaller.
+
+Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that misses one calls again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from memeval.errors import UsageError, suggest
+from memeval.models.cache import cache_folder
+from memeval.models.journal import Journal
+
+VERBS = ("stats", "clear", "prune")
+DAY = 86_400
+_UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def cache_command(
+    verb: str, *, older_than: float | None = None, max_size: str | None = None, yes: bool = False, form: str = "table"
+) -> int:
+    """Returns the exit code. older_than: days; max_size: `500MB`, `2GB` (both for prune). Raises UsageError for `clear`
+    without `yes`, `prune` without a limit, and limits that are none."""
+    if verb not in VERBS:
+        raise UsageError(f"memeval cache {verb}: no such verb{suggest(verb, VERBS)} (one of {', '.join(VERBS)})")
+    if verb == "prune" and older_than is None and max_size is None:
+        raise UsageError("memeval cache prune: say what to remove, --older-than DAYS or --max-size SIZE")
+    if older_than is not None and not 0 <= older_than < math.inf:
+        raise UsageError(f"--older-than {older_than}: expected days, 0 or more")
+    keep = None if max_size is None else size_in_bytes(max_size)
+    path = cache_folder() / "calls.sqlite"
+    if not path.is_file():
+        _print(form, {"path": str(path), "entries": 0}, f"no cache yet: {path}")
+        return 0
+    journal = Journal(path)
+    try:
+        if verb == "stats":
+            _stats(journal, form)
+        elif verb == "clear" and not yes:
+            raise UsageError(f"memeval cache clear: this removes all {len(journal):,} replies from {path}; add --yes")
+        else:
+            before = math.inf if verb == "clear" else -math.inf if older_than is None else time.time() - older_than * DAY
+            _remove(journal, before, keep, form)
+    finally:
+        journal.close()
+    return 0
+
+
+def size_in_bytes(text: str) -> int:
+    """`500MB`, `1.5 GiB`, `1000000`. Raises UsageError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if found is None or found[2] not in _UNITS:
+        raise UsageError(f"--max-size {text}: expected a size such as 500MB or 2GB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _stats(journal: Journal, form: str) -> None:
+    held = journal.contents()
+    aside = sorted(path.name for path in journal.path.parent.glob(f"{journal.path.name}.set-aside-*"))
+    found = {
+        "path": str(journal.path),
+        "entries": sum(holding.entries for holding in held),
+        "bytes": sum(holding.bytes for holding in held),
+        "file_bytes": _on_disk(journal.path),
+        "models": [asdict(holding) for holding in held],
+        "set_aside": aside,
+    }
+    lines = [f"{journal.path}: {found['entries']:,} replies, {megabytes(_on_disk(journal.path))} on disk"]
+    if held:
+        rows = [[h.model, f"{h.entries:,}", megabytes(h.bytes), _date(h.oldest), _date(h.newest)] for h in held]
+        header = ["model", "replies", "size", "from", "to"]
+        align = ("left", "right", "right", "left", "left")
+        lines += ["", tabulate(rows, header, tablefmt="github", colalign=align, disable_numparse=True)]
+    if aside:
+        lines += ["", f"set aside because damaged or not memeval's, never read again: {', '.join(aside)}"]
+    _print(form, found, "\n".join(lines))
+
+
+def _remove(journal: Journal, before: float, keep: int | None, form: str) -> None:
+    was = _on_disk(journal.path)
+    removed = journal.prune(before, keep)
+    compacted = journal.compact() if removed else True
+    size = _on_disk(journal.path)
+    found = {
+        "path": str(journal.path),
+        "removed": removed,
+        "entries": len(journal),
+        "file_bytes": size,
+        "compacted": compacted,
+    }
+    text = f"removed {removed:,} replies, {len(journal):,} left; {journal.path} was {megabytes(was)}, is {megabytes(size)}"
+    if not compacted:
+        text += "\nthe room is free inside the file: it is in use, so it could not be made smaller now"
+    _print(form, found, text)
+
+
+def _on_disk(path: Path) -> int:
+    """Bytes of the file and of what SQLite keeps beside it."""
+    parts = (Path(f"{path}{tail}") for tail in ("", "-wal", "-shm"))
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _date(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(moment))
+
+
+def _print(form: str, found: dict[str, Any], text: str) -> None:
+    print(json.dumps(found, ensure_ascii=False) if form == "json" else text)

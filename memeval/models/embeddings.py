@@ -1,0 +1,207 @@
+"""Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the form in which vectors are kept.
+
+A vector travels, and lies in journal and cache, as base64 of little-endian 32-bit floats: what OpenAI's API sends when it is
+asked for `base64`. Embedders on this machine (`hf/`) are in hf_embedder.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+import unicodedata
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from yarl import URL
+
+from memeval.errors import UsageError
+from memeval.models.cache import as_json
+from memeval.models.completion import Completion, Request, Usage
+from memeval.models.endpoint import EndpointModel
+from memeval.models.limits import Fault, Limiter, call_timeout
+from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text
+
+Vectors = NDArray[np.float32]
+LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
+_TO_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
+_TOO_MANY = re.compile(r"batch|too (many|large)|too long|maximum", re.IGNORECASE)
+
+
+def pack(vector: Vectors) -> str:
+    """One vector, of shape (d,), as text."""
+    return base64.b64encode(np.ascontiguousarray(vector, dtype="<f4").tobytes()).decode("ascii")
+
+
+def unpack(texts: Sequence[str], model: str = "") -> Vectors:
+    """Vectors that `pack` wrote, as an array of shape (n, d). Raises UsageError when they are not all of one length."""
+    vectors = [np.frombuffer(base64.b64decode(text), dtype="<f4") for text in texts]
+    sizes = {len(vector) for vector in vectors}
+    if len(sizes) > 1:
+        raise UsageError(f"embedder '{model}': vectors of {min(sizes)} and of {max(sizes)} numbers; is it one model?")
+    return np.array(vectors, dtype=np.float32).reshape(len(vectors), sizes.pop() if sizes else 0)
+
+
+# -- offline ----------------------------------------------------------------------------------------------------------
+
+
+class OfflineEmbedder:
+    """Hashed features, no model: texts are near when they share words, or words of similar spelling. For tests, and for
+    trying an agent; its retrieval is lexical and compares with no published one.
+
+    A text is lower-cased without accents and cut into words (letters and digits). Features: each word (weight 1 + ln of its
+    count) and its character trigrams, `^` and `$` at its ends (a quarter of that). Each feature's CRC-32 picks one of 512
+    places and a sign (the hashing trick, Weinberger et al. 2009, arXiv 0902.2206); the sum is scaled to length 1. A text
+    without words is the zero vector. Usage is estimated: characters / 4.
+    """
+
+    identity = "offline-embedder/1"
+    largest = 512
+    dimensions = 512
+
+    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+        return [
+            Completion(pack(hashed(text, self.dimensions)), usage=Usage(prompt=-(-len(text) // CHARACTERS_PER_TOKEN)))
+            for text in texts
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def hashed(text: str, dimensions: int) -> Vectors:
+    """The vector of one text, of shape (dimensions,), as `OfflineEmbedder` describes it."""
+    folded = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
+    features: defaultdict[str, float] = defaultdict(float)
+    for word, count in Counter(_WORD.findall(folded)).items():
+        weight = 1.0 + math.log(count)
+        features[word] += weight
+        marked = f"^{word}$"
+        for start in range(len(marked) - 2):
+            features[f"#{marked[start : start + 3]}"] += weight / 4
+    vector = np.zeros(dimensions)
+    for feature, value in features.items():
+        number = zlib.crc32(feature.encode("utf-8", "replace"))
+        vector[(number >> 1) % dimensions] += value if number & 1 else -value
+    length = float(np.linalg.norm(vector))
+    return (vector / length if length else vector).astype(np.float32)
+
+
+# -- endpoints --------------------------------------------------------------------------------------------------------
+
+
+class EmbeddingEndpoint(EndpointModel):
+    """`/embeddings` of an OpenAI-compatible endpoint. Vectors are passed on as the server sends them, as base64 or lists.
+
+    A server reports the tokens of a request, not of a text: each text is booked with its share by characters.
+    """
+
+    largest = LARGEST_BATCH
+
+    def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
+        super().__init__(name, base_url, key, limiter)
+        self.identity = f"{base_url} {name} embeddings"
+        self._url = URL(f"{base_url}/embeddings")
+        self._format = "base64"
+
+    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+        """One request with its retries; where the server says that it was too much, two with half of the texts each.
+
+        `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
+        request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
+        """
+        request = Request(tuple({"content": text} for text in texts), None, params)
+        done = await self._limiter.run(lambda: self._attempt(self._body(texts, params), request), call_timeout(request))
+        overflow = done.finish_reason == "overflow"
+        if done.error is not None and self._format == "base64" and "encoding_format" in done.error:
+            self._format = "float"
+            return await self.embed(texts, params)
+        rejected = done.error is not None and done.error.startswith(("HTTP 400", "HTTP 413", "HTTP 422"))
+        if len(texts) > 1 and (overflow or (rejected and _TOO_MANY.search(done.error or ""))):
+            half = len(texts) // 2
+            return [*await self.embed(texts[:half], params), *await self.embed(texts[half:], params)]
+        if overflow:
+            done = Completion(error=f"a text of {len(texts[0])} characters exceeds the window of the embedder '{self.name}'")
+        if done.error is not None:
+            return [Completion(error=done.error, finish_reason="error")] * len(texts)
+        return [
+            Completion(vector, usage=Usage(prompt=tokens))
+            for vector, tokens in zip(done.text.split("\n"), _shares(done.usage.prompt, texts), strict=True)
+        ]
+
+    def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> bytes:
+        given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
+        body = {"model": self.name, "input": list(texts), "encoding_format": self._format, **given}
+        try:
+            body.update(params.get("extra_body") or {})
+            return _TO_JSON(body).encode("utf-8", "replace")
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"embedder '{self.name}': its parameters cannot be sent as JSON ({error})") from None
+
+    def _parsed(self, raw: bytes, request: Request) -> Completion:
+        """A Completion whose text is the vectors, a line each. Raises Fault where the body is not what it should be."""
+        try:
+            data = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise Fault("the reply is not JSON") from None
+        if not isinstance(data, dict) or not isinstance(data.get("data"), list):
+            said = f": {error_text(data, self._key)}" if isinstance(data, dict) and data.get("error") else ""
+            raise Fault(f"the reply has no embeddings{said}")
+        rows = data["data"]
+        texts = [message["content"] for message in request.messages]
+        try:
+            placed = {row.get("index", number): row for number, row in enumerate(rows)}
+        except (AttributeError, TypeError):
+            placed = {}
+        if len(rows) != len(texts) or set(placed) != set(range(len(texts))):
+            raise Fault(f"the reply has {len(rows)} embeddings, not one for each of {len(texts)} texts")
+        vectors = [_vector(placed[number].get("embedding")) for number in range(len(texts))]
+        if len({len(vector) for vector in vectors}) > 1:
+            raise Fault("the reply's embeddings differ in length")
+        return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
+
+
+def _vector(value: Any) -> str:
+    """One embedding, packed. Raises Fault."""
+    try:
+        if isinstance(value, str):
+            vector = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        else:
+            with np.errstate(over="ignore"):
+                vector = np.array(value, dtype=np.float32)
+    except (binascii.Error, ValueError, TypeError, OverflowError):
+        raise Fault("an embedding is neither numbers nor base64 of them") from None
+    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
+        raise Fault("an embedding is no list of finite numbers")
+    return pack(vector)
+
+
+def _tokens(usage: Any, texts: Sequence[str]) -> int:
+    for key in ("prompt_tokens", "total_tokens"):
+        count = usage.get(key) if isinstance(usage, dict) else None
+        if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
+            return count
+    return sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)
+
+
+def _shares(total: int, texts: Sequence[str]) -> list[int]:
+    """`total` tokens divided by the characters of the texts; the shares add up to it."""
+    whole = sum(map(len, texts)) or 1
+    shares, before, counted = [], 0, 0
+    for text in texts:
+        before += len(text)
+        until = total * before // whole
+        shares.append(until - counted)
+        counted = until
+    if shares:
+        shares[-1] += total - counted  # texts without characters
+    return shares

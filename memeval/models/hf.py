@@ -1,0 +1,229 @@
+"""`hf/<folder or hub id>`: a causal language model of transformers in this process, on CPU or GPU, with recorded rows.
+
+Requests that arrive together are generated together, in one worker thread, so the event loop stays free. Every completion
+carries its `Row` (prompt ids, completion ids, log-probabilities), and token counts are exact. Settings are `backend:` of the
+model in a card: `revision`, `local_files_only`, `device` (cuda where there is one), `dtype` (auto: as saved), `batch_size`,
+`batch_tokens` (prompt and reply, padding included), `max_model_len`. The role's `context` is the default of max_model_len.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from memeval.errors import UsageError
+from memeval.models import lasting, sampling, weights
+from memeval.models.cache import call_key
+from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
+from memeval.models.hf_loading import identity, load, settings
+from memeval.models.reply import one_line, read_reply
+from memeval.models.sampling import Sampling
+from memeval.models.weights import Weights
+from memeval.models.worker import Worker
+
+if TYPE_CHECKING:
+    from memeval.models import generation
+
+BATCH_SIZE, BATCH_TOKENS = 16, 65_536
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class HfModel:
+    """Raises UsageError, when it is made, for bad settings and for what `weights.find` raises. The weights are loaded at the
+    first call that neither journal nor cache can answer, once for all roles that use them alike."""
+
+    def __init__(self, name: str, spec: ModelSpec) -> None:
+        chosen = settings(name, spec)
+        self._name = name
+        self._chosen = chosen
+        self._weights = weights.find(name, chosen.get("revision"), not chosen.get("local_files_only", False))
+        self._defaults = self._weights.read("generation_config.json")
+        self.identity = identity("hf", self._weights, chosen)
+        self._key = ("hf", self._weights.digest, json.dumps(chosen, sort_keys=True))
+        self._checkpoint: Checkpoint | None = None
+
+    async def complete(self, request: Request) -> Completion:
+        """One generation. `finish_reason` is `overflow` when the prompt leaves no room in the window, and a reply ends with
+        it (`length`). Raises UsageError for parameters this model does not have, and when it cannot be loaded."""
+        seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
+        asked = sampling.read(request.params, self._defaults, seed, self._name)
+        if self._checkpoint is None:
+            self._checkpoint = lasting.take(self._key, lambda: Checkpoint(self._name, self._weights, self._chosen))
+        return await self._checkpoint.worker.do((request, asked))
+
+    async def close(self) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint = None
+            lasting.release(self._key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """A request as the model reads it. thinking: the chat template has opened a `<think>` block already."""
+
+    request: Request
+    ids: list[int]
+    sampling: Sampling
+    limit: int
+    thinking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    model: Any
+    tokenizer: Any
+    ends: frozenset[int]
+    window: int
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _load(name: str, found: Weights, chosen: Mapping[str, Any]) -> _Loaded:
+    model, tokenizer, window = load("AutoModelForCausalLM", f"model 'hf/{name}'", found, chosen)
+    ends = model.generation_config.eos_token_id
+    ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
+    model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
+    return _Loaded(model, tokenizer, frozenset(end for end in ends if end is not None), window)
+
+
+class Checkpoint:
+    """Loaded weights and the thread that works with them."""
+
+    def __init__(self, name: str, found: Weights, chosen: Mapping[str, Any]) -> None:
+        self.name = name
+        self.usable = True
+        self.worker: Worker[tuple[Request, Sampling], Completion] = Worker(
+            "memeval-hf", self._answer, chosen.get("batch_size", BATCH_SIZE)
+        )
+        self._weights = found
+        self._chosen = chosen
+        self._loaded: _Loaded | None = None
+
+    def close(self) -> None:
+        self.usable = False
+        self.worker.close()
+        if self._loaded is not None:
+            on_gpu = self._loaded.model.device.type == "cuda"
+            self._loaded = None
+            if on_gpu:
+                import torch
+
+                torch.cuda.empty_cache()
+
+    def _answer(self, asked: list[tuple[Request, Sampling]]) -> list[Completion]:
+        """Completions of requests that arrived together. Runs in the worker thread."""
+        if self._loaded is None:
+            self._loaded = _load(self.name, self._weights, self._chosen)
+        loaded = self._loaded
+        read = [self._read(loaded, request, wanted) for request, wanted in asked]
+        prompts = [prompt for prompt in read if isinstance(prompt, _Prompt)]
+        replies: dict[int, Completion] = {}
+        for group in grouped(prompts, self._chosen.get("batch_tokens", BATCH_TOKENS)):
+            for prompt, reply in zip(group, self._generate(loaded, group), strict=True):
+                replies[id(prompt)] = reply
+        return [replies[id(prompt)] if isinstance(prompt, _Prompt) else prompt for prompt in read]
+
+    def _read(self, loaded: _Loaded, request: Request, wanted: Sampling) -> _Prompt | Completion:
+        from jinja2 import TemplateError
+
+        if not loaded.tokenizer.chat_template:
+            raise UsageError(f"model 'hf/{self.name}': its tokenizer has no chat template; use an instruct model")
+        try:
+            text = loaded.tokenizer.apply_chat_template(
+                [_message(message) for message in request.messages],
+                tools=[dict(tool) for tool in request.tools] if request.tools else None,
+                add_generation_prompt=True,
+                tokenize=False,
+                **dict(wanted.template),
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            said = one_line(f"the chat template refuses the messages: {error}")
+            return Completion(error=said, finish_reason="error")
+        ids = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
+        room = loaded.window - len(ids)
+        if room < 1 or not ids:
+            return Completion(finish_reason="overflow" if ids else "error", error=None if ids else "the prompt is empty")
+        limit = room if wanted.max_tokens is None else min(room, wanted.max_tokens)
+        return _Prompt(request, ids, wanted, limit, text.rstrip().endswith(_OPEN))
+
+    def _generate(self, loaded: _Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
+        """Where a card's memory does not hold the batch, its halves are tried."""
+        import torch
+
+        from memeval.models.generation import Row as Sequenced
+        from memeval.models.generation import generate
+
+        rows = [Sequenced(prompt.ids, prompt.sampling, prompt.limit) for prompt in prompts]
+        try:
+            generate(loaded.model, rows, loaded.ends, loaded.decode, self.worker.unwanted)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        except (RuntimeError, IndexError, ValueError) as error:
+            said = one_line(f"{type(error).__name__}: {error}")
+            return [Completion(error=said, finish_reason="error")] * len(rows)
+        else:
+            return [_completion(loaded, prompt, row) for prompt, row in zip(prompts, rows, strict=True)]
+        if len(prompts) > 1:
+            half = len(prompts) // 2
+            return [*self._generate(loaded, prompts[:half]), *self._generate(loaded, prompts[half:])]
+        said = f"out of GPU memory with a prompt of {len(prompts[0].ids)} tokens and {prompts[0].limit} to write"
+        return [Completion(error=said, finish_reason="error")]
+
+
+def grouped(prompts: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
+    """Prompts of similar length together, in groups of at most `most` tokens, padding and replies included; one at least."""
+    group: list[_Prompt] = []
+    for prompt in sorted(prompts, key=lambda each: len(each.ids) + each.limit):
+        if group and (len(group) + 1) * (len(prompt.ids) + prompt.limit) > most:
+            yield group
+            group = []
+        group.append(prompt)
+    if group:
+        yield group
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """A message as chat templates want it: text in place of parts, objects as arguments of tool calls."""
+    content = message.get("content")
+    if isinstance(content, (list, tuple)):
+        content = "\n".join(
+            part["text"] for part in content if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        )
+    shaped = {**message, "content": content or ""}
+    calls = []
+    for call in message.get("tool_calls") or ():
+        function = dict(call["function"])
+        if isinstance(function.get("arguments"), str):
+            try:
+                function["arguments"] = json.loads(function["arguments"])
+            except ValueError:
+                function["arguments"] = {"text": function["arguments"]}  # what the model once wrote, and no JSON
+        calls.append({**call, "function": function})
+    return {**shaped, "tool_calls": calls} if calls else shaped
+
+
+def _completion(loaded: _Loaded, prompt: _Prompt, row: generation.Row) -> Completion:
+    text = loaded.decode(row.ids[:-1] if row.ids and row.ids[-1] in loaded.ends else row.ids)
+    cuts = [place for stop in prompt.sampling.stop if (place := text.find(stop)) >= 0]
+    text = text[: min(cuts)] if cuts else text
+    written = f"{_OPEN}{text}" if prompt.thinking else text
+    usage = {
+        "prompt_tokens": len(prompt.ids),
+        "completion_tokens": len(row.ids),
+        "completion_tokens_details": {"reasoning_tokens": _thinking(loaded, row.ids, written)},
+    }
+    choice = {"message": {"content": written}, "finish_reason": row.reason or "length"}
+    completion = read_reply({"choices": [choice], "usage": usage}, prompt.request)
+    return replace(completion, row=Row(tuple(prompt.ids), tuple(row.ids), tuple(row.logprobs)))
+
+
+def _thinking(loaded: _Loaded, ids: Sequence[int], written: str) -> int:
+    """Tokens up to the end of the thinking, tags included."""
+    closed = written.count(_CLOSE)
+    if not closed:
+        return len(ids) if _OPEN in written else 0
+    return bisect.bisect_left(range(len(ids)), closed, key=lambda length: loaded.decode(ids[:length]).count(_CLOSE))

@@ -1,0 +1,74 @@
+"""What `hf/` models have in common: their settings, what identifies them, and how they are loaded.
+
+Weights are read from safetensors, and no code of a checkpoint's own is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from memeval.errors import UsageError, suggest
+from memeval.models import window
+from memeval.models.completion import ModelSpec
+from memeval.models.reply import one_line
+from memeval.models.weights import Weights
+
+EXTRA = "pip install 'memeval[hf]'"
+_NUMBERS = ("batch_size", "batch_tokens", "max_model_len")
+_SETTINGS = ("revision", "local_files_only", "device", "dtype", *_NUMBERS)
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+_MADE_UP = "pooler"  # a layer of encoders that many checkpoints do not have, and that nothing here uses
+
+
+def settings(name: str, spec: ModelSpec) -> dict[str, Any]:
+    """`backend:` of a spec, checked, with the role's `context` as window. Raises UsageError."""
+    found = dict(spec.backend)
+    context = window.declared(spec.params)
+    if context is not None:
+        found.setdefault("max_model_len", context)
+    for key, value in found.items():
+        where = f"model 'hf/{name}': backend.{key}"
+        if key not in _SETTINGS:
+            raise UsageError(f"{where}: no such setting{suggest(key, _SETTINGS)} (known: {', '.join(_SETTINGS)})")
+        if key in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"{where} is {value!r}, expected a whole number, 1 or more")
+        if key == "dtype" and value not in _DTYPES:
+            raise UsageError(f"{where} is {value!r}, use one of {', '.join(_DTYPES)}")
+    return found
+
+
+def identity(kind: str, found: Weights, chosen: Mapping[str, Any]) -> str:
+    """The weights, and of the settings those that change a reply."""
+    matters = {key: chosen[key] for key in ("dtype", "max_model_len") if key in chosen}
+    return f"{kind} {found.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
+
+
+def load(auto: str, label: str, found: Weights, chosen: Mapping[str, Any]) -> tuple[Any, Any, int]:
+    """(model, tokenizer, window in tokens). auto: the class of transformers; label: for messages. Raises UsageError, in one
+    line: an extra is missing, the checkpoint is damaged or lacks tensors, the device is not there."""
+    try:
+        import torch
+        import transformers
+        from transformers.utils import logging
+    except ImportError as error:
+        raise UsageError(f"{label}: hf/ needs {error.name}: {EXTRA}") from None
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    device = chosen.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, **options)
+        model, report = getattr(transformers, auto).from_pretrained(
+            found.folder, use_safetensors=True, dtype=chosen.get("dtype", "auto"), output_loading_info=True, **options
+        )
+        model.to(device).eval()
+    except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
+        raise UsageError(f"{label}: cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None
+    lacking = sorted(key for key in report["missing_keys"] if _MADE_UP not in key)
+    if lacking:
+        raise UsageError(f"{label}: the weights lack {len(lacking)} tensors, such as {lacking[0]}")
+    config = model.config.get_text_config()
+    longest = getattr(config, "max_position_embeddings", None) or 2**31
+    return model, tokenizer, min(longest, chosen.get("max_model_len", longest))

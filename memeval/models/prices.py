@@ -1,0 +1,188 @@
+"""What a model's tokens cost: `prices:` in memeval.yaml, else litellm's price table, which is read as a file.
+
+A price that nobody states is None, never 0: it stays blank wherever money is shown. So do the table's zeros, which stand
+for "not known" as often as for "free"; who runs a model for nothing can say so in memeval.yaml.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval import cards
+from memeval.errors import UsageError, suggest
+from memeval.models.completion import Usage
+from memeval.models.registry import OPENAI_URL
+
+CONFIG = Path("memeval.yaml")
+MILLION = 1_000_000
+_KEYS = ("prompt", "completion", "cached")
+_ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per token. cached: of the prompt tokens that the server read from its prefix cache. source: `memeval.yaml` or
+    `litellm`. above: (tokens, price) of calls whose prompt is longer than that many tokens, rising."""
+
+    prompt: float
+    completion: float
+    cached: float
+    source: str
+    above: tuple[tuple[int, Price], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """USD per million tokens, as price lists print them."""
+        return {**{key: round(getattr(self, key) * MILLION, 6) for key in _KEYS}, "source": self.source}
+
+
+def price(name: str, base_url: str | None = None) -> Price | None:
+    """The price of a model as a role names it (`ModelSpec.name`, `ModelSpec.base_url`); None where it is not known.
+
+    The entry of memeval.yaml goes by the name alone. The table is asked about providers' models only: the name of a model at
+    a URL of one's own says nothing about what it costs there. Raises UsageError when memeval.yaml is wrong.
+    """
+    own = configured().get(name)
+    return own if own is not None else _listed(_entry(name, base_url))
+
+
+def cost(usage: Usage, price: Price | None, calls: int = 1) -> float | None:
+    """USD of the tokens of `calls` calls; None where the price is not known.
+
+    Prompt tokens from the server's cache cost `cached`, the others `prompt`; thinking is a part of the completion. Where
+    long prompts cost more, the mean prompt of the calls decides.
+    """
+    if price is None:
+        return None
+    longest = usage.prompt / max(1, calls)
+    for tokens, dearer in price.above:
+        if longest > tokens:
+            price = dearer
+    cached = min(usage.cached, usage.prompt)
+    return (usage.prompt - cached) * price.prompt + cached * price.cached + usage.completion * price.completion
+
+
+def runs_here(name: str, base_url: str | None = None) -> bool:
+    """Whether the model runs on this machine, inside memeval or started by it, so that no provider charges for it."""
+    return base_url is None and (name == "offline" or name.startswith(("scripted:", "hf/", "vllm/")))
+
+
+def context_window(name: str, base_url: str | None = None) -> int | None:
+    """Tokens that a prompt may have, from the table; None where it is not known."""
+    entry = _entry(name, base_url) or {}
+    window = entry.get("max_input_tokens")
+    if window is None and "max_output_tokens" not in entry:  # then the old key `max_tokens` means the input
+        window = entry.get("max_tokens")
+    return window if isinstance(window, int) and window > 0 else None
+
+
+# -- memeval.yaml -----------------------------------------------------------------------------------------------------
+
+
+def configured(path: Path = CONFIG) -> dict[str, Price]:
+    """name -> price under `prices:` of the working directory's memeval.yaml, where USD stand per million tokens:
+    `prices: {NAME: {prompt: 0.15, completion: 0.6, cached: 0.075}}`; `cached` is optional (then it is `prompt`)."""
+    given = cards.read_yaml(path).get("prices") if path.is_file() else None
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"{path}: 'prices' is {given!r}, expected {{NAME: {{prompt: USD, completion: USD}}}} per million tokens"
+        )
+    return {str(name): _read(entry, f"{path}: prices.{name}") for name, entry in given.items()}
+
+
+def _read(entry: Any, where: str) -> Price:
+    if not isinstance(entry, Mapping):
+        raise UsageError(f"{where} is {entry!r}, expected {{prompt: USD, completion: USD}} per million tokens")
+    for key, value in entry.items():
+        if key not in _KEYS:
+            raise UsageError(f"{where}: unknown key '{key}'{suggest(str(key), _KEYS)} (known: {', '.join(_KEYS)})")
+        if _number(value) is None:
+            raise UsageError(f"{where}.{key} is {value!r}, expected USD per million tokens, 0 or more")
+    for key in ("prompt", "completion"):
+        if key not in entry:
+            raise UsageError(f"{where}: '{key}' is missing (USD per million tokens)")
+    prompt, completion = entry["prompt"] / MILLION, entry["completion"] / MILLION
+    return Price(prompt, completion, entry.get("cached", entry["prompt"]) / MILLION, CONFIG.name)
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def table_path() -> Path | None:
+    """The price table in litellm's wheel, found without importing litellm (which takes seconds)."""
+    spec = importlib.util.find_spec("litellm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return next(iter(sorted(Path(spec.submodule_search_locations[0]).glob("model_prices_and_context_window*.json"))), None)
+
+
+@functools.lru_cache(maxsize=1)
+def table() -> Mapping[str, Any]:
+    """litellm's entries by model; empty where the file is not there. Raises UsageError when it cannot be read."""
+    path = table_path()
+    if path is None:
+        return {}
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot read litellm's price table ({error}); install litellm again") from None
+    return data if isinstance(data, dict) else {}
+
+
+def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
+    """The table's entry: under the whole name, or under the model's alone where its entry is of the same provider."""
+    if base_url is not None:
+        if base_url.rstrip("/") != OPENAI_URL:
+            return None
+        name = f"openai/{name}"
+    provider, slash, model = name.partition("/")
+    if not slash or runs_here(name):
+        return None
+    for key in (name, model):
+        entry = table().get(key)
+        if isinstance(entry, Mapping) and re.match(rf"{re.escape(provider)}\b|{re.escape(provider)}_", _provider(entry)):
+            return entry
+    return None
+
+
+def _provider(entry: Mapping[str, Any]) -> str:
+    """`bedrock_converse`, `vertex_ai-language-models` and the like are parts of the provider that a name starts with."""
+    return str(entry.get("litellm_provider", ""))
+
+
+def _listed(entry: Mapping[str, Any] | None) -> Price | None:
+    found = _costs(entry or {}, "")
+    if entry is None or found is None:
+        return None
+    steps = sorted({int(match[1]) for key in entry if (match := _ABOVE.fullmatch(key))})
+    dearer = [(thousands * 1000, _costs(entry, f"_above_{thousands}k_tokens")) for thousands in steps]
+    return Price(*found, "litellm", tuple((tokens, Price(*costs, "litellm")) for tokens, costs in dearer if costs))
+
+
+def _costs(entry: Mapping[str, Any], suffix: str) -> tuple[float, float, float] | None:
+    """USD per (prompt, completion, cached) token. Embeddings have no completion to pay for."""
+    prompt = _number(entry.get(f"input_cost_per_token{suffix}"))
+    completion = _number(entry.get(f"output_cost_per_token{suffix}"))
+    if entry.get("mode") == "embedding":
+        completion = completion or 0.0
+    elif not completion:
+        return None
+    if not prompt or completion is None:
+        return None
+    cached = _number(entry.get(f"cache_read_input_token_cost{suffix}"))
+    return prompt, completion, prompt if cached is None else cached
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)

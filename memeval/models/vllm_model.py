@@ -1,0 +1,207 @@
+"""`vllm/<folder or hub id>`: a model behind a `vllm serve` that memeval starts itself. UNTESTED ON A GPU.
+
+Nothing is started before the first call that neither journal nor cache can answer. Roles that use the same model with the
+same settings share one server. Settings are `backend:` of the model in a card: `revision`, `local_files_only`,
+`start_timeout` (seconds), `gpus` ("0,1"), and every option of `vllm serve` by its name with underscores (max_model_len,
+tool_call_parser, dtype, tensor_parallel_size, ...). The role's `context` is the default of max_model_len.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from memeval.errors import UsageError
+from memeval.models import lasting, weights, window
+from memeval.models.completion import Completion, ModelSpec, Request
+from memeval.models.embeddings import EmbeddingEndpoint
+from memeval.models.endpoint import EndpointModel
+from memeval.models.limits import Limiter
+from memeval.models.vllm_server import ServerEnded, VllmServer
+
+EXTRA = "pip install 'memeval[vllm]'"
+START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes
+PARSERS = {"llama": "llama3_json", "mistral": "mistral", "gpt_oss": "openai", "deepseek_v3": "deepseek_v3"}
+"""model_type of config.json -> vLLM's tool-call parser; `hermes` for all others (Qwen2.5, Qwen3, Hermes)."""
+OURS = frozenset({"revision", "local_files_only", "start_timeout", "gpus"})
+RESERVED = frozenset(
+    {"model", "host", "port", "uds", "root_path", "served_model_name", "api_key", "hf_token", "ssl_keyfile", "ssl_certfile"}
+)
+NEUTRAL = OURS | {
+    *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "gpu_memory_utilization", "max_num_seqs"),
+    *("max_num_batched_tokens", "swap_space", "cpu_offload_gb", "disable_log_stats", "enable_prefix_caching"),
+}
+"""Settings that change speed and room, but no reply: not part of the identity."""
+Result = TypeVar("Result")
+
+
+class VllmModel:
+    """Chat completions; embeds: a server for embeddings instead (`vllm serve --runner pooling`).
+
+    Raises UsageError, when it is made, for settings that vLLM cannot be given, and what `weights.find` raises.
+    """
+
+    largest = EmbeddingEndpoint.largest
+
+    def __init__(self, name: str, spec: ModelSpec, limiter: Limiter, embeds: bool = False) -> None:
+        backend = _checked(name, spec)
+        self._name = name
+        self._weights = weights.find(name, backend.get("revision"), not backend.get("local_files_only", False))
+        matters = {key: value for key, value in backend.items() if key not in NEUTRAL}
+        told = f" {json.dumps(matters, sort_keys=True)}" if matters else ""
+        self.identity = f"vllm {self._weights.digest}{told}"
+        self._backend = backend
+        self._embeds = embeds
+        self._limiter = limiter
+        self._key = ("vllm", self._weights.digest, json.dumps(backend, sort_keys=True), embeds)
+        self._server: VllmServer | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._client: EndpointModel | EmbeddingEndpoint | None = None
+
+    async def complete(self, request: Request) -> Completion:
+        """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended."""
+        misplaced = sorted({"max_model_len", "tool_call_parser", "dtype", "quantization"} & set(request.params))
+        if misplaced:
+            raise UsageError(
+                f"model 'vllm/{self._name}': {misplaced[0]} is a setting of the server: put it under 'backend:'"
+            )
+        client = await self._ready()
+        assert isinstance(client, EndpointModel)
+        return await self._alive(client.complete(request))
+
+    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+        """As `EmbeddingEndpoint.embed`."""
+        client = await self._ready()
+        assert isinstance(client, EmbeddingEndpoint)
+        return await self._alive(client.embed(texts, params))
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+        if self._server is not None:
+            self._server = None
+            await asyncio.to_thread(lasting.release, self._key)  # may wait for the server's end
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+
+    async def _ready(self) -> EndpointModel | EmbeddingEndpoint:
+        """The client of a healthy server. Callers wait together for one start, which outlives those who are cancelled."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+        assert self._client is not None
+        return self._client
+
+    async def _start(self) -> None:
+        server = self._server = lasting.take(self._key, self._make)
+        await asyncio.to_thread(server.start)
+        loop = asyncio.get_running_loop()
+        ended = self._ended = loop.create_future()
+
+        def settle() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def tell() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle)
+
+        server.when_ended(tell)
+        kind = EmbeddingEndpoint if self._embeds else EndpointModel
+        self._client = kind(self._name, server.base_url, server.key, self._limiter)
+
+    async def _alive(self, call: Coroutine[Any, Any, Result]) -> Result:
+        """The result of a call, unless the server ends first: nobody need wait for its time-out then."""
+        assert self._ended is not None
+        task = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait((task, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                assert self._server is not None
+                raise ServerEnded(self._server.last_words())
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _make(self) -> VllmServer:
+        program = executable()
+        patience = float(self._backend.get("start_timeout", START_TIMEOUT))
+        gpus = self._backend.get("gpus")
+        environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": str(gpus)}
+        config = self._weights.read("config.json")
+
+        def command(port: int) -> list[str]:
+            return serve(program, self._weights.folder, self._name, port, config, self._backend, self._embeds)
+
+        return VllmServer(self._name, command, patience, environment)
+
+
+def executable() -> str:
+    """The `vllm` program: MEMEVAL_VLLM, else on the PATH, else beside the running Python. Raises UsageError."""
+    own = os.environ.get("MEMEVAL_VLLM")
+    if own:
+        found = shutil.which(os.path.expanduser(own))
+        if found is None:
+            raise UsageError(f"MEMEVAL_VLLM: '{own}' is no program that can be run")
+        return found
+    beside = Path(sys.executable).parent
+    found = shutil.which("vllm") or shutil.which("vllm", path=str(beside))
+    if found is None:
+        raise UsageError(f"vllm/ needs the program 'vllm': {EXTRA}, or set MEMEVAL_VLLM to where it is")
+    return found
+
+
+def serve(
+    program: str,
+    folder: Path,
+    name: str,
+    port: int,
+    config: Mapping[str, Any],
+    backend: Mapping[str, Any],
+    embeds: bool = False,
+) -> list[str]:
+    """The command line of `vllm serve`. The key is not in it: everybody on the machine can read a command line."""
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "served_model_name": name, "enable_prefix_caching": True}
+    if embeds:
+        options["runner"] = "pooling"
+    else:
+        options["enable_prompt_tokens_details"] = True  # without it the server does not say what came from its cache
+        options["enable_auto_tool_choice"] = True
+        options["tool_call_parser"] = PARSERS.get(str(config.get("model_type")), "hermes")
+    options.update({key: value for key, value in backend.items() if key not in OURS})
+    words = [program, "serve", str(folder.resolve())]
+    for key, value in options.items():
+        flag = key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", value if isinstance(value, str) else json.dumps(value)]
+    return words
+
+
+def _checked(name: str, spec: ModelSpec) -> dict[str, Any]:
+    """The settings of a spec. Raises UsageError with the key that is wrong."""
+    backend = dict(spec.backend)
+    context = window.declared(spec.params)
+    if context is not None:
+        backend.setdefault("max_model_len", context)
+    for key, value in backend.items():
+        where = f"model 'vllm/{name}': backend.{key}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+            raise UsageError(f"{where}: options are written in lower case with underscores, such as max_model_len")
+        if key in RESERVED:
+            raise UsageError(f"{where}: memeval sets this itself")
+        if value is None or (isinstance(value, str) and value.startswith("-")):
+            raise UsageError(f"{where}: {value!r} is not a value")
+    timeout = backend.get("start_timeout", START_TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise UsageError(f"model 'vllm/{name}': backend.start_timeout is {timeout!r}, expected seconds")
+    return backend

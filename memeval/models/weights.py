@@ -1,0 +1,242 @@
+"""Which weights the name of a local model means, and a digest that names them wherever they lie.
+
+A folder is taken as it is; a hub id is looked up in the local hub cache and fetched only where it is not there. The digest
+covers the contents of every file that decides what the model says (weights, configuration, tokenizer, chat template) and
+nothing else: no path, no time, no training state. So a copy has the digest of its original, and a checkpoint that was
+overwritten has another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.models.cache import cache_folder
+
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+FILES = (
+    *("config.json", "generation_config.json", "quantize_config.json", "hf_quant_config.json", "params.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tekken.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("chat_template.jinja", "chat_template.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
+"""Files besides the weights that decide what a model says; the last three are those of sentence-transformers."""
+FETCHED = (*FILES, INDEX, "*.safetensors", "*/config.json", "additional_chat_templates/*")
+NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*")
+RACY = 2.0  # seconds: a file changed as recently as this may change again under the same time stamp
+REMEMBERED = 2000  # hashes in the memo
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """name: as typed. folder: where the files lie. digest: sha256 (hex) over names and contents. revision: the commit of a
+    hub id."""
+
+    name: str
+    folder: Path
+    digest: str
+    revision: str | None = None
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder; {} where there is none. Raises UsageError when it is no JSON object."""
+        return _read(self.folder / name)
+
+
+def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
+    """The weights of a folder or hub id. revision: branch, tag or commit (hub ids only). fetch: whether what is not in the
+    local hub cache may be downloaded (HF_HUB_OFFLINE forbids it as well).
+
+    Raises UsageError, in one line: no such folder, not on the hub, no safetensors weights, a file missing or cut off.
+    """
+    path = Path(os.path.expanduser(name))
+    if path.is_dir():
+        if revision is not None:
+            raise UsageError(f"model '{name}': a revision belongs to a hub id, and this is a folder")
+        return _weights(name, path, None)
+    if path.is_file():
+        raise UsageError(f"model '{name}': this is a file; give the folder that holds config.json and the weights")
+    if _HUB_ID.fullmatch(name) is None:
+        raise UsageError(f"model '{name}': no such folder, and not a hub id (ORGANISATION/NAME)")
+    from huggingface_hub.errors import LocalEntryNotFoundError  # heavy, and not needed for folders
+
+    try:
+        folder = _snapshot(name, revision, local=True)
+        return _weights(name, folder, folder.name)
+    except (LocalEntryNotFoundError, UsageError) as missing:  # an UsageError: only a part of it was ever fetched
+        if not fetch:
+            reason = missing if isinstance(missing, UsageError) else "not in the local hub cache"
+            raise UsageError(f"model '{name}': {_line(reason)} (and fetching is off)") from None
+    folder = _snapshot(name, revision, local=False)
+    return _weights(name, folder, folder.name)
+
+
+def _snapshot(name: str, revision: str | None, local: bool) -> Path:
+    import httpx  # what huggingface_hub is built on
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    wanted = {"allow_patterns": list(FETCHED), "ignore_patterns": list(NOT_FETCHED)}
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=local, **wanted))
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        if local and isinstance(error, LocalEntryNotFoundError):
+            raise
+        advice = "give a folder, or fetch it first with `hf download`"
+        raise UsageError(f"model '{name}': cannot be fetched from the hub ({_line(error)}); {advice}") from None
+
+
+def _weights(name: str, folder: Path, revision: str | None) -> Weights:
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise UsageError(f"model '{name}': {folder} holds a LoRA adapter; merge it into its base model first")
+        raise UsageError(f"model '{name}': {folder} has no config.json")
+    shards = _shards(folder)
+    for shard in shards:
+        check(shard)
+    return Weights(name, folder, _digest(folder, {*shards, *_others(folder)}), revision)
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / INDEX
+    if index.is_file():
+        files = _read(index).get("weight_map")
+        names = set(files.values()) if isinstance(files, dict) else set()
+        if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise UsageError(f"{index}: 'weight_map' does not name the files of the weights")
+        shards = [folder / name for name in sorted(names)]
+    elif (folder / SINGLE).is_file():
+        shards = [folder / SINGLE]
+    else:
+        shards = sorted(folder.glob("*.safetensors"))
+    if not shards:
+        raise UsageError(f"{folder}: no weights in the safetensors format (pickled ones are not read)")
+    for shard in shards:
+        if not shard.is_file():
+            raise UsageError(f"{shard}: missing, though {INDEX} names it")
+    return shards
+
+
+def _others(folder: Path) -> list[Path]:
+    """What decides besides the weights: the known files, the chat templates, and the modules of sentence-transformers."""
+    named = [folder / name for name in FILES]
+    templates = folder.glob("additional_chat_templates/*")
+    parts = [folder / module / name for module in modules(folder) for name in ("config.json", SINGLE)]
+    return [path for path in {*named, *templates, *parts} if path.is_file()]
+
+
+def modules(folder: Path) -> list[str]:
+    """The folders of a sentence-transformers model's modules, in order ("" is the transformer's); none in other models.
+    Raises UsageError when modules.json is damaged."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    try:
+        names = [module.get("path", "") for module in json.loads(path.read_bytes())]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise UsageError(f"{path}: not a list of modules") from None
+    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise UsageError(f"{path}: a module's path is no folder beside it")
+    return names
+
+
+def check(path: Path) -> None:
+    """Raises UsageError when a safetensors file is not whole: its header says how long it must be (format: 8 bytes of
+    header length, the header as JSON, the data)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+            raise UsageError(f"{path}: not a safetensors file, or cut off ({size} bytes)")
+        try:
+            header = json.loads(file.read(length))
+            ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            raise UsageError(f"{path}: the header is damaged") from None
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise UsageError(f"{path}: {size} bytes, but its header describes {expected}; copy or save it again")
+
+
+def _digest(folder: Path, files: Iterable[Path]) -> str:
+    paths = sorted(files)
+    memo = _Memo(cache_folder() / "weights.json")
+    with ThreadPoolExecutor(min(4, len(paths)), thread_name_prefix="memeval-hash") as threads:
+        hashes = list(threads.map(memo.sha256, paths))
+    memo.save()
+    lines = (f"{path.relative_to(folder).as_posix()} {found}\n" for path, found in zip(paths, hashes, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class _Memo:
+    """sha256 of large files, so that gigabytes are read once and not at every start.
+
+    An entry is found by device, inode, size and both time stamps of the file. A program can set the time of modification,
+    but not that of the last change, so an overwritten file is read again even when its old date was put back. The files of
+    a hub cache are named by their sha256 and not read at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new: dict[str, str] = {}
+        try:
+            known = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            known = {}  # not there yet, or damaged: it holds nothing that cannot be read again
+        self._known: dict[str, str] = known if isinstance(known, dict) else {}
+
+    def sha256(self, path: Path) -> str:
+        blob = path.resolve()
+        hub = blob.parent.name == "blobs" and blob.parent.parent.name.startswith("models--")
+        if hub and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+            return blob.name
+        status = blob.stat()
+        key = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+        found = self._known.get(key)
+        if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found):
+            return found
+        with blob.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if status.st_size > 2**20 and time.time() - max(status.st_mtime, status.st_ctime) > RACY:
+            self._new[key] = found
+        return found
+
+    def save(self) -> None:
+        if not self._new:
+            return
+        entries = [*self._known.items(), *self._new.items()][-REMEMBERED:]
+        own = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(json.dumps(dict(entries)), encoding="utf-8")
+            own.replace(self._path)
+        except OSError:
+            return  # it saves time, and nothing depends on it
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: not JSON") from None
+    if not isinstance(data, Mapping):
+        raise UsageError(f"{path}: not a JSON object")
+    return dict(data)
+
+
+def _line(reason: object) -> str:
+    text = " ".join(str(reason).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."

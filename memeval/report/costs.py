@@ -1,0 +1,90 @@
+"""The table of what runs cost: USD where prices are known, tokens always; what is not known stays blank (`-`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from memeval.costs import SHARED_BY, break_even
+from memeval.report.table import label
+
+Run = Mapping[str, Any]
+"""One run as `memeval run --format json` gives it, with the `cost` of its summary."""
+
+REFERENCE = "long-context"
+"""The agent that builds no memory: what others must save to be worth their ingest."""
+
+
+def costs_table(runs: Sequence[Run]) -> str:
+    """A row per run, grouped by task. USD per question includes the run's share of building the memory, at 1, 10 and 100
+    questions a stream; `pays from` is the number of questions from which it is cheaper than long-context."""
+    unit = "usd" if any(run["cost"]["usd"] for run in runs) else "tokens"
+    shared = [f"at {number}" for number in SHARED_BY]
+    each = [f"{'USD' if unit == 'usd' else 'tokens'} a question {shared[0]}", *shared[1:]]
+    blocks = []
+    for task in dict.fromkeys(run["task"] for run in runs):
+        rows = [run for run in runs if run["task"] == task]
+        reference = next((run["cost"] for run in rows if run["agent"] == REFERENCE), None)
+        header = [
+            task,
+            "USD",
+            "a right answer",
+            *each,
+            "prompt",
+            "completion",
+            "cached",
+            "read",
+            "ingest per 1k",
+            "pays from",
+        ]
+        body = [_row(run, runs, unit, reference) for run in rows]
+        align = ("left", *["right"] * (len(header) - 1))
+        blocks.append(tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True))
+    return "\n\n".join([*blocks, *_notes(runs)])
+
+
+def _row(run: Run, runs: Sequence[Run], unit: str, reference: Mapping[str, Any] | None) -> list[str]:
+    cost = run["cost"]
+    shares = cost[f"{unit}_per_question"].values()
+    own = reference is None or cost is reference
+    pays = None if own else break_even(cost, reference or {})
+    return [
+        label(run, runs),
+        money(cost["usd"]),
+        money(cost["usd_per_right"]),
+        *(money(value) if unit == "usd" else count(value) for value in shares),
+        count(run["tokens"]["prompt"]),
+        count(run["tokens"]["completion"]),
+        "-" if cost["cached_share"] is None else f"{100 * cost['cached_share']:.0f}%",
+        "-" if cost["read_amplification"] is None else f"{cost['read_amplification']:.2f}x",
+        count(cost["ingest_tokens_per_1k"]),
+        "-" if own else "never" if pays is None else f"{pays:,.1f}",
+    ]
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    of_role = {"memory": "model", "reader": "reader"}
+    names = {
+        str(run[of_role.get(role, role)])
+        for run in runs
+        for role in run["cost"]["unpriced"]
+        if of_role.get(role, role) in run
+    }
+    if not names:
+        return []
+    return [
+        f"no price known for calls to {', '.join(sorted(names))}: USD stays blank; add it under 'prices:' in memeval.yaml."
+    ]
+
+
+def money(usd: float | None) -> str:
+    """USD with three digits that say something, two behind the point from 10 on; `-` where it is not known."""
+    if usd is None:
+        return "-"
+    return f"{usd:,.2f}" if usd >= 10 else f"{usd:.3g}" if usd >= 0.001 or not usd else f"{usd:.1e}"
+
+
+def count(tokens: float | None) -> str:
+    return "-" if tokens is None else f"{tokens:,.0f}"

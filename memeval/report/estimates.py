@@ -1,0 +1,64 @@
+"""The table that `memeval estimate` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from memeval.report.costs import count, money
+
+if TYPE_CHECKING:
+    from memeval.estimate import Estimate
+
+
+def estimates_table(estimates: Sequence[Estimate]) -> str:
+    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points."""
+    from memeval.estimate import total
+
+    header = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "completion tokens", "USD", "at most"]
+    body = [
+        [
+            " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
+            one.task,
+            str(one.n) if one.n == one.questions else f"{one.n} of {one.questions}",
+            count(one.streams),
+            count(one.chunks),
+            count(one.calls),
+            count(one.prompt),
+            count(one.completion),
+            money(one.usd),
+            money(one.usd_most),
+            _points(one.half_width),
+            _points(one.detectable_effect),
+        ]
+        for one in estimates
+    ]
+    if len(estimates) > 1:
+        sums = [sum(values) for values in zip(*((one.calls, one.prompt, one.completion) for one in estimates), strict=True)]
+        usd = [total([getattr(one, key) for one in estimates]) for key in ("usd", "usd_most")]
+        body.append(["together", "", "", "", "", *map(count, sums), *map(money, usd), "", ""])
+    align = ("left", "left", *["right"] * 10)
+    table = tabulate(body, [*header, "half-width", "detectable"], tablefmt="github", colalign=align, disable_numparse=True)
+    return "\n\n".join([table, *_notes(estimates)])
+
+
+def _differing(one: Estimate, estimates: Sequence[Estimate]) -> list[tuple[str, object]]:
+    """The parameters in which it differs from the other rows of its agent."""
+    same = [other.params for other in estimates if other.agent == one.agent]
+    return [(key, value) for key, value in one.params.items() if len({str(params.get(key)) for params in same}) > 1]
+
+
+def _notes(estimates: Sequence[Estimate]) -> list[str]:
+    """Each note once, with the runs it is about where it is not about all."""
+    rows = {note: [one for one in estimates if note in one.notes] for one in estimates for note in one.notes}
+    lines = []
+    for note, about in rows.items():
+        names = dict.fromkeys(f"{one.agent} on {one.task}" for one in about)
+        lines.append(note if len(about) == len(estimates) else f"{', '.join(names)}: {note}")
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

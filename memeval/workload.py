@@ -1,0 +1,108 @@
+"""The work of a run before it is done: what its folder does not hold yet, and how large its streams are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memeval import tokens
+from memeval.dry_run import judge_family, spread, visible
+from memeval.judging.ruling import scorer_name
+from memeval.runs.plan import Planned
+from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.store import read_lines
+from memeval.task import ContextRef
+
+STREAMS, STREAM_TOKENS = 8, 600_000
+"""How many streams are run dry, and how long they may be together (one is run whatever its length)."""
+QUESTIONS = 16
+"""Questions asked of each in the dry run."""
+BUILD_TOKENS = 4_000_000
+"""Tokens of stream that are built to learn their size; the streams beyond are taken to be like their mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of one context: tokens and chunks that are read, positions that are asked at."""
+
+    tokens: float
+    chunks: float
+    positions: float
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One context in one repeat: samples still to get, and tokens of its stream that were read already."""
+
+    ref: ContextRef
+    answers: int
+    read: int
+
+
+def left_over(planned: Planned) -> Iterator[Left]:
+    """What the folder does not hold yet."""
+    spec = planned.spec
+    finished = {
+        (line["question_id"], line["repeat"], line["answer_repeat"])
+        for line in read_lines(spec.folder / "samples.jsonl")
+        if line["failure"] is None
+    }
+    read: dict[tuple[str, int], dict[str, int]] = {}
+    for line in read_lines(spec.folder / "operations.jsonl"):
+        if line["position"] is None:
+            read.setdefault((line["context_id"], line["repeat"]), {})[line["chunk"]] = line["chunk_tokens"]
+    for repeat in range(spec.repeats):
+        for ref in planned.task.refs(planned.question_ids):
+            name = f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id
+            answers = sum(
+                (question, repeat, number) not in finished
+                for question in ref.question_ids
+                for number in range(spec.answer_repeats)
+            )
+            if answers:
+                yield Left(ref, answers, sum(read.get((name, repeat), {}).values()))
+
+
+def unjudged(planned: Planned) -> int:
+    """Samples of the whole run on which its judge has given no verdict yet."""
+    if planned.judge is None:
+        return 0
+    spec = planned.spec
+    scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
+    ruled = sum(bool(line["verdict"] != "failed") for line in read_lines(spec.folder / "scores" / f"{scorer}.jsonl"))
+    return max(0, len(planned.question_ids) * spec.repeats * spec.answer_repeats - ruled)
+
+
+def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, Size], list[Prepared], list[str]]:
+    """The size of each context, those to run dry with a few of their questions, and what was assumed."""
+    sizes: dict[ContextRef, Size] = {}
+    sampled: list[Prepared] = []
+    built = 0
+    first = spread(refs, STREAMS)
+    others = [] if planned.spec.agent.is_arm else [ref for ref in refs if ref not in first]  # controls read no stream
+    for ref in [*first, *others]:
+        if sizes and built >= BUILD_TOKENS:
+            break
+        prepared = _prepared(planned, ref)
+        chunks = visible(prepared)
+        sizes[ref] = Size(sum(chunk.tokens for chunk in chunks), len(chunks), len(prepared.askings))
+        if ref in first and (not sampled or built + prepared.tokens <= STREAM_TOKENS):
+            asked = [question.id for asking in prepared.askings for question in asking.questions]
+            sampled.append(_prepared(planned, dataclasses.replace(ref, question_ids=tuple(spread(asked, QUESTIONS)))))
+        built += prepared.tokens
+    notes = [f"dry run on {len(sampled)} of {len(refs)} streams"] if refs else []
+    if len(sizes) < len(refs):
+        known = list(sizes.values())
+        mean = Size(*(sum(getattr(size, key) for size in known) / len(known) for key in ("tokens", "chunks", "positions")))
+        if others:
+            notes.append(f"{len(refs) - len(known)} streams were not built: taken to be like the mean of {len(known)}")
+        for ref in refs:
+            sizes.setdefault(ref, mean)
+    return sizes, sampled, notes
+
+
+def _prepared(planned: Planned, ref: ContextRef) -> Prepared:
+    card = planned.spec.task
+    count = tokens.counter(card.tokenizer)
+    return prepare(planned.task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)

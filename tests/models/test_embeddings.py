@@ -1,0 +1,505 @@
+import asyncio
+import base64
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memeval.errors import UsageError
+from memeval.models import bound, gateway, usage
+from memeval.models.bound import BoundModel, EmbeddingFailed, close_route, open_route
+from memeval.models.budget import Budget, BudgetSpent
+from memeval.models.cache import Cache
+from memeval.models.completion import Completion, ModelSpec, Usage
+from memeval.models.embeddings import OfflineEmbedder, hashed, pack, unpack
+from memeval.models.gateway import Gateway, batches
+from memeval.models.journal import Journal
+from memeval.models.limits import EndpointRefused, Policy
+from memeval.models.registry import open_embedder
+from memeval.models.usage import Ledger
+
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=2.0, dead_at_start=0.3, jitter=False)
+OFFLINE = ModelSpec("offline")
+
+
+# -- the offline embedder ---------------------------------------------------------------------------------------------
+
+
+def test_near_texts_are_near_and_the_numbers_are_frozen():
+    vectors = {
+        text: hashed(text, 512) for text in ("Ann Lee was born in Arlen.", "Where was Ann Lee born?", "Stock prices fell")
+    }
+    first, near, far = vectors.values()
+    assert first @ near > 0.5 > 0.2 > abs(float(first @ far))
+    assert hashed("ÉCOLE", 512) @ hashed("ecole", 512) == pytest.approx(1.0)
+    # one word of one letter: the features "a" and "#^a$" with weights 1 and 1/4. Their CRC-32 (0xE8B7BE43 is the check value
+    # that every table prints for "a") are odd, so both count up, at 0xE8B7BE43 >> 1 and 0xB5046241 >> 1 modulo 512.
+    assert crc32(b"a") == 0xE8B7BE43
+    assert crc32(b"#^a$") == 0xB5046241
+    expected = np.zeros(512)
+    expected[0x745BDF21 % 512], expected[0x5A823120 % 512] = 1.0, 0.25
+    assert hashed("A", 512) == pytest.approx(expected / math.sqrt(1 + 1 / 16))
+
+
+def crc32(data):
+    """By the definition: the reflected polynomial 0xEDB88320, bit by bit."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0xEDB88320 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None, max_examples=80, derandomize=True)
+def test_any_text_has_a_vector_of_length_one_or_zero(text):
+    vector = hashed(text, 512)
+    assert (vector.shape, vector.dtype) == ((512,), np.float32)
+    assert float(np.linalg.norm(vector)) == pytest.approx(1.0 if np.any(vector) else 0.0, abs=1e-5)
+    assert (vector == hashed(text, 512)).all()
+
+
+def test_vectors_are_packed_as_openai_sends_them():
+    assert base64.b64decode(pack(np.array([1.0, -2.5]))) == struct.pack("<2f", 1.0, -2.5)
+    assert unpack([pack(np.array([1.0, -2.5])), pack(np.array([0.0, 3.0]))]).tolist() == [[1.0, -2.5], [0.0, 3.0]]
+    assert unpack([]).shape == (0, 0)
+    with pytest.raises(UsageError, match="vectors of 1 and of 2 numbers"):
+        unpack([pack(np.array([1.0])), pack(np.array([1.0, 2.0]))], "m")
+
+
+@given(st.lists(st.text(max_size=6), max_size=30), st.integers(1, 5), st.integers(1, 12))
+@settings(deadline=None, max_examples=80, derandomize=True)
+def test_batches_hold_everything_once_and_in_order(texts, largest, longest):
+    before, gateway.LONGEST_BATCH = gateway.LONGEST_BATCH, longest
+    try:
+        keys = {str(number).encode(): text for number, text in enumerate(texts)}
+        made = list(batches(keys, keys, largest))
+    finally:
+        gateway.LONGEST_BATCH = before
+    assert [key for batch in made for key in batch] == list(keys)
+    for batch in made:
+        assert 1 <= len(batch) <= largest
+        assert len(batch) == 1 or sum(len(keys[key]) for key in batch) <= longest
+
+
+# -- a bound model of the role ----------------------------------------------------------------------------------------
+
+
+class Session:
+    """A bound embedder over a gateway, and what was booked."""
+
+    def __init__(self, spec=OFFLINE, **options):
+        self.spec = spec
+        self.options = {"policy": QUICK, **options}
+        self.ledger = Ledger("ingest")
+
+    def run(self, work):
+        async def main():
+            self.gateway = Gateway(self.options.pop("journal", None), self.options.pop("cache", None), **self.options)
+            loop = asyncio.get_running_loop()
+
+            async def call(request):
+                return await self.gateway.call(self.spec, request)
+
+            async def embed(texts, params):
+                return await self.gateway.embed(self.spec, texts, params)
+
+            route = open_route(call, loop, embed)
+            usage.current.set(self.ledger)
+            try:
+                return await work(BoundModel(self.spec.name, "embedder", route, self.spec.params))
+            finally:
+                close_route(route)
+                await self.gateway.close()
+
+        return asyncio.run(main())
+
+
+def test_texts_become_an_array_and_are_booked_as_one_call():
+    session = Session()
+    texts = ["Ann Lee", "Bob Ray", "Ann Lee"]
+    vectors = session.run(lambda model: model.embed(texts))
+    assert (vectors.shape, vectors.dtype) == ((3, 512), np.float32)
+    assert (vectors[0] == vectors[2]).all()
+    assert vectors[0] == pytest.approx(hashed("Ann Lee", 512))
+    assert session.ledger.calls == {"embedder": 1}
+    assert session.ledger.tokens["embedder"] == Usage(prompt=4)  # two distinct texts of seven characters
+    assert (session.gateway.counters.calls, session.gateway.counters.requests) == (1, 1)
+    assert Session().run(lambda model: model.embed([])).shape == (0, 0)
+
+
+def test_agents_with_plain_methods_embed_from_their_thread():
+    session = Session()
+
+    async def work(model):
+        context = bound.usage.current.get()
+
+        def plain():
+            usage.current.set(context)
+            return model.embed_sync(["Ann Lee"])
+
+        return await asyncio.to_thread(plain)
+
+    assert session.run(work).shape == (1, 512)
+    assert session.ledger.calls == {"embedder": 1}
+
+
+def test_one_text_is_no_list_of_texts():
+    with pytest.raises(TypeError, match="list of texts"):
+        Session().run(lambda model: model.embed("Ann"))
+
+
+def test_a_route_without_embeddings_says_so():
+    async def main():
+        async def call(request):
+            return Completion()
+
+        route = open_route(call, asyncio.get_running_loop())
+        try:
+            await BoundModel("m", "memory", route).embed(["a"])
+        finally:
+            close_route(route)
+
+    with pytest.raises(UsageError, match="role 'memory': nothing here embeds texts"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["scripted:x.jsonl", "cohere/embed-v3"])
+def test_models_that_embed_nothing(name):
+    with pytest.raises(UsageError, match="use offline, openai/NAME, NAME@URL, hf/WEIGHTS"):
+        open_embedder(ModelSpec(name))
+
+
+# -- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def vector(text):
+    return [float(len(text)), 0.5, -1.0]
+
+
+class EmbeddingServer:
+    """`/v1/embeddings`. behave(texts, attempt) -> a status, a body, or None for a good reply. encoded: as base64."""
+
+    def __init__(self, behave=lambda asked, attempt: None, most=1000, latency=0.0):
+        self.behave = behave
+        self.most = most
+        self.latency = latency
+        self.seen = []
+        self.keys = []
+        self.flying = self.widest = 0
+
+    async def __aenter__(self):
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/v1/embeddings", self.handle)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/v1"
+        return self
+
+    async def __aexit__(self, *error):
+        await self.runner.cleanup()
+
+    async def handle(self, request):
+        asked = await request.json()
+        self.seen.append(asked)
+        self.keys.append(request.headers.get("Authorization"))
+        self.flying += 1
+        self.widest = max(self.widest, self.flying)
+        await asyncio.sleep(self.latency)
+        self.flying -= 1
+        texts = asked["input"]
+        said = self.behave(asked, len(self.seen))
+        if said is None and len(texts) > self.most:
+            said = (422, {"error": f"batch size {len(texts)} > maximum allowed batch size {self.most}"})
+        if isinstance(said, tuple):
+            return web.json_response(said[1], status=said[0])
+        if said is not None:
+            return web.json_response(said)
+        return web.json_response(good(asked))
+
+
+def good(asked, encoded=None):
+    encoded = asked.get("encoding_format") == "base64" if encoded is None else encoded
+    rows = []
+    for number, text in enumerate(asked["input"]):
+        value = vector(text)
+        rows.append({"index": number, "embedding": pack(np.array(value)) if encoded else value})
+    return {"data": rows[::-1], "usage": {"prompt_tokens": sum(len(text) for text in asked["input"]), "total_tokens": 0}}
+
+
+def embed_at(server, texts, key="", **options):
+    """(vectors or the error, session) of one call of the role against a server that runs only for it."""
+
+    async def main():
+        async with server:
+            session.spec = ModelSpec("m", server.url)
+
+            async def embed(asked, params):
+                return await session.gateway.embed(session.spec, asked, params)
+
+            session.gateway = Gateway(options.pop("journal", None), options.pop("cache", None), policy=QUICK, **options)
+            route = open_route(lambda request: None, asyncio.get_running_loop(), embed)
+            usage.current.set(session.ledger)
+            try:
+                return await BoundModel("m", "embedder", route).embed(texts)
+            except EmbeddingFailed as error:
+                return error
+            finally:
+                close_route(route)
+                await session.gateway.close()
+
+    session = Session()
+    return asyncio.run(main()), session
+
+
+def test_batches_of_bounded_size_go_side_by_side(monkeypatch):
+    monkeypatch.setenv("MEMEVAL_API_KEY", "sk-embedding-key")
+    server = EmbeddingServer(latency=0.02)
+    texts = [f"text {number}" * (number % 3 + 1) for number in range(100)]
+    vectors, session = embed_at(server, texts)
+    assert vectors.tolist() == [vector(text) for text in texts]
+    assert sorted(len(asked["input"]) for asked in server.seen) == [4, 32, 32, 32]
+    assert server.widest == 4
+    assert {"model": "m", "encoding_format": "base64"}.items() <= server.seen[0].items()
+    assert set(server.keys) == {"Bearer sk-embedding-key"}
+    assert session.ledger.calls == {"embedder": 1}
+    assert session.ledger.tokens["embedder"].prompt == sum(map(len, texts))
+    counters = session.gateway.counters
+    assert (counters.calls, counters.requests, counters.fresh.prompt) == (1, 4, sum(map(len, texts)))
+
+
+def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
+    vectors, _ = embed_at(EmbeddingServer(lambda asked, attempt: good(asked, encoded=False)), ["a", "bcd"])
+    assert vectors.tolist() == [vector("a"), vector("bcd")]
+
+    def old(asked, attempt):
+        return (400, {"error": "unknown field encoding_format base64"}) if asked["encoding_format"] == "base64" else None
+
+    server = EmbeddingServer(old)
+    vectors, _ = embed_at(server, ["a", "bcd"])
+    assert vectors.tolist() == [vector("a"), vector("bcd")]
+    assert [asked["encoding_format"] for asked in server.seen] == ["base64", "float"]
+
+
+def test_a_server_that_takes_less_gets_less():
+    server = EmbeddingServer(most=8)
+    texts = [str(number) for number in range(32)]
+    vectors, session = embed_at(server, texts)
+    assert vectors.tolist() == [vector(text) for text in texts]
+    assert [len(asked["input"]) for asked in server.seen] == [32, 16, 8, 8, 16, 8, 8]
+    assert session.gateway.counters.requests == 7
+
+
+def test_a_text_beyond_the_window_fails_and_the_others_are_kept(tmp_path):
+    def short(asked, attempt):
+        longest = max(map(len, asked["input"]))
+        return (400, {"error": {"message": "maximum context length is 8 tokens"}}) if longest > 20 else None
+
+    journal = Journal(tmp_path / "calls.sqlite")
+    error, session = embed_at(EmbeddingServer(short), ["a", "b", "c" * 30, "d"], journal=journal)
+    assert str(error) == "a text of 30 characters exceeds the window of the embedder 'm'"
+    assert session.ledger.failures == [f"embedder: {error}"]
+    assert len(journal) == 3
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (500, {}),
+        (429, {}),
+        [],
+        {"data": None},
+        {"data": []},
+        {"error": {"message": "busy"}},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": [], "embedding": [1.0]}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, 7]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": []}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": "no base64"}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": {"a": 1}}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [None]}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1e60]}]},
+    ],
+    ids=lambda bad: json.dumps(bad)[:60],
+)
+def test_what_is_no_embedding_is_asked_for_again(bad):
+    vectors, session = embed_at(EmbeddingServer(lambda asked, attempt: bad if attempt == 1 else None), ["a", "bcd"])
+    assert vectors.tolist() == [vector("a"), vector("bcd")]
+    assert session.gateway.counters.requests == 2
+    assert not session.ledger.failures
+
+
+def test_what_lasts_ends_in_one_line():
+    error, session = embed_at(EmbeddingServer(lambda asked, attempt: {"data": 7}), ["a"])
+    assert "the reply has no embeddings (given up after 6 attempts)" in str(error)
+    assert session.gateway.counters.failures == 1
+
+
+def test_a_wrong_url_stops_the_run():
+    with pytest.raises(EndpointRefused, match="check the model name"):
+        embed_at(EmbeddingServer(lambda asked, attempt: (404, {"error": "no"})), ["a"])
+
+
+# -- journal, cache, equal texts --------------------------------------------------------------------------------------
+
+
+class Counting(OfflineEmbedder):
+    """Notes what it is asked."""
+
+    largest = 4
+
+    def __init__(self, latency=0.0, fail=lambda texts: None):
+        self.asked = []
+        self.latency = latency
+        self.fail = fail
+
+    async def embed(self, texts, params):
+        self.asked.append(list(texts))
+        await asyncio.sleep(self.latency)
+        error = self.fail(texts)
+        if isinstance(error, BaseException):
+            raise error
+        if error:
+            return [Completion(error=error, finish_reason="error")] * len(texts)
+        return await super().embed(texts, params)
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """`counting(...)` becomes the embedder of every gateway."""
+
+    def make(**options):
+        model = Counting(**options)
+        monkeypatch.setattr("memeval.models.registry.open_embedder", lambda spec, limiter: model)
+        return model
+
+    return make
+
+
+SPEC = ModelSpec("m", "http://127.0.0.1:9/v1")
+
+
+def gateways(work, **options):
+    """What `work(gateway)` gives with a gateway that is closed afterwards."""
+
+    async def main():
+        door = Gateway(**{"journal": None, **options})
+        try:
+            return await work(door), door.counters
+        finally:
+            await door.close()
+
+    return asyncio.run(main())
+
+
+def test_each_text_is_asked_for_once(counting, tmp_path, own_cache):
+    model = counting()
+    events = []
+
+    def run(texts, name):
+        journal, cache = Journal(tmp_path / name), Cache()
+        found, counters = gateways(
+            lambda door: door.embed(SPEC, texts, {}), journal=journal, cache=cache, on_event=events.append
+        )
+        cache.close()
+        journal.close()
+        return unpack([completion.text for completion in found]), counters
+
+    first, counters = run(["a", "b", "a"], "one")
+    assert (model.asked, counters.calls, counters.cached, counters.requests) == ([["a", "b"]], 1, 0, 1)
+    again, counters = run(["c", "b", "a"], "one")  # two of them from the run's journal
+    assert model.asked == [["a", "b"], ["c"]]
+    assert (counters.tokens.prompt, counters.fresh.prompt) == (3, 1)
+    assert (again[1:] == first[[1, 0]]).all()
+    run(["a", "b", "c"], "two")  # another run: all from the cache
+    assert len(model.asked) == 2
+    assert [event["source"] for event in events] == ["model", "model", "cache"]
+    gateways(lambda door: door.embed(SPEC, ["a"], {"dimensions": 5}))
+    assert len(model.asked) == 3  # other parameters, other vectors
+
+
+def test_equal_texts_in_the_air_are_shared(counting):
+    model = counting(latency=0.05)
+
+    async def work(door):
+        return await asyncio.gather(door.embed(SPEC, ["a", "b"], {}), door.embed(SPEC, ["b", "c"], {}))
+
+    (first, second), counters = gateways(work)
+    assert first[1] == second[0]
+    assert sorted(model.asked) == [["a", "b"], ["c"]]
+    assert (counters.calls, counters.requests) == (2, 2)
+
+
+def test_who_waits_sends_it_himself_when_the_other_is_cancelled(counting):
+    model = counting(latency=0.1)
+
+    async def work(door):
+        one = asyncio.create_task(door.embed(SPEC, ["a", "b"], {}))
+        await asyncio.sleep(0.02)
+        two = asyncio.create_task(door.embed(SPEC, ["b"], {}))
+        await asyncio.sleep(0.02)
+        one.cancel()
+        return await two
+
+    found, _ = gateways(work)
+    assert found[0].error is None
+    assert model.asked == [["a", "b"], ["b"]]
+
+
+def test_cancelled_before_it_began_it_leaves_nothing_behind(counting):
+    model = counting()
+
+    async def work(door):
+        task = asyncio.create_task(door.embed(SPEC, [str(number) for number in range(9)], {}))
+        await asyncio.sleep(0)  # it has claimed its texts; the requests have not begun
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return await asyncio.wait_for(door.embed(SPEC, ["0", "5"], {}), 2)
+
+    found, _ = gateways(work)
+    assert all(completion.error is None for completion in found)
+    assert model.asked[-1] == ["0", "5"]
+
+
+def test_one_failed_batch_costs_its_texts_alone(counting, tmp_path):
+    model = counting(fail=lambda texts: "HTTP 500: no" if "5" in texts else None)
+    journal = Journal(tmp_path / "calls.sqlite")
+    texts = [str(number) for number in range(12)]
+    found, counters = gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal)
+    assert [number for number, completion in enumerate(found) if completion.error] == [4, 5, 6, 7]
+    assert (counters.failures, len(journal)) == (1, 8)
+    model.fail = lambda texts: None
+    gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal)
+    assert model.asked[-1] == ["4", "5", "6", "7"]
+    journal.close()
+
+
+def test_an_error_that_stops_the_run_passes_and_the_rest_lands(counting, tmp_path):
+    model = counting(latency=0.02, fail=lambda texts: EndpointRefused("no credit") if "0" in texts else None)
+    journal = Journal(tmp_path / "calls.sqlite")
+    with pytest.raises(EndpointRefused):
+        gateways(lambda door: door.embed(SPEC, [str(number) for number in range(8)], {}), journal=journal)
+    assert (len(model.asked), len(journal)) == (2, 4)
+    journal.close()
+
+
+def test_a_budget_counts_requests_and_keeps_what_was_paid_for(counting, tmp_path):
+    model = counting()
+    journal = Journal(tmp_path / "calls.sqlite")
+    texts = [str(number) for number in range(12)]
+    with pytest.raises(BudgetSpent, match="--max-calls 2 is used up"):
+        gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal, budget=Budget(max_calls=2))
+    assert (len(model.asked), len(journal)) == (2, 8)
+    gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal, budget=Budget(max_calls=1))
+    assert model.asked[-1] == texts[8:]
+    journal.close()

@@ -1,0 +1,422 @@
+"""How `vllm serve` is started, watched and ended. It runs a stand-in: nothing here has met the real one, or a GPU."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stand_in_vllm import StandIn, alive
+from test_weights import safetensors
+
+from memeval.errors import StopRun, UsageError
+from memeval.models import lasting, vllm_model, vllm_server
+from memeval.models.completion import ModelSpec, Request
+from memeval.models.gateway import Gateway
+from memeval.models.registry import open_embedder, open_model
+from memeval.models.vllm_model import executable, serve
+from memeval.models.vllm_server import ServerEnded, VllmServer, _telling
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="vllm runs on POSIX systems")
+
+
+@pytest.fixture
+def folder(tmp_path, own_cache, monkeypatch):
+    """Weights of no meaning, and a grace that does not take the test's time."""
+    monkeypatch.setattr(vllm_server, "GRACE", 1.0)
+    monkeypatch.setattr(vllm_server, "POLL", 0.05)
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "qwen3"}')
+    safetensors(made / "model.safetensors")
+    return made
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """`program(**behaviour)` puts a stand-in where memeval looks."""
+    made = []
+
+    def make(**behaviour):
+        (tmp_path / str(len(made))).mkdir()
+        made.append(StandIn(tmp_path / str(len(made)), **behaviour))
+        monkeypatch.setenv("MEMEVAL_VLLM", str(made[-1].path))
+        return made[-1]
+
+    yield make
+    left = [pid for each in made for pid in each.running()]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "a server was left behind"
+
+
+def asked(text):
+    return Request([{"role": "user", "content": text}], None, {"temperature": 0.0})
+
+
+def ask(folder, *texts, **spec):
+    """Completions of a gateway that is closed again."""
+
+    async def main():
+        gateway = Gateway(None)
+        try:
+            return await asyncio.gather(*(gateway.call(ModelSpec(f"vllm/{folder}", **spec), asked(text)) for text in texts))
+        finally:
+            await gateway.close()
+
+    return asyncio.run(main())
+
+
+def until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def test_it_is_started_for_the_first_call_and_gone_after_the_last(folder, program, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody")
+    vllm = program(delay=0.3)
+    completions = ask(folder, *(f"question {number}" for number in range(20)))
+    assert [completion.text for completion in completions] == [f"echo: question {number}" for number in range(20)]
+    (start,) = vllm.starts
+    assert not vllm.running()
+    words = start["argv"]
+    assert words[:2] == ["serve", str(folder)]
+    for option in ("--enable-prefix-caching", "--enable-auto-tool-choice", "--enable-prompt-tokens-details"):
+        assert option in words
+    assert words[words.index("--tool-call-parser") + 1] == "hermes"
+    assert words[words.index("--host") + 1] == "127.0.0.1"
+    key = start["environment"]["VLLM_API_KEY"]
+    assert len(key) >= 32
+    assert not [word for word in words if key in word]
+    assert "OPENAI_API_KEY" not in start["environment"]
+    noticed = capsys.readouterr().err
+    assert noticed.startswith("memeval: starting vllm serve ")
+    log = Path(noticed.strip().rpartition("log: ")[2].rstrip(")"))
+    assert "starting" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_roles_of_one_model_share_a_server_and_runs_of_one_command_keep_it(folder, program):
+    vllm = program()
+
+    def run():
+        async def main():
+            gateway = Gateway(None)
+            memory = ModelSpec(f"vllm/{folder}", params={"temperature": 1.0})
+            reader = ModelSpec(f"vllm/{folder}/.")  # the same weights under another name
+            await asyncio.gather(gateway.call(memory, asked("a")), gateway.call(reader, asked("b")))
+            await gateway.close()
+
+        asyncio.run(main())
+
+    run()
+    assert len(vllm.starts) == 1
+    with lasting.lasting():
+        run()
+        run()
+        assert len(vllm.starts) == 2
+        assert vllm.running()
+    assert not vllm.running()
+
+
+def test_a_model_that_needs_the_room_ends_one_that_nobody_uses(folder, program):
+    vllm = program()
+    with lasting.lasting():
+        ask(folder, "a")
+        ask(folder, "a", backend={"max_model_len": 100})
+        first, second = vllm.starts
+        assert not alive(first["pid"])
+        assert alive(second["pid"])
+
+
+def test_nothing_is_started_where_the_cache_knows_the_reply(folder, program, tmp_path):
+    from memeval.models.journal import Journal
+
+    vllm = program()
+
+    async def main():
+        journal = Journal(tmp_path / "calls.sqlite")
+        gateway = Gateway(journal)
+        completion = await gateway.call(ModelSpec(f"vllm/{folder}"), asked("a"))
+        await gateway.close()
+        journal.close()
+        return completion
+
+    assert asyncio.run(main()) == asyncio.run(main())
+    assert len(vllm.starts) == 1
+
+
+def test_a_crash_at_start_stops_the_run_with_what_the_log_says(folder, program):
+    vllm = program(crash_start=True)
+    with pytest.raises(ServerEnded) as caught:
+        ask(folder, "a", "b", "c")
+    said = str(caught.value)
+    assert isinstance(caught.value, StopRun)
+    assert "\n" not in said
+    assert "exit status 1" in said
+    assert "ValueError: no room for the KV cache" in said
+    assert "root cause above" in said
+    assert vllm.starts[0]["environment"]["VLLM_API_KEY"] not in said
+    assert Path(said.rpartition("(log: ")[2].rstrip(")")).is_file()
+    assert len(vllm.starts) == 1
+    assert not vllm.running()
+
+
+def test_a_crash_in_flight_stops_the_run_at_once(folder, program):
+    vllm = program(crash_call=True)
+    begun = time.monotonic()
+    with pytest.raises(ServerEnded, match="the server ended .exit status 0.*CUDA out of memory"):
+        ask(folder, "a", "b")
+    assert time.monotonic() - begun < 10  # not the minute after which an endpoint is given up
+    assert not vllm.running()
+
+
+def test_one_that_never_gets_healthy_is_given_up_and_ended(folder, program):
+    vllm = program(never=True)
+    with pytest.raises(ServerEnded, match="not healthy after 0.5 s"):
+        ask(folder, "a", backend={"start_timeout": 0.5})
+    assert len(vllm.starts) == 1
+    assert not vllm.running()
+
+
+def test_one_that_hangs_on_stop_is_killed(folder, program, monkeypatch):
+    monkeypatch.setattr(vllm_server, "GRACE", 0.3)
+    vllm = program(hang_stop=True)
+    begun = time.monotonic()
+    assert ask(folder, "a")[0].text == "echo: a"
+    assert time.monotonic() - begun < 8
+    assert not vllm.running()
+
+
+def test_a_port_that_was_taken_in_between_is_no_trouble(folder, program):
+    vllm = program(taken=2)
+    assert ask(folder, "a")[0].text == "echo: a"
+    assert len(vllm.starts) == 3
+    assert not vllm.running()
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_the_server(folder, program, tmp_path, monkeypatch):
+    """Another server is healthy on the port that was chosen, serves the same model to everybody, and ours cannot listen."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        taken = probe.getsockname()[1]
+    (tmp_path / "other").mkdir()
+    stranger = StandIn(tmp_path / "other")
+    words = [str(stranger.path), "serve", "m", "--served-model-name", str(folder), "--host", "h", "--port", str(taken)]
+    process = subprocess.Popen(words, env={"VLLM_API_KEY": "another"})
+    until(lambda: stranger.starts)
+    ports = [taken]
+    monkeypatch.setattr(vllm_server, "_free_port", lambda real=vllm_server._free_port: ports.pop() if ports else real())
+    vllm = program()
+    try:
+        assert ask(folder, "a")[0].text == "echo: a"
+        assert [start["port"] == taken for start in vllm.starts] == [True, False]
+    finally:
+        for pid in stranger.running():
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_cancelling_the_run_while_it_starts_ends_it(folder, program):
+    vllm = program(delay=600)
+
+    async def main():
+        gateway = Gateway(None)
+        with lasting.lasting():
+            call = asyncio.create_task(gateway.call(ModelSpec(f"vllm/{folder}"), asked("a")))
+            await asyncio.sleep(0)  # the start goes on in a thread
+            await asyncio.to_thread(until, lambda: vllm.starts)
+            begun = time.monotonic()
+            await gateway.close()
+            return call, time.monotonic() - begun
+
+    call, seconds = asyncio.run(main())
+    assert call.cancelled()
+    assert seconds < 8
+    assert not vllm.running()
+
+
+SCRIPT = """
+import asyncio, os, sys
+from memeval.models import vllm_server
+from memeval.models.completion import ModelSpec, Request
+from memeval.models.gateway import Gateway
+
+vllm_server.GRACE = 1.0
+async def main():
+    gateway = Gateway(None)
+    request = Request([{"role": "user", "content": "a"}])
+    print((await gateway.call(ModelSpec("vllm/" + sys.argv[1]), request)).text, flush=True)
+    if sys.argv[2] == "exception":
+        raise ValueError("a bug")
+    if sys.argv[2] == "exit":
+        sys.exit(3)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["exception", "exit", "SIGINT", "SIGTERM", "SIGKILL", "SIGHUP"])
+def test_it_ends_with_memeval_however_that_ends(folder, program, way):
+    """Even where nobody closes the gateway, and where memeval cannot do anything any more."""
+    vllm = program(hang_stop=way == "SIGKILL")
+    words = [sys.executable, "-c", SCRIPT, str(folder), way]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout.readline() == "echo: a\n"
+    assert vllm.running()
+    if way.startswith("SIG"):
+        process.send_signal(getattr(signal, way))
+    process.wait(20)
+    until(lambda: not vllm.running())
+    process.stdout.close()
+
+
+def test_it_ends_when_its_guardian_is_killed(folder, program):
+    """The server itself dies with it (Linux), and memeval ends what the server had started."""
+    vllm = program()
+
+    async def main():
+        gateway = Gateway(None)
+        spec = ModelSpec(f"vllm/{folder}")
+        await gateway.call(spec, asked("a"))
+        os.kill(os.getpgid(vllm.starts[0]["pid"]), signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: not vllm.running())
+        with pytest.raises(ServerEnded):
+            await gateway.call(spec, asked("b"))
+        await gateway.close()
+
+    asyncio.run(main())
+
+
+def test_embeddings_have_a_server_of_their_own_kind(folder, program):
+    vllm = program()
+
+    async def main():
+        gateway = Gateway(None)
+        found = await gateway.embed(ModelSpec(f"vllm/{folder}"), ["a", "bcd"], {})
+        await gateway.close()
+        return found
+
+    from memeval.models.embeddings import unpack
+
+    assert unpack([completion.text for completion in asyncio.run(main())]).tolist() == [[1.0, 1.0], [3.0, 1.0]]
+    words = vllm.starts[0]["argv"]
+    assert words[words.index("--runner") + 1] == "pooling"
+    assert "--enable-auto-tool-choice" not in words
+
+
+# -- the command line and its settings --------------------------------------------------------------------------------
+
+
+def test_settings_become_options(tmp_path):
+    backend = {
+        "max_model_len": 32768, "enforce_eager": True, "enable_prefix_caching": False, "dtype": "bfloat16",
+        "rope_scaling": {"factor": 2.0}, "gpu_memory_utilization": 0.8, "gpus": "1", "start_timeout": 5, "revision": "main",
+    }  # fmt: skip
+    words = serve("/bin/vllm", tmp_path, "org/name", 81, {"model_type": "llama"}, backend)
+    assert words == [
+        "/bin/vllm", "serve", str(tmp_path), "--host", "127.0.0.1", "--port", "81", "--served-model-name", "org/name",
+        "--no-enable-prefix-caching", "--enable-prompt-tokens-details", "--enable-auto-tool-choice",
+        "--tool-call-parser", "llama3_json", "--max-model-len", "32768", "--enforce-eager", "--dtype", "bfloat16",
+        "--rope-scaling", '{"factor": 2.0}', "--gpu-memory-utilization", "0.8",
+    ]  # fmt: skip
+
+
+def test_context_and_gpus_reach_the_server(folder, program):
+    vllm = program()
+    ask(folder, "a", params={"context": 4096}, backend={"gpus": "1,2", "tool_call_parser": "qwen3_coder"})
+    words, environment = vllm.starts[0]["argv"], vllm.starts[0]["environment"]
+    assert words[words.index("--max-model-len") + 1] == "4096"
+    assert words[words.index("--tool-call-parser") + 1] == "qwen3_coder"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1,2"
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ({"port": 80}, "backend.port: memeval sets this itself"),
+        ({"api_key": "x"}, "backend.api_key: memeval sets this itself"),
+        ({"max-model-len": 5}, "backend.max-model-len: options are written"),
+        ({"dtype": None}, "backend.dtype: None is not a value"),
+        ({"dtype": "--trust-remote-code"}, "is not a value"),
+        ({"start_timeout": "long"}, "start_timeout is 'long'"),
+    ],
+)
+def test_settings_that_are_wrong(folder, backend, said):
+    with pytest.raises(UsageError) as caught:
+        open_model(ModelSpec(f"vllm/{folder}", backend=backend))
+    assert said in str(caught.value)
+
+
+def test_settings_of_the_server_among_the_sampling_parameters_are_pointed_out(folder, program):
+    program()
+    with pytest.raises(UsageError, match="max_model_len is a setting of the server: put it under 'backend:'"):
+        ask(folder, "a", params={"max_model_len": 5})
+
+
+def test_the_identity_is_of_the_weights_and_of_what_changes_replies(folder):
+    def named(**backend):
+        return open_model(ModelSpec(f"vllm/{folder}", backend=backend)).identity
+
+    assert str(folder) not in named()
+    assert named(tensor_parallel_size=2, gpus="0,1", start_timeout=5) == named()
+    assert named(quantization="fp8") != named()
+    before = named()
+    safetensors(folder / "model.safetensors", b"\x01" * 64)
+    assert named() != before
+    assert open_embedder(ModelSpec(f"vllm/{folder}")).identity == named()
+
+
+def test_the_program_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("MEMEVAL_VLLM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(vllm_model.sys, "executable", str(tmp_path / "bin" / "python"))
+    with pytest.raises(UsageError, match=r"pip install 'memeval\[vllm\]'"):
+        executable()
+    (tmp_path / "bin").mkdir()
+    for place in (tmp_path / "bin", tmp_path):
+        (place / "vllm").write_text("#!/bin/sh\n")
+        (place / "vllm").chmod(0o755)
+        assert executable() == str(place / "vllm")
+    monkeypatch.setenv("MEMEVAL_VLLM", str(tmp_path / "nothing"))
+    with pytest.raises(UsageError, match="MEMEVAL_VLLM"):
+        executable()
+
+
+def test_a_program_that_cannot_be_run_is_named(folder, monkeypatch, tmp_path):
+    server = VllmServer("m", lambda port: ["/nowhere/vllm"], 5.0, grace=0.5)
+    with pytest.raises((ServerEnded, UsageError), match="/nowhere/vllm|No such file"):
+        server.start()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("", ""),
+        ("one\ntwo\n\n", "two"),
+        ("\x1b[31m(EngineCore_DP0 pid=17) ERROR 11-22 10:00:00 [core.py:700] boom\x1b[0m", "boom\x1b[0m"),
+        ("ValueError: a\nRuntimeError: Engine core initialization failed. See root cause above.",
+         "ValueError: a ... RuntimeError: Engine core initialization failed. See root cause above."),
+        ("KeyError: 'x'\nshutting down", "KeyError: 'x' ... shutting down"),
+        ("starting\nKeyError: 'x'", "KeyError: 'x'"),
+    ],
+)  # fmt: skip
+def test_what_a_log_says(log, line):
+    assert _telling(log) == line
+
+
+def test_old_logs_are_cleared_away(own_cache, monkeypatch):
+    monkeypatch.setattr(vllm_server, "LOGS", 3)
+    logs = [vllm_server._new_log("org/na me") for _ in range(6)]
+    assert [path.exists() for path in logs].count(True) == 3
+    assert logs[-1].exists()
+    assert "org-na-me" in logs[-1].name
+    assert json.dumps(logs[-1].name)

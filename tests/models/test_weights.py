@@ -1,0 +1,235 @@
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from memeval.errors import UsageError
+from memeval.models import weights
+from memeval.models.weights import find
+
+
+def safetensors(path: Path, values: bytes = b"\x00" * 64) -> None:
+    """The format by its description: 8 bytes of header length, the header, the data."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [len(values) // 4], "data_offsets": [0, len(values)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + values)
+
+
+@pytest.fixture
+def model(tmp_path, own_cache):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "qwen3"}')
+    (folder / "tokenizer.json").write_text("{}")
+    safetensors(folder / "model.safetensors")
+    return folder
+
+
+def put_back(path, write):
+    """Change a file and restore the time of its last modification, as `cp -p` and archives do."""
+    status = path.stat()
+    write()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def digest(folder):
+    return find(str(folder)).digest
+
+
+def test_a_copy_has_the_digest_of_its_original(model, tmp_path):
+    found = find(str(model))
+    assert (found.folder, found.revision, len(found.digest)) == (model, None, 64)
+    copy = shutil.copytree(model, tmp_path / "another" / "place")
+    assert digest(copy) == found.digest
+
+
+def test_one_changed_byte_is_another_model_even_with_the_old_date(model):
+    before = digest(model)
+    put_back(model / "model.safetensors", lambda: safetensors(model / "model.safetensors", b"\x00" * 63 + b"\x01"))
+    assert digest(model) != before
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "generation_config.json", "chat_template.jinja"])
+def test_what_decides_a_reply_counts(model, name):
+    before = digest(model)
+    (model / name).write_text('{"changed": true}')
+    assert digest(model) != before
+
+
+@pytest.mark.parametrize("name", ["README.md", "trainer_state.json", "optimizer.pt", "checkpoint-5/config.json"])
+def test_what_decides_no_reply_does_not_count(model, name):
+    before = digest(model)
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_text("{}")
+    assert digest(model) == before
+
+
+def test_large_files_are_read_once_until_they_change(model, own_cache, monkeypatch):
+    monkeypatch.setattr(weights, "RACY", -1.0)  # time stamps of this moment may be trusted
+    path = model / "model.safetensors"
+    safetensors(path, b"\x00" * 2**21)
+    first = digest(model)
+    known = json.loads((own_cache / "weights.json").read_text())
+    assert len(known) == 1
+    assert str(model) not in str(known)
+    read = []
+    real = weights.hashlib.file_digest
+    monkeypatch.setattr(weights.hashlib, "file_digest", lambda file, kind: read.append(file.name) or real(file, kind))
+    assert digest(model) == first
+    assert not [name for name in read if name.endswith("safetensors")]
+    put_back(path, lambda: safetensors(path, b"\x00" * (2**21 - 1) + b"\x01"))  # same size, same date
+    assert digest(model) != first
+    assert [name for name in read if name.endswith("safetensors")]
+
+
+def test_a_file_changed_just_now_is_not_remembered(model, own_cache):
+    safetensors(model / "model.safetensors", b"\x00" * 2**21)
+    digest(model)
+    assert not (own_cache / "weights.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["[]", "{", '{"1 2 3 4 5": 7}', "\x00"])
+def test_a_damaged_memo_costs_nothing_but_time(model, own_cache, damage):
+    before = digest(model)
+    own_cache.mkdir(exist_ok=True)
+    (own_cache / "weights.json").write_text(damage)
+    assert digest(model) == before
+
+
+def test_shards_are_those_the_index_names(model):
+    safetensors(model / "a.safetensors")
+    safetensors(model / "consolidated.safetensors")
+    index = model / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "a.safetensors", "y": "model.safetensors"}}))
+    before = digest(model)
+    safetensors(model / "consolidated.safetensors", b"\x01" * 64)
+    assert digest(model) == before
+    safetensors(model / "a.safetensors", b"\x01" * 64)
+    assert digest(model) != before
+    (model / "a.safetensors").unlink()
+    with pytest.raises(UsageError, match="a.safetensors: missing"):
+        find(str(model))
+    for text in ('{"weight_map": {"x": "../secret"}}', '{"weight_map": {}}', "[]", "{"):
+        index.write_text(text)
+        with pytest.raises(UsageError, match="index.json"):
+            find(str(model))
+
+
+def test_a_file_that_was_cut_off_is_found_out(model):
+    path = model / "model.safetensors"
+    whole = path.read_bytes()
+    for damaged in (
+        whole[:-1],
+        whole[:20],
+        b"",
+        whole + b"\x00",
+        b"\xff" * 8 + whole,
+        whole.replace(b"offsets", b"offsetz"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match="model.safetensors") as caught:
+            find(str(model))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+        (lambda folder: (folder / "config.json").rename(folder / "adapter_config.json"), "LoRA adapter"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "no weights in the safetensors",
+        ),
+    ],
+)
+def test_what_is_no_model_is_named(model, change, said):
+    change(model)
+    with pytest.raises(UsageError, match=said):
+        find(str(model))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a b", "a/b/c", "../x", "~nobody-here/x"])
+def test_names_that_mean_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        find(name)
+
+
+def test_a_file_and_a_revision_of_a_folder(model):
+    with pytest.raises(UsageError, match="this is a file"):
+        find(str(model / "config.json"))
+    with pytest.raises(UsageError, match="belongs to a hub id"):
+        find(str(model), revision="main")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, own_cache, monkeypatch, model):
+    """A hub cache with `org/tiny` as huggingface_hub lays it out."""
+    root = tmp_path / "hub"
+    repo = root / "models--org--tiny"
+    snapshot = repo / "snapshots" / COMMIT
+    for folder in (repo / "blobs", repo / "refs", snapshot):
+        folder.mkdir(parents=True)
+    (repo / "refs" / "main").write_text(COMMIT)
+    for number, path in enumerate(sorted(model.iterdir())):
+        large = path.suffix == ".safetensors"
+        blob = repo / "blobs" / (("c" * 63 if large else "d" * 39) + str(number))
+        shutil.copy(path, blob)
+        (snapshot / path.name).symlink_to(f"../../blobs/{blob.name}")
+    import huggingface_hub.constants
+    import huggingface_hub.file_download
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(root))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return repo
+
+
+def test_a_hub_id_is_found_in_the_hub_cache_by_commit_and_blob_names(hub, monkeypatch):
+    real = weights.hashlib.file_digest
+    read = []
+    monkeypatch.setattr(weights.hashlib, "file_digest", lambda file, kind: read.append(file.name) or real(file, kind))
+    found = find("org/tiny")
+    assert (found.revision, found.folder) == (COMMIT, hub / "snapshots" / COMMIT)
+    assert find("org/tiny", revision=COMMIT).digest == find("org/tiny", revision="main").digest == found.digest
+    assert not [name for name in read if "cccc" in name]  # the name of a large blob is its sha256
+    blob = next((hub / "blobs").glob("c*"))
+    blob.rename(blob.with_name("e" * 64))
+    link = hub / "snapshots" / COMMIT / "model.safetensors"
+    link.unlink()
+    link.symlink_to(f"../../blobs/{'e' * 64}")
+    assert find("org/tiny").digest != found.digest
+
+
+def test_a_snapshot_without_its_weights_is_not_enough(hub):
+    (hub / "snapshots" / COMMIT / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="no weights"):
+        find("org/tiny", fetch=False)
+
+
+def test_what_is_not_in_the_hub_cache_and_cannot_be_fetched(hub):
+    for fetch, said in ((False, "fetching is off"), (True, "cannot be fetched")):
+        with pytest.raises(UsageError, match=said) as caught:
+            find("org/another", fetch=fetch)
+        assert "\n" not in str(caught.value)
+        assert "org/another" in str(caught.value)
+
+
+def test_modules_of_sentence_transformers_count(model):
+    before = digest(model)
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    assert digest(model) == before  # nothing says that it is one
+    (model / "modules.json").write_text(json.dumps([{"path": "", "type": "T"}, {"path": "1_Pooling", "type": "P"}]))
+    with_modules = digest(model)
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    assert len({before, with_modules, digest(model)}) == 3
+    for text in ('[{"path": "../x"}]', "{}x", "[1]"):
+        (model / "modules.json").write_text(text)
+        with pytest.raises(UsageError, match="modules.json"):
+            find(str(model))

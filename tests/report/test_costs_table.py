@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memeval.report.costs import costs_table, money
+
+
+def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> dict[str, Any]:
+    shares = {str(n): None if built is None or asked is None else built / n + asked for n in (1, 10, 100)}
+    return {
+        "agent": agent, "task": "synth-10k", "params": {}, "model": "openai/m", "reader": "r",
+        "tokens": {"prompt": 1_234_567, "completion": 890},
+        "cost": {
+            "usd": usd, "usd_per_right": usd and usd / 2, "usd_per_question": shares, "usd_per_stream": built,
+            "usd_per_answer": asked, "tokens_per_question": {"1": 6000.0, "10": 1500.0, "100": 1050.0},
+            "tokens_per_stream": 5000.0, "tokens_per_answer": 1000.0, "cached_share": None, "read_amplification": 0.5,
+            "ingest_tokens_per_1k": 0.0, "unpriced": [], **cost,
+        },
+    }  # fmt: skip
+
+
+def cells(table: str, agent: str) -> list[str]:
+    row = next(line for line in table.splitlines() if line.startswith(f"| {agent}"))
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_priced_runs_beside_long_context() -> None:
+    rows = [
+        run("memalpha", 6.5, 2.0, 0.1, cached_share=0.42, ingest_tokens_per_1k=1900.4),
+        run("long-context", 3.0, 0.0, 0.3),
+        run("wasteful", 30.25, 1.0, 0.5),
+    ]
+    table = costs_table(rows)
+    assert cells(table, "memalpha") == [
+        "memalpha", "6.5", "3.25", "2.1", "0.3", "0.12", "1,234,567", "890", "42%", "0.50x", "1,900", "10.0",
+    ]  # fmt: skip
+    assert cells(table, "long-context")[-1] == "-"
+    assert cells(table, "wasteful")[-1] == "never"
+    assert "USD a question at 1 |" in table
+    assert "no price known" not in table
+
+
+def test_without_prices_tokens_stand_in_and_usd_is_blank() -> None:
+    table = costs_table([run("memalpha", None, None, None, unpriced=["memory"])])
+    assert cells(table, "memalpha")[1:6] == ["-", "-", "6,000", "1,500", "1,050"]
+    assert "tokens a question at 1 |" in table
+    assert "no price known for calls to openai/m: USD stays blank" in table
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [(None, "-"), (0.0, "0"), (0.0000123, "1.2e-05"), (0.01234, "0.0123"), (3.14159, "3.14"), (1234.5, "1,234.50")],
+)
+def test_money(usd: float | None, text: str) -> None:
+    assert money(usd) == text
