@@ -16,6 +16,7 @@ from memeval.judging.calibrate import saved
 from memeval.judging.lineage import related_roles
 from memeval.judging.prompts import RULES, prompt_hash
 from memeval.judging.ruling import Case, Generate, Ruling, Seen, consult, rule_all, scorer_name
+from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.runs.score import UNUSABLE, question_of
 from memeval.runs.store import Store, read_json, write_json, write_lines
@@ -53,6 +54,7 @@ def judge_folder(
     concurrency: int = 16,
     use_cache: bool = True,
     seen: Seen | None = None,
+    budget: Budget | None = None,
 ) -> str:
     """Judge every sample of a run; returns the scorer's name. `scores/<name>.jsonl` holds the verdicts, `scores/<name>.json`
     who gave them: judge, family, prompt hash, related roles, cost, the judge's calibration where one is kept.
@@ -71,7 +73,13 @@ def judge_folder(
         if not samples:
             raise UsageError(f"{folder}: no samples yet; run its command first")
         cases = _cases(samples, questions)
-        options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": prompt}
+        options: dict[str, Any] = {
+            "concurrency": concurrency,
+            "use_cache": use_cache,
+            "seen": seen,
+            "prompt": prompt,
+            "budget": budget,
+        }
         hearing = consult(judge, cases, family, journal=folder / "calls.sqlite", **options)
         facts = {
             "judge": judge.name,

@@ -14,6 +14,7 @@ from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import judge_messages, prompt_hash
 from memeval.judging.verdict import parse_verdict
 from memeval.models import registry
+from memeval.models.budget import Budget
 from memeval.models.cache import Cache
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
@@ -114,14 +115,15 @@ def consult(
     concurrency: int = 16,
     use_cache: bool = True,
     seen: Seen | None = None,
+    budget: Budget | None = None,
 ) -> Hearing:
     """Put the cases to a judge through a gateway of its own. journal: where finished calls are kept, if anywhere beside the
-    user's cache. Raises StopRun (an endpoint that is down or refuses the key) and UsageError."""
+    user's cache. budget: what may be sent. Raises StopRun (an endpoint that is down or refuses the key) and UsageError."""
 
     async def run() -> Hearing:
         calls = Journal(journal) if journal else None
         cache = Cache() if use_cache else None
-        gateway = Gateway(calls, cache, concurrency, opener=_open)
+        gateway = Gateway(calls, cache, concurrency, opener=_open, budget=budget)
         try:
             rulings = await rule_all(cases, family, partial(gateway.call, judge), judge.params, prompt, seen)
         finally:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memeval.errors import UsageError
+from memeval.errors import StopRun, UsageError
 from memeval.models import usage
 from memeval.models.completion import Completion, Message, Request, Usage
 
@@ -70,7 +70,11 @@ class BoundModel:
         """
         call, _, _ = _routes[self.route]
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample)
-        completion = await call(request)
+        try:
+            completion = await call(request)
+        except StopRun as stop:
+            usage.current.get().stopped = stop  # an agent that catches everything must not swallow it
+            raise
         usage.current.get().book(self.role, completion)
         return completion
 
@@ -99,7 +103,11 @@ class BoundModel:
         if isinstance(texts, str):
             raise TypeError("embed takes a list of texts, not one text")
         texts = list(texts)
-        found = await embed(texts, {**params, **self.params})
+        try:
+            found = await embed(texts, {**params, **self.params})
+        except StopRun as stop:
+            usage.current.get().stopped = stop
+            raise
         spent = sum((completion.usage for completion in dict(zip(texts, found, strict=True)).values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
         usage.current.get().book(self.role, Completion(usage=spent, error=error))

@@ -7,16 +7,20 @@ context variable carries it through `await` and into worker threads, so question
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from memeval.errors import StopRun
 from memeval.models.completion import Completion, Usage
 
 
 @dataclass
 class Ledger:
-    """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events."""
+    """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
+    stopped: the error of a call after which the whole run must stop."""
 
     phase: str
     calls: Counter[str] = field(default_factory=Counter)
@@ -24,6 +28,7 @@ class Ledger:
     failures: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     last: Completion | None = None
+    stopped: StopRun | None = None
 
     def book(self, role: str, completion: Completion) -> None:
         self.calls[role] += 1
@@ -37,3 +42,15 @@ class Ledger:
 
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")
+
+
+@contextmanager
+def booking(ledger: Ledger) -> Iterator[None]:
+    """Book the calls of this block in `ledger`. Raises StopRun at its end when one of them had to stop the run, whatever an
+    agent that catches exceptions made of it."""
+    current.set(ledger)
+    try:
+        yield
+    finally:
+        if ledger.stopped is not None:
+            raise ledger.stopped

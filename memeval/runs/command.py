@@ -22,11 +22,12 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     outcomes: list[Outcome] = []
     plans = plan(options)
     budget = Budget(options.max_cost, options.max_calls)
-    budget.require_prices(model for planned in plans for model in planned.spec.models.values())
+    judges = [planned.judge for planned in plans if planned.judge is not None]
+    budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
     for planned in plans:
         outcome = run(planned, fresh=fresh, quiet=options.quiet, budget=budget)
         if planned.judge is not None and not outcome.stopped:
-            outcome = _judged(outcome, planned.judge, options)
+            outcome = _judged(outcome, planned.judge, options, budget)
         outcomes.append(outcome)
         if outcome.stopped and not outcome.interrupted:
             print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
@@ -48,7 +49,7 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     return 0 if all(outcome.complete for outcome in outcomes) else 3
 
 
-def _judged(outcome: Outcome, judge: ModelSpec, options: Options) -> Outcome:
+def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget) -> Outcome:
     """The run with its answers judged. A judge that cannot be reached leaves the run as it is, to be judged again."""
     from memeval.judging.judge import judge_folder
     from memeval.judging.summary import judged_summary
@@ -56,7 +57,8 @@ def _judged(outcome: Outcome, judge: ModelSpec, options: Options) -> Outcome:
     planned = outcome.planned
     prompt, folder = planned.judge_prompt, planned.spec.folder
     try:
-        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=options.concurrency, use_cache=options.use_cache)
+        width, cached = options.concurrency, options.use_cache
+        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=width, use_cache=cached, budget=budget)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     judged = judged_summary(folder, scorer, planned.question_ids)

@@ -93,9 +93,9 @@ class Ingest:
             return
         query = Query(question.text, question.time, question.options)
         recall, recalling = Recall(), Ledger("recall")
-        usage.current.set(recalling)
         try:
-            recall = await host.recall(query)
+            with usage.booking(recalling):
+                recall = await host.recall(query)
         except AgentError as error:
             recalling.failures.append(str(error))
         for number in numbers:
@@ -103,14 +103,14 @@ class Ingest:
             if number == 0:  # the price of recalling is paid once
                 ledger.calls.update(recalling.calls)
                 ledger.tokens.update(recalling.tokens)
-            usage.current.set(ledger)
             text = None
             if not ledger.failures:
                 try:
-                    if self.desk.spec.agent.card.track == "native":
-                        text = await host.answer(query, recall)
-                    else:
-                        text = await self.desk.read(question, recall, self.repeat, number)
+                    with usage.booking(ledger):
+                        if self.desk.spec.agent.card.track == "native":
+                            text = await host.answer(query, recall)
+                        else:
+                            text = await self.desk.read(question, recall, self.repeat, number)
                 except AgentError as error:
                     ledger.failures.append(str(error))
             used = host.session.query_used if host.session.visible_query is not None else None
@@ -149,8 +149,8 @@ class Ingest:
         failed for good: what depends on a lost chunk is lost, and later chunks need not be paid for. The line of a failed
         step is left out, because a resumed run does the step again."""
         ledger = Ledger("ingest")
-        usage.current.set(ledger)
-        await getattr(host, name)(*([observed(chunk)] if chunk else []))
+        with usage.booking(ledger):
+            await getattr(host, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
         if chunk is None and not (ledger.calls or ledger.events):

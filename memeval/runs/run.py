@@ -50,7 +50,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         left = _wanted(planned) - done
         if not left:
             summary = read_json(spec.folder / "summary.json")
-            if summary is not None and summary.get("asked") == _asked(planned):
+            if summary is not None and summary.get("asked") == _asked(planned) and "cost" in summary:
                 return Outcome(planned, {**summary, "requests": 0})
             return Outcome(planned, _conclude(planned, _Clock(), True))
         write_json(spec.folder / "manifest.json", manifest(planned))
@@ -200,7 +200,7 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         tokenizer=tokens.counter(spec.task.tokenizer).name,
         asked=len(asked) * spec.repeats * spec.answer_repeats,
         complete=complete,
-        prices={role: prices.price(model.name, model.base_url) for role, model in spec.models.items()},
+        prices=_prices(planned),
         judged=[header for path in sorted((folder / "scores").glob("judge-*.json")) if (header := read_json(path))],
     )
     summary = {
@@ -217,6 +217,13 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
     }
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _prices(planned: Planned) -> dict[str, prices.Price | None]:
+    models = dict(planned.spec.models)
+    if planned.judge is not None:
+        models["judge"] = planned.judge
+    return {role: prices.price(model.name, model.base_url) for role, model in models.items()}
 
 
 def aggregate_again(outcome: Outcome) -> Outcome:

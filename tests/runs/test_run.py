@@ -207,3 +207,38 @@ def test_names_cannot_leave_the_runs_folder(toy: Any) -> None:
 
     assert folder_name("../../etc/x@hard") == "_.._etc_x@hard"
     assert folder_name("..") == "unnamed"
+
+
+def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memeval.models.budget import Budget
+
+    class Stubborn(Diary):
+        track = "native"
+
+        async def observe(self, chunk: Any) -> None:
+            try:
+                await self.session.models["memory"].generate([{"role": "user", "content": chunk.text}])
+            except Exception:
+                self.chunks = []
+            super().observe(chunk)
+
+        async def answer(self, query: Any, recall: Any) -> str:
+            try:
+                return (await self.session.models["memory"].generate([{"role": "user", "content": query.text}])).text
+            except Exception:
+                return "whatever"
+
+    contexts = [simple(n) for n in range(3)]
+    expected = run(toy.planned(Stubborn, contexts, concurrency=1), quiet=True)
+    names = ("samples", "operations")
+    rows = {name: as_set(lines(expected.planned, name)) for name in names}
+    calls = expected.summary["requests"]
+    for limit in range(1, calls, 4):
+        planned = toy.planned(Stubborn, contexts, concurrency=1)
+        first = run(planned, fresh=True, quiet=True, budget=Budget(max_calls=limit))
+        assert first.summary["status"] == "partial"
+        assert first.summary["requests"] == limit
+        second = run(planned, quiet=True)
+        assert second.summary["requests"] == calls - limit
+        for name in names:
+            assert as_set(lines(second.planned, name)) == rows[name]
