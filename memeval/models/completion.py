@@ -73,7 +73,16 @@ class Completion:
     row: Row | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What `asdict` gives, without its deep copies: this is written once per call."""
+        return {
+            "text": self.text,
+            "reasoning": self.reasoning,
+            "tool_calls": [asdict(call) for call in self.tool_calls],
+            "usage": self.usage.to_json(),
+            "finish_reason": self.finish_reason,
+            "error": self.error,
+            "row": asdict(self.row) if self.row else None,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Completion:
