@@ -28,6 +28,9 @@ class _Group(click.Group):
         except UsageError as error:
             click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("memeval: interrupted", err=True)
+            ctx.exit(130)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):

@@ -206,6 +206,42 @@ def test_list_and_help() -> None:
         assert memeval(verb, "--help").exit_code == 0
 
 
+def test_ctrl_c_before_a_run_begins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("memeval.runs.command.plan", interrupted)
+    result = run("--agent", "bm25")
+    assert (result.exit_code, result.stderr) == (130, "memeval: interrupted\n")
+
+
+def test_spending_limits_stop_and_resume(project: Path) -> None:
+    (project / "replies.jsonl").write_text('{"reply": "Arlen"}\n')
+    words = ["run", "--task", "notes.yaml", "--agent", "bm25", "--reader", "scripted:replies.jsonl", "--format", "json"]
+    first = memeval(*words, "--max-calls", "1", "--concurrency", "1")
+    assert first.exit_code == 3
+    assert "--max-calls 1 is used up" in first.stderr
+    assert json.loads(first.stdout)["runs"][0]["status"] == "partial"
+    second = json.loads(memeval(*words).stdout)["runs"][0]
+    assert (second["status"], second["requests"]) == ("complete", 1)
+    unpriced = memeval("run", "--task", "notes.yaml", "--agent", "bm25", "--model", "x", "--base-url", "http://127.0.0.1:9",
+                       "--max-cost", "1")  # fmt: skip
+    assert unpriced.exit_code == 2
+    assert "the price of model 'x' is not known" in unpriced.stderr
+
+
+def test_estimate_doctor_and_cache(project: Path) -> None:
+    estimated = memeval("estimate", "--task", "notes.yaml", "--agent", "bm25", "--model", "offline", "--format", "json")
+    assert json.loads(estimated.stdout)["total"]["calls"] == 2
+    assert not (project / "runs").exists()
+    assert memeval("doctor", "--model", "offline", "--task", "notes.yaml").exit_code == 0
+    broken = memeval("doctor", "--model", "openai/gpt-5")
+    assert broken.exit_code == 3
+    assert "OPENAI_API_KEY" in broken.stdout
+    assert "no cache yet" in memeval("cache", "stats").stdout
+    assert "did you mean 'stats'" in memeval("cache", "stat").stderr
+
+
 def test_check_finds_what_is_wrong(project: Path) -> None:
     (project / "leaky.py").write_text(
         "from memeval import Item, Recall\n"
