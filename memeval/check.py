@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import tempfile
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from memeval import plugins, tokens
 from memeval.agent import Query, Recall
 from memeval.errors import UsageError
 from memeval.models.bound import close_route, open_route
-from memeval.models.completion import ModelSpec, Request
-from memeval.models.registry import open_model
+from memeval.models.completion import ModelSpec
+from memeval.models.gateway import Gateway
 from memeval.models.usage import Ledger, current
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
@@ -85,7 +85,7 @@ async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
                     findings.append(Finding(probe.__name__.strip("_").replace("_", " "), False, str(error)))
             return findings, await _claims(bench, findings)
         finally:
-            bench.close()
+            await bench.close()
 
 
 class _Bench:
@@ -98,20 +98,20 @@ class _Bench:
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])
         self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
-        self.model = open_model(ModelSpec("offline"))
+        self.gateway = Gateway(None)
         loop = asyncio.get_running_loop()
-        self.routes = {role: open_route(self._complete, loop) for role in ("memory", "reader", "embedder")}
-        models = {role: ModelSpec("offline") for role in self.routes}
+        offline = ModelSpec("offline")
+        call, embed = partial(self.gateway.call, offline), partial(self.gateway.embed, offline)
+        self.routes = {role: open_route(call, loop, embed) for role in ("memory", "reader", "embedder")}
+        models = dict.fromkeys(self.routes, offline)
         self.spec = RunSpec("check", card, Settings(), spec, models, {})
         self.threads = ThreadPoolExecutor(4)
         self._made = 0
 
-    async def _complete(self, request: Request) -> Any:
-        return await self.model.complete(request)
-
-    def close(self) -> None:
+    async def close(self) -> None:
         for route in self.routes.values():
             close_route(route)
+        await self.gateway.close()
         self.threads.shutdown(wait=False)
 
     def life(self, number: int) -> Ingest:
@@ -277,7 +277,7 @@ def _parts(thing: Any, path: str) -> Iterable[tuple[Any, str]]:
             yield cell.cell_contents, f"{path} (closure)"
     elif isinstance(thing, types.MethodType):
         yield thing.__self__, f"{path}.__self__"
-    elif isinstance(thing, functools.partial):
+    elif isinstance(thing, partial):
         yield from ((value, f"{path} (partial)") for value in (thing.func, *thing.args, *thing.keywords.values()))
     names = {name for cls in type(thing).__mro__ for name in _slots(cls)}
     for name, value in [*getattr(thing, "__dict__", {}).items(), *((name, getattr(thing, name, None)) for name in names)]:

@@ -17,7 +17,8 @@ KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
 
 
 def read_config() -> dict[str, Any]:
-    """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py), the others
+    """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py); `model` and
+    the roles are names, or mappings of `name`, sampling parameters, `context` and `backend`, as in an agent card; the others
     are strings. Raises UsageError naming the key."""
     path = Path("memeval.yaml")
     if not path.is_file():
@@ -26,9 +27,12 @@ def read_config() -> dict[str, Any]:
     for key, value in data.items():
         if key not in KEYS:
             raise UsageError(f"{path}: unknown key '{key}'{suggest(key, KEYS)}")
-        if not isinstance(value, Mapping if key == "prices" else str):
+        mapping = isinstance(value, Mapping) and (key == "prices" or isinstance(value.get("name"), str))
+        allowed = mapping if key == "prices" else isinstance(value, str) or (mapping and key in ("model", *ROLES))
+        if not allowed:
             expected = "a mapping" if key == "prices" else "a string"
-            raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}")
+            more = ", or a mapping with a 'name'" if key in ("model", *ROLES) else ""
+            raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}{more}")
     return data
 
 

@@ -169,6 +169,20 @@ def test_order_of_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert reader("--model", script("flag"), "--reader", script("own")) == "scripted:own.jsonl"
 
 
+def test_a_role_may_be_a_mapping_in_the_configuration(project: Path) -> None:
+    (project / "replies.jsonl").write_text('{"reply": "Arlen"}\n')
+    (project / "memeval.yaml").write_text("reader: {name: 'scripted:replies.jsonl', temperature: 0.5, context: 100000}\n")
+    result = memeval("run", "--task", "notes.yaml", "--agent", "none", "--format", "json", "--quiet")
+    done = json.loads(result.stdout)["runs"][0]
+    assert done["reader"] == "scripted:replies.jsonl"
+    manifest = json.loads((Path(done["path"]) / "manifest.json").read_text())
+    assert manifest["models"]["reader"]["params"] == {"temperature": 0.5, "context": 100000}
+    (project / "memeval.yaml").write_text("reader: {temperature: 0.5}\n")
+    assert "expected a string, or a mapping with a 'name'" in run("--agent", "none").stderr
+    (project / "memeval.yaml").write_text("data_dir: {name: x}\n")
+    assert "'data_dir' is {'name': 'x'}, expected a string" in run("--agent", "none").stderr
+
+
 def test_notice_when_no_model_is_given(project: Path) -> None:
     result = memeval("run", "--task", "notes.yaml", "--agent", "none")
     assert "no model given, using 'offline'" in result.stderr

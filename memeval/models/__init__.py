@@ -3,9 +3,13 @@
 completion.py       the data: Request, Completion, ToolCall, Usage, ModelSpec
 bound.py, usage.py  the model as an agent holds it, and the ledger that its calls are booked in
 registry.py         what a model's name means, and the model behind it
-gateway.py          journal.py, then cache.py, then one flight per identical call, then the model
+gateway.py          journal.py, then cache.py, then one flight per identical call (flights.py), then the model
 endpoint.py         the aiohttp transport: reply.py reads what a server sends, limits.py bounds calls and retries
 toolcalls.py        tool calls read from text, repaired where that is unambiguous
 offline/            the rule-based model that needs no key, GPU or network
 scripted.py, litellm_model.py   replies for tests; every provider that litellm knows
+embeddings.py       vectors: the offline embedder, endpoints; hf_embedder.py in this process
+weights.py          which files a local model is, and the digest that names them; lasting.py keeps it open between runs
+vllm_model.py       a model behind `vllm serve`: vllm_server.py is the process, guardian.py what ends it always
+hf.py               a model in this process: sampling.py, generation.py, and the thread of worker.py
 """

@@ -1,4 +1,5 @@
 """`hf/<folder or hub id>`: a causal language model of transformers in this process, on CPU or GPU, with recorded rows.
+(The tests run on a CPU; it is untested on a GPU.)
 
 Requests that arrive together are generated together, in one worker thread, so the event loop stays free. Every completion
 carries its `Row` (prompt ids, completion ids, log-probabilities), and token counts are exact. Settings are `backend:` of the

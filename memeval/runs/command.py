@@ -9,6 +9,7 @@ import sys
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
+from memeval.models.lasting import lasting
 from memeval.report.costs import costs_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
@@ -24,16 +25,17 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     budget = Budget(options.max_cost, options.max_calls)
     judges = [planned.judge for planned in plans if planned.judge is not None]
     budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
-    for planned in plans:
-        outcome = run(planned, fresh=fresh, quiet=options.quiet, budget=budget)
-        if planned.judge is not None and not outcome.stopped:
-            outcome = _judged(outcome, planned.judge, options, budget)
-        outcomes.append(outcome)
-        if outcome.stopped and not outcome.interrupted:
-            print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
-            break
-        if outcome.interrupted:
-            break
+    with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+        for planned in plans:
+            outcome = run(planned, fresh=fresh, quiet=options.quiet, budget=budget)
+            if planned.judge is not None and not outcome.stopped:
+                outcome = _judged(outcome, planned.judge, options, budget)
+            outcomes.append(outcome)
+            if outcome.stopped and not outcome.interrupted:
+                print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
+                break
+            if outcome.interrupted:
+                break
     runs = [public(outcome) for outcome in outcomes]
     means = [row for name, tasks in suites(options).items() if tasks != [name] for row in suite_means(name, tasks, runs)]
     if form == "json":

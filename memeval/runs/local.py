@@ -57,7 +57,10 @@ async def execute(
     journal = Journal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
     gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget)
-    routes = {role: open_route(partial(gateway.call, model), loop) for role, model in spec.models.items()}
+    routes = {
+        role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
+        for role, model in spec.models.items()
+    }
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-agent")
     engine = Engine(Desk(spec, routes, emit, done), threads, constant)
 

@@ -223,21 +223,23 @@ def card_prompts(card: AgentCard) -> dict[str, str]:
 # -- models -----------------------------------------------------------------------------------------------------------
 
 
-def _chosen(role: str, options: Options, config: Mapping[str, str]) -> str | None:
+def _chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
     return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
 
 
-def role_models(agent: AgentSpec, options: Options, config: Mapping[str, str]) -> dict[str, ModelSpec]:
+def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
     """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
     if agent.card.agent == "constant":
         return {}
     roles = ["reader"] if agent.is_arm else ["memory", "reader"]
     if not agent.is_arm and (_chosen("embedder", options, config) or "embedder" in agent.card.models):
         roles.append("embedder")
-    return {role: role_model(role, agent.card, options, config) for role in roles}
+    return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
 
 
-def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, str]) -> ModelSpec:
+def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
+    """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
+    `context` (the window, tokens), and `backend` (how a vllm/ or hf/ model is started)."""
     shared = role != "embedder"  # --model never means an embedding model
     base_url = options.base_url or os.environ.get("MEMEVAL_BASE_URL") or config.get("base_url")
     candidates = [
@@ -247,17 +249,21 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         (os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
         (config.get(role), None),
         (config.get("model") if shared else None, base_url),
+        (card.models.get(role), None),
     ]
-    params: dict[str, Any] = {}
-    name, url = next(((name, url) for name, url in candidates if name), (None, None))
-    if name is None:
-        entry = card.models.get(role, "offline")
-        if isinstance(entry, Mapping):
-            params = {key: value for key, value in entry.items() if key != "name"}
-            entry = entry.get("name", "offline")
-        name = str(entry)
-    spec = registry.parse_role(name) if url is None else ModelSpec(name, url)
-    spec = dataclasses.replace(spec, params={**spec.params, **params})
+    entry, url = next(((entry, url) for entry, url in candidates if entry), ("offline", None))
+    return model_spec(entry, url)
+
+
+def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
+    """The spec of a name, or of a mapping with a `name`; base_url makes it a literal name. Raises UsageError for what means
+    nothing."""
+    given = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+    name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
+    if not isinstance(backend, Mapping):
+        raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
+    spec = registry.parse_role(name) if base_url is None else ModelSpec(name, base_url)
+    spec = dataclasses.replace(spec, params={**spec.params, **given}, backend=dict(backend))
     registry.route(spec)
     window.declared(spec.params)
     return spec
@@ -268,9 +274,7 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     name = options.models.get("judge") or (card.judge and _chosen("judge", options, config))
     if not name:
         return None
-    spec = registry.parse_role(name)
-    registry.route(spec)
-    return spec
+    return model_spec(name, None)
 
 
 def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
+from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.plugins import ARMS, source_hash
 from memeval.sources import Settings
@@ -74,7 +75,7 @@ class RunSpec:
             "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
             "agent_source": self.agent.source_hash,
             "models": {
-                role: {"name": spec.name, "params": dict(spec.params)}
+                role: {"name": registry.identity(spec) or spec.name, "params": dict(spec.params)}
                 for role, spec in sorted(self.models.items())
                 if role != "judge"
             },

@@ -27,8 +27,15 @@ with open(notes, "a") as file:
                            "environment": dict(os.environ)}}) + "\\n")
 starts = sum(1 for line in open(notes))
 print("(APIServer pid=1) INFO 11-22 10:00:00 [api.py:1] starting", flush=True)
-if behaviour.get("hang_stop"):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def stop(number, frame):
+    print("told to end", flush=True)
+    if not behaviour.get("hang_stop"):
+        os._exit(0)
+
+
+signal.signal(signal.SIGTERM, stop)
 if behaviour.get("crash_start"):
     print("(EngineCore pid=2) ERROR 11-22 10:00:01 [core.py:7] ValueError: no room for the KV cache of " + str(key))
     print("RuntimeError: Engine core initialization failed. See root cause above.", flush=True)

@@ -235,8 +235,9 @@ def good(asked, encoded=None):
     return {"data": rows[::-1], "usage": {"prompt_tokens": sum(len(text) for text in asked["input"]), "total_tokens": 0}}
 
 
-def embed_at(server, texts, key="", **options):
-    """(vectors or the error, session) of one call of the role against a server that runs only for it."""
+def embed_at(server, texts, counted=False, **options):
+    """(vectors or the error, session) of one call of the role against a server that runs only for it. counted: completions
+    in place of vectors."""
 
     async def main():
         async with server:
@@ -249,6 +250,8 @@ def embed_at(server, texts, key="", **options):
             route = open_route(lambda request: None, asyncio.get_running_loop(), embed)
             usage.current.set(session.ledger)
             try:
+                if counted:
+                    return await embed(texts, {})
                 return await BoundModel("m", "embedder", route).embed(texts)
             except EmbeddingFailed as error:
                 return error
@@ -274,6 +277,15 @@ def test_batches_of_bounded_size_go_side_by_side(monkeypatch):
     assert session.ledger.tokens["embedder"].prompt == sum(map(len, texts))
     counters = session.gateway.counters
     assert (counters.calls, counters.requests, counters.fresh.prompt) == (1, 4, sum(map(len, texts)))
+
+
+def test_tokens_are_shared_out_by_characters_and_none_is_lost():
+    def counting_ten(asked, attempt):
+        return {**good(asked), "usage": {"prompt_tokens": 10}}
+
+    for texts, spent in ((["abc", "d", "ef"], [5, 1, 4]), ([""], [10])):
+        found, _ = embed_at(EmbeddingServer(counting_ten), texts, counted=True)
+        assert [completion.usage.prompt for completion in found] == spent
 
 
 def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ def test_replies_are_sized_by_phase_and_limit() -> None:
 
 
 def test_outside_any_step_it_is_an_answer() -> None:
-    completion = asyncio.run(StandIn(FAR, "o200k_base").complete(Request([user("Who?")])))
+    call = StandIn(FAR, "o200k_base").complete(Request([user("Who?")]))
+    completion = contextvars.Context().run(asyncio.run, call)  # a context in which no test has set a ledger
     assert completion.usage.completion == 64
 
 

@@ -99,6 +99,7 @@ def test_it_is_started_for_the_first_call_and_gone_after_the_last(folder, progra
     noticed = capsys.readouterr().err
     assert noticed.startswith("memeval: starting vllm serve ")
     log = Path(noticed.strip().rpartition("log: ")[2].rstrip(")"))
+    assert log.read_text().splitlines()[-1] == "told to end"  # before it is killed
     assert "starting" in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
 

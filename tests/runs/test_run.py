@@ -189,7 +189,7 @@ BASE = {"answer_repeats": 1, "repeats": 1, "answer_budget": 0}
         ({"prompts": {"reader": "Answer."}}, False),
         ({"params": {"last": 3}}, False),
         ({"models": {"reader": ModelSpec("offline", "http://127.0.0.1:1/v1"), "memory": ModelSpec("offline")}}, True),
-        ({"models": {"reader": ModelSpec("other"), "memory": ModelSpec("offline")}}, False),
+        ({"models": {"reader": ModelSpec("openai/other"), "memory": ModelSpec("offline")}}, False),
         ({"models": {"reader": ModelSpec("offline", params={"temperature": 1}), "memory": ModelSpec("offline")}}, False),
         ({"card": {"chunk_tokens": 64}}, False),
     ],

@@ -1,0 +1,166 @@
+"""Whole runs with models on this machine: a tiny Qwen3 in process and behind a server process, and the vLLM stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from stand_in_vllm import StandIn
+from test_weights import safetensors
+
+from memeval.cli import main
+
+HERE = Path(__file__).parent
+LIMITED = ("--set", "response_limit=32", "--limit", "2", "--format", "json", "--quiet")
+
+
+@pytest.fixture
+def project(tmp_path, own_cache, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_BASE_URL", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def memeval(*words):
+    """The runs that `memeval run` prints."""
+    result = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)["runs"]
+
+
+def journalled(run):
+    """The completions in a run's journal."""
+    database = sqlite3.connect(Path(run["path"]) / "calls.sqlite")
+    found = [json.loads(value) for (value,) in database.execute("SELECT value FROM calls")]
+    database.close()
+    return found
+
+
+@pytest.mark.slow
+def test_memalpha_on_a_checkpoint_in_process(project, tiny):
+    folder = shutil.copytree(tiny, project / "checkpoint")
+    words = ("--agent", "memalpha", "--task", "synth-10k", "--model", f"hf/{folder}", *LIMITED)
+    (run,) = memeval(*words)
+    assert (run["status"], run["n"], run["failed"]) == ("complete", 2, 0)
+    assert run["calls"]["memory"] >= 8
+    assert run["requests"] == sum(run["calls"].values())
+    completions = journalled(run)
+    assert len(completions) == run["requests"]
+    for completion in completions:
+        row = completion["row"]
+        assert completion["usage"]["prompt"] == len(row["prompt_ids"])
+        assert completion["usage"]["completion"] == len(row["completion_ids"]) == len(row["logprobs"])
+    assert run["tokens"]["prompt"] == sum(completion["usage"]["prompt"] for completion in completions)
+    (again,) = memeval(*words)
+    assert (again["path"], again["requests"], again["n"]) == (run["path"], 0, 2)
+
+
+@pytest.mark.slow
+def test_memalpha_on_a_server_process(project, tiny):
+    with subprocess.Popen(
+        [sys.executable, str(HERE / "tiny_server.py"), str(tiny)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as server:
+        url = server.stdout.readline().strip()
+        (run,) = memeval("--agent", "memalpha", "--task", "synth-10k", "--model", "tiny", "--base-url", url, *LIMITED)
+        server.stdin.close()
+        assert server.wait(20) == 0
+    assert (run["status"], run["n"], run["failed"]) == ("complete", 2, 0)
+    assert run["calls"]["memory"] >= 8
+    assert run["tokens"]["completion"] > 0
+    assert all(completion["row"] is None for completion in journalled(run))
+
+
+# -- vllm serve, or rather what stands in for it ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(project):
+    made = project / "model"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "qwen3"}')
+    safetensors(made / "model.safetensors")
+    return made
+
+
+def started(project, weights, vllm, *words):
+    """`memeval run` as a process of its own, with a stand-in for vllm."""
+    command = [
+        sys.executable,
+        "-m",
+        "memeval.cli",
+        "run",
+        "--task",
+        "synth-10k",
+        "--limit",
+        "3",
+        "--model",
+        f"vllm/{weights}",
+    ]
+    return subprocess.Popen(
+        [*command, "--format", "json", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MEMEVAL_VLLM": str(vllm.path)},
+    )
+
+
+def stand_in(project, name, **behaviour):
+    (project / name).mkdir()
+    return StandIn(project / name, **behaviour)
+
+
+def gone(vllm):
+    end = time.monotonic() + 10
+    while vllm.running() and time.monotonic() < end:
+        time.sleep(0.05)
+    return not vllm.running()
+
+
+@pytest.mark.slow
+def test_a_run_whose_server_crashes_is_resumed_by_the_same_command(project, weights):
+    broken = stand_in(project, "broken", crash_call=True)
+    process = started(project, weights, broken, "--agent", "none")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert json.loads(out)["runs"][0]["status"] == "partial"
+    (line,) = [line for line in err.splitlines() if "stopped" in line]
+    assert "the server ended" in line
+    assert "CUDA out of memory" in line
+    assert gone(broken)
+    working = stand_in(project, "working")
+    process = started(project, weights, working, "--agent", "none")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["runs"][0]["n"] == 3
+    assert gone(working)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "status"), [("SIGINT", 130), ("SIGTERM", 130), ("SIGKILL", -9)])
+def test_an_interrupted_run_leaves_no_server(project, weights, way, status):
+    vllm = stand_in(project, "slow", latency=60)
+    process = started(project, weights, vllm, "--agent", "none")
+    end = time.monotonic() + 30
+    while not vllm.starts and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(1.0)  # until its first calls are in the air
+    assert vllm.running()
+    process.send_signal(getattr(signal, way))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert gone(vllm)
