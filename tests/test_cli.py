@@ -183,6 +183,29 @@ def test_a_role_may_be_a_mapping_in_the_configuration(project: Path) -> None:
     assert "'data_dir' is {'name': 'x'}, expected a string" in run("--agent", "none").stderr
 
 
+DENSE = """
+import numpy as np
+from memeval import Item, Recall
+
+class Dense:
+    def begin(self, session): self.model, self.chunks, self.rows = session.models["embedder"], [], []
+    async def observe(self, chunk):
+        self.chunks.append(chunk)
+        self.rows.append((await self.model.embed([chunk.text]))[0])
+    async def recall(self, query):
+        best = int(np.argmax(np.stack(self.rows) @ (await self.model.embed([query.text]))[0]))
+        return Recall([Item(self.chunks[best].text, (self.chunks[best].id,))])
+"""
+
+
+def test_an_agent_with_an_embedder(project: Path) -> None:
+    (project / "dense.py").write_text(DENSE)
+    result = json.loads(run("--agent", "dense.py:Dense", "--format", "json").stdout)["runs"][0]
+    assert (result["status"], result["headline"]["value"]) == ("complete", 1.0)
+    assert result["calls"] == {"embedder": 4, "reader": 2}
+    assert memeval("check", "--agent", "dense.py:Dense").exit_code == 0
+
+
 def test_notice_when_no_model_is_given(project: Path) -> None:
     result = memeval("run", "--task", "notes.yaml", "--agent", "none")
     assert "no model given, using 'offline'" in result.stderr
