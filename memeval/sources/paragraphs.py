@@ -7,6 +7,7 @@ too short.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -42,16 +43,16 @@ class Layout:
     joint: str = ""
 
 
-class ParagraphQA:
+class ParagraphQA(ABC):
     """A source over one layout. Subclasses set `layout` and `parse`; some also the other methods. One object reads once."""
 
     layout: ClassVar[Layout]
     id_fields: ClassVar[tuple[str, ...]] = ("_id", "id")
 
+    @abstractmethod
     def parse(self, row: Mapping[str, Any], place: str) -> tuple[list[Passage], Example]:
         """One record: its passages, and the question with them. An example without evidence is not asked. Raises UsageError
         with `place` (file and record) for a damaged record."""
-        raise NotImplementedError
 
     def choose(self, found: Sequence[files.DataFile]) -> Sequence[files.DataFile]:
         """Of the files that match one name, in order of name, those to read: all, as parts of one set."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import json
 import socket
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
+from toys import reply
 
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
@@ -27,21 +27,6 @@ CONCURRENCY = 4
 FILES = ("samples.jsonl", "operations.jsonl", "texts.jsonl", "questions.jsonl", "scores/task.jsonl")
 QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=4.0, dead_at_start=0.4, jitter=False)
 IMPATIENT = replace(QUICK, timeout=0.6)  # an attempt may take half of it
-
-
-def reply(asked: dict[str, Any]) -> dict[str, Any]:
-    """Stores a line of each chunk, and answers from its prompt: a function of the request alone."""
-    prompt = asked["messages"][-1]["content"]
-    word = hashlib.sha256(prompt.encode()).hexdigest()[:8]
-    message: dict[str, Any] = {"role": "assistant", "content": f"answer {word}"}
-    if asked.get("tools"):
-        arguments = json.dumps({"memory_type": "semantic", "content": f"note {word}: {prompt[-300:-100]}"})
-        call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
-        message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    return {
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": len(prompt), "completion_tokens": 9},
-    }
 
 
 @pytest.fixture

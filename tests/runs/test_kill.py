@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import random
@@ -19,23 +18,9 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
+from toys import reply
 
 CONCURRENCY = 4
-
-
-def reply(asked: dict[str, Any]) -> dict[str, Any]:
-    """Like a model that stores a line of each chunk, and answers from its prompt: a function of the request alone."""
-    prompt = asked["messages"][-1]["content"]
-    word = hashlib.sha256(prompt.encode()).hexdigest()[:8]
-    message: dict[str, Any] = {"role": "assistant", "content": f"answer {word}"}
-    if asked.get("tools"):
-        arguments = json.dumps({"memory_type": "semantic", "content": f"note {word}: {prompt[-300:-100]}"})
-        call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
-        message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    return {
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": len(prompt), "completion_tokens": 9},
-    }
 
 
 @pytest.fixture

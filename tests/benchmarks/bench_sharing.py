@@ -1,0 +1,26 @@
+"""What reading a context once for all its questions saves on PersonaMem (DESIGN section 8: about 12 times fewer calls)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from memeval import plugins
+from memeval.runs.sharing import sharing
+from memeval.sources import Settings
+
+pytestmark = pytest.mark.benchmark
+
+
+def test_calls_saved() -> None:
+    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[2] / "../shared/data")
+    if not (root / "personamem" / "questions_32k.csv").is_file():
+        pytest.skip("needs personamem in MEMEVAL_DATA")
+    card = plugins.find_task("personamem-32k")
+    task = plugins.source(card)().load(card, Settings(root))
+    once, alone = sharing(task, task.order)
+    print(
+        f"\npersonamem-32k, {len(task.order)} questions: {once} chunks shown, {alone} without sharing: {alone / once:.1f}x fewer"
+    )
