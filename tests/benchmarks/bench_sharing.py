@@ -21,6 +21,5 @@ def test_calls_saved() -> None:
     card = plugins.find_task("personamem-32k")
     task = plugins.source(card)().load(card, Settings(root))
     once, alone = sharing(task, task.order)
-    print(
-        f"\npersonamem-32k, {len(task.order)} questions: {once} chunks shown, {alone} without sharing: {alone / once:.1f}x fewer"
-    )
+    asked = len(task.order)
+    print(f"\npersonamem-32k, {asked} questions: {once} chunks, {alone} without sharing: {alone / once:.1f}x fewer")
