@@ -18,12 +18,19 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
 
     The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
     the number of tasks. `missing`: tasks without a result; the value is then the mean of fewer tasks, and says so.
+    `without_trained`: the mean of the tasks whose data the agent or its model is not known to have trained on, where that is
+    another number.
     """
     rows = []
     mine = [run for run in runs if run["task"] in tasks]
     for key in dict.fromkeys((run["agent"], str(run["params"])) for run in mine):
         parts = [run for run in mine if (run["agent"], str(run["params"])) == key]
         scored = [run["headline"] for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"]
+        unseen = [
+            run["headline"]["value"]
+            for run in parts
+            if run["headline"]["value"] is not None and run["status"] == "complete" and not run["trained_on"]
+        ]
         done = {run["task"] for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"}
         value = sum(row["value"] for row in scored) / len(scored) if scored else None
         row = {
@@ -35,6 +42,7 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
             "value": value,
             "low": None,
             "high": None,
+            "without_trained": sum(unseen) / len(unseen) if 0 < len(unseen) < len(scored) else None,
             "tasks": len(scored),
             "missing": [task for task in tasks if task not in done],
         }
@@ -53,11 +61,12 @@ def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
             row["label"],
             percent(row["value"]),
             "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}",
+            percent(row["without_trained"]),
             row["tasks"],
             ", ".join(row["missing"]) or "-",
         ]
         for row in rows
     ]
-    header = ["suite", "agent", "mean", "95% interval", "tasks", "missing"]
-    align = ("left", "left", "right", "left", "right", "left")
+    header = ["suite", "agent", "mean", "95% interval", "not trained on", "tasks", "missing"]
+    align = ("left", "left", "right", "left", "right", "right", "left")
     return tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)

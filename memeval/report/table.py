@@ -80,6 +80,8 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             kin = f"; of the family of {', '.join(run['judge']['related'])}" if run["judge"]["related"] else ""
             prompts = run["judge"]["prompt_hash"][:8]
             notes.append(f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin})")
+        if run["trained_on"]:
+            notes.append(f"{run['agent']} on {run['task']}: met this data in training ({run['trained_on']})")
         if run["query"]["offered"]:
             used = "used" if run["query"]["used"] else "not used"
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")

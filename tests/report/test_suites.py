@@ -7,11 +7,13 @@ import pytest
 from memeval.report.suites import suite_means, suites_table
 
 
-def run(agent: str, task: str, value: float | None, half: float = 0.0, status: str = "complete") -> dict[str, Any]:
+def run(
+    agent: str, task: str, value: float | None, half: float = 0.0, status: str = "complete", trained: str | None = None
+) -> dict[str, Any]:
     headline = {"metric": "f1", "value": value, "low": None, "high": None}
     if value is not None:
         headline |= {"low": value - half, "high": value + half}
-    return {"agent": agent, "params": {}, "task": task, "headline": headline, "status": status}
+    return {"agent": agent, "params": {}, "task": task, "headline": headline, "status": status, "trained_on": trained}
 
 
 def test_published_average_of_four() -> None:
@@ -37,3 +39,11 @@ def test_nothing_scored() -> None:
     rows = suite_means("s", ["a"], [run("bm25", "a", None)])
     assert (rows[0]["value"], rows[0]["low"]) == (None, None)
     assert "-" in suites_table(rows)
+
+
+def test_the_mean_without_what_was_trained_on() -> None:
+    runs = [run("a", "x", 0.9, trained="M: in-domain"), run("a", "y", 0.4), run("a", "z", 0.6)]
+    row = suite_means("s", ["x", "y", "z"], runs)[0]
+    assert row["value"] == pytest.approx(1.9 / 3)
+    assert row["without_trained"] == pytest.approx(0.5)
+    assert suite_means("s", ["y", "z"], runs[1:])[0]["without_trained"] is None

@@ -134,10 +134,10 @@ def test_a_published_chunk_is_never_merged_nor_cut(name: str, root: Path) -> Non
 
 
 def test_leaks_and_training_data_are_marked() -> None:
-    assert all(plugins.find_task(name).trained_on == ("Memalpha-4B",) for name in VALIDATION)
+    assert all(plugins.find_task(name).trained_on[0].startswith("Memalpha-4B") for name in VALIDATION)
     for name in ("memalpha-nlu", "memalpha-trec-c", "memalpha-mab-nlu", "memalpha-mab-trec-c"):
         card = plugins.find_task(name)
-        assert "Memalpha-4B" in card.trained_on
+        assert card.trained_on == ("Memalpha-4B: leaked, trained on these very questions",)
         assert "Leaked" in card.description
     assert plugins.find_task("memalpha-mab-clinic").trained_on == ()
     assert "non-commercial" in plugins.find_task("memalpha-perltqa").licence
