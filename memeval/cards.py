@@ -29,8 +29,8 @@ class TaskCard:
     chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
     cluster: what the interval resamples: question, context, persona or conversation. trained_on: agents and models known
-    to have trained on this data, as `NAME` (in-domain) or `NAME: how` (`Memalpha-4B: leaked, ...`). judge: the family of judge
-    prompts that `memeval score --judge` uses for this task.
+    to have trained on this data, as `NAME` (in-domain) or `NAME: how` (`Memalpha-4B: leaked, ...`). judge: the family of
+    judge prompts that `memeval score --judge` uses for this task.
 
     A published protocol's own (protocol.py checks them): layout: how streams are laid out (empty: ours; memocr). sampling:
     role -> parameters that every agent's and the reader's calls take (temperature, top_p, top_k, max_tokens). repeats:
