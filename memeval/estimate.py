@@ -19,6 +19,7 @@ from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
 from memeval.models.stand_in import ANSWER, WRITING_SHARE
 from memeval.runs.plan import Options, Planned, plan
+from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
 from memeval.workload import Left, left_over, measure, unjudged
 
@@ -174,6 +175,9 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     unpriced = sorted({dry.stand_ins[role].spec.name for role in guessed if not _priced(dry.stand_ins[role].spec)})
     if unpriced:
         yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+    if len(planned.task.refs(planned.question_ids)) < len(planned.question_ids):
+        once, alone = sharing(planned.task, planned.question_ids)
+        yield f"a stream is read once for all its questions: {once:,} chunks are shown, {alone:,} if read for every question"
     if n < TOO_FEW:
         yield f"n below {TOO_FEW}: shows the machinery, ranks nothing"
     if spec.task.cluster != "question":
