@@ -20,6 +20,9 @@ from email.utils import parsedate_to_datetime
 from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Completion, Request
 
+ENOUGH = 4
+"""Calls that must meet faults at once before they are taken for the endpoint's: fewer may have bad content in common."""
+
 
 class EndpointError(StopRun):
     """The endpoint as a whole cannot be used. The message is one line with the URL and the last error, and no key.
@@ -183,7 +186,7 @@ class Limiter:
                     spent += time.monotonic() - started
                 wait = self._wait(sent, fault)
                 if faults >= self.policy.attempts or spent + wait >= allowed:
-                    if self._calls > 1 and not self._clean:
+                    if self._calls >= max(2, min(self.cap, ENOUGH)) and not self._clean:
                         self._stop_if_silent(fault)  # every call under way meets faults: it is not this call's content
                     return Completion(error=f"{fault} (given up after {sent} attempts)", finish_reason="error")
                 spent += wait if not fault.unreachable else 0.0

@@ -134,6 +134,23 @@ def test_a_poisoned_context_stops_nobody_else(fault: str, tmp_path: Path, clean:
     assert sum(summary(tmp_path)["calls"].values()) > healed.served.total() > 0
 
 
+def test_two_contexts_that_hang_are_not_a_dead_endpoint(tmp_path: Path, clean: dict[str, Any], patience: Any) -> None:
+    patience(replace(IMPATIENT, dead_after=0.3))
+    first_chunks = [
+        prompt for prompt in clean["served"] if "Semantic memory (the newest 0 of 0)" in prompt
+    ]  # one of each context
+    contexts = {json.loads(line)["context_id"] for line in rows(clean["runs"], "samples.jsonl")}
+    hang = lambda prompt, attempt: "hang" if any(mark in prompt for mark in marked) else None  # noqa: E731
+    marked = [prompt.split("<new_chunk>")[1][:200] for prompt in first_chunks[:2]]
+    with in_thread(FaultyServer(hang, body=reply)) as endpoint:
+        execute(endpoint.url, tmp_path)
+    found = [json.loads(line) for line in rows(tmp_path, "samples.jsonl")]
+    failed = {line["context_id"] for line in found if line["failure"] is not None}
+    assert {line["context_id"] for line in found} == contexts  # nobody was stopped
+    assert len(failed) == 2
+    assert summary(tmp_path)["status"] in ("complete", "invalid")
+
+
 def test_an_endpoint_that_dies_stops_the_run_and_the_same_command_finishes_it(
     tmp_path: Path, clean: dict[str, Any], patience: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
