@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,9 @@ class SuiteCard:
 
 Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
 FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
+GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8")
+"""Variants of any task whose streams are put together here, with examples of their numbers."""
+_GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
@@ -287,11 +291,11 @@ def _at(path: Path, key: str) -> str:
 def with_variant(card: TaskCard, variant: str) -> TaskCard:
     """The card as `name@variant`: one of its own `variants:`, or a general one.
 
-    General: `tokens-N` (fill the stream to N tokens), `hard` (nearest distractors without the answer), `shared` or
-    `shared-K` (K questions in one stream, default 8).
+    General (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest distractors
+    without the answer), `shared` or `shared-K` (K questions in one stream, default 8).
     """
     name = f"{card.name}@{variant}"
-    head, _, number = variant.rpartition("-")
+    general = _GENERAL.fullmatch(variant)
     path = Path(card.path)
     if variant in card.variants:
         changes = dict(card.variants[variant])
@@ -300,14 +304,14 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
         changes = {key: _typed(value, hints[key], key, path) for key, value in changes.items()}
         if "params" in changes:  # as with `extends`: the others stay
             changes["params"] = {**card.params, **changes["params"]}
-    elif head == "tokens" and number.isdigit() and int(number) > 0:
-        changes = {"tokens": int(number), "documents": 0}
     elif variant == "hard":
         changes = {"hard": True}
-    elif variant == "shared" or (head == "shared" and number.isdigit() and int(number) > 0):
-        changes = {"shared": int(number) if head == "shared" else 8, "cluster": "context"}
+    elif variant == "shared" or (general and general[1] == "shared"):
+        changes = {"shared": int(general[2]) if general else 8, "cluster": "context"}
+    elif general:
+        changes = {"documents": 0, "tokens": 0, general[1]: int(general[2])}
     else:
-        known = [*card.variants, "tokens-20000", "hard", "shared", "shared-8"]
+        known = [*card.variants, *GENERAL]
         raise UsageError(f"task '{name}': no variant '{variant}'{suggest(variant, known)} (known: {', '.join(known)})")
     changed = dataclasses.replace(card, **{**changes, "name": name})
     _check_protocol(changed, path)

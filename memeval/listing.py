@@ -6,6 +6,9 @@ from memeval import cards, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError, suggest
 
+VARIANTS = """\
+Written behind a name: @documents-N, @tokens-N (streams of N), @hard (nearest distractors), @shared-K (K
+questions a stream), and the protocols that a card has: @memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
 WHAT = ("tasks", "agents", "models", "metrics")
 
 
@@ -20,7 +23,7 @@ def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, .
                 rows.append((card.name, card.headline, card.description))
             elif suite:
                 rows.append((suite.name, "mean", f"{suite.description} ({', '.join(suite.tasks)})"))
-        return _columns([("TASK", "HEADLINE", "DESCRIPTION"), *rows])
+        return f"{_columns([('TASK', 'HEADLINE', 'DESCRIPTION'), *rows])}\n\n{VARIANTS}"
     if what == "agents":
         found_agents = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
         agents = [(card.name, card.track, card.description) for card in found_agents if card and not card.abstract]
@@ -33,8 +36,9 @@ def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, .
     if what == "metrics":
         from memeval.metrics import METRICS
 
-        about = [(name, (metric.__doc__ or "").strip().splitlines()[0]) for name, metric in METRICS.items()]
-        return _columns([("METRIC", "DESCRIPTION"), *about])
+        about = {name: " ".join((metric.__doc__ or "").split()) for name, metric in METRICS.items()}
+        first = [(name, text.partition(". ")[0].rstrip(".")) for name, text in about.items()]
+        return _columns([("METRIC", "DESCRIPTION"), *first])
     raise UsageError(f"memeval list {what}: nothing to list{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
 
 

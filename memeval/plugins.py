@@ -186,9 +186,9 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
         known = cards.listing(cards.TaskCard, extra)
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
-    if card.abstract:
-        longer = [known for known in cards.listing(cards.TaskCard, extra) if known.startswith(f"{card.name}-")]
-        raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")
     for variant in variants:
         card = cards.with_variant(card, variant)
+    if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task
+        longer = [known for known in cards.listing(cards.TaskCard, extra) if known.startswith(f"{base}-")]
+        raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")
     return card

@@ -84,6 +84,8 @@ def test_variants() -> None:
     card = TaskCard(name="t", source="jsonl", documents=50, variants={"brief": {"answer_budget": 64}})
     assert cards.with_variant(card, "tokens-20000").tokens == 20000
     assert cards.with_variant(card, "tokens-20000").documents == 0
+    assert cards.with_variant(card, "documents-400").documents == 400
+    assert cards.with_variant(cards.with_variant(card, "tokens-20000"), "documents-7").tokens == 0
     assert cards.with_variant(card, "hard").hard
     assert cards.with_variant(card, "shared").shared == 8
     assert cards.with_variant(card, "shared-3").cluster == "context"
@@ -91,8 +93,9 @@ def test_variants() -> None:
     assert cards.with_variant(cards.with_variant(card, "hard"), "shared").name == "t@hard@shared"
     with pytest.raises(UsageError, match="no variant 'hrad'; did you mean 'hard'?"):
         cards.with_variant(card, "hrad")
-    with pytest.raises(UsageError, match="no variant 'tokens-0'"):
-        cards.with_variant(card, "tokens-0")
+    for wrong in ("tokens-0", "documents-²", "shared-", "documents--1", f"tokens-{'9' * 5000}"):
+        with pytest.raises(UsageError, match=f"no variant '{wrong[:20]}"):
+            cards.with_variant(card, wrong)
 
 
 def test_identity_covers_what_makes_the_number() -> None:

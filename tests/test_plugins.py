@@ -76,6 +76,14 @@ def test_nearest_name() -> None:
         plugins.find_task("2wiki-100")
     with pytest.raises(UsageError, match="'2wiki' is a base for others; name one of 2wiki-100k"):
         plugins.find_task("2wiki")
+    with pytest.raises(UsageError, match="'2wiki@hard' is a base for others; name one of 2wiki-100k"):
+        plugins.find_task("2wiki@hard")
+
+
+def test_a_base_with_a_length_is_a_task() -> None:
+    """The lengths that papers print and no card names: ReMemR1's 100, 400, 1600 and 3200 documents."""
+    card = plugins.find_task("2wiki@documents-400@memocr")
+    assert (card.name, card.documents, card.layout) == ("2wiki@documents-400@memocr", 400, "memocr")
 
 
 SOURCE = """
