@@ -302,3 +302,18 @@ def test_check_finds_what_is_wrong(project: Path) -> None:
     good = memeval("check", "--agent", "bm25", "--agent", "memalpha")
     assert good.exit_code == 0, good.output
     assert "evidence metrics and attribution" in good.output
+
+
+def test_a_suite_goes_on_without_a_part_that_has_no_data(project: Path) -> None:
+    (project / "two.yaml").write_text("tasks: [synth-10k, elsewhere]\n")
+    (project / "tasks").mkdir()
+    params = "{files: [nq/gone.jsonl], hub: nobody/nothing, hub_files: x}"
+    (project / "tasks" / "elsewhere.yaml").write_text(f"source: nq\nparams: {params}\n")
+    words = ("run", "--agent", "none", "--model", "offline", "--limit", "4", "--quiet")
+    done = memeval(*words, "--task", "two.yaml")
+    assert done.exit_code == 3  # partial
+    assert "memeval: left out: task 'elsewhere': no data; put nq/gone.jsonl" in done.stderr
+    assert done.stdout.splitlines()[-1].split("|")[-2].strip() == "elsewhere"  # the column of what is missing
+    assert memeval(*words, "--task", "elsewhere").exit_code == 2  # named by itself
+    (project / "two.yaml").write_text("tasks: [elsewhere]\n")
+    assert memeval(*words, "--task", "two.yaml").exit_code == 2  # nothing is left

@@ -37,7 +37,8 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
             if outcome.interrupted:
                 break
     runs = [public(outcome) for outcome in outcomes]
-    means = [row for name, tasks in suites(options).items() if tasks != [name] for row in suite_means(name, tasks, runs)]
+    named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
+    means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
         print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
     else:
@@ -48,7 +49,8 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
         return 130
-    return 0 if all(outcome.complete for outcome in outcomes) else 3
+    whole = {run["task"] for run in runs}.issuperset(task for tasks in named.values() for task in tasks)
+    return 0 if whole and all(outcome.complete for outcome in outcomes) else 3
 
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget) -> Outcome:

@@ -18,7 +18,7 @@ import yaml
 from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
-from memeval.errors import UsageError, suggest
+from memeval.errors import NoData, UsageError, suggest
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
@@ -72,7 +72,9 @@ class Planned:
 
 
 def plan(options: Options) -> list[Planned]:
-    """Every run the options name, tasks outermost. Raises UsageError before anything is run or paid for."""
+    """Every run the options name, tasks outermost. Raises UsageError before anything is run or paid for.
+
+    A task of a suite whose data are not at hand is left out, with a line on stderr, as long as another is left."""
     config = read_config()
     for role in options.prompts:
         if role not in PROMPT_ROLES:
@@ -81,15 +83,23 @@ def plan(options: Options) -> list[Planned]:
             )
     agents = [spec for name in options.agents for spec in agent_specs(name, options)]
     _check_settings_used(agents, options)
-    typed_names = [name for names in suites(options).values() for name in names]
+    named = suites(options)
+    typed_names = [name for names in named.values() for name in names]
     task_cards = [find_task(name, options) for name in typed_names]
     prompts = load_prompts(options.prompts)
     judge_prompt = prompts.pop("judge", None)
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
     runs_dir = options.runs_dir
-    planned = []
+    planned: list[Planned] = []
+    absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
-        task: Task = plugins.source(card)().load(card, settings)
+        try:
+            task: Task = plugins.source(card)().load(card, settings)
+        except NoData as error:
+            if typed in named:  # asked for by its own name
+                raise
+            absent.append(error)
+            continue
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
@@ -111,6 +121,10 @@ def plan(options: Options) -> list[Planned]:
             )
             judge = judge_of(card, options, config)
             planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt))
+    if absent and not planned:
+        raise absent[0]
+    for missing in absent:
+        print(f"memeval: left out: {missing}", file=sys.stderr)
     if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned

@@ -53,5 +53,5 @@ class Task(Protocol):
 
 class Source(Protocol):
     def load(self, card: TaskCard, settings: Settings) -> Task:
-        """Read what the card names. Raises UsageError with the remedy when the data are not at hand or are damaged."""
+        """Read what the card names. Raises NoData with the remedy when it is not at hand, UsageError when it is damaged."""
         ...
