@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from memeval import protocol
+from memeval import protocol, trained
 from memeval.errors import UsageError, suggest
 
 
@@ -29,9 +29,10 @@ class TaskCard:
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
     chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
-    cluster: what the interval resamples: question, context, persona or conversation. trained_on: agents and models known
-    to have trained on this data, as `NAME` (in-domain) or `NAME: how` (`Memalpha-4B: leaked, ...`). judge: the family of
-    judge prompts that `memeval score --judge` uses for this task.
+    cluster: what the interval resamples: question, context, persona or conversation. judge: the family of judge prompts
+    that `memeval score --judge` uses for this task. family, split: whose questions these are, and of which part (train,
+    dev, test ...), for the look-up of what was trained on. trained_on: models known to have been trained on this data, as
+    `NAME` (in-domain) or `NAME: leaked, how` (on this very split).
 
     A published protocol's own (protocol.py checks them): layout: how streams are laid out (empty: ours; memocr). sampling:
     role -> parameters that every agent's and the reader's calls take (temperature, top_p, top_k, max_tokens). repeats:
@@ -61,6 +62,8 @@ class TaskCard:
     version: int = 1
     licence: str = ""
     citation: str = ""
+    family: str = ""
+    split: str = ""
     trained_on: tuple[str, ...] = ()
     judge: str = ""
     layout: str = ""
@@ -81,7 +84,8 @@ class AgentCard:
     """WHO answers. `agent` is a built-in class (`memalpha`), an engine arm, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces. prompts: role -> prompt file, relative to the card.
+    model per role that this card reproduces. prompts: role -> prompt file, relative to the card. trained_on: what the
+    card's own model was trained on (trained.py); it holds only where a run uses that model.
     """
 
     name: str
@@ -91,7 +95,7 @@ class AgentCard:
     track: str = "reader"
     models: Mapping[str, Any] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
-    trained_on: tuple[str, ...] = ()
+    trained_on: tuple[trained.TrainedOn, ...] = ()
     version: int = 1
     licence: str = ""
     citation: str = ""
@@ -121,7 +125,7 @@ _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "protocol", "deviations", "judge"),
+    *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 
 
@@ -183,7 +187,10 @@ def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ..
     for key in ("params", "variants", "models", "prompts"):
         if isinstance(kept.get(key), dict) and isinstance(data.get(key), dict):
             data[key] = {**kept[key], **data[key]}
-    return {**kept, **data}
+    merged = {**kept, **data}
+    if "trained_on" not in data and own_model(merged.get("models")) != own_model(base.get("models")):
+        merged.pop("trained_on", None)  # it spoke of the base's model
+    return merged
 
 
 def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
@@ -206,6 +213,16 @@ def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
     return card
 
 
+def own_model(models: Any) -> tuple[str, str]:
+    """(role, name) of the model that an agent card's `trained_on` speaks of: the writer of the memory, else the reader."""
+    for role in ("memory", "reader"):
+        entry = models.get(role) if isinstance(models, Mapping) else None
+        name = entry.get("name") if isinstance(entry, Mapping) else entry
+        if name:
+            return role, str(name)
+    return "", ""
+
+
 def _check_protocol(card: TaskCard, path: Path) -> None:
     fault = protocol.fault(card)
     if fault:
@@ -221,6 +238,8 @@ def check_keys(kind: type, data: Mapping[str, Any], path: Path, where: str = "")
 
 def _typed(value: Any, hint: Any, key: str, path: Path) -> Any:
     kind = getattr(hint, "__origin__", hint)
+    if trained.TrainedOn in get_args(hint):
+        return trained.parse(value, _at(path, key))
     if kind is tuple:
         value = (value,) if isinstance(value, str) else value
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):

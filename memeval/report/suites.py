@@ -18,55 +18,77 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
 
     The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
     the number of tasks. `missing`: tasks without a result; the value is then the mean of fewer tasks, and says so.
-    `without_trained`: the mean of the tasks whose data the agent or its model is not known to have trained on, where that is
-    another number.
+    leaked, in_domain: tasks whose questions, or whose like, a model of the row was trained on. without_leaked: the mean of
+    the others; without_trained: of those that are neither. Each is None where it is no other mean, or no task is left.
     """
     rows = []
     mine = [run for run in runs if run["task"] in tasks]
     for key in dict.fromkeys((run["agent"], str(run["params"])) for run in mine):
         parts = [run for run in mine if (run["agent"], str(run["params"])) == key]
-        scored = [run["headline"] for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"]
-        unseen = [
-            run["headline"]["value"]
-            for run in parts
-            if run["headline"]["value"] is not None and run["status"] == "complete" and not run["trained_on"]
-        ]
-        done = {run["task"] for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"}
-        value = sum(row["value"] for row in scored) / len(scored) if scored else None
-        row = {
-            "suite": suite,
-            "agent": parts[0]["agent"],
-            "params": parts[0]["params"],
-            "label": label(parts[0], mine),
-            "rule": "plain mean of the tasks' headlines",
-            "value": value,
-            "low": None,
-            "high": None,
-            "without_trained": sum(unseen) / len(unseen) if 0 < len(unseen) < len(scored) else None,
-            "tasks": len(scored),
-            "missing": [task for task in tasks if task not in done],
-        }
-        if value is not None:
-            row["low"] = max(0.0, value - math.hypot(*(part["value"] - part["low"] for part in scored)) / len(scored))
-            row["high"] = min(1.0, value + math.hypot(*(part["high"] - part["value"] for part in scored)) / len(scored))
-        rows.append(row)
+        scored = [run for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"]
+        leaked, related = _marked(scored, "leaked"), _marked(scored, "in-domain")
+        rows.append(
+            {
+                "suite": suite,
+                "agent": parts[0]["agent"],
+                "params": parts[0]["params"],
+                "label": label(parts[0], mine),
+                "rule": "plain mean of the tasks' headlines",
+                **_mean(scored),
+                "leaked": leaked,
+                "in_domain": related,
+                "without_leaked": _without(scored, leaked),
+                "without_trained": _without(scored, [*leaked, *related]),
+                "missing": [task for task in tasks if task not in {run["task"] for run in scored}],
+            }
+        )
     return rows
 
 
+def _marked(runs: Sequence[Run], mark: str) -> list[str]:
+    return [run["task"] for run in runs if run["trained_on"] and run["trained_on"]["mark"] == mark]
+
+
+def _without(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Any] | None:
+    left = [run for run in runs if run["task"] not in tasks]
+    return _mean(left) if 0 < len(left) < len(runs) else None
+
+
+def _mean(runs: Sequence[Run]) -> dict[str, Any]:
+    """value, low, high, and the number of tasks behind them."""
+    parts = [run["headline"] for run in runs]
+    if not parts:
+        return {"value": None, "low": None, "high": None, "tasks": 0}
+    count = len(parts)
+    value = sum(part["value"] for part in parts) / count
+    low = value - math.hypot(*(part["value"] - part["low"] for part in parts)) / count
+    high = value + math.hypot(*(part["high"] - part["value"] for part in parts)) / count
+    return {"value": value, "low": max(0.0, low), "high": min(1.0, high), "tasks": count}
+
+
 def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing."""
+    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the means
+    without the tasks that were trained on."""
     body = [
-        [
-            row["suite"],
-            row["label"],
-            percent(row["value"]),
-            "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}",
-            percent(row["without_trained"]),
-            row["tasks"],
-            ", ".join(row["missing"]) or "-",
-        ]
+        [row["suite"], row["label"], percent(row["value"]), _range(row), row["tasks"], ", ".join(row["missing"]) or "-"]
         for row in rows
     ]
-    header = ["suite", "agent", "mean", "95% interval", "not trained on", "tasks", "missing"]
-    align = ("left", "left", "right", "left", "right", "right", "left")
-    return tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
+    header = ["suite", "agent", "mean", "95% interval", "tasks", "missing"]
+    align = ("left", "left", "right", "left", "right", "left")
+    notes = []
+    for row in rows:
+        both = "leaked and in-domain" if row["leaked"] else "in-domain"
+        if row["leaked"]:
+            notes.append(_note(row, "leaked", row["leaked"], row["without_leaked"]))
+        if row["in_domain"]:
+            notes.append(_note(row, both, [*row["leaked"], *row["in_domain"]], row["without_trained"]))
+    return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), *notes])
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    return "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}"
+
+
+def _note(row: Mapping[str, Any], kind: str, tasks: Sequence[str], mean: Mapping[str, Any] | None) -> str:
+    rest = f"{percent(mean['value'])} ({_range(mean)}), tasks {mean['tasks']}" if mean else "no task is left"
+    return f"{row['suite']}, {row['label']}: without the {kind} {', '.join(tasks)}: {rest}"

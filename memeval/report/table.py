@@ -10,6 +10,12 @@ from tabulate import tabulate
 Run = Mapping[str, Any]
 """One run as `memeval run --format json` gives it."""
 
+MARKS = {"leaked": "†", "in-domain": "‡"}
+LEGEND = {
+    "leaked": "† leaked: a model of the row was trained on this split, or on questions asked here.",
+    "in-domain": "‡ in-domain: a model of the row was trained on this family of data, as far as known on another split.",
+}
+
 
 def runs_table(runs: Sequence[Run]) -> str:
     """A row per run, grouped by task; below it the headline per kind of question, and notes where they are due."""
@@ -33,7 +39,7 @@ def _main(task: str, runs: Sequence[Run]) -> str:
     body = [
         [
             label(run, runs),
-            percent(run["headline"]["value"]),
+            percent(run["headline"]["value"]) + mark(run),
             _range(run["headline"]),
             _count(run),
             run["failed"],
@@ -75,13 +81,14 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     missing = [arm for arm in controls if arm not in agents]
     if missing:
         notes.append(f"controls not run: {', '.join(missing)} (add {' '.join(f'--agent {arm}' for arm in missing)}).")
+    notes += [LEGEND[key] for key in LEGEND if any(run["trained_on"] and run["trained_on"]["mark"] == key for run in runs)]
     for run in runs:
         if run["judge"]:
             kin = f"; of the family of {', '.join(run['judge']['related'])}" if run["judge"]["related"] else ""
             prompts = run["judge"]["prompt_hash"][:8]
             notes.append(f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin})")
         if run["trained_on"]:
-            notes.append(f"{run['agent']} on {run['task']}: met this data in training ({run['trained_on']})")
+            notes.append(f"{run['agent']} on {run['task']}: {told(run['trained_on'])}{_others(run['trained_on']['others'])}")
         if run["query"]["offered"]:
             used = "used" if run["query"]["used"] else "not used"
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")
@@ -101,6 +108,24 @@ def label(run: Run, runs: Sequence[Run]) -> str:
     same = [other["params"] for other in runs if other["agent"] == run["agent"]]
     differing = [key for key in run["params"] if len({str(params.get(key)) for params in same}) > 1]
     return " ".join([run["agent"], *(f"{key}={run['params'][key]}" for key in differing)])
+
+
+def mark(run: Run) -> str:
+    """What stands behind a number whose questions, or whose like, were trained on."""
+    return f" {MARKS[run['trained_on']['mark']]}" if run["trained_on"] else ""
+
+
+def told(trained: Mapping[str, Any]) -> str:
+    """`trained_on` of a run in words."""
+    notes = f": {'; '.join(trained['notes'])}" if trained["notes"] else ""
+    text = f"{trained['mark']} ({', '.join(trained['by'])}{notes})"
+    if trained["known"] is not None:
+        text += f"; {trained['known']} of {trained['asked']} asked questions were trained on"
+    return text
+
+
+def _others(row: Mapping[str, Any] | None) -> str:
+    return f"; {row['metric']} on the others {percent(row['value'])}, {_range(row)}, n {row['n']}" if row else ""
 
 
 def percent(value: float | None) -> str:

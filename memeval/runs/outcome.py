@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memeval.judging.summary import judged_summary
 from memeval.runs.plan import Planned
 
 
@@ -25,23 +26,6 @@ class Outcome:
         return self.summary["status"] == "complete" and (self.judged is None or self.judged["status"] == "complete")
 
 
-def familiarity(outcome: Outcome) -> str | None:
-    """How the agent or a model of the run is known to have met this data in training; None where nothing is known. A look-up
-    by name in the task's and the agent's `trained_on` (validity section 5)."""
-    spec = outcome.planned.spec
-    names = [spec.agent.card.name, *(model.name for model in spec.models.values())]
-    for entry in spec.task.trained_on:
-        who, _, how = entry.partition(":")
-        if any(_plain(who) in _plain(name) for name in names):
-            return f"{who.strip()}: {how.strip() or 'in-domain'}"
-    family = spec.task.name.partition("-")[0]
-    return f"{spec.agent.card.name}: in-domain" if family in spec.agent.card.trained_on else None
-
-
-def _plain(name: str) -> str:
-    return "".join(char for char in name.lower() if char.isalnum())
-
-
 def public(outcome: Outcome) -> dict[str, Any]:
     """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
     spec, summary = outcome.planned.spec, outcome.summary
@@ -53,6 +37,13 @@ def public(outcome: Outcome) -> dict[str, Any]:
         if spec.task.judge:  # a task that is made to be judged: what it is published by
             headline = {"metric": "judge", **judged}
             kinds = {kind: {"metric": "judge", **row} for kind, row in judged["kinds"].items()}
+    trained = dict(summary["trained_on"] or {})
+    if left_out := trained.pop("questions", ()):
+        found = trained["others"]
+        if headline["metric"] == "judge" and judged is not None:
+            asked = set(outcome.planned.question_ids) - set(left_out)
+            found = {"metric": "judge", **judged_summary(spec.folder, judged["scorer"], asked)}
+        trained["others"] = {key: found[key] for key in ("metric", *interval)}
     return {
         "path": str(spec.folder),
         "agent": spec.agent.typed,
@@ -69,7 +60,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in kinds.items()},
         "abstention": summary["abstention"],
         "with_evidence": summary["with_evidence"],
-        "trained_on": familiarity(outcome),
+        "trained_on": trained or None,
         "query": summary["query"],
         "chunks": summary["chunks"],
         "memory_tokens": summary["memory_tokens"],

@@ -22,6 +22,7 @@ from memeval.errors import NoData, UsageError, suggest
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
+from memeval.runs.familiarity import Claims, claims
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings, Task
 
@@ -62,6 +63,7 @@ class Planned:
     """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order.
 
     judge: who judges the answers afterwards, by its own prompt text if one is given; neither is part of the run's identity.
+    claims: what its models are known to have been trained on.
     """
 
     spec: RunSpec
@@ -69,6 +71,7 @@ class Planned:
     question_ids: tuple[str, ...]
     judge: ModelSpec | None = None
     judge_prompt: str | None = None
+    claims: Claims = field(default_factory=dict)
 
 
 def plan(options: Options) -> list[Planned]:
@@ -120,7 +123,7 @@ def plan(options: Options) -> list[Planned]:
                 use_cache=options.use_cache,
             )
             judge = judge_of(card, options, config)
-            planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt))
+            planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt, claims(spec)))
     if absent and not planned:
         raise absent[0]
     for missing in absent:

@@ -23,6 +23,7 @@ from memeval.models.budget import Budget
 from memeval.runs import local
 from memeval.runs.answering import SampleKey
 from memeval.runs.arms import best_constant
+from memeval.runs.familiarity import facts, familiarity
 from memeval.runs.manifest import manifest
 from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
@@ -30,7 +31,7 @@ from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
 from memeval.runs.score import score_samples
 from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
-from memeval.runs.summary import summarise
+from memeval.runs.summary import summarise, without
 
 Line = dict[str, Any]
 
@@ -50,7 +51,11 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         left = _wanted(planned) - done
         if not left:
             summary = read_json(spec.folder / "summary.json")
-            if summary is not None and summary.get("asked") == _asked(planned) and "cost" in summary:
+            if (
+                summary is not None
+                and summary.get("asked") == _asked(planned)
+                and summary.get("rests_on") == _rests_on(planned)
+            ):
                 return Outcome(planned, {**summary, "requests": 0})
             return Outcome(planned, _conclude(planned, _Clock(), True))
         write_json(spec.folder / "manifest.json", manifest(planned))
@@ -203,20 +208,43 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         prices=_prices(planned),
         judged=[header for path in sorted((folder / "scores").glob("judge-*.json")) if (header := read_json(path))],
     )
+    mark = _familiarity(planned, {key: questions[key] for key in questions if key in asked}, scores)
     summary = {
         "asked": _asked(planned),
+        "rests_on": _rests_on(planned),
         "agent": spec.agent.typed,
         "params": dict(spec.agent.params),
         "task": spec.task_typed,
         **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader")},
         **summary,
+        "trained_on": mark,
         "overlap": max(clock.overlap.to_json(), _last_overlap(folder), key=lambda row: row["streams"]),
         "requests": clock.requests,
         "seconds": sum(line["seconds"] for line in previous),
         "build_seconds": sum(line["build_seconds"] for line in previous),
     }
+    if (written := read_json(folder / "manifest.json")) is not None:
+        shown = mark and {key: mark[key] for key in ("mark", "by", "notes", "asked", "known")}
+        write_json(folder / "manifest.json", {**written, "trained_on": {**facts(planned), "mark": shown}})
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _familiarity(planned: Planned, asked: dict[str, Line], scores: list[Line]) -> Line | None:
+    """What of this run its models were trained on, with the headline on the other questions where those are known."""
+    found = familiarity(planned.spec.task, planned.claims, {key: line["text"] for key, line in asked.items()})
+    if found is None:
+        return None
+    mine = [line for line in scores if line["question_id"] in asked]
+    return {
+        "mark": found.mark,
+        "by": list(found.by),
+        "notes": list(found.notes),
+        "asked": found.asked,
+        "known": None if found.known is None else len(found.known),
+        "questions": list(found.known or ()),
+        "others": without(found.known, mine, asked, planned.spec.task.headline) if found.known else None,
+    }
 
 
 def _prices(planned: Planned) -> dict[str, prices.Price | None]:
@@ -235,6 +263,11 @@ def aggregate_again(outcome: Outcome) -> Outcome:
 def _last_overlap(folder: Path) -> dict[str, Any]:
     """Of an earlier invocation, which may have built more of the streams than a resumed one needs."""
     return (read_json(folder / "summary.json") or {}).get("overlap") or Overlap().to_json()
+
+
+def _rests_on(planned: Planned) -> str:
+    """What else a summary is made of: it is made anew when a card or a checkpoint says something else."""
+    return cards.digest(facts(planned))[:16]
 
 
 def _asked(planned: Planned) -> str:

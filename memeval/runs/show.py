@@ -9,7 +9,7 @@ from typing import Any
 from memeval.errors import UsageError, suggest
 from memeval.memory.replay import replay
 from memeval.report.costs import count, money
-from memeval.report.table import percent
+from memeval.report.table import percent, told
 from memeval.runs.store import read_json, read_lines
 
 Line = Mapping[str, Any]
@@ -37,6 +37,10 @@ def show_run(folder: Path, worst: int = 10) -> str:
     if "failure_bounds" in summary:
         low, high = summary["failure_bounds"]
         lines.append(f"failures count 0; all of them wrong or right: {percent(low)} to {percent(high)}")
+    if trained := summary.get("trained_on"):
+        lines.append(f"trained on this: {told(trained)}")
+        if trained["others"]:
+            lines.append(f"{trained['others']['metric']} on the others {_value(trained['others'])}")
     lines += ["", "metrics", *(f"  {name:18} {_value(row)}" for name, row in summary["metrics"].items())]
     lines += ["kinds", *(f"  {kind:18} {row['metric']} {_value(row)}" for kind, row in summary["kinds"].items())]
     if summary["abstention"]:

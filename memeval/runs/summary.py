@@ -7,7 +7,7 @@ answerable questions; abstention stands beside it as precision, recall and F1.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -77,6 +77,15 @@ def summarise(
         summary["failure_bounds"] = [bounds.all_wrong, bounds.all_right]
     price = costs(questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged)
     return {**summary, **_sizes(questions, samples, tokenizer), **price}
+
+
+def without(left_out: Collection[str], scores: Sequence[Line], questions: Mapping[str, Line], metric: str) -> dict[str, Any]:
+    """A metric over the other questions, with n and interval as anywhere."""
+    rows: dict[str, list[float]] = defaultdict(list)
+    for line in scores:
+        if line["question_id"] not in left_out and metric in line["metrics"]:
+            rows[line["question_id"]].append(line["metrics"][metric])
+    return {"metric": metric, **_aggregate(rows, questions)}
 
 
 def _nothing() -> dict[str, Any]:

@@ -13,7 +13,8 @@ def run(
     headline = {"metric": "f1", "value": value, "low": None, "high": None}
     if value is not None:
         headline |= {"low": value - half, "high": value + half}
-    return {"agent": agent, "params": {}, "task": task, "headline": headline, "status": status, "trained_on": trained}
+    mark = {"mark": trained} if trained else None
+    return {"agent": agent, "params": {}, "task": task, "headline": headline, "status": status, "trained_on": mark}
 
 
 def test_published_average_of_four() -> None:
@@ -41,9 +42,35 @@ def test_nothing_scored() -> None:
     assert "-" in suites_table(rows)
 
 
-def test_the_mean_without_what_was_trained_on() -> None:
-    runs = [run("a", "x", 0.9, trained="M: in-domain"), run("a", "y", 0.4), run("a", "z", 0.6)]
-    row = suite_means("s", ["x", "y", "z"], runs)[0]
-    assert row["value"] == pytest.approx(1.9 / 3)
-    assert row["without_trained"] == pytest.approx(0.5)
-    assert suite_means("s", ["y", "z"], runs[1:])[0]["without_trained"] is None
+def test_the_means_without_what_was_trained_on() -> None:
+    runs = [
+        run("a", "w", 0.9, trained="leaked"),
+        run("a", "x", 0.8, trained="in-domain"),
+        run("a", "y", 0.4),
+        run("a", "z", 0.6),
+    ]
+    row = suite_means("s", ["w", "x", "y", "z"], runs)[0]
+    assert row["value"] == pytest.approx(2.7 / 4)
+    assert (row["leaked"], row["in_domain"]) == (["w"], ["x"])
+    assert row["without_leaked"] == pytest.approx({"value": 0.6, "low": 0.6, "high": 0.6, "tasks": 3})
+    assert row["without_trained"] == pytest.approx({"value": 0.5, "low": 0.5, "high": 0.5, "tasks": 2})
+    lines = suites_table([row]).splitlines()
+    assert lines[-2:] == [
+        "s, a: without the leaked w: 60.0 (60.0 to 60.0), tasks 3",
+        "s, a: without the leaked and in-domain w, x: 50.0 (50.0 to 50.0), tasks 2",
+    ]
+
+
+def test_nothing_trained_on_and_nothing_else() -> None:
+    plain = suite_means("s", ["y"], [run("a", "y", 0.4)])[0]
+    assert (plain["leaked"], plain["without_leaked"], plain["without_trained"]) == ([], None, None)
+    assert "without" not in suites_table([plain])
+    only = suite_means("s", ["x"], [run("a", "x", 0.8, trained="in-domain")])[0]
+    assert only["without_trained"] is None
+    assert suites_table([only]).endswith("s, a: without the in-domain x: no task is left")
+
+
+def test_the_interval_of_what_is_left() -> None:
+    runs = [run("a", "x", 0.9, 0.1, trained="leaked"), run("a", "y", 0.4, 0.03), run("a", "z", 0.6, 0.04)]
+    left = suite_means("s", ["x", "y", "z"], runs)[0]["without_leaked"]
+    assert left["high"] - left["value"] == pytest.approx(0.025)  # sqrt(0.03^2 + 0.04^2) / 2

@@ -14,6 +14,7 @@ from toys import MemoryTask
 from memeval.cards import AgentCard, TaskCard
 from memeval.models.completion import ModelSpec
 from memeval.runs import local
+from memeval.runs.familiarity import claims
 from memeval.runs.plan import Planned
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings
@@ -35,17 +36,18 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         if not isinstance(agent, str):
             classes[name] = agent
         track = getattr(agent, "track", "reader")
+        agent_card = options.pop("agent_card", {})
         models = options.pop("models", {"memory": ModelSpec("offline"), "reader": ModelSpec("offline")})
         spec = RunSpec(
             task_typed="toy",
             task=task.card,
             settings=Settings(),
-            agent=AgentSpec(name, AgentCard(name=name, agent=name, track=track), options.pop("params", {})),
+            agent=AgentSpec(name, AgentCard(name=name, agent=name, track=track, **agent_card), options.pop("params", {})),
             models=models,
             data=task.data,
             **options,
         )
-        return Planned(spec.placed(tmp_path / "runs"), task, tuple(task.order))
+        return Planned(spec.placed(tmp_path / "runs"), task, tuple(task.order), claims=claims(spec))
 
     def events(run: Planned) -> list[dict[str, Any]]:
         run.spec.folder.mkdir(parents=True, exist_ok=True)

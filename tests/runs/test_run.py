@@ -242,20 +242,3 @@ def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkey
         assert second.summary["requests"] == calls - limit
         for name in names:
             assert as_set(lines(second.planned, name)) == rows[name]
-
-
-@pytest.mark.parametrize(
-    ("entry", "model", "says"),
-    [
-        ("Memalpha-4B", "YuWangX/Memalpha-4B", "Memalpha-4B: in-domain"),
-        ("Memalpha-4B: leaked, these questions", "memalpha_4b", "Memalpha-4B: leaked, these questions"),
-        ("Memalpha-4B", "Qwen/Qwen3-4B", None),
-        ("Diary", "offline", "Diary: in-domain"),
-    ],
-)
-def test_training_on_the_data_is_looked_up(toy: Any, entry: str, model: str, says: str | None) -> None:
-    from memeval.runs.outcome import Outcome, familiarity
-
-    models = {"memory": ModelSpec(model, "http://127.0.0.1:1/v1"), "reader": ModelSpec("offline")}
-    planned = toy.planned(Diary, [simple(0)], card={"trained_on": (entry,)}, models=models)
-    assert familiarity(Outcome(planned, {})) == says

@@ -1,0 +1,131 @@
+"""Whether a run's models were trained on what the run asks: a look-up, made with every run (validity section 5).
+
+`leaked`: this very split was trained on, or one of the questions asked was. `in-domain`: the same family, as far as known
+in another split. What is known comes from the agent's card, the checkpoints' folders and the task's card.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memeval import cards
+from memeval.cards import AgentCard, TaskCard
+from memeval.models import registry
+from memeval.models.completion import ModelSpec
+from memeval.runs.spec import RunSpec
+from memeval.trained import ALL, TrainedOn, content_hash, merged, of_checkpoint
+
+if TYPE_CHECKING:
+    from memeval.runs.plan import Planned
+
+Claims = Mapping[str, tuple[TrainedOn, ...]]
+"""Model (or agent) -> what it is known to have been trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Familiarity:
+    """mark: `leaked` or `in-domain`. by: the models it is known of. notes: how. known: of the `asked` questions, the ids of
+    those that were trained on; None where no hashes were kept."""
+
+    mark: str
+    by: tuple[str, ...]
+    notes: tuple[str, ...]
+    asked: int
+    known: tuple[str, ...] | None
+
+
+def claims(spec: RunSpec) -> Claims:
+    """What is known of the models of a run. Raises UsageError when a checkpoint's file is not sound."""
+    found: dict[str, list[TrainedOn]] = {}
+    if runs_its_own_model(spec.agent.card, spec.models):
+        found.setdefault(spec.agent.card.name, []).extend(spec.agent.card.trained_on)
+    for model in spec.models.values():
+        folder = _folder(model)
+        if folder is not None:
+            found.setdefault(model.name, []).extend(of_checkpoint(folder))
+        found.setdefault(model.name, []).extend(_warnings(spec.task, model.name))
+    return {who: merged(entries) for who, entries in found.items() if entries}
+
+
+def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool:
+    """Whether what the card says of its model holds in this run: not when another model was named. A card without a model
+    speaks of the agent itself (one that brings weights of its own)."""
+    role, own = cards.own_model(card.models)
+    return not own or (role in models and _stem(models[role].name) == _stem(own))
+
+
+def familiarity(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Familiarity | None:
+    """The look-up. questions: id -> text of those asked. None: nothing is known."""
+    family, split = family_of(task)
+    hashed = {key: content_hash(text) for key, text in questions.items()} if any(_hashes(known).values()) else {}
+    marks: dict[str, set[str]] = {}
+    notes: dict[str, list[str]] = {}
+    met: set[str] = set()
+    for who, entries in known.items():
+        for entry in entries:
+            asked = {key for key, digest in hashed.items() if digest in entry.hashes}
+            mark = "leaked" if asked else entry.covers(family, split)
+            if mark:
+                marks.setdefault(mark, set()).add(who)
+                notes.setdefault(mark, []).extend([entry.note] if entry.note else [])
+                met |= asked
+    mark = next((mark for mark in ("leaked", "in-domain") if mark in marks), None)
+    if mark is None:
+        return None
+    counted = tuple(key for key in questions if key in met) if any(_hashes(known)[who] for who in marks[mark]) else None
+    return Familiarity(mark, tuple(sorted(marks[mark])), tuple(dict.fromkeys(notes[mark])), len(questions), counted)
+
+
+def family_of(task: TaskCard) -> tuple[str, str]:
+    """(family, split) of a task; a task that names none is a family of its own, data without splits are `all`."""
+    return task.family or task.name.partition("@")[0], task.split or ALL
+
+
+def facts(planned: Planned) -> dict[str, Any]:
+    """What the mark rests on, for the manifest: of the hashes, how many and a digest."""
+    family, split = family_of(planned.spec.task)
+    rows = [
+        {
+            **{"of": who, "family": entry.family, "splits": list(entry.splits), "note": entry.note},
+            **{"hashes": len(entry.hashes), "sha256": cards.digest(sorted(entry.hashes)) if entry.hashes else None},
+        }
+        for who, entries in planned.claims.items()
+        for entry in entries
+    ]
+    return {"family": family, "split": split, "claims": rows}
+
+
+def _hashes(known: Claims) -> dict[str, bool]:
+    return {who: any(entry.hashes for entry in entries) for who, entries in known.items()}
+
+
+def _warnings(task: TaskCard, model: str) -> list[TrainedOn]:
+    """A task card's `NAME` or `NAME: leaked, how` where the model's name holds that name's words."""
+    family, split = family_of(task)
+    found = []
+    for warning in task.trained_on:
+        who, _, how = (part.strip() for part in warning.partition(":"))
+        if f" {_words(who)} " in f" {_words(model)} ":
+            leaked = how.partition(",")[0] == "leaked"
+            found.append(TrainedOn(family, (split,) if leaked else (), note=how.removeprefix("leaked").lstrip(", ")))
+    return found
+
+
+def _folder(model: ModelSpec) -> Path | None:
+    """The folder of weights that lie here; a hub id is not looked up."""
+    where = registry.route(model)
+    folder = Path(where.name).expanduser()
+    return folder if where.kind in registry.LOCAL and folder.is_dir() else None
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
+
+
+def _stem(name: str) -> str:
+    """A model's name without its URL, provider, organisation or folder."""
+    return _words(name.partition("@http")[0].rstrip("/").rpartition("/")[2])
