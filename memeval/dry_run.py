@@ -31,7 +31,8 @@ class DryRun:
     """What some streams cost, in three parts that grow with different things.
 
     reading: building the memory, from `tokens` of stream in `chunks`. ends: what forks read for themselves, and agents that
-    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times; judging: what came of it.
+    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times (recalling: the first of the
+    two alone); judging: what came of it.
     longer: role -> how much longer its replies would be if each used its limit. failures: reasons of questions that failed.
     rebuilt: whether the agent cannot fork.
     """
@@ -40,6 +41,7 @@ class DryRun:
     reading: Bill = field(default_factory=Counter)
     ends: Bill = field(default_factory=Counter)
     asking: Bill = field(default_factory=Counter)
+    recalling: Bill = field(default_factory=Counter)
     judging: Bill = field(default_factory=Counter)
     tokens: int = 0
     chunks: int = 0
@@ -64,6 +66,7 @@ class DryRun:
                 self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
         elif event["event"] == "sample":
             book(self.asking, event)
+            book(self.recalling, event.get("recalling", {"tokens": {}}))
             self.answers += 1
             if event["failure"] is not None:
                 self.failures.append(event["failure"])

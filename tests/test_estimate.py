@@ -232,6 +232,32 @@ def test_repeats_multiply(project: Path) -> None:
     assert (three.n, three.half_width) == (one.n, one.half_width)  # repeats are no more questions
 
 
+def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = [plan(options(["memalpha"], limit=6, answer_budget=budget))[0] for budget in (0, 200, 40)]
+    alone = [estimate(planned) for planned in plans]
+    assert [one.roles["memory"].calls for one in alone] == [alone[0].roles["memory"].calls] * 3
+    together = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
+    assert together[0] == alone[0]
+    for one in together[1:]:
+        assert {role: found.calls for role, found in one.roles.items()} == {"reader": 6}
+        assert (one.streams, one.chunks, one.answers) == (0, 0, 6)
+        assert "the memories of 6 of 6 streams are another run's: read, not built and paid for again" in one.notes
+    sent = [run(planned, quiet=True).summary["requests"] for planned in plans]
+    assert sent == [one.calls for one in together]
+
+    (other,) = plan(options(["memalpha"], limit=9, answer_budget=40))
+    beyond = estimate(other)  # the folders hold the first six; the command names no other run
+    assert beyond.streams == 3
+    assert beyond.roles["memory"].calls == run(other, quiet=True).summary["requests"] - beyond.roles["reader"].calls
+    card = "extends: synth-10k\nvariants: {b40: {answer_budget: 40}}\n"
+    (project / "tasks").mkdir()
+    (project / "tasks" / "world.yaml").write_text(card)
+    chosen = replace(options(["memalpha"], limit=6, settings=["recent=3"]), tasks=["world", "world@b40"])
+    capsys.readouterr()
+    assert estimate_command(chosen, "table") == 0
+    assert "memalpha on world@b40: the memories of 6 of 6 streams are another run's" in capsys.readouterr().out
+
+
 # -- positions --------------------------------------------------------------------------------------------------------
 
 DIARY = """
