@@ -33,8 +33,8 @@ class DryRun:
     reading: building the memory, from `tokens` of stream in `chunks`. ends: what forks read for themselves, and agents that
     cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times (recalling: the first of the
     two alone); judging: what came of it.
-    longer: role -> how much longer its replies would be if each used its limit. failures: reasons of questions that failed.
-    rebuilt: whether the agent cannot fork.
+    shown: chunks read, those of ends included. longer: role -> how much longer its replies would be if each used its limit.
+    failures: reasons of questions that failed. rebuilt: whether the agent cannot fork.
     """
 
     stand_ins: Mapping[str, StandIn]
@@ -46,6 +46,7 @@ class DryRun:
     tokens: int = 0
     chunks: int = 0
     positions: int = 0
+    shown: int = 0
     answers: int = 0
     failures: list[str] = field(default_factory=list)
     _reread: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -62,6 +63,7 @@ class DryRun:
         """Book one event of the engine."""
         if event["event"] == "operation":
             book(self.reading if event["position"] is None else self.ends, event)
+            self.shown += event["chunk_tokens"] > 0
             if event["position"] is not None:
                 self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
         elif event["event"] == "sample":

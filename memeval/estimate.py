@@ -182,7 +182,13 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
         yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
     if len(planned.task.refs(planned.question_ids)) < len(planned.question_ids):
         once, alone = sharing(planned.task, planned.question_ids)
-        yield f"a stream is read once for all its questions: {once:,} chunks are shown, {alone:,} if read for every question"
+        read = sum(value for bill in (dry.reading, dry.ends) for (_, what), value in bill.items() if what == "calls")
+        each = read / max(1, dry.shown)
+        calls = f" (calls: {once * each:,.0f}, {alone * each:,.0f})" if each else ""
+        yield (
+            f"a stream is read once for all its questions: {once:,} chunks are shown, {alone:,} if read for every "
+            f"question{calls}"
+        )
     if n < TOO_FEW:
         yield f"n below {TOO_FEW}: shows the machinery, ranks nothing"
     if spec.task.cluster != "question":

@@ -21,6 +21,7 @@ from memeval.runs import local
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.run import run
+from memeval.runs.sharing import sharing
 from memeval.runs.store import read_json, read_lines
 
 
@@ -313,6 +314,16 @@ def test_questions_in_the_middle_of_a_stream(diary: Path, name: str) -> None:
     assert found.answers == 80
     assert any("cannot fork" in note for note in found.notes) is (name == "Stiff")
     assert any("several questions to a context" in note for note in found.notes)
+    once, alone = sharing(planned.task, planned.question_ids)
+    said = f"{once} chunks are shown, {alone:,} if read for every question (calls: {once}, {alone:,})"
+    assert any(note.endswith(said) for note in found.notes)
+    if name == "Diary":
+        assert (once, alone) == (found.roles["memory"].calls, sum(_visible_chunks(planned)))
+
+
+def _visible_chunks(planned: Planned) -> list[int]:
+    """Of each question, the chunks before it, from the run's own lines."""
+    return [line["prefix_chunks"] for line in read_lines(planned.spec.folder / "questions.jsonl")]
 
 
 class Moody:
