@@ -107,7 +107,7 @@ def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:
     lines += [
         "",
         f"recalled  {len(sample['recall'])} items, {sample['recall_tokens']:,} tokens, "
-        f"{sample['recall_dropped']} beyond the budget",
+        f"{sample['recall_dropped']} items and {sample['recall_lost']:,} tokens beyond the budget",
     ]
     for item in sample["recall"]:
         score_text = "" if item["score"] is None else f" score {item['score']:.3f}"
