@@ -99,9 +99,10 @@ class Session:
     """Everything an agent may use, one per context and repeat (and one per fork).
 
     models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
-    workdir: scratch folder. budget: tokens the reader will see. count: tokens of a text (task's tokenizer).
-    query: the question, only when the task shows it while reading. record: hands an event to the run's log. prompts: role ->
-    text that the user gave in place of the agent's own prompt of that role (`--prompt memory=FILE`).
+    workdir: scratch folder. budget: tokens to recall at most; an answer budget, which cuts more of it, is not told, for one
+    memory is read under several. count: tokens of a text (task's tokenizer). query: the question, only when the task shows
+    it while reading. record: hands an event to the run's log. prompts: role -> text that the user gave in place of the
+    agent's own prompt of that role (`--prompt memory=FILE`).
     """
 
     models: Mapping[str, BoundModel]

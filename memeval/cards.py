@@ -127,6 +127,10 @@ _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
     *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
+_AFTER_INGEST = {
+    *("name", "reader_prompt", "answer_budget", "metrics", "headline", "cluster", "scoring", "published_metrics"),
+    *("trained_on", "sampling"),  # how each role samples stands among the parameters of its model
+}
 
 
 def bundled(folder: str) -> Path:
@@ -340,6 +344,11 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
     return {key: value for key, value in dataclasses.asdict(card).items() if key not in _NOT_IDENTITY}
+
+
+def ingest_identity(card: TaskCard) -> dict[str, Any]:
+    """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
+    return {key: value for key, value in identity(card).items() if key not in _AFTER_INGEST}
 
 
 def canonical(data: Any) -> str:

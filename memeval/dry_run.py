@@ -31,19 +31,22 @@ class DryRun:
     """What some streams cost, in three parts that grow with different things.
 
     reading: building the memory, from `tokens` of stream in `chunks`. ends: what forks read for themselves, and agents that
-    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times; judging: what came of it.
-    longer: role -> how much longer its replies would be if each used its limit. failures: reasons of questions that failed.
-    rebuilt: whether the agent cannot fork.
+    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times (recalling: the first of the
+    two alone); judging: what came of it.
+    shown: chunks read, those of ends included. longer: role -> how much longer its replies would be if each used its limit.
+    failures: reasons of questions that failed. rebuilt: whether the agent cannot fork.
     """
 
     stand_ins: Mapping[str, StandIn]
     reading: Bill = field(default_factory=Counter)
     ends: Bill = field(default_factory=Counter)
     asking: Bill = field(default_factory=Counter)
+    recalling: Bill = field(default_factory=Counter)
     judging: Bill = field(default_factory=Counter)
     tokens: int = 0
     chunks: int = 0
     positions: int = 0
+    shown: int = 0
     answers: int = 0
     failures: list[str] = field(default_factory=list)
     _reread: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -60,10 +63,12 @@ class DryRun:
         """Book one event of the engine."""
         if event["event"] == "operation":
             book(self.reading if event["position"] is None else self.ends, event)
+            self.shown += event["chunk_tokens"] > 0
             if event["position"] is not None:
                 self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
         elif event["event"] == "sample":
             book(self.asking, event)
+            book(self.recalling, event.get("recalling", {"tokens": {}}))
             self.answers += 1
             if event["failure"] is not None:
                 self.failures.append(event["failure"])

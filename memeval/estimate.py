@@ -1,8 +1,8 @@
 """What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
 
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
-earlier positions by their number, answers by the questions. What the run's folder holds already is taken off. Replies that
-the user's cache may hold are not.
+earlier positions by their number, answers by the questions. What the run's folder holds already is taken off, and memories
+that another run holds or builds before (runs/siblings.py). Replies that the user's cache may hold are not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,10 +91,11 @@ def total(values: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def estimate(planned: Planned) -> Estimate:
-    """See the module. Raises UsageError where the run itself would; costs a few seconds and no model call."""
+def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
+    """See the module. before: runs of the same command that go first. Raises UsageError where the run itself would; costs a
+    few seconds and no model call."""
     spec = planned.spec
-    left, verdicts = list(left_over(planned)), unjudged(planned)
+    left, verdicts = list(left_over(planned, before)), unjudged(planned)
     refs = list(dict.fromkeys(item.ref for item in left))
     if verdicts and not refs:
         refs = planned.task.refs(planned.question_ids)
@@ -104,8 +105,8 @@ def estimate(planned: Planned) -> Estimate:
     chunks = again = 0.0
     for item in left:
         size = sizes[item.ref]
-        unread = max(0.0, 1.0 - item.read / max(1.0, size.tokens))
-        asked = item.answers / max(1, len(item.ref.question_ids) * spec.answer_repeats)
+        unread = 0.0 if item.shared else max(0.0, 1.0 - item.read / max(1.0, size.tokens))
+        asked = 0.0 if item.shared else item.answers / max(1, len(item.ref.question_ids) * spec.answer_repeats)
         for key, value in dry.reading.items():  # one call a chunk is the rule, and what is read in it the stream's tokens
             by, of = (size.chunks, dry.chunks) if key[1] == "calls" else (size.tokens, dry.tokens)
             bill[key] += unread * value * by / max(1, of)
@@ -113,7 +114,8 @@ def estimate(planned: Planned) -> Estimate:
             bill[key] += value * asked * size.positions / max(1, dry.positions)
             again += value * asked * size.positions / max(1, dry.positions) if key[1] == "calls" else 0
         for key, value in dry.asking.items():
-            bill[key] += value * item.answers / max(1, dry.answers)
+            once = dry.recalling[key] if item.shared else 0
+            bill[key] += (value - once) * item.answers / max(1, dry.answers)
         chunks += unread * size.chunks
     for key, value in dry.judging.items():
         bill[key] += value * verdicts / max(1, dry.answers)
@@ -127,7 +129,7 @@ def estimate(planned: Planned) -> Estimate:
         questions=len(planned.question_ids),
         n=n,
         answers=sum(item.answers for item in left),
-        streams=sum(item.read < sizes[item.ref].tokens for item in left) if not spec.agent.is_arm else 0,
+        streams=sum(not item.shared and item.read < sizes[item.ref].tokens for item in left) if not spec.agent.is_arm else 0,
         chunks=round(chunks) if not spec.agent.is_arm else 0,
         roles=_roles(bill, dry),
         half_width=half_width(n) if n else None,
@@ -156,6 +158,9 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     missing = wanted - sum(item.answers for item in left)
     if missing:
         yield f"{missing} of {wanted} answers stand in {spec.folder} already"
+    shared = sum(item.shared for item in left)
+    if shared and (dry.reading or dry.recalling):
+        yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
     if dry.failures:
         yield f"WARNING: {len(dry.failures)} of {dry.answers} answers failed in the dry run: {dry.failures[0]}"
     for role, model in dry.stand_ins.items():
@@ -177,7 +182,13 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
         yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
     if len(planned.task.refs(planned.question_ids)) < len(planned.question_ids):
         once, alone = sharing(planned.task, planned.question_ids)
-        yield f"a stream is read once for all its questions: {once:,} chunks are shown, {alone:,} if read for every question"
+        read = sum(value for bill in (dry.reading, dry.ends) for (_, what), value in bill.items() if what == "calls")
+        each = read / max(1, dry.shown)
+        calls = f" (calls: {once * each:,.0f}, {alone * each:,.0f})" if each else ""
+        yield (
+            f"a stream is read once for all its questions: {once:,} chunks are shown, {alone:,} if read for every "
+            f"question{calls}"
+        )
     if n < TOO_FEW:
         yield f"n below {TOO_FEW}: shows the machinery, ranks nothing"
     if spec.task.cluster != "question":
@@ -197,7 +208,8 @@ def estimate_command(options: Options, form: str) -> int:
     """`memeval estimate`: one table, or one JSON object, on stdout. Returns the exit code."""
     from memeval.report.estimates import estimates_table
 
-    found = [estimate(planned) for planned in plan(options)]
+    plans = plan(options)
+    found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
     if form == "json":
         sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
         money = {key: total([getattr(one, key) for one in found]) for key in ("usd", "usd_most")}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from memeval import tokens
+from memeval import cards, tokens
 from memeval.dry_run import judge_family, spread, visible
 from memeval.judging.ruling import scorer_name
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.siblings import siblings
 from memeval.runs.store import read_lines
 from memeval.task import ContextRef
 
@@ -33,25 +35,30 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """One context in one repeat: samples still to get, and tokens of its stream that were read already."""
+    """One context in one repeat: samples still to get, and tokens of its stream that were read already. shared: another run
+    holds its memory, or will before this one comes to it, with what is recalled from it."""
 
     ref: ContextRef
     answers: int
     read: int
+    shared: bool
 
 
-def left_over(planned: Planned) -> Iterator[Left]:
-    """What the folder does not hold yet."""
+def left_over(planned: Planned, before: Sequence[Planned] = ()) -> Iterator[Left]:
+    """What the folder does not hold yet, nor the folders of its siblings. before: runs of the same command that go first."""
     spec = planned.spec
-    finished = {
-        (line["question_id"], line["repeat"], line["answer_repeat"])
-        for line in read_lines(spec.folder / "samples.jsonl")
-        if line["failure"] is None
-    }
+    finished = _finished(spec.folder)
+    ingest = cards.digest(spec.ingest_identity())
+    folders = [] if spec.agent.is_arm else list(siblings(spec.folder, ingest))
+    elsewhere = {(question, repeat) for folder in folders for question, repeat, _ in _finished(folder)}
+    for other in before:
+        if other.spec.folder != spec.folder and cards.digest(other.spec.ingest_identity()) == ingest:
+            elsewhere |= {(question, repeat) for question in other.question_ids for repeat in range(other.spec.repeats)}
     read: dict[tuple[str, int], dict[str, int]] = {}
-    for line in read_lines(spec.folder / "operations.jsonl"):
-        if line["position"] is None:
-            read.setdefault((line["context_id"], line["repeat"]), {})[line["chunk"]] = line["chunk_tokens"]
+    for folder in (spec.folder, *folders):
+        for line in read_lines(folder / "operations.jsonl"):
+            if line["position"] is None:
+                read.setdefault((line["context_id"], line["repeat"]), {})[line["chunk"]] = line["chunk_tokens"]
     for repeat in range(spec.repeats):
         for ref in planned.task.refs(planned.question_ids):
             name = f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id
@@ -61,7 +68,16 @@ def left_over(planned: Planned) -> Iterator[Left]:
                 for number in range(spec.answer_repeats)
             )
             if answers:
-                yield Left(ref, answers, sum(read.get((name, repeat), {}).values()))
+                shared = elsewhere.issuperset((question, repeat) for question in ref.question_ids)
+                yield Left(ref, answers, sum(read.get((name, repeat), {}).values()), shared)
+
+
+def _finished(folder: Path) -> set[tuple[str, int, int]]:
+    return {
+        (line["question_id"], line["repeat"], line["answer_repeat"])
+        for line in read_lines(folder / "samples.jsonl")
+        if line["failure"] is None
+    }
 
 
 def unjudged(planned: Planned) -> int:

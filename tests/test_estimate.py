@@ -21,6 +21,7 @@ from memeval.runs import local
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.run import run
+from memeval.runs.sharing import sharing
 from memeval.runs.store import read_json, read_lines
 
 
@@ -232,6 +233,32 @@ def test_repeats_multiply(project: Path) -> None:
     assert (three.n, three.half_width) == (one.n, one.half_width)  # repeats are no more questions
 
 
+def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plans = [plan(options(["memalpha"], limit=6, answer_budget=budget))[0] for budget in (0, 200, 40)]
+    alone = [estimate(planned) for planned in plans]
+    assert [one.roles["memory"].calls for one in alone] == [alone[0].roles["memory"].calls] * 3
+    together = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
+    assert together[0] == alone[0]
+    for one in together[1:]:
+        assert {role: found.calls for role, found in one.roles.items()} == {"reader": 6}
+        assert (one.streams, one.chunks, one.answers) == (0, 0, 6)
+        assert "the memories of 6 of 6 streams are another run's: read, not built and paid for again" in one.notes
+    sent = [run(planned, quiet=True).summary["requests"] for planned in plans]
+    assert sent == [one.calls for one in together]
+
+    (other,) = plan(options(["memalpha"], limit=9, answer_budget=40))
+    beyond = estimate(other)  # the folders hold the first six; the command names no other run
+    assert beyond.streams == 3
+    assert beyond.roles["memory"].calls == run(other, quiet=True).summary["requests"] - beyond.roles["reader"].calls
+    card = "extends: synth-10k\nvariants: {b40: {answer_budget: 40}}\n"
+    (project / "tasks").mkdir()
+    (project / "tasks" / "world.yaml").write_text(card)
+    chosen = replace(options(["memalpha"], limit=6, settings=["recent=3"]), tasks=["world", "world@b40"])
+    capsys.readouterr()
+    assert estimate_command(chosen, "table") == 0
+    assert "memalpha on world@b40: the memories of 6 of 6 streams are another run's" in capsys.readouterr().out
+
+
 # -- positions --------------------------------------------------------------------------------------------------------
 
 DIARY = """
@@ -287,6 +314,16 @@ def test_questions_in_the_middle_of_a_stream(diary: Path, name: str) -> None:
     assert found.answers == 80
     assert any("cannot fork" in note for note in found.notes) is (name == "Stiff")
     assert any("several questions to a context" in note for note in found.notes)
+    once, alone = sharing(planned.task, planned.question_ids)
+    said = f"{once} chunks are shown, {alone:,} if read for every question (calls: {once}, {alone:,})"
+    assert any(note.endswith(said) for note in found.notes)
+    if name == "Diary":
+        assert (once, alone) == (found.roles["memory"].calls, sum(_visible_chunks(planned)))
+
+
+def _visible_chunks(planned: Planned) -> list[int]:
+    """Of each question, the chunks before it, from the run's own lines."""
+    return [line["prefix_chunks"] for line in read_lines(planned.spec.folder / "questions.jsonl")]
 
 
 class Moody:

@@ -1,4 +1,4 @@
-"""The one door to every model of a run: journal, then cache, then one flight per identical call, then the model.
+"""The one door to every model of a run: journals, then cache, then one flight per identical call, then the model.
 
 A fresh reply is committed to the journal before it is handed out, and to the user's cache a moment later. Errors are handed
 out but not stored, so that the next run of the same command asks again. Calls are counted here, once, for the whole run.
@@ -25,6 +25,8 @@ Event = dict[str, Any]
 FLUSH_SECONDS = 0.2
 LONGEST_BATCH = 200_000  # characters of the texts of one request for vectors; some 50,000 tokens
 Opener = Callable[[ModelSpec, Limiter], Model]
+Elsewhere = Callable[[bytes], tuple[str, Completion] | None]
+"""key of a call -> (name, reply) of another run that has made it, and whose memory this run shares (runs/siblings.py)"""
 
 
 @dataclass
@@ -49,7 +51,8 @@ class Gateway:
     concurrency: the cap per endpoint. on_event: called with one plain dict per call, on the loop:
     `{"event": "call", "time": Unix seconds, "model", "source": "model" | "journal" | "cache" | "shared" | "window",
     "seconds", "attempts", "status": "ok" or the error, "finish_reason", "prompt", "completion"}` (`window`: the prompt
-    does not fit, so nothing was sent). budget: what may be sent, shared by the runs of one command.
+    does not fit, so nothing was sent), with "run" where it is the journal of another run. budget: what may be sent, shared
+    by the runs of one command. elsewhere: where other runs' replies are found.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class Gateway:
         policy: Policy | None = None,
         opener: Opener = registry.open_model,
         budget: Budget | None = None,
+        elsewhere: Elsewhere = lambda key: None,
     ) -> None:
         self.counters = Counters()
+        self._elsewhere = elsewhere
         self._journal = journal
         self._cache = cache
         self._concurrency = concurrency
@@ -102,8 +107,9 @@ class Gateway:
         cache = self._cache if registry.fills_cache(spec) else None
         stored = self._stored(key, model.identity, cache)
         if stored is not None:
-            self._book(stored[0], model.identity, stored[1], begun, 0)
-            return stored[1]
+            source, run, completion = stored
+            self._book(source, model.identity, completion, begun, 0, run=run)
+            return completion
 
         if not self._flights.allowed():
             raise BudgetSpent(await self._flights.land())
@@ -132,6 +138,7 @@ class Gateway:
         found: dict[bytes, Completion] = {}
         sources = {"shared"}
         attempts, fresh = 0, Usage()
+        run: str | None = None
 
         async def send(batch: Sequence[bytes]) -> None:
             nonlocal attempts, fresh
@@ -147,7 +154,7 @@ class Gateway:
                 stored = None if key in landings else self._stored(key, model.identity, cache)
                 if stored is not None:
                     sources.add(stored[0])
-                    found[key] = stored[1]
+                    run, found[key] = stored[1] or run, stored[2]
             mine = [key for key in missing if key not in landings and key not in found]
             if mine:
                 sources.add("model")
@@ -159,7 +166,7 @@ class Gateway:
         usage = sum((completion.usage for completion in found.values()), Usage())
         error = next((completion.error for completion in completions if completion.error), None)
         source = next(source for source in ("model", "cache", "journal", "shared") if source in sources)
-        self._book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh)
+        self._book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh, run)
         return completions
 
     def model(self, spec: ModelSpec) -> Model:
@@ -208,15 +215,20 @@ class Gateway:
             self.counters.first_call_at = begun
         return begun
 
-    def _stored(self, key: bytes, identity: str, cache: Cache | None) -> tuple[str, Completion] | None:
-        """What journal or cache hold for a call, and which of them."""
-        for source, store in (("journal", self._journal), ("cache", cache)):
-            found = store.get(key) if store is not None else None
-            if found is not None:
-                if source == "cache" and self._journal is not None:
-                    self._journal.put(key, identity, found)
-                return source, found
-        return None
+    def _stored(self, key: bytes, identity: str, cache: Cache | None) -> tuple[str, str | None, Completion] | None:
+        """What is held for a call: by the journal, another run's journal or the cache; which of them, which run's; the
+        reply."""
+        own = self._journal.get(key) if self._journal is not None else None
+        if own is not None:
+            return "journal", None, own
+        shared = self._elsewhere(key)
+        cached = cache.get(key) if shared is None and cache is not None else None
+        run, found = shared or (None, cached)
+        if found is None:
+            return None
+        if self._journal is not None:
+            self._journal.put(key, identity, found)
+        return "journal" if shared else "cache", run, found
 
     def _keeper(self, identity: str, cache: Cache | None) -> Callable[[bytes, Completion], None]:
         """Files the fresh completions of one model."""
@@ -247,8 +259,9 @@ class Gateway:
         begun: float,
         attempts: int,
         fresh: Usage | None = None,
+        run: str | None = None,
     ) -> None:
-        """fresh: what was sent of the completion's usage; None where it is all or nothing."""
+        """fresh: what was sent of the completion's usage; None where it is all or nothing. run: whose journal it was."""
         counters = self.counters
         counters.calls += 1
         counters.requests += attempts
@@ -272,6 +285,7 @@ class Gateway:
                     "finish_reason": completion.finish_reason,
                     "prompt": completion.usage.prompt,
                     "completion": completion.usage.completion,
+                    **({"run": run} if run and source == "journal" else {}),
                 }
             )
 

@@ -87,11 +87,10 @@ class Journal:
         row = self._do(lambda: self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone())
         if row is None:
             return None
-        try:
-            return Completion.from_json(json.loads(row[0]))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            self._do(lambda: self._database.execute("DELETE FROM calls WHERE key = ?", (key,)))  # unreadable: call again
-            return None
+        completion = _decoded(row[0])
+        if completion is None:  # call again
+            self._do(lambda: self._database.execute("DELETE FROM calls WHERE key = ?", (key,)))
+        return completion
 
     def put(self, key: bytes, model: str, completion: Completion) -> None:
         """Store and commit. The first reply to a call stays; completions with `error` are not taken."""
@@ -227,6 +226,35 @@ class Journal:
                 if part.exists():
                     part.rename(f"{aside}{tail}")
         self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+
+
+class JournalReader:
+    """The journal of another run, which may be writing it at this moment: read only, whatever its state.
+
+    Raises sqlite3.Error where the file is missing, damaged, or not one of this version; `get` does so as well."""
+
+    def __init__(self, path: Path) -> None:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        self._database = sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+        header = [self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        if header != [APPLICATION, SCHEMA]:
+            self._database.close()
+            raise sqlite3.DatabaseError("not a file of this version of memeval")
+
+    def get(self, key: bytes) -> Completion | None:
+        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else _decoded(row[0])
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _decoded(text: str) -> Completion | None:
+    """What `encode` wrote; None where it cannot be read."""
+    try:
+        return Completion.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 class _Foreign(Exception):

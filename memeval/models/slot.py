@@ -41,7 +41,7 @@ class Slot(Ledger):
         with self._lock:
             if self._at_hand is not None:
                 raise RuntimeError("another step of this agent is under way")
-            self._at_hand = ledger
+            self._at_hand, self.phase = ledger, ledger.phase  # what is called after the step belongs to its phase still
             for role, completion in self.waiting:
                 ledger.book(role, completion)
             self.waiting.clear()

@@ -8,7 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from memeval.costs import SHARED_BY, break_even
-from memeval.report.table import label
+from memeval.report.table import groups, label
 
 Run = Mapping[str, Any]
 """One run as `memeval run --format json` gives it, with the `cost` of its summary."""
@@ -24,11 +24,10 @@ def costs_table(runs: Sequence[Run]) -> str:
     shared = [f"at {number}" for number in SHARED_BY]
     each = [f"{'USD' if unit == 'usd' else 'tokens'} a question {shared[0]}", *shared[1:]]
     blocks = []
-    for task in dict.fromkeys(run["task"] for run in runs):
-        rows = [run for run in runs if run["task"] == task]
+    for rows in groups(runs):
         reference = next((run["cost"] for run in rows if run["agent"] == REFERENCE), None)
         header = [
-            task,
+            rows[0]["task"],
             "USD",
             "a right answer",
             *each,

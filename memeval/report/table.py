@@ -18,23 +18,33 @@ LEGEND = {
 
 
 def runs_table(runs: Sequence[Run]) -> str:
-    """A row per run, grouped by task; below it the headline per kind of question, and notes where they are due."""
+    """A row per run, grouped by task and answer budget (rows of different budgets are never ranked together); below it the
+    headline per kind of question, and notes where they are due."""
     if not runs:
         return "no runs"
     blocks = []
-    for task in dict.fromkeys(run["task"] for run in runs):
-        rows = [run for run in runs if run["task"] == task]
-        blocks.append(_main(task, rows))
+    for rows in groups(runs):
+        blocks.append(_main(rows[0]["task"], rows))
         kinds = _kinds(rows)
         if kinds:
             blocks.append(kinds)
     return "\n\n".join([*blocks, *_notes(runs)])
 
 
+def groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs that may stand in one table: of one task, read under one answer budget."""
+    found: dict[tuple[str, int | None], list[Run]] = {}
+    for run in runs:
+        found.setdefault((run["task"], run["answer_budget"]), []).append(run)
+    return list(found.values())
+
+
 def _main(task: str, runs: Sequence[Run]) -> str:
     metric = runs[0]["headline"]["metric"]
     stream = runs[0]["stream_tokens"]
     size = f", streams of {_tokens(stream['mean'])} tokens ({stream['tokenizer']})" if stream["mean"] else ""
+    budget = runs[0]["answer_budget"]
+    size += f", answer budget {budget:,}" if budget else ""
     header = [task, metric, "95% interval", "n", "failed", "memory tokens", "calls", "seconds", "model", "reader", "status"]
     body = [
         [
@@ -89,6 +99,9 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             notes.append(f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin})")
         if run["trained_on"]:
             notes.append(f"{run['agent']} on {run['task']}: {told(run['trained_on'])}{_others(run['trained_on']['others'])}")
+        if run["memory_from"]:
+            calls, others = sum(run["memory_from"].values()), ", ".join(run["memory_from"])
+            notes.append(f"{run['agent']} on {run['task']}: memory shared with {others} ({calls:,} calls not sent again)")
         if run["query"]["offered"]:
             used = "used" if run["query"]["used"] else "not used"
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")

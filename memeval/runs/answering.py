@@ -18,6 +18,9 @@ Emit = Callable[[dict[str, Any]], None]
 SampleKey = tuple[str, int, int]
 """(question id, repeat, answer repeat)"""
 
+BETWEEN = "\n\n"
+"""Between two items that the reader sees."""
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -49,7 +52,7 @@ class Desk:
         """
         name = self.spec.task.reader_prompt if recall is not None else "closed-book"
         system = self.spec.prompts.get("reader") or prompts.READER[name]
-        memory = None if recall is None else "\n\n".join(item.text for item in self.cut(recall)[0])
+        memory = None if recall is None else BETWEEN.join(item.text for item in self.cut(recall)[0])
         messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
         model = self.bound(repeat)["reader"]
         completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=2048)
@@ -58,12 +61,12 @@ class Desk:
     def cut(self, recall: Recall) -> tuple[list[Item], int]:
         """The items the reader sees within the budget, in reading order, and how many the budget dropped.
 
-        Lowest-ranked items go first. A text that alone exceeds the budget (a memory of free text) is cut to its first
-        tokens instead.
+        Lowest-ranked items go first; what separates the others counts. A text that alone exceeds the budget (a memory of
+        free text) is cut to its first tokens instead.
         """
         counter = tokens.counter(self.spec.task.tokenizer)
         kept: list[Item] = []
-        left = self.spec.budget
+        left, gap = self.spec.budget, counter(BETWEEN)
         for item in recall.items:
             size = counter(item.text)
             if size > left:
@@ -71,7 +74,7 @@ class Desk:
                     kept.append(Item(counter.truncate(item.text, left), item.chunks, item.id, item.score))
                 break
             kept.append(item)
-            left -= size
+            left -= size + gap
         dropped = len(recall.items) - len(kept)
         if recall.order == "stream":
             kept.sort(key=lambda item: min(item.chunks, default=""))
@@ -92,10 +95,12 @@ class Desk:
         query_used: bool | None = None,
         not_applicable: str | None = None,
     ) -> None:
-        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked. recalling:
-        what recall cost, which `ledger` has too."""
+        """Emit the line of samples.jsonl: deterministic facts only, no clock. The reader saw `recall_tokens`; `recall_lost`
+        tokens, and `recall_dropped` whole items, were beyond the budget. held: tokens of memory when asked. recalling: what
+        recall cost, which `ledger` has too."""
         counter = tokens.counter(self.spec.task.tokenizer)
-        kept, dropped = self.cut(recall or Recall())
+        recall = recall or Recall()
+        kept, dropped = self.cut(recall)
         items = []
         for item in kept:
             sha = text_sha(item.text)
@@ -118,6 +123,7 @@ class Desk:
             "recall": items,
             "recall_tokens": sum(row["tokens"] for row in items),
             "recall_dropped": dropped,
+            "recall_lost": sum(counter(item.text) for item in recall.items) - sum(counter(item.text) for item in kept),
             "memory_tokens": held,
             "tokens": ledger.tokens_json(),
             "calls": dict(sorted(ledger.calls.items())),

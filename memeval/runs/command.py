@@ -15,7 +15,7 @@ from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import Options, plan, suites
-from memeval.runs.run import aggregate_again, run
+from memeval.runs.run import aggregate_again, run, start_anew
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
@@ -25,9 +25,12 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     budget = Budget(options.max_cost, options.max_calls)
     judges = [planned.judge for planned in plans if planned.judge is not None]
     budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
+    if fresh:
+        for planned in plans:  # all of them first: a memory that several of them read is built anew, too
+            start_anew(planned)
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
         for planned in plans:
-            outcome = run(planned, fresh=fresh, quiet=options.quiet, budget=budget)
+            outcome = run(planned, quiet=options.quiet, budget=budget)
             if planned.judge is not None and not outcome.stopped:
                 outcome = _judged(outcome, planned.judge, options, budget)
             outcomes.append(outcome)

@@ -7,6 +7,7 @@ Events: {"event": "question" | "operation" | "text" | "sample" | "trouble", ...}
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +31,18 @@ class Engine:
     threads: Executor
     constant: str | None = None
 
-    async def run(self, prepared: Prepared, repeat: int) -> None:
-        """Ask every open question of the context; emit its samples. Raises StopRun when the whole run must stop."""
+    async def run(self, prepared: Prepared, repeat: int, built: Callable[[], None] = lambda: None) -> None:
+        """Ask every open question of the context; emit its samples. built: called when the memory of the whole stream is
+        built, or needs no building. Raises StopRun when the whole run must stop."""
         asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
         for asking, question in asked:
             self.desk.emit(question_event(prepared, asking, question))
         if self.desk.spec.agent.is_arm:
+            built()
             await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
         else:
             with tempfile.TemporaryDirectory(prefix="memeval-") as folder:
-                await Ingest(self.desk, prepared, repeat, Path(folder), self.threads).run()
+                await Ingest(self.desk, prepared, repeat, Path(folder), self.threads, built).run()
 
     async def _arm(self, prepared: Prepared, asking: Asking, question: Question, repeat: int) -> None:
         arm = self.desk.spec.agent.card.agent

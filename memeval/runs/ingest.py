@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,15 @@ from memeval.task import Question
 
 @dataclass
 class Ingest:
-    """The life of an agent in one context and repeat. folder: scratch, deleted by the caller."""
+    """The life of an agent in one context and repeat. folder: scratch, deleted by the caller. built: called when only recall
+    and answers of the last position are left."""
 
     desk: Desk
     prepared: Prepared
     repeat: int
     folder: Path
     threads: Executor
+    built: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Ask all open questions, in order of position. An agent's error or a call that failed for good makes the
@@ -74,6 +76,8 @@ class Ingest:
             except AgentError as error:
                 self._fail([asking], str(error))
                 return
+            if last:
+                self.built()
             stats = await branch.memory()
             held = stats.total if stats else None
             asks = (self._ask(branch, question, held) for question in asking.questions)
@@ -108,7 +112,7 @@ class Ingest:
                 try:
                     with usage.booking(ledger):
                         if self.desk.spec.agent.card.track == "native":
-                            text = await host.answer(query, recall)
+                            text = await host.answer(query, Recall(self.desk.cut(recall)[0], recall.order))
                         else:
                             text = await self.desk.read(question, recall, self.repeat, number)
                 except AgentError as error:
@@ -129,7 +133,7 @@ class Ingest:
             models=self.desk.bound(self.repeat),
             seed=_seed(context.id, self.repeat),
             workdir=workdir,
-            budget=spec.budget,
+            budget=spec.recall_budget,
             count=functools.partial(_count, spec.task.tokenizer),
             record=_record,
             prompts=dict(spec.prompts),

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from memeval import tokens
+from memeval import cards, tokens
 from memeval.errors import StopRun
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
@@ -23,6 +23,7 @@ from memeval.models.journal import Journal
 from memeval.runs.answering import Desk, SampleKey
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.siblings import Siblings
 from memeval.runs.spec import RunSpec
 from memeval.sources import Task
 from memeval.task import ContextRef
@@ -56,7 +57,8 @@ async def execute(
     emit = events.put_nowait
     journal = Journal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
-    gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget)
+    siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()))
+    gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget, elsewhere=siblings.get)
     routes = {
         role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
         for role, model in spec.models.items()
@@ -66,7 +68,7 @@ async def execute(
 
     async def drive() -> None:
         try:
-            await _contexts(engine, task, work, emit)
+            await _contexts(engine, task, work, emit, siblings)
         except StopRun as stop:
             emit({"event": "stopped", "reason": str(stop)})
         finally:
@@ -83,6 +85,7 @@ async def execute(
         driver.cancel()
         await asyncio.gather(driver, return_exceptions=True)
         await gateway.close()
+        siblings.close()
         journal.close()
         if cache is not None:
             cache.close()
@@ -91,7 +94,9 @@ async def execute(
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _contexts(engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None]) -> None:
+async def _contexts(
+    engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None], siblings: Siblings
+) -> None:
     """`concurrency` contexts open at once, fed by one building thread that works ahead."""
     spec = engine.desk.spec
     ahead = _Ahead(4 * spec.concurrency)
@@ -113,7 +118,8 @@ async def _contexts(engine: Engine, task: Task, work: Sequence[Work], emit: Call
     async def worker() -> None:
         while (item := await ahead.get()) is not None:
             prepared, repeat = item
-            await engine.run(prepared, repeat)
+            async with siblings.turn(prepared.context.id, repeat) as built:
+                await engine.run(prepared, repeat, built)
             emit({"event": "context", "context_id": prepared.context.id, "repeat": repeat})
 
     try:

@@ -20,6 +20,7 @@ def manifest(planned: Planned) -> dict[str, Any]:
     return {
         **spec.identity(),
         "hash": cards.digest(spec.identity()),
+        "ingest_hash": cards.digest(spec.ingest_identity()),
         "typed": {"agent": spec.agent.typed, "task": spec.task_typed},
         "protocol": spec.task.protocol,
         "deviations": list(spec.task.deviations),

@@ -27,7 +27,11 @@ class Outcome:
 
 
 def public(outcome: Outcome) -> dict[str, Any]:
-    """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds."""
+    """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds.
+
+    answer_budget: tokens the reader saw at most, where a variant or --answer-budget says so. memory_from: run whose memory
+    this one shares -> calls that were read from its journal.
+    """
     spec, summary = outcome.planned.spec, outcome.summary
     interval: Sequence[str] = ("value", "low", "high", "n")
     headline, metrics, kinds = summary["headline"], summary["metrics"], summary["kinds"]
@@ -49,6 +53,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "agent": spec.agent.typed,
         "params": dict(spec.agent.params),
         "task": spec.task_typed,
+        "answer_budget": summary["answer_budget"],
         "model": summary["memory"] or summary["reader"],
         "reader": summary["reader"],
         "judge": judged and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected")},
@@ -63,6 +68,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "trained_on": trained or None,
         "query": summary["query"],
         "chunks": summary["chunks"],
+        "memory_from": summary["memory_from"],
         "memory_tokens": summary["memory_tokens"],
         "stream_tokens": summary["stream_tokens"],
         "calls": summary["calls"],

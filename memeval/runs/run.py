@@ -12,6 +12,7 @@ import dataclasses
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,9 +43,8 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
     Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
     spec = planned.spec
-    if fresh and spec.folder.is_dir():
-        with Store(spec.folder):  # nobody else is writing it
-            shutil.rmtree(spec.folder)
+    if fresh:
+        start_anew(planned)
     started = time.monotonic()
     with Store(spec.folder) as store:
         done = _keep_finished(store)
@@ -68,6 +68,14 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
             "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
         )
         return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
+
+
+def start_anew(planned: Planned) -> None:
+    """Delete what the run has so far. Raises UsageError when another process is writing it."""
+    folder = planned.spec.folder
+    if folder.is_dir():
+        with Store(folder):
+            shutil.rmtree(folder)
 
 
 @dataclass
@@ -195,7 +203,13 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
     write_lines(folder / "scores" / "task.jsonl", scores)
     asked = set(planned.question_ids)
     contexts = {questions[key]["context_id"] for key in asked if key in questions}
-    previous = [line for line in read_lines(folder / "events.jsonl") if line["event"] == "invocation"]
+    previous: list[Line] = []
+    memory_from: Counter[str] = Counter()
+    for line in read_lines(folder / "events.jsonl"):
+        if line["event"] == "invocation":
+            previous.append(line)
+        elif line.get("run"):
+            memory_from[line["run"]] += 1
     summary = summarise(
         questions={key: line for key, line in questions.items() if key in asked},
         samples=[line for line in samples if line["question_id"] in asked],
@@ -218,6 +232,8 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader")},
         **summary,
         "trained_on": mark,
+        "answer_budget": spec.budgeted,
+        "memory_from": dict(sorted(memory_from.items())),
         "overlap": max(clock.overlap.to_json(), _last_overlap(folder), key=lambda row: row["streams"]),
         "requests": clock.requests,
         "seconds": sum(line["seconds"] for line in previous),

@@ -53,6 +53,7 @@ def show_run(folder: Path, worst: int = 10) -> str:
         f"stream tokens {_sizes(summary['stream_tokens'])}; memory tokens {_sizes(summary['memory_tokens'])}; "
         f"recalled {_sizes(summary['recall_tokens'])}, {summary['recall_dropped']} items beyond the budget",
         f"chunks shown {summary['chunks']['shown']:,} ({summary['chunks']['without_sharing']:,} if read for every question)",
+        *(f"memory shared with {run}: {count:,} calls from its journal" for run, count in summary["memory_from"].items()),
         _overlap(summary["overlap"]),
         f"calls {_pairs(summary['calls'])}; tokens in {summary['tokens']['prompt']:,}, "
         f"out {summary['tokens']['completion']:,}; {summary['seconds']:.1f} s, "
@@ -110,7 +111,7 @@ def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:
     lines += [
         "",
         f"recalled  {len(sample['recall'])} items, {sample['recall_tokens']:,} tokens, "
-        f"{sample['recall_dropped']} beyond the budget",
+        f"{sample['recall_dropped']} items and {sample['recall_lost']:,} tokens beyond the budget",
     ]
     for item in sample["recall"]:
         score_text = "" if item["score"] is None else f" score {item['score']:.3f}"

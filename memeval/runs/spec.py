@@ -15,7 +15,7 @@ from memeval.models.completion import ModelSpec
 from memeval.plugins import ARMS, source_hash
 from memeval.sources import Settings
 
-FORMAT = 1
+FORMAT = 2
 """Version of the run folder and of everything that changes what a sample holds; part of the identity."""
 
 NO_LIMIT = 10**9
@@ -59,10 +59,20 @@ class RunSpec:
     folder: Path = Path()
 
     @property
+    def recall_budget(self) -> int:
+        """Tokens that an agent is told it may recall. The answer budget is not in it: an agent that knew it could write or
+        recall another memory, and a memory that is read under several budgets must be one."""
+        return self.task.reader_budget or NO_LIMIT
+
+    @property
     def budget(self) -> int:
         """Tokens of recalled material the reader may see: the least of the limits that are set."""
-        limits = [self.task.reader_budget, self.task.answer_budget, self.answer_budget]
-        return min((limit for limit in limits if limit), default=NO_LIMIT)
+        return min(self.recall_budget, self.budgeted or NO_LIMIT)
+
+    @property
+    def budgeted(self) -> int | None:
+        """The answer budget in tokens, whether the task's variant or `--answer-budget` sets it; None where none is set."""
+        return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
     def identity(self) -> dict[str, Any]:
         """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output."""
@@ -83,6 +93,17 @@ class RunSpec:
             "repeats": self.repeats,
             "answer_repeats": self.answer_repeats,
             "answer_budget": self.answer_budget,
+        }
+
+    def ingest_identity(self) -> dict[str, Any]:
+        """What makes this run's memories what they are. Runs that have it in common differ in what happens afterwards: the
+        answer budget, the reader and its prompt, metrics, how often is answered. (Each repeat has a memory of its own, and
+        its number stands in every call.)"""
+        whole = self.identity()
+        return {
+            **{key: whole[key] for key in ("format", "task_source", "data", "seed", "agent", "agent_source")},
+            "task": cards.ingest_identity(self.task),
+            **{key: {role: of for role, of in whole[key].items() if role != "reader"} for key in ("models", "prompts")},
         }
 
     def placed(self, runs_dir: Path) -> RunSpec:

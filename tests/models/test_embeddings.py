@@ -440,6 +440,24 @@ def test_each_text_is_asked_for_once(counting, tmp_path, own_cache):
     assert len(model.asked) == 3  # other parameters, other vectors
 
 
+def test_vectors_of_another_run(counting):
+    model, events = counting(), []
+    theirs = Completion(pack(np.ones(3)), usage=Usage(1))
+
+    def embed(texts, held):
+        found, counters = gateways(
+            lambda door: door.embed(SPEC, texts, {}),
+            on_event=events.append,
+            elsewhere=lambda key: ("task/run", theirs) if held.pop() else None,
+        )
+        return [completion is theirs for completion in found], counters.requests
+
+    assert embed(["a", "b"], [True, True]) == ([True, True], 0)
+    assert embed(["a", "b"], [False, True]) == ([True, False], 1)
+    assert model.asked == [["b"]]
+    assert [(event["source"], event.get("run")) for event in events] == [("journal", "task/run"), ("model", None)]
+
+
 def test_equal_texts_in_the_air_are_shared(counting):
     model = counting(latency=0.05)
 

@@ -82,6 +82,29 @@ def test_journal_then_cache_then_model(tmp_path):
     asyncio.run(main())
 
 
+def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
+    async def main():
+        events = []
+        cache = Cache(tmp_path / "cache")
+        model = ScriptedModel(echo)
+        await gateway(model, cache=cache).call(SPEC, asked("a"))
+        journal = Journal(tmp_path / "own.sqlite")
+        held = Completion("theirs", usage=Usage(5, 1))
+        sharing = gateway(model, journal, cache, on_event=events.append, elsewhere=lambda key: ("task/run", held))
+        assert (await sharing.call(SPEC, asked("a"))).text == "theirs"
+        alone = gateway(model, journal, on_event=events.append)
+        assert (await alone.call(SPEC, asked("a"))).text == "theirs"
+        assert len(model.requests) == 1
+        assert [(event["source"], event.get("run"), event["attempts"]) for event in events] == [
+            ("journal", "task/run", 0),
+            ("journal", None, 0),
+        ]
+        counters = sharing.counters
+        assert (counters.calls, counters.cached, counters.tokens, counters.fresh) == (1, 1, Usage(5, 1), Usage())
+
+    asyncio.run(main())
+
+
 def test_identical_concurrent_calls_are_sent_once():
     async def main():
         model = Slow(echo)

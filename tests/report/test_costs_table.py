@@ -10,7 +10,7 @@ from memeval.report.costs import costs_table, money
 def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> dict[str, Any]:
     shares = {str(n): None if built is None or asked is None else built / n + asked for n in (1, 10, 100)}
     return {
-        "agent": agent, "task": "synth-10k", "params": {}, "model": "openai/m", "reader": "r",
+        "agent": agent, "task": "synth-10k", "answer_budget": None, "params": {}, "model": "openai/m", "reader": "r",
         "tokens": {"prompt": 1_234_567, "completion": 890},
         "cost": {
             "usd": usd, "usd_per_right": usd and usd / 2, "usd_per_question": shares, "usd_per_stream": built,

@@ -150,6 +150,22 @@ def test_native_agents_answer_themselves(toy: Any) -> None:
     found = samples(toy.events(toy.planned(Native, [simple(0)])))
     assert found["q0"]["answer"] == "4 chunks for Where does Person0 Smith live?"
     assert found["q0"]["calls"] == {}
+    sizes = [row["tokens"] for row in found["q0"]["recall"]]
+    cut = samples(toy.events(toy.planned(Native, [simple(0)], answer_budget=sizes[0] + 1 + sizes[1])))["q0"]
+    assert cut["answer"] == "2 chunks for Where does Person0 Smith live?"  # it answers from what the budget leaves
+    assert [row["tokens"] for row in cut["recall"]] == sizes[:2]
+
+
+def test_an_agent_is_not_told_the_answer_budget(toy: Any) -> None:
+    class Nosy(Diary):
+        track = "native"
+
+        def answer(self, query: Any, recall: Recall) -> str:
+            return str(self.session.budget)
+
+    card = {"reader_budget": 900, "answer_budget": 40}
+    found = samples(toy.events(toy.planned(Nosy, [simple(0)], card=card, answer_budget=30)))
+    assert found["q0"]["answer"] == "900"
 
 
 def test_plain_methods_of_a_context_never_overlap(toy: Any) -> None:
@@ -215,10 +231,12 @@ def test_budget_drops_the_lowest_ranked_and_counts_them(toy: Any) -> None:
         def recall(self, query: Any) -> Recall:
             return Recall([Item(f"item {n} with a few words", (f"c{n:05d}",)) for n in (2, 0, 1)], order="stream")
 
-    found = samples(toy.events(toy.planned(Many, [simple(0)], answer_budget=14)))["q0"]
-    assert [item["chunks"] for item in found["recall"]] == [["c00000"], ["c00002"]]  # ranks 1 and 2, in stream order
-    assert found["recall_dropped"] == 1
-    assert found["recall_tokens"] == 14
+    # seven tokens each, and one for the blank line between two of them
+    for budget, kept in ((15, ["c00000", "c00002"]), (14, ["c00002"])):  # ranks 1 and 2 in stream order; rank 1
+        found = samples(toy.events(toy.planned(Many, [simple(0)], answer_budget=budget)))["q0"]
+        assert [item["chunks"] for item in found["recall"]] == [[chunk] for chunk in kept]
+        assert (found["recall_dropped"], found["recall_tokens"]) == (3 - len(kept), 7 * len(kept))
+        assert found["recall_lost"] == 21 - 7 * len(kept)
 
     class Long(Diary):
         def recall(self, query: Any) -> Recall:
@@ -226,4 +244,4 @@ def test_budget_drops_the_lowest_ranked_and_counts_them(toy: Any) -> None:
 
     found = samples(toy.events(toy.planned(Long, [simple(0)], answer_budget=4)))["q0"]
     assert found["texts"] == ["one two three four"]
-    assert (found["recall_dropped"], found["recall_tokens"]) == (0, 4)
+    assert (found["recall_dropped"], found["recall_tokens"], found["recall_lost"]) == (0, 4, 4)

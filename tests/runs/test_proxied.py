@@ -93,6 +93,16 @@ def test_its_calls_are_booked_in_the_steps_that_made_them(toy: Any) -> None:
     assert again.summary["calls"] == outcome.summary["calls"]
 
 
+def test_its_memory_is_shared_with_runs_of_other_budgets(toy: Any) -> None:
+    with in_thread(FaultyServer()) as server:
+        shared = {"models": models(server.url), "use_cache": False}
+        first = run(toy.planned(Remote, [simple(0)], **shared), quiet=True)
+        calls = len(server.seen)
+        second = run(toy.planned(Remote, [simple(0)], **shared, answer_budget=5), quiet=True)
+    assert calls == len(server.seen) == first.summary["calls"]["memory"]
+    assert second.summary["memory_from"] == {f"toy/{first.planned.spec.folder.name}": calls}
+
+
 def test_a_failed_call_fails_the_question_though_the_program_carried_on(toy: Any) -> None:
     with in_thread(FaultyServer(always("400"))) as server:
         planned = toy.planned(Remote, [simple(0)], models=models(server.url))

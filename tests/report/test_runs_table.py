@@ -1,0 +1,40 @@
+"""What may stand in one table, and the notes below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memeval.report.table import groups, runs_table
+
+
+def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) -> dict[str, Any]:
+    return {
+        "path": f"runs/{task}/{agent}", "agent": agent, "params": {}, "task": task, "answer_budget": budget,
+        "model": "m", "reader": "r", "judge": None, "status": "complete", "n": 200, "failed": 0,
+        "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
+        "with_evidence": 0, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
+        "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},
+        "calls": {"reader": 200}, "seconds": 1.0, **rest,
+    }  # fmt: skip
+
+
+def test_rows_of_different_budgets_never_share_a_table() -> None:
+    rows = [run("a", "t", None, 0.4), run("b", "t", 64, 0.3), run("a", "t", 64, 0.2), run("a", "t@b64", 64, 0.2)]
+    assert [[(row["agent"], row["task"], row["answer_budget"]) for row in group] for group in groups(rows)] == [
+        [("a", "t", None)],
+        [("b", "t", 64), ("a", "t", 64)],
+        [("a", "t@b64", 64)],
+    ]
+    titles = [line for line in runs_table(rows).splitlines() if ": f1" in line]
+    assert titles == [
+        "t: f1, streams of 7,000 tokens (o200k_base)",
+        "t: f1, streams of 7,000 tokens (o200k_base), answer budget 64",
+        "t@b64: f1, streams of 7,000 tokens (o200k_base), answer budget 64",
+    ]
+
+
+def test_a_shared_memory_is_named() -> None:
+    shared = {"t/a-12345678": 1200, "t/a-87654321": 34}
+    table = runs_table([run("a", "t@b64", 64, 0.2, memory_from=shared), run("none", "t@b64", 64, 0.1)])
+    note = "a on t@b64: memory shared with t/a-12345678, t/a-87654321 (1,234 calls not sent again)"
+    assert [line for line in table.splitlines() if "memory shared" in line] == [note]
