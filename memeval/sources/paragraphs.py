@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
+from memeval.datafiles.fields import is_whole, text_field
 from memeval.errors import UsageError, suggest
 from memeval.pool import number
 from memeval.sources import Settings
@@ -118,15 +119,13 @@ class ParagraphQA(ABC):
         return PackedTask(card, settings, asked, lambda: pool, data)
 
     def _id(self, row: Mapping[str, Any], place: str) -> str:
-        return files.text_field(row, next((key for key in self.id_fields if key in row), self.id_fields[-1]), place)
+        return text_field(row, next((key for key in self.id_fields if key in row), self.id_fields[-1]), place)
 
 
 def titled(loaded: files.Records) -> Iterator[Passage]:
     """The passages of a corpus file: records with `title` and `text`, those without text left out."""
     for place, row in loaded.objects():
-        passage = Passage(
-            files.text_field(row, "title", place, blank=True), files.text_field(row, "text", place, blank=True)
-        )
+        passage = Passage(text_field(row, "title", place, blank=True), text_field(row, "text", place, blank=True))
         if passage.text:
             yield passage
 
@@ -176,7 +175,7 @@ def _configured(layout: Layout, card: TaskCard) -> Layout:
         if key not in known:
             raise UsageError(f"{card.path or card.name}: unknown key 'params.{key}'{suggest(key, known)}")
         if key == "records":
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            if not is_whole(value):
                 raise UsageError(f"{card.path or card.name}: 'params.records' is {value!r}, expected a number, 0 for all")
             changes[key] = value
             continue

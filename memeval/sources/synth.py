@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memeval.cards import TaskCard, digest
+from memeval.datafiles.fields import is_whole
 from memeval.errors import UsageError, suggest
 from memeval.pool import number
 from memeval.sources import Settings
@@ -101,7 +102,7 @@ def _params(card: TaskCard) -> tuple[str, int, int]:
 
 
 def _whole(value: Any, least: int, key: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_whole(value, least):
         raise UsageError(f"{where}: 'params.{key}' is {value!r}, expected a whole number, {least} or more")
     return value
 

@@ -14,7 +14,7 @@ import pytest
 
 from memeval import cards, plugins, tokens
 from memeval.cards import TaskCard
-from memeval.datafiles import arrays
+from memeval.datafiles import content
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_chunks, prepare
 from memeval.sources import Settings
@@ -204,7 +204,7 @@ def test_only_questions_and_places_are_kept(tmp_path: Path, monkeypatch: pytest.
     """20 MB of histories: loading holds a few blocks, and a context is read again from its place."""
     import tracemalloc
 
-    monkeypatch.setattr(arrays, "BLOCK", 1 << 18)
+    monkeypatch.setattr(content, "BLOCK", 1 << 18)
     long = [turn("user", "x" * 1000) for _ in range(200)]
     path = tmp_path / FILE
     path.parent.mkdir()
