@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval.datafiles import parquet
-from memeval.errors import UsageError
+from memeval.errors import UsageError, suggest
 from memeval.sources import Settings
 
 HUB_SECONDS = 5
@@ -62,6 +62,22 @@ class Records:
             if not isinstance(row, Mapping):
                 raise UsageError(f"{place}: expected an object with named fields, found {short(row)}")
             yield place, row
+
+    def where(self, key: str, wanted: str, value: Callable[[Mapping[str, Any], str], str]) -> Iterator[tuple[str, Any]]:
+        """The objects of which `value(row, place)`, called `key` in the data, is the wanted one. Raises UsageError with the
+        others where there are none."""
+        others: set[str] = set()
+        taken = False
+        for place, row in self.objects():
+            found = value(row, place)
+            if found == wanted:
+                taken = True
+                yield place, row
+            else:
+                others.add(found)
+        if not taken:
+            held = ", ".join(sorted(others)) or "no rows"
+            raise UsageError(f"{self.file.path}: no row with {key} '{wanted}'{suggest(wanted, others)} (it has {held})")
 
 
 def data_folder(settings: Settings) -> Path | None:

@@ -16,14 +16,12 @@ the supporting text and the 0-based units that hold it (found by the text when l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles.fields import either, id_field, is_whole, known_object, list_field, optional_text
-from memeval.datafiles.files import DataFile, data_folder
 from memeval.datafiles.lines import JsonLines
-from memeval.datafiles.origin import params
+from memeval.datafiles.origin import beside, params
 from memeval.errors import UsageError
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
@@ -47,27 +45,17 @@ class Jsonl:
         name = params(card, {"file": ""})["file"]
         if not name:
             raise UsageError(f"{card.path or card.name}: source jsonl needs 'params: {{file: NAME.jsonl}}'")
-        path = _find(name, card, settings)
-        lines = JsonLines(DataFile(path.name.removesuffix(".gz"), path), mark=":")
+        lines = JsonLines(beside(card, settings, name), mark=":")
         stored = Reread(lines, parse, "id", used="in line {number}")
         units = sum(len(context.units) for context in stored.contexts())
         asked = sum(map(len, stored.questions.values()))
         if not asked:
-            raise UsageError(f"{path}: no questions in it; each line is a JSON object with 'units' and 'questions'")
+            raise UsageError(
+                f"{lines.file.path}: no questions in it; each line is a JSON object with 'units' and 'questions'"
+            )
         counts = {"questions": asked, "contexts": len(stored.questions), "units": units}
         data = {"files": [lines.facts], **counts, "corpus": lines.facts["sha256"]}
         return FixedTask(card, settings, stored.questions, stored.build, data)
-
-
-def _find(name: str, card: TaskCard, settings: Settings) -> Path:
-    beside = Path(card.path).parent if card.path else Path()
-    for folder in (beside, data_folder(settings)):
-        if folder is not None:
-            path = folder / Path(name).expanduser()
-            for candidate in (path, path.with_name(f"{path.name}.gz")):
-                if candidate.is_file():
-                    return candidate
-    raise UsageError(f"{card.path or card.name}: 'params.file': no file {beside / name} (and none in the data folder)")
 
 
 def parse(record: Any, place: str, number: int) -> Context:

@@ -13,7 +13,7 @@ from typing import Any
 from memeval.cards import TaskCard
 from memeval.datafiles import files, origin
 from memeval.datafiles.fields import is_whole, text_field
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
 from memeval.task import Context, Evidence, Question, Unit
@@ -31,21 +31,11 @@ class MemAlphaSets:
         wanted = params["data_source"]
         loaded = files.read(origin.locate(card, settings, params["files"], params["hub"]))
         contexts: dict[str, Context] = {}
-        others: dict[str, int] = {}
-        for place, row in loaded.objects():
-            found = text_field(row, "data_source", place)
-            if found != wanted:
-                others[found] = others.get(found, 0) + 1
-                continue
+        for place, row in loaded.where("data_source", wanted, lambda row, place: text_field(row, "data_source", place)):
             context = parse(row, place)
             if context.id in contexts:
                 raise UsageError(f"{place}: instance_id {context.id} was already used for '{wanted}'")
             contexts[context.id] = context
-        if not contexts:
-            raise UsageError(
-                f"{loaded.file.path}: no row with data_source '{wanted}'{suggest(wanted, others)} "
-                f"(it has {', '.join(sorted(others)) or 'no rows'})"
-            )
         data = {
             "files": [loaded.facts],
             "contexts": len(contexts),

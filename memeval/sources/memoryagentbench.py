@@ -15,7 +15,7 @@ from memeval.cards import TaskCard
 from memeval.datafiles import files, origin
 from memeval.datafiles.fields import list_field, text_field
 from memeval.datafiles.needs import Need
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError
 from memeval.pool import number
 from memeval.sources import Settings, mab_streams, redial
 from memeval.sources.fixed import FixedTask
@@ -65,15 +65,8 @@ class MemoryAgentBench:
             gold = titles.gold
             facts.append(titles.facts)
         rows: dict[str, Row] = {}
-        others: dict[str, None] = {}
-        for place, record in loaded.objects():
-            found = _source(record, place)
-            if found == wanted:
-                rows[str(len(rows))] = parse(record, str(len(rows)), gold, place)
-            others[found] = None
-        if not rows:
-            known = ", ".join(others) or "no rows"
-            raise UsageError(f"{loaded.file.path}: no row with source '{wanted}'{suggest(wanted, others)} (it has {known})")
+        for place, record in loaded.where("source", wanted, _source):
+            rows[str(len(rows))] = parse(record, str(len(rows)), gold, place)
 
         def build(name: str) -> Context:
             row = rows[name]

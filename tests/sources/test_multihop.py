@@ -232,7 +232,7 @@ def test_params_of_the_card(tmp_path: Path) -> None:
     assert load(TwoWiki, tmp_path, params={"files": "mine/questions.json"}).data["questions"] == 12
     with pytest.raises(UsageError, match=r"some-10k: unknown key 'params.file'; did you mean 'files'\?"):
         load(TwoWiki, tmp_path, params={"file": "x"})
-    with pytest.raises(UsageError, match=r"'params.hub' is 3, expected text"):
+    with pytest.raises(UsageError, match=r"'params.hub' is 3, expected a text"):
         load(TwoWiki, tmp_path, params={"hub": 3})
-    with pytest.raises(UsageError, match=r"'params.files' is \[\], expected a list of file names"):
+    with pytest.raises(UsageError, match=r"'params.files' is \[\], expected a list of texts"):
         load(TwoWiki, tmp_path, params={"files": []})

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from memeval.sources.personamem_rows import parse
 
 from memeval import plugins, tokens
 from memeval.cards import TaskCard, with_variant
@@ -24,7 +25,7 @@ from memeval.metrics import METRICS, Reply
 from memeval.runs.prepare import prepare
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
-from memeval.sources.personamem import PersonaMem, parse
+from memeval.sources.personamem import PersonaMem
 from memeval.task import Context, Unit
 
 COLUMNS = [

@@ -102,7 +102,7 @@ def test_a_part_of_the_records_is_the_same_in_every_shape(tmp_path: Path) -> Non
     assert tasks[0].data["files"][0]["pages"] == 2 * tasks[0].data["questions"]  # no other page is read
     for records in (0, 14, 1000):
         assert load(tmp_path, params={"records": records}).data["questions"] == 14
-    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a number, 0 for all"):
+    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a whole number, 0 or more"):
         load(tmp_path, params={"records": -1})
 
 
