@@ -15,6 +15,7 @@ from memeval import tokens
 from memeval.building.dialogue import FIRST_DAY, read
 from memeval.building.instances import Built, Instance, Recipe, find
 from memeval.datafiles import files
+from memeval.datafiles.fields import text_field
 from memeval.errors import UsageError
 from memeval.packed import pack
 from memeval.sources import Settings
@@ -39,11 +40,11 @@ def build(
     instances = []
     chapters = 0
     for number, (place, row) in enumerate(loaded.objects()):
-        title = files.text_field(row, "book_title", place)
+        title = text_field(row, "book_title", place)
         if not recipe.takes(title):
             continue
         chapters += 1
-        text = files.text_field(row, "text", place)
+        text = text_field(row, "text", place)
         pieces = [chunk.text for chunk in pack([Unit(text)], CHUNK_TOKENS, count)]
         if not FEWEST <= len(pieces) <= MOST:
             continue
@@ -74,7 +75,7 @@ def _summary(row: Mapping[str, Any], place: str) -> str:
     """A text, or the first of a list of `{"text"}`, as upstream."""
     summary = row.get("summary")
     first = summary[0] if isinstance(summary, list) and summary else summary
-    return files.text_field(first if isinstance(first, Mapping) else {"text": first}, "text", f"{place}: summary")
+    return text_field(first if isinstance(first, Mapping) else {"text": first}, "text", f"{place}: summary")
 
 
 def _gold(summary: str, keywords: Keywords | None, place: str) -> str | list[str]:

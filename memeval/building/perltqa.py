@@ -14,6 +14,7 @@ from typing import Any
 
 from memeval.building.instances import Built, Instance, Recipe, capped, find
 from memeval.datafiles import files, whole
+from memeval.datafiles.fields import text_field
 from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
 from memeval.metrics.choices import keywords
@@ -99,7 +100,7 @@ def _people(file: DataFile) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, 
             profile = row.get("profile")
             if not isinstance(profile, Mapping):
                 raise UsageError(f"{place}: no 'profile'")
-            people[files.text_field(profile, "Protagonist", place)] = row
+            people[text_field(profile, "Protagonist", place)] = row
     for name, record in people.items():
         if not isinstance(record, Mapping):
             raise UsageError(f"{file.path}: '{name}' is {type(record).__name__}, expected an object")
@@ -121,8 +122,8 @@ def _questions(parts: Any, place: str) -> Iterator[Mapping[str, Any]]:
                     if not isinstance(item, Mapping):
                         raise UsageError(f"{place}: '{kind}' holds something other than questions")
                     yield {
-                        "question": files.text_field(item, "Question", place),
-                        "answer": files.text_field(item, "Answer", place),
+                        "question": text_field(item, "Question", place),
+                        "answer": text_field(item, "Answer", place),
                         "memories": _MEMORY.findall(str(item.get("Reference Memory", ""))),
                     }
 
@@ -136,9 +137,9 @@ def _events(name: str, record: Mapping[str, Any], file: str) -> Iterator[Event]:
         place = f"{file}: '{name}', event {event_id}"
         if not isinstance(event, Mapping):
             raise UsageError(f"{place}: expected an object")
-        content = files.text_field(event, "content", place)
-        when = files.text_field(event, "Creation Time", place, blank=True) if "Creation Time" in event else ""
-        summary = files.text_field(event, "summary", place, blank=True) if "summary" in event else ""
+        content = text_field(event, "content", place)
+        when = text_field(event, "Creation Time", place, blank=True) if "Creation Time" in event else ""
+        summary = text_field(event, "summary", place, blank=True) if "summary" in event else ""
         memories = {str(event_id): content}
         parts = [f"What happened to the user {name}{f' on {when}' if when else ''}.\nSummary: {summary}\nContent: {content}"]
         for dialogue_id, dialogue in dialogues.items():

@@ -17,6 +17,7 @@ from memeval.building.closed_book import Ask, unknown
 from memeval.building.dialogue import told
 from memeval.building.instances import Built, Instance, Recipe, capped, find
 from memeval.datafiles import files, whole
+from memeval.datafiles.fields import text_field
 from memeval.errors import UsageError
 from memeval.pool import plain
 from memeval.sources import Settings
@@ -78,7 +79,7 @@ def _read(file: files.DataFile) -> tuple[list[Paragraph], Mapping[str, Any]]:
         paragraph = found.setdefault(plain(text), Paragraph(title, text))
         paragraph.questions.append(
             {
-                "question": files.text_field(row, "question", place),
+                "question": text_field(row, "question", place),
                 "answer": _gold(row.get("answers"), place),
                 "evidence": [[paragraph.title, paragraph.text]],
             }
@@ -93,14 +94,14 @@ def _of_document(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, 
     for number, article in enumerate(articles, start=1):
         for paragraph in _list(article, "paragraphs", f"{path}: article {number}"):
             place = f"{path}: article {number}"
-            text = files.text_field(paragraph, "context", place)
+            text = text_field(paragraph, "context", place)
             for row in _list(paragraph, "qas", place):
-                yield files.text_field(article, "title", place), text, row, place
+                yield text_field(article, "title", place), text, row, place
 
 
 def _of_rows(records: files.Records) -> Iterator[tuple[str, str, Any, str]]:
     for place, row in records.objects():
-        yield files.text_field(row, "title", place), files.text_field(row, "context", place), row, place
+        yield text_field(row, "title", place), text_field(row, "context", place), row, place
 
 
 def _gold(answers: Any, place: str) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.building.instances import find
-from memeval.datafiles import files, whole
+from memeval.datafiles import whole
+from memeval.datafiles.fields import text_field
 from memeval.errors import UsageError
 from memeval.pool import plain
 from memeval.sources import Settings
@@ -61,8 +62,8 @@ def nlu(settings: Settings) -> tuple[list[Utterance], Facts]:
     text, facts = whole.text(file)
     found = []
     for place, row in _cells(text, str(file.path), ";"):
-        label = f"{files.text_field(row, 'scenario', place)}_{files.text_field(row, 'intent', place)}"
-        found.append(_utterance(files.text_field(row, "answer_from_anno", place), label))
+        label = f"{text_field(row, 'scenario', place)}_{text_field(row, 'intent', place)}"
+        found.append(_utterance(text_field(row, "answer_from_anno", place), label))
     return _distinct(found), facts
 
 
@@ -72,7 +73,7 @@ def banking77(settings: Settings) -> tuple[list[Utterance], Facts]:
     text, facts = whole.text(file)
     found = []
     for place, row in _cells(text, str(file.path), ","):
-        found.append(_utterance(files.text_field(row, "text", place), files.text_field(row, "category", place)))
+        found.append(_utterance(text_field(row, "text", place), text_field(row, "category", place)))
     return _distinct(found), facts
 
 

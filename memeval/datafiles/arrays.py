@@ -10,41 +10,18 @@ import codecs
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from memeval.datafiles.content import Content, Span
 from memeval.datafiles.files import DataFile, parse_line
 from memeval.errors import UsageError
 
-BLOCK = 4 << 20
-"""Bytes read at once."""
 LIMIT = 256 << 20
 """Characters of a single record: some fifty times the largest known."""
-STRIDE = 16 << 20
-"""Unzipped bytes between two places from which a gzip file can be read again."""
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NEAR_END = 16  # characters: no token that a block's end can cut is longer, but for strings
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where a record stands: its number (1-based), and its first byte and the one behind its last, in the unzipped file."""
-
-    number: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """A place to go on unzipping from: bytes of the gzip file and of its content so far, and the state of the unzipping."""
-
-    packed: int
-    plain: int
-    state: Any
 
 
 class JsonArray:
@@ -53,12 +30,12 @@ class JsonArray:
     def __init__(self, file: DataFile) -> None:
         self.file = file
         self.facts: Mapping[str, Any] = {}
-        self._points: list[_Point] = []
+        self._content = Content(file.path)
 
     def scan(self) -> Iterator[tuple[Span, Any]]:
         """Every record with its place, in order. Raises UsageError with file and record."""
         digest = hashlib.sha256()
-        feed = _Feed(self._content(), digest)
+        feed = _Feed(self._content.blocks(), digest)
         count = 0
         try:
             if feed.peek() != "[":
@@ -79,74 +56,15 @@ class JsonArray:
             raise UsageError(f"{self.place(count + 1)}: not UTF-8 (byte {error.start})") from None
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{self.place(count + 1)}: not valid JSON ({str(error)[:120]})") from None
-        self.facts = {"name": self.file.name, "sha256": digest.hexdigest(), "bytes": feed.bytes, "records": count}
-        if self.file.hub:
-            self.facts = {**self.facts, "hub": self.file.hub, "revision": self.file.revision}
+        self.facts = self.file.facts(digest.hexdigest(), feed.bytes, count)
 
     def at(self, span: Span) -> Any:
         """One record again. Raises UsageError when the file is not as it was."""
-        parts: list[bytes] = []
-        at = 0
-        for at, block in self._from(span.start):
-            parts.append(block[max(0, span.start - at) : span.end - at])
-            if at + len(block) >= span.end:
-                break
-        return parse_line(b"".join(parts), self.place(span.number))
+        return parse_line(self._content.part(span.start, span.end), self.place(span.number))
 
     def place(self, number: int) -> str:
         """A record as an error message names it."""
         return f"{self.file.path}: record {number}"
-
-    def _content(self) -> Iterator[bytes]:
-        """The unzipped content, block by block. Notes the places to go on from."""
-        if not self.file.path.name.endswith(".gz"):
-            return self._plain(0)
-        self._points = []
-        return self._unzipped(_Point(0, 0, zlib.decompressobj(wbits=31)), keep=True)
-
-    def _from(self, start: int) -> Iterator[tuple[int, bytes]]:
-        """(first byte, block) of the unzipped content, from a block that holds byte `start` or lies before it."""
-        if not self.file.path.name.endswith(".gz"):
-            at, blocks = start, self._plain(start)
-        else:
-            point = next(point for point in reversed(self._points) if point.plain <= start)
-            at, blocks = point.plain, self._unzipped(point)
-        for block in blocks:
-            yield at, block
-            at += len(block)
-
-    def _plain(self, start: int) -> Iterator[bytes]:
-        try:
-            with self.file.path.open("rb") as file:
-                file.seek(start)
-                while block := file.read(BLOCK):
-                    yield block
-        except OSError as error:
-            raise UsageError(f"{self.file.path}: cannot be read ({error.strerror or error})") from None
-
-    def _unzipped(self, point: _Point, keep: bool = False) -> Iterator[bytes]:
-        packed, plain, state = point.packed, point.plain, point.state.copy()
-        try:
-            with self.file.path.open("rb") as file:
-                file.seek(packed)
-                while rest := file.read(BLOCK // 16):
-                    if keep and (not self._points or plain - self._points[-1].plain >= STRIDE):
-                        self._points.append(_Point(packed, plain, state.copy()))
-                    packed += len(rest)
-                    while rest:
-                        if state.eof and not rest.strip(b"\0"):
-                            break  # padding behind the last member
-                        state = zlib.decompressobj(wbits=31) if state.eof else state
-                        block = state.decompress(rest)
-                        rest = state.unused_data
-                        plain += len(block)
-                        yield block
-        except zlib.error as error:
-            raise UsageError(f"{self.file.path}: damaged or cut gzip file ({error}); fetch it again") from None
-        except OSError as error:
-            raise UsageError(f"{self.file.path}: cannot be read ({error.strerror or error})") from None
-        if not state.eof:
-            raise UsageError(f"{self.file.path}: damaged or cut gzip file (its end is missing); fetch it again")
 
 
 class _Feed:
@@ -192,8 +110,8 @@ class _Feed:
                 if self._cut(error) and self._more():
                     continue
                 raise ValueError(error.msg) from None  # its line and column are not those of the file
-            if end == len(self._text) and self._more():
-                continue  # a number may go on
+            if end >= len(self._text) - 2 and self._more():
+                continue  # a number may go on: `0` of `0.5`, of which `0.` is held, or `1` of `1e+`
             start = self._byte()
             self.suspicious = any(self._text.find(mark, self._at, end) >= 0 for mark in ("\\ud", "\\uD"))
             self._at = end

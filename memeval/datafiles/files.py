@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval.datafiles import parquet
-from memeval.errors import UsageError
+from memeval.errors import UsageError, suggest
 from memeval.sources import Settings
 
 HUB_SECONDS = 5
@@ -38,12 +38,17 @@ class DataFile:
     hub: str | None = None
     revision: str | None = None
 
+    def facts(self, sha256: str, size: int, records: int) -> dict[str, Any]:
+        """What a manifest says of it. sha256, size: of the unzipped content, so that `dev.json` and `dev.json.gz` are the
+        same data."""
+        facts = {"name": self.name, "sha256": sha256, "bytes": size, "records": records}
+        return facts | ({"hub": self.hub, "revision": self.revision} if self.hub else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """What a file holds: `rows` with their numbers (1-based: records of an array, lines of a JSONL, rows of a CSV after its
-    header). facts: name, sha256 and bytes of the content (unzipped, so that `dev.json` and `dev.json.gz` are the same data),
-    number of records."""
+    header). facts: name, sha256 and bytes of the content, number of records."""
 
     file: DataFile
     rows: Sequence[tuple[int, Any]]
@@ -55,8 +60,24 @@ class Records:
         for number, row in self.rows:
             place = f"{self.file.path}: {unit} {number}"
             if not isinstance(row, Mapping):
-                raise UsageError(f"{place}: expected an object with named fields, found {_short(row)}")
+                raise UsageError(f"{place}: expected an object with named fields, found {short(row)}")
             yield place, row
+
+    def where(self, key: str, wanted: str, value: Callable[[Mapping[str, Any], str], str]) -> Iterator[tuple[str, Any]]:
+        """The objects of which `value(row, place)`, called `key` in the data, is the wanted one. Raises UsageError with the
+        others where there are none."""
+        others: set[str] = set()
+        taken = False
+        for place, row in self.objects():
+            found = value(row, place)
+            if found == wanted:
+                taken = True
+                yield place, row
+            else:
+                others.add(found)
+        if not taken:
+            held = ", ".join(sorted(others)) or "no rows"
+            raise UsageError(f"{self.file.path}: no row with {key} '{wanted}'{suggest(wanted, others)} (it has {held})")
 
 
 def data_folder(settings: Settings) -> Path | None:
@@ -111,7 +132,7 @@ def from_hub(repository: str, pattern: str, revision: str | None = None) -> tupl
         except (
             Exception
         ) as error:  # requests or httpx raise, depending on the hub's version: reported, and the cache is next
-            reason = f"{type(error).__name__}: {_short(str(error))}"
+            reason = f"{type(error).__name__}: {short(str(error))}"
     try:
         folder = Path(
             snapshot_download(
@@ -125,7 +146,7 @@ def from_hub(repository: str, pattern: str, revision: str | None = None) -> tupl
         )
     except Exception as error:  # as above; the caller tells the user
         if resolved is not None:
-            reason = f"{type(error).__name__}: {_short(str(error))}"
+            reason = f"{type(error).__name__}: {short(str(error))}"
         return [], reason
     files = _in_snapshot(folder, repository, pattern)
     return files, "" if files else f"no {pattern} in the cached copy"
@@ -158,14 +179,15 @@ def read(file: DataFile, member: str = "") -> Records:
     """
     if file.name.endswith(".parquet"):
         table = parquet.Rows(file.path)
-        return _described(file, table, table.sha256(), file.path.stat().st_size)
+        return Records(file, table, file.facts(table.sha256(), file.path.stat().st_size, len(table)))
     data = content(file)
     parse: Callable[[DataFile, bytes], list[tuple[int, Any]]] = functools.partial(_array, member=member)
     if file.name.endswith(".jsonl"):
         parse = _lines
     elif file.name.endswith(".csv"):
         parse = _table
-    return _described(file, parse(file, data), hashlib.sha256(data).hexdigest(), len(data))
+    rows = parse(file, data)
+    return Records(file, rows, file.facts(hashlib.sha256(data).hexdigest(), len(data), len(rows)))
 
 
 def content(file: DataFile) -> bytes:
@@ -182,13 +204,6 @@ def content(file: DataFile) -> bytes:
     return data
 
 
-def _described(file: DataFile, rows: Sequence[tuple[int, Any]], sha256: str, size: int) -> Records:
-    facts = {"name": file.name, "sha256": sha256, "bytes": size, "records": len(rows)}
-    if file.hub:
-        facts |= {"hub": file.hub, "revision": file.revision}
-    return Records(file, rows, facts)
-
-
 def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any]]:
     try:
         text = data.decode("utf-8-sig")
@@ -198,13 +213,13 @@ def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any
     try:
         rows = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file.path}: record {_reached(text, member)}: not valid JSON ({_short(str(error))})") from None
+        raise UsageError(f"{file.path}: record {_reached(text, member)}: not valid JSON ({short(str(error))})") from None
     if member:
         if not isinstance(rows, dict) or member not in rows:
-            raise UsageError(f"{file.path}: expected a JSON object with '{member}', found {_short(rows)}")
+            raise UsageError(f"{file.path}: expected a JSON object with '{member}', found {short(rows)}")
         rows = rows[member]
     if not isinstance(rows, list):
-        raise UsageError(f"{file.path}: expected a JSON array of records, found {_short(rows)}")
+        raise UsageError(f"{file.path}: expected a JSON array of records, found {short(rows)}")
     numbered = list(enumerate(rows, start=1))
     if _SURROGATE.search(data):
         for number, row in numbered:
@@ -244,7 +259,7 @@ def parse_line(line: bytes, place: str) -> Any:
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: not UTF-8 (byte {error.start} of the line)") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place}: not valid JSON ({_short(str(error))})") from None
+        raise UsageError(f"{place}: not valid JSON ({short(str(error))})") from None
     if _SURROGATE.search(line):
         _check_text(row, place)
     return row
@@ -279,7 +294,7 @@ def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
             if not header:
                 header = cells
                 if not all(name.strip() for name in header) or len(set(header)) < len(header):
-                    raise UsageError(f"{file.path}: the header has a blank or repeated column ({_short(', '.join(header))})")
+                    raise UsageError(f"{file.path}: the header has a blank or repeated column ({short(', '.join(header))})")
             elif cells and len(cells) != len(header):
                 place = f"{file.path}: row {len(rows) + 1} (line {reader.line_num})"
                 raise UsageError(f"{place}: {len(cells)} cells, expected {len(header)}; a cut or damaged file?")
@@ -290,18 +305,7 @@ def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
     return rows
 
 
-def text_field(row: Mapping[str, Any], key: str, place: str, blank: bool = False) -> str:
-    """A text of a record, stripped. Raises UsageError where it is missing, no text, or blank (unless allowed)."""
-    if key not in row:
-        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
-    value = row[key]
-    if not isinstance(value, str):
-        raise UsageError(f"{place}: '{key}' is {_short(value)}, expected text")
-    if not blank and not value.strip():
-        raise UsageError(f"{place}: '{key}' is blank")
-    return value.strip()
-
-
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a message shows it, on one line."""
     text = " ".join(str(value).split()) if isinstance(value, str) else repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

@@ -17,7 +17,6 @@ from memeval.datafiles import files
 from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
 from memeval.sources import Settings
-from memeval.sources.paragraphs import FILLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ STRICTEST: Mapping[str, str] = dict.fromkeys(
 )
 """A file that holds several data sets -> the licence among theirs that allows least."""
 
+FILLER = "wiki_pool/corpus-*.jsonl"
+"""Passages in the data folder that fill up a pool of paragraphs which is too short for a stream."""
 _FILLING = "any part of BEIR's hotpotqa corpus, for streams that the pool is too short for"
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
+from memeval.datafiles.fields import is_whole
 from memeval.errors import NoData, UsageError, suggest
 from memeval.sources import Settings
 
+_EXPECTED = {str: "a text", bool: "true or false", int: "a whole number, 0 or more"}
 
-def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool]) -> dict[str, Any]:
+
+def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool | int]) -> dict[str, Any]:
     """The card's `params` over a source's defaults, of the defaults' types (one text will do for a list of texts).
 
     Raises UsageError for a key that the source does not know, and for a value of another type.
@@ -27,11 +31,22 @@ def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool])
             if not isinstance(parts, Sequence) or not parts or not all(isinstance(part, str) for part in parts):
                 raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected a list of texts")
             value = tuple(parts)
-        elif not isinstance(value, wanted):
-            expected = "true or false" if wanted is bool else "a text"
-            raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected {expected}")
+        elif not (is_whole(value) if wanted is int else isinstance(value, wanted)):
+            raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected {_EXPECTED[wanted]}")
         values[key] = value
     return values
+
+
+def beside(card: TaskCard, settings: Settings, name: str) -> files.DataFile:
+    """A file of one's own (plain or .gz), which lies beside the card or in the data folder. Raises UsageError."""
+    folder = Path(card.path).parent if card.path else Path()
+    for root in (folder, files.data_folder(settings)):
+        if root is not None:
+            path = root / Path(name).expanduser()
+            for found in (path, path.with_name(f"{path.name}.gz")):
+                if found.is_file():
+                    return files.DataFile(found.name.removesuffix(".gz"), found)
+    raise UsageError(f"{card.path or card.name}: 'params.file': no file {folder / name} (and none in the data folder)")
 
 
 def locate(

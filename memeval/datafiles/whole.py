@@ -17,7 +17,7 @@ def json_object(file: DataFile) -> tuple[Mapping[str, Any], dict[str, Any]]:
     value = files.parse_line(data.removeprefix(b"\xef\xbb\xbf"), str(file.path))
     if not isinstance(value, Mapping):
         raise UsageError(f"{file.path}: expected a JSON object, found {type(value).__name__}")
-    return value, _facts(file, data, len(value))
+    return value, file.facts(hashlib.sha256(data).hexdigest(), len(data), len(value))
 
 
 def text(file: DataFile, encoding: str = "utf-8-sig") -> tuple[str, dict[str, Any]]:
@@ -30,9 +30,5 @@ def text(file: DataFile, encoding: str = "utf-8-sig") -> tuple[str, dict[str, An
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{file.path}: line {line}: not {encoding} (byte {error.start})") from None
     found = found.replace("\r\n", "\n")
-    return found, _facts(file, data, found.count("\n") + (not found.endswith("\n")))
-
-
-def _facts(file: DataFile, data: bytes, records: int) -> dict[str, Any]:
-    facts = {"name": file.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "records": records}
-    return facts | ({"hub": file.hub, "revision": file.revision} if file.hub else {})
+    lines = found.count("\n") + (not found.endswith("\n"))
+    return found, file.facts(hashlib.sha256(data).hexdigest(), len(data), lines)

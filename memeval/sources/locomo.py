@@ -16,8 +16,7 @@ from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
-from memeval.datafiles.fields import answer_field, list_field, object_at, texts_field
-from memeval.datafiles.files import text_field
+from memeval.datafiles.fields import answer_field, is_whole, list_field, object_at, text_field, texts_field
 from memeval.datafiles.origin import locate, params
 from memeval.errors import UsageError
 from memeval.sources import Settings
@@ -82,7 +81,7 @@ def parse(row: Mapping[str, Any], place: str, adversarial: bool = False) -> Cont
         where = f"{place}: qa {at}"
         fields = object_at(item, where)
         category = fields.get("category")
-        if not isinstance(category, int) or isinstance(category, bool) or category not in KINDS:
+        if not is_whole(category) or category not in KINDS:
             raise UsageError(f"{where}: 'category' is {category!r}, expected 1 to 5")
         if KINDS[category] == "adversarial" and not adversarial:
             continue

@@ -14,13 +14,13 @@ from collections import Counter
 from typing import Any
 
 from memeval.cards import TaskCard
-from memeval.datafiles.arrays import JsonArray, Span
-from memeval.datafiles.fields import answer_field, list_field, object_at, texts_field
-from memeval.datafiles.files import text_field
+from memeval.datafiles.arrays import JsonArray
+from memeval.datafiles.fields import answer_field, list_field, object_at, text_field, texts_field
 from memeval.datafiles.origin import locate, params
 from memeval.errors import UsageError
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
+from memeval.sources.reread import Reread
 from memeval.task import Context, Evidence, Question, Unit
 
 _BUNDLED = {"longmemeval-s": "synth-100k", "longmemeval-m": "synth-1m"}  # of about the same length
@@ -37,32 +37,15 @@ class LongMemEval:
         given = params(card, {"files": ("longmemeval/longmemeval_oracle.json",), "hub": ()})
         bundled = _BUNDLED.get(card.name, "synth-10k")
         array = JsonArray(locate(card, settings, given["files"], given["hub"], bundled=bundled))
-        spans: dict[str, Span] = {}
-        questions: dict[str, tuple[Question, ...]] = {}
+        stored = Reread(array, parse, "question_id", used="by record {number}")
         counts = Counter(sessions=0, units=0, unanswerable=0, missing_evidence=0)
-        for span, row in array.scan():
-            place = array.place(span.number)
-            context = parse(row, place)
-            if context.id in spans:
-                raise UsageError(
-                    f"{place}: question_id '{context.id}' was already used by record {spans[context.id].number}"
-                )
-            spans[context.id] = span
-            questions[context.id] = context.questions
+        for context in stored.contexts():
             counts.update(context.meta, units=len(context.units), unanswerable=not context.questions[0].answerable)
-
-        def build(context_id: str) -> Context:
-            place = array.place(spans[context_id].number)
-            context = parse(array.at(spans[context_id]), place)
-            if context.id != context_id:
-                raise UsageError(f"{place}: the file was changed while it was in use; start again")
-            return context
-
-        data = {"files": [array.facts], "questions": len(spans), **counts, "corpus": array.facts["sha256"]}
-        return FixedTask(card, settings, questions, build, data)
+        data = {"files": [array.facts], "questions": len(stored.questions), **counts, "corpus": array.facts["sha256"]}
+        return FixedTask(card, settings, stored.questions, stored.build, data)
 
 
-def parse(record: Any, place: str) -> Context:
+def parse(record: Any, place: str, number: int = 0) -> Context:
     """One record: a history, and the question at its end. meta: sessions, missing_evidence (answer sessions that the history
     lacks). Raises UsageError."""
     row = object_at(record, place)

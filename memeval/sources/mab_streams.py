@@ -3,12 +3,12 @@ examples, facts, paragraphs, chat turns."""
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memeval.datafiles.literals import literal
 from memeval.errors import UsageError
 from memeval.task import Evidence, Unit
 
@@ -84,12 +84,7 @@ def examples(context: str) -> list[str]:
 def turns(context: str, place: str) -> list[Turn]:
     """The turns of LongMemEval's chats: a Python literal (read as a literal, never evaluated), a list that alternates the
     time of a session and its turns, `{"role", "content"}`."""
-    value: object = None
-    if len(context) <= _LONGEST:
-        try:
-            value = ast.literal_eval(context.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # no literal, or one too deep
-            value = None
+    value = literal(context.strip(), _LONGEST)
     if not isinstance(value, list) or not value or len(value) % 2:
         raise UsageError(f"{place}: 'context' is no list that alternates times and sessions")
     found: list[Turn] = []

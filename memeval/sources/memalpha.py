@@ -12,7 +12,8 @@ from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files, origin
-from memeval.errors import UsageError, suggest
+from memeval.datafiles.fields import is_whole, text_field
+from memeval.errors import UsageError
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
 from memeval.task import Context, Evidence, Question, Unit
@@ -30,21 +31,11 @@ class MemAlphaSets:
         wanted = params["data_source"]
         loaded = files.read(origin.locate(card, settings, params["files"], params["hub"]))
         contexts: dict[str, Context] = {}
-        others: dict[str, int] = {}
-        for place, row in loaded.objects():
-            found = files.text_field(row, "data_source", place)
-            if found != wanted:
-                others[found] = others.get(found, 0) + 1
-                continue
+        for place, row in loaded.where("data_source", wanted, lambda row, place: text_field(row, "data_source", place)):
             context = parse(row, place)
             if context.id in contexts:
                 raise UsageError(f"{place}: instance_id {context.id} was already used for '{wanted}'")
             contexts[context.id] = context
-        if not contexts:
-            raise UsageError(
-                f"{loaded.file.path}: no row with data_source '{wanted}'{suggest(wanted, others)} "
-                f"(it has {', '.join(sorted(others)) or 'no rows'})"
-            )
         data = {
             "files": [loaded.facts],
             "contexts": len(contexts),
@@ -63,7 +54,7 @@ def parse(row: Mapping[str, Any], place: str) -> Context:
     `metadata` is not read: where sets of several families were put together upstream, it holds NaN, which is no JSON.
     """
     instance = row.get("instance_id")
-    if isinstance(instance, bool) or not isinstance(instance, int):
+    if not is_whole(instance, least=None):
         raise UsageError(f"{place}: 'instance_id' is {instance!r}, expected a whole number")
     chunks = _decoded(row, "chunks", place)
     if not all(isinstance(chunk, str) and chunk.strip() for chunk in chunks):
@@ -81,7 +72,7 @@ def parse(row: Mapping[str, Any], place: str) -> Context:
 
 def _decoded(row: Mapping[str, Any], key: str, place: str) -> list[Any]:
     """The non-empty list that a JSON string holds. Never evaluated: upstream's scripts do, on data from anywhere."""
-    text = files.text_field(row, key, place)
+    text = text_field(row, key, place)
     value = files.parse_line(text.encode("utf-8", "surrogatepass"), f"{place}: '{key}'")
     if not isinstance(value, list) or not value:
         raise UsageError(f"{place}: '{key}' is not a list with something in it")
@@ -96,7 +87,7 @@ def _question(item: Any, name: str, units: Sequence[Unit], place: str) -> Questi
     golds = tuple(str(answer).strip() for answer in listed if isinstance(answer, str) or type(answer) in (int, float))
     if not golds or len(golds) < len(listed) or not all(golds):
         raise UsageError(f"{place}: 'answer' is {repr(answers)[:80]}, expected a text or a list of texts")
-    return Question(name, files.text_field(item, "question", place), golds, evidence=_evidence(item, units, place))
+    return Question(name, text_field(item, "question", place), golds, evidence=_evidence(item, units, place))
 
 
 def _evidence(item: Mapping[str, Any], units: Sequence[Unit], place: str) -> tuple[Evidence, ...]:

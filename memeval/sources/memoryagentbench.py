@@ -13,8 +13,9 @@ from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files, origin
+from memeval.datafiles.fields import list_field, text_field
 from memeval.datafiles.needs import Need
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError
 from memeval.pool import number
 from memeval.sources import Settings, mab_streams, redial
 from memeval.sources.fixed import FixedTask
@@ -64,15 +65,8 @@ class MemoryAgentBench:
             gold = titles.gold
             facts.append(titles.facts)
         rows: dict[str, Row] = {}
-        others: dict[str, None] = {}
-        for place, record in loaded.objects():
-            found = _source(record, place)
-            if found == wanted:
-                rows[str(len(rows))] = parse(record, str(len(rows)), gold, place)
-            others[found] = None
-        if not rows:
-            known = ", ".join(others) or "no rows"
-            raise UsageError(f"{loaded.file.path}: no row with source '{wanted}'{suggest(wanted, others)} (it has {known})")
+        for place, record in loaded.where("source", wanted, _source):
+            rows[str(len(rows))] = parse(record, str(len(rows)), gold, place)
 
         def build(name: str) -> Context:
             row = rows[name]
@@ -96,7 +90,7 @@ class MemoryAgentBench:
 def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
     """One row; `name` is its context's id."""
     meta = record["metadata"]
-    texts, answers = _list(record, "questions", place), _list(record, "answers", place)
+    texts, answers = list_field(record, "questions", place), list_field(record, "answers", place)
     if len(texts) != len(answers) or not texts:
         raise UsageError(f"{place}: {len(texts)} questions and {len(answers)} answers; fetch the file again")
     columns = {key: _column(meta, key, len(texts), place) for key in ("question_types", "question_dates", "question_ids")}
@@ -119,21 +113,14 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
                 answerable=not str(columns["question_ids"][index] or "").endswith("_abs"),
             )
         )
-    return Row(place, files.text_field(record, "context", place), tuple(questions), marked)
+    return Row(place, text_field(record, "context", place), tuple(questions), marked)
 
 
 def _source(record: Mapping[str, Any], place: str) -> str:
     meta = record.get("metadata")
     if not isinstance(meta, Mapping):
         raise UsageError(f"{place}: 'metadata' is {repr(meta)[:60]}, expected fields with 'source' among them")
-    return files.text_field(meta, "source", f"{place}: metadata")
-
-
-def _list(record: Mapping[str, Any], key: str, place: str) -> list[Any]:
-    value = record.get(key)
-    if not isinstance(value, list):
-        raise UsageError(f"{place}: '{key}' is {type(value).__name__ if key in record else 'missing'}, expected a list")
-    return value
+    return text_field(meta, "source", f"{place}: metadata")
 
 
 def _column(meta: Mapping[str, Any], key: str, length: int, place: str) -> list[Any]:

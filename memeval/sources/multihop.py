@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memeval.datafiles import files
+from memeval.datafiles.fields import is_whole, text_field
 from memeval.errors import UsageError
 from memeval.pool import plain
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
@@ -33,18 +33,18 @@ def parse(row: Mapping[str, Any], place: str, joint: str) -> tuple[list[Passage]
     Evidence is one piece per gold title: the title and its supporting sentences. Upstream's data name some sentences that
     do not exist; those are left out, and a title that has no other brings its whole paragraph.
     """
-    name = files.text_field(row, "_id" if "_id" in row else "id", place)
-    asked = files.text_field(row, "question", place)
+    name = text_field(row, "_id" if "_id" in row else "id", place)
+    asked = text_field(row, "question", place)
     if "golden_answers" in row:  # FlashRAG: several answers, and a type where the data set has one
         answers = tuple(texts(row, "golden_answers", place))
         row = {"type": "all", **_inside(row, "metadata", place)}
     else:
-        answers = (files.text_field(row, "answer", place),)
+        answers = (text_field(row, "answer", place),)
     if not answers:
         raise UsageError(f"{place}: 'golden_answers' is empty")
     gold: dict[str, list[int]] = {}
     for title, sentence in _pairs(row, "supporting_facts", ("sent_id",), place):
-        if isinstance(sentence, bool) or not isinstance(sentence, int) or sentence < 0:
+        if not is_whole(sentence):
             raise UsageError(f"{place}: 'supporting_facts' names sentence {sentence!r}, expected a number from 0")
         gold.setdefault(plain(title), []).append(sentence)
     own: list[Passage] = []
@@ -70,7 +70,7 @@ def parse(row: Mapping[str, Any], place: str, joint: str) -> tuple[list[Passage]
             chosen = [sentences[title][i] for i in dict.fromkeys(numbers) if i < len(sentences[title])]
             text = joint.join(chosen).strip() or own[at[title]].text
             evidence.append((at[title], f"{own[at[title]].title}\n{text}"))
-    question = Question(name, asked, answers, kind=files.text_field(row, "type", place))
+    question = Question(name, asked, answers, kind=text_field(row, "type", place))
     complete = bool(gold) and len(evidence) == len(gold)
     return own, Example(question, tuple(own), tuple(evidence) if complete else ())
 

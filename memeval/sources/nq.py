@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.datafiles import files
+from memeval.datafiles.fields import text_field
 from memeval.errors import UsageError
 from memeval.pool import number, plain
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
@@ -32,7 +33,7 @@ class NQ(ParagraphQA):
     )
 
     def parse(self, row: Mapping[str, Any], place: str) -> tuple[list[Passage], Example]:
-        asked = files.text_field(row, "query" if "query" in row else "question", place)
+        asked = text_field(row, "query" if "query" in row else "question", place)
         answers = tuple(dict.fromkeys(texts(row, "answers", place)))
         if not answers:
             raise UsageError(f"{place}: 'answers' is empty")
@@ -64,7 +65,7 @@ def _passages(row: Mapping[str, Any], place: str) -> tuple[list[Passage], int | 
         negative = [passage for passage, _ in _listed(row, "negative_passages", place)]
         return positive[:1], 0 if positive else None, positive[1:] + negative
     if "text" in row:
-        return [Passage("", files.text_field(row, "text", place))], 0, []
+        return [Passage("", text_field(row, "text", place))], 0, []
     raise UsageError(
         f"{place}: no passages: no field 'ctxs', 'positive_passages' or 'text' (it has {', '.join(map(str, row))}); NQ-open "
         "itself has none, take nq-open-oracle.jsonl"
@@ -80,8 +81,8 @@ def _listed(row: Mapping[str, Any], key: str, place: str) -> list[tuple[Passage,
     for item in value:
         if not isinstance(item, Mapping):
             raise UsageError(f"{place}: '{key}' holds {str(item)[:80]!r}, expected passages with 'title' and 'text'")
-        title = files.text_field(item, "title", f"{place}: a passage of '{key}'", blank=True)
-        text = files.text_field(item, "text", f"{place}: a passage of '{key}'", blank=True)
+        title = text_field(item, "title", f"{place}: a passage of '{key}'", blank=True)
+        text = text_field(item, "text", f"{place}: a passage of '{key}'", blank=True)
         if text:
             found.append((Passage(title, text), item))
     return found

@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
-from memeval.errors import NoData, UsageError, suggest
+from memeval.datafiles.fields import text_field
+from memeval.datafiles.needs import FILLER
+from memeval.datafiles.origin import params
+from memeval.errors import NoData, UsageError
 from memeval.pool import number
 from memeval.sources import Settings
 from memeval.streams import Example, PackedTask, Passage, Pool
 
-FILLER = "wiki_pool/corpus-*.jsonl"
 FILLER_WORDS = 20
 """Shorter filler is left out: stubs of one clause."""
 
@@ -118,15 +120,13 @@ class ParagraphQA(ABC):
         return PackedTask(card, settings, asked, lambda: pool, data)
 
     def _id(self, row: Mapping[str, Any], place: str) -> str:
-        return files.text_field(row, next((key for key in self.id_fields if key in row), self.id_fields[-1]), place)
+        return text_field(row, next((key for key in self.id_fields if key in row), self.id_fields[-1]), place)
 
 
 def titled(loaded: files.Records) -> Iterator[Passage]:
     """The passages of a corpus file: records with `title` and `text`, those without text left out."""
     for place, row in loaded.objects():
-        passage = Passage(
-            files.text_field(row, "title", place, blank=True), files.text_field(row, "text", place, blank=True)
-        )
+        passage = Passage(text_field(row, "title", place, blank=True), text_field(row, "text", place, blank=True))
         if passage.text:
             yield passage
 
@@ -170,20 +170,5 @@ def _records(layout: Layout, card: TaskCard, settings: Settings) -> list[files.D
 
 def _configured(layout: Layout, card: TaskCard) -> Layout:
     """The layout with the card's `params`."""
-    changes: dict[str, Any] = {}
-    known = ("files", "corpus", "hub", "hub_files", "revision", "records")
-    for key, value in card.params.items():
-        if key not in known:
-            raise UsageError(f"{card.path or card.name}: unknown key 'params.{key}'{suggest(key, known)}")
-        if key == "records":
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise UsageError(f"{card.path or card.name}: 'params.records' is {value!r}, expected a number, 0 for all")
-            changes[key] = value
-            continue
-        wanted = "a list of file names" if key == "files" else "text"
-        value = (value,) if key == "files" and isinstance(value, str) else value
-        parts = value if key == "files" and isinstance(value, Sequence) else (value,)
-        if not parts or not all(isinstance(part, str) for part in parts):
-            raise UsageError(f"{card.path or card.name}: 'params.{key}' is {value!r}, expected {wanted}")
-        changes[key] = tuple(parts) if key == "files" else value
-    return replace(layout, **changes)
+    names = ("files", "corpus", "hub", "hub_files", "revision", "records")
+    return replace(layout, **params(card, {name: getattr(layout, name) for name in names}))

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from memeval.cards import TaskCard, digest
+from memeval.datafiles.origin import params
 from memeval.errors import UsageError, suggest
 from memeval.pool import number
 from memeval.sources import Settings
@@ -83,27 +83,14 @@ def generate(
 
 
 def _params(card: TaskCard) -> tuple[str, int, int]:
-    where = card.path or card.name
-    known = ("split", "world_seed", "worlds")
-    for key in card.params:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key 'params.{key}'{suggest(key, known)}")
-    split = card.params.get("split", "test")
-    if not isinstance(split, str) or split not in LANGUAGES:
-        raise UsageError(
-            f"{where}: 'params.split' is {split!r}{suggest(str(split), LANGUAGES)} (one of {', '.join(LANGUAGES)})"
-        )
-    return (
-        split,
-        _whole(card.params.get("world_seed", 1), 0, "world_seed", where),
-        _whole(card.params.get("worlds", 1), 1, "worlds", where),
-    )
-
-
-def _whole(value: Any, least: int, key: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{where}: 'params.{key}' is {value!r}, expected a whole number, {least} or more")
-    return value
+    given = params(card, {"split": "test", "world_seed": 1, "worlds": 1})
+    split, worlds = given["split"], given["worlds"]
+    if split not in LANGUAGES:
+        near = f"{suggest(split, LANGUAGES)} (one of {', '.join(LANGUAGES)})"
+        raise UsageError(f"{card.path or card.name}: 'params.split' is {split!r}{near}")
+    if not worlds:
+        raise UsageError(f"{card.path or card.name}: 'params.worlds' is 0, expected a whole number, 1 or more")
+    return split, given["world_seed"], worlds
 
 
 def _passage(document: Document) -> Passage:

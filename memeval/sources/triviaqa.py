@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from memeval.datafiles import files
+from memeval.datafiles.fields import text_field
 from memeval.errors import UsageError
 from memeval.pool import normalised
 from memeval.sources.pages import nearest, passages
@@ -49,12 +50,12 @@ class TriviaQA(ParagraphQA):
     def parse(self, row: Mapping[str, Any], place: str) -> tuple[list[Passage], Example]:
         if self._evidence:
             row = as_hub(row, self._evidence, place)
-        asked = files.text_field(row, "question", place)
+        asked = text_field(row, "question", place)
         answers = _answers(row, place)
         cut = [piece for title, text in _pages(row, place) for piece in passages(title, text)]
         own = nearest(asked, answers, cut)
         example = Example(
-            Question(files.text_field(row, "question_id", place), asked, answers),
+            Question(text_field(row, "question_id", place), asked, answers),
             () if own is None else (own,),
             () if own is None else ((0, own.unit().text),),
         )
@@ -72,7 +73,7 @@ def _answers(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
     answer = row.get("answer")
     if not isinstance(answer, Mapping):
         raise UsageError(f"{place}: 'answer' is {type(answer).__name__}, expected an object with 'value' and 'aliases'")
-    value = files.text_field(answer, "value", f"{place}: 'answer'")
+    value = text_field(answer, "value", f"{place}: 'answer'")
     found = [value, *texts(answer, "aliases", place), *texts(answer, "normalized_aliases", place)]
     kept = {normalised(text): text for text in reversed(found) if normalised(text)}
     return tuple(text for text in dict.fromkeys(found) if kept.get(normalised(text)) == text) or (value,)
@@ -94,6 +95,6 @@ def _pages(row: Mapping[str, Any], place: str) -> list[tuple[str, str]]:
             if not isinstance(page, Mapping):
                 raise UsageError(f"{place}: '{key}' holds {str(page)[:80]!r}, expected pages with 'title' and '{field}'")
             where = f"{place}: a page of '{key}'"
-            text = files.text_field(page, field, where, blank=True)
-            found.append((files.text_field(page, "title", where, blank=True), text))
+            text = text_field(page, field, where, blank=True)
+            found.append((text_field(page, "title", where, blank=True), text))
     return found

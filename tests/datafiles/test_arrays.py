@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memeval.datafiles import arrays
+from memeval.datafiles import arrays, content
 from memeval.datafiles.arrays import JsonArray
 from memeval.datafiles.files import DataFile
 from memeval.errors import UsageError
@@ -27,8 +27,8 @@ VALUES = st.recursive(
 
 def array(folder: Path, data: bytes | str, name: str = "a.json") -> JsonArray:
     path = folder / name
-    content = data.encode() if isinstance(data, str) else data
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    raw = data.encode() if isinstance(data, str) else data
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
     return JsonArray(DataFile(name.removesuffix(".gz"), path))
 
 
@@ -63,8 +63,8 @@ def test_like_json_loads_whatever_the_block(
     text = json.dumps(rows, ensure_ascii=ascii_only, indent=indent) + "\n "
     data = (b"\xef\xbb\xbf" if bom else b"") + text.encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "BLOCK", block * (16 if zipped else 1))
-        patch.setattr(arrays, "STRIDE", 10)
+        patch.setattr(content, "BLOCK", block * (16 if zipped else 1))
+        patch.setattr(content, "STRIDE", 10)
         read = array(folder, data, "a.json.gz" if zipped else "a.json")
         found = list(read.scan())
         assert [value for _, value in found] == rows
@@ -88,11 +88,17 @@ def test_a_cut_file_is_never_taken_for_a_whole_one(
     text = json.dumps(rows, ensure_ascii=False).encode()
     cut = text[: data.draw(st.integers(0, len(text) - 1))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrays, "BLOCK", block)
+        patch.setattr(content, "BLOCK", block)
         read = array(tmp_path_factory.mktemp("arrays"), cut)
         with pytest.raises(UsageError):
             list(read.scan())
         assert read.facts == {}
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_a_number_that_the_end_of_a_block_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(content, "BLOCK", block)
+    assert [value for _, value in array(tmp_path, "[0.5,1e+2,-2.5E-1,10]").scan()] == [0.5, 100.0, -0.25, 10]
 
 
 @pytest.mark.parametrize("block", [1, 7, 4096])
@@ -119,23 +125,23 @@ def test_a_cut_file_is_never_taken_for_a_whole_one(
 def test_damage_is_one_line_with_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str, block: int
 ) -> None:
-    monkeypatch.setattr(arrays, "BLOCK", block if len(data) < 1000 else 4096)
+    monkeypatch.setattr(content, "BLOCK", block if len(data) < 1000 else 4096)
     assert message in one_line(array(tmp_path, data))
 
 
 def test_damage_is_found_where_it_is_not_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken record is not read on and on in the hope that more bytes will mend it."""
-    monkeypatch.setattr(arrays, "BLOCK", 1000)
+    monkeypatch.setattr(content, "BLOCK", 1000)
     read = array(tmp_path, '[{"a": 1 "b": 2}, ' + ", ".join(["0"] * 100_000) + "]")
     taken: list[bytes] = []
-    content = read._content()
-    monkeypatch.setattr(read, "_content", lambda: (taken.append(block) or block for block in content))
+    blocks = read._content.blocks()
+    monkeypatch.setattr(read._content, "blocks", lambda: (taken.append(block) or block for block in blocks))
     assert "record 1: not valid JSON (Expecting ',' delimiter)" in one_line(read)
     assert len(taken) == 1
 
 
 def test_a_record_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "BLOCK", 64)
+    monkeypatch.setattr(content, "BLOCK", 64)
     monkeypatch.setattr(arrays, "LIMIT", 200)
     assert "record 2: not valid JSON (a record of more than 200 characters)" in one_line(
         array(tmp_path, json.dumps(["a" * 100, "b" * 1000]))
@@ -157,8 +163,8 @@ def test_gzip_cut_broken_in_parts_and_padded(tmp_path: Path, monkeypatch: pytest
     path.write_bytes(b"[]")
     assert "damaged or cut gzip file" in one_line(read)
     path.write_bytes(gzip.compress(data[:1000]) + gzip.compress(data[1000:]) + b"\0" * 100)
-    monkeypatch.setattr(arrays, "BLOCK", 1600)
-    monkeypatch.setattr(arrays, "STRIDE", 5000)
+    monkeypatch.setattr(content, "BLOCK", 1600)
+    monkeypatch.setattr(content, "STRIDE", 5000)
     found = list(read.scan())
     assert [value for _, value in found] == rows
     assert all(read.at(span) == value for span, value in found[::-37])
@@ -186,4 +192,4 @@ def test_no_more_than_a_record_and_a_block_is_held(tmp_path: Path) -> None:
     assert sum(1 for _ in read.scan()) == 400
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 5 * arrays.BLOCK
+    assert peak < 5 * content.BLOCK

@@ -146,20 +146,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot be read" in one_line(DataFile("a.json", tmp_path / "a.json"))
 
 
-def test_text_fields(tmp_path: Path) -> None:
-    row = {"a": " x ", "b": float("nan"), "c": "  ", "d": None}
-    assert files.text_field(row, "a", "here") == "x"
-    assert files.text_field(row, "c", "here", blank=True) == ""
-    for key, message in (
-        ("b", "here: 'b' is nan, expected text"),
-        ("c", "'c' is blank"),
-        ("d", "'d' is None"),
-        ("e", "no field 'e'"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            files.text_field(row, key, "here")
-
-
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 

@@ -11,10 +11,9 @@ import pytest
 from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.datafiles import needs
-from memeval.datafiles.needs import Need, at_hand, hub_place
+from memeval.datafiles.needs import FILLER, Need, at_hand, hub_place
 from memeval.errors import UsageError
 from memeval.sources import Settings
-from memeval.sources.paragraphs import FILLER
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TASKS = [

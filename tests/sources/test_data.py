@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import REVISION, placed
 
 from memeval import plugins
 from memeval.cards import TaskCard
@@ -19,7 +19,6 @@ from memeval.errors import UsageError
 from memeval.sources import Settings, data
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 NOTES = [
     {
         "id": "one",
@@ -33,11 +32,8 @@ NOTES = [
 
 
 @pytest.fixture(autouse=True)
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def offline(hub_cache: Path) -> None:
+    """No test here asks a network."""
 
 
 def silent(line: str) -> None:
@@ -51,11 +47,7 @@ def notes(root: Path) -> TaskCard:
 
 def cached(root: Path, repository: str, name: str, content: bytes) -> Path:
     """A file in the hub's cache."""
-    folder = root / "hub" / f"datasets--{repository.replace('/', '--')}"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs/main").write_text(REVISION)
-    path = folder / "snapshots" / REVISION / name
-    path.parent.mkdir(parents=True)
+    path = placed(root / "hub", repository, name)
     path.write_bytes(content)
     return path
 
@@ -220,12 +212,9 @@ def test_a_task_that_contradicts_itself(change: dict[str, Any], message: str, mo
         data.verify(Toy.card, Settings())
 
 
-def test_the_real_slices() -> None:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
-    card = plugins.find_task("hotpotqa-100k")
-    if not root.is_dir() or data.missing(card, Settings(root)):
-        pytest.skip("needs the HotpotQA dev slice in MEMEVAL_DATA or ../shared/data")
-    found = data.verify(card, Settings(root), contexts=2)
+def test_the_real_slices(slices: Callable[[str], Path]) -> None:
+    root = slices("hotpotqa/hotpot_dev_fullwiki_v1.json")
+    found = data.verify(plugins.find_task("hotpotqa-100k"), Settings(root), contexts=2)
     assert (found.contexts, found.clusters, found.questions, found.built) == (169, 169, 169, 2)
     assert sum(found.kinds.values()) == 169
     assert 50_000 < found.tokens["min"] <= found.tokens["max"] < 150_000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memeval import plugins, tokens
+from memeval import tokens
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.sources import Settings
@@ -39,11 +39,7 @@ def load(root: Path, **card: Any) -> PackedTask:
     return HotpotQA().load(TaskCard(name="hotpotqa-10k", source="hotpotqa", **card), Settings(data_dir=root))
 
 
-def test_the_distractor_setting_comes_before_fullwiki_and_train_is_never_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_the_distractor_setting_comes_before_fullwiki_and_train_is_never_read(tmp_path: Path, hub_cache: Path) -> None:
     write(tmp_path, "hotpot_train_v1.1.json", [record(0)])
     with pytest.raises(UsageError, match="no data"):
         load(tmp_path)
@@ -62,29 +58,9 @@ def test_sentences_join_without_a_blank_of_ours(tmp_path: Path) -> None:
     assert context.questions[0].evidence[0].text == "Gold 1\nGold 1 met Ada."
 
 
-@pytest.mark.parametrize(("length", "documents"), [("10k", 50), ("30k", 200), ("100k", 800), ("1m", 6400)])
-def test_cards_state_what_the_source_reads(length: str, documents: int) -> None:
-    card = plugins.find_task(f"hotpotqa-{length}")
-    assert (card.documents, card.headline, card.chunk_tokens, card.questions) == (documents, "f1", 2048, 128)
-    assert plugins.source(card) is HotpotQA
-    layout = HotpotQA.layout
-    assert card.params == {
-        "files": list(layout.files),
-        "corpus": layout.corpus,
-        "hub": layout.hub,
-        "hub_files": layout.hub_files,
-    }
-    assert card.licence
-    assert card.citation
-    assert "MemAgent" in card.trained_on
-
-
-@pytest.fixture(scope="module")
-def real() -> Path:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
-    if not (root / "hotpotqa" / "hotpot_dev_fullwiki_v1.json.gz").is_file():
-        pytest.skip("needs the HotpotQA dev slice in MEMEVAL_DATA or ../shared/data")
-    return root
+@pytest.fixture
+def real(slices: Callable[[str], Path]) -> Path:
+    return slices("hotpotqa/hotpot_dev_fullwiki_v1.json")
 
 
 def test_the_real_slice(real: Path) -> None:

@@ -13,7 +13,8 @@ from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.sources import Settings
-from memeval.sources.jsonl import Jsonl, JsonlTask
+from memeval.sources.fixed import FixedTask
+from memeval.sources.jsonl import Jsonl
 from memeval.task import Context, Evidence, Question, Unit
 
 CARD = """\
@@ -50,7 +51,7 @@ TUESDAY: dict[str, Any] = {
 }
 
 
-def load(folder: Path, lines: list[Any] | str, name: str = "notes.jsonl", **card: Any) -> JsonlTask:
+def load(folder: Path, lines: list[Any] | str, name: str = "notes.jsonl", **card: Any) -> FixedTask:
     text = lines if isinstance(lines, str) else "\n".join(map(json.dumps, lines)) + "\n"
     (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     card.setdefault("params", {"file": "notes.jsonl"})

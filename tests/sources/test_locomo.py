@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -255,10 +254,8 @@ def test_params_of_the_card(tmp_path: Path) -> None:
         LoCoMo().load(wrong, Settings(tmp_path))
 
 
-def test_the_real_slice() -> None:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-    if not (root / "locomo").is_dir():
-        pytest.skip("no LoCoMo data here (MEMEVAL_DATA)")
+def test_the_real_slice(slices: Callable[[str], Path]) -> None:
+    root = slices("locomo/locomo10.json")
     task = load(root, "locomo@adversarial")
     contexts = everything(task)
     counts = Counter(question.kind for question in task.golds())

@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import REVISION, placed
 
 from memeval import cards, plugins, tokens
 from memeval.cards import TaskCard
-from memeval.datafiles import arrays
+from memeval.datafiles import content
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_chunks, prepare
 from memeval.sources import Settings
@@ -22,7 +22,6 @@ from memeval.sources.fixed import FixedTask
 from memeval.sources.longmemeval import LongMemEval, parse
 from memeval.task import Context, Unit
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 FILE = "longmemeval/longmemeval_oracle.json"
 
 
@@ -152,24 +151,12 @@ def test_the_cleaned_file_is_taken_before_the_older_one(tmp_path: Path) -> None:
     assert load(tmp_path, "longmemeval-s").order == ["q2"]
 
 
-@pytest.fixture
-def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return tmp_path / "hub"
-
-
 @pytest.mark.parametrize(
     ("repository", "name"),
     [("xiaowu0162/longmemeval-cleaned", "longmemeval_s_cleaned.json"), ("xiaowu0162/longmemeval", "longmemeval_s")],
 )
 def test_the_hubs_cache_new_and_old(hub_cache: Path, repository: str, name: str) -> None:
-    folder = hub_cache / f"datasets--{repository.replace('/', '--')}"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(REVISION)
-    write(folder / "snapshots" / REVISION, [record(n) for n in range(3)], name)
+    placed(hub_cache, repository, name).write_text(json.dumps([record(n) for n in range(3)]))
     task = load(None, "longmemeval-s")
     assert everything(task) == [parse(record(int(name[1:])), "here") for name in task.order]
     facts = task.data["files"][0]
@@ -204,7 +191,7 @@ def test_only_questions_and_places_are_kept(tmp_path: Path, monkeypatch: pytest.
     """20 MB of histories: loading holds a few blocks, and a context is read again from its place."""
     import tracemalloc
 
-    monkeypatch.setattr(arrays, "BLOCK", 1 << 18)
+    monkeypatch.setattr(content, "BLOCK", 1 << 18)
     long = [turn("user", "x" * 1000) for _ in range(200)]
     path = tmp_path / FILE
     path.parent.mkdir()
@@ -334,10 +321,8 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turns(tmp_path: Path) -> None
     assert len(prepared.stream) > 5
 
 
-def test_the_real_slice() -> None:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-    if not (root / "longmemeval").is_dir():
-        pytest.skip("no LongMemEval data here (MEMEVAL_DATA)")
+def test_the_real_slice(slices: Callable[[str], Path]) -> None:
+    root = slices("longmemeval/longmemeval_s.json")
     task = load(root, "longmemeval-s")
     contexts = everything(task)
     assert task.data["questions"] == len(contexts)

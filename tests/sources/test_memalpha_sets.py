@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import REVISION, placed
 
 from memeval import plugins, tokens
 from memeval.cards import AgentCard
@@ -19,7 +20,6 @@ from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
 from memeval.sources.memalpha import MemAlphaSets, parse
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 WRAPPED = "[Dialogue between User and Assistant on 2024-01-0{day} 00:00]\n<User>New facts:\n{text}\n<Assistant>Noted."
 
 # task -> data source, gold as published, a reply, its headline score worked by hand
@@ -206,16 +206,10 @@ def test_wrong_files(tmp_path: Path) -> None:
         load("memalpha-squad", tmp_path)
 
 
-def test_the_hub_cache_is_read_and_no_data_names_every_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_the_hub_cache_is_read_and_no_data_names_every_remedy(hub_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"memalpha-mab/test\.parquet.*YuWangX/Memalpha-Memoryagentbench/test\.parquet"):
         load("memalpha-mab-lme", None)
-    folder = tmp_path / "hub" / "datasets--YuWangX--Memalpha"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(REVISION)
-    write(folder / "snapshots" / REVISION / "test.parquet", [row(0, "pubmed-rct", ["1"])])
+    write(placed(hub_cache, "YuWangX/Memalpha", "test.parquet"), [row(0, "pubmed-rct", ["1"])])
     task = load("memalpha-pubmed-rct", None)
     assert task.order == ["0-0"]
     assert (task.data["files"][0]["hub"], task.data["files"][0]["revision"]) == ("YuWangX/Memalpha", REVISION)

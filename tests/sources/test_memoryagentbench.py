@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,9 +219,7 @@ def test_redial_golds_become_titles(root: Path) -> None:
     assert redial.title("<http://dbpedia.org/resource/Spider-Man_(2002_film)>") == "Spider-Man (2002 film)"
 
 
-def test_redial_without_its_titles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_redial_without_its_titles(tmp_path: Path, hub_cache: Path) -> None:
     write(tmp_path / "memoryagentbench" / f"{TTL}-00000-of-00001.parquet", [row("recsys_redial_full")])
     with pytest.raises(UsageError, match=r"memoryagentbench/entity2id\.json.*ai-hyz/MemoryAgentBench"):
         load("recsys_redial_full", tmp_path)
@@ -313,16 +312,12 @@ def test_wrong_files(tmp_path: Path) -> None:
         load("ruler_qa1_197K", tmp_path)
 
 
-def test_the_pinned_revision_is_read_from_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_the_pinned_revision_is_read_from_the_hub_cache(hub_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"Conflict_Resolution-00000-of-00001\.parquet.*ai-hyz/MemoryAgentBench"):
         load("factconsolidation_sh_6k", None)
-    folder = tmp_path / "hub" / "datasets--ai-hyz--MemoryAgentBench"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text("f" * 40)
-    write(folder / "snapshots" / REVISION / "data" / f"{CR}-00000-of-00001.parquet", [row("factconsolidation_sh_6k")])
+    name = f"data/{CR}-00000-of-00001.parquet"
+    path = placed(hub_cache, "ai-hyz/MemoryAgentBench", name, REVISION, current="f" * 40)
+    write(path, [row("factconsolidation_sh_6k")])
     task = load("factconsolidation_sh_6k", None)
     assert task.data["files"][0]["revision"] == REVISION
     assert task.data["questions"] == 2

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import gzip
-import itertools
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import placed
+from records import nq as record
+from records import write
 
-from memeval import plugins
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.sources import Settings
@@ -21,59 +19,7 @@ from memeval.sources.nq import NQ
 from memeval.streams import PackedTask
 from memeval.task import Context
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-
-
-def record(n: int, distractors: int = 0, gold_at: int = 0) -> dict[str, Any]:
-    """A record in lost-in-the-middle's schema."""
-    gold = {"title": f"River {n}", "text": f"River {n} is {n + 3} km long.", "hasanswer": True, "isgold": True}
-    ctxs: list[dict[str, Any]] = [
-        {
-            "id": str(100 * n + i),
-            "title": f"Hill {n}-{i}",
-            "text": f"Hill {n}-{i} is not a river.",
-            "score": 1.0 / (i + 1),
-            "hasanswer": False,
-            "isgold": False,
-            "original_retrieval_index": i,
-        }
-        for i in range(distractors)
-    ]
-    ctxs.insert(gold_at, gold)
-    return {
-        "question": f"how long is river {n}",
-        "answers": [f"{n + 3} km", f"{n + 3} kilometres"],
-        "ctxs": ctxs,
-        "nq_annotated_gold": {
-            "title": gold["title"],
-            "long_answer": gold["text"],
-            "chunked_long_answer": gold["text"],
-            "short_answers": [f"{n + 3} km"],
-        },
-    }
-
-
-def as_row(item: dict[str, Any]) -> dict[str, Any]:
-    """The same record as the hub's nq_open_gold has it: the gold text alone, no title."""
-    (gold,) = [ctx for ctx in item["ctxs"] if ctx["isgold"]]
-    return {
-        "example_id": 7,
-        "question": item["question"],
-        "answers": item["answers"],
-        "text": gold["text"],
-        "idx_gold_in_corpus": 5,
-    }
-
-
 RECORDS = [record(n) for n in range(60)]
-
-
-def write(root: Path, name: str, rows: list[Any]) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return path
 
 
 def load(root: Path | None, **card: Any) -> PackedTask:
@@ -142,41 +88,7 @@ def test_the_oracle_file_comes_first(tmp_path: Path) -> None:
     assert named.data["pool"] == 80
 
 
-def cached(hub: Path, repository: str, name: str) -> Path:
-    """Where a file of a hub data set lies in the hub's cache."""
-    folder = hub / f"datasets--{repository.replace('/', '--')}"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(REVISION)
-    (folder / "snapshots" / REVISION).mkdir(parents=True)
-    return folder / "snapshots" / REVISION / name
-
-
-def test_the_hub_has_the_same_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UsageError, match=r"nq-open-oracle\.jsonl.*florin-hf/nq_open_gold.*synth-10k"):
-        load(None)
-    rows = json.dumps(list(map(as_row, RECORDS))).encode()
-    cached(tmp_path / "hub", "florin-hf/nq_open_gold", "test_dataset.json").write_bytes(rows)
-    hub = load(None, documents=50)
-    assert hub.data["files"][0]["revision"] == REVISION
-    write(tmp_path, "nq/nq-open-oracle.jsonl", RECORDS)
-    local = load(tmp_path, documents=50)
-    assert hub.order == local.order
-    assert [question.answers for question in hub.golds()] == [question.answers for question in local.golds()]
-    for ours, theirs in zip(everything(local), everything(hub), strict=True):
-        assert ours.questions[0].evidence[0].text.split("\n")[1] == theirs.questions[0].evidence[0].text
-
-
-def test_rows_of_a_datasets_object() -> None:
-    datasets = pytest.importorskip("datasets")
-    rows = [as_row(item) for item in RECORDS]
-    assert [NQ().parse(row, "here") for row in datasets.Dataset.from_list(rows)] == [NQ().parse(row, "here") for row in rows]
-
-
-def test_dprs_format_takes_the_first_positive_passage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dprs_format_takes_the_first_positive_passage(tmp_path: Path, hub_cache: Path) -> None:
     def passage(name: str) -> dict[str, str]:
         return {"docid": name, "title": f"Title {name}", "text": f"Text of {name}."}
 
@@ -197,11 +109,7 @@ def test_dprs_format_takes_the_first_positive_passage(tmp_path: Path, monkeypatc
     context = everything(task)[0]
     n = context.questions[0].answers[0]
     assert context.questions[0].evidence[0].text == f"Title p{n}\nText of p{n}."
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    target = cached(tmp_path / "hub", "Tevatron/wikipedia-nq", "nq-dev.jsonl.gz")
+    target = placed(hub_cache, "Tevatron/wikipedia-nq", "nq-dev.jsonl.gz")
     target.write_bytes((tmp_path / "nq" / "nq-dev.jsonl.gz").read_bytes())
     hub = load(None, documents=20, params={"hub": "Tevatron/wikipedia-nq", "hub_files": "nq-dev.jsonl.gz"})
     assert everything(hub) == everything(task)
@@ -255,28 +163,9 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize(("length", "documents"), [("10k", 50), ("30k", 200), ("100k", 800), ("1m", 6400)])
-def test_cards_state_what_the_source_reads(length: str, documents: int) -> None:
-    card = plugins.find_task(f"nq-{length}")
-    assert (card.documents, card.headline, card.chunk_tokens, card.cluster) == (documents, "f1", 2048, "question")
-    assert plugins.source(card) is NQ
-    layout = NQ.layout
-    assert card.params == {
-        "files": list(layout.files),
-        "corpus": layout.corpus,
-        "hub": layout.hub,
-        "hub_files": layout.hub_files,
-    }
-    assert card.licence
-    assert card.citation
-
-
-@pytest.fixture(scope="module")
-def real() -> Path:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
-    if not (root / "nq" / "nq-open-oracle.jsonl.gz").is_file():
-        pytest.skip("needs nq/nq-open-oracle.jsonl.gz in MEMEVAL_DATA or ../shared/data")
-    return root
+@pytest.fixture
+def real(slices: Callable[[str], Path]) -> Path:
+    return slices("nq/nq-open-oracle.jsonl")
 
 
 def test_the_real_slice_asks_every_question(real: Path) -> None:
@@ -289,17 +178,3 @@ def test_the_real_slice_asks_every_question(real: Path) -> None:
         (piece,) = question.evidence
         assert [context.units[at].text for at in piece.units] == [piece.text]
         assert any(answer.lower() in piece.text.lower() for answer in question.answers)
-
-
-def test_the_real_slice_nests_over_all_lengths(real: Path) -> None:
-    names = load(real).order[:4]
-    streams = []
-    for documents in (50, 200, 800, 6400):
-        task = load(real, documents=documents)
-        streams.append([task.context(ref) for ref in task.refs(names)])
-    for contexts in zip(*streams, strict=True):
-        assert [len(context.units) for context in contexts] == [50, 200, 800, 6400]
-        assert [bool(context.meta["from_wiki_pool"]) for context in contexts] == [False, False, False, True]
-        for short, long in itertools.pairwise(contexts):
-            rest = iter(long.units)
-            assert all(unit in rest for unit in short.units)

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hubcache import REVISION, placed
 
 from memeval import plugins, tokens
 from memeval.cards import TaskCard, with_variant
@@ -24,10 +24,10 @@ from memeval.metrics import METRICS, Reply
 from memeval.runs.prepare import prepare
 from memeval.sources import Settings
 from memeval.sources.fixed import FixedTask
-from memeval.sources.personamem import PersonaMem, parse
+from memeval.sources.personamem import PersonaMem
+from memeval.sources.personamem_rows import parse
 from memeval.task import Context, Unit
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 COLUMNS = [
     *("persona_id", "question_id", "question_type", "topic", "context_length_in_tokens", "context_length_in_letters"),
     *("distance_to_ref_in_blocks", "distance_to_ref_in_tokens", "num_irrelevant_tokens"),
@@ -205,21 +205,13 @@ def test_order_is_seeded_over_ids_and_a_prefix_shares_its_contexts(tmp_path: Pat
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A cache as the hub's client fills it; the function makes the snapshot's folder."""
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def hub(hub_cache: Path) -> Callable[..., Path]:
+    """The function makes the snapshot's folder, with the histories in it."""
 
     def snapshot() -> Path:
-        folder = tmp_path / "hub" / "datasets--bowen-upenn--PersonaMem"
-        (folder / "refs").mkdir(parents=True, exist_ok=True)
-        (folder / "refs" / "main").write_text(REVISION)
-        place = folder / "snapshots" / REVISION
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "shared_contexts_32k.jsonl").write_bytes(lines(histories()))
-        return place
+        path = placed(hub_cache, "bowen-upenn/PersonaMem", "shared_contexts_32k.jsonl")
+        path.write_bytes(lines(histories()))
+        return path.parent
 
     return snapshot
 
@@ -443,12 +435,9 @@ def test_cards(tmp_path: Path, length: str, size: str) -> None:
         PersonaMem().load(with_variant(card, "tokens-2000"), Settings(data_dir=tmp_path))
 
 
-@pytest.fixture(scope="module")
-def real() -> Path:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
-    if not (root / "personamem" / "questions_32k.csv").is_file():
-        pytest.skip("needs the PersonaMem 32k slice in MEMEVAL_DATA or ../shared/data")
-    return root
+@pytest.fixture
+def real(slices: Callable[[str], Path]) -> Path:
+    return slices("personamem/questions_32k.csv")
 
 
 def test_the_real_slice(real: Path) -> None:

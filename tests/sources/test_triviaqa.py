@@ -3,128 +3,25 @@
 from __future__ import annotations
 
 import copy
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from records import triviaqa as record
+from records import triviaqa_row as as_row
+from records import write_triviaqa as write
 
-from memeval import plugins
 from memeval.cards import TaskCard
+from memeval.datafiles import parquet
 from memeval.errors import UsageError
 from memeval.sources import Settings
 from memeval.sources.triviaqa import TriviaQA
 from memeval.streams import PackedTask
 from memeval.task import Context
 
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-
-
-def pages(n: int) -> dict[str, str]:
-    """File name -> text of the evidence pages of question n, three paragraphs each."""
-    about = " ".join(f"detail{n}.{i}" for i in range(20))
-    return {
-        f"Composer_{n}.txt": (
-            f"Composer {n} was born in Town {n} and left it early, {about}.\n\n"
-            f"The musical of Composer {n} that opened in the year {1900 + n} is Opus {n}, {about}.\n\n"
-            f"Later years brought nothing, {about}.\n"
-        ),
-        f"Town_{n}.txt": (
-            f"Town {n} has a river, a mill and a church, {about}.\n\n"
-            f"Opus {n} is played in Town {n} every summer, {about}.\n\n"
-            f"Its mayor is not known, {about}."
-        ),
-    }
-
-
-def record(n: int) -> dict[str, Any]:
-    """A record of qa/wikipedia-dev.json."""
-    return {
-        "Answer": {
-            "Aliases": [f"Opus {n}", f"Opus-{n}", f"The Opus {n}", "!!!", f"Op. {n}"],
-            "MatchedWikiEntityName": f"Opus {n}",
-            "NormalizedAliases": [f"opus {n}", f"op {n}"],
-            "NormalizedMatchedWikiEntityName": f"opus {n}",
-            "NormalizedValue": f"opus {n}",
-            "Type": "WikipediaEntity",
-            "Value": f"Opus {n}",
-        },
-        "EntityPages": [
-            {
-                "DocSource": "TagMe",
-                "Filename": name,
-                "LinkProbability": "0.02",
-                "Rho": "0.2",
-                "Title": name[:-4].replace("_", " "),
-            }
-            for name in pages(n)
-        ],
-        "Question": f"Which musical of Composer {n} opened in {1900 + n}?",
-        "QuestionId": f"tc_{n}",
-        "QuestionSource": "http://www.triviacountry.com/",
-        "SearchResults": [],
-    }
-
-
-def as_row(item: dict[str, Any]) -> dict[str, Any]:
-    """The same record as a row of the hub."""
-    n = int(item["QuestionId"][3:])
-    answer = item["Answer"]
-    return {
-        "question": item["Question"],
-        "question_id": item["QuestionId"],
-        "question_source": item["QuestionSource"],
-        "entity_pages": {
-            "doc_source": ["TagMe", "TagMe"],
-            "filename": [page["Filename"] for page in item["EntityPages"]],
-            "title": [page["Title"] for page in item["EntityPages"]],
-            "wiki_context": [text.strip() for text in pages(n).values()],
-        },
-        "search_results": {
-            "description": [],
-            "filename": [],
-            "rank": [],
-            "title": [],
-            "url": [],
-            "search_context": [],
-        },
-        "answer": {
-            "aliases": answer["Aliases"],
-            "normalized_aliases": answer["NormalizedAliases"],
-            "matched_wiki_entity_name": "",
-            "normalized_matched_wiki_entity_name": "",
-            "normalized_value": answer["NormalizedValue"],
-            "type": answer["Type"],
-            "value": answer["Value"],
-        },
-    }
-
-
 RECORDS = [record(n) for n in range(14)]
-
-
-def write(root: Path, rows: Any, zipped: bool = False) -> Path:
-    """Upstream's folder: qa/ and evidence/. Returns the file with the questions."""
-    path = root / "triviaqa" / "qa" / f"wikipedia-dev.json{'.gz' if zipped else ''}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"Data": rows, "Domain": "Wikipedia", "VerifiedEval": False, "Version": 1.0}
-    data = rows if isinstance(rows, bytes) else json.dumps(whole).encode()
-    path.write_bytes(gzip.compress(data) if zipped else data)
-    folder = root / "triviaqa" / "evidence" / "wikipedia"
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(len(RECORDS)):
-        for name, text in pages(n).items():
-            (folder / name).write_text(text, encoding="utf-8")
-    return path
-
-
-def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 def load(root: Path | None, **card: Any) -> PackedTask:
@@ -136,39 +33,15 @@ def everything(task: PackedTask) -> list[Context]:
     return [task.context(ref) for ref in task.refs(task.order)]
 
 
-def test_both_shapes_give_identical_contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    write(tmp_path / "plain", RECORDS)
-    write(tmp_path / "zipped", RECORDS[::-1], zipped=True)
-    rows = list(map(as_row, RECORDS))
-    for part, chosen in enumerate((rows[:9], rows[9:])):
-        write_parquet(tmp_path / "parquet" / "triviaqa" / f"validation-0000{part}-of-00002.parquet", chosen)
-    folder = tmp_path / "hub" / "datasets--mandarjoshi--trivia_qa"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(REVISION)
-    write_parquet(folder / "snapshots" / REVISION / "rc.wikipedia" / "validation-00000-of-00001.parquet", rows)
-    tasks = [load(tmp_path / name, documents=30) for name in ("plain", "zipped", "parquet")] + [load(None, documents=30)]
-    first = everything(tasks[0])
-    assert len(first) == 14
-    for task in tasks[1:]:
-        assert everything(task) == first
-        assert task.data["corpus"] == tasks[0].data["corpus"]
-    assert [len(task.data["files"]) for task in tasks] == [1, 1, 2, 1]
-    assert tasks[3].data["files"][0]["revision"] == REVISION
-    facts = tasks[0].data["files"][0]
+def test_pages_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, RECORDS)
+    facts = load(tmp_path).data["files"][0]
     assert (facts["records"], facts["pages"], facts["pages_missing"]) == (14, 28, 0)
 
 
-def test_rows_of_a_datasets_object() -> None:
-    datasets = pytest.importorskip("datasets")
+def test_rows_with_their_columns_in_each_element() -> None:
     rows = list(map(as_row, RECORDS))
     source = TriviaQA()
-    assert [source.parse(row, "here") for row in datasets.Dataset.from_list(rows)] == [
-        source.parse(row, "here") for row in rows
-    ]
     paired = copy.deepcopy(rows[0])
     columns = paired["entity_pages"]
     paired["entity_pages"] = [
@@ -222,14 +95,14 @@ def test_pages_without_a_file_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_a_part_of_the_records_is_the_same_in_every_shape(tmp_path: Path) -> None:
     write(tmp_path, RECORDS)
-    write_parquet(tmp_path / "rows" / "triviaqa" / "validation-00000-of-00001.parquet", list(map(as_row, RECORDS))[::-1])
+    parquet.write(list(map(as_row, RECORDS))[::-1], tmp_path / "rows" / "triviaqa" / "validation-00000-of-00001.parquet")
     tasks = [load(root, documents=10, params={"records": 7}) for root in (tmp_path, tmp_path / "rows")]
     assert 3 <= tasks[0].data["questions"] <= 11
     assert everything(tasks[0]) == everything(tasks[1])
     assert tasks[0].data["files"][0]["pages"] == 2 * tasks[0].data["questions"]  # no other page is read
     for records in (0, 14, 1000):
         assert load(tmp_path, params={"records": records}).data["questions"] == 14
-    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a number, 0 for all"):
+    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a whole number, 0 or more"):
         load(tmp_path, params={"records": -1})
 
 
@@ -332,29 +205,3 @@ def test_damaged_files(tmp_path: Path) -> None:
     ):
         load(tmp_path)
     path.unlink()
-
-
-def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UsageError, match=r"triviaqa/qa/wikipedia-dev\.json.*mandarjoshi/trivia_qa.*synth-100k") as caught:
-        load(tmp_path, name="triviaqa-100k@hard")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("length", "documents"), [("10k", 50), ("30k", 200), ("100k", 800), ("1m", 6400)])
-def test_cards_state_what_the_source_reads(length: str, documents: int) -> None:
-    card = plugins.find_task(f"triviaqa-{length}")
-    assert (card.documents, card.headline, card.chunk_tokens, card.cluster) == (documents, "f1", 2048, "question")
-    assert plugins.source(card) is TriviaQA
-    layout = TriviaQA.layout
-    assert card.params == {
-        "files": list(layout.files),
-        "corpus": layout.corpus,
-        "hub": layout.hub,
-        "hub_files": layout.hub_files,
-        "records": layout.records,
-    }
-    assert card.licence
-    assert card.citation

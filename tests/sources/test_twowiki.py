@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,28 +47,9 @@ def test_sentences_are_joined_by_a_blank(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("length", "documents"), [("10k", 50), ("30k", 200), ("100k", 800), ("1m", 6400)])
-def test_cards_state_what_the_source_reads(length: str, documents: int) -> None:
-    card = plugins.find_task(f"2wiki-{length}")
-    assert (card.documents, card.headline, card.chunk_tokens, card.cluster) == (documents, "f1", 2048, "question")
-    assert plugins.source(card) is TwoWiki
-    layout = TwoWiki.layout
-    assert card.params == {
-        "files": list(layout.files),
-        "corpus": layout.corpus,
-        "hub": layout.hub,
-        "hub_files": layout.hub_files,
-    }
-    assert card.licence
-    assert card.citation
-
-
-@pytest.fixture(scope="module")
-def real() -> Path:
-    root = Path(os.environ.get("MEMEVAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
-    if not (root / "2wikimultihopqa" / "dev.json.gz").is_file():
-        pytest.skip("needs the 2WikiMultihopQA dev slice in MEMEVAL_DATA or ../shared/data")
-    return root
+@pytest.fixture
+def real(slices: Callable[[str], Path]) -> Path:
+    return slices("2wikimultihopqa/dev.json")
 
 
 def test_the_real_slice_asks_every_question(real: Path) -> None:
@@ -77,22 +57,6 @@ def test_the_real_slice_asks_every_question(real: Path) -> None:
     # shared/data/README.md counts 8092 distinct passages in dev and corpus
     assert (task.data["questions"], task.data["incomplete"], task.data["pool"]) == (380, 0, 8092)
     assert {question.kind for question in task.golds()} == {"compositional", "comparison", "inference", "bridge_comparison"}
-
-
-def test_the_real_slice_nests_over_all_lengths(real: Path) -> None:
-    names = load(real).order[:5]
-    streams = []
-    for documents in (50, 200, 800, 6400):
-        task = load(real, documents=documents)
-        streams.append([task.context(ref) for ref in task.refs(names)])
-    for contexts in zip(*streams, strict=True):
-        assert [len(context.units) for context in contexts] == [50, 200, 800, 6400]
-        for short, long in itertools.pairwise(contexts):
-            rest = iter(long.units)
-            assert all(unit in rest for unit in short.units)
-        for context in contexts:
-            for piece in context.questions[0].evidence:
-                assert piece.text.split("\n")[0] == context.units[piece.units[0]].text.split("\n")[0]
 
 
 def test_variants_on_the_real_slice(real: Path) -> None:

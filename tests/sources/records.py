@@ -1,0 +1,184 @@
+"""Records of question sets over paragraphs, made up, in upstream's schema and as rows of the hub."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+from memeval.datafiles import parquet
+
+
+def write(root: Path, name: str, rows: Any) -> Path:
+    """A .json, .jsonl (both also .gz) or .parquet file. rows: records, or the bytes of the file."""
+    path = root / name
+    if name.endswith(".parquet"):
+        parquet.write(rows, path)
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(rows, bytes):
+        data = rows
+    else:
+        data = ("".join(f"{json.dumps(row)}\n" for row in rows) if ".jsonl" in name else json.dumps(rows)).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def multihop(n: int) -> dict[str, Any]:
+    """A record in upstream's schema: four paragraphs, two of them gold."""
+    context = [[f"Place {n}-{i}", [f"Place {n}-{i} is a town.", f" It has {n + i} mills.", " It is old."]] for i in range(4)]
+    return {
+        "_id": f"id{n}",
+        "type": "bridge" if n % 2 else "comparison",
+        "level": "hard",
+        "question": f"How many mills has the town near Place {n}-0?",
+        "answer": f"{n + 2} mills",
+        "supporting_facts": [[f"Place {n}-2", 1], [f"Place {n}-0", 0], [f"Place {n}-2", 2]],
+        "context": context,
+    }
+
+
+def multihop_row(item: dict[str, Any]) -> dict[str, Any]:
+    """The same record as a row of the hub."""
+    row = {key: value for key, value in item.items() if key not in ("_id", "context", "supporting_facts")}
+    row["id"] = item["_id"]
+    row["supporting_facts"] = {
+        "title": [title for title, _ in item["supporting_facts"]],
+        "sent_id": [number for _, number in item["supporting_facts"]],
+    }
+    row["context"] = {"title": [title for title, _ in item["context"]], "sentences": [parts for _, parts in item["context"]]}
+    return row
+
+
+def nq(n: int, distractors: int = 0, gold_at: int = 0) -> dict[str, Any]:
+    """A record in lost-in-the-middle's schema."""
+    gold = {"title": f"River {n}", "text": f"River {n} is {n + 3} km long.", "hasanswer": True, "isgold": True}
+    ctxs: list[dict[str, Any]] = [
+        {
+            "id": str(100 * n + i),
+            "title": f"Hill {n}-{i}",
+            "text": f"Hill {n}-{i} is not a river.",
+            "score": 1.0 / (i + 1),
+            "hasanswer": False,
+            "isgold": False,
+            "original_retrieval_index": i,
+        }
+        for i in range(distractors)
+    ]
+    ctxs.insert(gold_at, gold)
+    return {
+        "question": f"how long is river {n}",
+        "answers": [f"{n + 3} km", f"{n + 3} kilometres"],
+        "ctxs": ctxs,
+        "nq_annotated_gold": {
+            "title": gold["title"],
+            "long_answer": gold["text"],
+            "chunked_long_answer": gold["text"],
+            "short_answers": [f"{n + 3} km"],
+        },
+    }
+
+
+def nq_row(item: dict[str, Any]) -> dict[str, Any]:
+    """The same record as the hub's nq_open_gold has it: the gold text alone, no title."""
+    (gold,) = [ctx for ctx in item["ctxs"] if ctx["isgold"]]
+    return {
+        "example_id": 7,
+        "question": item["question"],
+        "answers": item["answers"],
+        "text": gold["text"],
+        "idx_gold_in_corpus": 5,
+    }
+
+
+def triviaqa_pages(n: int) -> dict[str, str]:
+    """File name -> text of the evidence pages of question n, three paragraphs each."""
+    about = " ".join(f"detail{n}.{i}" for i in range(20))
+    return {
+        f"Composer_{n}.txt": (
+            f"Composer {n} was born in Town {n} and left it early, {about}.\n\n"
+            f"The musical of Composer {n} that opened in the year {1900 + n} is Opus {n}, {about}.\n\n"
+            f"Later years brought nothing, {about}.\n"
+        ),
+        f"Town_{n}.txt": (
+            f"Town {n} has a river, a mill and a church, {about}.\n\n"
+            f"Opus {n} is played in Town {n} every summer, {about}.\n\n"
+            f"Its mayor is not known, {about}."
+        ),
+    }
+
+
+def triviaqa(n: int) -> dict[str, Any]:
+    """A record of qa/wikipedia-dev.json."""
+    return {
+        "Answer": {
+            "Aliases": [f"Opus {n}", f"Opus-{n}", f"The Opus {n}", "!!!", f"Op. {n}"],
+            "MatchedWikiEntityName": f"Opus {n}",
+            "NormalizedAliases": [f"opus {n}", f"op {n}"],
+            "NormalizedMatchedWikiEntityName": f"opus {n}",
+            "NormalizedValue": f"opus {n}",
+            "Type": "WikipediaEntity",
+            "Value": f"Opus {n}",
+        },
+        "EntityPages": [
+            {
+                "DocSource": "TagMe",
+                "Filename": name,
+                "LinkProbability": "0.02",
+                "Rho": "0.2",
+                "Title": name[:-4].replace("_", " "),
+            }
+            for name in triviaqa_pages(n)
+        ],
+        "Question": f"Which musical of Composer {n} opened in {1900 + n}?",
+        "QuestionId": f"tc_{n}",
+        "QuestionSource": "http://www.triviacountry.com/",
+        "SearchResults": [],
+    }
+
+
+def triviaqa_row(item: dict[str, Any]) -> dict[str, Any]:
+    """The same record as a row of the hub."""
+    n = int(item["QuestionId"][3:])
+    answer = item["Answer"]
+    return {
+        "question": item["Question"],
+        "question_id": item["QuestionId"],
+        "question_source": item["QuestionSource"],
+        "entity_pages": {
+            "doc_source": ["TagMe", "TagMe"],
+            "filename": [page["Filename"] for page in item["EntityPages"]],
+            "title": [page["Title"] for page in item["EntityPages"]],
+            "wiki_context": [text.strip() for text in triviaqa_pages(n).values()],
+        },
+        "search_results": {
+            "description": [],
+            "filename": [],
+            "rank": [],
+            "title": [],
+            "url": [],
+            "search_context": [],
+        },
+        "answer": {
+            "aliases": answer["Aliases"],
+            "normalized_aliases": answer["NormalizedAliases"],
+            "matched_wiki_entity_name": "",
+            "normalized_matched_wiki_entity_name": "",
+            "normalized_value": answer["NormalizedValue"],
+            "type": answer["Type"],
+            "value": answer["Value"],
+        },
+    }
+
+
+def write_triviaqa(root: Path, rows: Any, name: str = "triviaqa/qa/wikipedia-dev.json") -> Path:
+    """Upstream's folder: qa/ and evidence/. Returns the file with the questions."""
+    whole = {"Data": rows, "Domain": "Wikipedia", "VerifiedEval": False, "Version": 1.0}
+    path = write(root, name, rows if isinstance(rows, bytes) else whole)
+    folder = root / "triviaqa" / "evidence" / "wikipedia"
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(14):
+        for page, text in triviaqa_pages(n).items():
+            (folder / page).write_text(text, encoding="utf-8")
+    return path
