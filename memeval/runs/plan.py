@@ -23,7 +23,7 @@ from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings, Task
+from memeval.sources import Settings, Task, index
 
 PROMPT_ROLES = ("memory", "reader", "judge")
 
@@ -89,7 +89,7 @@ def plan(options: Options) -> list[Planned]:
     runs_dir = options.runs_dir
     planned = []
     for typed, card in zip(typed_names, task_cards, strict=True):
-        task: Task = plugins.source(card)().load(card, settings)
+        task = index.load(card, settings, options.use_cache)
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
