@@ -55,7 +55,7 @@ _RUNS_DIR = click.option("--runs-dir", type=click.Path(path_type=Path), default=
 _WIDTH = click.option(
     "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
 )
-_NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache of model calls.")
+_NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 _QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
 _ROLES = {
     "model": "Model of the roles memory and reader.",

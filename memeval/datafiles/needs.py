@@ -109,7 +109,7 @@ def needs(card: TaskCard) -> tuple[Need, ...]:
     licence = next((STRICTEST[name] for name in names if name in STRICTEST), "")
     places = _hub(card, given["hub"], given["hub_files"], revision)
     found = [Need(names, places, licence=licence)] if names else []
-    found += [Need((str(Path(card.path).parent.resolve() / name), name)) for name in beside]
+    found += [Need((str(Path(card.path).parent.resolve() / Path(name).expanduser()), name)) for name in beside]
     corpus = _texts(card, "corpus", given["corpus"])
     found += [Need((name,), required=False, note="more passages for the pool") for name in corpus]
     if layout is not None:
@@ -152,20 +152,34 @@ def at_hand(card: TaskCard, settings: Settings) -> tuple[Found, ...]:
     return tuple(met)
 
 
+def in_data_folder(card: TaskCard, settings: Settings) -> tuple[DataFile, ...] | None:
+    """All files of the data folder, or beside the card, that meet the card's needs; those of optional needs among them. None
+    where a required need is not met by these."""
+    met = [(need, _local(need, settings)) for need in needs(card)]
+    if any(need.required and not found for need, found in met):
+        return None
+    return tuple(file for _, found in met for file in found)
+
+
 def _located(need: Need, settings: Settings) -> tuple[DataFile, ...]:
+    found = _local(need, settings)
+    for place in () if found else need.hub:
+        repository, revision, path = hub_place(place)
+        cached = files.in_hub_cache(repository, path, revision)
+        if cached:
+            return tuple(cached)
+    return found
+
+
+def _local(need: Need, settings: Settings) -> tuple[DataFile, ...]:
     for name in need.files:
         if Path(name).is_absolute():
             found = [DataFile(Path(name).name, path) for path in (Path(name), Path(f"{name}.gz")) if path.is_file()][:1]
-        elif "*" in name:
+        elif "*" in name or not need.required:  # sources take what is optional as a pattern, whatever its name
             found = files.matching(settings, name)
         else:
             one = files.find(settings, name)
             found = [one] if one is not None else []
-        if found:
-            return tuple(found)
-    for place in need.hub:
-        repository, revision, path = hub_place(place)
-        found = files.in_hub_cache(repository, path, revision)
         if found:
             return tuple(found)
     return ()

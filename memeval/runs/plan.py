@@ -24,7 +24,7 @@ from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.runs.familiarity import Claims, claims
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings, Task
+from memeval.sources import Settings, Task, index
 
 PROMPT_ROLES = ("memory", "reader", "judge")
 
@@ -97,7 +97,7 @@ def plan(options: Options) -> list[Planned]:
     absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
         try:
-            task: Task = plugins.source(card)().load(card, settings)
+            task = index.load(card, settings, options.use_cache)
         except NoData as error:
             if typed in named:  # asked for by its own name
                 raise

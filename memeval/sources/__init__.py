@@ -30,8 +30,9 @@ class Settings:
 class Task(Protocol):
     """A loaded task.
 
-    card: as resolved. data: facts for the manifest (files with sha256, hub revision, corpus hash, pool sizes); its digest
-    is part of the run's identity. order: question ids in the seeded order; a run asks a prefix of it.
+    card: as resolved. data: facts for the manifest (every file that was read, with its sha256; hub revision, corpus hash,
+    pool sizes); its digest is part of the run's identity. order: question ids in the seeded order, of which a run asks a
+    prefix.
     """
 
     card: TaskCard

@@ -11,7 +11,7 @@ import pytest
 from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.datafiles import needs
-from memeval.datafiles.needs import FILLER, Need, at_hand, hub_place
+from memeval.datafiles.needs import FILLER, Need, at_hand, hub_place, in_data_folder
 from memeval.errors import UsageError
 from memeval.sources import Settings
 
@@ -61,8 +61,34 @@ def test_a_jsonl_card_needs_the_file_beside_it(offline: Path) -> None:
     assert [found.files[0].path for found in at_hand(card, Settings(offline / "data"))] == [beside]
 
 
+def test_a_jsonl_card_may_name_a_file_of_ones_home(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(offline / "home"))
+    card = plugins.find_task(str(put(offline / "mine.yaml", b"source: jsonl\nparams: {file: ~/notes.jsonl}\n")))
+    put(offline / "data" / "notes.jsonl")
+    home = put(offline / "home" / "notes.jsonl", b'{"units": ["a"], "questions": [{"text": "?", "answers": ["a"]}]}')
+    assert [found.files[0].path for found in at_hand(card, Settings(offline / "data"))] == [home]
+    assert plugins.source(card)().load(card, Settings(offline / "data")).data["files"][0]["bytes"] == home.stat().st_size
+
+
 def test_a_task_that_makes_its_data_needs_nothing() -> None:
-    assert needs.needs(plugins.find_task("synth-10k")) == ()
+    card = plugins.find_task("synth-10k")
+    assert needs.needs(card) == ()
+    assert in_data_folder(card, Settings()) == ()
+
+
+def test_files_of_the_data_folder_are_all_or_none(offline: Path) -> None:
+    card = TaskCard("mine", "2wiki", params={"corpus": "2wikimultihopqa/more_?.json"})
+    snapshot = offline / "hub/datasets--voidful--2WikiMultihopQA"
+    put(snapshot / "refs/main", REVISION.encode())
+    put(snapshot / "snapshots" / REVISION / "dev.json")
+    more = put(offline / "data/2wikimultihopqa/more_1.json.gz")
+    assert at_hand(card, Settings(offline / "data"))[0].files[0].hub == "voidful/2WikiMultihopQA"
+    assert in_data_folder(card, Settings(offline / "data")) is None
+    dev = put(offline / "data/2wikimultihopqa/dev.json")
+    filler = [put(offline / f"data/wiki_pool/corpus-{n}.jsonl") for n in (1, 2)]
+    found = in_data_folder(card, Settings(offline / "data"))
+    assert found is not None
+    assert [file.path for file in found] == [dev, more, *filler]
 
 
 def test_the_data_folder_comes_before_the_hubs_cache(offline: Path) -> None:
