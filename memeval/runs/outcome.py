@@ -60,7 +60,9 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "task": spec.task_typed,
         "model": summary["memory"] or summary["reader"],
         "reader": summary["reader"],
-        "judge": judged and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected")},
+        "judge": judged
+        and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected", "parts")},
+        "judge_family": spec.task.judge or None,
         "status": summary["status"] if judged is None or summary["status"] != "complete" else judged["status"],
         "n": summary["n"],
         "failed": summary["failed"],
