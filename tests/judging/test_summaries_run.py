@@ -148,6 +148,11 @@ def test_the_judged_headline_and_its_parts(project: Path, server: FaultyServer, 
     one = CliRunner().invoke(main, ["show", row["path"], "--question", "0-0"]).output
     assert "keypoint  Keypoint 3: the miller of book 0 loses cow 3." in one
     assert "partly  judge 0.333, fluency 1, recall 0.5, precision 0.25" in one
+    for path in (Path(row["path"]) / "scores").glob("judge-*.json"):  # as if killed before the second file
+        path.unlink()
+    whole = CliRunner().invoke(main, ["show", row["path"]])
+    assert whole.exit_code == 0
+    assert "by strict" not in whole.output
 
 
 def test_without_a_judge_the_table_says_what_it_shows(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
