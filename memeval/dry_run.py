@@ -6,16 +6,20 @@ The engine is the real one (forks, budgets, prompts, the reader), the folder is 
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from memeval import tokens
 from memeval.judging.judge import family_of, judge_samples
+from memeval.judging.prompts import ASPECTS
 from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.stand_in import StandIn
+from memeval.models.stand_in import ANSWER, StandIn
+from memeval.models.usage import Ledger, booking
 from memeval.runs.answering import Desk
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared
@@ -24,6 +28,10 @@ from memeval.streams import PackedChunk
 
 Bill = Counter[tuple[str, str]]
 """(role, `calls` | `prompt` | `completion`) -> number"""
+COUNTING = 300
+"""Tokens, on average, of what a judge writes when it goes through a summary. No judge's own number: a round figure."""
+ASSENT = 'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0}'
+"""A reply in which a judge of any family finds what it is read for."""
 
 
 @dataclass
@@ -90,8 +98,11 @@ def dry_run(
 
 async def _run(spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | None, judge_prompt: str | None) -> DryRun:
     loop = asyncio.get_running_loop()
-    models = {**spec.models, **({"judge": judge} if judge else {})}
-    stand_ins = {role: StandIn(model, spec.task.tokenizer) for role, model in models.items()}
+    streams = list(streams)
+    answer = _answer(spec, streams)
+    stand_ins = {role: StandIn(model, spec.task.tokenizer, answer) for role, model in spec.models.items()}
+    if judge:
+        stand_ins["judge"] = StandIn(judge, spec.task.tokenizer, COUNTING if judge_family(spec) in ASPECTS else ANSWER)
     routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
     lines: dict[str, list[dict[str, Any]]] = {"question": [], "sample": []}
@@ -114,14 +125,32 @@ async def _run(spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | No
             close_route(route)
         threads.shutdown(wait=False, cancel_futures=True)
     if judge:
-        await _judge(found, lines["sample"], lines["question"], judge_family(spec), judge_prompt)
+        answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
+        samples = lines["sample"] if answering.exact else _written(lines["sample"], lines["question"])
+        await _judge(found, samples, lines["question"], judge_family(spec), judge_prompt)
     return found
+
+
+def _answer(spec: RunSpec, streams: Sequence[Prepared]) -> int:
+    """Tokens that an answer is taken to have: where summaries are asked for, as many as the expert's have on average."""
+    count = tokens.counter(spec.task.tokenizer)
+    asked = [question for prepared in streams for asking in prepared.askings for question in asking.questions]
+    sizes = [count(question.answers[0]) for question in asked if question.keypoints]
+    return max(ANSWER, round(statistics.fmean(sizes))) if sizes else ANSWER
+
+
+def _written(samples: list[dict[str, Any]], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The samples with the expert's summary in place of one that the stand-in for a writer wrote, which is far shorter."""
+    experts = {line["question_id"]: line["answers"][0] for line in questions if line["keypoints"]}
+    return [
+        {**line, "answer": experts.get(line["question_id"], line["answer"])} if line["calls"] else line for line in samples
+    ]
 
 
 async def _judge(
     found: DryRun, samples: list[dict[str, Any]], questions: list[dict[str, Any]], family: str, prompt: str | None
 ) -> None:
-    """A judge who finds every answer right, after one call."""
+    """A judge whose first reply to every call can be read."""
     stand_in = found.stand_ins["judge"]
 
     async def rule(request: Request) -> Completion:
@@ -133,10 +162,11 @@ async def _judge(
                 ("judge", "completion"): completion.usage.completion,
             }
         )
-        return replace(completion, text="VERDICT: RIGHT", finish_reason="stop")
+        return replace(completion, text=ASSENT, finish_reason="stop")
 
     by_id = {line["question_id"]: line for line in questions}
-    await judge_samples(samples, by_id, family, rule, params=stand_in.spec.params, prompt=prompt)
+    with booking(Ledger("judge")):  # else in that of the last chunk that was read: a reply would count as one that writes
+        await judge_samples(samples, by_id, family, rule, params=stand_in.spec.params, prompt=prompt)
 
 
 def judge_family(spec: RunSpec) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from memeval.dry_run import DryRun, dry_run
 from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
-from memeval.models.stand_in import ANSWER, WRITING_SHARE
+from memeval.models.stand_in import WRITING_SHARE
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
@@ -173,9 +173,11 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     ]
     if guessed:
         names = sorted({dry.stand_ins[role].counter.name for role in guessed})
+        sizes = sorted({dry.stand_ins[role].answer for role in guessed})
         yield (
             f"prompts counted with {', '.join(names)}; replies taken as {WRITING_SHARE:.0%} of their limit when writing and "
-            f"{ANSWER} tokens when answering, at most their limit; no thinking, no discount for cached prefixes"
+            f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; "
+            "no thinking, no discount for cached prefixes"
         )
     unpriced = sorted({dry.stand_ins[role].spec.name for role in guessed if not _priced(dry.stand_ins[role].spec)})
     if unpriced:

@@ -41,6 +41,7 @@ class Question:
     `answers` are the accepted golds (any of them counts). `position` is the number of units visible when the question
     is asked; None = all of them. `options` are the choices of a multiple-choice question, in order. `answerable=False`
     means the right reply is to abstain; such a question counts in the abstention metrics, not in the headline.
+    `keypoints`, where the answer is a summary, are what a good one tells; a judge counts them (judging/counts.py).
     """
 
     id: str
@@ -52,6 +53,7 @@ class Question:
     position: int | None = None
     answerable: bool = True
     evidence: tuple[Evidence, ...] = ()
+    keypoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

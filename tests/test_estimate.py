@@ -166,6 +166,7 @@ def test_a_judge(project: Path, server: FaultyServer, capsys: pytest.CaptureFixt
     (header,) = [read_json(path) or {} for path in (planned.spec.folder / "scores").glob("judge-*.json")]
     assert header["calls"] == 24
     assert before.roles["judge"].prompt == pytest.approx(header["tokens"]["prompt"], rel=0.2)
+    assert before.roles["judge"].completion == 24 * 64  # as an answer, not as what is written to a memory
     assert estimate(planned).calls == 0
     for path in (planned.spec.folder / "scores").glob("judge-*"):
         path.unlink()

@@ -2,6 +2,7 @@
 
 prompts.py    what a judge is asked, per family of tasks and type of question; `prompt_hash`
 verdict.py    right, wrong or nothing usable, from what the judge wrote
+counts.py     fluency, keypoints and sentences of a summary, from what the judge wrote, and the score they make
 ruling.py     one answer before the judge: the call and the second try
 judge.py      a run's samples into scores/judge-....jsonl
 summary.py    the judged score with its interval, raw and corrected

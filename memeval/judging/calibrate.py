@@ -22,7 +22,7 @@ from typing import Any
 
 from memeval.datafiles.files import parse_line
 from memeval.errors import UsageError, suggest
-from memeval.judging.prompts import ABSTENTION, prompt_hash
+from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import Rate, kappa, rate
 from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
 from memeval.models.cache import cache_folder
@@ -97,6 +97,10 @@ def calibrate(
 
     Raises UsageError for a bad file, with file and line, and StopRun when the judge cannot be reached.
     """
+    if family in ASPECTS:
+        raise UsageError(
+            f"judge family '{family}' gives shares; a calibration is for families whose verdict is right or wrong"
+        )
     path = file or STARTER
     items, sha256 = read_items(path)
     cases = [(item.question, item.answer) for item in items]

@@ -20,7 +20,7 @@ from memeval.judging.ruling import Seen
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.prompts import load_prompts
-from memeval.report.table import percent
+from memeval.report.table import parts_line, percent
 from memeval.runs.summary import INVALID_SHARE
 
 SHOWN = 10
@@ -113,6 +113,8 @@ def score_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     parts = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
     for row in rows:
+        if row["parts"]:
+            parts.append(f"{row['path']}: fluency x F1 of recall and precision; {parts_line(row['parts'])}")
         if len(row["kinds"]) > 1:
             kinds = ", ".join(f"{kind} {percent(found['value'])} (n {found['n']})" for kind, found in row["kinds"].items())
             parts.append(f"{row['path']}: {kinds}; all questions {percent(row['overall']['value'])}")

@@ -1,4 +1,4 @@
-"""A run's samples before a judge: one call per answer, at temperature 0, into a scores file of the judge's own.
+"""A run's samples before a judge: one call per answer (three per summary), at temperature 0, into a scores file of its own.
 
 Calls go through the journal of the run folder: judging again costs nothing for verdicts that stand, and a judgement that was
 stopped goes on where it was. Equal answers to one question are one call, whatever their repeat.
@@ -14,7 +14,7 @@ from typing import Any
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
 from memeval.judging.lineage import related_roles
-from memeval.judging.prompts import RULES, prompt_hash
+from memeval.judging.prompts import ASPECTS, RULES, prompt_hash
 from memeval.judging.ruling import Case, Generate, Ruling, Seen, consult, rule_all, scorer_name
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
@@ -40,9 +40,10 @@ async def judge_samples(
     `{"question_id", "repeat", "answer_repeat", "metrics": {"judge": 0 or 1}, "verdict": right | wrong | failed | n/a,
     "reason"}`, and `"reply"`, what the judge wrote, where it was asked. Answers that failed stay failed, and unusable or
     empty ones are wrong, without a call. An unanswerable question has a verdict like any other; who averages keeps it apart.
+    Of a summary `judge` is a share, `fluency`, `recall` and `precision` stand beside it, and `"counts"` beside the reply.
     """
-    cases = _cases(samples, questions)
-    return _lines(samples, await rule_all(cases, family, generate, params, prompt, seen))
+    cases = _cases(samples, questions, family)
+    return _lines(samples, questions, family, await rule_all(cases, family, generate, params, prompt, seen))
 
 
 def judge_folder(
@@ -72,7 +73,7 @@ def judge_folder(
         samples = list(store.lines("samples"))
         if not samples:
             raise UsageError(f"{folder}: no samples yet; run its command first")
-        cases = _cases(samples, questions)
+        cases = _cases(samples, questions, family)
         options: dict[str, Any] = {
             "concurrency": concurrency,
             "use_cache": use_cache,
@@ -89,7 +90,7 @@ def judge_folder(
             "params": dict(judge.params),
             "related": related_roles(judge.name, _judged_models(manifest)),
         }
-        write_lines(folder / "scores" / f"{scorer}.jsonl", _lines(samples, hearing.rulings))
+        write_lines(folder / "scores" / f"{scorer}.jsonl", _lines(samples, questions, family, hearing.rulings))
         cost = {"calls": hearing.calls, "requests": hearing.requests, "tokens": asdict(hearing.tokens)}
         write_json(
             folder / "scores" / f"{scorer}.json",
@@ -110,16 +111,24 @@ def family_of(manifest: Line) -> str:
     return source if source in RULES else "generic"
 
 
-def _cases(samples: Sequence[Line], questions: Mapping[str, Line]) -> list[Case]:
+def check_keypoints(family: str, keypoints: Sequence[Sequence[str]], remedy: str) -> None:
+    """Raises UsageError where a family counts keypoints and there are questions, but none that has any."""
+    if family in ASPECTS and keypoints and not any(keypoints):
+        raise UsageError(f"judge family '{family}' counts keypoints, and no question has any; {remedy}")
+
+
+def _cases(samples: Sequence[Line], questions: Mapping[str, Line], family: str) -> list[Case]:
     """What has to be asked of the judge, in the order of the samples."""
     unknown = next((line["question_id"] for line in samples if line["question_id"] not in questions), None)
     if unknown is not None:
         raise UsageError(f"samples.jsonl: question '{unknown}' is not in questions.jsonl; run it anew with --fresh")
-    asked = [sample for sample in samples if _settled(sample) is None]
-    return [(question_of(questions[sample["question_id"]]), sample["answer"]) for sample in asked]
+    given = [line.get("keypoints", ()) for line in questions.values()]
+    check_keypoints(family, given, "give another --family, or run it anew with --fresh if its data have them")
+    asked = [(sample, questions[sample["question_id"]]) for sample in samples]
+    return [(question_of(line), sample["answer"]) for sample, line in asked if _settled(sample, line, family) is None]
 
 
-def _settled(sample: Line) -> Ruling | None:
+def _settled(sample: Line, question: Line, family: str) -> Ruling | None:
     """The verdict on a sample that no judge need see."""
     if sample.get("not_applicable"):
         return Ruling("n/a", sample["not_applicable"])
@@ -128,24 +137,31 @@ def _settled(sample: Line) -> Ruling | None:
     unusable = UNUSABLE.get(sample["finish_reason"] or "")
     if unusable or not (sample["answer"] or "").strip():
         return Ruling("wrong", unusable or "the reply is empty")
+    if family in ASPECTS and not question.get("keypoints"):
+        return Ruling("wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")
     return None
 
 
-def _lines(samples: Sequence[Line], rulings: Sequence[Ruling]) -> list[dict[str, Any]]:
+def _lines(
+    samples: Sequence[Line], questions: Mapping[str, Line], family: str, rulings: Sequence[Ruling]
+) -> list[dict[str, Any]]:
     given = iter(rulings)
+    nothing = dict.fromkeys(ASPECTS.get(family, {}), 0.0)
     lines = []
     for sample in samples:
-        settled = _settled(sample)
+        settled = _settled(sample, questions[sample["question_id"]], family)
         ruling = settled or next(given)
+        metrics = {"judge": int(ruling.verdict == "right"), **nothing, **ruling.shares}
         line: dict[str, Any] = {
             "question_id": sample["question_id"],
             "repeat": sample["repeat"],
             "answer_repeat": sample["answer_repeat"],
-            "metrics": {} if ruling.verdict == "n/a" else {"judge": int(ruling.verdict == "right")},
+            "metrics": {} if ruling.verdict == "n/a" else metrics,
             "verdict": ruling.verdict,
             "reason": ruling.reason,
         }
-        lines.append(line if settled else {**line, "reply": ruling.reply})
+        counts = {"counts": dict(ruling.counts)} if ruling.counts else {}
+        lines.append(line if settled else {**line, **counts, "reply": ruling.reply})
     return lines
 
 

@@ -6,26 +6,32 @@ judge's, and the tables say so.
 
 from __future__ import annotations
 
+import json
 import re
 
-from memeval.judging.prompts import ANSWER, EXPLANATION, GOLD, RUBRIC
+from memeval.judging.prompts import ANSWER, EXPLANATION, FLUENCY, GOLD, KEYPOINTS, PRECISION, RECALL, RUBRIC
 from memeval.metrics import Reply, abstained
 from memeval.metrics.strings import substring
 from memeval.models.completion import Completion, Request
 from memeval.models.reply import estimate
+from memeval.prompts import QUESTION
 from memeval.task import Question
 
 
 class OfflineJudge:
     """Works on the tags of a judge's prompt alone. Right is: an answer that holds a gold answer as whole words and does
     not decline; one that declines where an explanation says that there is no answer; one with half of a rubric's longer
-    words."""
+    words. Of a summary (there is no question): it is fluent if it has five words and no sentence twice; a keypoint is told,
+    and a sentence borne out, where half of its longer words stand in the summary, or in the expert's."""
 
     identity = "offline-judge/1"
 
     async def complete(self, request: Request) -> Completion:
         prompt = str(request.messages[-1]["content"])
-        text = "VERDICT: RIGHT" if _right(prompt) else "VERDICT: WRONG"
+        if _blocks(QUESTION, prompt):
+            text = "VERDICT: RIGHT" if _right(prompt) else "VERDICT: WRONG"
+        else:
+            text = json.dumps(_counts(prompt))
         return Completion(text, usage=estimate(request, text))
 
     async def close(self) -> None:
@@ -39,10 +45,28 @@ def _right(prompt: str) -> bool:
         return declined
     rubrics = _blocks(RUBRIC, prompt)
     if rubrics:
-        wanted = set(re.findall(r"\w{5,}", rubrics[0].lower()))
-        return not declined and 2 * len(wanted & set(re.findall(r"\w{5,}", answer.lower()))) >= max(len(wanted), 1)
+        return not declined and _tells(answer, rubrics[0])
     golds = Question("", "", tuple(_blocks(GOLD, prompt)))
     return not declined and bool(substring(Reply(answer, golds)))
+
+
+def _counts(prompt: str) -> dict[str, object]:
+    """The counts of the aspect that is asked about, told by what stands beside the summary."""
+    summary = "\n".join(_blocks(ANSWER, prompt))
+    sentences = [text.strip() for text in re.split(r"(?<=[.!?])\s+|\n", summary) if text.strip()]
+    keypoints, expert = _blocks(KEYPOINTS, prompt), _blocks(GOLD, prompt)
+    if keypoints:
+        told = [number for number, point in re.findall(r"(?m)^(\d+)\. (.*)$", keypoints[0]) if _tells(summary, point)]
+        return {"supported_key_points": [int(number) for number in told], RECALL: len(told)}
+    if expert:
+        return {PRECISION: sum(_tells(expert[0], text) for text in sentences), "sentence_count": len(sentences)}
+    return {FLUENCY: int(len(summary.split()) >= 5 and len({text.lower() for text in sentences}) == len(sentences))}
+
+
+def _tells(text: str, what: str) -> bool:
+    """Whether half of the longer words of `what` stand in the text."""
+    wanted = set(re.findall(r"\w{5,}", what.lower()))
+    return 2 * len(wanted & set(re.findall(r"\w{5,}", text.lower()))) >= max(len(wanted), 1)
 
 
 def _blocks(tag: str, prompt: str) -> list[str]:

@@ -1,17 +1,18 @@
-"""One answer before the judge: the call, the second try, and what came of it."""
+"""One answer before the judge: the call (or, for a summary, one per aspect), the second try, and what came of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from memeval.cards import digest
+from memeval.judging.counts import read_counts, shares
 from memeval.judging.offline import OfflineJudge
-from memeval.judging.prompts import judge_messages, prompt_hash
+from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
 from memeval.judging.verdict import parse_verdict
 from memeval.models import registry
 from memeval.models.budget import Budget
@@ -32,6 +33,8 @@ Seen = Callable[[int, int, int], None]
 TRIES = 2
 PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 2048}
 """Of every judge's calls, unless its spec says otherwise. The tokens leave room for a judge that thinks first."""
+POINTS: Mapping[str, Any] = {**PARAMS, "max_tokens": 4096}
+"""Of calls that go through a summary point by point: upstream's limit. (Upstream's temperature is 0.1.)"""
 LONGEST_REPLY = 2000
 """Characters of the judge's reply that are kept."""
 
@@ -39,11 +42,14 @@ LONGEST_REPLY = 2000
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """verdict: right, wrong, or failed (the judge gave up), with the reason; n/a for a sample without a result. reply: the
-    end of what the judge wrote."""
+    end of what the judge wrote. Of a summary (verdict right at 1, wrong at 0, else partly), counts: what the judge counted;
+    shares: `judge`, its score in [0, 1], and the shares it is made of."""
 
     verdict: str
     reason: str | None = None
     reply: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +64,47 @@ class Hearing:
 
 
 async def rule(case: Case, family: str, generate: Generate, params: Mapping[str, Any], prompt: str | None = None) -> Ruling:
-    """Judge one answer. A reply without a verdict is asked for once more, as another sample of the same call. Raises only
+    """Judge one answer. A reply that cannot be read is asked for once more, as another sample of the same call. Raises only
     what `generate` raises."""
     question, answer = case
-    messages = judge_messages(family, question, answer, prompt)
-    text = ""
+    counting, points = family in ASPECTS, len(question.keypoints)
+    sampling = {**(POINTS if counting else PARAMS), **params}
+    counts: dict[str, int] = {}
+    reply = ""
+    for call, messages in judge_calls(family, question, answer, prompt).items():
+        read: Callable[[str], Any] = partial(read_counts, call, keypoints=points) if counting else parse_verdict
+        found, said, reason = await _ask(call, messages, sampling, generate, read)
+        reply = f"{reply}\n\n{said[-LONGEST_REPLY:]}".strip()
+        if reason is not None:
+            return Ruling("failed", reason, reply)
+        if not counting:
+            return Ruling(found, reply=reply)
+        counts.update(found)
+    made = shares(counts, points)
+    verdict = "right" if made["judge"] >= 1 else "partly" if made["judge"] > 0 else "wrong"
+    return Ruling(verdict, None, reply, counts, made)
+
+
+async def _ask(
+    call: str,
+    messages: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    generate: Generate,
+    read: Callable[[str], Any],
+) -> tuple[Any, str, str | None]:
+    """(what was read, what the judge wrote, why it gave up)."""
+    said = ""
     for sample in range(TRIES):
-        completion = await generate(Request(messages, params={**PARAMS, **params}, sample=sample))
+        completion = await generate(Request(messages, params=params, sample=sample))
         if completion.error is not None:
-            return Ruling("failed", f"judge gave up: {completion.error}")
+            return None, "", f"judge gave up: {completion.error}"
         if completion.finish_reason == "overflow":
-            return Ruling("failed", "judge gave up: the prompt exceeds its window")
-        text = completion.text
-        verdict = None if completion.finish_reason in ("length", "unclosed_think") else parse_verdict(text)
-        if verdict is not None:
-            return Ruling(verdict, reply=text[-LONGEST_REPLY:])
-    return Ruling("failed", f"judge gave up: no verdict in {TRIES} replies", text[-LONGEST_REPLY:])
+            return None, "", "judge gave up: the prompt exceeds its window"
+        said = completion.text
+        found = None if completion.finish_reason in ("length", "unclosed_think") else read(said)
+        if found is not None:
+            return found, said, None
+    return None, said, f"judge gave up: no {call} in {TRIES} replies"
 
 
 async def rule_all(

@@ -1,4 +1,4 @@
-"""The judged score of a run: raw with its interval, by kind, and corrected for the judge's errors where they are known."""
+"""The judged score of a run: raw with its interval, by kind and part, and corrected for the judge's errors where known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError, suggest
+from memeval.judging.prompts import ASPECTS
 from memeval.judging.rates import Rate, corrected
 from memeval.runs.store import read_json, read_lines
 from memeval.runs.summary import INVALID_SHARE
@@ -20,8 +21,9 @@ def judged_summary(folder: Path, scorer: str, asked: Collection[str] | None = No
     """What a judge made of a run. Rates are fractions 0..1. asked: count these questions only.
 
     value, low, high, n, clusters, rule, within_stream: answerable questions, repeats of a question averaged first; failed
-    samples count 0. kinds: the same per kind; `unanswerable`: the share that was rightly declined. overall: all questions,
-    the average that LongMemEval prints. failed: samples without a verdict; failure_bounds: were they all wrong, all right.
+    samples count 0. parts: of summaries, the same for what the value is made of (counts.py). kinds: the same per kind;
+    `unanswerable`: the share that was rightly declined. overall: all questions, the average that LongMemEval prints.
+    failed: samples without a verdict; failure_bounds: were they all wrong, all right.
     status: complete, invalid (failed > max(1, 2 %)), or partial like its run. corrected: value, low, high by Rogan and
     Gladen, or None, and then uncorrected says why; calibration: what it rests on. Beside them scorer, judge, family,
     prompt_hash, own_prompt, related (roles whose model is the judge's kin).
@@ -44,7 +46,7 @@ def judged_summary(folder: Path, scorer: str, asked: Collection[str] | None = No
         kinds[question["kind"] if question["answerable"] else "unanswerable"].append(line)
     failed = sum(line["verdict"] == "failed" for line in lines)
     run = read_json(folder / "summary.json") or {}
-    found = _corrected(answerable, questions, header["calibration"])
+    found = _corrected(answerable, questions, header["family"], header["calibration"])
     invalid = failed > max(1.0, INVALID_SHARE * len(lines))
     summary = {
         **{key: header[key] for key in ("scorer", "judge", "family", "prompt_hash", "own_prompt", "related")},
@@ -54,6 +56,7 @@ def judged_summary(folder: Path, scorer: str, asked: Collection[str] | None = No
         "samples": len(lines),
         "verdicts": dict(Counter(line["verdict"] for line in lines)),
         "reasons": dict(Counter(line["reason"] for line in lines if line["reason"]).most_common(5)),
+        "parts": {part: _average(answerable, questions, part) for part in ASPECTS.get(header["family"], {})},
         "kinds": {kind: _average(rows, questions) for kind, rows in sorted(kinds.items())},
         "overall": _average(lines, questions),
         "failure_bounds": None,
@@ -74,8 +77,8 @@ def scorers(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "scores").glob("judge-*.jsonl"))
 
 
-def _average(lines: Sequence[Line], questions: Mapping[str, Line]) -> dict[str, Any]:
-    values = _per_question(lines, lambda line: float(line["metrics"]["judge"]))
+def _average(lines: Sequence[Line], questions: Mapping[str, Line], metric: str = "judge") -> dict[str, Any]:
+    values = _per_question(lines, lambda line: float(line["metrics"][metric]))
     if not values:
         return {"value": None, "low": None, "high": None, "n": 0}
     found = interval(list(values.values()), [questions[key]["cluster"] for key in values])
@@ -97,10 +100,14 @@ def _per_question(lines: Sequence[Line], value: Any) -> dict[str, float]:
     return {key: sum(found) / len(found) for key, found in rows.items()}
 
 
-def _corrected(lines: Sequence[Line], questions: Mapping[str, Line], calibration: Mapping[str, Any] | None) -> Rate | str:
+def _corrected(
+    lines: Sequence[Line], questions: Mapping[str, Line], family: str, calibration: Mapping[str, Any] | None
+) -> Rate | str:
     """The judge's errors touch only the answers it has seen: those with a `reply` and a verdict."""
     if not lines:
         return "no answerable question was judged"
+    if family in ASPECTS:
+        return "a share has no false accepts or rejects"
     if calibration is None:
         return "no calibration of this judge (memeval judge calibrate [FILE] --judge NAME --family FAMILY)"
     rates = calibration["answerable"]

@@ -39,7 +39,7 @@ _DOUBT = re.compile(
 _OBJECT = re.compile(r"\{[^{}]*\}")
 _KEYS = frozenset({"verdict", "label", "judgement", "judgment", "decision", "ruling", "grade"})
 _FACTS = frozenset({"correct", "is_correct", "right", "is_right"})
-_SPECIAL = re.compile(r"<\|[^<>|\s]{1,24}\|>|</s>|<eos>|<end_of_turn>")  # tokens that some servers leave at the end
+SPECIAL = re.compile(r"<\|[^<>|\s]{1,24}\|>|</s>|<eos>|<end_of_turn>")  # tokens that some servers leave at the end
 _QUOTES = str.maketrans("’‘“”„«»", '\'\'"""""')
 _MARKDOWN = str.maketrans("", "", "*_`#~>|\\")
 
@@ -54,7 +54,7 @@ def parse_verdict(text: str) -> str | None:
     """
     if len(text) > LONGEST:
         text = text[-LONGEST:].partition("\n")[2]  # a line that is cut could begin inside a word
-    raw = unicodedata.normalize("NFKC", _SPECIAL.sub(" ", text)).lower().translate(_QUOTES)
+    raw = unicodedata.normalize("NFKC", SPECIAL.sub(" ", text)).lower().translate(_QUOTES)
     stated = [*_objects(raw), *_labelled(raw)]
     if stated:
         return max(stated, key=lambda found: found[0])[1]

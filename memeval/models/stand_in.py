@@ -30,12 +30,14 @@ _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format th
 
 
 class StandIn:
-    """Stands in for `spec`. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`. exact:
-    the model itself answers. written, most: completion tokens of all replies, as counted, and if each were as long as its
-    limit allows. overflows: prompts that exceed the model's window, which would not be sent."""
+    """Stands in for `spec`. answer: tokens that an answer is taken to have. counter: of the model's own tokenizer where it
+    is on this machine, else of `tokenizer`. exact: the model itself answers. written, most: completion tokens of all
+    replies, as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window,
+    which would not be sent."""
 
-    def __init__(self, spec: ModelSpec, tokenizer: str) -> None:
+    def __init__(self, spec: ModelSpec, tokenizer: str, answer: int = ANSWER) -> None:
         self.spec = spec
+        self.answer = answer
         self.exact = registry.route(spec).kind in ("offline", "scripted")
         self.counter = _counter(spec, tokenizer)
         self.written = self.most = self.overflows = 0
@@ -59,11 +61,11 @@ class StandIn:
     async def _guess(self, request: Request) -> tuple[Completion, int]:
         """The offline model's reply, counted for the model it stands for, and the limit of its length. What is written while
         the stream is read is held to WRITING_SHARE of the limit: that model would copy out whole sentences up to it. An
-        answer counts as ANSWER tokens at least."""
+        answer counts as `answer` tokens at least."""
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens") or WRITING_LIMIT
-        ledger = usage.current.get(None)  # a judge's calls are in none
+        ledger = usage.current.get(None)
         reading = ledger is not None and ledger.phase == "ingest"
-        expected = int(WRITING_SHARE * limit) if reading else min(ANSWER, limit)
+        expected = int(WRITING_SHARE * limit) if reading else min(self.answer, limit)
         writing = replace(request, params={**request.params, "max_tokens": min(limit, max(ANSWER, expected))})
         tools = _text_tools(request)
         completion = await self._model.complete(replace(writing, tools=tools) if tools else writing)

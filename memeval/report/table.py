@@ -82,6 +82,11 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     notes = []
     if any(run["n"] < 100 for run in runs):
         notes.append("n below 100: this table shows the machinery, it ranks nothing.")
+    for task, metric in {run["task"]: run["headline"]["metric"] for run in runs if run["judge_family"]}.items():
+        if metric != "judge":
+            notes.append(f"{task}: made to be scored by a judge; without one (--judge NAME), {metric} is shown instead.")
+    if any(run["judge"] and run["judge"]["judge"] == "offline" for run in runs):
+        notes.append("judge offline: a string rule in place of a judge; it checks the harness and is no judged score.")
     if any("offline" in (run["model"], run["reader"]) for run in runs):
         notes.append(
             "model offline: a rule-based reader; these rows check the harness and never stand beside published ones."
@@ -96,7 +101,10 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         if run["judge"]:
             kin = f"; of the family of {', '.join(run['judge']['related'])}" if run["judge"]["related"] else ""
             prompts = run["judge"]["prompt_hash"][:8]
-            notes.append(f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin})")
+            parts = f": {parts_line(run['judge']['parts'])}" if run["judge"]["parts"] else ""
+            notes.append(
+                f"{run['agent']} on {run['task']}: judged by {run['judge']['judge']} (prompts {prompts}{kin}){parts}"
+            )
         if run["trained_on"]:
             notes.append(f"{run['agent']} on {run['task']}: {told(run['trained_on'])}{_others(run['trained_on']['others'])}")
         if run["memory_from"]:
@@ -139,6 +147,11 @@ def told(trained: Mapping[str, Any]) -> str:
 
 def _others(row: Mapping[str, Any] | None) -> str:
     return f"; {row['metric']} on the others {percent(row['value'])}, {_range(row)}, n {row['n']}" if row else ""
+
+
+def parts_line(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a judged score of summaries is made of."""
+    return ", ".join(f"{part} {percent(row['value'])}" for part, row in parts.items())
 
 
 def percent(value: float | None) -> str:

@@ -82,6 +82,7 @@ def question_event(prepared: Prepared, asking: Asking, question: Question) -> di
             {"text": piece.text, "units": list(piece.units), "chunks": ids}
             for piece, ids in zip(question.evidence, chunks, strict=True)
         ],
+        "keypoints": list(question.keypoints),
         "stream_tokens": prepared.tokens,
         "stream_units": len(context.units),
         "stream_chunks": len(prepared.stream),

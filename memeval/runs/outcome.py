@@ -56,7 +56,9 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "answer_budget": summary["answer_budget"],
         "model": summary["memory"] or summary["reader"],
         "reader": summary["reader"],
-        "judge": judged and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected")},
+        "judge": judged
+        and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected", "parts")},
+        "judge_family": spec.task.judge or None,
         "status": summary["status"] if judged is None or summary["status"] != "complete" else judged["status"],
         "n": summary["n"],
         "failed": summary["failed"],

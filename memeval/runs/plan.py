@@ -123,6 +123,8 @@ def plan(options: Options) -> list[Planned]:
                 use_cache=options.use_cache,
             )
             judge = judge_of(card, options, config)
+            if judge is not None:
+                _check_judge(card, task, judge_prompt)
             planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt, claims(spec)))
     if absent and not planned:
         raise absent[0]
@@ -290,6 +292,17 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     if not name:
         return None
     return model_spec(name, None)
+
+
+def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
+    """Raises UsageError for what the judge could not do with these questions or this prompt, before the run is paid for."""
+    from memeval.judging.judge import check_keypoints, family_of
+    from memeval.judging.prompts import ASPECTS, prompt_hash
+
+    family = family_of({"task": {"judge": card.judge, "source": card.source}})
+    prompt_hash(family, prompt)
+    if family in ASPECTS:
+        check_keypoints(family, [question.keypoints for question in task.golds()], f"fetch the data of {card.name} again")
 
 
 def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:

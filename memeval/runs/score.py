@@ -35,6 +35,7 @@ def question_of(line: Line) -> Question:
         position=line["position"],
         answerable=line["answerable"],
         evidence=tuple(Evidence(piece["text"], tuple(piece["units"])) for piece in line["evidence"]),
+        keypoints=tuple(line.get("keypoints", ())),  # older folders have none
     )
 
 

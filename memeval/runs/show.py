@@ -42,6 +42,7 @@ def show_run(folder: Path, worst: int = 10) -> str:
         if trained["others"]:
             lines.append(f"{trained['others']['metric']} on the others {_value(trained['others'])}")
     lines += ["", "metrics", *(f"  {name:18} {_value(row)}" for name, row in summary["metrics"].items())]
+    lines += _judged(folder)
     lines += ["kinds", *(f"  {kind:18} {row['metric']} {_value(row)}" for kind, row in summary["kinds"].items())]
     if summary["abstention"]:
         scores = ", ".join(f"{name} {percent(value)}" for name, value in summary["abstention"].items())
@@ -102,6 +103,8 @@ def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:
         lines += [f"answer    {sample['answer']}", f"score     {verdict}"]
         if score and score["reason"]:
             lines.append(f"reason    {score['reason']}")
+        lines += _rulings(folder, sample)
+    lines += [f"keypoint  {_short(point)}" for point in question.get("keypoints", ())]
     sample = samples[0]
     recalled = {chunk for item in sample["recall"] for chunk in item["chunks"]}
     for piece in question["evidence"]:
@@ -119,6 +122,35 @@ def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:
             f"  [{item.get('id') or ','.join(item['chunks']) or '-'}]{score_text} {_short(texts.get(item['text'], ''))}"
         )
     return "\n".join([*lines, "", *_memory(folder, sample)])
+
+
+def _judged(folder: Path) -> list[str]:
+    """What judges made of the run, each with the parts of its score."""
+    from memeval.judging.summary import judged_summary, scorers
+
+    lines = []
+    for name in scorers(folder):
+        if not (folder / "scores" / f"{name}.json").is_file():  # killed between the two files: judging again writes both
+            continue
+        row = judged_summary(folder, name)
+        what = f"{row['judge']}, prompts of {row['family']} ({row['prompt_hash'][:8]})"
+        if row["judge"] == "offline":
+            what += ": a string rule in place of a judge"
+        lines.append(f"  {'judge':18} {_value(row)}, {row['failed']} failed, by {what}")
+        lines += [f"    {part:16} {_value(found)}" for part, found in row["parts"].items()]
+    return lines
+
+
+def _rulings(folder: Path, sample: Line) -> list[str]:
+    """Each judge's word on one sample."""
+    keys = ("question_id", "repeat", "answer_repeat")
+    found = []
+    for path in sorted((folder / "scores").glob("judge-*.jsonl")):
+        for line in read_lines(path):
+            if all(line[key] == sample[key] for key in keys):
+                said = " ".join(filter(None, (_pairs(line["metrics"]), line["reason"], line.get("reply"))))
+                found.append(f"judge     {path.stem}: {line['verdict']}  {_short(said)}")
+    return found
 
 
 def operations_until(operations: Iterable[Line], sample: Line) -> list[Line]:

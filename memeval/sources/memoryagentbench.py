@@ -94,6 +94,7 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
     if len(texts) != len(answers) or not texts:
         raise UsageError(f"{place}: {len(texts)} questions and {len(answers)} answers; fetch the file again")
     columns = {key: _column(meta, key, len(texts), place) for key in ("question_types", "question_dates", "question_ids")}
+    keypoints = _keypoints(meta, place)
     marked = tuple(mab_streams.marked(item, place) for item in _column(meta, "haystack_sessions", len(texts), place))
     questions = []
     for index, (text, golds) in enumerate(zip(texts, answers, strict=True)):
@@ -111,6 +112,7 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
                 kind=columns["question_types"][index] or "all",
                 time=date if date and date not in text else None,
                 answerable=not str(columns["question_ids"][index] or "").endswith("_abs"),
+                keypoints=keypoints,
             )
         )
     return Row(place, text_field(record, "context", place), tuple(questions), marked)
@@ -129,6 +131,14 @@ def _column(meta: Mapping[str, Any], key: str, length: int, place: str) -> list[
     if not isinstance(value, list) or len(value) != length:
         raise UsageError(f"{place}: metadata '{key}' does not fit its {length} questions; fetch the file again")
     return value
+
+
+def _keypoints(meta: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    """What a summary of the row's book should tell; null or empty where a source asks for no summary."""
+    value = meta.get("keypoints") or []
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise UsageError(f"{place}: metadata 'keypoints' are {repr(value)[:80]}, expected texts; fetch the file again")
+    return tuple(item.strip() for item in value)
 
 
 def _cluster(row: Row) -> str:

@@ -10,7 +10,7 @@ from memeval.report.table import groups, runs_table
 def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) -> dict[str, Any]:
     return {
         "path": f"runs/{task}/{agent}", "agent": agent, "params": {}, "task": task, "answer_budget": budget,
-        "model": "m", "reader": "r", "judge": None, "status": "complete", "n": 200, "failed": 0,
+        "model": "m", "reader": "r", "judge": None, "judge_family": None, "status": "complete", "n": 200, "failed": 0,
         "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
         "with_evidence": 0, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
         "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},

@@ -203,6 +203,22 @@ def test_evidence_skips_blank_turns_and_is_all_or_nothing() -> None:
     assert [[piece.units for piece in pieces] for pieces in found] == [[(0,), (2,)], [], []]
 
 
+def test_keypoints_of_a_book_stand_on_the_gold_side(root: Path, tmp_path: Path) -> None:
+    points = [" It rained all day.", "Ann stayed."]
+    path = tmp_path / "memoryagentbench" / f"{LRU}-00000-of-00001.parquet"
+    write(path, [row("infbench_sum_eng_shots2", metadata={"keypoints": points}), row("detective_qa")])
+    task = load("infbench_sum_eng_shots2", tmp_path)
+    assert {question.keypoints for question in task.golds()} == {("It rained all day.", "Ann stayed.")}
+    context = task.context(task.refs(["0-0"])[0])
+    assert context.questions[0].keypoints == ("It rained all day.", "Ann stayed.")
+    assert not any("stayed" in unit.text for unit in context.units)
+    assert all(question.keypoints == () for question in load("infbench_sum_eng_shots2", root).golds())  # null there
+    assert (task.card.judge, task.card.headline, task.card.metrics) == ("infbench", "rouge_l", ("rouge_l", "f1"))
+    for source in ("detective_qa", "recsys_redial_full", "eventqa_full", "ruler_qa1_197K", "factconsolidation_mh_6k"):
+        assert plugins.find_task(name_of(source)).judge == ""  # upstream's own rules, without a judge
+    assert plugins.find_task(name_of("longmemeval_s*")).judge == "longmemeval"
+
+
 def test_a_date_that_the_question_states_is_not_said_twice(tmp_path: Path) -> None:
     asked = ["Current Date: 2023/05/30 (Tue) 23:40, what do I play?", "What?"]
     write(
@@ -269,6 +285,10 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "dates of other questions": (
         {"metadata": {"question_dates": ["2023/05/30 (Tue) 23:40"] * 3}},
         "'question_dates' does not fit its 2 questions",
+    ),
+    "a blank keypoint": (
+        {"metadata": {"keypoints": ["Ann stayed.", " "]}},
+        r"metadata 'keypoints' are \['Ann stayed.', ' '\]",
     ),
     "no source": ({"metadata": {"source": None}}, "metadata: 'source' is None"),
 }
