@@ -26,8 +26,8 @@ from memeval.task import Context, Evidence, Question, Unit
 
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 FILE = "locomo/locomo10.json"
-_SESSION = re.compile(r"session_(\d+)")
-_TURN = re.compile(r"D:?(\d+):(\d+)")
+_SESSION = re.compile(r"session_([0-9]{1,9})")
+_TURN = re.compile(r"D:?([0-9]{1,9}):([0-9]{1,9})(?![0-9])")
 """`D8:6`. Upstream's evidence also has `D:11:26`, `D30:05`, `D8:6; D9:17` and a bare `D`."""
 
 
@@ -76,6 +76,8 @@ def parse(row: Mapping[str, Any], place: str, adversarial: bool = False) -> Cont
             text = text_field(fields, "text", where, blank=bool(caption))
             text = f"{text} [image: {caption}]".strip() if caption else text
             units.append(Unit(text, time, text_field(fields, "speaker", where)))
+    if not units:
+        raise UsageError(f"{place}: 'conversation' has no session with a turn")
     questions: list[Question] = []
     unknown = 0
     for at, item in enumerate(list_field(row, "qa", place), start=1):

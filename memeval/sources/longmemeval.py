@@ -93,6 +93,8 @@ def parse(record: Any, place: str) -> Context:
                 if has_answer:
                     marked.add(len(units))
                 units.append(Unit(text, dates[at], text_field(fields, "role", where)))
+    if not units:
+        raise UsageError(f"{place}: its history has no turn with a text")
     answerable = not name.endswith("_abs")
     wanted = dict.fromkeys(texts_field(row, "answer_session_ids", place) if answerable else ())
     evidence: list[Evidence] = []

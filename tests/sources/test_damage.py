@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from memeval.cards import TaskCard
@@ -308,6 +309,21 @@ def test_a_cut_table(name: str, tmp_path: Path) -> None:
     path = put(tmp_path, family.name, family.rows)
     path.write_bytes(path.read_bytes()[:-30])
     assert "damaged parquet file" in refused(family, tmp_path, path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_records(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    path = put(tmp_path, family.name, family.rows)
+    if family.name.endswith(".parquet"):
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(path)[:0], path)
+    else:
+        path.write_bytes({".csv": content(family.name, family.rows).split(b"\r\n")[0], ".json": b"[]"}.get(path.suffix, b""))
+    others(family, tmp_path)
+    with pytest.raises(UsageError, match=r"no (records|question|row)|not in .*shared_contexts") as caught:
+        data.verify(family.card, Settings(tmp_path))
+    assert family.name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
