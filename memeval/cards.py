@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -291,7 +292,8 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     `shared-K` (K questions in one stream, default 8).
     """
     name = f"{card.name}@{variant}"
-    head, _, number = variant.rpartition("-")
+    head, _, digits = variant.rpartition("-")
+    number = int(digits) if re.fullmatch("[0-9]{1,9}", digits) else 0
     path = Path(card.path)
     if variant in card.variants:
         changes = dict(card.variants[variant])
@@ -300,12 +302,12 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
         changes = {key: _typed(value, hints[key], key, path) for key, value in changes.items()}
         if "params" in changes:  # as with `extends`: the others stay
             changes["params"] = {**card.params, **changes["params"]}
-    elif head == "tokens" and number.isdigit() and int(number) > 0:
-        changes = {"tokens": int(number), "documents": 0}
+    elif head == "tokens" and number:
+        changes = {"tokens": number, "documents": 0}
     elif variant == "hard":
         changes = {"hard": True}
-    elif variant == "shared" or (head == "shared" and number.isdigit() and int(number) > 0):
-        changes = {"shared": int(number) if head == "shared" else 8, "cluster": "context"}
+    elif variant == "shared" or (head == "shared" and number):
+        changes = {"shared": number or 8, "cluster": "context"}
     else:
         known = [*card.variants, "tokens-20000", "hard", "shared", "shared-8"]
         raise UsageError(f"task '{name}': no variant '{variant}'{suggest(variant, known)} (known: {', '.join(known)})")

@@ -91,6 +91,11 @@ def test_variants() -> None:
     assert cards.with_variant(cards.with_variant(card, "hard"), "shared").name == "t@hard@shared"
     with pytest.raises(UsageError, match="no variant 'hrad'; did you mean 'hard'?"):
         cards.with_variant(card, "hrad")
+    for number in ("²", "٣", "-5", "9" * 5000):
+        with pytest.raises(UsageError, match=f"no variant 'tokens-{number}'"):
+            cards.with_variant(card, f"tokens-{number}")
+        with pytest.raises(UsageError, match=f"no variant 'shared-{number}'"):
+            cards.with_variant(card, f"shared-{number}")
     with pytest.raises(UsageError, match="no variant 'tokens-0'"):
         cards.with_variant(card, "tokens-0")
 
