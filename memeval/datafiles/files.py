@@ -71,7 +71,8 @@ def data_folder(settings: Settings) -> Path | None:
 
 
 def find(settings: Settings, name: str) -> DataFile | None:
-    """`folder/file` in the data folder, plain or .gz; or the file right in it, where the folder is the data set's own."""
+    """`folder/file` in the data folder, plain or .gz; or the file right in it, where the folder is the data set's own. Raises
+    UsageError for a folder of that name, and for a link that leads nowhere."""
     root = data_folder(settings)
     if root is None:
         return None
@@ -79,6 +80,9 @@ def find(settings: Settings, name: str) -> DataFile | None:
         for candidate in (path, path.with_name(f"{path.name}.gz")):
             if candidate.is_file():
                 return DataFile(candidate.relative_to(root).as_posix().removesuffix(".gz"), candidate)
+            if candidate.suffix and (candidate.is_dir() or candidate.is_symlink()):
+                what = "a folder" if candidate.is_dir() else "a link that leads nowhere"
+                raise UsageError(f"{candidate}: is {what}, expected a file; put the file itself there")
     return None
 
 
