@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memeval.datafiles.files import DataFile, parse_line
+from memeval.datafiles.files import AS_UTF8, MENDED, DataFile, parse_line
 from memeval.errors import UsageError
 
 BLOCK = 4 << 20
@@ -62,7 +62,7 @@ class JsonArray:
         count = 0
         try:
             if feed.peek() != "[":
-                raise UsageError(f"{self.file.path}: expected a JSON array of records")
+                raise UsageError(f"{self.file.path}: expected a JSON array of records; fetch it again")
             feed.expect("[")
             while feed.peek() != "]":
                 if count:
@@ -76,9 +76,9 @@ class JsonArray:
             if feed.peek():
                 raise ValueError("something follows the array")
         except UnicodeDecodeError as error:
-            raise UsageError(f"{self.place(count + 1)}: not UTF-8 (byte {error.start})") from None
+            raise UsageError(f"{self.place(count + 1)}: not UTF-8 (byte {error.start}); {AS_UTF8}") from None
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{self.place(count + 1)}: not valid JSON ({str(error)[:120]})") from None
+            raise UsageError(f"{self.place(count + 1)}: not valid JSON ({str(error)[:120]}); {MENDED}") from None
         self.facts = {"name": self.file.name, "sha256": digest.hexdigest(), "bytes": feed.bytes, "records": count}
         if self.file.hub:
             self.facts = {**self.facts, "hub": self.file.hub, "revision": self.file.revision}

@@ -290,6 +290,7 @@ def test_another_encoding(name: str, tmp_path: Path) -> None:
     message = refused(family, tmp_path, path)
     assert re.match(place(name, 2 if family.name.endswith(".csv") else 1), message)  # a CSV's header is line 1
     assert "not UTF-8" in message
+    assert "save it as UTF-8, or fetch it again" in message
 
 
 @pytest.mark.parametrize("name", of_kind(".json", ".jsonl", ".csv"))
@@ -301,6 +302,7 @@ def test_the_end_is_missing(name: str, tmp_path: Path) -> None:
     message = refused(family, tmp_path, path)
     assert re.match(place(name, 3), message)
     assert re.search("not valid (JSON|CSV)|not UTF-8", message), message
+    assert "fetch" in message
 
 
 @pytest.mark.parametrize("name", of_kind(".parquet"))
