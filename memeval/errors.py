@@ -9,6 +9,10 @@ class UsageError(Exception):
     """Bad input. The message is one line: what is wrong, where (file:line or key), and the fix. The CLI exits with 2."""
 
 
+class NoData(UsageError):
+    """The data of a task are not on this machine and cannot be fetched. A suite goes on without that task."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string when nothing is near."""
     import difflib  # imported when something is misspelt: it is not needed on the fast path

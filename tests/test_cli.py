@@ -148,6 +148,24 @@ def test_limit_counts_questions_both_ways(project: Path) -> None:
     assert json.loads(run("--agent", "none", "--limit", "0", "--format", "json").stdout)["runs"][0]["n"] == 2
 
 
+def test_a_suite_goes_on_without_a_task_that_has_no_data_and_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(project / "hub"))
+    (project / "tasks").mkdir()
+    (project / "tasks" / "pair.yaml").write_text("tasks: [synth-10k, nq-10k]\n")
+    (project / "tasks" / "lost.yaml").write_text("tasks: [nq-10k, triviaqa-10k]\n")
+    words = ("run", "--agent", "constant", "--model", "offline", "--limit", "8", "--task")
+    done = memeval(*words, "pair")
+    assert done.exit_code == 3
+    assert "memeval: left out of its suite: task 'nq-10k': no data; put nq/nq-open-oracle.jsonl" in done.stderr
+    assert done.stdout.splitlines()[-3].split("|")[-3:-1] == ["       1 ", " nq-10k    "]
+    assert "pair: plain mean of the tasks' headlines (f1), each task counting the same." in done.stdout
+    for name in ("lost", "nq-10k"):
+        refused = memeval(*words, name)
+        assert refused.exit_code == 2
+        assert refused.stderr.splitlines()[-1].startswith("memeval: task 'nq-10k': no data;")
+
+
 def test_order_of_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def reader(*words: str) -> str:
         result = memeval("run", "--task", "notes.yaml", "--agent", "none", "--format", "json", "--quiet", *words)

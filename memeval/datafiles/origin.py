@@ -7,7 +7,7 @@ from typing import Any
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
-from memeval.errors import UsageError, suggest
+from memeval.errors import NoData, UsageError, suggest
 from memeval.sources import Settings
 
 
@@ -67,4 +67,4 @@ def locate(
         state = "; ".join(dict.fromkeys(reasons))
         remedies.append(f"get {' or '.join(hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})")
     remedies.append(f"run the bundled {bundled}, which needs no data")
-    raise UsageError(f"task '{card.name}': no data; {', or '.join(remedies)}")
+    raise NoData(f"task '{card.name}': no data; {', or '.join(remedies)}")

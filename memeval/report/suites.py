@@ -32,13 +32,14 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
             if run["headline"]["value"] is not None and run["status"] == "complete" and not run["trained_on"]
         ]
         done = {run["task"] for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"}
+        metrics = dict.fromkeys(part["metric"] for part in scored)
         value = sum(row["value"] for row in scored) / len(scored) if scored else None
         row = {
             "suite": suite,
             "agent": parts[0]["agent"],
             "params": parts[0]["params"],
             "label": label(parts[0], mine),
-            "rule": "plain mean of the tasks' headlines",
+            "rule": f"plain mean of the tasks' headlines ({', '.join(metrics) or 'none yet'}), each task counting the same",
             "value": value,
             "low": None,
             "high": None,
@@ -54,7 +55,8 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
 
 
 def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing."""
+    """A row per suite and agent, and the rule of each suite's mean; a mean over fewer tasks than the suite's names those
+    that are missing."""
     body = [
         [
             row["suite"],
@@ -69,4 +71,5 @@ def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     header = ["suite", "agent", "mean", "95% interval", "not trained on", "tasks", "missing"]
     align = ("left", "left", "right", "left", "right", "right", "left")
-    return tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
+    rules = dict.fromkeys(f"{row['suite']}: {row['rule']}." for row in rows)
+    return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), "", *rules])

@@ -19,7 +19,7 @@ from memeval.runs.run import aggregate_again, run
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
-    """Returns the exit code. Results go to stdout, everything else to stderr."""
+    """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
     outcomes: list[Outcome] = []
     plans = plan(options)
     budget = Budget(options.max_cost, options.max_calls)
@@ -48,7 +48,8 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
         return 130
-    return 0 if all(outcome.complete for outcome in outcomes) else 3
+    left_out = any(row["missing"] for row in means)
+    return 0 if all(outcome.complete for outcome in outcomes) and not left_out else 3
 
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget) -> Outcome:

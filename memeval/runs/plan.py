@@ -18,7 +18,7 @@ import yaml
 from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
-from memeval.errors import UsageError, suggest
+from memeval.errors import NoData, UsageError, suggest
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
@@ -72,7 +72,8 @@ class Planned:
 
 
 def plan(options: Options) -> list[Planned]:
-    """Every run the options name, tasks outermost. Raises UsageError before anything is run or paid for."""
+    """Every run the options name, tasks outermost; of a suite, those whose data can be had (the others are named on stderr).
+    Raises UsageError before anything is run or paid for."""
     config = read_config()
     for role in options.prompts:
         if role not in PROMPT_ROLES:
@@ -88,8 +89,16 @@ def plan(options: Options) -> list[Planned]:
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
     runs_dir = options.runs_dir
     planned = []
+    absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
-        task: Task = plugins.source(card)().load(card, settings)
+        try:
+            task: Task = plugins.source(card)().load(card, settings)
+        except NoData as error:
+            absent.append(error)
+            if typed in options.tasks:
+                raise
+            print(f"memeval: left out of its suite: {error}", file=sys.stderr)
+            continue
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
@@ -111,6 +120,8 @@ def plan(options: Options) -> list[Planned]:
             )
             judge = judge_of(card, options, config)
             planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt))
+    if absent and not planned:
+        raise absent[0]
     if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned

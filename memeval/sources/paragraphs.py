@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from memeval.cards import TaskCard
 from memeval.datafiles import files
-from memeval.errors import UsageError, suggest
+from memeval.errors import NoData, UsageError, suggest
 from memeval.pool import number
 from memeval.sources import Settings
 from memeval.streams import Example, PackedTask, Passage, Pool
@@ -164,7 +164,7 @@ def _records(layout: Layout, card: TaskCard, settings: Settings) -> list[files.D
     folder = files.data_folder(settings)
     base, _, length = card.name.partition("@")[0].rpartition("-")
     bundled = f"synth-{length}" if base and length in ("10k", "30k", "100k", "1m") else "synth-10k"
-    raise UsageError(
+    raise NoData(
         f"task '{card.name}': no data; put {' or '.join(layout.files)} (plain or .gz) into {folder or 'a folder DIR'}"
         f"{'' if folder else ' and pass --data-dir DIR (or set MEMEVAL_DATA)'}, or get {layout.hub} from the "
         f"Hugging Face hub (network or a filled HF cache; now: {reason}); or run the bundled {bundled}, which needs no data"
