@@ -215,11 +215,14 @@ def _cards(tasks: Sequence[str], tasks_dir: tuple[str, ...]) -> Iterator[TaskCar
 def data_build(
     families: Sequence[str], data_dir: Path | None, to: Path, split: str = "train", share: float = 0.1, seed: int = 42
 ) -> str:
-    """Build one split of each family into one parquet file that `source: memalpha` reads; says what was made and dropped."""
+    """Build one split of each family into one parquet file that `source: memalpha` reads; says what was made and dropped.
+    Raises UsageError, before anything is built for a `to` that is no name of such a file."""
     from memeval.building import Recipe, build, write
 
+    if to.suffix != ".parquet" or to.is_dir():
+        raise UsageError(f"--to {to}: is {'a folder' if to.is_dir() else 'no parquet file'}; name a file, NAME.parquet")
     recipe = Recipe(split, share, seed)
-    parts = [build(family, Settings(data_dir), recipe) for family in families]
+    parts = [build(family, Settings(data_dir), recipe) for family in dict.fromkeys(families)]
     rows = write(parts, to)
     body = [
         [
