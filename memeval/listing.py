@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from memeval import cards, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError, suggest
 
 WHAT = ("tasks", "agents", "models", "metrics")
+_JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score; scores of its own, never a card's metric)."
 
 
 def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, ...] = ()) -> str:
@@ -33,9 +36,14 @@ def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, .
     if what == "metrics":
         from memeval.metrics import METRICS
 
-        about = [(name, (metric.__doc__ or "").strip().splitlines()[0]) for name, metric in METRICS.items()]
-        return _columns([("METRIC", "DESCRIPTION"), *about])
+        about = [(name, _sentence(metric.__doc__ or "")) for name, metric in METRICS.items()]
+        return _columns([("METRIC", "DESCRIPTION"), *about, ("judge", _JUDGE)])
     raise UsageError(f"memeval list {what}: nothing to list{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a docstring, on one line."""
+    return re.split(r"(?<=[a-z)`\"]\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:

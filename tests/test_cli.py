@@ -249,6 +249,13 @@ def test_an_entry_that_moves_the_cursor_is_defused(project: Path) -> None:
     assert "\x1b" not in memeval("show", done["path"], "--question", "a").output
 
 
+def test_every_metric_is_listed_with_a_whole_sentence() -> None:
+    lines = memeval("list", "metrics").output.splitlines()[1:]
+    names = "exact_match f1 substring substring_two_way substring_guarded letter boxed keyword_share rouge_l"
+    assert {*names.split(), "evidence_any", "evidence_all", "abstention", "judge"} <= {line.split()[0] for line in lines}
+    assert all(line.endswith(".") for line in lines)
+
+
 def test_list_and_help() -> None:
     assert "synth-10k" in memeval("list", "tasks").output
     assert "oracle" in memeval("list", "agents").output
