@@ -14,7 +14,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -303,13 +303,19 @@ def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
 def text_field(row: Mapping[str, Any], key: str, place: str, blank: bool = False) -> str:
     """A text of a record, stripped. Raises UsageError where it is missing, no text, or blank (unless allowed)."""
     if key not in row:
-        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
+        raise UsageError(f"{place}: no field '{key}' (it has {listed(row)})")
     value = row[key]
     if not isinstance(value, str):
         raise UsageError(f"{place}: '{key}' is {_short(value)}, expected text")
     if not blank and not value.strip():
         raise UsageError(f"{place}: '{key}' is blank")
     return value.strip()
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names as an error message lists them: no more of them than fit a line."""
+    text = ", ".join(map(str, names)) or "none"
+    return text if len(text) <= 400 else f"{text[:397]}..."
 
 
 def _short(value: Any) -> str:

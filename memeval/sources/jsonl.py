@@ -230,7 +230,7 @@ def _evidence(item: Any, units: Sequence[Unit], place: str) -> Evidence:
     indices = _list(row, "units", place)
     for index in indices:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(units):
-            raise UsageError(f"{place}: 'units' holds {index!r}, expected indices from 0 to {len(units) - 1}")
+            raise UsageError(f"{place}: 'units' holds {repr(index)[:80]}, expected indices from 0 to {len(units) - 1}")
     return Evidence(text, tuple(indices))
 
 
@@ -239,7 +239,7 @@ def _object(item: Any, what: str, keys: Sequence[str], place: str) -> Mapping[st
         raise UsageError(f"{place}: {what} is {type(item).__name__}, expected a JSON object")
     for key in item:
         if key not in keys:
-            raise UsageError(f"{place}: unknown key '{key}'{suggest(key, keys)}")
+            raise UsageError(f"{place}: unknown key '{key[:80]}'{suggest(key, keys)}")
     return item
 
 

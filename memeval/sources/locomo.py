@@ -69,7 +69,7 @@ def parse(row: Mapping[str, Any], place: str, adversarial: bool = False) -> Cont
             fields = object_at(turn, where)
             found = _TURN.fullmatch(text_field(fields, "dia_id", where))
             if not found or (turn_id := (int(found[1]), int(found[2]))) in index_of:
-                raise UsageError(f"{where}: 'dia_id' is '{fields['dia_id']}', expected an id of its own, like D8:6")
+                raise UsageError(f"{where}: 'dia_id' is '{fields['dia_id'][:80]}', expected an id of its own, like D8:6")
             index_of[turn_id] = len(units)
             caption = text_field(fields, "blip_caption", where) if fields.get("blip_caption") is not None else ""
             photos += bool(caption)

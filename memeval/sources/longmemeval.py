@@ -75,7 +75,7 @@ def parse(record: Any, place: str) -> Context:
     asked = text_field(row, "question_date", place)
     for date in (asked, *dates):
         if not _DATE.fullmatch(date):
-            raise UsageError(f"{place}: date '{date}', expected one like 2023/05/30 (Tue) 23:40")
+            raise UsageError(f"{place}: date '{date[:80]}', expected one like 2023/05/30 (Tue) 23:40")
     units: list[Unit] = []
     turns_of: dict[str, list[int]] = {}
     marked: set[int] = set()

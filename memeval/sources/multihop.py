@@ -85,7 +85,7 @@ def _inside(row: Mapping[str, Any], key: str, place: str) -> Mapping[str, Any]:
 def _pairs(row: Mapping[str, Any], key: str, seconds: Sequence[str], place: str) -> Iterator[tuple[str, Any]]:
     """(title, what belongs to it) of a field in either shape: pairs, or two columns side by side."""
     if key not in row:
-        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
+        raise UsageError(f"{place}: no field '{key}' (it has {files.listed(row)})")
     value = row[key]
     if isinstance(value, Mapping):
         second = next((name for name in seconds if name in value), seconds[0])

@@ -250,6 +250,18 @@ def test_a_wrong_column(name: str, tmp_path: Path) -> None:
     assert family.field in message or "renamed" in message
 
 
+@pytest.mark.parametrize("name", of_kind(".json", ".jsonl"))
+def test_no_line_is_flooded_by_what_is_in_a_file(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    rows = copy.deepcopy(family.rows)
+    rows[1]["x" * 5000] = rows[1].pop(family.field)
+    others(family, tmp_path)
+    put(tmp_path, family.name, rows)
+    with pytest.raises(UsageError) as caught:
+        data.verify(family.card, Settings(tmp_path))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_duplicate_id(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
