@@ -164,3 +164,16 @@ def test_build_writes_each_family_once_to_a_parquet_file(tmp_path: Path) -> None
         with pytest.raises(UsageError, match=fault) as caught:
             data_build(["banking77"], tmp_path, tmp_path / name)
         assert name in str(caught.value)
+
+
+def test_verify_all_does_not_call_a_pool_that_is_too_short_damaged(tmp_path: Path) -> None:
+    (tmp_path / "nq").mkdir()
+    passage = {"title": "Arlen", "text": "Arlen has two mills.", "hasanswer": True, "isgold": True}
+    row = {"question": "how many mills has arlen", "answers": ["two"], "ctxs": [passage]}
+    (tmp_path / "nq" / "nq-open-oracle.jsonl").write_text(json.dumps(row) + "\n")
+    text, code = data_verify(["nq-10k"], tmp_path, everything=True)
+    assert code == 0
+    assert "TOO LITTLE DATA  task 'nq-10k': the stream of" in text
+    assert "DAMAGED" not in text
+    with pytest.raises(UsageError, match="wants 50 documents, but the pool gives only 1"):
+        data_verify(["nq-10k"], tmp_path)
