@@ -15,7 +15,7 @@ from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.datafiles.download import megabytes
 from memeval.datafiles.needs import Found, at_hand
-from memeval.errors import UsageError
+from memeval.errors import NoData, UsageError
 from memeval.sources import Settings, data
 
 
@@ -139,8 +139,9 @@ def data_verify(
 ) -> tuple[str, int]:
     """Load the tasks and count what is in them: the text to print, and the exit code.
 
-    everything: every task whose files are at hand, one table; a task without its files is named, damage is a row and makes
-    the code 2. Else the first damage is raised as the source's UsageError. contexts: how many to build per task (0: all).
+    everything: every task whose files are at hand, one table; a task without its files, or with too few passages for its
+    length, is named; damage is a row and makes the code 2. Else the first damage is raised as the source's UsageError.
+    contexts: how many to build per task (0: all).
     """
     if not tasks and not everything:
         raise UsageError("memeval data verify: name the tasks, or pass --all")
@@ -148,6 +149,7 @@ def data_verify(
     verified: list[data.Verified] = []
     absent: list[str] = []
     damaged: dict[str, str] = {}
+    short: dict[str, str] = {}
     for card in _cards(tasks, tasks_dir):
         if everything and data.missing(card, settings):
             absent.append(card.name)
@@ -157,15 +159,16 @@ def data_verify(
         except UsageError as error:
             if not everything:
                 raise
-            damaged[card.name] = str(error)
+            (short if isinstance(error, NoData) else damaged)[card.name] = str(error)
     code = 2 if damaged else 0
     if form == "json":
         found = [dataclasses.asdict(item) for item in verified]
-        return json.dumps({"tasks": found, "missing": absent, "damaged": damaged}, ensure_ascii=False), code
+        return json.dumps({"tasks": found, "missing": [*absent, *short], "damaged": damaged}, ensure_ascii=False), code
     blocks = [] if everything else [_files(item) for item in verified]
     blocks += [counts_table(verified)] if verified else []
     if absent:
         blocks.append(f"no data (memeval data list TASK says how to get them): {', '.join(absent)}")
+    blocks += [f"TOO LITTLE DATA  {error}" for error in short.values()]
     blocks += [f"DAMAGED  {error}" for error in damaged.values()]
     return "\n\n".join(blocks), code
 
@@ -215,11 +218,14 @@ def _cards(tasks: Sequence[str], tasks_dir: tuple[str, ...]) -> Iterator[TaskCar
 def data_build(
     families: Sequence[str], data_dir: Path | None, to: Path, split: str = "train", share: float = 0.1, seed: int = 42
 ) -> str:
-    """Build one split of each family into one parquet file that `source: memalpha` reads; says what was made and dropped."""
+    """Build one split of each family into one parquet file that `source: memalpha` reads; says what was made and dropped.
+    Raises UsageError, before anything is built for a `to` that is no name of such a file."""
     from memeval.building import Recipe, build, write
 
+    if to.suffix != ".parquet" or to.is_dir():
+        raise UsageError(f"--to {to}: is {'a folder' if to.is_dir() else 'no parquet file'}; name a file, NAME.parquet")
     recipe = Recipe(split, share, seed)
-    parts = [build(family, Settings(data_dir), recipe) for family in families]
+    parts = [build(family, Settings(data_dir), recipe) for family in dict.fromkeys(families)]
     rows = write(parts, to)
     body = [
         [

@@ -10,7 +10,8 @@ class UsageError(Exception):
 
 
 class NoData(UsageError):
-    """The data of a task are not at hand. A suite goes on with its other tasks."""
+    """The data of a task are not on this machine and cannot be fetched, or are too few. A suite goes on without a task whose
+    files are not there."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from memeval import cards, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError, suggest
@@ -10,6 +12,7 @@ VARIANTS = """\
 Written behind a name: @documents-N, @tokens-N (streams of N), @hard (nearest distractors), @shared-K (K
 questions a stream), and the protocols that a card has: @memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
 WHAT = ("tasks", "agents", "models", "metrics")
+_JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score; scores of its own, never a card's metric)."
 
 
 def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, ...] = ()) -> str:
@@ -36,10 +39,14 @@ def listing(what: str, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, .
     if what == "metrics":
         from memeval.metrics import METRICS
 
-        about = {name: " ".join((metric.__doc__ or "").split()) for name, metric in METRICS.items()}
-        first = [(name, text.partition(". ")[0].rstrip(".")) for name, text in about.items()]
-        return _columns([("METRIC", "DESCRIPTION"), *first])
+        about = [(name, _sentence(metric.__doc__ or "")) for name, metric in METRICS.items()]
+        return _columns([("METRIC", "DESCRIPTION"), *about, ("judge", _JUDGE)])
     raise UsageError(f"memeval list {what}: nothing to list{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a docstring, on one line."""
+    return re.split(r"(?<=[a-z)`\"]\.)\s", " ".join(text.split()), maxsplit=1)[0]
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:

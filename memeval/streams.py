@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memeval import layouts, tokens
-from memeval.errors import UsageError, suggest
+from memeval.errors import NoData, UsageError, suggest
 from memeval.packed import PackedChunk, pack
 from memeval.pool import Passage, Pool, keys, mixed, number
 from memeval.sources import Settings
@@ -169,7 +169,7 @@ class PackedTask:
         if full or (self.card.documents and len(drawn) == wanted):
             return drawn, filler, total
         length = f"{self.card.tokens} tokens" if self.card.tokens else f"{self.card.documents} documents"
-        raise UsageError(
+        raise NoData(
             f"task '{self.card.name}': the stream of '{context_id}' wants {length}, but the pool gives only "
             f"{len(own) + len(drawn)} documents ({total} tokens); take a shorter length, or put Wikipedia passages "
             "(wiki_pool/corpus-*.jsonl, BEIR's hotpotqa corpus) into the data folder"

@@ -148,6 +148,24 @@ def test_limit_counts_questions_both_ways(project: Path) -> None:
     assert json.loads(run("--agent", "none", "--limit", "0", "--format", "json").stdout)["runs"][0]["n"] == 2
 
 
+def test_a_suite_goes_on_without_a_task_that_has_no_data_and_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(project / "hub"))
+    (project / "tasks").mkdir()
+    (project / "tasks" / "pair.yaml").write_text("tasks: [synth-10k, nq-10k]\n")
+    (project / "tasks" / "lost.yaml").write_text("tasks: [nq-10k, triviaqa-10k]\n")
+    words = ("run", "--agent", "constant", "--model", "offline", "--limit", "8", "--task")
+    done = memeval(*words, "pair")
+    assert done.exit_code == 3
+    assert "memeval: left out of its suite: task 'nq-10k': no data; put nq/nq-open-oracle.jsonl" in done.stderr
+    assert done.stdout.splitlines()[-3].split("|")[-3:-1] == ["       1 ", " nq-10k    "]
+    assert "pair: plain mean of the tasks' headlines (f1), each task counting the same" in done.stdout
+    for name in ("lost", "nq-10k"):
+        refused = memeval(*words, name)
+        assert refused.exit_code == 2
+        assert refused.stderr.splitlines()[-1].startswith("memeval: task 'nq-10k': no data;")
+
+
 def test_order_of_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def reader(*words: str) -> str:
         result = memeval("run", "--task", "notes.yaml", "--agent", "none", "--format", "json", "--quiet", *words)
@@ -231,6 +249,13 @@ def test_an_entry_that_moves_the_cursor_is_defused(project: Path) -> None:
     assert "\x1b" not in memeval("show", done["path"], "--question", "a").output
 
 
+def test_every_metric_is_listed_with_a_whole_sentence() -> None:
+    lines = memeval("list", "metrics").output.splitlines()[1:]
+    names = "exact_match f1 substring substring_two_way substring_guarded letter boxed keyword_share rouge_l"
+    assert {*names.split(), "evidence_any", "evidence_all", "abstention", "judge"} <= {line.split()[0] for line in lines}
+    assert all(line.endswith(".") for line in lines)
+
+
 def test_list_and_help() -> None:
     assert "synth-10k" in memeval("list", "tasks").output
     assert "oracle" in memeval("list", "agents").output
@@ -302,18 +327,3 @@ def test_check_finds_what_is_wrong(project: Path) -> None:
     good = memeval("check", "--agent", "bm25", "--agent", "memalpha")
     assert good.exit_code == 0, good.output
     assert "evidence metrics and attribution" in good.output
-
-
-def test_a_suite_goes_on_without_a_part_that_has_no_data(project: Path) -> None:
-    (project / "two.yaml").write_text("tasks: [synth-10k, elsewhere]\n")
-    (project / "tasks").mkdir()
-    params = "{files: [nq/gone.jsonl], hub: nobody/nothing, hub_files: x}"
-    (project / "tasks" / "elsewhere.yaml").write_text(f"source: nq\nparams: {params}\n")
-    words = ("run", "--agent", "none", "--model", "offline", "--limit", "4", "--quiet")
-    done = memeval(*words, "--task", "two.yaml")
-    assert done.exit_code == 3  # partial
-    assert "memeval: left out: task 'elsewhere': no data; put nq/gone.jsonl" in done.stderr
-    assert done.stdout.splitlines()[-1].split("|")[-2].strip() == "elsewhere"  # the column of what is missing
-    assert memeval(*words, "--task", "elsewhere").exit_code == 2  # named by itself
-    (project / "two.yaml").write_text("tasks: [elsewhere]\n")
-    assert memeval(*words, "--task", "two.yaml").exit_code == 2  # nothing is left

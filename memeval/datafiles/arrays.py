@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from memeval.datafiles.content import Content, Span
-from memeval.datafiles.files import DataFile, parse_line
+from memeval.datafiles.files import AS_UTF8, MENDED, DataFile, parse_line
 from memeval.errors import UsageError
 
 LIMIT = 256 << 20
@@ -39,7 +39,7 @@ class JsonArray:
         count = 0
         try:
             if feed.peek() != "[":
-                raise UsageError(f"{self.file.path}: expected a JSON array of records")
+                raise UsageError(f"{self.file.path}: expected a JSON array of records; fetch it again")
             feed.expect("[")
             while feed.peek() != "]":
                 if count:
@@ -53,9 +53,9 @@ class JsonArray:
             if feed.peek():
                 raise ValueError("something follows the array")
         except UnicodeDecodeError as error:
-            raise UsageError(f"{self.place(count + 1)}: not UTF-8 (byte {error.start})") from None
+            raise UsageError(f"{self.place(count + 1)}: not UTF-8 (byte {error.start}); {AS_UTF8}") from None
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{self.place(count + 1)}: not valid JSON ({str(error)[:120]})") from None
+            raise UsageError(f"{self.place(count + 1)}: not valid JSON ({str(error)[:120]}); {MENDED}") from None
         self.facts = self.file.facts(digest.hexdigest(), feed.bytes, count)
 
     def at(self, span: Span) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeGuard
 
 from memeval.datafiles.files import short
@@ -15,7 +15,7 @@ from memeval.errors import UsageError, suggest
 def text_field(row: Mapping[str, Any], key: str, place: str, blank: bool = False) -> str:
     """A text of a record, stripped, and not blank (unless allowed)."""
     if key not in row:
-        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
+        raise UsageError(f"{place}: no field '{key}' (it has {listed(row)})")
     value = row[key]
     if not isinstance(value, str):
         raise UsageError(f"{place}: '{key}' is {short(value)}, expected text")
@@ -67,7 +67,7 @@ def known_object(value: Any, what: str, keys: Collection[str], place: str) -> Ma
         raise UsageError(f"{place}: {what} is {type(value).__name__}, expected a JSON object")
     for key in value:
         if key not in keys:
-            raise UsageError(f"{place}: unknown key '{key}'{suggest(key, keys)}")
+            raise UsageError(f"{place}: unknown key '{key[:80]}'{suggest(key[:80], keys)}")
     return value
 
 
@@ -97,3 +97,9 @@ def answer_field(row: Mapping[str, Any], key: str, place: str) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
     return text_field(row, key, place)
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Names as an error message lists them: no more of them than fit a line."""
+    text = ", ".join(map(str, names)) or "none"
+    return text if len(text) <= 400 else f"{text[:397]}..."

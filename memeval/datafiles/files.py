@@ -26,6 +26,10 @@ from memeval.sources import Settings
 HUB_SECONDS = 5
 """How long the hub may take to say which revision is current, before its local cache is used."""
 
+AS_UTF8 = "save it as UTF-8, or fetch it again"
+MENDED = "mend it, or fetch the file again"
+"""What to do about a file that is not in the right encoding, and about a record that cannot be read."""
+
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -92,7 +96,8 @@ def data_folder(settings: Settings) -> Path | None:
 
 
 def find(settings: Settings, name: str) -> DataFile | None:
-    """`folder/file` in the data folder, plain or .gz; or the file right in it, where the folder is the data set's own."""
+    """`folder/file` in the data folder, plain or .gz; or the file right in it, where the folder is the data set's own.
+    Raises UsageError for a folder of that name, and for a link that leads nowhere."""
     root = data_folder(settings)
     if root is None:
         return None
@@ -100,6 +105,9 @@ def find(settings: Settings, name: str) -> DataFile | None:
         for candidate in (path, path.with_name(f"{path.name}.gz")):
             if candidate.is_file():
                 return DataFile(candidate.relative_to(root).as_posix().removesuffix(".gz"), candidate)
+            if candidate.suffix and (candidate.is_dir() or candidate.is_symlink()):
+                what = "a folder" if candidate.is_dir() else "a link that leads nowhere"
+                raise UsageError(f"{candidate}: is {what}, expected a file; put the file itself there")
     return None
 
 
@@ -209,11 +217,12 @@ def _array(file: DataFile, data: bytes, member: str = "") -> list[tuple[int, Any
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = _reached(data[: error.start].decode("utf-8-sig", "ignore"), member)
-        raise UsageError(f"{file.path}: record {number}: not UTF-8 (byte {error.start})") from None
+        raise UsageError(f"{file.path}: record {number}: not UTF-8 (byte {error.start}); {AS_UTF8}") from None
     try:
         rows = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file.path}: record {_reached(text, member)}: not valid JSON ({short(str(error))})") from None
+        place = f"{file.path}: record {_reached(text, member)}"
+        raise UsageError(f"{place}: not valid JSON ({short(str(error))}); {MENDED}") from None
     if member:
         if not isinstance(rows, dict) or member not in rows:
             raise UsageError(f"{file.path}: expected a JSON object with '{member}', found {short(rows)}")
@@ -257,9 +266,9 @@ def parse_line(line: bytes, place: str) -> Any:
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=_refuse)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place}: not UTF-8 (byte {error.start} of the line)") from None
+        raise UsageError(f"{place}: not UTF-8 (byte {error.start} of the line); {AS_UTF8}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place}: not valid JSON ({short(str(error))})") from None
+        raise UsageError(f"{place}: not valid JSON ({short(str(error))}); {MENDED}") from None
     if _SURROGATE.search(line):
         _check_text(row, place)
     return row
@@ -285,7 +294,7 @@ def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{file.path}: line {line}: not UTF-8 (byte {error.start})") from None
+        raise UsageError(f"{file.path}: line {line}: not UTF-8 (byte {error.start}); {AS_UTF8}") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
     rows: list[tuple[int, Any]] = []
@@ -301,7 +310,8 @@ def _table(file: DataFile, data: bytes) -> list[tuple[int, Any]]:
             elif cells:
                 rows.append((len(rows) + 1, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
-        raise UsageError(f"{file.path}: row {len(rows) + 1} (line {reader.line_num}): not valid CSV ({error})") from None
+        place = f"{file.path}: row {len(rows) + 1} (line {reader.line_num})"
+        raise UsageError(f"{place}: not valid CSV ({error}); {MENDED}") from None
     return rows
 
 

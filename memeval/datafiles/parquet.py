@@ -57,12 +57,15 @@ class Rows(Sequence[tuple[int, Any]]):
 
 
 def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write rows of one shape as a parquet file."""
+    """Write rows of one shape as a parquet file. Raises UsageError where it cannot be written."""
     parquet = _pyarrow_parquet(path)
     import pyarrow  # type: ignore[import-untyped]
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _pyarrow_parquet(path: Path) -> Any:

@@ -27,13 +27,14 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[d
         parts = [run for run in mine if (run["agent"], str(run["params"])) == key]
         scored = [run for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"]
         leaked, related = _marked(scored, "leaked"), _marked(scored, "in-domain")
+        metrics = ", ".join(dict.fromkeys(run["headline"]["metric"] for run in scored)) or "none yet"
         rows.append(
             {
                 "suite": suite,
                 "agent": parts[0]["agent"],
                 "params": parts[0]["params"],
                 "label": label(parts[0], mine),
-                "rule": "plain mean of the tasks' headlines",
+                "rule": f"plain mean of the tasks' headlines ({metrics}), each task counting the same",
                 **_mean(scored),
                 "leaked": leaked,
                 "in_domain": related,
@@ -67,22 +68,22 @@ def _mean(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the means
-    without the tasks that were trained on."""
+    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the rule
+    of each suite's mean, and the means without the tasks that were trained on."""
     body = [
         [row["suite"], row["label"], percent(row["value"]), _range(row), row["tasks"], ", ".join(row["missing"]) or "-"]
         for row in rows
     ]
     header = ["suite", "agent", "mean", "95% interval", "tasks", "missing"]
     align = ("left", "left", "right", "left", "right", "left")
-    notes = []
+    notes = list(dict.fromkeys(f"{row['suite']}: {row['rule']}" for row in rows))
     for row in rows:
         both = "leaked and in-domain" if row["leaked"] else "in-domain"
         if row["leaked"]:
             notes.append(_note(row, "leaked", row["leaked"], row["without_leaked"]))
         if row["in_domain"]:
             notes.append(_note(row, both, [*row["leaked"], *row["in_domain"]], row["without_trained"]))
-    return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), *notes])
+    return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), "", *notes])
 
 
 def _range(row: Mapping[str, Any]) -> str:

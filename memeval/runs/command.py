@@ -19,7 +19,7 @@ from memeval.runs.run import aggregate_again, run, start_anew
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
-    """Returns the exit code. Results go to stdout, everything else to stderr."""
+    """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
     outcomes: list[Outcome] = []
     plans = plan(options)
     budget = Budget(options.max_cost, options.max_calls)

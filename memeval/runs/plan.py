@@ -129,7 +129,7 @@ def plan(options: Options) -> list[Planned]:
     if absent and not planned:
         raise absent[0]
     for missing in absent:
-        print(f"memeval: left out: {missing}", file=sys.stderr)
+        print(f"memeval: left out of its suite: {missing}", file=sys.stderr)
     if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned

@@ -44,7 +44,8 @@ class FixedTask:
                 self._questions[question.id] = dataclasses.replace(question, evidence=())
                 self._context_of[question.id] = context_id
         if not self._questions:
-            raise UsageError(f"task '{card.name}': the data hold no question")
+            names = ", ".join(facts["name"] for facts in data.get("files", ()))
+            raise UsageError(f"task '{card.name}': no question in {names or 'the data'}; fetch it again")
         self.order: Sequence[str] = seeded(self._questions, settings.seed)
 
     def golds(self) -> Sequence[Question]:

@@ -125,5 +125,5 @@ def _evidence(item: Any, units: Sequence[Unit], place: str) -> Evidence:
     indices = list_field(row, "units", place)
     for index in indices:
         if not is_whole(index, most=len(units) - 1):
-            raise UsageError(f"{place}: 'units' holds {index!r}, expected indices from 0 to {len(units) - 1}")
+            raise UsageError(f"{place}: 'units' holds {repr(index)[:80]}, expected indices from 0 to {len(units) - 1}")
     return Evidence(text, tuple(indices))

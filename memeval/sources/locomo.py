@@ -25,8 +25,8 @@ from memeval.task import Context, Evidence, Question, Unit
 
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 FILE = "locomo/locomo10.json"
-_SESSION = re.compile(r"session_(\d+)")
-_TURN = re.compile(r"D:?(\d+):(\d+)")
+_SESSION = re.compile(r"session_([0-9]{1,9})")
+_TURN = re.compile(r"D:?([0-9]{1,9}):([0-9]{1,9})(?![0-9])")
 """`D8:6`. Upstream's evidence also has `D:11:26`, `D30:05`, `D8:6; D9:17` and a bare `D`."""
 
 
@@ -68,13 +68,15 @@ def parse(row: Mapping[str, Any], place: str, adversarial: bool = False) -> Cont
             fields = object_at(turn, where)
             found = _TURN.fullmatch(text_field(fields, "dia_id", where))
             if not found or (turn_id := (int(found[1]), int(found[2]))) in index_of:
-                raise UsageError(f"{where}: 'dia_id' is '{fields['dia_id']}', expected an id of its own, like D8:6")
+                raise UsageError(f"{where}: 'dia_id' is '{fields['dia_id'][:80]}', expected an id of its own, like D8:6")
             index_of[turn_id] = len(units)
             caption = text_field(fields, "blip_caption", where) if fields.get("blip_caption") is not None else ""
             photos += bool(caption)
             text = text_field(fields, "text", where, blank=bool(caption))
             text = f"{text} [image: {caption}]".strip() if caption else text
             units.append(Unit(text, time, text_field(fields, "speaker", where)))
+    if not units:
+        raise UsageError(f"{place}: 'conversation' has no session with a turn")
     questions: list[Question] = []
     unknown = 0
     for at, item in enumerate(list_field(row, "qa", place), start=1):

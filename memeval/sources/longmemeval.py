@@ -58,7 +58,7 @@ def parse(record: Any, place: str, number: int = 0) -> Context:
     asked = text_field(row, "question_date", place)
     for date in (asked, *dates):
         if not _DATE.fullmatch(date):
-            raise UsageError(f"{place}: date '{date}', expected one like 2023/05/30 (Tue) 23:40")
+            raise UsageError(f"{place}: date '{date[:80]}', expected one like 2023/05/30 (Tue) 23:40")
     units: list[Unit] = []
     turns_of: dict[str, list[int]] = {}
     marked: set[int] = set()
@@ -76,6 +76,8 @@ def parse(record: Any, place: str, number: int = 0) -> Context:
                 if has_answer:
                     marked.add(len(units))
                 units.append(Unit(text, dates[at], text_field(fields, "role", where)))
+    if not units:
+        raise UsageError(f"{place}: its history has no turn with a text")
     answerable = not name.endswith("_abs")
     wanted = dict.fromkeys(texts_field(row, "answer_session_ids", place) if answerable else ())
     evidence: list[Evidence] = []

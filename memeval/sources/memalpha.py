@@ -1,8 +1,9 @@
 """Mem-alpha's own sets (Wang et al., arXiv 2509.25911) and its MemoryAgentBench subset, from the published parquet schema.
 
 One row is one stream: `chunks` (a JSON string of texts) are its units, kept apart by the card's `one_unit_per_chunk`, and
-`questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to take. The
-published rows say nothing of evidence; rows of our own builder (memeval/building) do, as texts that stand in the chunks.
+`questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to take. Rows
+of HotpotQA and of our own builder (memeval/building) have evidence, texts that stand in the chunks. As upstream's
+process_data.py cuts long articles, some of its sentences stand in none: such a question counts as one without evidence.
 """
 
 from __future__ import annotations
@@ -91,14 +92,17 @@ def _question(item: Any, name: str, units: Sequence[Unit], place: str) -> Questi
 
 
 def _evidence(item: Mapping[str, Any], units: Sequence[Unit], place: str) -> tuple[Evidence, ...]:
-    """Pieces are texts or [title, text]. Upstream's `evidence_idx` is not used: for several families it is a mere 0."""
+    """Pieces are texts or [title, text]; none at all where the chunks lack one of them. Upstream's `evidence_idx` is not
+    used: for several families it is a mere 0."""
+    given = item.get("evidence")
+    if given is not None and not isinstance(given, list):
+        raise UsageError(f"{place}: 'evidence' is {repr(given)[:80]}, expected a list of texts or [title, text]")
     pieces = []
-    for piece in item.get("evidence") or ():
+    for piece in given or ():
         text = piece[-1] if isinstance(piece, list) and len(piece) == 2 else piece
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str):
             raise UsageError(f"{place}: 'evidence' holds {repr(piece)[:80]}, expected a text or [title, text]")
-        held = tuple(number for number, unit in enumerate(units) if text.strip() in unit.text)
-        if not held:
-            raise UsageError(f"{place}: the evidence '{text.strip()[:60]}' stands in none of the chunks")
-        pieces.append(Evidence(text.strip(), held))
-    return tuple(pieces)
+        if text.strip():  # HotpotQA has blank sentences
+            held = tuple(number for number, unit in enumerate(units) if text.strip() in unit.text)
+            pieces.append(Evidence(text.strip(), held))
+    return tuple(pieces) if all(piece.units for piece in pieces) else ()

@@ -7,7 +7,7 @@ exceeds a chunk. Question n (from 0) of the source's row r is `<r>-<n>`: upstrea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,7 +93,7 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
     texts, answers = list_field(record, "questions", place), list_field(record, "answers", place)
     if len(texts) != len(answers) or not texts:
         raise UsageError(f"{place}: {len(texts)} questions and {len(answers)} answers; fetch the file again")
-    columns = {key: _column(meta, key, len(texts), place) for key in ("question_types", "question_dates", "question_ids")}
+    columns = {key: _texts(meta, key, len(texts), place) for key in ("question_types", "question_dates", "question_ids")}
     keypoints = _keypoints(meta, place)
     marked = tuple(mab_streams.marked(item, place) for item in _column(meta, "haystack_sessions", len(texts), place))
     questions = []
@@ -101,8 +101,8 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
         at = f"{place}: question {index}"
         if not isinstance(text, str) or not text.strip():
             raise UsageError(f"{at} is {text!r}, expected text")
-        if not isinstance(golds, Sequence) or not golds or not all(isinstance(item, str) and item.strip() for item in golds):
-            raise UsageError(f"{at}: its answers are {repr(golds)[:80]}, expected texts")
+        if not isinstance(golds, list) or not golds or not all(isinstance(item, str) and item.strip() for item in golds):
+            raise UsageError(f"{at}: its answers are {repr(golds)[:80]}, expected a list of texts")
         date = columns["question_dates"][index]
         questions.append(
             Question(
@@ -111,7 +111,7 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold, place: str) -> Row:
                 answers=tuple(dict.fromkeys(gold(item.strip(), at) for item in golds)),
                 kind=columns["question_types"][index] or "all",
                 time=date if date and date not in text else None,
-                answerable=not str(columns["question_ids"][index] or "").endswith("_abs"),
+                answerable=not columns["question_ids"][index].endswith("_abs"),
                 keypoints=keypoints,
             )
         )
@@ -131,6 +131,14 @@ def _column(meta: Mapping[str, Any], key: str, length: int, place: str) -> list[
     if not isinstance(value, list) or len(value) != length:
         raise UsageError(f"{place}: metadata '{key}' does not fit its {length} questions; fetch the file again")
     return value
+
+
+def _texts(meta: Mapping[str, Any], key: str, length: int, place: str) -> list[str]:
+    """A column of texts; a question without one has an empty one."""
+    found = [item or "" for item in _column(meta, key, length, place)]
+    if not all(isinstance(item, str) for item in found):
+        raise UsageError(f"{place}: metadata '{key}' holds something other than texts; fetch the file again")
+    return found
 
 
 def _keypoints(meta: Mapping[str, Any], place: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memeval.datafiles.fields import is_whole, text_field
+from memeval.datafiles.fields import is_whole, listed, text_field
 from memeval.errors import UsageError
 from memeval.pool import plain
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
@@ -85,7 +85,7 @@ def _inside(row: Mapping[str, Any], key: str, place: str) -> Mapping[str, Any]:
 def _pairs(row: Mapping[str, Any], key: str, seconds: Sequence[str], place: str) -> Iterator[tuple[str, Any]]:
     """(title, what belongs to it) of a field in either shape: pairs, or two columns side by side."""
     if key not in row:
-        raise UsageError(f"{place}: no field '{key}' (it has {', '.join(map(str, row)) or 'none'})")
+        raise UsageError(f"{place}: no field '{key}' (it has {listed(row)})")
     value = row[key]
     if isinstance(value, Mapping):
         second = next((name for name in seconds if name in value), seconds[0])

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.datafiles import files
-from memeval.datafiles.fields import text_field
+from memeval.datafiles.fields import listed, text_field
 from memeval.errors import UsageError
 from memeval.pool import number, plain
 from memeval.sources.paragraphs import Layout, ParagraphQA, texts
@@ -53,7 +53,9 @@ def _passages(row: Mapping[str, Any], place: str) -> tuple[list[Passage], int | 
         golds: list[int] = []
         for passage, item in _listed(row, "ctxs", place):
             if not isinstance(item.get("isgold"), bool):
-                raise UsageError(f"{place}: a passage of 'ctxs' has 'isgold' {item.get('isgold')!r}, expected true or false")
+                raise UsageError(
+                    f"{place}: a passage of 'ctxs' has 'isgold' {repr(item.get('isgold'))[:80]}, expected true or false"
+                )
             if item["isgold"]:
                 golds.append(len(own))
             own.append(passage)
@@ -67,7 +69,7 @@ def _passages(row: Mapping[str, Any], place: str) -> tuple[list[Passage], int | 
     if "text" in row:
         return [Passage("", text_field(row, "text", place))], 0, []
     raise UsageError(
-        f"{place}: no passages: no field 'ctxs', 'positive_passages' or 'text' (it has {', '.join(map(str, row))}); NQ-open "
+        f"{place}: no passages: no field 'ctxs', 'positive_passages' or 'text' (it has {listed(row)}); NQ-open "
         "itself has none, take nq-open-oracle.jsonl"
     )
 

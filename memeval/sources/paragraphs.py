@@ -80,7 +80,10 @@ class ParagraphQA(ABC):
         passages: list[Passage] = []
         places: dict[str, str] = {}
         read = [self.read(file) for file in self.choose(_records(layout, card, settings))]
-        share = layout.records / sum(len(loaded.rows) for loaded in read) if layout.records else 1.0
+        total = sum(len(loaded.rows) for loaded in read)
+        if not total:
+            raise UsageError(f"{read[0].file.path}: holds no records; fetch it again")
+        share = layout.records / total if layout.records else 1.0
         for loaded in read:
             for place, row in loaded.objects():
                 if share < 1 and number("record", self._id(row, place)) >= share * 2**64:

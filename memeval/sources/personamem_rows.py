@@ -79,7 +79,8 @@ def history(record: Any, asked_of: Mapping[str, Sequence[Asked]], place: str) ->
     if not isinstance(turns, list):
         raise UsageError(f"{place}: expected an object with one context id and its list of turns")
     for at, turn in enumerate(turns):
-        if not isinstance(turn, Mapping) or turn.get("role") not in _SPEAKERS or not isinstance(turn.get("content"), str):
+        role, text = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+        if not isinstance(role, str) or role not in _SPEAKERS or not isinstance(text, str):
             raise UsageError(f"{place}: turn {at} needs a 'role' ({', '.join(_SPEAKERS)}) and a 'content', which is text")
     asked = asked_of.get(name, ())
     letters = list(itertools.accumulate((len(turn["content"]) for turn in turns), initial=0))

@@ -18,7 +18,7 @@ class Titles:
     def gold(self, value: str, place: str) -> str:
         """The title of a gold. Raises UsageError for a number that no movie has."""
         if value not in self._titles:
-            raise UsageError(f"{place}: gold '{value}' is no movie of {self._file.path}")
+            raise UsageError(f"{place}: gold '{value[:80]}' is no movie of {self._file.path}")
         return self._titles[value]
 
 

@@ -49,7 +49,7 @@ class Evidence:
             raise UsageError(f"{place}: the file name '{plain(name)[:80]}' leaves the evidence folder")
         path = self._folder / kind / name
         if path not in self._texts:
-            self._texts[path] = self._read(path) if path.is_file() else None
+            self._texts[path] = self._read(path) if _is_file(path) else None
         return self._texts[path]
 
     def _read(self, path: Path) -> str:
@@ -66,6 +66,13 @@ class Evidence:
     def facts(self) -> dict[str, Any]:
         missing = sum(text is None for text in self._texts.values())
         return {"pages": len(self._texts) - missing, "pages_missing": missing, "pages_sha256": self._digest.hexdigest()}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than file systems have
+        return False
 
 
 def _snake(name: str) -> str:

@@ -74,6 +74,17 @@ def test_the_data_folder_is_searched_plain_first_then_gz_then_flat(tmp_path: Pat
     assert (found.name, found.path) == ("set/x.json", tmp_path / "set" / "x.json")
 
 
+def test_a_folder_or_a_dead_link_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "set" / "a.json").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"set/a\.json: is a folder, expected a file; put the file itself there"):
+        files.find(Settings(tmp_path), "set/a.json")
+    (tmp_path / "set" / "b.json.gz").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"set/b\.json\.gz: is a link that leads nowhere"):
+        files.find(Settings(tmp_path), "set/b.json")
+    (tmp_path / "longmemeval_s").mkdir()  # one of the hub's files has a name without an ending
+    assert files.find(Settings(tmp_path), "longmemeval/longmemeval_s") is None
+
+
 def test_patterns_find_each_file_once_in_order(tmp_path: Path) -> None:
     for name in ("corpus-2.jsonl.gz", "corpus-1.jsonl", "corpus-1.jsonl.gz", "corpus-3.jsonl.bak", "other.jsonl"):
         put(tmp_path, f"wiki_pool/{name}", b"")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from memeval.cards import TaskCard
@@ -249,6 +250,18 @@ def test_a_wrong_column(name: str, tmp_path: Path) -> None:
     assert family.field in message or "renamed" in message
 
 
+@pytest.mark.parametrize("name", of_kind(".json", ".jsonl"))
+def test_no_line_is_flooded_by_what_is_in_a_file(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    rows = copy.deepcopy(family.rows)
+    rows[1]["x" * 5000] = rows[1].pop(family.field)
+    others(family, tmp_path)
+    put(tmp_path, family.name, rows)
+    with pytest.raises(UsageError) as caught:
+        data.verify(family.card, Settings(tmp_path))
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_duplicate_id(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
@@ -289,6 +302,7 @@ def test_another_encoding(name: str, tmp_path: Path) -> None:
     message = refused(family, tmp_path, path)
     assert re.match(place(name, 2 if family.name.endswith(".csv") else 1), message)  # a CSV's header is line 1
     assert "not UTF-8" in message
+    assert "save it as UTF-8, or fetch it again" in message
 
 
 @pytest.mark.parametrize("name", of_kind(".json", ".jsonl", ".csv"))
@@ -300,6 +314,7 @@ def test_the_end_is_missing(name: str, tmp_path: Path) -> None:
     message = refused(family, tmp_path, path)
     assert re.match(place(name, 3), message)
     assert re.search("not valid (JSON|CSV)|not UTF-8", message), message
+    assert "fetch" in message
 
 
 @pytest.mark.parametrize("name", of_kind(".parquet"))
@@ -308,6 +323,21 @@ def test_a_cut_table(name: str, tmp_path: Path) -> None:
     path = put(tmp_path, family.name, family.rows)
     path.write_bytes(path.read_bytes()[:-30])
     assert "damaged parquet file" in refused(family, tmp_path, path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_records(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    path = put(tmp_path, family.name, family.rows)
+    if family.name.endswith(".parquet"):
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(path)[:0], path)
+    else:
+        path.write_bytes({".csv": content(family.name, family.rows).split(b"\r\n")[0], ".json": b"[]"}.get(path.suffix, b""))
+    others(family, tmp_path)
+    with pytest.raises(UsageError, match=r"no (records|question|row)|not in .*shared_contexts") as caught:
+        data.verify(family.card, Settings(tmp_path))
+    assert family.name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -163,6 +163,8 @@ BROKEN = {
     "no id": (change(TALK, "session_1", 1, "dia_id"), "session_1, turn 2: no field 'dia_id'"),
     "id twice": (change(TALK, "session_1", 1, "dia_id", to="D1:1"), "session_1, turn 2: 'dia_id' is 'D1:1', expected"),
     "another id": (change(TALK, "session_1", 1, "dia_id", to="12"), "session_1, turn 2: 'dia_id' is '12', expected"),
+    "an id of 5000 digits": (change(TALK, "session_1", 1, "dia_id", to=f"D1:{'9' * 5000}"), "'dia_id' is 'D1:999"),
+    "no session": (change(TALK, to={"session_" + "9" * 5000: []}), "'conversation' has no session with a turn"),
     "caption is a list": (
         change(TALK, "session_2", 0, "blip_caption", to=["a"]),
         "session_2, turn 1: 'blip_caption' is ['a']",
@@ -179,6 +181,13 @@ BROKEN = {
     "evidence is a number": (change("qa", 1, "evidence", to=[1]), "qa 2: 'evidence[0]' is 1, expected text"),
     "same name": (change("sample_id", to="conv-0"), "sample_id 'conv-0' was already used"),
 }
+
+
+def test_evidence_of_5000_digits_names_no_turn() -> None:
+    row = conversation()
+    row["qa"] = [{**row["qa"][0], "evidence": [f"D1:{'9' * 5000}"]}]
+    found = parse(row, "here")
+    assert (found.questions[0].evidence, found.meta["unknown_evidence"]) == ((), 1)
 
 
 @pytest.mark.parametrize("name", BROKEN)

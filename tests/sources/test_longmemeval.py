@@ -247,6 +247,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda item: item["haystack_session_ids"].__setitem__(0, 7),
         "'haystack_session_ids[0]' is 7",
     ),
+    "no turn": (change("haystack_sessions", [[], [], []]), "its history has no turn with a text"),
     "same id": (change("question_id", "q1"), "question_id 'q1' was already used by record 2"),
 }
 
@@ -269,7 +270,7 @@ def test_a_record_that_is_no_object_and_a_file_without_records(tmp_path: Path) -
     with pytest.raises(UsageError, match="record 2: expected an object with named fields, found list"):
         load(tmp_path)
     write(tmp_path, [])
-    with pytest.raises(UsageError, match="the data hold no question"):
+    with pytest.raises(UsageError, match=r"no question in longmemeval/longmemeval_oracle\.json"):
         load(tmp_path)
 
 

@@ -161,6 +161,17 @@ def test_evidence_is_found_by_its_text(root: Path) -> None:
     assert none.evidence == ()
 
 
+def test_upstreams_hotpotqa_rows_name_sentences_of_articles_that_were_cut() -> None:
+    """process_data.py keeps supporting sentences (title, text with its leading blank), and cuts or skips long articles."""
+    asked = [
+        {"question": "Whole?", "answer": "so", "evidence": [["A", " Fact 5-1 is so."], ["A", " "]], "evidence_idx": [1]},
+        {"question": "Cut?", "answer": "so", "evidence": [["A", "Fact 5-1 is so."], ["B", " It was cut off."]]},
+    ]
+    whole, cut = parse(row(5, "hotpotqa", ["so"] * 2, questions_and_answers=json.dumps(asked)), "here").questions
+    assert [(piece.text, piece.units) for piece in whole.evidence] == [("Fact 5-1 is so.", (1,))]
+    assert cut.evidence == ()
+
+
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "not json": ({"chunks": "['a', 'b']"}, "row.*'chunks': not valid JSON"),
     "code": ({"chunks": "[print(1)]"}, "'chunks': not valid JSON"),
@@ -174,9 +185,17 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "an answer of null": ({"questions_and_answers": '[{"question": "a?", "answer": null}]'}, "'answer' is None"),
     "a blank answer": ({"questions_and_answers": '[{"question": "a?", "answer": " "}]'}, "'answer' is ' '"),
     "no question": ({"questions_and_answers": '[{"answer": "a"}]'}, "no field 'question'"),
-    "evidence that is nowhere": (
-        {"questions_and_answers": '[{"question": "a?", "answer": "a", "evidence": ["Fact 9 is not."]}]'},
-        "'Fact 9 is not.' stands in none of the chunks",
+    "evidence that is one text": (
+        {"questions_and_answers": '[{"question": "a?", "answer": "a", "evidence": "Fact"}]'},
+        "'evidence' is 'Fact', expected a list",
+    ),
+    "evidence that is a number": (
+        {"questions_and_answers": '[{"question": "a?", "answer": "a", "evidence": 7}]'},
+        "'evidence' is 7, expected a list",
+    ),
+    "a piece that is no text": (
+        {"questions_and_answers": '[{"question": "a?", "answer": "a", "evidence": [["A title", null]]}]'},
+        "'evidence' holds .*None.*, expected a text",
     ),
 }
 

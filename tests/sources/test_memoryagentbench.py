@@ -18,7 +18,7 @@ from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
 from memeval.sources import Settings, mab_streams, redial
 from memeval.sources.fixed import FixedTask
-from memeval.sources.memoryagentbench import MemoryAgentBench
+from memeval.sources.memoryagentbench import MemoryAgentBench, parse
 
 REVISION = "7ea066982b140a19337e17e60d45d4076e042faf"
 AR, TTL, LRU, CR = "Accurate_Retrieval", "Test_Time_Learning", "Long_Range_Understanding", "Conflict_Resolution"
@@ -279,6 +279,11 @@ def test_a_book_without_blank_lines_is_cut_at_sentence_ends() -> None:
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "an answer too few": ({"answers": [["a"]]}, "2 questions and 1 answers"),
     "no accepted answer": ({"answers": [["a"], []]}, r"question 1: its answers are \[\]"),
+    "types that are lists": ({"metadata": {"question_types": [["a"], ["b"]]}}, "'question_types' holds something other"),
+    "dates that are numbers": (
+        {"metadata": {"question_dates": [1, 2]}},
+        "'question_dates' holds something other",
+    ),
     "a blank question": ({"questions": ["a?", " "]}, "question 1 is ' '"),
     "no context": ({"context": "  "}, "'context' is blank"),
     "null questions": ({"questions": None}, "'questions' is NoneType, expected a list"),
@@ -303,6 +308,11 @@ def test_a_damaged_row_is_one_line_with_file_and_row(case: str, tmp_path: Path) 
         load("ruler_qa1_197K", tmp_path)
     assert f"{path}: record 2" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_answer_that_is_no_list_is_not_taken_for_its_letters() -> None:
+    with pytest.raises(UsageError, match="here: question 0: its answers are 'Stuttgart', expected a list of texts"):
+        parse(row("ruler_qa1_197K", answers=["Stuttgart", "Rome"]), "0", redial.as_it_is, "here")
 
 
 @pytest.mark.parametrize(

@@ -371,6 +371,7 @@ DAMAGED: dict[str, tuple[Callable[[], tuple[bytes | None, bytes | None]], str]] 
     "bytes": (lambda: (None, b'{"a": ["\xff"]}'), "line 1: not UTF-8"),
     "half a pair": (lambda: (None, b'{"a": ["\\ud800"]}'), "line 1: holds half of a surrogate pair"),
     "role": (lambda: (None, lines({"ctx-a": [{"role": "tool", "content": ""}]})), "line 1: turn 0 needs a 'role'"),
+    "role that is a list": (lambda: (None, lines({"ctx-a": [{"role": ["user"], "content": ""}]})), "turn 0 needs a 'role'"),
     "content": (lambda: (None, lines({"ctx-a": [{"role": "user", "content": None}]})), "line 1: turn 0 needs a 'role'"),
     "turns": (lambda: (None, lines({"ctx-a": ["x"]})), "line 1: turn 0 needs"),
 }

@@ -93,6 +93,13 @@ def test_pages_without_a_file_are_left_out_and_counted(tmp_path: Path) -> None:
     assert context.questions[0].evidence[0].text.startswith("Town 5\nOpus 5 is played")
 
 
+def test_a_page_whose_name_is_no_files_is_left_out(tmp_path: Path) -> None:
+    rows = copy.deepcopy(RECORDS)
+    rows[5]["EntityPages"][0]["Filename"] = f"{'a' * 5000}.txt"
+    write(tmp_path, rows)
+    assert load(tmp_path, documents=20).data["files"][0]["pages_missing"] == 1
+
+
 def test_a_part_of_the_records_is_the_same_in_every_shape(tmp_path: Path) -> None:
     write(tmp_path, RECORDS)
     parquet.write(list(map(as_row, RECORDS))[::-1], tmp_path / "rows" / "triviaqa" / "validation-00000-of-00001.parquet")

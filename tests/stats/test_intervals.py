@@ -1,7 +1,5 @@
 """Intervals: golden values worked by hand, invariants, and simulated coverage."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -148,15 +146,7 @@ def test_the_interval_holds_the_mean_and_stays_in_range(rows):
         assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-8)
 
 
-def test_128_values_take_a_few_milliseconds_and_many_clusters_little_memory():
-    values = [float(i % 3 > 0) for i in range(128)]
-    interval(values, list(range(128)))
-    seconds = []
-    for _ in range(10):
-        start = time.process_time()  # CPU time: another process must not fail this test
-        interval(values, list(range(128)))
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.01
+def test_many_clusters_take_little_memory():
     large = interval([float(i % 2) for i in range(20_000)], list(range(20_000)), resamples=300)
     assert large.high - large.low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(20_000), rel=0.15)
 
