@@ -46,6 +46,18 @@ def test_no_answer_holds_a_thinking_tag(text):
     assert closed or answer == ""
 
 
+def test_an_overflow_reported_under_status_200():
+    said = "This endpoint's maximum context length is 32768 tokens. However, you requested about 40000 tokens"
+    completion = read_reply({"error": {"code": 400, "message": said}}, ASKED)
+    assert (completion.error, completion.finish_reason) == (None, "overflow")
+
+
+@pytest.mark.parametrize("finish", ["error", "abort"])
+def test_a_reply_that_the_server_broke_off_is_asked_for_again(finish):
+    with pytest.raises(Fault, match=finish):
+        read_reply(body("half an ans", finish=finish), ASKED)
+
+
 def test_a_plain_reply_with_its_usage():
     usage = {
         "prompt_tokens": 30,
@@ -186,6 +198,12 @@ def test_any_json_is_a_reply_or_a_fault(message, usage, whole):
         "prompt is too long: 210000 tokens > 200000 maximum",
         "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
         "Please reduce the length of the messages or completion.",
+        "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
+        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens). Use a shorter input.",
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens`",
+        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        "The sum of prompt length (5000.0), query length (0) should not exceed max_num_tokens (4096)",
+        "input is too large to process. increase the physical batch size",
     ],
 )
 def test_messages_that_name_an_overflow(message):
@@ -198,6 +216,9 @@ def test_messages_that_name_an_overflow(message):
         "temperature must be between 0 and 2",
         "Invalid value for 'content': expected a string",
         "max_tokens must be at least 1",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 8000",
+        "batch size 64 > maximum allowed batch size 32",
     ],
 )
 def test_messages_that_do_not(message):
