@@ -173,7 +173,7 @@ def _usage(data: Any, request: Request, text: str, reasoning: str, calls: tuple[
     thought = _detail(counts, "completion_tokens_details", "reasoning_tokens")
     if not thought and reasoning:  # split off here, so the server could not count it: the share of its characters
         thought = round(completion * len(reasoning) / len(written))
-    return Usage(prompt, completion, cached or 0, thought or 0)
+    return Usage(prompt, completion, min(cached or 0, prompt), min(thought or 0, completion))  # parts of them
 
 
 def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:

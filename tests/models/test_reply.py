@@ -68,6 +68,12 @@ def test_a_plain_reply_with_its_usage():
     assert read_reply(body("Paris", usage=usage), ASKED) == Completion("Paris", usage=Usage(30, 5, 16, 2))
 
 
+def test_no_more_of_a_prompt_was_cached_than_it_has():
+    details = {"prompt_tokens_details": {"cached_tokens": 50}, "completion_tokens_details": {"reasoning_tokens": 99}}
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, **details}
+    assert read_reply(body("Paris", usage=usage), ASKED).usage == Usage(5, 3, 5, 3)
+
+
 def test_missing_usage_is_estimated_at_four_characters_a_token():
     assert read_reply(body("z" * 9), ASKED).usage == Usage(prompt=5, completion=3)  # 19 / 4 and 9 / 4, rounded up
     usage = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": 4}
