@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from memeval.judging.judge import family_of, judge_samples
+from memeval.models import usage
 from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.stand_in import StandIn
+from memeval.models.stand_in import Lengths, StandIn
+from memeval.models.usage import Ledger
 from memeval.runs.answering import Desk
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared
@@ -23,7 +26,9 @@ from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
 
 Bill = Counter[tuple[str, str]]
-"""(role, `calls` | `prompt` | `completion`) -> number"""
+"""(role, `calls` | `prompt` | `completion` | `cached`) -> number"""
+PRICED = ("prompt", "completion", "cached")
+"""Tokens that have a price, as `Usage` names them."""
 
 
 @dataclass
@@ -71,22 +76,32 @@ class DryRun:
 
 def book(bill: Bill, line: Mapping[str, Any]) -> None:
     for role, used in line["tokens"].items():
-        bill.update({(role, "prompt"): used["prompt"], (role, "completion"): used["completion"]})
+        bill.update({(role, key): used[key] for key in PRICED})
         bill[role, "calls"] += line["calls"].get(role, 0)
 
 
 def dry_run(
-    spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | None = None, judge_prompt: str | None = None
+    spec: RunSpec,
+    streams: Iterable[Prepared],
+    judge: ModelSpec | None = None,
+    judge_prompt: str | None = None,
+    lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({}),
 ) -> DryRun:
-    """Run the agent on these streams, one after the other, and have its answers judged if there is a judge. Raises
-    UsageError where a run would."""
-    return asyncio.run(_run(spec, streams, judge, judge_prompt))
+    """Run the agent on these streams, one after the other, and have its answers judged if there is a judge. lengths: role ->
+    those of its replies (models/stand_in.py). Raises UsageError where a run would."""
+    return asyncio.run(_run(spec, streams, judge, judge_prompt, lengths))
 
 
-async def _run(spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | None, judge_prompt: str | None) -> DryRun:
+async def _run(
+    spec: RunSpec,
+    streams: Iterable[Prepared],
+    judge: ModelSpec | None,
+    judge_prompt: str | None,
+    lengths: Mapping[str, Mapping[str, Lengths]],
+) -> DryRun:
     loop = asyncio.get_running_loop()
     models = {**spec.models, **({"judge": judge} if judge else {})}
-    stand_ins = {role: StandIn(model, spec.task.tokenizer) for role, model in models.items()}
+    stand_ins = {role: StandIn(model, spec.task.tokenizer, lengths.get(role, {})) for role, model in models.items()}
     routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
     lines: dict[str, list[dict[str, Any]]] = {"question": [], "sample": []}
@@ -118,14 +133,14 @@ async def _judge(
 ) -> None:
     """A judge who finds every answer right, after one call."""
     stand_in = found.stand_ins["judge"]
+    usage.current.set(Ledger("judge"))  # in place of the engine's last one, which would have it read a stream
 
     async def rule(request: Request) -> Completion:
         completion = await stand_in.complete(request)
         found.judging.update(
             {
                 ("judge", "calls"): 1,
-                ("judge", "prompt"): completion.usage.prompt,
-                ("judge", "completion"): completion.usage.completion,
+                **{("judge", key): getattr(completion.usage, key) for key in PRICED},
             }
         )
         return replace(completion, text="VERDICT: RIGHT", finish_reason="stop")
