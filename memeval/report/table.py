@@ -87,6 +87,8 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         if run["query"]["offered"]:
             used = "used" if run["query"]["used"] else "not used"
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")
+        for reason, count in run["unread"].items():
+            notes.append(f"{run['agent']} on {run['task']}: {count} calls while reading brought nothing: {reason}")
         if run["status"] != "complete":
             reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in UNUSABLE.values()]
             why = f" ({reasons[0]})" if reasons else ""

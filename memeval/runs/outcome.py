@@ -65,6 +65,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "n": summary["n"],
         "failed": summary["failed"],
         "reasons": summary["reasons"],
+        "unread": summary.get("unread", {}),
         "headline": {key: headline[key] for key in ("metric", "value", "low", "high")},
         "metrics": {name: {key: row[key] for key in interval} for name, row in metrics.items()},
         "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in kinds.items()},
