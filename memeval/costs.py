@@ -72,7 +72,7 @@ def costs(
                 chunks[line["chunk"]] = max(chunks.get(line["chunk"], 0), line["chunk_tokens"])
             yield line
 
-    for phase, role, usage, calls in _bookings(samples, seen(operations), judged):
+    for phase, role, usage, calls in bookings(samples, seen(operations), judged):
         usd = cost(usage, prices.get(role), calls)
         for part in (total, roles[role], phases[phase]):
             part.add(usage, calls, usd)
@@ -123,7 +123,7 @@ def break_even(agent: Mapping[str, Any], other: Mapping[str, Any]) -> float | No
     return None
 
 
-def _bookings(
+def bookings(
     samples: Iterable[Line], operations: Iterable[Line], judged: Iterable[Line]
 ) -> Iterator[tuple[str, str, Usage, int]]:
     """(phase, role, usage, calls) of every line. What recall cost is a part of the sample's own tokens."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from memeval import tokens
@@ -18,7 +19,7 @@ from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
 from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.stand_in import ANSWER, StandIn
+from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.runs.answering import Desk
 from memeval.runs.engine import Engine
@@ -27,7 +28,9 @@ from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
 
 Bill = Counter[tuple[str, str]]
-"""(role, `calls` | `prompt` | `completion`) -> number"""
+"""(role, `calls` | `prompt` | `completion` | `cached`) -> number"""
+PRICED = ("prompt", "completion", "cached")
+"""Tokens that have a price, as `Usage` names them."""
 COUNTING = 300
 """Tokens, on average, of what a judge writes when it goes through a summary. No judge's own number: a round figure."""
 ASSENT = 'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0}'
@@ -84,25 +87,37 @@ class DryRun:
 
 def book(bill: Bill, line: Mapping[str, Any]) -> None:
     for role, used in line["tokens"].items():
-        bill.update({(role, "prompt"): used["prompt"], (role, "completion"): used["completion"]})
+        bill.update({(role, key): used[key] for key in PRICED})
         bill[role, "calls"] += line["calls"].get(role, 0)
 
 
 def dry_run(
-    spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | None = None, judge_prompt: str | None = None
+    spec: RunSpec,
+    streams: Iterable[Prepared],
+    judge: ModelSpec | None = None,
+    judge_prompt: str | None = None,
+    lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({}),
 ) -> DryRun:
-    """Run the agent on these streams, one after the other, and have its answers judged if there is a judge. Raises
-    UsageError where a run would."""
-    return asyncio.run(_run(spec, streams, judge, judge_prompt))
+    """Run the agent on these streams, one after the other, and have its answers judged if there is a judge. lengths: role ->
+    those of its replies (models/stand_in.py). Raises UsageError where a run would."""
+    return asyncio.run(_run(spec, streams, judge, judge_prompt, lengths))
 
 
-async def _run(spec: RunSpec, streams: Iterable[Prepared], judge: ModelSpec | None, judge_prompt: str | None) -> DryRun:
+async def _run(
+    spec: RunSpec,
+    streams: Iterable[Prepared],
+    judge: ModelSpec | None,
+    judge_prompt: str | None,
+    lengths: Mapping[str, Mapping[str, Lengths]],
+) -> DryRun:
     loop = asyncio.get_running_loop()
     streams = list(streams)
-    answer = _answer(spec, streams)
-    stand_ins = {role: StandIn(model, spec.task.tokenizer, answer) for role, model in spec.models.items()}
-    if judge:
-        stand_ins["judge"] = StandIn(judge, spec.task.tokenizer, COUNTING if judge_family(spec) in ASPECTS else ANSWER)
+    models = {**spec.models, **({"judge": judge} if judge else {})}
+    answers = dict.fromkeys(models, _answer(spec, streams))
+    answers["judge"] = COUNTING if judge_family(spec) in ASPECTS else ANSWER
+    stand_ins = {
+        role: StandIn(model, spec.task.tokenizer, lengths.get(role, {}), answers[role]) for role, model in models.items()
+    }
     routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
     lines: dict[str, list[dict[str, Any]]] = {"question": [], "sample": []}
@@ -158,8 +173,7 @@ async def _judge(
         found.judging.update(
             {
                 ("judge", "calls"): 1,
-                ("judge", "prompt"): completion.usage.prompt,
-                ("judge", "completion"): completion.usage.completion,
+                **{("judge", key): getattr(completion.usage, key) for key in PRICED},
             }
         )
         return replace(completion, text=ASSENT, finish_reason="stop")

@@ -1,8 +1,10 @@
 """What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
 
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
-earlier positions by their number, answers by the questions. What the run's folder holds already is taken off, and memories
-that another run holds or builds before (runs/siblings.py). Replies that the user's cache may hold are not.
+earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
+their kind in the runs folder (experience.py); where there are none, a guess says that it is one. What the run's folder holds
+already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
+may hold are not.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.dry_run import DryRun, dry_run
+from memeval.experience import FEWEST, experience
 from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
-from memeval.models.stand_in import WRITING_SHARE
+from memeval.models.stand_in import WRITING_SHARE, Lengths
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
@@ -100,7 +103,8 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     if verdicts and not refs:
         refs = planned.task.refs(planned.question_ids)
     sizes, sampled, notes = measure(planned, refs)
-    dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt)
+    known = experience(planned)
+    dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt, known)
     bill: defaultdict[tuple[str, str], float] = defaultdict(float)
     chunks = again = 0.0
     for item in left:
@@ -134,7 +138,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         roles=_roles(bill, dry),
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
-        notes=(*notes, *_notes(planned, left, dry, n), *_rebuilt(dry, again)),
+        notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known), *_rebuilt(dry, again)),
     )
 
 
@@ -146,7 +150,8 @@ def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role
             continue
         most = round(completion * dry.longer[role])
         listed = price(model.name, model.base_url)
-        usd, usd_most = (cost(Usage(prompt, size), listed, calls) for size in (completion, most))
+        cached = round(bill.get((role, "cached"), 0))
+        usd, usd_most = (cost(Usage(prompt, size, cached), listed, calls) for size in (completion, most))
         found[role] = Role(model.name, calls, prompt, completion, most, usd, usd_most)
     return found
 
@@ -173,12 +178,7 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     ]
     if guessed:
         names = sorted({dry.stand_ins[role].counter.name for role in guessed})
-        sizes = sorted({dry.stand_ins[role].answer for role in guessed})
-        yield (
-            f"prompts counted with {', '.join(names)}; replies taken as {WRITING_SHARE:.0%} of their limit when writing and "
-            f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; "
-            "no thinking, no discount for cached prefixes"
-        )
+        yield f"prompts counted with {', '.join(names)}"
     unpriced = sorted({dry.stand_ins[role].spec.name for role in guessed if not _priced(dry.stand_ins[role].spec)})
     if unpriced:
         yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
@@ -195,6 +195,23 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
         yield f"n below {TOO_FEW}: shows the machinery, ranks nothing"
     if spec.task.cluster != "question":
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
+
+
+def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterator[str]:
+    """Where the lengths of replies come from."""
+    for role, phases in known.items():
+        for phase, told in phases.items() if not dry.stand_ins[role].exact else ():
+            cached = f", {told.cached:.0%} of the prompts cached" if told.cached else ""
+            yield f"replies of {role} ({phase}): {told.completion:.0f} tokens, mean of {told.calls:,} earlier calls{cached}"
+    guesses = [(role, phase, model) for role, model in dry.stand_ins.items() for phase in sorted(model.guessed)]
+    if guesses:
+        which = ", ".join(f"{role} ({phase})" for role, phase, _ in guesses)
+        sizes = sorted({model.answer for _, _, model in guesses})
+        yield (
+            f"replies of {which} are guessed: {WRITING_SHARE:.0%} of their limit when writing and "
+            f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; no thinking, no discount for "
+            f"cached prefixes. After a run with --limit {FEWEST} they are known"
+        )
 
 
 def _rebuilt(dry: DryRun, calls: float) -> Iterator[str]:

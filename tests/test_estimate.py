@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from faulty_server import FaultyServer, in_thread
 from memeval import Item, MemoryStats, Recall, tokens
 from memeval.dry_run import spread
 from memeval.estimate import Estimate, estimate, estimate_command
+from memeval.experience import experience
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.runs import local
@@ -166,7 +168,7 @@ def test_a_judge(project: Path, server: FaultyServer, capsys: pytest.CaptureFixt
     (header,) = [read_json(path) or {} for path in (planned.spec.folder / "scores").glob("judge-*.json")]
     assert header["calls"] == 24
     assert before.roles["judge"].prompt == pytest.approx(header["tokens"]["prompt"], rel=0.2)
-    assert before.roles["judge"].completion == 24 * 64  # as an answer, not as what is written to a memory
+    assert before.roles["judge"].completion == 24 * 64  # an answer, where no earlier judgement says how long they are
     assert estimate(planned).calls == 0
     for path in (planned.spec.folder / "scores").glob("judge-*"):
         path.unlink()
@@ -182,6 +184,57 @@ def test_replies_follow_the_stated_rule(project: Path) -> None:
         2048 * roles["memory"].calls,
     )
     assert (roles["reader"].completion, roles["reader"].completion_most) == (64 * 8, 2048 * 8)
+
+
+class Thinker(Writer):
+    """Thinks before it writes, for as long as the prompt says (by its hash), behind a prefix cache that holds a third."""
+
+    def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
+        reply = super().__call__(asked)
+        message, used = reply["choices"][0]["message"], reply["usage"]
+        thoughts = 200 + zlib.crc32(asked["messages"][-1]["content"].encode()) % 200
+        message["reasoning_content"] = "hm " * thoughts
+        used["completion_tokens"] += thoughts
+        used["completion_tokens_details"] = {"reasoning_tokens": thoughts}
+        used["prompt_tokens_details"] = {"cached_tokens": used["prompt_tokens"] // 3}
+        return reply
+
+
+@pytest.mark.parametrize("agent", ["memalpha", "bm25", "long-context"])
+def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: FaultyServer, agent: str) -> None:
+    """Calls, tokens and USD of the other 24 within 20 %, of a model that thinks, which no default can know."""
+    (project / "memeval.yaml").write_text("prices: {wordy: {prompt: 2, completion: 10, cached: 0.5}}\n")
+    server.body = Thinker(6)
+    chosen = options([agent], model="wordy", limit=32, base_url=server.url)
+    (blind,) = (estimate(planned) for planned in plan(chosen))
+    assert any("replies of" in note and "are guessed" in note for note in blind.notes)
+    (few,), (all_of_them,) = plan(replace(chosen, limit=8)), plan(chosen)
+    first = run(few, quiet=True).summary
+    told = estimate(all_of_them)
+    assert not any("are guessed" in note for note in told.notes)
+    assert any("mean of 8 earlier calls, 33% of the prompts cached" in note for note in told.notes)
+    last = run(all_of_them, quiet=True).summary
+    for key in ("prompt", "completion"):
+        assert getattr(told, key) == pytest.approx(last["tokens"][key] - first["tokens"][key], rel=0.2)
+    assert told.usd == pytest.approx(last["cost"]["usd"] - first["cost"]["usd"], rel=0.2)
+    assert blind.completion < 0.8 * last["tokens"]["completion"]
+
+
+def test_only_calls_of_the_same_kind_teach(project: Path, server: FaultyServer) -> None:
+    """Another agent's memory, another model, and too few calls say nothing; another agent's reader does."""
+    chosen = options(["bm25"], model="wordy", limit=8, base_url=server.url)
+    (read,) = plan(chosen)
+    run(read, quiet=True)
+    assert {role: set(phases) for role, phases in experience(read).items()} == {"reader": {"answer"}}
+    (writes,) = plan(options(["memalpha"], model="wordy", limit=8, base_url=server.url))
+    assert {role: set(phases) for role, phases in experience(writes).items()} == {"reader": {"answer"}}
+    (stranger,) = plan(options(["bm25"], model="other", limit=8, base_url=server.url))
+    assert experience(stranger) == {}
+    samples = read.spec.folder / "samples.jsonl"
+    samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:7]))
+    assert experience(read) == {}
+    samples.write_text("no JSON\n")
+    assert experience(read) == {}  # and another run's damage stops no estimate
 
 
 def test_the_text_format_of_the_released_checkpoint(project: Path) -> None:

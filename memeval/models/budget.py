@@ -23,7 +23,7 @@ class Budget:
     call (offline, scripted) and unknown prices add nothing.
 
     max_calls is exact. max_usd is kept by foresight: a call is sent while what is spent, and what the calls in the air and
-    this one cost at the mean so far, stay within it. The first calls, of which nothing is known, may exceed it.
+    this one cost at the mean so far, stay within it. The first call, of which nothing is known, flies alone.
     """
 
     def __init__(
@@ -59,6 +59,11 @@ class Budget:
         if not self.refused:
             self.refused = self._exceeded()
         return not self.refused
+
+    @property
+    def sounding(self) -> bool:
+        """Whether what calls cost is about to be learned from the first: sixteen at once may be sixteen times too many."""
+        return self.max_usd is not None and self.calls == self._flying > 0
 
     def sent(self) -> None:
         """A call leaves now."""

@@ -86,8 +86,11 @@ class Completion:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Completion:
+        """Raises TypeError, KeyError or AttributeError for what `to_json` never wrote."""
         calls = tuple(ToolCall(**call) for call in data["tool_calls"])
         row = data.get("row")
+        if not all(isinstance(data[key], str) for key in ("text", "reasoning", "finish_reason")):
+            raise TypeError("a text is no string")
         return cls(
             text=data["text"],
             reasoning=data["reasoning"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ _STREAMED = 2**20  # bytes; larger bodies are sent piece by piece
 _REPEAT = frozenset({408, 409, 425, 429})
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError)
 _SLOW_DOWN = frozenset({429, 503, 529})
+TOO_LONG = frozenset({400, 413, 422, 500})  # statuses under which servers say that a prompt exceeds the window
+_MODERATED = re.compile(r"moderation|flagged|policy|safety|content", re.IGNORECASE)  # about this prompt, not about the key
 
 
 class EndpointModel:
@@ -115,9 +118,11 @@ class EndpointModel:
         said = error_text(data, self._key)
         text = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         code = data["error"].get("code") if isinstance(data, dict) and isinstance(data.get("error"), dict) else None
-        if status in (400, 413, 422) and (code == "context_length_exceeded" or overflows(said)):
+        if status in TOO_LONG and (code == "context_length_exceeded" or overflows(said)):
             return Completion(finish_reason="overflow")
         fix = _remedy(status, said, code, self.name)
+        if status == 403 and not self._limiter.answered and not _MODERATED.search(said):
+            fix = "check the key in MEMEVAL_API_KEY or OPENAI_API_KEY, and what it may be used for"
         if fix:
             raise EndpointRefused(f"{self.base_url}: {text}; {fix}")
         if status in _REPEAT or status >= 500:

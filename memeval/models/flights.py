@@ -42,6 +42,11 @@ class Flights:
     def allowed(self) -> bool:
         return self._budget is None or self._budget.allows()
 
+    async def sounded(self) -> None:
+        """Wait while the first call of all is in the air, if what it costs decides how many may follow."""
+        while self._budget is not None and self._budget.sounding and self._flights:
+            await asyncio.wait([flight.landed for flight in self._flights.values()])
+
     async def land(self) -> str:
         """Wait for what is in the air: the replies are paid for, and kept once they are here. Returns why no more may be
         sent."""

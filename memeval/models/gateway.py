@@ -98,6 +98,7 @@ class Gateway:
             self._book("window", model.identity, completion, begun, 0)
             return completion
         key = call_key(model.identity, request)
+        await self._flights.sounded()
         while (landing := self._flights.landing(key)) is not None:
             await asyncio.wait((landing,))
             if not landing.cancelled():

@@ -9,6 +9,7 @@ line instead of a run full of failed samples.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -98,7 +99,7 @@ def retry_after(seconds: str | None, milliseconds: str | None = None, now: float
             wait = float(text) * unit if text else -1.0
         except ValueError:
             continue
-        if wait >= 0.0:  # false for nan
+        if 0.0 <= wait < math.inf:  # false for nan
             return wait
     try:
         date = parsedate_to_datetime(seconds or "")
@@ -138,7 +139,7 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._cut_at = 0.0
         self._idle_at = self._alive_at = time.monotonic()  # last success; moved on by the time without calls
-        self._answered = False
+        self.answered = False  # whether a call has ever brought a reply
 
     async def run(self, attempt: Callable[[], Awaitable[Completion]], seconds: float | None = None) -> Completion:
         """Run `attempt` until it returns, within the policy (or `seconds` instead of its `timeout`). It raises `Fault` to be
@@ -198,7 +199,7 @@ class Limiter:
 
     def _succeeded(self) -> None:
         self._alive_at = time.monotonic()
-        self._answered = True
+        self.answered = True
         if self.limit < self.cap:
             self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
 
@@ -209,7 +210,7 @@ class Limiter:
 
     def _stop_if_silent(self, fault: Fault) -> None:
         silence = time.monotonic() - self._alive_at
-        never = fault.unreachable and not self._answered
+        never = fault.unreachable and not self.answered
         if silence < (self.policy.dead_at_start if never else self.policy.dead_after):
             return
         if not self.down:

@@ -11,6 +11,7 @@ from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, Request
+from memeval.models.endpoint import TOO_LONG
 from memeval.models.limits import EndpointRefused, Fault, Limiter, call_timeout, retry_after
 from memeval.models.reply import one_line, overflows, read_reply
 
@@ -63,9 +64,10 @@ class LitellmModel:
         """Returns a Completion for a bad request; raises Fault, EndpointRefused, or the error itself if it is a bug."""
         status = getattr(error, "status_code", None)
         text = one_line(f"{type(error).__name__}: {error}")
-        if isinstance(error, litellm.ContextWindowExceededError) or (status in (400, 413, 422) and overflows(str(error))):
+        if isinstance(error, litellm.ContextWindowExceededError) or (status in TOO_LONG and overflows(str(error))):
             return Completion(finish_reason="overflow")
-        if isinstance(error, (litellm.AuthenticationError, litellm.NotFoundError)):
+        refused = isinstance(error, litellm.PermissionDeniedError) and not self._limiter.answered
+        if refused or isinstance(error, (litellm.AuthenticationError, litellm.NotFoundError)):
             raise EndpointRefused(f"{self.name}: {text}; check the key and the model name") from None
         if not isinstance(status, int):
             raise error

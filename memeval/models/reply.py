@@ -18,11 +18,14 @@ CHARACTERS_PER_TOKEN = 4
 SHORTEST_SECRET = 6  # shorter "keys" are placeholders (EMPTY, none, x) that stand in ordinary words
 _OPEN, _CLOSE = "<think>", "</think>"
 _OVERFLOW = re.compile(
-    r"context[ _-]?(length|size|window)|exceed_context|(maximum|max) (model|input|sequence|prompt) length|max_model_len"
-    r"|(prompt|input|request) (is|was) too long|too many (input |prompt )?tokens|reduce the length of the"
-    r"|longer than the (maximum )?model|token count.{0,40}exceeds|max_new_tokens.{0,10} must be",
+    r"context[ _-]?(length|size|window|limit)|exceed_context|(maximum|max) (model|input|sequence|prompt) length"
+    r"|max_model_len|(prompt|input|request) (is|was) too long|too many (input |prompt )?tokens|reduce the length of the"
+    r"|longer than the (maximum )?model|token count.{0,40}exceeds|max_new_tokens.{0,10} must be"
+    r"|inputs.{0,5} must have less than|input (length|tokens).{0,40} exceed|exceed max_num_tokens"
+    r"|input is too large to process",
     re.IGNORECASE,
 )
+_BROKEN_OFF = frozenset({"error", "abort"})  # OpenRouter's, SGLang's and vLLM's: the engine failed in the middle
 _SECRET = re.compile(r"\b(sk|gsk|hf|xai)[-_][\w*.-]{6,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
@@ -31,8 +34,11 @@ def read_reply(data: Any, request: Request) -> Completion:
     if not isinstance(data, dict):
         raise Fault("the reply is not a JSON object")
     choices = data.get("choices")
-    if not choices and data.get("error"):
-        raise Fault(f"the server reported: {error_text(data)}")
+    if not choices and data.get("error"):  # gateways send the errors of the servers behind them as 200
+        said = error_text(data)
+        if overflows(said):
+            return Completion(finish_reason="overflow")
+        raise Fault(f"the server reported: {said}")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Fault("the reply has no choices")
     message = choices[0].get("message")
@@ -40,6 +46,8 @@ def read_reply(data: Any, request: Request) -> Completion:
         raise Fault("the reply has no message")
     finish = choices[0].get("finish_reason")
     finish = finish if isinstance(finish, str) and finish else "stop"
+    if finish in _BROKEN_OFF:
+        raise Fault(f"the server broke the reply off: {error_text(choices[0]) if choices[0].get('error') else finish}")
     content, thoughts = _content(message.get("content"))
     for name in ("reasoning_content", "reasoning"):
         if isinstance(message.get(name), str) and message[name]:
@@ -83,7 +91,7 @@ def split_thinking(text: str) -> tuple[str, str, bool]:
 
 def overflows(message: str) -> bool:
     """Whether an error message says that the prompt does not fit the model's window (OpenAI, vLLM, SGLang, TGI, llama.cpp,
-    Anthropic and Gemini wordings)."""
+    TensorRT-LLM, Anthropic, Bedrock and Gemini wordings)."""
     return _OVERFLOW.search(message) is not None
 
 
@@ -165,7 +173,7 @@ def _usage(data: Any, request: Request, text: str, reasoning: str, calls: tuple[
     thought = _detail(counts, "completion_tokens_details", "reasoning_tokens")
     if not thought and reasoning:  # split off here, so the server could not count it: the share of its characters
         thought = round(completion * len(reasoning) / len(written))
-    return Usage(prompt, completion, cached or 0, thought or 0)
+    return Usage(prompt, completion, min(cached or 0, prompt), min(thought or 0, completion))  # parts of them
 
 
 def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from memeval import tokens
@@ -29,15 +30,34 @@ ANSWER = 64
 _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format the arguments", re.MULTILINE)
 
 
-class StandIn:
-    """Stands in for `spec`. answer: tokens that an answer is taken to have. counter: of the model's own tokenizer where it
-    is on this machine, else of `tokenizer`. exact: the model itself answers. written, most: completion tokens of all
-    replies, as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window,
-    which would not be sent."""
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Of the replies of one role in one phase, in tokens. completion: the mean, thinking included; thinking: of that.
+    cached: share of the prompt tokens that the server took from its prefix cache."""
 
-    def __init__(self, spec: ModelSpec, tokenizer: str, answer: int = ANSWER) -> None:
+    calls: int
+    completion: float
+    thinking: float = 0.0
+    cached: float = 0.0
+
+
+class StandIn:
+    """Stands in for `spec`. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`. exact:
+    the model itself answers. lengths: of replies by phase, where they are known; guessed: the phases where they were not,
+    and an answer was taken to have `answer` tokens. written, most: completion tokens of all replies, as counted, and if each
+    were as long as its limit allows. overflows: prompts that exceed the model's window, which would not be sent."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tokenizer: str,
+        lengths: Mapping[str, Lengths] = MappingProxyType({}),
+        answer: int = ANSWER,
+    ) -> None:
         self.spec = spec
         self.answer = answer
+        self.guessed: set[str] = set()
+        self._lengths = lengths
         self.exact = registry.route(spec).kind in ("offline", "scripted")
         self.counter = _counter(spec, tokenizer)
         self.written = self.most = self.overflows = 0
@@ -59,21 +79,28 @@ class StandIn:
         return completion
 
     async def _guess(self, request: Request) -> tuple[Completion, int]:
-        """The offline model's reply, counted for the model it stands for, and the limit of its length. What is written while
-        the stream is read is held to WRITING_SHARE of the limit: that model would copy out whole sentences up to it. An
-        answer counts as `answer` tokens at least."""
+        """The offline model's reply, counted for the model it stands for, and the limit of its length. Where no length is
+        known, what is written while the stream is read is held to WRITING_SHARE of the limit: that model would copy out
+        whole sentences up to it. An answer counts as `answer` tokens at least."""
         limit = request.params.get("max_tokens") or request.params.get("max_completion_tokens") or WRITING_LIMIT
         ledger = usage.current.get(None)
-        reading = ledger is not None and ledger.phase == "ingest"
-        expected = int(WRITING_SHARE * limit) if reading else min(self.answer, limit)
-        writing = replace(request, params={**request.params, "max_tokens": min(limit, max(ANSWER, expected))})
+        phase = "answer" if ledger is None else ledger.phase
+        reading, known = phase == "ingest", self._lengths.get(phase)
+        if known is None:
+            self.guessed.add(phase)
+            expected, thinking = int(WRITING_SHARE * limit) if reading else min(self.answer, limit), 0
+        else:
+            expected, thinking = min(limit, round(known.completion)), round(known.thinking)
+        writing = replace(request, params={**request.params, "max_tokens": min(limit, max(ANSWER, expected - thinking))})
         tools = _text_tools(request)
         completion = await self._model.complete(replace(writing, tools=tools) if tools else writing)
         if tools:
             completion = _in_text(completion)
-        if not reading:
+        if known is None and not reading:
             expected = max(expected, min(limit, self.counter(completion.text)))
-        return replace(completion, usage=Usage(self._prompt(request), expected)), limit
+        prompt = self._prompt(request)
+        cached = round(prompt * known.cached) if known else 0
+        return replace(completion, usage=Usage(prompt, expected, cached)), limit
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
         """Vectors of the offline embedder, one completion per text."""

@@ -16,16 +16,21 @@ from typing import Any
 from memeval.errors import StopRun
 from memeval.models.completion import Completion, Usage
 
+USELESS = frozenset({"overflow", "unclosed_think"})
+"""Finish reasons of replies with nothing in them: an agent that reads on has not read this chunk."""
+
 
 @dataclass
 class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
-    stopped: the error of a call after which the whole run must stop."""
+    unusable: replies that came and are of no use, by finish reason. stopped: the error of a call after which the whole run
+    must stop."""
 
     phase: str
     calls: Counter[str] = field(default_factory=Counter)
     tokens: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
     failures: list[str] = field(default_factory=list)
+    unusable: Counter[str] = field(default_factory=Counter)
     events: list[Any] = field(default_factory=list)
     last: Completion | None = None
     stopped: StopRun | None = None
@@ -34,6 +39,8 @@ class Ledger:
         self.calls[role] += 1
         self.tokens[role] = self.tokens[role] + completion.usage
         self.last = completion
+        if completion.finish_reason in USELESS:
+            self.unusable[completion.finish_reason] += 1
         if completion.error:
             self.failures.append(f"{role}: {completion.error}")
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from memeval.runs.score import UNUSABLE
+
 Run = Mapping[str, Any]
 """One run as `memeval run --format json` gives it."""
 
@@ -113,8 +115,12 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         if run["query"]["offered"]:
             used = "used" if run["query"]["used"] else "not used"
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")
+        for reason, count in run["unread"].items():
+            notes.append(f"{run['agent']} on {run['task']}: {count} calls while reading brought nothing: {reason}")
         if run["status"] != "complete":
-            notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed; see {run['path']}")
+            reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in UNUSABLE.values()]
+            why = f" ({reasons[0]})" if reasons else ""
+            notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed{why}; see {run['path']}")
     return ["\n".join(notes)] if notes else []
 
 

@@ -173,6 +173,7 @@ class Ingest:
                 "held": dict(stats.tokens) if stats else None,
                 "tokens": ledger.tokens_json(),
                 "calls": dict(sorted(ledger.calls.items())),
+                **({"unusable": dict(sorted(ledger.unusable.items()))} if ledger.unusable else {}),
             }
         )
 

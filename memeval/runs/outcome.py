@@ -62,6 +62,8 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "status": summary["status"] if judged is None or summary["status"] != "complete" else judged["status"],
         "n": summary["n"],
         "failed": summary["failed"],
+        "reasons": summary["reasons"],
+        "unread": summary.get("unread", {}),
         "headline": {key: headline[key] for key in ("metric", "value", "low", "high")},
         "metrics": {name: {key: row[key] for key in interval} for name, row in metrics.items()},
         "kinds": {kind: {key: row[key] for key in ("metric", *interval)} for kind, row in kinds.items()},

@@ -19,7 +19,7 @@ from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import NoData, UsageError, suggest
-from memeval.models import registry, window
+from memeval.models import prices, registry, window
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.runs.familiarity import Claims, claims
@@ -269,6 +269,9 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         (card.models.get(role), None),
     ]
     entry, url = next(((entry, url) for entry, url in candidates if entry), ("offline", None))
+    name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
+    if not options.base_url and ("@http" in name or prices.runs_here(name)):
+        url = None  # a URL set once, for all, does not carry off a model that says itself where it is
     return model_spec(entry, url)
 
 

@@ -18,6 +18,7 @@ UNUSABLE = {
     "length": "the reply was cut off at its token limit",
     "unclosed_think": "the reply never left its thinking",
     "overflow": "the prompt exceeds the model's window",
+    "content_filter": "the provider's filter cut the reply off",
 }
 ABOUT_RECALL = {"evidence_any", "evidence_all"}
 """Metrics of what was recalled, not of the reply: an unusable reply leaves them as they are."""

@@ -62,6 +62,7 @@ def show_run(folder: Path, worst: int = 10) -> str:
         *_cost(summary["cost"]),
         f"verdicts {_pairs(summary['verdicts'])}",
         *(f"  {count} x {reason}" for reason, count in summary["reasons"].items()),
+        *(f"  {count} x while reading: {reason}" for reason, count in summary.get("unread", {}).items()),
     ]
     bad = [line for line in read_lines(folder / "scores" / "task.jsonl") if line["verdict"] in ("wrong", "failed")]
     if bad:

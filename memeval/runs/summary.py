@@ -7,13 +7,14 @@ answerable questions; abstention stands beside it as precision, recall and F1.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from memeval.costs import costs
 from memeval.metrics import abstention_scores
 from memeval.models.prices import Price
+from memeval.runs.score import UNUSABLE
 from memeval.stats import failure_bounds, interval
 
 Line = Mapping[str, Any]
@@ -75,8 +76,17 @@ def summarise(
             sum(line["verdict"] == "failed" for line in lost),
         )
         summary["failure_bounds"] = [bounds.all_wrong, bounds.all_right]
-    price = costs(questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged)
-    return {**summary, **_sizes(questions, samples, tokenizer), **price}
+    unread: Counter[str] = Counter()
+
+    def seen(lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            unread.update(line.get("unusable", {}))
+            yield line
+
+    steps = seen(operations)
+    price = costs(questions=questions, samples=samples, operations=steps, scores=scores, prices=prices, judged=judged)
+    unusable = {UNUSABLE[reason]: count for reason, count in unread.most_common()}
+    return {**summary, "unread": unusable, **_sizes(questions, samples, tokenizer), **price}
 
 
 def without(left_out: Collection[str], scores: Sequence[Line], questions: Mapping[str, Line], metric: str) -> dict[str, Any]:

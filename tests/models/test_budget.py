@@ -143,6 +143,46 @@ def test_foresight_counts_the_calls_in_the_air() -> None:
     asyncio.run(main())
 
 
+def test_many_callers_at_once_do_not_overspend_before_anything_is_known() -> None:
+    async def main() -> None:
+        model, budget = Slow(dollar), priced(max_usd=4.5)
+        door = gateway(model, budget)
+        results = await asyncio.gather(*(door.call(SPEC, asked(n)) for n in range(10)), return_exceptions=True)
+        assert Counter(type(result).__name__ for result in results) == {"Completion": 4, "BudgetSpent": 6}
+        assert budget.usd == 4.0
+
+    asyncio.run(main())
+
+
+def test_without_a_limit_in_usd_the_first_call_does_not_fly_alone() -> None:
+    async def main() -> None:
+        begun: list[Request] = []
+
+        class Watched(Slow):
+            async def complete(self, request: Request) -> Completion:
+                begun.append(request)
+                return await super().complete(request)
+
+        door = gateway(Watched(dollar), priced(max_calls=10))
+        calls = asyncio.gather(*(door.call(SPEC, asked(n)) for n in range(10)))
+        await asyncio.sleep(0.005)
+        assert len(begun) == 10
+        await calls
+
+    asyncio.run(main())
+
+
+def test_a_first_call_that_is_cancelled_holds_nobody_up() -> None:
+    async def main() -> None:
+        door = gateway(Slow(dollar), priced(max_usd=4.5))
+        first, *others = [asyncio.create_task(door.call(SPEC, asked(n))) for n in range(3)]
+        await asyncio.sleep(0.005)
+        first.cancel()
+        assert [reply.text for reply in await asyncio.wait_for(asyncio.gather(*others), 5)] == ["ok", "ok"]
+
+    asyncio.run(main())
+
+
 def test_a_refusal_stands_even_if_the_calls_in_the_air_turn_out_cheap() -> None:
     async def main() -> None:
         sizes = iter([100, *[0] * 20])

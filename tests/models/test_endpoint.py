@@ -129,7 +129,7 @@ def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
     assert counters.failures == 0
 
 
-@pytest.mark.parametrize("status", [400, 403, 413, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_bad_request_is_an_error_at_once(status):
     server = FaultyServer(always(str(status)))
     completion = call(server, asked("hi"))
@@ -138,7 +138,11 @@ def test_a_bad_request_is_an_error_at_once(status):
 
 
 @pytest.mark.parametrize(
-    ("status", "remedy"), [(401, "MEMEVAL_API_KEY"), (402, "credit"), (404, "model name 'm'"), (405, "/v1"), (307, "/v1")]
+    ("status", "remedy"),
+    [
+        *((401, "MEMEVAL_API_KEY"), (402, "credit"), (403, "what it may be used for"), (404, "model name 'm'")),
+        *((405, "/v1"), (307, "/v1")),
+    ],
 )
 def test_a_wrong_configuration_stops_everything_at_once(status, remedy):
     server = FaultyServer(always(str(status)))
@@ -166,10 +170,27 @@ def test_a_prompt_beyond_the_window_is_an_overflow_and_no_error():
         saying(400, "This model's maximum context length is 4096 tokens, however you requested 5000 tokens"),
         saying(400, "too big", code="context_length_exceeded"),
         saying(413, "the request exceeds the available context size"),
+        saying(500, "input is too large to process. increase the physical batch size"),
     ):
         completion = call(server, asked("hi"))
         assert (completion.error, completion.finish_reason, completion.text) == (None, "overflow", "")
         assert server.attempts["hi"] == 1
+
+
+def test_a_prompt_that_is_forbidden_is_not_a_key_that_is():
+    """403 is also what moderation says, and what firewalls say about single prompts."""
+    flagged = saying(403, "Your input was flagged by moderation")
+    assert call(flagged, asked("hi")).error == "HTTP 403: Your input was flagged by moderation"
+
+    async def after_a_reply():
+        async with FaultyServer(lambda prompt, attempt: "403" if prompt == "bad" else None) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 16, QUICK))
+            try:
+                return [await model.complete(asked(prompt)) for prompt in ("good", "bad", "good")]
+            finally:
+                await model.close()
+
+    assert [each.error for each in asyncio.run(after_a_reply())] == [None, "HTTP 403: trouble 403", None]
 
 
 def test_misconfigured_servers_are_named():

@@ -105,7 +105,8 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path):
 
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path):
     journal = Journal(tmp_path / "calls.sqlite")
-    for value in ("{", "[]", '{"text": "only"}', json.dumps({**FULL.to_json(), "tool_calls": [{"unknown": 1}]})):
+    odd = [{"tool_calls": [{"unknown": 1}]}, {"text": 5}, {"finish_reason": None}]
+    for value in ("{", "[]", '{"text": "only"}', *(json.dumps({**FULL.to_json(), **change}) for change in odd)):
         journal._database.execute("INSERT INTO calls VALUES (?, 'm', 0, ?)", (KEY, value))
         assert journal.get(KEY) is None
         journal.put(KEY, "m", FULL)

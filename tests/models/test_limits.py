@@ -314,7 +314,7 @@ def test_the_headers_that_say_when_to_come_back():
     assert retry_after("7", "250") == 0.25
     assert retry_after(date, now=now) == 90.0
     assert retry_after(date, now=now + 1000) == 0.0
-    for nothing in (None, "", "-3", "nan", "soon", "Wed, 99 Foo"):
+    for nothing in (None, "", "-3", "nan", "inf", "soon", "Wed, 99 Foo"):
         assert retry_after(nothing) is None
 
 

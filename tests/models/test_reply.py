@@ -46,6 +46,18 @@ def test_no_answer_holds_a_thinking_tag(text):
     assert closed or answer == ""
 
 
+def test_an_overflow_reported_under_status_200():
+    said = "This endpoint's maximum context length is 32768 tokens. However, you requested about 40000 tokens"
+    completion = read_reply({"error": {"code": 400, "message": said}}, ASKED)
+    assert (completion.error, completion.finish_reason) == (None, "overflow")
+
+
+@pytest.mark.parametrize("finish", ["error", "abort"])
+def test_a_reply_that_the_server_broke_off_is_asked_for_again(finish):
+    with pytest.raises(Fault, match=finish):
+        read_reply(body("half an ans", finish=finish), ASKED)
+
+
 def test_a_plain_reply_with_its_usage():
     usage = {
         "prompt_tokens": 30,
@@ -54,6 +66,12 @@ def test_a_plain_reply_with_its_usage():
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
     assert read_reply(body("Paris", usage=usage), ASKED) == Completion("Paris", usage=Usage(30, 5, 16, 2))
+
+
+def test_no_more_of_a_prompt_was_cached_than_it_has():
+    details = {"prompt_tokens_details": {"cached_tokens": 50}, "completion_tokens_details": {"reasoning_tokens": 99}}
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, **details}
+    assert read_reply(body("Paris", usage=usage), ASKED).usage == Usage(5, 3, 5, 3)
 
 
 def test_missing_usage_is_estimated_at_four_characters_a_token():
@@ -186,6 +204,12 @@ def test_any_json_is_a_reply_or_a_fault(message, usage, whole):
         "prompt is too long: 210000 tokens > 200000 maximum",
         "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
         "Please reduce the length of the messages or completion.",
+        "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
+        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens). Use a shorter input.",
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens`",
+        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        "The sum of prompt length (5000.0), query length (0) should not exceed max_num_tokens (4096)",
+        "input is too large to process. increase the physical batch size",
     ],
 )
 def test_messages_that_name_an_overflow(message):
@@ -198,6 +222,9 @@ def test_messages_that_name_an_overflow(message):
         "temperature must be between 0 and 2",
         "Invalid value for 'content': expected a string",
         "max_tokens must be at least 1",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 8000",
+        "batch size 64 > maximum allowed batch size 32",
     ],
 )
 def test_messages_that_do_not(message):

@@ -11,6 +11,7 @@ import pytest
 from toys import Diary, context, simple
 
 from memeval.models.completion import ModelSpec
+from memeval.report.table import runs_table
 from memeval.runs.outcome import public
 from memeval.runs.run import run
 from memeval.runs.spec import RunSpec
@@ -101,6 +102,8 @@ def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
 
     outcome = run(toy.planned(Broken, [simple(n) for n in range(3)]), quiet=True)
     assert (outcome.summary["status"], outcome.summary["failed"]) == ("invalid", 3)
+    (note,) = (line for line in runs_table([public(outcome)]).splitlines() if ": invalid, " in line)
+    assert "3 failed (agent raised RuntimeError(out of order) in recall" in note  # the table says why, in one line
 
 
 def test_fresh_starts_anew(toy: Any) -> None:

@@ -39,7 +39,7 @@ def test_replies(answer: str, verdict: str, f1: float) -> None:
     assert result["metrics"]["evidence_all"] == 1.0
 
 
-@pytest.mark.parametrize("finish", ["length", "unclosed_think", "overflow"])
+@pytest.mark.parametrize("finish", ["length", "unclosed_think", "overflow", "content_filter"])
 def test_an_unusable_reply_is_wrong_with_a_reason_in_every_metric(finish: str) -> None:
     result = scored("Arlen Hill", finish_reason=finish)
     assert result["verdict"] == "wrong"

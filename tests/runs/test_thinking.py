@@ -194,3 +194,26 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
     card.write_text("agent: memalpha\nmodels: {memory: {name: tiny@http://127.0.0.1:1/v1, context: 32k}}\n")
     with pytest.raises(UsageError, match="context: '32k' is not a context window"):
         plan(options(card, tmp_path))
+
+
+def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
+    from memeval.runs.command import run_command
+    from memeval.runs.plan import Options
+    from memeval.runs.show import show_run
+
+    card = tmp_path / "small.yaml"
+    with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:
+        card.write_text(f"agent: memalpha\nmodels: {{memory: {{name: tiny@{server.url}, context: 1000}}}}\n")
+        chosen = Options(
+            agents=[str(card)], tasks=["synth-10k"], models={"reader": "offline"}, limit=2,
+            runs_dir=tmp_path / "runs", use_cache=False, quiet=True,
+        )  # fmt: skip
+        assert run_command(chosen, fresh=False, form="table") == 0
+        assert server.seen == []
+    printed = capsys.readouterr().out
+    (folder,) = (tmp_path / "runs").glob("*/*")
+    steps = list(read_lines(folder / "operations.jsonl"))
+    assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
+    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
+    assert f"{len(steps)} x while reading: the prompt exceeds the model's window" in show_run(folder)

@@ -1,0 +1,69 @@
+"""How long the replies of a model were: learned from the calls that earlier runs of a task made, for the next estimate.
+
+The lengths of replies are a model's own, and depend on what it is asked for. So only calls of the same task, role, phase and
+model (with its sampling parameters) count, and of the same agent, but for the reader's answers, whose prompt is the same for
+all. A run that was stopped after a few questions teaches as well as a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from memeval.costs import bookings
+from memeval.dry_run import judge_family
+from memeval.errors import UsageError
+from memeval.judging.ruling import scorer_name
+from memeval.models.completion import Usage
+from memeval.models.stand_in import Lengths
+from memeval.runs.plan import Planned
+from memeval.runs.spec import FORMAT
+from memeval.runs.store import read_json, read_lines
+
+FEWEST = 8
+"""Calls that say something about the next ones; where there are fewer, there is only a guess."""
+MOST = 5000
+"""Lines of a file that are looked at."""
+Key = tuple[str, str]
+"""(role, phase)"""
+
+
+def experience(planned: Planned) -> dict[str, dict[str, Lengths]]:
+    """role -> phase -> what earlier calls tell, where there are enough of them."""
+    calls: Counter[Key] = Counter()
+    tokens: defaultdict[Key, Usage] = defaultdict(Usage)
+    for path in sorted(planned.spec.folder.parent.glob("*/manifest.json")):
+        with contextlib.suppress(UsageError):  # a damaged folder is another run's trouble
+            for key, usage, number in _told(planned, path.parent):
+                calls[key] += number
+                tokens[key] += usage
+    known: defaultdict[str, dict[str, Lengths]] = defaultdict(dict)
+    for (role, phase), number in calls.items():
+        used = tokens[role, phase]
+        if number >= FEWEST:
+            share = used.cached / max(1, used.prompt)
+            known[role][phase] = Lengths(number, used.completion / number, used.reasoning / number, share)
+    return known
+
+
+def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int]]:
+    """The calls of a run folder that are like those to come."""
+    spec = planned.spec
+    manifest = read_json(folder / "manifest.json") or {}
+    if manifest.get("format") != FORMAT:
+        return
+    ours, theirs = spec.identity()["models"], manifest["models"]
+    same_agent = manifest["agent"]["name"] == spec.agent.card.name
+    judged = []
+    if planned.judge is not None:
+        scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
+        judged = [header for header in [read_json(folder / "scores" / f"{scorer}.json")] if header]
+    samples = (line for line in read_lines(folder / "samples.jsonl") if line["failure"] is None)
+    operations = itertools.islice(read_lines(folder / "operations.jsonl"), MOST)
+    for phase, role, usage, calls in bookings(itertools.islice(samples, MOST), operations, judged):
+        like = same_agent or (role, phase) == ("reader", "answer")
+        if role == "judge" or (like and role in ours and theirs.get(role) == ours[role]):
+            yield (role, phase), usage, calls

@@ -1,0 +1,61 @@
+"""Which model plays a role, and where: flags, then the environment, then memeval.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memeval.cards import AgentCard
+from memeval.runs.plan import Options, role_model
+
+CARD = AgentCard(name="nobody", agent="none")
+FLAG, SET, OWN = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", "http://127.0.0.1:3/v1"
+
+
+def reader(config: dict[str, Any], base_url: str | None = None, **models: str) -> tuple[str, str | None]:
+    spec = role_model("reader", CARD, Options(agents=(), tasks=(), models=models, base_url=base_url), config)
+    return spec.name, spec.base_url
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("MODEL", "READER", "BASE_URL"):
+        monkeypatch.delenv(f"MEMEVAL_{name}", raising=False)
+    return monkeypatch
+
+
+def test_flags_then_environment_then_file(bare: pytest.MonkeyPatch) -> None:
+    config = {"model": "m", "base_url": SET}
+    assert reader(config) == ("m", SET)
+    assert reader({**config, "reader": f"r@{OWN}"}) == ("r", OWN)
+    bare.setenv("MEMEVAL_MODEL", "env")
+    assert reader(config) == ("env", SET)
+    bare.setenv("MEMEVAL_BASE_URL", OWN)
+    assert reader(config) == ("env", OWN)
+    bare.setenv("MEMEVAL_READER", f"r@{FLAG}")
+    assert reader(config) == ("r", FLAG)
+    assert reader(config, model="typed") == ("typed", OWN)
+    assert reader(config, FLAG, model="typed") == ("typed", FLAG)
+    assert reader(config, FLAG, model="typed", reader="offline") == ("offline", None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (f"m@{OWN}", ("m", OWN)),
+        ("offline", ("offline", None)),
+        ("scripted:x.jsonl", ("scripted:x.jsonl", None)),
+        ("hf/weights", ("hf/weights", None)),
+        ("vllm/weights", ("vllm/weights", None)),
+        ("Qwen/Qwen3-32B", ("Qwen/Qwen3-32B", SET)),
+    ],
+)
+def test_a_url_that_was_set_once_does_not_carry_off_a_model_that_says_where_it_is(
+    typed: str, expected: tuple[str, str | None], bare: pytest.MonkeyPatch
+) -> None:
+    assert reader({"base_url": SET}, model=typed) == expected
+    assert reader({"base_url": SET, "model": typed}) == expected
+    bare.setenv("MEMEVAL_BASE_URL", SET)
+    assert reader({}, model=typed) == expected
+    assert reader({}, FLAG, model=typed) == (typed, FLAG)  # --base-url makes the whole string the name
