@@ -45,6 +45,9 @@ class ToolCall:
     error: str | None = None
     id: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        return {field: getattr(self, field) for field in ("name", "arguments", "raw", "error", "id")}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -77,7 +80,7 @@ class Completion:
         return {
             "text": self.text,
             "reasoning": self.reasoning,
-            "tool_calls": [asdict(call) for call in self.tool_calls],
+            "tool_calls": [call.to_json() for call in self.tool_calls],
             "usage": self.usage.to_json(),
             "finish_reason": self.finish_reason,
             "error": self.error,

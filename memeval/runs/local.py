@@ -35,6 +35,9 @@ Work = tuple[ContextRef, int]
 AHEAD = 64_000_000
 """Characters of stream text that may wait in the queue of prepared contexts."""
 
+PAUSE = 0.02
+"""Seconds for which events gather before they are handed on: writing them must not keep the next request waiting."""
+
 BUILD_SLICE = 0.005
 """Seconds of building per hop into the building thread."""
 
@@ -52,9 +55,9 @@ async def execute(
     Ends early with {"event": "stopped", "reason"} when the run cannot go on (StopRun). Cancelling the iterator cancels
     what is in flight.
     """
-    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    events: list[Event] = []
     loop = asyncio.get_running_loop()
-    emit = events.put_nowait
+    emit = events.append
     journal = Journal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
     siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()))
@@ -74,12 +77,15 @@ async def execute(
         finally:
             counters = gateway.counters
             emit({"event": "end", "requests": counters.requests, "first_call": counters.first_call_at})
-            events.put_nowait(None)
 
     driver = asyncio.create_task(drive())
     try:
-        while (event := await events.get()) is not None:
-            yield event
+        while events or not driver.done():
+            await asyncio.wait((driver,), timeout=PAUSE)
+            some = events.copy()
+            events.clear()
+            for event in some:
+                yield event
         await driver
     finally:
         driver.cancel()

@@ -13,7 +13,6 @@ import asyncio
 import json
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,46 +20,21 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+import fixed_endpoint
 import pytest
+from fixed_endpoint import LATENCY
 
 from memeval.models.cache import Cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
 
-LATENCY, CALLS, WIDTH, CHAINS, LENGTH, ROUNDS = 0.05, 512, 64, 4, 40, 3
-MESSAGE = {"role": "assistant", "content": "Paris"}
-BODY = json.dumps(
-    {"choices": [{"message": MESSAGE, "finish_reason": "stop"}], "usage": {"prompt_tokens": 500, "completion_tokens": 2}}
-)
-REPLY = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+CALLS, WIDTH, CHAINS, LENGTH, ROUNDS = 512, 64, 4, 40, 3
 PROMPT = "A memory of a few lines that a reader is shown. " * 40
 Measured = tuple[float, float]
 """(wall seconds, CPU milliseconds per call)"""
 Call = Callable[[int], Awaitable[object]]
 Shape = Callable[[Call], Awaitable[Measured]]
-
-
-class Fixed(asyncio.Protocol):
-    """As little of an HTTP server as will do: it must not be what is measured."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport, self.received = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        while (end := self.received.find(b"\r\n\r\n")) >= 0:
-            length = int(self.received[:end].lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            if len(self.received) < end + 4 + length:
-                return
-            self.received = self.received[end + 4 + length :]
-            asyncio.get_running_loop().call_later(LATENCY, self.transport.write, REPLY)
-
-
-async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Fixed, "127.0.0.1", 0, backlog=1024)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent closes the pipe
 
 
 def asked(number: int) -> Request:
@@ -139,25 +113,17 @@ def latency(url: str) -> float:
 
 
 def main() -> int:
-    command = [sys.executable, __file__, "serve"]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert server.stdin is not None
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
     works = {
         f"{name}, {shape.__name__}": (run, shape)
         for shape in (wide, chained)
         for name, run in (("bare aiohttp", bare), ("gateway", whole))
     }
     taken: dict[str, list[Measured]] = {name: [] for name in works}
-    try:
+    with fixed_endpoint.endpoint() as url:
         step = latency(url)
         for _ in range(ROUNDS):
             for name, (run, shape) in works.items():
                 taken[name].append(asyncio.run(run(url, shape)))
-    finally:
-        server.stdin.close()
-        server.wait()
     print(f"{'':22}{'ideal s':>9}{'wall s':>9}{'ratio':>8}{'CPU ms/call':>13}")
     medians = {}
     for name, measured in taken.items():
@@ -177,7 +143,4 @@ def test_the_bars_are_met() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        asyncio.run(serve())
-    else:
-        sys.exit(main())
+    sys.exit(main())

@@ -16,27 +16,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import faulty_server
+import fixed_endpoint
 import pytest
+from fixed_endpoint import LATENCY
 
 from memeval.runs.plan import Options, plan
 from memeval.runs.run import run
 
 pytestmark = pytest.mark.benchmark
-LATENCY = 0.05
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = subprocess.Popen(
-        [sys.executable, faulty_server.__file__, "--latency", str(LATENCY)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdout is not None
-    yield server.stdout.readline().strip()
-    server.communicate()
+    with fixed_endpoint.endpoint() as url:
+        yield url
 
 
 def task(folder: Path, contexts: int, units: int) -> Path:
@@ -85,9 +78,10 @@ def test_independent_calls(endpoint: str, tmp_path: Path) -> None:
 
 def test_chains(endpoint: str, tmp_path: Path) -> None:
     contexts, chunks = 4, 40
-    seconds, _, _ = medians(tmp_path, endpoint, "memalpha", task(tmp_path, contexts, chunks), contexts)
+    seconds, cpu, _ = medians(tmp_path, endpoint, "memalpha", task(tmp_path, contexts, chunks), contexts)
     ideal = (chunks + 1) * LATENCY
     print(f"\n{contexts} streams of {chunks} chunks: {seconds:.3f} s, critical path {ideal:.2f} s: {seconds / ideal:.3f}x")
+    print(f"CPU {cpu / contexts / (chunks + 1) * 1000:.2f} ms a step")
 
 
 def test_whole_process(endpoint: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint on 127.0.0.1 that misbehaves on demand, for tests and benchmarks.
+"""An OpenAI-compatible endpoint on 127.0.0.1 that misbehaves on demand, for tests.
 
     async with FaultyServer(faults=mixed(0.2)) as server:
         server.url          # http://127.0.0.1:PORT/v1
@@ -6,19 +6,16 @@
         server.attempts     # Counter: prompt -> requests seen
 
 `faults(prompt, attempt)` names the fault of an attempt (from 0) or None. The reply echoes the prompt's last message, as a
-tool call when tools are offered. Run as a program it serves good replies from a process of its own and prints its URL:
-`python faulty_server.py --latency 0.05`.
+tool call when tools are offered.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
 import socket
 import struct
-import sys
 import threading
 import time
 from collections import Counter
@@ -253,17 +250,3 @@ def in_thread(endpoint: FaultyServer) -> Iterator[FaultyServer]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-async def _serve(latency: float, port: int) -> None:
-    async with FaultyServer(latency=latency, port=port) as server:
-        print(server.url, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent closes the pipe
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="an OpenAI-compatible echo endpoint on 127.0.0.1, until stdin closes")
-    parser.add_argument("--latency", type=float, default=0.0)
-    parser.add_argument("--port", type=int, default=0)
-    options = parser.parse_args()
-    asyncio.run(_serve(options.latency, options.port))
