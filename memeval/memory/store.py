@@ -57,7 +57,7 @@ class MemoryStore:
         self.including = tuple(kind for kind in TYPES if kind in including)
         self.core_tokens = core_tokens
         self._count = count
-        self._seed = seed
+        self._key = int.from_bytes(hashlib.sha256(f"memory ids {seed}".encode()).digest()[:8], "big")  # of the ids
         self._issued = 0
         self._core: Entry | None = None
         lists = [kind for kind in self.including if kind != CORE]
@@ -180,7 +180,7 @@ class MemoryStore:
     def _new_id(self) -> str:
         """Four hex digits that look random (the official ids are cut from a UUID and collide): a permutation of the
         counter that the seed chooses. From entry 65,536 on a fifth digit in front keeps them apart."""
-        key = int.from_bytes(hashlib.sha256(f"memory ids {self._seed}".encode()).digest()[:8], "big")
+        key = self._key
         block, x = divmod(self._issued, 1 << 16)
         self._issued += 1
         for shift in (0, 16, 32):  # odd factor, sum, xor with the high half: each step is one to one on 16 bits

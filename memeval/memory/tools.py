@@ -147,7 +147,7 @@ def _plain(value: Any) -> Any:
 
 def _encodable(text: str) -> str:
     """JSON may hold half of a surrogate pair, which no file and no server takes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _tool(name: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import statistics
 import sys
 import tempfile
@@ -99,19 +98,6 @@ async def whole(url: str, shape: Shape) -> Measured:
         return measured
 
 
-def latency(url: str) -> float:
-    """Seconds of one call over a bare socket, the median of 15: the step of a chain (a timer's 50 ms are nearly 51)."""
-    host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
-    taken = []
-    with socket.create_connection((host, int(port))) as connection:
-        for _ in range(15):
-            begun = time.perf_counter()
-            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
-            connection.recv(65_536)
-            taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
-
-
 def main() -> int:
     works = {
         f"{name}, {shape.__name__}": (run, shape)
@@ -120,7 +106,7 @@ def main() -> int:
     }
     taken: dict[str, list[Measured]] = {name: [] for name in works}
     with fixed_endpoint.endpoint() as url:
-        step = latency(url)
+        step = fixed_endpoint.latency(url)
         for _ in range(ROUNDS):
             for name, (run, shape) in works.items():
                 taken[name].append(asyncio.run(run(url, shape)))

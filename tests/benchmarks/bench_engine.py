@@ -79,8 +79,9 @@ def test_independent_calls(endpoint: str, tmp_path: Path) -> None:
 def test_chains(endpoint: str, tmp_path: Path) -> None:
     contexts, chunks = 4, 40
     seconds, cpu, _ = medians(tmp_path, endpoint, "memalpha", task(tmp_path, contexts, chunks), contexts)
-    ideal = (chunks + 1) * LATENCY
+    ideal, walked = ((chunks + 1) * step for step in (LATENCY, fixed_endpoint.latency(endpoint)))
     print(f"\n{contexts} streams of {chunks} chunks: {seconds:.3f} s, critical path {ideal:.2f} s: {seconds / ideal:.3f}x")
+    print(f"critical path as a bare socket walks it {walked:.2f} s: {seconds / walked:.3f}x")
     print(f"CPU {cpu / contexts / (chunks + 1) * 1000:.2f} ms a step")
 
 
