@@ -8,7 +8,6 @@ Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import re
@@ -19,6 +18,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from memeval import protocol, trained
 from memeval.errors import UsageError, suggest
+from memeval.yamlfile import at_key, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +183,9 @@ def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ..
     base_path = sibling if sibling.is_file() else listing(kind, extra).get(str(base_name))
     if base_path is None:
         known = listing(kind, extra)
-        raise UsageError(f"{_at(path, 'extends')}: no card '{base_name}' to extend{suggest(str(base_name), known)}")
+        raise UsageError(f"{at_key(path, 'extends')}: no card '{base_name}' to extend{suggest(str(base_name), known)}")
     if base_path in seen:
-        raise UsageError(f"{_at(path, 'extends')}: 'extends' goes in a circle through {base_path.name}")
+        raise UsageError(f"{at_key(path, 'extends')}: 'extends' goes in a circle through {base_path.name}")
     base = _merged(kind, base_path, extra, (*seen, path))
     kept = {key: value for key, value in base.items() if key not in _NOT_INHERITED}
     for key in ("params", "variants", "models", "prompts"):
@@ -209,11 +209,11 @@ def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
         values[item.name] = _typed(values[item.name], hints[item.name], item.name, path)
     card = kind(**values)
     if isinstance(card, AgentCard) and card.track not in ("reader", "native"):
-        raise UsageError(f"{_at(path, 'track')}: track is '{card.track}', use 'reader' or 'native'")
+        raise UsageError(f"{at_key(path, 'track')}: track is '{card.track}', use 'reader' or 'native'")
     if isinstance(card, TaskCard):
         _check_protocol(card, path)
     if isinstance(card, SuiteCard) and (card.reduce != "mean" or not card.tasks):
-        raise UsageError(f"{_at(path, 'reduce')}: a suite names its tasks and reduces them by 'mean'")
+        raise UsageError(f"{at_key(path, 'reduce')}: a suite names its tasks and reduces them by 'mean'")
     return card
 
 
@@ -230,20 +230,20 @@ def own_model(models: Any) -> tuple[str, str]:
 def _check_protocol(card: TaskCard, path: Path) -> None:
     fault = protocol.fault(card)
     if fault:
-        raise UsageError(f"{_at(path, fault[0])}: {fault[1]}")
+        raise UsageError(f"{at_key(path, fault[0])}: {fault[1]}")
 
 
 def check_keys(kind: type, data: Mapping[str, Any], path: Path, where: str = "") -> None:
     known = [item.name for item in dataclasses.fields(kind) if item.name != "path"]
     for key in data:
         if key not in known:
-            raise UsageError(f"{_at(path, str(key))}: unknown key '{where}{key}'{suggest(str(key), known)}")
+            raise UsageError(f"{at_key(path, str(key))}: unknown key '{where}{key}'{suggest(str(key), known)}")
 
 
 def _typed(value: Any, hint: Any, key: str, path: Path) -> Any:
     kind = getattr(hint, "__origin__", hint)
     if trained.TrainedOn in get_args(hint):
-        return trained.parse(value, _at(path, key))
+        return trained.parse(value, at_key(path, key))
     if kind is tuple:
         value = (value,) if isinstance(value, str) else value
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
@@ -261,54 +261,7 @@ def _typed(value: Any, hint: Any, key: str, path: Path) -> Any:
         if isinstance(value, Mapping):
             return dict(value)
         wanted = "a mapping"
-    raise UsageError(f"{_at(path, key)}: '{key}' is {value!r}, expected {wanted}")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping read with the C loader. Errors are one line with file and line."""
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
-    return dict(_parsed(path, changed))
-
-
-@functools.lru_cache(maxsize=512)
-def _parsed(path: Path, changed: int) -> dict[str, Any]:
-    """Read once per version of the file: cards are looked at several times, and bases by many cards."""
-    import yaml
-
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8 text; save the card as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise UsageError(f"{path}: expected a mapping of keys to values")
-    return data
-
-
-def _loader() -> Any:
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _at(path: Path, key: str) -> str:
-    """`file:line` of a top-level key (found only when an error needs it)."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return str(path)
-    for number, line in enumerate(lines, start=1):
-        if line.lstrip().startswith((f"{key}:", f'"{key}":', f"'{key}':")):
-            return f"{path}:{number}"
-    return str(path)
+    raise UsageError(f"{at_key(path, key)}: '{key}' is {value!r}, expected {wanted}")
 
 
 def with_variant(card: TaskCard, variant: str) -> TaskCard:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from memeval import cards
 from memeval.errors import UsageError, suggest
+from memeval.yamlfile import read_yaml
 
 ROLES = ("memory", "reader", "judge", "embedder")
 """Model roles. Each may be set by a key of its name, or by MEMEVAL_<ROLE>."""
@@ -23,7 +23,7 @@ def read_config() -> dict[str, Any]:
     path = Path("memeval.yaml")
     if not path.is_file():
         return {}
-    data = cards.read_yaml(path)
+    data = read_yaml(path)
     for key, value in data.items():
         if key not in KEYS:
             raise UsageError(f"{path}: unknown key '{key}'{suggest(key, KEYS)}")

@@ -96,7 +96,7 @@ def costs(
             "usd": total.usd,
             "usd_by_role": {role: roles[role].usd for role in sorted(roles)},
             "usd_by_phase": in_usd,
-            "usd_per_right": _ratio(_added(in_usd[phase] for phase in own), right),
+            "usd_per_right": _ratio(added(in_usd[phase] for phase in own), right),
             **_rates("usd", in_usd, len(streams), answers, once),
             **_rates("tokens", in_tokens, len(streams), answers, once),
             "cached_share": _ratio(total.usage.cached, sum(part.usage.prompt for part in reporting)),
@@ -151,12 +151,12 @@ def _minus(whole: Usage, part: Usage) -> Usage:
 def _rates(unit: str, phases: Mapping[str, float | None], streams: int, answers: int, once: bool) -> dict[str, Any]:
     """`..._per_stream`, `..._per_answer` and `..._per_question`. once: each stream is read for one question."""
     per_stream = _ratio(phases["ingest"], streams)
-    per_answer = _ratio(_added((phases["recall"], phases["answer"])), answers)
+    per_answer = _ratio(added((phases["recall"], phases["answer"])), answers)
     shares = {number: _ratio(per_stream, 1 if once else number) for number in SHARED_BY}
     return {
         f"{unit}_per_stream": per_stream,
         f"{unit}_per_answer": per_answer,
-        f"{unit}_per_question": {str(number): _added((share, per_answer)) for number, share in shares.items()},
+        f"{unit}_per_question": {str(number): added((share, per_answer)) for number, share in shares.items()},
     }
 
 
@@ -164,7 +164,7 @@ def _stream_tokens(questions: Mapping[str, Line]) -> dict[str, int]:
     return {line["context_id"]: line["stream_tokens"] for line in questions.values()}
 
 
-def _added(values: Iterable[float | None]) -> float | None:
+def added(values: Iterable[float | None]) -> float | None:
     """The sum; None where one is not known."""
     found = list(values)
     return None if any(value is None for value in found) else math.fsum(value for value in found if value is not None)

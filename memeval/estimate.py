@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memeval.costs import added
 from memeval.dry_run import DryRun, dry_run
 from memeval.experience import FEWEST, experience
 from memeval.models.completion import ModelSpec, Usage
@@ -77,21 +78,15 @@ class Estimate:
 
     @property
     def usd(self) -> float | None:
-        return total([role.usd for role in self.roles.values()])
+        return added([role.usd for role in self.roles.values()])
 
     @property
     def usd_most(self) -> float | None:
-        return total([role.usd_most for role in self.roles.values()])
+        return added([role.usd_most for role in self.roles.values()])
 
     def to_json(self) -> dict[str, Any]:
         sums = {key: getattr(self, key) for key in ("calls", "prompt", "completion", "usd", "usd_most")}
         return {**dataclasses.asdict(self), **sums}
-
-
-def total(values: list[float | None]) -> float | None:
-    """The sum; None where one is not known."""
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
@@ -231,7 +226,7 @@ def estimate_command(options: Options, form: str) -> int:
     found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
     if form == "json":
         sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
-        money = {key: total([getattr(one, key) for one in found]) for key in ("usd", "usd_most")}
+        money = {key: added([getattr(one, key) for one in found]) for key in ("usd", "usd_most")}
         print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
     else:
         print(estimates_table(found))

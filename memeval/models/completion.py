@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where a model named `openai/NAME` is."""
+
 Message = Mapping[str, Any]
 """One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memeval import cards
 from memeval.errors import UsageError, suggest
-from memeval.models.completion import Usage
-from memeval.models.registry import OPENAI_URL
+from memeval.models.completion import OPENAI_URL, Usage
+from memeval.yamlfile import read_yaml
 
 CONFIG = Path("memeval.yaml")
 MILLION = 1_000_000
@@ -89,7 +88,7 @@ def context_window(name: str, base_url: str | None = None) -> int | None:
 def configured(path: Path = CONFIG) -> dict[str, Price]:
     """name -> price under `prices:` of the working directory's memeval.yaml, where USD stand per million tokens:
     `prices: {NAME: {prompt: 0.15, completion: 0.6, cached: 0.075}}`; `cached` is optional (then it is `prompt`)."""
-    given = cards.read_yaml(path).get("prices") if path.is_file() else None
+    given = read_yaml(path).get("prices") if path.is_file() else None
     if given is None:
         return {}
     if not isinstance(given, Mapping):

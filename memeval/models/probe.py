@@ -17,7 +17,7 @@ import aiohttp
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, weights, window
-from memeval.models.completion import Completion, Model, ModelSpec, Request
+from memeval.models.completion import OPENAI_URL, Completion, Model, ModelSpec, Request
 from memeval.models.endpoint import EndpointModel, proxy_for
 from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import Route
@@ -98,7 +98,7 @@ def _is_broken(found: Sequence[Said]) -> bool:
 def _variables(where: Route) -> tuple[str, str]:
     """Where the key of an endpoint is looked for, first things first."""
     own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-    return (openai, own) if where.endpoint == registry.OPENAI_URL else (own, openai)
+    return (openai, own) if where.endpoint == OPENAI_URL else (own, openai)
 
 
 def _key(spec: ModelSpec, where: Route) -> Said:
@@ -107,7 +107,7 @@ def _key(spec: ModelSpec, where: Route) -> Said:
     name = next((name for name in _variables(where) if os.environ.get(name, "").strip()), "")
     if not name:
         return OK, "no key set (MEMEVAL_API_KEY): right for a server that asks for none"
-    if name == "OPENAI_API_KEY" and where.endpoint != registry.OPENAI_URL:
+    if name == "OPENAI_API_KEY" and where.endpoint != OPENAI_URL:
         return WARN, f"the key in OPENAI_API_KEY is sent to {where.endpoint}; set MEMEVAL_API_KEY to send that server's own"
     return OK, f"key found in {name}"
 

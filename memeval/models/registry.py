@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
-from memeval.models.completion import Model, ModelSpec
+from memeval.models.completion import OPENAI_URL, Model, ModelSpec
 
 if TYPE_CHECKING:
     from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
-OPENAI_URL = "https://api.openai.com/v1"
 _KINDS = {
     "offline": "the rule-based model: no key, GPU or network; its scores compare with no published one",
     "scripted:FILE": "replies from a JSONL file of rules, for tests",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from memeval.costs import added
 from memeval.report.costs import count, money
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 def estimates_table(estimates: Sequence[Estimate]) -> str:
     """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points."""
-    from memeval.estimate import total
-
     header = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "completion tokens", "USD", "at most"]
     body = [
         [
@@ -37,7 +36,7 @@ def estimates_table(estimates: Sequence[Estimate]) -> str:
     ]
     if len(estimates) > 1:
         sums = [sum(values) for values in zip(*((one.calls, one.prompt, one.completion) for one in estimates), strict=True)]
-        usd = [total([getattr(one, key) for one in estimates]) for key in ("usd", "usd_most")]
+        usd = [added([getattr(one, key) for one in estimates]) for key in ("usd", "usd_most")]
         body.append(["together", "", "", "", "", *map(count, sums), *map(money, usd), "", ""])
     align = ("left", "left", *["right"] * 10)
     table = tabulate(body, [*header, "half-width", "detectable"], tablefmt="github", colalign=align, disable_numparse=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
@@ -18,9 +18,6 @@ from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.runs.spec import RunSpec
 from memeval.trained import ALL, TrainedOn, content_hash, merged, of_checkpoint
-
-if TYPE_CHECKING:
-    from memeval.runs.plan import Planned
 
 Claims = Mapping[str, tuple[TrainedOn, ...]]
 """Model (or agent) -> what it is known to have been trained on."""
@@ -85,15 +82,15 @@ def family_of(task: TaskCard) -> tuple[str, str]:
     return task.family or task.name.partition("@")[0], task.split or ALL
 
 
-def facts(planned: Planned) -> dict[str, Any]:
+def facts(task: TaskCard, known: Claims) -> dict[str, Any]:
     """What the mark rests on, for the manifest: of the hashes, how many and a digest."""
-    family, split = family_of(planned.spec.task)
+    family, split = family_of(task)
     rows = [
         {
             **{"of": who, "family": entry.family, "splits": list(entry.splits), "note": entry.note},
             **{"hashes": len(entry.hashes), "sha256": cards.digest(sorted(entry.hashes)) if entry.hashes else None},
         }
-        for who, entries in planned.claims.items()
+        for who, entries in known.items()
         for entry in entries
     ]
     return {"family": family, "split": split, "claims": rows}

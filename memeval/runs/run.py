@@ -241,7 +241,9 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
     }
     if (written := read_json(folder / "manifest.json")) is not None:
         shown = mark and {key: mark[key] for key in ("mark", "by", "notes", "asked", "known")}
-        write_json(folder / "manifest.json", {**written, "trained_on": {**facts(planned), "mark": shown}})
+        write_json(
+            folder / "manifest.json", {**written, "trained_on": {**facts(planned.spec.task, planned.claims), "mark": shown}}
+        )
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -283,7 +285,7 @@ def _last_overlap(folder: Path) -> dict[str, Any]:
 
 def _rests_on(planned: Planned) -> str:
     """What else a summary is made of: it is made anew when a card or a checkpoint says something else."""
-    return cards.digest(facts(planned))[:16]
+    return cards.digest(facts(planned.spec.task, planned.claims))[:16]
 
 
 def _asked(planned: Planned) -> str:

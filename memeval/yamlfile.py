@@ -1,0 +1,56 @@
+"""YAML files that people write: read with the C loader, safely, and what is wrong in them is one line with file and line."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping read with the C loader. Errors are one line with file and line."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
+    return dict(_parsed(path, changed))
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    """Read once per version of the file: cards are looked at several times, and bases by many cards."""
+    import yaml
+
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text; save the card as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise UsageError(f"{path}: expected a mapping of keys to values")
+    return data
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def at_key(path: Path, key: str) -> str:
+    """`file:line` of a top-level key (found only when an error needs it)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return str(path)
+    for number, line in enumerate(lines, start=1):
+        if line.lstrip().startswith((f"{key}:", f'"{key}":', f"'{key}':")):
+            return f"{path}:{number}"
+    return str(path)
