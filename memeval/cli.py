@@ -132,7 +132,7 @@ def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool,
 @_with(*_RUN)
 def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given: Any) -> None:
     """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
-    from memeval.estimate import estimate_command
+    from memeval.estimating.estimate import estimate_command
 
     sys.exit(estimate_command(_options(agents, tasks, {**given, "quiet": True}), form))
 

@@ -11,7 +11,7 @@ from memeval.costs import added
 from memeval.report.costs import count, money
 
 if TYPE_CHECKING:
-    from memeval.estimate import Estimate
+    from memeval.estimating.estimate import Estimate
 
 
 def estimates_table(estimates: Sequence[Estimate]) -> str:

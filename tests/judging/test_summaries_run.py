@@ -15,7 +15,7 @@ from faulty_server import FaultyServer, in_thread
 from memeval import tokens
 from memeval.cli import main
 from memeval.errors import UsageError
-from memeval.estimate import estimate
+from memeval.estimating.estimate import estimate
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, plan
 from memeval.runs.store import read_json, read_lines

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from memeval.costs import bookings
-from memeval.dry_run import judge_family
 from memeval.errors import UsageError
+from memeval.estimating.dry_run import judge_family
 from memeval.judging.ruling import scorer_name
 from memeval.models.completion import Usage
 from memeval.models.stand_in import Lengths

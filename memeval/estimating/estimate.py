@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.costs import added
-from memeval.dry_run import DryRun, dry_run
-from memeval.experience import FEWEST, experience
+from memeval.estimating.dry_run import DryRun, dry_run
+from memeval.estimating.experience import FEWEST, experience
+from memeval.estimating.workload import Left, left_over, measure, unjudged
 from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
 from memeval.models.stand_in import WRITING_SHARE, Lengths
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
-from memeval.workload import Left, left_over, measure, unjudged
 
 TOO_FEW = 100
 

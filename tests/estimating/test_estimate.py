@@ -14,9 +14,9 @@ import pytest
 from faulty_server import FaultyServer, in_thread
 
 from memeval import Item, MemoryStats, Recall, tokens
-from memeval.dry_run import spread
-from memeval.estimate import Estimate, estimate, estimate_command
-from memeval.experience import experience
+from memeval.estimating.dry_run import spread
+from memeval.estimating.estimate import Estimate, estimate, estimate_command
+from memeval.estimating.experience import experience
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.runs import local

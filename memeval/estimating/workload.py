@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memeval import cards, tokens
-from memeval.dry_run import judge_family, spread, visible
+from memeval.estimating.dry_run import judge_family, spread, visible
 from memeval.judging.ruling import scorer_name
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared, prepare
