@@ -11,7 +11,8 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from memeval.models.completion import Completion
 
 SCHEMA = 1
 PATIENCE = 60.0  # seconds to wait for another process's write
+TRIES = 5
 APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
 _CREATE = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -157,18 +159,17 @@ class Journal:
         self._database.close()
 
     def _open(self) -> None:
-        """Connect, with a second try on a new file where the first is not one of ours."""
-        self._inode = _inode(self.path)
-        try:
-            self._connect()
-        except (sqlite3.Error, _Foreign) as error:
-            if not _damaged(error):
-                raise UsageError(f"{self.path}: cannot be opened ({error})") from None
-            self._set_aside(str(error))
+        """Connect, with further tries on a new file where the first is not one of ours."""
+        for attempt in range(TRIES):
+            self._inode = _inode(self.path)
             try:
                 self._connect()
-            except (sqlite3.Error, _Foreign) as second:
-                raise UsageError(f"{self.path}: cannot be opened ({second})") from None
+                break
+            except (sqlite3.Error, _Foreign) as error:
+                if attempt == TRIES - 1 or not (_damaged(error) or _swept_away(error)):
+                    raise UsageError(f"{self.path}: cannot be opened ({error})") from None
+                if _damaged(error):
+                    self._set_aside(str(error))
         self._inode = _inode(self.path)
 
     def _connect(self) -> None:
@@ -208,15 +209,8 @@ class Journal:
 
     def _set_aside(self, reason: str) -> None:
         """Rename the file that was opened, unless another process has done so already."""
-        if _inode(self.path) != self._inode:
-            return
-        try:
-            file = open(self.path, "rb")  # noqa: SIM115 (closed below)
-        except FileNotFoundError:
-            return
-        with file:
-            _lock(file.fileno())
-            if _inode(self.path) != self._inode or os.fstat(file.fileno()).st_ino != self._inode:
+        with _locked(self.path.parent):
+            if _inode(self.path) != self._inode:
                 return
             number = 1
             while (aside := self.path.with_name(f"{self.path.name}.set-aside-{number}")).exists():
@@ -265,6 +259,11 @@ def _damaged(error: Exception) -> bool:
     return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
+def _swept_away(error: Exception) -> bool:
+    """Whether the file may have been set aside by another process at this moment, its write-ahead log with it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+
+
 def _patiently(operation: Callable[[], object]) -> None:
     """SQLite's own waiting does not cover the switch to WAL while another process opens the same new file."""
     end = time.monotonic() + PATIENCE
@@ -285,9 +284,18 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _lock(descriptor: int) -> None:
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process or thread at a time. The folder is locked, not the file: to close a file is to lose the locks that SQLite
+    holds on it for other connections of this process."""
     try:
         import fcntl
     except ImportError:  # no such locks on Windows, where a file in use cannot be renamed either
+        yield
         return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
