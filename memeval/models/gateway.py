@@ -20,6 +20,7 @@ from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Re
 from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode
 from memeval.models.limits import Limiter, Policy
+from memeval.models.turns import Turns
 
 Event = dict[str, Any]
 FLUSH_SECONDS = 0.2
@@ -79,6 +80,7 @@ class Gateway:
         self._embedders: dict[tuple[str, ...], Embedder] = {}
         self._limiters: dict[str, Limiter] = {}
         self._flights = Flights(self._lost, budget)
+        self._turns = Turns()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -120,6 +122,7 @@ class Gateway:
 
         self._flights.claim([key])
         (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
+        await self._turns.mine()
         self._book("model", model.identity, completion, begun, attempts)
         return completion
 
