@@ -99,21 +99,27 @@ class Session:
     """Everything an agent may use, one per context and repeat (and one per fork).
 
     models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
-    workdir: scratch folder. budget: tokens to recall at most; an answer budget, which cuts more of it, is not told, for one
-    memory is read under several. count: tokens of a text (task's tokenizer). query: the question, only when the task shows
-    it while reading. record: hands an event to the run's log. prompts: role -> text that the user gave in place of the
-    agent's own prompt of that role (`--prompt memory=FILE`).
+    scratch: the path of `workdir`. budget: tokens to recall at most; an answer budget, which cuts more of it, is not told,
+    for one memory is read under several. count: tokens of a text (task's tokenizer). query: the question, only when the task
+    shows it while reading. record: hands an event to the run's log. prompts: role -> text that the user gave in place of
+    the agent's own prompt of that role (`--prompt memory=FILE`).
     """
 
     models: Mapping[str, BoundModel]
     seed: int
-    workdir: Path
+    scratch: Path
     budget: int
     count: Callable[[str], int]
     record: Callable[[ToolResult], None]
     prompts: Mapping[str, str] = field(default_factory=dict)
     visible_query: Query | None = None
     query_used: bool = False
+
+    @property
+    def workdir(self) -> Path:
+        """A folder of this agent's own: made when it is first asked for, copied with a fork, deleted at the end."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch
 
     @property
     def query(self) -> Query | None:

@@ -118,7 +118,6 @@ class _Bench:
         """A fresh agent's life in one of the two contexts."""
         self._made += 1
         folder = self.folder / str(self._made)
-        folder.mkdir()
         desk = Desk(self.spec, self.routes, lambda event: None)
         return Ingest(desk, self.contexts[number], 0, folder, self.threads)
 

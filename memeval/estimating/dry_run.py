@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -128,7 +130,8 @@ async def _run(
             lines[event["event"]].append(event)
 
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-dry-run")
-    engine = Engine(Desk(spec, routes, see), threads, constant="")
+    scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
+    engine = Engine(Desk(spec, routes, see), threads, Path(scratch.name), constant="")
     try:
         for prepared in streams:
             await engine.run(prepared, 0)
@@ -139,6 +142,7 @@ async def _run(
         for route in routes.values():
             close_route(route)
         threads.shutdown(wait=False, cancel_futures=True)
+        scratch.cleanup()
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
         samples = lines["sample"] if answering.exact else _written(lines["sample"], lines["question"])

@@ -1,4 +1,4 @@
-"""The user's cache of calls, shared by all runs and processes, and the key under which a call is filed.
+"""The user's cache of calls, shared by all runs and processes.
 
 Folder: `MEMEVAL_CACHE`, else `XDG_CACHE_HOME/memeval`, else `~/.cache/memeval`. A cache that cannot be used turns itself
 off with one notice: it saves money, it never stops a run.
@@ -6,32 +6,15 @@ off with one notice: it saves money, it never stops a run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, Request
+from memeval.models.completion import Completion
 from memeval.models.journal import Entry, Journal, to_stderr
-
-_NOT_SAMPLING = frozenset({"timeout"})
-
-
-def call_key(identity: str, request: Request) -> bytes:
-    """sha256 (32 bytes) of the canonical JSON of model identity, messages, tools, sampling parameters, repeat and sample.
-
-    Raises UsageError for a parameter that is not JSON."""
-    params = {key: value for key, value in request.params.items() if key not in _NOT_SAMPLING}
-    call = [identity, request.messages, request.tools or None, params, request.repeat, request.sample]
-    try:
-        text = _CANONICAL(call)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"model '{identity}': the call is not JSON ({error})") from None
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def cache_folder() -> Path:
@@ -41,16 +24,6 @@ def cache_folder() -> Path:
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "memeval"
-
-
-def as_json(value: Any) -> Any:
-    """`default=` of json.dumps: any mapping is an object, and what else is not JSON is an error, never a guess."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a {type(value).__name__} is not JSON")
-
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode
 
 
 class Cache:

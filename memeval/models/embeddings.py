@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from yarl import URL
 
 from memeval.errors import UsageError
-from memeval.models.cache import as_json
+from memeval.models.call_json import wire
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Fault, Limiter, call_timeout
@@ -30,7 +30,6 @@ from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text
 
 Vectors = NDArray[np.float32]
 LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
-_TO_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
 _TOO_MANY = re.compile(r"batch|too (many|large)|too long|maximum", re.IGNORECASE)
 
 
@@ -143,7 +142,7 @@ class EmbeddingEndpoint(EndpointModel):
         body = {"model": self.name, "input": list(texts), "encoding_format": self._format, **given}
         try:
             body.update(params.get("extra_body") or {})
-            return _TO_JSON(body).encode("utf-8", "replace")
+            return wire(body).encode("utf-8", "replace")
         except (TypeError, ValueError) as error:
             raise UsageError(f"embedder '{self.name}': its parameters cannot be sent as JSON ({error})") from None
 

@@ -11,7 +11,6 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,14 +18,12 @@ import aiohttp
 from yarl import URL
 
 from memeval import __version__
-from memeval.errors import UsageError
-from memeval.models.cache import as_json
+from memeval.models.call_json import request_body
 from memeval.models.completion import Completion, Request
 from memeval.models.limits import EndpointRefused, Fault, Limiter, call_timeout, retry_after
 from memeval.models.reply import error_text, one_line, overflows, read_reply
 
 LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would hurt
-_TO_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).encode
 _STREAMED = 2**20  # bytes; larger bodies are sent piece by piece
 _REPEAT = frozenset({408, 409, 425, 429})
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError)
@@ -130,19 +127,6 @@ class EndpointModel:
             counted = status != 429 and not (status == 503 and wait is not None)
             raise Fault(text, throttled=status in _SLOW_DOWN, counted=counted, retry_after=wait)
         return Completion(error=text, finish_reason="error")
-
-
-def request_body(name: str, request: Request) -> bytes:
-    """The JSON body of a call. Lone surrogates, which JSON over UTF-8 cannot carry, become `?`."""
-    params = {key: value for key, value in request.params.items() if key not in ("timeout", "extra_body")}
-    body: dict[str, Any] = {"model": name, "messages": request.messages, **params}
-    if request.tools:
-        body["tools"] = request.tools
-    try:
-        body.update(request.params.get("extra_body") or {})
-        return _TO_JSON(body).encode("utf-8", "replace")
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"model '{name}': its parameters cannot be sent as JSON ({error})") from None
 
 
 def proxy_for(base_url: str) -> str | None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from memeval.models import registry, window
 from memeval.models.budget import Budget, BudgetSpent
-from memeval.models.cache import Cache, call_key
+from memeval.models.cache import Cache
+from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Request, Usage
 from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.errors import UsageError
 from memeval.models import lasting, sampling, weights
-from memeval.models.cache import call_key
+from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
 from memeval.models.hf_loading import identity, load, settings
 from memeval.models.reply import one_line, read_reply

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,11 +74,14 @@ class Journal:
 
     A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and begun
     anew. Raises UsageError (one line) when the file cannot be read or written for other reasons, such as a full disk.
+    alone: no other process writes to the file while it is open, so what it lacks is known without looking.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr) -> None:
+    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr, *, alone: bool = False) -> None:
         self.path = path
         self._notice = notice
+        self._alone = alone
+        self._held: set[bytes] | None = None  # the keys in the file, where they are known
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -86,6 +89,8 @@ class Journal:
         self._open()
 
     def get(self, key: bytes) -> Completion | None:
+        if self._held is not None and key not in self._held:
+            return None
         row = self._do(lambda: self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone())
         if row is None:
             return None
@@ -103,6 +108,7 @@ class Journal:
         """`put` of a completion that `encode` has written already (for two stores, once)."""
         row = (key, model, time.time(), text)
         self._do(lambda: self._database.execute(_INSERT, row))
+        self._know([row])
 
     def put_rows(self, rows: Sequence[Entry]) -> None:
         """Several `put_text` in one transaction."""
@@ -113,6 +119,11 @@ class Journal:
                 self._database.executemany(_INSERT, rows)
 
         self._do(insert)
+        self._know(rows)
+
+    def _know(self, rows: Iterable[Entry]) -> None:
+        if self._held is not None:
+            self._held.update(row[0] for row in rows)
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone())[0])
@@ -191,6 +202,7 @@ class Journal:
                 run(f"PRAGMA application_id = {APPLICATION}")
                 run(f"PRAGMA user_version = {SCHEMA}")
                 run("COMMIT")
+            self._held = {row[0] for row in run("SELECT key FROM calls")} if self._alone else None
         except (sqlite3.Error, _Foreign):
             self._database.close()
             raise

@@ -26,7 +26,7 @@ from aiohttp import web
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage, wire
 from memeval.models.bound import BoundModel, EmbeddingFailed
-from memeval.models.cache import call_key
+from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Request
 from memeval.models.slot import Slot
 from memeval.models.wire import Chat, Refused

@@ -6,10 +6,12 @@ Events: {"event": "question" | "operation" | "text" | "sample" | "trouble", ...}
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+import asyncio
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,14 @@ from memeval.task import Question
 
 @dataclass(frozen=True)
 class Engine:
-    """What the contexts of one run share. constant: the fixed answer of the `constant` arm."""
+    """What the contexts of one run share. scratch: a folder for what agents leave on disk; who made it deletes it. constant:
+    the fixed answer of the `constant` arm."""
 
     desk: Desk
     threads: Executor
+    scratch: Path
     constant: str | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def run(self, prepared: Prepared, repeat: int, built: Callable[[], None] = lambda: None) -> None:
         """Ask every open question of the context; emit its samples. built: called when the memory of the whole stream is
@@ -41,8 +46,10 @@ class Engine:
             built()
             await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
         else:
-            with tempfile.TemporaryDirectory(prefix="memeval-") as folder:
-                await Ingest(self.desk, prepared, repeat, Path(folder), self.threads, built).run()
+            folder = self.scratch / str(next(self._numbers))
+            await Ingest(self.desk, prepared, repeat, folder, self.threads, built).run()
+            if folder.exists():
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _arm(self, prepared: Prepared, asking: Asking, question: Question, repeat: int) -> None:
         arm = self.desk.spec.agent.card.agent

@@ -38,6 +38,7 @@ class Host:
             except Exception as error:
                 raise AgentError(_describe(error, "__init__")) from error
         self.agent = agent
+        self._waits: dict[str, bool] = {}  # method -> whether it is async; to find out takes longer than most methods
 
     @property
     def concurrent(self) -> bool:
@@ -50,7 +51,9 @@ class Host:
         """Run one method. Raises AgentError with place and reason for whatever the agent raises."""
         method = getattr(self.agent, name)
         try:
-            if inspect.iscoroutinefunction(method):
+            if name not in self._waits:
+                self._waits[name] = inspect.iscoroutinefunction(method)
+            if self._waits[name]:
                 return await method(*args)
             if getattr(self.agent, "inline", False):
                 return method(*args)
@@ -102,12 +105,14 @@ class Host:
             raise AgentError(f"memory returned {type(stats).__name__}, expected memeval.MemoryStats")
         return stats
 
-    async def fork(self, workdir: Path) -> Host | None:
-        """A copy that can be fed and asked without changing this one; None where the agent cannot be copied."""
+    async def fork(self, scratch: Path) -> Host | None:
+        """A copy that can be fed and asked without changing this one, with a copy of its workdir at `scratch`; None where
+        the agent cannot be copied."""
         if hasattr(self.agent, "fork") and self.agent.fork is None:
             return None
-        shutil.copytree(self.session.workdir, workdir, dirs_exist_ok=True)
-        session = dataclasses.replace(self.session, workdir=workdir)
+        if self.session.scratch.exists():
+            shutil.copytree(self.session.scratch, scratch, dirs_exist_ok=True)
+        session = dataclasses.replace(self.session, scratch=scratch)
         if self.has("fork"):
             agent = await self.call("fork", session)
             if agent is None:
@@ -120,11 +125,10 @@ class Host:
                 return None
         return Host(self._make, session, self._threads, self._lock, agent)
 
-    def fresh(self, workdir: Path) -> Host:
+    def fresh(self, scratch: Path) -> Host:
         """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
-        shutil.rmtree(workdir, ignore_errors=True)
-        workdir.mkdir()
-        return Host(self._make, dataclasses.replace(self.session, workdir=workdir), self._threads, self._lock)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return Host(self._make, dataclasses.replace(self.session, scratch=scratch), self._threads, self._lock)
 
 
 def _describe(error: Exception, method: str) -> str:

@@ -24,8 +24,8 @@ from memeval.task import Question
 
 @dataclass
 class Ingest:
-    """The life of an agent in one context and repeat. folder: scratch, deleted by the caller. built: called when only recall
-    and answers of the last position are left."""
+    """The life of an agent in one context and repeat. folder: for what it leaves on disk, made when it is needed, deleted
+    by the caller. built: called when only recall and answers of the last position are left."""
 
     desk: Desk
     prepared: Prepared
@@ -126,13 +126,11 @@ class Ingest:
 
     async def begin(self) -> Host:
         spec, context = self.desk.spec, self.prepared.context
-        workdir = self.folder / "agent"
-        workdir.mkdir()
         visible = next((q for q in context.questions if q.id == self.prepared.ref.visible_question), None)
         session = Session(
             models=self.desk.bound(self.repeat),
             seed=_seed(context.id, self.repeat),
-            workdir=workdir,
+            scratch=self.folder / "agent",
             budget=spec.recall_budget,
             count=functools.partial(_count, spec.task.tokenizer),
             record=_record,

@@ -7,10 +7,12 @@ other machines can share everything else. Contexts are built ahead in one thread
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from memeval import cards, tokens
@@ -58,7 +60,7 @@ async def execute(
     events: list[Event] = []
     loop = asyncio.get_running_loop()
     emit = events.append
-    journal = Journal(spec.folder / "calls.sqlite")
+    journal = Journal(spec.folder / "calls.sqlite", alone=True)
     cache = Cache() if spec.use_cache else None
     siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()))
     gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget, elsewhere=siblings.get)
@@ -67,7 +69,8 @@ async def execute(
         for role, model in spec.models.items()
     }
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-agent")
-    engine = Engine(Desk(spec, routes, emit, done), threads, constant)
+    scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
+    engine = Engine(Desk(spec, routes, emit, done), threads, Path(scratch.name), constant)
 
     async def drive() -> None:
         try:
@@ -98,6 +101,7 @@ async def execute(
         for route in routes.values():
             close_route(route)
         threads.shutdown(wait=False, cancel_futures=True)
+        scratch.cleanup()
 
 
 async def _contexts(

@@ -38,7 +38,7 @@ class Bench:
         return Session(
             models={"memory": bound.BoundModel(model, "memory", route)},
             seed=seed,
-            workdir=Path("nowhere"),
+            scratch=Path("nowhere"),
             budget=budget,
             count=lambda text: len(text.split()),
             record=self.events.append,

@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.models.cache import Cache, cache_folder, call_key
-from memeval.models.completion import Completion, Request, Row, ToolCall, Usage
+from memeval.models.cache import Cache, cache_folder
+from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.journal import APPLICATION, Journal, encode
 
 KEY = bytes(32)
@@ -215,56 +213,3 @@ def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(tmp_path):
     assert cache.get(KEY) is None
     assert cache.get(KEY) is None
     assert len(notices) == 2
-
-
-ASKED = Request([{"role": "user", "content": "hi"}], [{"function": {"name": "f"}}], {"temperature": 0.5, "top_p": 1}, 2, 3)
-
-
-def test_the_key_is_the_sha256_of_canonical_json():
-    import hashlib
-
-    text = '["m",[{"content":"hé","role":"user"}],null,{"a":1,"b":[true]},0,1]'
-    request = Request([{"role": "user", "content": "hé"}], None, {"b": [True], "a": 1}, 0, 1)
-    assert call_key("m", request) == hashlib.sha256(text.encode()).digest()
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        Request([{"role": "system", "content": "hi"}], ASKED.tools, ASKED.params, 2, 3),
-        Request([*ASKED.messages, *ASKED.messages], ASKED.tools, ASKED.params, 2, 3),
-        Request(ASKED.messages, None, ASKED.params, 2, 3),
-        Request(ASKED.messages, ASKED.tools, {"temperature": 0.6, "top_p": 1}, 2, 3),
-        Request(ASKED.messages, ASKED.tools, {"temperature": 0.5}, 2, 3),
-        Request(ASKED.messages, ASKED.tools, ASKED.params, 1, 3),
-        Request(ASKED.messages, ASKED.tools, ASKED.params, 2, 4),
-    ],
-)
-def test_everything_that_can_change_a_reply_changes_the_key(other):
-    assert call_key("m", other) != call_key("m", ASKED) != call_key("n", ASKED)
-
-
-def test_what_changes_no_reply_does_not():
-    from types import MappingProxyType
-
-    same = Request(
-        tuple(MappingProxyType({"content": "hi", "role": "user"}) for _ in range(1)),
-        ASKED.tools,
-        {"top_p": 1, "temperature": 0.5, "timeout": 60},
-        2,
-        3,
-    )
-    assert call_key("m", same) == call_key("m", ASKED)
-    assert call_key("m", Request([], [])) == call_key("m", Request([], None))
-
-
-def test_a_call_that_is_not_json_has_no_key():
-    with pytest.raises(UsageError, match="not JSON"):
-        call_key("m", Request([], None, {"stop": {"a"}}))
-
-
-@settings(deadline=None, max_examples=100, derandomize=True)
-@given(st.lists(st.text(max_size=5), max_size=4), st.lists(st.text(max_size=5), max_size=4))
-def test_different_messages_have_different_keys(one, other):
-    keys = [call_key("m", Request([{"role": "user", "content": text} for text in texts])) for texts in (one, other)]
-    assert (keys[0] == keys[1]) == (one == other)
