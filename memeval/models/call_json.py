@@ -1,6 +1,6 @@
 """A call as JSON: the key under which it is filed, and the body in which it is sent.
 
-The tools of an agent are the same in every call and longer than many prompts, so their text is kept from call to call.
+All but the messages is the same in most calls of a run, and with tools it is longer than many prompts: its text is kept.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from memeval.models.completion import Request
 
 _NOT_SAMPLING = frozenset({"timeout"})
 _NOT_SENT = frozenset({"timeout", "extra_body"})
-_MOST_TOOLS = 64
-"""Lists of tools whose texts are kept."""
+_KEPT = 64
+"""Texts that are kept: as many sorts of calls can take turns without being written anew."""
 
 
 def call_key(identity: str, request: Request) -> bytes:
@@ -26,25 +26,22 @@ def call_key(identity: str, request: Request) -> bytes:
     Raises UsageError for a parameter that is not JSON."""
     params = {key: value for key, value in request.params.items() if key not in _NOT_SAMPLING}
     try:
-        head = _canonical([identity, request.messages])
-        tools = _canonical_tools(request.tools or None)
-        tail = _canonical([params, request.repeat, request.sample])
+        asked = _canonical([identity, request.messages])
+        settings = _canonical_settings([request.tools or None, params, request.repeat, request.sample])
     except (TypeError, ValueError) as error:
         raise UsageError(f"model '{identity}': the call is not JSON ({error})") from None
-    return hashlib.sha256(f"{head[:-1]},{tools},{tail[1:]}".encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(f"{asked[:-1]},{settings[1:]}".encode("utf-8", "surrogatepass")).digest()
 
 
 def request_body(name: str, request: Request) -> bytes:
     """The JSON body of a call. Lone surrogates, which JSON over UTF-8 cannot carry, become `?`."""
-    params = {key: value for key, value in request.params.items() if key not in _NOT_SENT}
+    settings = {"model": name} | {key: value for key, value in request.params.items() if key not in _NOT_SENT}
+    if request.tools:
+        settings["tools"] = request.tools
     try:
-        extra = dict(request.params.get("extra_body") or {})
-        body = {"model": name, "messages": request.messages, **params, **extra}
-        if request.tools and "tools" not in extra:
-            body.pop("tools", None)
-            text = f'{wire(body)[:-1]}, "tools": {_wire_tools(request.tools)}}}'
-        else:
-            text = wire(body)
+        settings.update(request.params.get("extra_body") or {})
+        messages = wire(settings.pop("messages", request.messages))
+        text = f'{_wire_settings(settings)[:-1]}, "messages": {messages}}}'
     except (TypeError, ValueError) as error:
         raise UsageError(f"model '{name}': its parameters cannot be sent as JSON ({error})") from None
     return text.encode("utf-8", "replace")
@@ -63,23 +60,23 @@ wire = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).en
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode
 
 
-def _remembered(encode: Callable[[Any], str]) -> Callable[[Any], str]:
+def _kept(encode: Callable[[Any], str]) -> Callable[[Any], str]:
     """`encode` with the last texts kept. They are found by content, because an agent may change its tools in place."""
     texts: dict[bytes, str] = {}
 
-    def text(tools: Any) -> str:
+    def text(value: Any) -> str:
         try:
-            content = marshal.dumps(tools, 2)  # exact (1 is not True), in order, and faster than comparing
-        except ValueError:  # objects that are no plain JSON types
-            return encode(tools)
+            content = marshal.dumps(value, 2)  # exact (1 is not True), in order, and faster than comparing
+        except ValueError:  # something that is no plain JSON type
+            return encode(value)
         if content not in texts:
-            if len(texts) >= _MOST_TOOLS:
+            if len(texts) >= _KEPT:
                 texts.clear()
-            texts[content] = encode(tools)
+            texts[content] = encode(value)
         return texts[content]
 
     return text
 
 
-_canonical_tools = _remembered(_canonical)
-_wire_tools = _remembered(wire)
+_canonical_settings = _kept(_canonical)
+_wire_settings = _kept(wire)

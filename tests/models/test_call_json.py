@@ -76,6 +76,7 @@ def test_a_body_has_the_call_in_it_and_no_setting_of_ours():
     assert list(sent()["tools"][0]["function"]["parameters"]["properties"]) == ["b", "a"]  # servers show them in this order
     assert sent(extra_body={"tools": None, "n": 2}) == {**wanted, "tools": None, "n": 2}
     assert sent(tools=[]) == wanted
+    assert sent(extra_body={"messages": [1], "model": "n"}) == {**wanted, "messages": [1], "model": "n"}
     assert json.loads(request_body("m", Request([], None))) == {"model": "m", "messages": []}
 
 
@@ -104,7 +105,7 @@ def test_tools_are_written_as_they_are_now_whatever_was_sent_before(tools):
         request = Request([], given_tools, {}, 0, 0)
         whole = json.dumps(["m", [], tools, {}, 0, 0], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         assert call_key("m", request) == hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
-        wanted = json.dumps({"model": "m", "messages": [], "tools": tools}, ensure_ascii=False)
+        wanted = json.dumps({"model": "m", "tools": tools, "messages": []}, ensure_ascii=False)
         assert request_body("m", request) == wanted.encode("utf-8", "replace")
 
 
