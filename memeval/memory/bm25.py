@@ -68,7 +68,7 @@ class BM25Index:
         """Replace the text of a live entry, which keeps its place in the order. KeyError when there is none."""
         slot = self._slot(number)
         self._before_write()
-        self._index_new()
+        self.catch_up()
         self._drop(slot)
         self._slot_of[number] = self._put(text)
         self._sweep_if_due()
@@ -77,7 +77,7 @@ class BM25Index:
         """Remove a live entry. KeyError when there is none."""
         slot = self._slot(number)
         self._before_write()
-        self._index_new()
+        self.catch_up()
         self._drop(slot)
         self._slot_of[number] = -1
         self._live -= 1
@@ -87,7 +87,7 @@ class BM25Index:
         """The `k` best live entries as (number, score), best first; fewer only when fewer are live."""
         if k <= 0 or not self._live:
             return []
-        self._index_new()
+        self.catch_up()
         numbers = np.flatnonzero(self._slot_of[: self._added] >= 0)
         scores = self._scores(tokenize(query))[self._slot_of[numbers]]
         if k < len(scores):
@@ -99,10 +99,29 @@ class BM25Index:
         best = chosen[np.lexsort((chosen, -scores[chosen]))]
         return [(int(numbers[i]), float(scores[i])) for i in best]
 
+    def catch_up(self) -> None:
+        """Index what was added meanwhile: what a search does first, for who has time now."""
+        for slot in range(self._indexed, len(self._texts)):
+            words = tokenize(self._texts[slot])
+            self._lengths[slot] = len(words)
+            self._words += len(words)
+            for word, frequency in Counter(words).items():
+                posting = self._postings.get(word)
+                if posting is None:
+                    self._postings[word] = posting = array("i")
+                elif self._owned is not None and word not in self._owned:
+                    self._postings[word] = posting = posting[:]
+                if self._owned is not None:
+                    self._owned.add(word)
+                posting.append(slot)
+                posting.append(frequency)
+                self._count(word, 1)
+        self._indexed = len(self._texts)
+
     def copy(self) -> BM25Index:
         """An independent index with the same entries. Costs nothing until either side is written to; then that side
         copies its tables (not the postings: those are copied one by one, when they grow)."""
-        self._index_new()
+        self.catch_up()
         twin = BM25Index.__new__(BM25Index)
         self._shared = True
         self._owned = set()
@@ -160,24 +179,6 @@ class BM25Index:
             self._lengths = np.concatenate([self._lengths, np.zeros(slot)])
         self._texts.append(text)
         return slot
-
-    def _index_new(self) -> None:
-        for slot in range(self._indexed, len(self._texts)):
-            words = tokenize(self._texts[slot])
-            self._lengths[slot] = len(words)
-            self._words += len(words)
-            for word, frequency in Counter(words).items():
-                posting = self._postings.get(word)
-                if posting is None:
-                    self._postings[word] = posting = array("i")
-                elif self._owned is not None and word not in self._owned:
-                    self._postings[word] = posting = posting[:]
-                if self._owned is not None:
-                    self._owned.add(word)
-                posting.append(slot)
-                posting.append(frequency)
-                self._count(word, 1)
-        self._indexed = len(self._texts)
 
     def _drop(self, slot: int) -> None:
         words = tokenize(self._texts[slot])

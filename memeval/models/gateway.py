@@ -297,7 +297,7 @@ class Gateway:
 
 def _name(spec: ModelSpec) -> tuple[str, ...]:
     """Specs with the same name mean the same open model."""
-    return spec.name, spec.base_url or "", json.dumps(dict(spec.backend), sort_keys=True)
+    return spec.name, spec.base_url or "", json.dumps(dict(spec.backend), sort_keys=True) if spec.backend else ""
 
 
 def batches(keys: Iterable[bytes], texts: Mapping[bytes, str], largest: int) -> Iterator[list[bytes]]:

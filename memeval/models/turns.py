@@ -12,9 +12,10 @@ from collections import deque
 
 
 class Turns:
-    """For the callers of one event loop."""
+    """For the callers of one event loop. rounds: of the loop, after which what a caller sends has left."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounds: int = 1) -> None:
+        self._rounds = rounds
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False
 
@@ -27,13 +28,16 @@ class Turns:
             await turn
         else:
             self._taken = True
-            loop.call_soon(self._next, loop)
+            loop.call_soon(self._next, loop, self._rounds)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _next(self, loop: asyncio.AbstractEventLoop, rounds: int) -> None:
+        if rounds > 1:
+            loop.call_soon(self._next, loop, rounds - 1)
+            return
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():  # else its caller was cancelled
                 turn.set_result(None)
-                loop.call_soon(self._next, loop)  # behind what the caller, woken now, sends
+                loop.call_soon(self._next, loop, self._rounds)  # behind what the caller, woken now, sends
                 return
         self._taken = False

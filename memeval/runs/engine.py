@@ -37,13 +37,12 @@ class Engine:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def run(self, prepared: Prepared, repeat: int, built: Callable[[], None] = lambda: None) -> None:
-        """Ask every open question of the context; emit its samples. built: called when the memory of the whole stream is
-        built, or needs no building. Raises StopRun when the whole run must stop."""
+        """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
+        is built. Raises StopRun when the whole run must stop."""
         asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
         for asking, question in asked:
             self.desk.emit(question_event(prepared, asking, question))
         if self.desk.spec.agent.is_arm:
-            built()
             await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
         else:
             folder = self.scratch / str(next(self._numbers))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from memeval import tokens
 from memeval.agent import Query, Recall, Session, ToolResult
@@ -189,11 +190,14 @@ class Ingest:
             self.desk.emit({"event": "trouble", "context_id": self.prepared.context.id, "what": str(error)})
 
 
-async def together(coroutines: object) -> None:
+async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run coroutines at once; the first error cancels the others and is raised as itself."""
+    several = list(coroutines)
+    if len(several) == 1:  # a stream's only question needs no task of its own
+        return await several[0]
     try:
         async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:  # type: ignore[attr-defined]
+            for coroutine in several:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None

@@ -22,6 +22,7 @@ from memeval.models.budget import Budget
 from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
+from memeval.models.turns import Turns
 from memeval.runs.answering import Desk, SampleKey
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared, prepare
@@ -39,6 +40,9 @@ AHEAD = 64_000_000
 
 PAUSE = 0.02
 """Seconds for which events gather before they are handed on: writing them must not keep the next request waiting."""
+
+CONNECTING = 8
+"""Rounds of the event loop in which a first request finds its connection and leaves."""
 
 BUILD_SLICE = 0.005
 """Seconds of building per hop into the building thread."""
@@ -113,6 +117,7 @@ async def _contexts(
     builder = ThreadPoolExecutor(1, thread_name_prefix="memeval-build")
     loop = asyncio.get_running_loop()
     workers = min(spec.concurrency, max(1, len(work)))
+    starts = Turns(CONNECTING)
 
     async def build() -> None:
         left = list(reversed(work))
@@ -126,11 +131,17 @@ async def _contexts(
             ahead.put(None)
 
     async def worker() -> None:
-        while (item := await ahead.get()) is not None:
+        item = await ahead.get()
+        await starts.mine()
+        while item is not None:
             prepared, repeat = item
-            async with siblings.turn(prepared.context.id, repeat) as built:
-                await engine.run(prepared, repeat, built)
+            if spec.agent.is_arm:  # it has no memory to share
+                await engine.run(prepared, repeat)
+            else:
+                async with siblings.turn(prepared.context.id, repeat) as built:
+                    await engine.run(prepared, repeat, built)
             emit({"event": "context", "context_id": prepared.context.id, "repeat": repeat})
+            item = await ahead.get()
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -20,6 +20,7 @@ from memeval.errors import UsageError
 
 LINES = ("samples", "questions", "texts", "operations", "events")
 Line = dict[str, Any]
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Store:
@@ -76,9 +77,7 @@ class Store:
             if line["question_id"] in self._questions:
                 return
             self._questions.add(line["question_id"])
-        os.write(
-            self._files[name], json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        )
+        os.write(self._files[name], _to_json(line).encode("utf-8", "replace") + b"\n")
         self._dirty.add(name)
         if time.monotonic() - self._synced >= 1.0:
             self.sync()
@@ -138,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_lines(path: Path, lines: Iterable[Line]) -> None:
     """A JSONL file, whole or not at all."""
-    write_whole(path, "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines))
+    write_whole(path, "".join(_to_json(line) + "\n" for line in lines))
 
 
 def write_json(path: Path, data: Any) -> None:
