@@ -49,11 +49,12 @@ def agrees(index: BM25Index, live: dict[int, str], query: str, k: int) -> None:
 
 class Changes(RuleBasedStateMachine):
     """Random add, update, delete and copy over a few indexes that may share arrays; after every step each of them is
-    searched, and must not have noticed what happened to the others."""
+    searched, unless nobody looks for some steps, and must not have noticed what happened to the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pairs: list[tuple[BM25Index, dict[int, str]]] = [(BM25Index(), {})]
+        self.unseen = 0
 
     def pick(self, at: int) -> tuple[BM25Index, dict[int, str]]:
         return self.pairs[at % len(self.pairs)]
@@ -101,8 +102,19 @@ class Changes(RuleBasedStateMachine):
     def search(self, at: int, query: str, k: int) -> None:
         agrees(*self.pick(at), query, k)
 
+    @rule(steps=st.integers(1, 4))
+    def look_away(self, steps: int) -> None:  # what is added now is indexed later
+        self.unseen = steps
+
+    @rule(at=st.integers(0, 2))
+    def catch_up(self, at: int) -> None:
+        self.pick(at)[0].catch_up()
+
     @invariant()
     def all_equal_the_reference(self) -> None:
+        self.unseen -= 1
+        if self.unseen > 0:
+            return
         for index, live in self.pairs:
             agrees(index, live, "the river in Oslo the the", 20)
 

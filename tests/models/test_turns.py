@@ -42,6 +42,26 @@ def test_each_request_leaves_before_the_next_caller_works() -> None:
     assert log == [f"{what} {number}" for number in range(4) for what in ("work", "sent")]
 
 
+def test_a_turn_lasts_as_many_rounds_of_the_loop_as_a_request_needs_to_leave() -> None:
+    log: list[str] = []
+
+    async def caller(turns: Turns, number: int) -> None:
+        await turns.mine()
+        log.append(f"work {number}")
+        for _ in range(3):  # a connection is made
+            await asyncio.sleep(0)
+        log.append(f"sent {number}")
+
+    async def main(rounds: int) -> list[str]:
+        log.clear()
+        turns = Turns(rounds)
+        await asyncio.wait_for(asyncio.gather(*(caller(turns, number) for number in range(3))), 5)
+        return list(log)
+
+    assert asyncio.run(main(5)) == [f"{what} {number}" for number in range(3) for what in ("work", "sent")]
+    assert asyncio.run(main(1))[:2] == ["work 0", "work 1"]
+
+
 def test_a_cancelled_caller_holds_nobody_up() -> None:
     log: list[int] = []
     asyncio.run(asyncio.wait_for(wake(5, lambda turns, number: log.append(number), frozenset({1, 3})), 5))

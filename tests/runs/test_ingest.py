@@ -91,6 +91,27 @@ def toy_chunks(units: list[str]) -> list[Any]:
     return pack([Unit(text) for text in units], 32, tokens.counter("o200k_base"))
 
 
+def test_a_workdir_is_made_for_who_asks_for_it_and_deleted_at_the_end(toy: Any) -> None:
+    folders: dict[str, Any] = {}
+
+    class Writes(Diary):
+        def begin(self, session: Any) -> None:
+            super().begin(session)
+            assert not session.scratch.exists()
+            assert not list(session.workdir.iterdir())
+
+        def finish(self) -> None:
+            (self.session.workdir / "note").write_text("x")
+            folders[self.chunks[0].text] = self.session.workdir
+
+    found = samples(toy.events(toy.planned(Writes, [simple(0), simple(1)])))
+    assert [sample["failure"] for sample in found.values()] == [None, None]
+    one, other = folders.values()
+    assert one != other
+    assert not one.exists()
+    assert not other.parent.parent.exists()  # nothing of the run is left
+
+
 def test_fork_gets_the_child_session(toy: Any) -> None:
     class Writes(Diary):
         def observe(self, chunk: Any) -> None:
