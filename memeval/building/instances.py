@@ -132,7 +132,7 @@ def find(settings: Settings, names: Sequence[str], hub: Sequence[tuple[str, str]
             return found[0]
     folder = files.data_folder(settings) or "a folder DIR (--data-dir or MEMEVAL_DATA)"
     online = f", or get {hub[0][0]} from the Hugging Face hub ({reason})" if hub else ""
-    raise UsageError(f"no source data: put {' or '.join(names)} (plain or .gz) into {folder}{online}")
+    raise UsageError(f"no source data: put {files.named(names)} into {folder}{online}")
 
 
 def capped(questions: Sequence[Mapping[str, Any]], draw: random.Random) -> tuple[Mapping[str, Any], ...]:

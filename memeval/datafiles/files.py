@@ -111,6 +111,12 @@ def find(settings: Settings, name: str) -> DataFile | None:
     return None
 
 
+def named(names: Sequence[str]) -> str:
+    """Files that would do, in words: "a.jsonl or b.jsonl (plain or .gz)". Parquet is compressed in itself."""
+    zipped = "" if all(name.endswith(".parquet") for name in names) else " (plain or .gz)"
+    return f"{' or '.join(names)}{zipped}"
+
+
 def matching(settings: Settings, pattern: str) -> list[DataFile]:
     """All `folder/pattern` files of the data folder, plain or .gz, in order of name, each once."""
     root = data_folder(settings)

@@ -77,7 +77,7 @@ def locate(
         reasons.append(reason)
     folder = files.data_folder(settings)
     where = f"{folder}" if folder else "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
-    remedies = [f"put {' or '.join(names)} (plain or .gz) into {where}{f' (from {origin})' if origin else ''}"]
+    remedies = [f"put {files.named(names)} into {where}{f' (from {origin})' if origin else ''}"]
     if hub:
         state = "; ".join(dict.fromkeys(reasons))
         remedies.append(f"get {' or '.join(hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})")

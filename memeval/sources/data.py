@@ -16,7 +16,7 @@ from typing import Any
 from memeval import plugins, tokens
 from memeval.cards import TaskCard
 from memeval.datafiles.download import Fetched, Tell, fetch_need, laid_out
-from memeval.datafiles.files import data_folder
+from memeval.datafiles.files import data_folder, named
 from memeval.datafiles.needs import Found, Need, at_hand
 from memeval.errors import UsageError
 from memeval.runs.prepare import prepare
@@ -76,7 +76,7 @@ def remedy(card: TaskCard, need: Need, settings: Settings) -> str:
         return fetching
     folder = data_folder(settings) or "a folder DIR (then --data-dir DIR, or MEMEVAL_DATA)"
     address = f" from {need.address.url}" if need.address else f" ({need.note})" if need.note else ""
-    return f"put {' or '.join(need.files)} (plain or .gz) into {folder}{address}"
+    return f"put {named(need.files)} into {folder}{address}"
 
 
 def fetch(card: TaskCard, settings: Settings, to: Path | None, accepted: Sequence[str], tell: Tell) -> list[Fetched]:

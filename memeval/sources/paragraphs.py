@@ -165,7 +165,7 @@ def _records(layout: Layout, card: TaskCard, settings: Settings) -> list[files.D
     base, _, length = card.name.partition("@")[0].rpartition("-")
     bundled = f"synth-{length}" if base and length in ("10k", "30k", "100k", "1m") else "synth-10k"
     raise NoData(
-        f"task '{card.name}': no data; put {' or '.join(layout.files)} (plain or .gz) into {folder or 'a folder DIR'}"
+        f"task '{card.name}': no data; put {files.named(layout.files)} into {folder or 'a folder DIR'}"
         f"{'' if folder else ' and pass --data-dir DIR (or set MEMEVAL_DATA)'}, or get {layout.hub} from the "
         f"Hugging Face hub (network or a filled HF cache; now: {reason}); or run the bundled {bundled}, which needs no data"
     )

@@ -212,3 +212,8 @@ def test_a_network_that_does_not_answer_is_given_up_soon(hub_cache: Path, monkey
     assert missing == []
     assert "imeout" in reason or "timed out" in reason
     server.close()
+
+
+def test_files_that_would_do_in_words() -> None:
+    assert files.named(["a/dev.json", "dev.json"]) == "a/dev.json or dev.json (plain or .gz)"
+    assert files.named(["train.parquet"]) == "train.parquet"  # compressed in itself, and not read when zipped
