@@ -20,7 +20,7 @@ from memeval.judging.ruling import Seen
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.prompts import load_prompts
-from memeval.report.table import parts_line, percent
+from memeval.report.table import legend, mark, parts_line, percent, told
 from memeval.runs.summary import INVALID_SHARE
 
 SHOWN = 10
@@ -101,7 +101,7 @@ def score_table(rows: Sequence[Mapping[str, Any]]) -> str:
             row["path"],
             f"{row['judge']} ({row['family']})",
             row["prompt_hash"][:8],
-            percent(row["value"]),
+            percent(row["value"]) + mark(row),
             _range(row),
             row["n"],
             row["failed"],
@@ -125,7 +125,10 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     notes = []
     if any(row["judge"] == "offline" for row in rows):
         notes.append("judge offline: a string rule in place of a judge; it checks the harness and is no judged score.")
+    notes += legend(rows)
     for row in rows:
+        if row["trained_on"]:
+            notes.append(f"{row['path']}: {told(row['trained_on'])}")
         if row["related"] and row["judge"] != "offline":
             notes.append(f"{row['path']}: the judge is of the family of the {' and '.join(row['related'])} model it judges.")
         if row["failure_bounds"]:

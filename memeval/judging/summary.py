@@ -26,7 +26,7 @@ def judged_summary(folder: Path, scorer: str, asked: Collection[str] | None = No
     failed: samples without a verdict; failure_bounds: were they all wrong, all right.
     status: complete, invalid (failed > max(1, 2 %)), or partial like its run. corrected: value, low, high by Rogan and
     Gladen, or None, and then uncorrected says why; calibration: what it rests on. Beside them scorer, judge, family,
-    prompt_hash, own_prompt, related (roles whose model is the judge's kin).
+    prompt_hash, own_prompt, related (roles whose model is the judge's kin), and the run's trained_on.
 
     Raises UsageError when this judge has not scored the run.
     """
@@ -63,6 +63,7 @@ def judged_summary(folder: Path, scorer: str, asked: Collection[str] | None = No
         "calibration": header["calibration"],
         "corrected": None if isinstance(found, str) else {"value": found.value, "low": found.low, "high": found.high},
         "uncorrected": found if isinstance(found, str) else None,
+        "trained_on": run.get("trained_on"),
         "cost": {key: header[key] for key in ("calls", "requests", "tokens")},
     }
     lost = sum(line["verdict"] == "failed" for line in answerable)

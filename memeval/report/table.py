@@ -98,7 +98,7 @@ def _notes(runs: Sequence[Run]) -> list[str]:
     missing = [arm for arm in controls if arm not in agents]
     if missing:
         notes.append(f"controls not run: {', '.join(missing)} (add {' '.join(f'--agent {arm}' for arm in missing)}).")
-    notes += [LEGEND[key] for key in LEGEND if any(run["trained_on"] and run["trained_on"]["mark"] == key for run in runs)]
+    notes += legend(runs)
     for run in runs:
         if run["judge"]:
             kin = f"; of the family of {', '.join(run['judge']['related'])}" if run["judge"]["related"] else ""
@@ -140,6 +140,12 @@ def label(run: Run, runs: Sequence[Run]) -> str:
 def mark(run: Run) -> str:
     """What stands behind a number whose questions, or whose like, were trained on."""
     return f" {MARKS[run['trained_on']['mark']]}" if run["trained_on"] else ""
+
+
+def legend(runs: Sequence[Run]) -> list[str]:
+    """What the marks of these runs mean."""
+    marks = {run["trained_on"]["mark"] for run in runs if run["trained_on"]}
+    return [text for key, text in LEGEND.items() if key in marks]
 
 
 def told(trained: Mapping[str, Any]) -> str:

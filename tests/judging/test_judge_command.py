@@ -35,6 +35,16 @@ def test_score_prints_a_table(folder: Path, capsys: Capture) -> None:
     assert "not corrected: no calibration of this judge" in out
 
 
+def test_score_marks_what_was_trained_on(folder: Path, capsys: Capture) -> None:
+    mark = {"mark": "leaked", "by": ["openai/gpt-4o"], "notes": ["dev split"], "asked": 3, "known": 2}
+    (folder / "summary.json").write_text(json.dumps({"trained_on": mark}))
+    score_command([folder], ModelSpec("offline"), quiet=True)
+    out = capsys.readouterr().out
+    assert "| 50.0 † " in out
+    assert f"{folder}: leaked (openai/gpt-4o: dev split); 2 of 3 asked questions were trained on" in out
+    assert "† leaked: a model of the row" in out
+
+
 def test_score_prints_one_object(folder: Path, capsys: Capture) -> None:
     assert score_command([folder], ModelSpec("offline"), family="longmemeval", form="json", quiet=True) == 0
     (row,) = json.loads(capsys.readouterr().out)["judged"]
