@@ -14,6 +14,7 @@ from memeval.errors import UsageError
 
 CHUNK, MEMORY, QUESTION, OPTIONS = "new_chunk", "memory", "question", "options"
 TAGS = (CHUNK, MEMORY, QUESTION, OPTIONS)
+_TAG = re.compile(rf"<(/?)({'|'.join(TAGS)})>")
 
 
 def tagged(tag: str, text: str) -> str:
@@ -29,7 +30,7 @@ def untag(tag: str, prompt: str) -> str | None:
 
 
 def _defuse(text: str) -> str:
-    return re.sub(rf"<(/?)({'|'.join(TAGS)})>", r"‹\1\2›", text)
+    return _TAG.sub(r"‹\1\2›", text) if "<" in text else text
 
 
 READER = {

@@ -89,6 +89,8 @@ def named_call(name: object, raw: object, index: int, id: object = "", complete:
 
 def tidy(text: str) -> str:
     """`text` without lone surrogates: they come from broken `\\ud83d` escapes and can be written nowhere."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
