@@ -8,8 +8,7 @@ endpoint.py         the aiohttp transport: reply.py reads what a server sends, l
 toolcalls.py        tool calls read from text, repaired where that is unambiguous
 offline/            the rule-based model that needs no key, GPU or network
 scripted.py, litellm_model.py   replies for tests; every provider that litellm knows
-embeddings.py       vectors: the offline embedder, endpoints; hf_embedder.py in this process
-weights.py          which files a local model is, and the digest that names them; lasting.py keeps it open between runs
-vllm_model.py       a model behind `vllm serve`: vllm_server.py is the process, guardian.py what ends it always
-hf.py               a model in this process: sampling.py, generation.py, and the thread of worker.py
+embeddings.py       vectors: the offline embedder, endpoints
+local/              models that run on this machine: `hf/` in this process, `vllm/` behind a server that memeval starts
+proxy/              an OpenAI-compatible endpoint in front of the models of a run, for agents in other processes
 """

@@ -1,7 +1,7 @@
 """Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the form in which vectors are kept.
 
 A vector travels, and lies in journal and cache, as base64 of little-endian 32-bit floats: what OpenAI's API sends when it is
-asked for `base64`. Embedders on this machine (`hf/`) are in hf_embedder.py.
+asked for `base64`. Embedders on this machine (`hf/`) are in local/hf_embedder.py.
 """
 
 from __future__ import annotations

@@ -16,10 +16,11 @@ from typing import Any
 import aiohttp
 
 from memeval.errors import StopRun, UsageError
-from memeval.models import prices, registry, weights, window
+from memeval.models import prices, registry, window
 from memeval.models.completion import OPENAI_URL, Completion, Model, ModelSpec, Request
 from memeval.models.endpoint import EndpointModel, proxy_for
 from memeval.models.limits import Limiter, Policy
+from memeval.models.local import weights
 from memeval.models.registry import Route
 from memeval.models.reply import error_text, one_line
 
@@ -244,7 +245,7 @@ def _local(where: Route) -> Iterator[Said]:
     from importlib.util import find_spec
 
     if where.kind == "vllm":
-        from memeval.models.vllm_model import executable
+        from memeval.models.local.vllm_model import executable
 
         yield OK, f"vllm is {executable()}"
     else:

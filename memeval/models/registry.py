@@ -134,12 +134,12 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
         registered: Model = factory(spec)
         return registered
     if where.kind == "hf":
-        from memeval.models.hf import HfModel
+        from memeval.models.local.hf import HfModel
 
         return HfModel(where.name, spec)
     limiter = limiter or Limiter(where.endpoint)
     if where.kind == "vllm":
-        from memeval.models.vllm_model import VllmModel
+        from memeval.models.local.vllm_model import VllmModel
 
         return VllmModel(where.name, spec, limiter)
     if where.kind == "litellm":
@@ -161,12 +161,12 @@ def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
 
         return OfflineEmbedder()
     if where.kind == "hf":
-        from memeval.models.hf_embedder import HfEmbedder
+        from memeval.models.local.hf_embedder import HfEmbedder
 
         return HfEmbedder(where.name, spec)
     limiter = limiter or Limiter(where.endpoint)
     if where.kind == "vllm":
-        from memeval.models.vllm_model import VllmModel
+        from memeval.models.local.vllm_model import VllmModel
 
         return VllmModel(where.name, spec, limiter, embeds=True)
     if where.kind == "endpoint":

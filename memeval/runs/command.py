@@ -9,7 +9,7 @@ import sys
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
-from memeval.models.lasting import lasting
+from memeval.models.local.lasting import lasting
 from memeval.report.costs import costs_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.hf import HfModel
+from memeval.models.local.hf import HfModel
 
 NOT_SAMPLING = ("model", "messages", "tools", "stream")
 

@@ -14,8 +14,8 @@ from toys import simple
 
 from memeval import Item, Recall
 from memeval.models.completion import ModelSpec
-from memeval.models.proxy import Proxy
-from memeval.models.slot import Slot
+from memeval.models.proxy.server import Proxy
+from memeval.models.proxy.slot import Slot
 from memeval.runs.run import run
 from memeval.runs.store import read_lines
 

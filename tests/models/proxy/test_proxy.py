@@ -13,13 +13,13 @@ import openai
 import pytest
 
 from memeval.errors import StopRun, UsageError
-from memeval.models import proxy as proxy_module
 from memeval.models import usage
 from memeval.models.bound import BoundModel, close_route, open_route
 from memeval.models.completion import Completion, ToolCall, Usage
 from memeval.models.embeddings import pack
-from memeval.models.proxy import Proxy
-from memeval.models.slot import Slot
+from memeval.models.proxy import server as proxy_module
+from memeval.models.proxy.server import Proxy
+from memeval.models.proxy.slot import Slot
 from memeval.models.usage import Ledger
 
 TOOLS = [{"type": "function", "function": {"name": "store", "parameters": {"type": "object", "properties": {}}}}]

@@ -24,12 +24,13 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 
 from memeval.errors import StopRun, UsageError
-from memeval.models import usage, wire
+from memeval.models import usage
 from memeval.models.bound import BoundModel, EmbeddingFailed
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Request
-from memeval.models.slot import Slot
-from memeval.models.wire import Chat, Refused
+from memeval.models.proxy import wire
+from memeval.models.proxy.slot import Slot
+from memeval.models.proxy.wire import Chat, Refused
 
 LARGEST_REQUEST = 64 * 2**20  # bytes; more than any prompt, less than what would hurt
 _NO_RETRY = {"x-should-retry": "false"}  # the openai package obeys it: retries happened already, behind the gateway

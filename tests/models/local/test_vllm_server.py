@@ -15,12 +15,12 @@ from stand_in_vllm import StandIn, alive
 from test_weights import safetensors
 
 from memeval.errors import StopRun, UsageError
-from memeval.models import lasting, vllm_model, vllm_server
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
+from memeval.models.local import lasting, vllm_model, vllm_server
+from memeval.models.local.vllm_model import executable, serve
+from memeval.models.local.vllm_server import ServerEnded, VllmServer, _telling
 from memeval.models.registry import open_embedder, open_model
-from memeval.models.vllm_model import executable, serve
-from memeval.models.vllm_server import ServerEnded, VllmServer, _telling
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="vllm runs on POSIX systems")
 
@@ -246,7 +246,7 @@ def test_cancelling_the_run_while_it_starts_ends_it(folder, program):
 
 SCRIPT = """
 import asyncio, os, sys
-from memeval.models import vllm_server
+from memeval.models.local import vllm_server
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
 

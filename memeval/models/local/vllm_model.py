@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from memeval.errors import UsageError
-from memeval.models import lasting, weights, window
+from memeval.models import window
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.embeddings import EmbeddingEndpoint
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Limiter
-from memeval.models.vllm_server import ServerEnded, VllmServer
+from memeval.models.local import lasting, weights
+from memeval.models.local.vllm_server import ServerEnded, VllmServer
 
 EXTRA = "pip install 'memeval[vllm]'"
 START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes

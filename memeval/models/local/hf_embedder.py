@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.models import lasting, weights
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import pack
-from memeval.models.hf_loading import identity, load, settings
-from memeval.models.weights import Weights
-from memeval.models.worker import Worker
+from memeval.models.local import lasting, weights
+from memeval.models.local.hf_loading import identity, load, settings
+from memeval.models.local.weights import Weights
+from memeval.models.local.worker import Worker
 
 POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 _TYPES = ("Transformer", "Pooling", "Normalize")

@@ -12,8 +12,8 @@ from typing import Any
 from memeval.errors import UsageError, suggest
 from memeval.models import window
 from memeval.models.completion import ModelSpec
+from memeval.models.local.weights import Weights
 from memeval.models.reply import one_line
-from memeval.models.weights import Weights
 
 EXTRA = "pip install 'memeval[hf]'"
 _NUMBERS = ("batch_size", "batch_tokens", "max_model_len")

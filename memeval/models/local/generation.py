@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from memeval.models.sampling import Sampling
+from memeval.models.local.sampling import Sampling
 
 Decode = Callable[[Sequence[int]], str]
 _MARGIN = 4  # tokens read before a stop text: the first ones of a window may be halves of a character

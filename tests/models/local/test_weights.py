@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models import weights
-from memeval.models.weights import find
+from memeval.models.local import weights
+from memeval.models.local.weights import find
 
 
 def safetensors(path: Path, values: bytes = b"\x00" * 64) -> None:

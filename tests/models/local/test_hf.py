@@ -10,21 +10,21 @@ from types import SimpleNamespace
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models import lasting
 from memeval.models.cache import Cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
+from memeval.models.local import lasting
+from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
-from memeval.models.sampling import Sampling, read
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402 (torch may be missing)
 
-from memeval.models import generation, hf  # noqa: E402
-from memeval.models.generation import choose, stops  # noqa: E402
+from memeval.models.local import generation, hf  # noqa: E402
+from memeval.models.local.generation import choose, stops  # noqa: E402
 
 torch.set_num_threads(1)
 TOOLS = [{"type": "function", "function": {"name": "new_memory_insert", "parameters": {"type": "object"}}}]

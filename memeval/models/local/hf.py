@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from memeval.errors import UsageError
-from memeval.models import lasting, sampling, weights
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
-from memeval.models.hf_loading import identity, load, settings
+from memeval.models.local import lasting, sampling, weights
+from memeval.models.local.hf_loading import identity, load, settings
+from memeval.models.local.sampling import Sampling
+from memeval.models.local.weights import Weights
+from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line, read_reply
-from memeval.models.sampling import Sampling
-from memeval.models.weights import Weights
-from memeval.models.worker import Worker
 
 if TYPE_CHECKING:
-    from memeval.models import generation
+    from memeval.models.local import generation
 
 BATCH_SIZE, BATCH_TOKENS = 16, 65_536
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -155,8 +155,8 @@ class Checkpoint:
         """Where a card's memory does not hold the batch, its halves are tried."""
         import torch
 
-        from memeval.models.generation import Row as Sequenced
-        from memeval.models.generation import generate
+        from memeval.models.local.generation import Row as Sequenced
+        from memeval.models.local.generation import generate
 
         rows = [Sequenced(prompt.ids, prompt.sampling, prompt.limit) for prompt in prompts]
         try:
