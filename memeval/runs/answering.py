@@ -22,6 +22,17 @@ BETWEEN = "\n\n"
 """Between two items that the reader sees."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the reader sees of a recall: `items` in reading order, and `sizes`, their tokens. Beyond the budget were
+    `dropped` whole items, and `lost` tokens."""
+
+    items: tuple[Item, ...] = ()
+    sizes: tuple[int, ...] = ()
+    dropped: int = 0
+    lost: int = 0
+
+
 @dataclass(frozen=True)
 class Desk:
     """Where questions of one run are answered. routes: role -> route of its calls (models/bound.py). done: samples that
@@ -44,41 +55,42 @@ class Desk:
         """The answer repeats of a question that are still to be asked."""
         return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
 
-    async def read(self, question: Question, recall: Recall | None, repeat: int, number: int) -> str:
+    async def read(self, question: Question, shown: Shown | None, repeat: int, number: int) -> str:
         """The harness's reader answers from what was recalled; None stands for no memory block at all (closed-book).
 
         T = 0 and at most 2048 new tokens unless the role is configured otherwise (the limit of the published reader,
         Mem-alpha's memory_server).
         """
-        name = self.spec.task.reader_prompt if recall is not None else "closed-book"
+        name = self.spec.task.reader_prompt if shown is not None else "closed-book"
         system = self.spec.prompts.get("reader") or prompts.READER[name]
-        memory = None if recall is None else BETWEEN.join(item.text for item in self.cut(recall)[0])
+        memory = None if shown is None else BETWEEN.join(item.text for item in shown.items)
         messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
         model = self.bound(repeat)["reader"]
         completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=2048)
         return completion.text
 
-    def cut(self, recall: Recall) -> tuple[list[Item], int]:
-        """The items the reader sees within the budget, in reading order, and how many the budget dropped.
+    def shown(self, recall: Recall) -> Shown:
+        """The items that the reader sees within the budget.
 
         Lowest-ranked items go first; what separates the others counts. A text that alone exceeds the budget (a memory of
         free text) is cut to its first tokens instead.
         """
         counter = tokens.counter(self.spec.task.tokenizer)
-        kept: list[Item] = []
+        sizes = [counter(item.text) for item in recall.items]
+        kept: list[tuple[Item, int]] = []
         left, gap = self.spec.budget, counter(BETWEEN)
-        for item in recall.items:
-            size = counter(item.text)
+        for item, size in zip(recall.items, sizes, strict=True):
             if size > left:
                 if not kept:
-                    kept.append(Item(counter.truncate(item.text, left), item.chunks, item.id, item.score))
+                    beginning = counter.truncate(item.text, left)
+                    kept.append((Item(beginning, item.chunks, item.id, item.score), counter(beginning)))
                 break
-            kept.append(item)
+            kept.append((item, size))
             left -= size + gap
-        dropped = len(recall.items) - len(kept)
         if recall.order == "stream":
-            kept.sort(key=lambda item: min(item.chunks, default=""))
-        return kept, dropped
+            kept.sort(key=lambda pair: min(pair[0].chunks, default=""))
+        held = tuple(size for _, size in kept)
+        return Shown(tuple(item for item, _ in kept), held, len(sizes) - len(kept), sum(sizes) - sum(held))
 
     def sample(
         self,
@@ -88,7 +100,7 @@ class Desk:
         number: int,
         *,
         ledger: Ledger,
-        recall: Recall | None = None,
+        shown: Shown | None = None,
         text: str | None = None,
         held: int | None = None,
         recalling: Ledger | None = None,
@@ -98,15 +110,13 @@ class Desk:
         """Emit the line of samples.jsonl: deterministic facts only, no clock. The reader saw `recall_tokens`; `recall_lost`
         tokens, and `recall_dropped` whole items, were beyond the budget. held: tokens of memory when asked. recalling: what
         recall cost, which `ledger` has too."""
-        counter = tokens.counter(self.spec.task.tokenizer)
-        recall = recall or Recall()
-        kept, dropped = self.cut(recall)
+        shown = shown or Shown()
         items = []
-        for item in kept:
+        for item, size in zip(shown.items, shown.sizes, strict=True):
             sha = text_sha(item.text)
             self.emit({"event": "text", "sha": sha, "text": item.text})
             score = None if item.score is None else round(float(item.score), 6)
-            row = {"text": sha, "chunks": list(item.chunks), "score": score, "tokens": counter(item.text)}
+            row = {"text": sha, "chunks": list(item.chunks), "score": score, "tokens": size}
             items.append(row if item.id is None else {**row, "id": item.id})
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
         line: dict[str, Any] = {
@@ -121,9 +131,9 @@ class Desk:
             "failure": ledger.failures[0] if ledger.failures else None,
             "finish_reason": ledger.last.finish_reason if ledger.last and (reader or not text) else None,
             "recall": items,
-            "recall_tokens": sum(row["tokens"] for row in items),
-            "recall_dropped": dropped,
-            "recall_lost": sum(counter(item.text) for item in recall.items) - sum(counter(item.text) for item in kept),
+            "recall_tokens": sum(shown.sizes),
+            "recall_dropped": shown.dropped,
+            "recall_lost": shown.lost,
             "memory_tokens": held,
             "tokens": ledger.tokens_json(),
             "calls": dict(sorted(ledger.calls.items())),

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval.agent import Recall
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.runs import arms
-from memeval.runs.answering import Desk
+from memeval.runs.answering import Desk, Shown
 from memeval.runs.ingest import Ingest, together
 from memeval.runs.prepare import Asking, Prepared, evidence_chunks
 from memeval.task import Question
@@ -56,14 +55,15 @@ class Engine:
         for number in self.desk.open(question, repeat):
             ledger = Ledger("answer")
             usage.current.set(ledger)
-            recall: Recall | None = None
+            shown: Shown | None = None
             text = self.constant if arm == "constant" and not reason else None
             if arm != "constant" and not reason:
                 recall = arms.arm_recall(arm, question, prepared.context.units, asking.chunks)
-                text = await self.desk.read(question, recall, repeat, number)
+                shown = self.desk.shown(recall) if recall is not None else None
+                text = await self.desk.read(question, shown, repeat, number)
             self.desk.sample(
                 prepared.context.id, question, repeat, number,
-                ledger=ledger, recall=recall, text=text, held=arms.held(arm), not_applicable=reason,
+                ledger=ledger, shown=shown, text=text, held=arms.held(arm), not_applicable=reason,
             )  # fmt: skip
 
 

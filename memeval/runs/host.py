@@ -12,10 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
+from memeval.agent import Chunk, MemoryStats, Query, Recall, Session
 from memeval.errors import StopRun, UsageError
+from memeval.runs import checked
+
+Handed = TypeVar("Handed")
 
 
 class AgentError(Exception):
@@ -81,29 +84,16 @@ class Host:
             await self.call("close")
 
     async def recall(self, query: Query) -> Recall:
-        result = await self.call("recall", query)
-        if result is None:
-            return Recall()
-        if not isinstance(result, Recall):
-            raise AgentError(f"recall returned {type(result).__name__}, expected memeval.Recall")
-        return result
+        return _handed(checked.recall, await self.call("recall", query))
 
     async def answer(self, query: Query, recall: Recall) -> str:
-        result = await self.call("answer", query, recall)
-        if isinstance(result, Answer):
-            result = result.text
-        if not isinstance(result, str):
-            raise AgentError(f"answer returned {type(result).__name__}, expected memeval.Answer or str")
-        return result
+        return _handed(checked.answer, await self.call("answer", query, recall))
 
     async def memory(self) -> MemoryStats | None:
         """Tokens held now; None where the agent does not say."""
         if not self.has("memory"):
             return None
-        stats = await self.call("memory")
-        if not isinstance(stats, MemoryStats):
-            raise AgentError(f"memory returned {type(stats).__name__}, expected memeval.MemoryStats")
-        return stats
+        return _handed(checked.memory, await self.call("memory"))
 
     async def fork(self, scratch: Path) -> Host | None:
         """A copy that can be fed and asked without changing this one, with a copy of its workdir at `scratch`; None where
@@ -129,6 +119,13 @@ class Host:
         """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
         shutil.rmtree(scratch, ignore_errors=True)
         return Host(self._make, dataclasses.replace(self.session, scratch=scratch), self._threads, self._lock)
+
+
+def _handed(check: Callable[[Any], Handed], value: Any) -> Handed:
+    try:
+        return check(value)
+    except TypeError as error:
+        raise AgentError(str(error)) from None
 
 
 def _describe(error: Exception, method: str) -> str:

@@ -16,6 +16,7 @@ from memeval.agent import Query, Recall, Session, ToolResult
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.plugins import agent_class
+from memeval.runs import checked
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
 from memeval.runs.prepare import Asking, Prepared, observed
@@ -103,6 +104,7 @@ class Ingest:
                 recall = await host.recall(query)
         except AgentError as error:
             recalling.failures.append(str(error))
+        shown = self.desk.shown(recall)
         for number in numbers:
             ledger = Ledger("answer", failures=list(recalling.failures))
             if number == 0:  # the price of recalling is paid once
@@ -113,15 +115,15 @@ class Ingest:
                 try:
                     with usage.booking(ledger):
                         if self.desk.spec.agent.card.track == "native":
-                            text = await host.answer(query, Recall(self.desk.cut(recall)[0], recall.order))
+                            text = await host.answer(query, Recall(list(shown.items), recall.order))
                         else:
-                            text = await self.desk.read(question, recall, self.repeat, number)
+                            text = await self.desk.read(question, shown, self.repeat, number)
                 except AgentError as error:
                     ledger.failures.append(str(error))
             used = host.session.query_used if host.session.visible_query is not None else None
             self.desk.sample(
                 self.prepared.context.id, question, self.repeat, number,
-                ledger=ledger, recall=recall, text=text, held=held, query_used=used,
+                ledger=ledger, shown=shown, text=text, held=held, query_used=used,
                 recalling=recalling if number == 0 else None,
             )  # fmt: skip
 
@@ -205,7 +207,7 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 def _record(event: ToolResult) -> None:
     """`session.record`: into the ledger of the step at hand."""
-    usage.current.get().events.append(event)
+    usage.current.get().events.append(checked.event(event))
 
 
 def _count(tokenizer: str, text: str) -> int:

@@ -1,0 +1,93 @@
+"""What an agent hands over, checked before anything of the run rests on it.
+
+Each function returns what it was given, or raises TypeError with one line that names the field. Here it is one context's
+trouble; found later, it would be the whole run's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+from memeval.agent import Answer, Item, MemoryStats, Recall, ToolResult
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def recall(value: Any) -> Recall:
+    """None stands for nothing recalled."""
+    if value is None:
+        return Recall()
+    if not isinstance(value, Recall):
+        raise TypeError(f"recall returned {_name(value)}, expected memeval.Recall")
+    if value.order not in ("rank", "stream"):
+        raise TypeError(f"recall returned order {value.order!r}, expected 'rank' or 'stream'")
+    if not isinstance(value.items, (list, tuple)):
+        raise TypeError(f"recall returned items as {_name(value.items)}, expected a list")
+    for number, item in enumerate(value.items):
+        if not isinstance(item, Item):
+            raise TypeError(f"recall returned items[{number}] as {_name(item)}, expected memeval.Item")
+        wrong = _wrong(item)
+        if wrong:
+            raise TypeError(f"recall returned items[{number}].{wrong}")
+    return value
+
+
+def answer(value: Any) -> str:
+    """An Answer or its text."""
+    text = value.text if isinstance(value, Answer) else value
+    if not isinstance(text, str):
+        raise TypeError(f"answer returned {_name(text)}, expected memeval.Answer or str")
+    return text
+
+
+def memory(value: Any) -> MemoryStats:
+    if not isinstance(value, MemoryStats):
+        raise TypeError(f"memory returned {_name(value)}, expected memeval.MemoryStats")
+    if not isinstance(value.tokens, Mapping):
+        raise TypeError(f"memory returned tokens as {_name(value.tokens)}, expected a mapping")
+    counts: Mapping[Any, Any] = value.tokens
+    for kind, count in counts.items():
+        if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
+            raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
+    return MemoryStats({kind: int(count) for kind, count in counts.items()})
+
+
+def event(value: Any) -> ToolResult:
+    """What `session.record` takes."""
+    if not isinstance(value, ToolResult):
+        raise TypeError(f"record was given {_name(value)}, expected memeval.ToolResult")
+    for field in ("arguments", "effect"):
+        content = getattr(value, field)
+        if content is None and field == "effect":
+            continue
+        if not isinstance(content, Mapping):
+            raise TypeError(f"record was given a ToolResult with {field} {_name(content)}, expected a mapping")
+        if not all(type(key) is str and type(part) in _PLAIN for key, part in content.items()):
+            try:
+                json.dumps(dict(content))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise TypeError(f"record was given a ToolResult whose {field} cannot be written as JSON ({error})") from None
+    return value
+
+
+def _wrong(item: Any) -> str:
+    """The first field of an item that is of the wrong type; empty where none is."""
+    if not isinstance(item.text, str):
+        return f"text as {_name(item.text)}, expected a string"
+    if not isinstance(item.chunks, (tuple, list)) or not all(isinstance(chunk, str) for chunk in item.chunks):
+        return f"chunks as {item.chunks!r:.60}, expected a tuple of chunk ids"
+    if not isinstance(item.id, (str, type(None))):
+        return f"id as {_name(item.id)}, expected a string"
+    try:
+        known = item.score is None or math.isfinite(item.score)
+    except (TypeError, ValueError, OverflowError):
+        known = False
+    return "" if known else f"score as {item.score!r:.60}, expected a number"
+
+
+def _name(value: object) -> str:
+    return type(value).__name__
