@@ -5,6 +5,7 @@ Exit codes: 0 ok; 2 usage (one line on stderr); 3 a run is invalid or partial; 1
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -123,9 +124,14 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
 @_QUIET
 def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
-    from memeval.runs.command import run_command
+    from memeval.runs.command import busy, run_command
 
-    sys.exit(run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+    code = run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form)
+    if busy():  # nothing is left to do but to wait for an agent that may never end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @main.command()

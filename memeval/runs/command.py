@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
+import threading
+import time
 
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
@@ -13,6 +16,7 @@ from memeval.models.local.lasting import lasting
 from memeval.report.costs import costs_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
+from memeval.runs.local import AGENT_THREADS
 from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import Options, plan, suites
 from memeval.runs.run import aggregate_again, run, start_anew
@@ -20,25 +24,8 @@ from memeval.runs.run import aggregate_again, run, start_anew
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
-    outcomes: list[Outcome] = []
-    plans = plan(options)
-    budget = Budget(options.max_cost, options.max_calls)
-    judges = [planned.judge for planned in plans if planned.judge is not None]
-    budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
-    if fresh:
-        for planned in plans:  # all of them first: a memory that several of them read is built anew, too
-            start_anew(planned)
-    with lasting():  # a server that was started, or weights that were loaded, serve the next run too
-        for planned in plans:
-            outcome = run(planned, quiet=options.quiet, budget=budget)
-            if planned.judge is not None and not outcome.stopped:
-                outcome = _judged(outcome, planned.judge, options, budget)
-            outcomes.append(outcome)
-            if outcome.stopped and not outcome.interrupted:
-                print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
-                break
-            if outcome.interrupted:
-                break
+    with contextlib.redirect_stdout(sys.stderr):  # what agents print
+        outcomes = _outcomes(options, fresh)
     runs = [public(outcome) for outcome in outcomes]
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
@@ -54,6 +41,39 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
         return 130
     whole = {run["task"] for run in runs}.issuperset(task for tasks in named.values() for task in tasks)
     return 0 if whole and all(outcome.complete for outcome in outcomes) else 3
+
+
+def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
+    """One run after the other, up to the first that was stopped."""
+    outcomes: list[Outcome] = []
+    plans = plan(options)
+    budget = Budget(options.max_cost, options.max_calls)
+    judges = [planned.judge for planned in plans if planned.judge is not None]
+    budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
+    if fresh:
+        for planned in plans:  # all of them first: a memory that several of them read is built anew, too
+            start_anew(planned)
+    with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+        for planned in plans:
+            outcome = run(planned, quiet=options.quiet, budget=budget)
+            if planned.judge is not None and not outcome.stopped:
+                outcome = _judged(outcome, planned.judge, options, budget)
+            outcomes.append(outcome)
+            if outcome.stopped:
+                if not outcome.interrupted:
+                    print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
+                break
+    return outcomes
+
+
+def busy(patience: float = 1.0) -> bool:
+    """Whether an agent still works in a thread of its own although its run has ended: it would keep the process alive. Waits
+    up to `patience` seconds for it."""
+    end = time.monotonic() + patience
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(AGENT_THREADS)]
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return any(thread.is_alive() for thread in threads)
 
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget) -> Outcome:

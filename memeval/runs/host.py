@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class Host:
         if agent is None:
             try:
                 agent = make()
-            except Exception as error:
+            except BaseException as error:
                 raise AgentError(_describe(error, "__init__")) from error
         self.agent = agent
         self._waits: dict[str, bool] = {}  # method -> whether it is async; to find out takes longer than most methods
@@ -59,14 +60,18 @@ class Host:
             if self._waits[name]:
                 return await method(*args)
             if getattr(self.agent, "inline", False):
-                return method(*args)
+                return _plainly(method, *args)
             async with self._lock:
                 context = copy_context()  # carries the ledger into the thread
-                result = await asyncio.get_running_loop().run_in_executor(self._threads, context.run, method, *args)
+                run = partial(context.run, _plainly, method, *args)
+                result = await asyncio.get_running_loop().run_in_executor(self._threads, run)
             return await result if inspect.isawaitable(result) else result
-        except (StopRun, UsageError):
+        except (StopRun, UsageError, GeneratorExit):
             raise
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in an agent must not end the run either
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # the run's doing, not the agent's
             raise AgentError(_describe(error, name)) from error
 
     async def begin(self) -> None:
@@ -113,12 +118,22 @@ class Host:
                 agent = copy.deepcopy(self.agent, {id(self.session): session})
             except (TypeError, copy.Error, RecursionError):
                 return None
+            except Exception as error:
+                raise AgentError(_describe(error, "__deepcopy__")) from error
         return Host(self._make, session, self._threads, self._lock, agent)
 
     def fresh(self, scratch: Path) -> Host:
         """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
         shutil.rmtree(scratch, ignore_errors=True)
         return Host(self._make, dataclasses.replace(self.session, scratch=scratch), self._threads, self._lock)
+
+
+def _plainly(method: Callable[..., Any], *args: Any) -> Any:
+    """No future takes a StopIteration (who waits for it would wait for ever), and a GeneratorExit ends who awaits it."""
+    try:
+        return method(*args)
+    except (StopIteration, GeneratorExit) as error:
+        raise RuntimeError(type(error).__name__) from error
 
 
 def _handed(check: Callable[[Any], Handed], value: Any) -> Handed:
@@ -128,7 +143,9 @@ def _handed(check: Callable[[Any], Handed], value: Any) -> Handed:
         raise AgentError(str(error)) from None
 
 
-def _describe(error: Exception, method: str) -> str:
+def _describe(error: BaseException, method: str) -> str:
+    if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
+        error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())[:200]

@@ -38,6 +38,9 @@ Work = tuple[ContextRef, int]
 AHEAD = 64_000_000
 """Characters of stream text that may wait in the queue of prepared contexts."""
 
+AGENT_THREADS = "memeval-agent"
+"""How the names of threads begin in which plain methods of agents run."""
+
 PAUSE = 0.02
 """Seconds for which events gather before they are handed on: writing them must not keep the next request waiting."""
 
@@ -72,7 +75,7 @@ async def execute(
         role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
         for role, model in spec.models.items()
     }
-    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-agent")
+    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix=AGENT_THREADS)
     scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
     engine = Engine(Desk(spec, routes, emit, done), threads, Path(scratch.name), constant)
 
