@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
-from toys import reply
+from toys import killed_again, reply
 
 CONCURRENCY = 4
 
@@ -76,20 +77,10 @@ def test_killed_again_and_again(server: FaultyServer, tmp_path: Path) -> None:
     server.served.clear()
 
     chance = random.Random(7)
-    runs, kills = tmp_path / "killed", 0
-    while kills < 6:
-        process = subprocess.Popen(
-            command(server, runs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
-        before, patience = journal(runs), time.monotonic() + 20
-        wanted = before + chance.randint(1, max(1, calls // 5))  # somewhere in the work, not in the start of Python
-        while journal(runs) < wanted and process.poll() is None and time.monotonic() < patience:
-            time.sleep(0.005)
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
+    runs = tmp_path / "killed"
+    # somewhere in the work, not in the start of Python
+    some = partial(chance.randint, 1, max(1, calls // 5))
+    kills = killed_again(command(server, runs), 6, partial(journal, runs), some, environment)
     assert kills >= 3
     finished = journal(runs)
     last = finish(server, runs, environment)

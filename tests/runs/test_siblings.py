@@ -6,11 +6,9 @@ import asyncio
 import itertools
 import json
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
+from toys import killed_again
 
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, Planned, plan
@@ -320,17 +319,7 @@ def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultySer
 
 def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
     chance = random.Random(3)
-    kills = 0
-    while kills < 5:
-        before, wanted = len(server.seen), chance.randint(2, 8)
-        process = subprocess.Popen(command(server, *BUDGETS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(server.seen) < before + wanted and process.poll() is None:
-            time.sleep(0.002)
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
+    kills = killed_again(command(server, *BUDGETS), 5, lambda: len(server.seen), lambda: chance.randint(2, 8))
     assert kills >= 3
     done = subprocess.run(command(server, *BUDGETS), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memeval import Item, Recall
@@ -84,3 +86,24 @@ def reply(asked: dict[str, Any]) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": len(prompt), "completion_tokens": 9},
     }
+
+
+def killed_again(
+    command: Sequence[str],
+    times: int,
+    done: Callable[[], int],
+    step: Callable[[], int],
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command and kill it once `done` has grown by a `step`, `times` times or until it comes to its end. Returns how
+    often it was killed."""
+    for kills in range(times):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        wanted, patience = done() + step(), time.monotonic() + 20
+        while done() < wanted and process.poll() is None and time.monotonic() < patience:
+            time.sleep(0.003)
+        if process.poll() is not None:
+            return kills
+        process.kill()
+        process.wait()
+    return times
