@@ -50,10 +50,12 @@ def memory(value: Any) -> MemoryStats:
     if not isinstance(value.tokens, Mapping):
         raise TypeError(f"memory returned tokens as {_name(value.tokens)}, expected a mapping")
     counts: Mapping[Any, Any] = value.tokens
+    if all(type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()):
+        return value
     for kind, count in counts.items():
         if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
             raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
-    return MemoryStats({kind: int(count) for kind, count in counts.items()})
+    return MemoryStats({kind: int(count) for kind, count in counts.items()})  # numpy's, say
 
 
 def event(value: Any) -> ToolResult:
