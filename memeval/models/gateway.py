@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
 from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.cache import Cache
@@ -21,6 +24,7 @@ from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Re
 from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode
 from memeval.models.limits import Limiter, Policy
+from memeval.models.reply import one_line
 from memeval.models.turns import Turns
 
 Event = dict[str, Any]
@@ -119,7 +123,7 @@ class Gateway:
             raise BudgetSpent(await self._flights.land())
 
         async def send() -> list[Completion]:
-            return [await model.complete(request)]
+            return [await _completed(model, request)]
 
         self._flights.claim([key])
         (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
@@ -293,6 +297,19 @@ class Gateway:
                     **({"run": run} if run and source == "journal" else {}),
                 }
             )
+
+
+async def _completed(model: Model, request: Request) -> Completion:
+    """The model's reply. What it raises that is no reason to stop the run (a bug, a text that its tokenizer chokes on) fails
+    this call alone."""
+    try:
+        return await model.complete(request)
+    except (StopRun, UsageError):
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        text = one_line(f"the model raised {type(error).__name__}({error})")
+        return Completion(error=f"{text} at {Path(frame.filename).name}:{frame.lineno}", finish_reason="error")
 
 
 def _name(spec: ModelSpec) -> tuple[str, ...]:

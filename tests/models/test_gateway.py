@@ -1,4 +1,5 @@
 import asyncio
+import re
 
 import pytest
 from faulty_server import FaultyServer, always, first
@@ -130,12 +131,17 @@ def test_equal_calls_of_other_samples_and_repeats_are_other_calls():
     assert asyncio.run(main()) == 4
 
 
-def test_a_bug_in_a_model_is_not_swallowed():
+def test_a_bug_in_a_model_fails_its_call_and_names_the_place(tmp_path):
     def bug(request):
-        raise IndexError("bug")
+        raise IndexError("bug") if request == asked("a") else UsageError("stop it all")
 
-    with pytest.raises(IndexError):
-        asyncio.run(gateway(ScriptedModel(bug)).call(SPEC, asked("a")))
+    journal = Journal(tmp_path / "calls.sqlite")
+    door = gateway(ScriptedModel(bug), journal)
+    completion = asyncio.run(door.call(SPEC, asked("a")))
+    assert re.fullmatch(r"the model raised IndexError\(bug\) at test_gateway.py:\d+", completion.error)
+    assert (door.counters.failures, len(journal)) == (1, 0)
+    with pytest.raises(UsageError, match="stop it all"):
+        asyncio.run(door.call(SPEC, asked("b")))
 
 
 def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
