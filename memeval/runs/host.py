@@ -16,6 +16,7 @@ from typing import Any
 
 from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
 from memeval.errors import StopRun, UsageError
+from memeval.models.bound import EmbeddingFailed
 
 
 class AgentError(Exception):
@@ -63,6 +64,8 @@ class Host:
             return await result if inspect.isawaitable(result) else result
         except (StopRun, UsageError):
             raise
+        except EmbeddingFailed as error:  # not the agent's doing
+            raise AgentError(f"embedder: {error}") from error
         except Exception as error:
             raise AgentError(_describe(error, name)) from error
 

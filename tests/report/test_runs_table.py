@@ -38,3 +38,12 @@ def test_a_shared_memory_is_named() -> None:
     table = runs_table([run("a", "t@b64", 64, 0.2, memory_from=shared), run("none", "t@b64", 64, 0.1)])
     note = "a on t@b64: memory shared with t/a-12345678, t/a-87654321 (1,234 calls not sent again)"
     assert [line for line in table.splitlines() if "memory shared" in line] == [note]
+
+
+def test_who_made_the_vectors_is_named_where_there_are_any() -> None:
+    table = runs_table([run("dense", "t", None, 0.2, embedder="offline"), run("none", "t", None, 0.1, embedder=None)])
+    _, header, _, dense, none = table.splitlines()[:5]
+    columns = [[cell.strip() for cell in row.split("|")[-4:-1]] for row in (header, dense, none)]
+    assert columns == [["reader", "embedder", "status"], ["r", "offline", "complete"], ["r", "-", "complete"]]
+    assert "embedder offline" in table
+    assert "embedder" not in runs_table([run("none", "t", None, 0.1, embedder=None)])
