@@ -119,8 +119,11 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")
         for reason, count in run["unread"].items():
             notes.append(f"{run['agent']} on {run['task']}: {count} calls while reading brought nothing: {reason}")
-        if run["status"] != "complete":
-            reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in UNUSABLE.values()]
+        useless = {reason: count for reason, count in run["reasons"].items() if reason in UNUSABLE.values()}
+        for reason, count in useless.items():
+            notes.append(f"{run['agent']} on {run['task']}: {count} replies count as wrong: {reason}")
+        if run["status"] != "complete" or run["failed"]:
+            reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in useless]
             why = f" ({reasons[0]})" if reasons else ""
             notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed{why}; see {run['path']}")
     return ["\n".join(notes)] if notes else []

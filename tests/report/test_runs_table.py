@@ -14,7 +14,7 @@ def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) ->
         "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
         "with_evidence": 0, "unread": {}, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
         "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},
-        "calls": {"reader": 200}, "seconds": 1.0, **rest,
+        "calls": {"reader": 200}, "seconds": 1.0, "reasons": {}, **rest,
     }  # fmt: skip
 
 
@@ -47,3 +47,14 @@ def test_who_made_the_vectors_is_named_where_there_are_any() -> None:
     assert columns == [["reader", "embedder", "status"], ["r", "offline", "complete"], ["r", "-", "complete"]]
     assert "embedder offline" in table
     assert "embedder" not in runs_table([run("none", "t", None, 0.1, embedder=None)])
+
+
+def test_why_replies_are_missing_or_of_no_use_is_said() -> None:
+    reasons = {"the prompt exceeds the model's window": 150, "reader: HTTP 500": 1}
+    notes = [
+        line for line in runs_table([run("a", "t", None, 0.1, failed=1, reasons=reasons)]).splitlines() if "a on t" in line
+    ]
+    assert notes == [
+        "a on t: 150 replies count as wrong: the prompt exceeds the model's window",
+        "a on t: complete, 1 failed (reader: HTTP 500); see runs/t/a",
+    ]
