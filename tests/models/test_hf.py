@@ -491,3 +491,6 @@ def test_roles_of_one_model_share_its_settings():
     assert (shared["memory"], shared["judge"]) == (memory, specs["judge"])
     with pytest.raises(UsageError, match="the roles memory and reader give it different"):
         share_backends({"memory": memory, "reader": ModelSpec("vllm/a/b", backend={"max_model_len": 5})})
+    roles = {"memory": ModelSpec("hf/a/b", params={"context": 100}), "reader": ModelSpec("hf/a/b", params={"context": 300})}
+    assert {spec.backend["max_model_len"] for spec in share_backends(roles).values()} == {300}
+    assert share_backends({"memory": ModelSpec("offline", params={"context": 9})})["memory"].backend == {}

@@ -408,6 +408,7 @@ def test_a_program_that_cannot_be_run_is_named(folder, monkeypatch, tmp_path):
          "ValueError: a ... RuntimeError: Engine core initialization failed. See root cause above."),
         ("KeyError: 'x'\nshutting down", "KeyError: 'x' ... shutting down"),
         ("starting\nKeyError: 'x'", "KeyError: 'x'"),
+        ("vllm serve: error: unrecognized -x\nbye", "vllm serve: error: unrecognized -x ... bye"),
     ],
 )  # fmt: skip
 def test_what_a_log_says(log, line):
