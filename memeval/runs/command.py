@@ -10,7 +10,7 @@ from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.models.lasting import lasting
-from memeval.report.costs import costs_table
+from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.outcome import Outcome, public
@@ -45,8 +45,8 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     if form == "json":
         print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
     else:
-        priced = [run for run in runs if run["cost"]["usd"]]
-        tables = [runs_table(runs), *([costs_table(runs)] if priced else []), *([suites_table(means)] if means else [])]
+        costs = [costs_table(runs)] if worth_a_table(runs) else []
+        tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
         print("\n\n".join(tables))
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
