@@ -72,7 +72,8 @@ def show_run(folder: Path, worst: int = 10) -> str:
 
 
 def _embedder(summary: Mapping[str, Any]) -> str:
-    return f", embedder {summary.get('embedder')}" if summary["calls"].get("embedder") else ""
+    name = summary.get("embedder")
+    return f", embedder {name}" if name and summary["calls"].get("embedder") else ""
 
 
 def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:
