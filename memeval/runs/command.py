@@ -40,6 +40,9 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
             if outcome.interrupted:
                 break
     runs = [public(outcome) for outcome in outcomes]
+    idle = options.models.get("embedder") and not any(run["embedder"] or run["status"] == "partial" for run in runs)
+    if idle and not options.quiet:
+        print("memeval: the embedder was not called: none of these agents embeds (no bundled one does)", file=sys.stderr)
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
