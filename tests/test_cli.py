@@ -228,6 +228,9 @@ def test_notice_when_no_model_is_given(project: Path) -> None:
     result = memeval("run", "--task", "notes.yaml", "--agent", "none")
     assert "no model given, using 'offline'" in result.stderr
     assert "no model given" not in memeval("run", "--task", "notes.yaml", "--agent", "none", "--quiet").stderr
+    assert "the embedder was not called" not in result.stderr
+    idle = memeval("run", "--task", "notes.yaml", "--agent", "bm25", "--model", "offline", "--embedder", "offline")
+    assert "the embedder was not called: none of these agents embeds" in idle.stderr
 
 
 def test_show(project: Path) -> None:

@@ -118,10 +118,12 @@ class EmbeddingEndpoint(EndpointModel):
         `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
         """
-        request = Request(tuple({"content": text} for text in texts), None, params)
+        request, asked = Request(tuple({"content": text} for text in texts), None, params), self._format
         done = await self._limiter.run(lambda: self._attempt(self._body(texts, params), request), call_timeout(request))
         overflow = done.finish_reason == "overflow"
-        if done.error is not None and self._format == "base64" and "encoding_format" in done.error:
+        if (
+            done.error is not None and asked == "base64" and "encoding_format" in done.error
+        ):  # as others may have seen before
             self._format = "float"
             return await self.embed(texts, params)
         rejected = done.error is not None and done.error.startswith(("HTTP 400", "HTTP 413", "HTTP 422"))

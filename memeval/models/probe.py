@@ -224,7 +224,10 @@ def _stored(completion: Completion, native: bool) -> Said:
 
 async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said]:
     if where.kind in registry.LOCAL:
-        return list(_local(where))
+        said = list(_local(where))
+        if said[-1][0] == OK:  # the weights are here; whether they can be pooled as they ask to be is in other files
+            registry.open_embedder(spec)
+        return said
     limiter = Limiter(where.endpoint, 1, Policy(attempts=1, timeout=2 * patience, dead_at_start=0.0, dead_after=0.0))
     model = registry.open_embedder(spec, limiter)
     try:

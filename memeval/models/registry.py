@@ -189,20 +189,24 @@ def identity(spec: ModelSpec) -> str | None:
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
     """role -> spec, where roles of the same local model have the same `backend`, so that they share one server or one copy
-    of the weights: a role that has none takes that of another. Raises UsageError where two differ."""
+    of the weights: a role that has none takes that of another, and the longest `context` is the window of all. Raises
+    UsageError where two differ."""
+    from memeval.models import window
+
+    local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).kind in LOCAL}
     shared: dict[str, tuple[str, ModelSpec]] = {}
-    for role, spec in specs.items():
-        if not spec.backend or route(spec).kind not in LOCAL or role == "embedder":
-            continue
-        other, known = shared.setdefault(spec.name, (role, spec))
+    longest: dict[str, int] = {}
+    for role, spec in local.items():
+        longest[spec.name] = max(longest.get(spec.name, 0), window.declared(spec.params) or 0)
+        other, known = shared.setdefault(spec.name, (role, spec)) if spec.backend else (role, spec)
         if known.backend != spec.backend:
             raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
-    return {
-        role: replace(spec, backend=shared[spec.name][1].backend)
-        if spec.base_url is None and role != "embedder" and spec.name in shared
-        else spec
-        for role, spec in specs.items()
-    }
+    for role, spec in local.items():
+        backend = dict(shared[spec.name][1].backend if spec.name in shared else {})
+        if longest[spec.name]:
+            backend.setdefault("max_model_len", longest[spec.name])
+        local[role] = replace(spec, backend=backend)
+    return {**specs, **local}
 
 
 def _routed(spec: ModelSpec) -> Route:

@@ -17,6 +17,11 @@ REFERENCE = "long-context"
 """The agent that builds no memory: what others must save to be worth their ingest."""
 
 
+def worth_a_table(runs: Sequence[Run]) -> bool:
+    """Whether anything of what the runs cost is known: a price, or what a server answered from its cache of prefixes."""
+    return any(run["cost"]["usd"] or run["cost"]["cached_share"] is not None for run in runs)
+
+
 def costs_table(runs: Sequence[Run]) -> str:
     """A row per run, grouped by task. USD per question includes the run's share of building the memory, at 1, 10 and 100
     questions a stream; `pays from` is the number of questions from which it is cheaper than long-context."""

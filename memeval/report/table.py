@@ -47,7 +47,8 @@ def _main(task: str, runs: Sequence[Run]) -> str:
     size = f", streams of {_tokens(stream['mean'])} tokens ({stream['tokenizer']})" if stream["mean"] else ""
     budget = runs[0]["answer_budget"]
     size += f", answer budget {budget:,}" if budget else ""
-    header = [task, metric, "95% interval", "n", "failed", "memory tokens", "calls", "seconds", "model", "reader", "status"]
+    models = ["model", "reader", *(["embedder"] if any(run.get("embedder") for run in runs) else [])]
+    header = [task, metric, "95% interval", "n", "failed", "memory tokens", "calls", "seconds", *models, "status"]
     body = [
         [
             label(run, runs),
@@ -58,13 +59,12 @@ def _main(task: str, runs: Sequence[Run]) -> str:
             _tokens(run["memory_tokens"]["mean"]),
             sum(run["calls"].values()),
             f"{run['seconds']:.1f}",
-            run["model"] or "-",
-            run["reader"] or "-",
+            *(run.get(role) or "-" for role in models),
             run["status"],
         ]
         for run in runs
     ]
-    align = ("left", "right", "left", "right", "right", "right", "right", "right", "left", "left", "left")
+    align = ["left", "right", "left", *["right"] * 5, *["left"] * (len(header) - 8)]
     return f"{task}: {metric}{size}\n" + tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
 
 
@@ -93,6 +93,8 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         notes.append(
             "model offline: a rule-based reader; these rows check the harness and never stand beside published ones."
         )
+    if any(run.get("embedder") == "offline" for run in runs):
+        notes.append("embedder offline: hashed words and spellings; what it retrieves compares with no published row.")
     agents = {run["agent"] for run in runs}
     controls = ["none", *(["oracle"] if any(run["with_evidence"] for run in runs) else [])]
     missing = [arm for arm in controls if arm not in agents]
@@ -117,8 +119,11 @@ def _notes(runs: Sequence[Run]) -> list[str]:
             notes.append(f"{run['agent']} on {run['task']}: the question was shown while reading ({used})")
         for reason, count in run["unread"].items():
             notes.append(f"{run['agent']} on {run['task']}: {count} calls while reading brought nothing: {reason}")
-        if run["status"] != "complete":
-            reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in UNUSABLE.values()]
+        useless = {reason: count for reason, count in run["reasons"].items() if reason in UNUSABLE.values()}
+        for reason, count in useless.items():
+            notes.append(f"{run['agent']} on {run['task']}: {count} replies count as wrong: {reason}")
+        if run["status"] != "complete" or run["failed"]:
+            reasons = [reason for reason in run["reasons"] if run["failed"] and reason not in useless]
             why = f" ({reasons[0]})" if reasons else ""
             notes.append(f"{run['agent']} on {run['task']}: {run['status']}, {run['failed']} failed{why}; see {run['path']}")
     return ["\n".join(notes)] if notes else []

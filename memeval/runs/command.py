@@ -13,7 +13,7 @@ from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
-from memeval.report.costs import costs_table
+from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.local import AGENT_THREADS
@@ -27,13 +27,16 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what agents print
         outcomes = _outcomes(options, fresh)
     runs = [public(outcome) for outcome in outcomes]
+    idle = options.models.get("embedder") and not any(run["embedder"] or run["status"] == "partial" for run in runs)
+    if idle and not options.quiet:
+        print("memeval: the embedder was not called: none of these agents embeds (no bundled one does)", file=sys.stderr)
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
         print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
     else:
-        priced = [run for run in runs if run["cost"]["usd"]]
-        tables = [runs_table(runs), *([costs_table(runs)] if priced else []), *([suites_table(means)] if means else [])]
+        costs = [costs_table(runs)] if worth_a_table(runs) else []
+        tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
         print("\n\n".join(tables))
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from memeval.agent import Chunk, MemoryStats, Query, Recall, Session
 from memeval.errors import StopRun, UsageError
+from memeval.models.bound import EmbeddingFailed
 from memeval.runs import checked
 
 Handed = TypeVar("Handed")
@@ -68,6 +69,8 @@ class Host:
             return await result if inspect.isawaitable(result) else result
         except (StopRun, UsageError, GeneratorExit):
             raise
+        except EmbeddingFailed as error:  # not the agent's doing
+            raise AgentError(f"embedder: {error}") from error
         except BaseException as error:  # sys.exit() in an agent must not end the run either
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

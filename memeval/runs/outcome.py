@@ -30,7 +30,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
     """One run as `--format json` prints it. Rates are fractions 0..1, sizes tokens, times seconds.
 
     answer_budget: tokens the reader saw at most, where a variant or --answer-budget says so. memory_from: run whose memory
-    this one shares -> calls that were read from its journal.
+    this one shares -> calls that were read from its journal. embedder: None where the agent embedded nothing.
     """
     spec, summary = outcome.planned.spec, outcome.summary
     interval: Sequence[str] = ("value", "low", "high", "n")
@@ -56,6 +56,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
         "answer_budget": summary["answer_budget"],
         "model": summary["memory"] or summary["reader"],
         "reader": summary["reader"],
+        "embedder": summary.get("embedder") if summary["calls"].get("embedder") else None,
         "judge": judged
         and {key: judged[key] for key in ("judge", "prompt_hash", "related", "failed", "corrected", "parts")},
         "judge_family": spec.task.judge or None,

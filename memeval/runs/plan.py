@@ -272,7 +272,12 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
     if not options.base_url and ("@http" in name or prices.runs_here(name)):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is
-    return model_spec(entry, url)
+    try:
+        return model_spec(entry, url)
+    except UsageError as error:
+        if options.base_url and name == options.models.get(role) and "@" not in name:
+            raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
+        raise
 
 
 def model_spec(entry: Any, base_url: str | None) -> ModelSpec:

@@ -229,7 +229,7 @@ def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]
         "agent": spec.agent.typed,
         "params": dict(spec.agent.params),
         "task": spec.task_typed,
-        **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader")},
+        **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader", "embedder")},
         **summary,
         "trained_on": mark,
         "answer_budget": spec.budgeted,

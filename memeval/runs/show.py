@@ -30,8 +30,8 @@ def show_run(folder: Path, worst: int = 10) -> str:
     headline = summary["headline"]
     lines = [
         f"{summary['agent']} on {summary['task']}   {summary['status']}   {folder}",
-        f"memory model {summary['memory'] or '-'}, reader {summary['reader'] or '-'}, seed {manifest['seed']}, "
-        f"memeval {manifest['versions']['memeval']} {manifest['git'] or ''}".rstrip(),
+        f"memory model {summary['memory'] or '-'}, reader {summary['reader'] or '-'}{_embedder(summary)}, "
+        f"seed {manifest['seed']}, memeval {manifest['versions']['memeval']} {manifest['git'] or ''}".rstrip(),
         f"{headline['metric']} {_value(headline)}, n = {summary['n']}, {summary['failed']} failed",
     ]
     if "failure_bounds" in summary:
@@ -69,6 +69,11 @@ def show_run(folder: Path, worst: int = 10) -> str:
         lines += ["", f"first {min(worst, len(bad))} of {len(bad)} wrong or failed (memeval show {folder} --question ID):"]
         lines += [f"  {line['question_id']}  {line['reason'] or ''}".rstrip() for line in bad[:worst]]
     return "\n".join(lines)
+
+
+def _embedder(summary: Mapping[str, Any]) -> str:
+    name = summary.get("embedder")
+    return f", embedder {name}" if name and summary["calls"].get("embedder") else ""
 
 
 def show_question(folder: Path, question_id: str, repeat: int = 0) -> str:

@@ -299,6 +299,11 @@ def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
     vectors, _ = embed_at(server, ["a", "bcd"])
     assert vectors.tolist() == [vector("a"), vector("bcd")]
     assert [asked["encoding_format"] for asked in server.seen] == ["base64", "float"]
+    texts = [str(number) for number in range(96)]
+    server = EmbeddingServer(old, latency=0.02)  # three requests are in the air when the first is refused
+    vectors, _ = embed_at(server, texts)
+    assert vectors.tolist() == [vector(text) for text in texts]
+    assert [asked["encoding_format"] for asked in server.seen] == ["base64"] * 3 + ["float"] * 3
 
 
 def test_a_server_that_takes_less_gets_less():

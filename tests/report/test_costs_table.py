@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from memeval.report.costs import costs_table, money
+from memeval.report.costs import costs_table, money, worth_a_table
 
 
 def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> dict[str, Any]:
@@ -55,3 +55,12 @@ def test_without_prices_tokens_stand_in_and_usd_is_blank() -> None:
 )
 def test_money(usd: float | None, text: str) -> None:
     assert money(usd) == text
+
+
+def test_a_table_is_made_where_a_price_or_the_servers_cache_is_known() -> None:
+    cached = run("memalpha", None, None, None, cached_share=0.0, unpriced=["memory"])
+    assert [worth_a_table([one]) for one in (run("a", None, None, None), run("a", 6.5, 2.0, 0.1), cached)] == [
+        False,
+        True,
+        True,
+    ]

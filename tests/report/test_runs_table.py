@@ -14,7 +14,7 @@ def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) ->
         "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
         "with_evidence": 0, "unread": {}, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
         "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},
-        "calls": {"reader": 200}, "seconds": 1.0, **rest,
+        "calls": {"reader": 200}, "seconds": 1.0, "reasons": {}, **rest,
     }  # fmt: skip
 
 
@@ -38,3 +38,23 @@ def test_a_shared_memory_is_named() -> None:
     table = runs_table([run("a", "t@b64", 64, 0.2, memory_from=shared), run("none", "t@b64", 64, 0.1)])
     note = "a on t@b64: memory shared with t/a-12345678, t/a-87654321 (1,234 calls not sent again)"
     assert [line for line in table.splitlines() if "memory shared" in line] == [note]
+
+
+def test_who_made_the_vectors_is_named_where_there_are_any() -> None:
+    table = runs_table([run("dense", "t", None, 0.2, embedder="offline"), run("none", "t", None, 0.1, embedder=None)])
+    _, header, _, dense, none = table.splitlines()[:5]
+    columns = [[cell.strip() for cell in row.split("|")[-4:-1]] for row in (header, dense, none)]
+    assert columns == [["reader", "embedder", "status"], ["r", "offline", "complete"], ["r", "-", "complete"]]
+    assert "embedder offline" in table
+    assert "embedder" not in runs_table([run("none", "t", None, 0.1, embedder=None)])
+
+
+def test_why_replies_are_missing_or_of_no_use_is_said() -> None:
+    reasons = {"the prompt exceeds the model's window": 150, "reader: HTTP 500": 1}
+    notes = [
+        line for line in runs_table([run("a", "t", None, 0.1, failed=1, reasons=reasons)]).splitlines() if "a on t" in line
+    ]
+    assert notes == [
+        "a on t: 150 replies count as wrong: the prompt exceeds the model's window",
+        "a on t: complete, 1 failed (reader: HTTP 500); see runs/t/a",
+    ]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from toys import Diary, context, simple
 
 from memeval import Item, MemoryStats, Recall, ToolResult
+from memeval.models.bound import EmbeddingFailed
 from memeval.task import Question
 
 units = st.lists(st.text("abcdefgh .", min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=14)
@@ -127,6 +128,15 @@ def test_fork_gets_the_child_session(toy: Any) -> None:
     assert "number 1" in found["early"]["texts"][-1]
     assert not any("number 2" in text for text in found["early"]["texts"])
     assert any("number 5" in text for text in found["late"]["texts"])
+
+
+def test_vectors_that_were_not_obtained_are_not_the_agents_doing(toy: Any) -> None:
+    class Embedding(Diary):
+        def observe(self, chunk: Any) -> None:
+            raise EmbeddingFailed("HTTP 400: too long (given up after 6 attempts)")
+
+    found = samples(toy.events(toy.planned(Embedding, [simple(0)])))
+    assert found["q0"]["failure"] == "ingest: embedder: HTTP 400: too long (given up after 6 attempts)"
 
 
 @pytest.mark.parametrize("method", ["__init__", "begin", "observe", "finish", "recall", "memory"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from memeval.cards import AgentCard
+from memeval.errors import UsageError
 from memeval.runs.plan import Options, role_model
 
 CARD = AgentCard(name="nobody", agent="none")
@@ -38,6 +39,8 @@ def test_flags_then_environment_then_file(bare: pytest.MonkeyPatch) -> None:
     assert reader(config, model="typed") == ("typed", OWN)
     assert reader(config, FLAG, model="typed") == ("typed", FLAG)
     assert reader(config, FLAG, model="typed", reader="offline") == ("offline", None)
+    with pytest.raises(UsageError, match="--reader bare: --base-url belongs to --model; write bare@URL"):
+        reader(config, FLAG, model="typed", reader="bare")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from memeval.models.local import generation
 
 BATCH_SIZE, BATCH_TOKENS = 16, 65_536
+_TOOLLESS = "use a model that was made for tools, or an agent that tells of them in its prompt (memalpha: --set wire=qwen)"
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
@@ -129,7 +130,7 @@ class Checkpoint:
         return [replies[id(prompt)] if isinstance(prompt, _Prompt) else prompt for prompt in read]
 
     def _read(self, loaded: _Loaded, request: Request, wanted: Sampling) -> _Prompt | Completion:
-        from jinja2 import TemplateError
+        from jinja2 import TemplateError, TemplateSyntaxError
 
         if not loaded.tokenizer.chat_template:
             raise UsageError(f"model 'hf/{self.name}': its tokenizer has no chat template; use an instruct model")
@@ -141,9 +142,14 @@ class Checkpoint:
                 tokenize=False,
                 **dict(wanted.template),
             )
+        except TemplateSyntaxError as error:
+            raise UsageError(f"model 'hf/{self.name}': its chat template is damaged ({one_line(str(error))})") from None
         except (TemplateError, TypeError, ValueError) as error:
             said = one_line(f"the chat template refuses the messages: {error}")
             return Completion(error=said, finish_reason="error")
+        names = [str(tool.get("function", {}).get("name")) for tool in request.tools or ()]
+        if names and not any(name in text for name in names):
+            raise UsageError(f"model 'hf/{self.name}': its chat template shows the model no tools; {_TOOLLESS}")
         ids = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
         room = loaded.window - len(ids)
         if room < 1 or not ids:

@@ -50,7 +50,8 @@ def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name
             value = defaults.get(key)
         value = standard if value is None else value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-            raise UsageError(f"model 'hf/{name}': {key} is {value!r}, expected a number from {least:g} to {most:g}")
+            span = f"from {least:g} to {most:g}" if most < 2**31 else f"of at least {least:g}"
+            raise UsageError(f"model 'hf/{name}': {key} is {value!r}, expected a number {span}")
         return value
 
     number("seed", 0, -(2**63), 2**64)

@@ -170,10 +170,11 @@ def serve(
     embeds: bool = False,
 ) -> list[str]:
     """The command line of `vllm serve`. The key is not in it: everybody on the machine can read a command line."""
-    options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "served_model_name": name, "enable_prefix_caching": True}
+    options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "served_model_name": name}
     if embeds:
-        options["runner"] = "pooling"
+        options["runner"] = "pooling"  # whether prefixes can be cached depends on the pooling, and vLLM knows
     else:
+        options["enable_prefix_caching"] = True
         options["enable_prompt_tokens_details"] = True  # without it the server does not say what came from its cache
         options["enable_auto_tool_choice"] = True
         options["tool_call_parser"] = PARSERS.get(str(config.get("model_type")), "hermes")

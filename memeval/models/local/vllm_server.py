@@ -35,7 +35,7 @@ LOGS = 20  # log files that are kept
 _LISTEN = "0A"  # the state of a socket in /proc/net/tcp
 _SECRETS = ("OPENAI_API_KEY", "MEMEVAL_API_KEY", "ANTHROPIC_API_KEY", "VLLM_API_KEY")
 _TAKEN = re.compile(r"address already in use|errno 98\b|EADDRINUSE", re.IGNORECASE)
-_ERROR = re.compile(r"\b\w*(Error|Exception)\b: ")
+_ERROR = re.compile(r"\b\w*(Error|Exception)\b: |^vllm( \w+)?: error: ")  # the second: an option it does not have
 _ELSEWHERE = re.compile(r"root cause|Engine core initialization failed", re.IGNORECASE)
 _PREFIX = re.compile(r"^(\x1b\[[\d;]*m|\([\w ]*pid=\d+\)|[A-Z]+ \d\d-\d\d [\d:]+ \[[^\]]*\]|\s)+")
 

@@ -441,6 +441,10 @@ def test_checkpoints_that_cannot_be_used_are_named_in_one_line(tiny, tmp_path):
     code = edit(auto_map={"AutoConfig": "evil.E", "AutoModelForCausalLM": "evil.M"}, model_type="evil")
     assert "cannot be loaded" in broken(tiny, tmp_path / "5", code)
     assert "cannot be loaded" in broken(tiny, tmp_path / "6", lambda folder: (folder / "tokenizer.json").write_text("{"))
+    assert "has no tokenizer" in broken(tiny, tmp_path / "7", lambda folder: (folder / "tokenizer.json").unlink())
+    template = "chat_template.jinja"
+    damaged = broken(tiny, tmp_path / "8", lambda folder: (folder / template).write_text("{% for m in %}"))
+    assert "its chat template is damaged" in damaged
 
 
 def test_messages_that_the_template_refuses_are_an_error_of_that_call_alone(tiny, tmp_path):
@@ -452,6 +456,16 @@ def test_messages_that_the_template_refuses_are_an_error_of_that_call_alone(tiny
     bad, good = complete(folder, Request([{"role": "tool", "content": "x"}], None, {"max_tokens": 2}), asked())
     assert "no tools, please" in bad.error
     assert good.error is None
+
+
+def test_a_template_that_shows_no_tools_is_found_out(tiny, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "toolless")
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}\n{% endfor %}")
+    tools = [{"type": "function", "function": {"name": "new_memory_insert", "parameters": {}}}]
+    with pytest.raises(UsageError, match="shows the model no tools"):
+        complete(folder, Request([{"role": "user", "content": "Hello"}], tools, {"max_tokens": 2}))
+    told = Request([{"role": "user", "content": "Call new_memory_insert."}], tools, {"max_tokens": 2})
+    assert complete(folder, told)[0].error is None
 
 
 def test_names_and_identities(tiny, tmp_path):
@@ -477,3 +491,6 @@ def test_roles_of_one_model_share_its_settings():
     assert (shared["memory"], shared["judge"]) == (memory, specs["judge"])
     with pytest.raises(UsageError, match="the roles memory and reader give it different"):
         share_backends({"memory": memory, "reader": ModelSpec("vllm/a/b", backend={"max_model_len": 5})})
+    roles = {"memory": ModelSpec("hf/a/b", params={"context": 100}), "reader": ModelSpec("hf/a/b", params={"context": 300})}
+    assert {spec.backend["max_model_len"] for spec in share_backends(roles).values()} == {300}
+    assert share_backends({"memory": ModelSpec("offline", params={"context": 9})})["memory"].backend == {}

@@ -100,11 +100,63 @@ def test_a_sentence_transformers_folder_says_how_to_pool(sentences, reference):
     assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0], 5).mean(axis=0)), abs=1e-5)
 
 
+def written(folder, name, **values):
+    """The folder, with these values set in one of its JSON files."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **values}))
+    return folder
+
+
+def test_how_to_pool_as_version_6_of_sentence_transformers_writes_it(sentences, reference):
+    folder = sentences("none")
+    for mode, expected in (("cls", lambda hidden: hidden[0]), ("lasttoken", lambda hidden: hidden[-1])):
+        (folder / "1_Pooling" / "config.json").unlink()
+        written(folder, "1_Pooling/config.json", embedding_dimension=48, pooling_mode=mode, include_prompt=True)
+        vectors, _ = embed(folder, TEXTS[:2])
+        for text, vector in zip(TEXTS[:2], vectors, strict=True):
+            assert vector == pytest.approx(unit(expected(states(reference, text))), abs=1e-5)
+    for modes in ("max", ["mean", "cls"], 3):
+        written(folder, "1_Pooling/config.json", pooling_mode=modes)
+        with pytest.raises(UsageError, match="pooling by .* is not supported"):
+            open_embedder(ModelSpec(f"hf/{folder}"))
+
+
+def test_texts_are_read_as_the_tokenizer_and_the_folder_say(sentences, reference):
+    folder = written(sentences("mean_tokens"), "tokenizer_config.json", model_max_length=6)
+    vectors, found = embed(folder, [TEXTS[0]])
+    assert found[0].usage.prompt == 6
+    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0], 6).mean(axis=0)), abs=1e-5)
+    written(folder, "sentence_bert_config.json", max_seq_length=7, do_lower_case=True)  # goes before the tokenizer's
+    vectors, found = embed(folder, [TEXTS[0]])
+    assert found[0].usage.prompt == 7
+    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0].lower(), 7).mean(axis=0)), abs=1e-5)
+    with pytest.raises(UsageError, match="max_seq_length is '7'"):
+        embed(written(folder, "sentence_bert_config.json", max_seq_length="7"), ["a"])
+
+
+def test_a_text_that_it_cannot_embed_is_an_error_of_that_text(tmp_path):
+    import tiny_qwen
+    from transformers import RobertaConfig, RobertaModel
+
+    folder = tiny_qwen.save(tmp_path / "roberta")
+    small = {"num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=700, hidden_size=8, max_position_embeddings=16, pad_token_id=0, **small)
+    RobertaModel(config).save_pretrained(folder)  # its positions begin behind pad_token_id: 15 tokens fit, not 16
+    short, long = embed(folder, ["Bob"])[1] + embed(folder, [TEXTS[3]])[1]
+    assert (short.error, long.finish_reason) == (None, "error")
+    assert long.error.startswith(f"'hf/{folder}' cannot embed this: ")
+
+
 def test_what_is_not_supported_is_named(sentences, tiny):
-    with pytest.raises(UsageError, match="pooling_mode_max_tokens is not supported"):
+    with pytest.raises(UsageError, match="pooling by 'max_tokens' is not supported"):
         open_embedder(ModelSpec(f"hf/{sentences('max_tokens')}"))
     with pytest.raises(UsageError, match="module of type 'Dense'"):
         open_embedder(ModelSpec(f"hf/{sentences('mean_tokens', 'sentence_transformers.models.Dense')}"))
+    for key, value in (("default_prompt_name", "query"), ("truncate_dim", 8)):
+        folder = written(sentences("cls_token", longest=len(key)), "config_sentence_transformers.json", **{key: value})
+        with pytest.raises(UsageError, match=f"'{key}' is not supported"):
+            open_embedder(ModelSpec(f"hf/{folder}"))
     with pytest.raises(UsageError, match="no parameter 'dimensions'"):
         embed(tiny, ["a"], {"dimensions": 5})
 

@@ -310,7 +310,7 @@ def test_embeddings_have_a_server_of_their_own_kind(folder, program):
     assert unpack([completion.text for completion in asyncio.run(main())]).tolist() == [[1.0, 1.0], [3.0, 1.0]]
     words = vllm.starts[0]["argv"]
     assert words[words.index("--runner") + 1] == "pooling"
-    assert "--enable-auto-tool-choice" not in words
+    assert not {"--enable-auto-tool-choice", "--enable-prefix-caching"} & set(words)
 
 
 # -- the command line and its settings --------------------------------------------------------------------------------
@@ -408,6 +408,7 @@ def test_a_program_that_cannot_be_run_is_named(folder, monkeypatch, tmp_path):
          "ValueError: a ... RuntimeError: Engine core initialization failed. See root cause above."),
         ("KeyError: 'x'\nshutting down", "KeyError: 'x' ... shutting down"),
         ("starting\nKeyError: 'x'", "KeyError: 'x'"),
+        ("vllm serve: error: unrecognized -x\nbye", "vllm serve: error: unrecognized -x ... bye"),
     ],
 )  # fmt: skip
 def test_what_a_log_says(log, line):
