@@ -222,7 +222,7 @@ class Limiter:
                 if isinstance(outcome, Completion):
                     return outcome.usage
                 self._stop_if_silent(outcome)
-                await asyncio.sleep(self._wait(sent, outcome))
+                await asyncio.sleep(min(self._wait(sent, outcome), 4 * self.policy.first_wait))
         return Usage()
 
     def _succeeded(self) -> None:
