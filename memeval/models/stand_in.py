@@ -19,7 +19,7 @@ from memeval.errors import UsageError
 from memeval.models import registry, usage, window
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage
 from memeval.models.offline import OfflineModel
-from memeval.models.thinking import thinks
+from memeval.models.thinkers import thinks
 from memeval.tokens import TokenCounter
 
 WRITING_SHARE = 0.25

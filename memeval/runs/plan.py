@@ -269,6 +269,8 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         (card.models.get(role), None),
     ]
     entry, url = next(((entry, url) for entry, url in candidates if entry), ("offline", None))
+    if shared and options.base_url and not any(entry for entry, _ in candidates[:-1]):
+        raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
     if not options.base_url and ("@http" in name or prices.runs_here(name)):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is

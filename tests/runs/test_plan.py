@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from memeval.cards import AgentCard
+from memeval.errors import UsageError
 from memeval.runs.plan import Options, role_model
 
 CARD = AgentCard(name="nobody", agent="none")
@@ -59,3 +60,17 @@ def test_a_url_that_was_set_once_does_not_carry_off_a_model_that_says_where_it_i
     bare.setenv("MEMEVAL_BASE_URL", SET)
     assert reader({}, model=typed) == expected
     assert reader({}, FLAG, model=typed) == (typed, FLAG)  # --base-url makes the whole string the name
+
+
+def test_a_url_on_the_command_line_needs_a_model(bare: pytest.MonkeyPatch) -> None:
+    """Else the run would go to the card's model, or to none, without a word."""
+    own = AgentCard(name="somebody", agent="none", models={"reader": "offline"})
+    for card in (CARD, own):
+        with pytest.raises(UsageError, match=f"--base-url {FLAG}: of which model\\? Name it with --model"):
+            role_model("reader", card, Options(agents=(), tasks=(), base_url=FLAG), {"base_url": SET})
+    assert reader({"model": "m"}, FLAG) == ("m", FLAG)
+    assert reader({}, FLAG, reader=f"r@{OWN}") == ("r", OWN)
+    bare.setenv("MEMEVAL_MODEL", "env")
+    assert reader({}, FLAG) == ("env", FLAG)
+    agents = Options(agents=(), tasks=(), base_url=FLAG)
+    assert role_model("embedder", CARD, agents, {}).name == "offline"  # no URL of --model's is the embedder's

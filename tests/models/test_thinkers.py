@@ -1,6 +1,6 @@
 import pytest
 
-from memeval.models.thinking import thinks
+from memeval.models.thinkers import thinks
 
 THINK = [
     "Qwen/Qwen3-4B",
