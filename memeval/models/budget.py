@@ -124,7 +124,7 @@ class Budget:
         held = self._held + self._unlimited * mean
         if self.usd >= self.max_usd or self.usd + held + following > self.max_usd * (1 + 1e-9):
             spent = f"{self.usd:.4g} USD spent on {self.calls} calls, the next may cost {following:.2g}"
-            return f"--max-cost {self.max_usd:g} is used up ({spent}): raise it to go on"
+            return f"--max-cost {self.max_usd:g} leaves no room for another call ({spent}): raise it to go on"
         return ""
 
     def _of(self, spec: ModelSpec) -> Price | None:

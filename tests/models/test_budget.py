@@ -95,7 +95,8 @@ def test_max_cost_stops_before_it_is_exceeded() -> None:
         for number in range(3):
             await door.call(SPEC, asked(number))
         with pytest.raises(
-            BudgetSpent, match=r"--max-cost 3\.5 is used up \(3 USD spent on 3 calls, the next may cost 1\)"
+            BudgetSpent,
+            match=r"--max-cost 3\.5 leaves no room for another call \(3 USD spent on 3 calls, the next may cost 1\)",
         ) as caught:
             await door.call(SPEC, asked(3))
         assert "\n" not in str(caught.value)
