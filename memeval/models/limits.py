@@ -183,8 +183,7 @@ class Limiter:
                 wait = self._wait(sent, fault)
                 if faults >= self.policy.attempts or spent + wait >= allowed:
                     error = f"{fault} (given up after {sent} attempts)"
-                    patience = min(allowed / 2, self.policy.dead_after)
-                    used = await self._ask(probe, patience) if probe and patience else Usage()
+                    used = await self._ask(probe, allowed / 2) if probe and self.policy.dead_after else Usage()
                     return Completion(usage=used, error=error, finish_reason="error")
                 spent += wait if not fault.unreachable else 0.0
                 await asyncio.sleep(wait)
@@ -221,6 +220,8 @@ class Limiter:
                 outcome = await self._send(probe, seconds)
                 if isinstance(outcome, Completion):
                     return outcome.usage
+                if self._alive_at >= since:  # a slow server's queue may be longer than the probe's patience
+                    break
                 self._stop_if_silent(outcome)
                 await asyncio.sleep(min(self._wait(sent, outcome), 4 * self.policy.first_wait))
         return Usage()

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -318,6 +319,20 @@ def test_an_endpoint_that_hangs_is_probed_until_it_has_been_silent_for_long_enou
     seconds, probes = asyncio.run(main(back=10**6))
     assert 0.3 <= seconds < 5
     assert len(probes) > 3
+
+
+def test_a_slow_server_at_which_others_get_through_is_not_dead():
+    """One reply in 0.2 s, which is longer than it may be silent, and the probe is last in its queue."""
+
+    async def main():
+        limiter = Limiter("x", cap=8, policy=replace(QUICK, dead_after=0.05))
+        slow = [limiter.run(Script(OK, seconds=0.2 * n), 60) for n in range(1, 8)]
+        poisoned = limiter.run(Script(OK, seconds=60), 0.5, Script(OK, seconds=60))
+        return await asyncio.gather(poisoned, *slow)
+
+    poisoned, *others = asyncio.run(main())
+    assert poisoned.error.startswith("no reply")
+    assert others == [OK] * 7
 
 
 def test_the_replies_to_other_calls_do_as_well_as_a_probe():
