@@ -160,7 +160,10 @@ def doctor(tasks: tuple[str, ...], form: str, **given: Any) -> None:
 @click.option("--yes", is_flag=True, help="clear: really.")
 @_FORMAT
 def cache(verb: str, form: str, **limits: Any) -> None:
-    """The user's cache of model calls: what it holds, and how to make it smaller."""
+    """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval): what it holds, and how to make it smaller.
+
+    It holds replies of models (calls.sqlite), and what tasks held when their data were read last (tasks/). clear removes
+    both, prune some replies; nothing else in the folder is touched."""
     from memeval.models.cache_command import cache_command
 
     sys.exit(cache_command(verb, form=form, **limits))

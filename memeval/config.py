@@ -22,6 +22,8 @@ def read_config() -> dict[str, Any]:
     are strings. Raises UsageError naming the key."""
     path = Path("memeval.yaml")
     if not path.is_file():
+        if os.path.lexists(path):
+            raise UsageError(f"{path}: not a file; move it away")
         return {}
     data = read_yaml(path)
     for key, value in data.items():
@@ -39,10 +41,15 @@ def read_config() -> dict[str, Any]:
 def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:
     """The data folder: the flag, MEMEVAL_DATA, `data_dir` of memeval.yaml; None when none is set. Raises UsageError when it
     does not exist."""
-    chosen = typed or os.environ.get("MEMEVAL_DATA") or config.get("data_dir")
+    candidates = [
+        ("--data-dir", typed),
+        ("MEMEVAL_DATA", os.environ.get("MEMEVAL_DATA")),
+        ("memeval.yaml: data_dir", config.get("data_dir")),
+    ]
+    where, chosen = next((found for found in candidates if found[1]), ("", None))
     if chosen is None:
         return None
     path = Path(chosen).expanduser()
     if not path.is_dir():
-        raise UsageError(f"--data-dir {path}: no such folder")
+        raise UsageError(f"{where} {path}: no such folder")
     return path

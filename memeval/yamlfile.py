@@ -10,7 +10,7 @@ from memeval.errors import UsageError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping read with the C loader. Errors are one line with file and line."""
+    """A YAML mapping read with the C loader; an empty file is an empty one. Errors are one line with file and line."""
     try:
         changed = path.stat().st_mtime_ns
     except OSError as error:
@@ -28,11 +28,13 @@ def _parsed(path: Path, changed: int) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot read the card ({error.strerror or error})") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8 text; save the card as UTF-8") from None
+        raise UsageError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if data is None:
+        data = {}  # an empty file, or one of comments
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise UsageError(f"{path}: expected a mapping of keys to values")
     return data

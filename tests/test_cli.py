@@ -94,6 +94,9 @@ FILES = {
     ("notes.jsonl", '{"units": [}\n'): "notes.jsonl:1",
     ("notes.jsonl", json.dumps(NOTES[0]) + "\n" + json.dumps({"unit": []}) + "\n"): "notes.jsonl:2",
     ("memeval.yaml", "modle: offline\n"): "memeval.yaml: unknown key 'modle'; did you mean 'model'?",
+    ("memeval.yaml", "base_url: ftp://x\n"): "memeval.yaml: base URL 'ftp://x': expected http://HOST",
+    ("memeval.yaml", "data_dir: nowhere\n"): "memeval.yaml: data_dir nowhere: no such folder",
+    ("memeval.yaml", "- model\n"): "memeval.yaml: expected a mapping of keys to values",
 }
 
 
@@ -195,10 +198,15 @@ def test_a_role_may_be_a_mapping_in_the_configuration(project: Path) -> None:
     assert done["reader"] == "scripted:replies.jsonl"
     manifest = json.loads((Path(done["path"]) / "manifest.json").read_text())
     assert manifest["models"]["reader"]["params"] == {"temperature": 0.5, "context": 100000}
+    (project / "memeval.yaml").write_text("# reader: {temperature: 0.5}\n")
+    assert run("--agent", "none").exit_code == 0
     (project / "memeval.yaml").write_text("reader: {temperature: 0.5}\n")
     assert "expected a string, or a mapping with a 'name'" in run("--agent", "none").stderr
     (project / "memeval.yaml").write_text("data_dir: {name: x}\n")
     assert "'data_dir' is {'name': 'x'}, expected a string" in run("--agent", "none").stderr
+    (project / "memeval.yaml").unlink()
+    (project / "memeval.yaml").symlink_to("nowhere")
+    assert "memeval.yaml: not a file; move it away" in run("--agent", "none").stderr
 
 
 DENSE = """

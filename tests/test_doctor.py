@@ -112,11 +112,11 @@ SAYS = {
     "429": "HTTP 429: slow down",
     "429-seconds": "HTTP 429: slow down",
     "429-date": "HTTP 429: slow down",
-    "500": "HTTP 500: trouble 500",
+    "500": "HTTP 500: trouble 500; look into the server's log",
     "503": "HTTP 503: trouble 503",
     "hang": "no reply within 0.5",
     "cut": "chat: ",
-    "html": "the reply is not JSON: '<html><body>Bad gateway</body></html>'",
+    "html": "the reply is not JSON: '<html><body>Bad gateway</body></html>'; check the URL (most end in /v1)",
     "not-json": "the reply is not JSON",
     "empty-choices": "the reply has no choices",
     "wrong-types": "the reply's content has the wrong type",
@@ -140,7 +140,8 @@ def test_nobody_there() -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     (said,) = broken(options(base_url=url, model="m"))
-    assert "cannot be reached" in said
+    assert "cannot be reached ([Errno" in said
+    assert "ssl" not in said
     assert "start the server or correct the URL" in said
 
 
@@ -231,19 +232,28 @@ def test_tool_calls_that_do_not_come(serve: Any, tools: str, said: str) -> None:
     assert about(found, "FAIL") == []
 
 
-def test_a_server_without_tool_calling() -> None:
+@pytest.mark.parametrize(
+    ("message", "fix"),
+    [
+        (
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+            "start the server with tool calling on",
+        ),
+        ("library/gemma:2b does not support tools", "agents that write by tools need another model"),
+    ],
+)
+def test_a_server_without_tool_calling(message: str, fix: str) -> None:
     class NoTools(FaultyServer):
         async def _respond(self, request: Any) -> Any:
             from aiohttp import web
 
             if (await request.json()).get("tools"):
-                message = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
                 return web.json_response({"error": {"message": message}}, status=400)
             return await super()._respond(request)
 
     with in_thread(NoTools(models=MODELS)) as server:
         (said,) = broken(options(base_url=server.url, model="m"))
-    assert "start the server with tool calling on" in said
+    assert fix in said
 
 
 def test_damaged_arguments_are_repaired_as_in_a_run(serve: Any) -> None:

@@ -2,7 +2,8 @@
 
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
 earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
-their kind in the runs folder (experience.py); where there are none, a guess says that it is one. What the run's folder holds
+their kind in the runs folder (experience.py); where there are none, a guess says that it is one, and that it is too low
+where the model thinks. What the run's folder holds
 already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
 may hold are not.
 """
@@ -28,11 +29,14 @@ from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
 
 TOO_FEW = 100
+USD = ("usd", "usd_least", "usd_most")
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What is left to call of one role. usd: None where the price is not known. ..._most: if each reply used its limit."""
+    """What is left to call of one role. usd: None where the price is not known. ..._least: if each reply were empty,
+    ..._most: if each used its limit. guessed: lengths of replies are; thinks: thinking, of which nothing is known, is left
+    out."""
 
     model: str
     calls: int
@@ -40,7 +44,10 @@ class Role:
     completion: int
     completion_most: int
     usd: float | None
+    usd_least: float | None
     usd_most: float | None
+    guessed: bool
+    thinks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +88,15 @@ class Estimate:
         return added([role.usd for role in self.roles.values()])
 
     @property
+    def usd_least(self) -> float | None:
+        return added([role.usd_least for role in self.roles.values()])
+
+    @property
     def usd_most(self) -> float | None:
         return added([role.usd_most for role in self.roles.values()])
 
     def to_json(self) -> dict[str, Any]:
-        sums = {key: getattr(self, key) for key in ("calls", "prompt", "completion", "usd", "usd_most")}
+        sums = {key: getattr(self, key) for key in ("calls", "prompt", "completion", *USD)}
         return {**dataclasses.asdict(self), **sums}
 
 
@@ -139,15 +150,17 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
 
 def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role]:
     found = {}
-    for role, model in ((role, stand_in.spec) for role, stand_in in dry.stand_ins.items()):
+    for role, stand_in in dry.stand_ins.items():
         calls, prompt, completion = (round(bill.get((role, key), 0)) for key in ("calls", "prompt", "completion"))
         if not calls:
             continue
         most = round(completion * dry.longer[role])
-        listed = price(model.name, model.base_url)
+        name = stand_in.spec.name
+        listed = price(name, stand_in.spec.base_url)
         cached = round(bill.get((role, "cached"), 0))
-        usd, usd_most = (cost(Usage(prompt, size, cached), listed, calls) for size in (completion, most))
-        found[role] = Role(model.name, calls, prompt, completion, most, usd, usd_most)
+        usd, least, most_usd = (cost(Usage(prompt, size, cached), listed, calls) for size in (completion, 0, most))
+        marks = bool(stand_in.guessed), bool(stand_in.thinking)
+        found[role] = Role(name, calls, prompt, completion, most, usd, least, most_usd, *marks)
     return found
 
 
@@ -203,9 +216,15 @@ def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterato
         which = ", ".join(f"{role} ({phase})" for role, phase, _ in guesses)
         sizes = sorted({model.answer for _, _, model in guesses})
         yield (
-            f"replies of {which} are guessed: {WRITING_SHARE:.0%} of their limit when writing and "
+            f"replies of {which} are guessed (~): {WRITING_SHARE:.0%} of their limit when writing and "
             f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; no thinking, no discount for "
             f"cached prefixes. After a run with --limit {FEWEST} they are known"
+        )
+    thinkers = sorted({model.spec.name for _, phase, model in guesses if phase in model.thinking})
+    if thinkers:
+        yield (
+            f"{', '.join(thinkers)} thinks, by name or settings, and nothing tells for how long before it was called: what "
+            "is marked 'over' leaves that out, and the range goes up to replies that use their limit"
         )
 
 
@@ -226,7 +245,7 @@ def estimate_command(options: Options, form: str) -> int:
     found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
     if form == "json":
         sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
-        money = {key: added([getattr(one, key) for one in found]) for key in ("usd", "usd_most")}
+        money = {key: added([getattr(one, key) for one in found]) for key in USD}
         print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
     else:
         print(estimates_table(found))

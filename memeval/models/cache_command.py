@@ -1,14 +1,17 @@
-"""`memeval cache stats|clear|prune`: what the user's cache of calls holds, and how to make it smaller.
+"""`memeval cache stats|clear|prune`: what the user's cache holds, calls and facts about data, and how to make it smaller.
 
-Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that misses one calls again.
+Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that misses one calls again;
+or reads its data again, where it misses what an index (sources/index.py) held of them. Other files in the folder stay.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from tabulate import tabulate
 from memeval.errors import UsageError, suggest
 from memeval.models.cache import cache_folder
 from memeval.models.journal import Journal
+from memeval.sources import index
 
 VERBS = ("stats", "clear", "prune")
 DAY = 86_400
@@ -37,20 +41,34 @@ def cache_command(
         raise UsageError(f"--older-than {older_than}: expected days, 0 or more")
     keep = None if max_size is None else size_in_bytes(max_size)
     path = cache_folder() / "calls.sqlite"
-    if not path.is_file():
-        _print(form, {"path": str(path), "entries": 0}, f"no cache yet: {path}")
-        return 0
-    journal = Journal(path)
+    for place, known, kind in ((path.parent, path.parent.is_dir(), "folder"), (path, path.is_file(), "file")):
+        if not known and os.path.lexists(place):
+            raise UsageError(f"{place}: not a {kind}; move it away, or set MEMEVAL_CACHE to a folder of yours")
     try:
-        if verb == "stats":
-            _stats(journal, form)
-        elif verb == "clear" and not yes:
-            raise UsageError(f"memeval cache clear: this removes all {len(journal):,} replies from {path}; add --yes")
-        else:
-            before = math.inf if verb == "clear" else -math.inf if older_than is None else time.time() - older_than * DAY
-            _remove(journal, before, keep, form)
-    finally:
-        journal.close()
+        tasks = index.entries()
+        found, text = _tasks(tasks)
+        if not path.is_file() and not tasks:
+            _print(form, {"path": str(path), "entries": 0, **found}, f"no cache yet: {path}")
+            return 0
+        journal = Journal(path)
+        try:
+            if verb == "clear" and not yes:
+                what = f"all {len(journal):,} replies from {path}" + (f" and {text}" if tasks else "")
+                raise UsageError(f"memeval cache clear: this removes {what}; add --yes")
+            if verb == "clear":
+                for entry in tasks:
+                    entry.unlink(missing_ok=True)
+                found, text = {"tasks": {**found["tasks"], "removed": len(tasks)}}, f"removed {text}"
+            if verb == "stats":
+                more, lines = _stats(journal)
+            else:
+                before = math.inf if verb == "clear" else -math.inf if older_than is None else time.time() - older_than * DAY
+                more, lines = _remove(journal, before, keep)
+        finally:
+            journal.close()
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be used ({error.strerror}); mend its permissions") from None
+    _print(form, {**more, **found}, f"{lines}\n{text}" if tasks and verb != "prune" else lines)
     return 0
 
 
@@ -62,7 +80,14 @@ def size_in_bytes(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def _stats(journal: Journal, form: str) -> None:
+def _tasks(entries: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """What the index holds, for JSON and in words."""
+    size = sum(path.stat().st_size for path in entries)
+    text = f"what {len(entries)} tasks held when their data were read last ({index.folder()}, {megabytes(size)})"
+    return {"tasks": {"path": str(index.folder()), "entries": len(entries), "bytes": size}}, text
+
+
+def _stats(journal: Journal) -> tuple[dict[str, Any], str]:
     held = journal.contents()
     aside = sorted(path.name for path in journal.path.parent.glob(f"{journal.path.name}.set-aside-*"))
     found = {
@@ -81,10 +106,10 @@ def _stats(journal: Journal, form: str) -> None:
         lines += ["", tabulate(rows, header, tablefmt="github", colalign=align, disable_numparse=True)]
     if aside:
         lines += ["", f"set aside because damaged or not memeval's, never read again: {', '.join(aside)}"]
-    _print(form, found, "\n".join(lines))
+    return found, "\n".join([*lines, ""] if held or aside else lines)
 
 
-def _remove(journal: Journal, before: float, keep: int | None, form: str) -> None:
+def _remove(journal: Journal, before: float, keep: int | None) -> tuple[dict[str, Any], str]:
     was = _on_disk(journal.path)
     removed = journal.prune(before, keep)
     compacted = journal.compact() if removed else True
@@ -99,7 +124,7 @@ def _remove(journal: Journal, before: float, keep: int | None, form: str) -> Non
     text = f"removed {removed:,} replies, {len(journal):,} left; {journal.path} was {megabytes(was)}, is {megabytes(size)}"
     if not compacted:
         text += "\nthe room is free inside the file: it is in use, so it could not be made smaller now"
-    _print(form, found, text)
+    return found, text
 
 
 def _on_disk(path: Path) -> int:

@@ -119,11 +119,11 @@ class EmbeddingEndpoint(EndpointModel):
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
         """
         request, asked = Request(tuple({"content": text} for text in texts), None, params), self._format
-        done = await self._limiter.run(lambda: self._attempt(self._body(texts, params), request), call_timeout(request))
+        done = await self._limiter.run(
+            lambda: self._attempt(self._body(texts, params), request), call_timeout(request), self._probe
+        )
         overflow = done.finish_reason == "overflow"
-        if (
-            done.error is not None and asked == "base64" and "encoding_format" in done.error
-        ):  # as others may have seen before
+        if done.error is not None and asked == "base64" and "encoding_format" in done.error:  # others may have before
             self._format = "float"
             return await self.embed(texts, params)
         rejected = done.error is not None and done.error.startswith(("HTTP 400", "HTTP 413", "HTTP 422"))
@@ -138,6 +138,9 @@ class EmbeddingEndpoint(EndpointModel):
             Completion(vector, usage=Usage(prompt=tokens))
             for vector, tokens in zip(done.text.split("\n"), _shares(done.usage.prompt, texts), strict=True)
         ]
+
+    async def _probe(self) -> Completion:
+        return await self._attempt(self._body(["OK"], {}), Request(({"content": "OK"},), None, {}))
 
     def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> bytes:
         given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}

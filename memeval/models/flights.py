@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memeval.models.budget import Budget, BudgetSpent
-from memeval.models.completion import Completion, ModelSpec, Usage
+from memeval.models.budget import Budget, BudgetSpent, Charge
+from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.limits import Trace, trace
 
 Send = Callable[[], Awaitable[Sequence[Completion]]]
@@ -23,6 +23,7 @@ Keep = Callable[[bytes, Completion], None]
 class _Flight:
     landed: asyncio.Future[Completion]
     caller: asyncio.Task[Any] | None
+    charge: Charge
 
 
 class Flights:
@@ -39,13 +40,19 @@ class Flights:
         flight = self._flights.get(key)
         return None if flight is None else flight.landed
 
-    def allowed(self) -> bool:
-        return self._budget is None or self._budget.allows()
+    def charge(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
+        return Charge() if self._budget is None else self._budget.charge(spec, request, limit)
 
-    async def sounded(self) -> None:
-        """Wait while the first call of all is in the air, if what it costs decides how many may follow."""
-        while self._budget is not None and self._budget.sounding and self._flights:
-            await asyncio.wait([flight.landed for flight in self._flights.values()])
+    def allowed(self, charge: Charge) -> bool:
+        return self._budget is None or self._budget.allows(charge)
+
+    async def room(self, spec: ModelSpec, request: Request) -> Charge:
+        """Wait while what the calls in the air will have cost decides whether another may follow. Returns what it may come
+        to, as they have taught."""
+        while self._budget is not None and self._budget.waits(self.charge(spec, request)) and self._flights:
+            flights = [flight.landed for flight in self._flights.values()]
+            await asyncio.wait(flights, return_when=asyncio.FIRST_COMPLETED)
+        return self.charge(spec, request)
 
     async def land(self) -> str:
         """Wait for what is in the air: the replies are paid for, and kept once they are here. Returns why no more may be
@@ -62,13 +69,13 @@ class Flights:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
 
-    def claim(self, keys: Sequence[bytes]) -> None:
+    def claim(self, keys: Sequence[bytes], charge: Charge) -> None:
         """One request for these calls leaves now; `fly` must follow."""
         loop, caller = asyncio.get_running_loop(), asyncio.current_task()
         for key in keys:
-            self._flights[key] = _Flight(loop.create_future(), caller)
+            self._flights[key] = _Flight(loop.create_future(), caller, charge)
         if self._budget is not None:
-            self._budget.sent()
+            self._budget.sent(charge)
 
     async def fly(self, keys: Sequence[bytes], spec: ModelSpec, send: Send, keep: Keep) -> tuple[Sequence[Completion], int]:
         """Send a claimed request, in the task of the caller that came first, and keep its completions but for errors.
@@ -93,15 +100,19 @@ class Flights:
             self._part(keys, spec, used, failed)
 
     async def side_by_side(
-        self, send: Callable[[Sequence[bytes]], Awaitable[None]], batches: Sequence[Sequence[bytes]], spec: ModelSpec
+        self,
+        send: Callable[[Sequence[bytes]], Awaitable[None]],
+        batches: Sequence[Sequence[bytes]],
+        spec: ModelSpec,
+        charge: Callable[[Sequence[bytes]], Charge],
     ) -> None:
         """Claim batches of keys, as many as the budget allows, and have `send` let them fly. All have ended when this ends,
         well or not. Raises the first error, or BudgetSpent."""
         claimed = []
         for batch in batches:
-            if not self.allowed():
+            if not self.allowed(charge(batch)):
                 break
-            self.claim(batch)
+            self.claim(batch, charge(batch))
             claimed.append(batch)
         try:
             outcomes = await asyncio.gather(*map(send, claimed), return_exceptions=True)
@@ -117,8 +128,8 @@ class Flights:
 
     def _part(self, keys: Sequence[bytes], spec: ModelSpec, used: Usage, error: BaseException | None) -> None:
         """End what `claim` began; who waits for a call that brought no completion gets the error."""
-        for key in keys:
-            landed = self._flights.pop(key).landed
+        flights = [self._flights.pop(key) for key in keys]
+        for landed in (flight.landed for flight in flights):
             if landed.done():
                 continue
             if isinstance(error, Exception):
@@ -127,4 +138,4 @@ class Flights:
             else:
                 landed.cancel()
         if self._budget is not None:
-            self._budget.landed(spec, used)
+            self._budget.landed(spec, used, flights[0].charge)

@@ -17,7 +17,7 @@ from typing import Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
-from memeval.models.budget import Budget, BudgetSpent
+from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.cache import Cache
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Request, Usage
@@ -105,7 +105,7 @@ class Gateway:
             self._book("window", model.identity, completion, begun, 0)
             return completion
         key = call_key(model.identity, request)
-        await self._flights.sounded()
+        charge = await self._flights.room(spec, request)
         while (landing := self._flights.landing(key)) is not None:
             await asyncio.wait((landing,))
             if not landing.cancelled():
@@ -119,13 +119,13 @@ class Gateway:
             self._book(source, model.identity, completion, begun, 0, run=run)
             return completion
 
-        if not self._flights.allowed():
+        if not self._flights.allowed(charge):
             raise BudgetSpent(await self._flights.land())
 
         async def send() -> list[Completion]:
             return [await _completed(model, request)]
 
-        self._flights.claim([key])
+        self._flights.claim([key], charge)
         (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
         await self._turns.mine()
         self._book("model", model.identity, completion, begun, attempts)
@@ -157,6 +157,9 @@ class Gateway:
             attempts += tries
             fresh = sum((completion.usage for completion in completions), fresh)
 
+        def charge(batch: Sequence[bytes]) -> Charge:
+            return self._flights.charge(spec, Request([{"content": wanted[key]} for key in batch]), limit=0)
+
         while missing := [key for key in wanted if key not in found]:
             landings = {key: landing for key in missing if (landing := self._flights.landing(key)) is not None}
             for key in missing:
@@ -167,7 +170,7 @@ class Gateway:
             mine = [key for key in missing if key not in landings and key not in found]
             if mine:
                 sources.add("model")
-                await self._flights.side_by_side(send, list(batches(mine, wanted, model.largest)), spec)
+                await self._flights.side_by_side(send, list(batches(mine, wanted, model.largest)), spec, charge)
             if landings:
                 await asyncio.wait(landings.values())
                 found.update((key, landing.result()) for key, landing in landings.items() if not landing.cancelled())

@@ -178,7 +178,7 @@ class Journal:
                 break
             except (sqlite3.Error, _Foreign) as error:
                 if attempt == TRIES - 1 or not (_damaged(error) or _swept_away(error)):
-                    raise UsageError(f"{self.path}: cannot be opened ({error})") from None
+                    raise UsageError(f"{self.path}: cannot be opened ({error}); make it a file that you may write") from None
                 if _damaged(error):
                     self._set_aside(str(error))
         self._inode = _inode(self.path)

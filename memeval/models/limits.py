@@ -3,7 +3,8 @@
 Concurrency starts at the cap, halves on 429 and 503 (once per round trip) and recovers by one per round trip. An attempt
 that fails is repeated after a growing, jittered wait; `Retry-After` pauses every caller of the endpoint. An endpoint at
 which nothing succeeds for a bounded time is given up as a whole (`EndpointDown`), so that a dead server costs one clear
-line instead of a run full of failed samples.
+line instead of a run full of failed samples. Whose fault it is, the call's or the endpoint's, a probe decides: before a
+call is given up, a few words are sent that no server has a reason to choke on.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from memeval.errors import StopRun, UsageError
-from memeval.models.completion import Completion, Request
+from memeval.models.completion import Completion, Request, Usage
 
-ENOUGH = 4
-"""Calls that must meet faults at once before they are taken for the endpoint's: fewer may have bad content in common."""
+PROBE = Request(({"role": "user", "content": "Say OK."},), None, {"max_tokens": 16})
+"""What is asked of an endpoint that may be dead. Any reply will do, also that it does not take such a request."""
 
 
 class EndpointError(StopRun):
@@ -31,7 +32,7 @@ class EndpointError(StopRun):
 
 
 class EndpointDown(EndpointError):
-    """Nothing has succeeded for `Policy.dead_after` seconds while calls kept failing."""
+    """Nothing has succeeded for `Policy.dead_after` seconds while calls kept failing, nor has the probe."""
 
 
 class EndpointRefused(EndpointError):
@@ -68,7 +69,8 @@ class Policy:
     attempts: per call, of any faults but 429 and lost connections. timeout: for one call, attempts and waits together but
     without queueing; one attempt may take half of it, so that one that hangs is repeated. first_wait, longest_wait: the
     exponential wait. longest_pause: the most that a `Retry-After` is believed. dead_after: silence after which an endpoint
-    is given up, dead_at_start: the same while it has never answered. jitter: spread the waits over [half, whole].
+    is given up (0: at the first lost connection, and nothing is probed), dead_at_start: the same while no connection has
+    ever come about. jitter: spread the waits over [half, whole].
     """
 
     attempts: int = 6
@@ -133,7 +135,7 @@ class Limiter:
         self._random = random.Random(seed)
         self._flying = 0  # attempts in the air
         self._calls = 0  # calls begun and not ended
-        self._clean = 0  # those of them that have been sent and met no fault so far
+        self._asking = asyncio.Lock()  # held by the call that probes
         self._queue: deque[asyncio.Future[None]] = deque()
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -141,41 +143,34 @@ class Limiter:
         self._idle_at = self._alive_at = time.monotonic()  # last success; moved on by the time without calls
         self.answered = False  # whether a call has ever brought a reply
 
-    async def run(self, attempt: Callable[[], Awaitable[Completion]], seconds: float | None = None) -> Completion:
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[Completion]],
+        seconds: float | None = None,
+        probe: Callable[[], Awaitable[Completion]] | None = None,
+    ) -> Completion:
         """Run `attempt` until it returns, within the policy (or `seconds` instead of its `timeout`). It raises `Fault` to be
-        repeated; anything else passes.
+        repeated; anything else passes. probe: sends something harmless to the same place, and fails in the same way;
+        without one, lasting faults are taken for the call's own.
 
-        Returns a Completion with `error` when the call had to be given up. Raises EndpointDown, EndpointRefused.
+        Returns a Completion with `error` when the call had to be given up; its usage is the probe's. Raises EndpointDown,
+        EndpointRefused.
         """
         allowed = self.policy.timeout if seconds is None else seconds
         if not self._calls:
             self._alive_at += time.monotonic() - self._idle_at
         self._calls += 1
-        sent, faults, spent, clean = 0, 0, 0.0, True
+        sent, faults, spent = 0, 0, 0.0
         lost = time.monotonic()  # the last time that no connection came about
         try:
             while True:
                 await self._acquire(first=not sent)
                 started = time.monotonic()
-                self._clean += not sent
                 sent += 1
-                counter = trace.get()
-                if counter is not None:
-                    counter.attempts += 1
-                try:
-                    async with asyncio.timeout(max(0.0, min(allowed / 2, allowed - spent))):
-                        completion = await attempt()
-                    self._succeeded()
-                    return completion
-                except Fault as raised:
-                    fault = raised
-                except TimeoutError:
-                    fault = Fault(f"no reply within {time.monotonic() - started:.3g} s")
-                finally:
-                    self._release()
-                if clean:
-                    clean = False
-                    self._clean -= 1
+                outcome = await self._send(attempt, min(allowed / 2, allowed - spent))
+                if isinstance(outcome, Completion):
+                    return outcome
+                fault = outcome
                 if fault.throttled:
                     self._slow_down(started)
                 if fault.unreachable:  # uses up an attempt only if other calls get through meanwhile
@@ -187,15 +182,49 @@ class Limiter:
                     spent += time.monotonic() - started
                 wait = self._wait(sent, fault)
                 if faults >= self.policy.attempts or spent + wait >= allowed:
-                    if self._calls >= max(2, min(self.cap, ENOUGH)) and not self._clean:
-                        self._stop_if_silent(fault)  # every call under way meets faults: it is not this call's content
-                    return Completion(error=f"{fault} (given up after {sent} attempts)", finish_reason="error")
+                    error = f"{fault} (given up after {sent} attempts)"
+                    used = await self._ask(probe, allowed / 2) if probe and self.policy.dead_after else Usage()
+                    return Completion(usage=used, error=error, finish_reason="error")
                 spent += wait if not fault.unreachable else 0.0
                 await asyncio.sleep(wait)
         finally:
             self._calls -= 1
             self._idle_at = time.monotonic()
-            self._clean -= clean and sent > 0
+
+    async def _send(self, attempt: Callable[[], Awaitable[Completion]], seconds: float) -> Completion | Fault:
+        """One attempt, in the place that the caller has acquired."""
+        started = time.monotonic()
+        counter = trace.get()
+        if counter is not None:
+            counter.attempts += 1
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                completion = await attempt()
+            self._succeeded()
+            return completion
+        except Fault as fault:
+            return fault
+        except TimeoutError:
+            return Fault(f"no reply within {time.monotonic() - started:.3g} s")
+        finally:
+            self._release()
+
+    async def _ask(self, probe: Callable[[], Awaitable[Completion]], seconds: float) -> Usage:
+        """Return once anything has succeeded after now, be it only the probe, which may take `seconds` each time. Returns
+        what the probe used. Raises EndpointDown."""
+        since, sent = time.monotonic(), 0
+        async with self._asking:
+            while self._alive_at < since:
+                await self._acquire(first=False)
+                sent += 1
+                outcome = await self._send(probe, seconds)
+                if isinstance(outcome, Completion):
+                    return outcome.usage
+                if self._alive_at >= since:  # a slow server's queue may be longer than the probe's patience
+                    break
+                self._stop_if_silent(outcome)
+                await asyncio.sleep(min(self._wait(sent, outcome), 4 * self.policy.first_wait))
+        return Usage()
 
     def _succeeded(self) -> None:
         self._alive_at = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, Request
 from memeval.models.endpoint import TOO_LONG
-from memeval.models.limits import EndpointRefused, Fault, Limiter, call_timeout, retry_after
+from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, call_timeout, retry_after
 from memeval.models.reply import one_line, overflows, read_reply
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise the import downloads a price table
@@ -43,7 +43,7 @@ class LitellmModel:
 
     async def complete(self, request: Request) -> Completion:
         """One call with its retries; as `EndpointModel.complete`."""
-        return await self._limiter.run(lambda: self._attempt(request), call_timeout(request))
+        return await self._limiter.run(lambda: self._attempt(request), call_timeout(request), lambda: self._attempt(PROBE))
 
     async def close(self) -> None:
         """litellm keeps its own connections."""

@@ -130,7 +130,8 @@ async def _listed(where: Route, patience: float) -> tuple[Said | None, int | Non
     except TimeoutError:
         return (FAIL, f"no reply from {address} within {patience:g} s; is the server up, and is the URL right?"), None
     except (aiohttp.ClientError, OSError) as error:
-        reason = one_line(str(error) or type(error).__name__, key)
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error  # without `ssl:default`
+        reason = one_line(str(cause) or type(cause).__name__, key)
         return (FAIL, f"cannot be reached ({reason}); start the server or correct the URL"), None
     try:
         data: Any = json.loads(raw)
@@ -194,10 +195,20 @@ async def _call(model: Model, spec: ModelSpec, text: str, tools: Any) -> Complet
         return FAIL, f"{what}: {stop}"
     if completion.error is not None:
         said = completion.error.removesuffix(_GIVEN_UP)
-        return FAIL, f"{what}: {said}" + ("; wait, or lower --concurrency" if said.startswith("HTTP 429") else "")
+        return FAIL, f"{what}: {said}{_remedy(said, bool(tools))}"
     if completion.finish_reason == "overflow":
         return FAIL, f"{what}: the server says that a prompt of some fifty tokens exceeds the model's window"
     return completion
+
+
+def _remedy(said: str, tools: bool) -> str:
+    if said.startswith("HTTP 429"):
+        return "; wait, or lower --concurrency"
+    if said.startswith("HTTP 5"):
+        return "; look into the server's log"
+    if said.startswith("the reply is not JSON"):
+        return "; check the URL (most end in /v1)"
+    return "; agents that write by tools need another model" if tools and said.startswith("HTTP 4") else ""
 
 
 def _heard(completion: Completion, seconds: float) -> Said:

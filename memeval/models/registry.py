@@ -58,8 +58,8 @@ def known() -> dict[str, str]:
 def parse_role(text: str) -> ModelSpec:
     """The spec of `NAME` or `NAME@URL` as typed for a role. Raises UsageError for an empty name or a bad URL."""
     name, at, url = text.strip().partition("@http")
-    if not name:
-        raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL")
+    if not name or "://" in name:
+        raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
     return ModelSpec(name, checked_url(f"http{url}") if at else None)
 
 

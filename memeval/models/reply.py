@@ -21,10 +21,13 @@ _OVERFLOW = re.compile(
     r"context[ _-]?(length|size|window|limit)|exceed_context|(maximum|max) (model|input|sequence|prompt) length"
     r"|max_model_len|(prompt|input|request) (is|was) too long|too many (input |prompt )?tokens|reduce the length of the"
     r"|longer than the (maximum )?model|token count.{0,40}exceeds|max_new_tokens.{0,10} must be"
-    r"|inputs.{0,5} must have less than|input (length|tokens).{0,40} exceed|exceed max_num_tokens"
-    r"|input is too large to process",
+    r"|inputs.{0,5} must have less than|(input|prompt) (length|tokens).{0,40} exceed|exceed max_(num_tokens|seq_len)"
+    r"|input.{0,20} is too large to process|max_(completion_)?tokens must be at least 1, got -|mMaxNewTokens > 0"
+    r"|range of input length|exceeded model token limit|current length is \d+ while limit|\.content'?: string too long",
     re.IGNORECASE,
 )
+_RATE = re.compile(r"rate[ _-]?limit|throttl|quota|per[ -](min|hour|day)", re.IGNORECASE)
+_REPLY = re.compile(r"max_(?:completion_)?tokens.{0,30} too large: (\d+).{0,40}context length is (\d+)")
 _BROKEN_OFF = frozenset({"error", "abort"})  # OpenRouter's, SGLang's and vLLM's: the engine failed in the middle
 _SECRET = re.compile(r"\b(sk|gsk|hf|xai)[-_][\w*.-]{6,}|(?<=Bearer )\S+", re.IGNORECASE)
 
@@ -90,19 +93,24 @@ def split_thinking(text: str) -> tuple[str, str, bool]:
 
 
 def overflows(message: str) -> bool:
-    """Whether an error message says that the prompt does not fit the model's window (OpenAI, vLLM, SGLang, TGI, llama.cpp,
-    TensorRT-LLM, Anthropic, Bedrock and Gemini wordings)."""
-    return _OVERFLOW.search(message) is not None
+    """Whether an error message says that the prompt does not fit the model's window, in the words of the servers that
+    tests/models/test_reply.py lists. Limits of the rate do not count, nor a limit of the reply that no prompt could keep."""
+    reply = _REPLY.search(message)
+    settings = _RATE.search(message) or (reply and int(reply[1]) >= int(reply[2]))
+    return not settings and _OVERFLOW.search(message) is not None
 
 
 def error_text(data: Any, secret: str = "") -> str:
-    """The message of an error body in any of the usual shapes, as `one_line`."""
+    """The message of an error body in any of the usual shapes, as `one_line`; of OpenRouter's with the provider's own."""
+    metadata = data["error"].get("metadata") if isinstance(data, dict) and isinstance(data.get("error"), dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
     for key in ("error", "message", "detail", "msg"):
         while isinstance(data, dict) and data.get(key):
             data = data[key]
         if isinstance(data, list) and data:
             data = data[0]
-    return one_line(data if isinstance(data, str) else repr(data), secret)
+    text = data if isinstance(data, str) else repr(data)
+    return one_line(f"{text}: {raw}" if isinstance(raw, str) else text, secret)
 
 
 def one_line(text: str, secret: str = "", longest: int = 200) -> str:

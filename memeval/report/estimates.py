@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def estimates_table(estimates: Sequence[Estimate]) -> str:
-    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points."""
-    header = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "completion tokens", "USD", "at most"]
+    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points. What
+    is guessed has a `~`, or `over` where it lacks the thinking; the range is of USD, from empty replies to the longest."""
+    header = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "completion tokens", "USD", "range"]
     body = [
         [
             " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
@@ -26,18 +27,21 @@ def estimates_table(estimates: Sequence[Estimate]) -> str:
             count(one.chunks),
             count(one.calls),
             count(one.prompt),
-            count(one.completion),
-            money(one.usd),
-            money(one.usd_most),
+            _marked(count(one.completion), [one]),
+            _marked(money(one.usd), [one]),
+            _range(one.usd_least, one.usd_most),
             _points(one.half_width),
             _points(one.detectable_effect),
         ]
         for one in estimates
     ]
     if len(estimates) > 1:
-        sums = [sum(values) for values in zip(*((one.calls, one.prompt, one.completion) for one in estimates), strict=True)]
-        usd = [added([getattr(one, key) for one in estimates]) for key in ("usd", "usd_most")]
-        body.append(["together", "", "", "", "", *map(count, sums), *map(money, usd), "", ""])
+        calls, prompt, completion = (
+            sum(getattr(one, key) for one in estimates) for key in ("calls", "prompt", "completion")
+        )
+        usd, least, most = (added([getattr(one, key) for one in estimates]) for key in ("usd", "usd_least", "usd_most"))
+        sums = [count(calls), count(prompt), _marked(count(completion), estimates), _marked(money(usd), estimates)]
+        body.append(["together", "", "", "", "", *sums, _range(least, most), "", ""])
     align = ("left", "left", *["right"] * 10)
     table = tabulate(body, [*header, "half-width", "detectable"], tablefmt="github", colalign=align, disable_numparse=True)
     return "\n\n".join([table, *_notes(estimates)])
@@ -57,6 +61,17 @@ def _notes(estimates: Sequence[Estimate]) -> list[str]:
         names = dict.fromkeys(f"{one.agent} on {one.task}" for one in about)
         lines.append(note if len(about) == len(estimates) else f"{', '.join(names)}: {note}")
     return ["\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def _marked(number: str, estimates: Sequence[Estimate]) -> str:
+    roles = [role for one in estimates for role in one.roles.values()]
+    if number == "-" or not any(role.guessed for role in roles):
+        return number
+    return f"over {number}" if any(role.thinks for role in roles) else f"~{number}"
+
+
+def _range(least: float | None, most: float | None) -> str:
+    return "-" if least is None or most is None else f"{money(least)} to {money(most)}"
 
 
 def _points(share: float | None) -> str:

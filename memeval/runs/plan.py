@@ -258,26 +258,39 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
     `context` (the window, tokens), and `backend` (how a vllm/ or hf/ model is started)."""
     shared = role != "embedder"  # --model never means an embedding model
-    base_url = options.base_url or os.environ.get("MEMEVAL_BASE_URL") or config.get("base_url")
+    variable, base_url = f"MEMEVAL_{role.upper()}", options.base_url or _base_url(config)
     candidates = [
-        (options.models.get(role), None),
-        (options.models.get("model") if shared else None, base_url),
-        (os.environ.get(f"MEMEVAL_{role.upper()}"), None),
-        (os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
-        (config.get(role), None),
-        (config.get("model") if shared else None, base_url),
-        (card.models.get(role), None),
+        (f"--{role}", options.models.get(role), None),
+        ("--model", options.models.get("model") if shared else None, base_url),
+        (variable, os.environ.get(variable), None),
+        ("MEMEVAL_MODEL", os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
+        (f"memeval.yaml: {role}", config.get(role), None),
+        ("memeval.yaml: model", config.get("model") if shared else None, base_url),
+        (card.path or card.name, card.models.get(role), None),
     ]
-    entry, url = next(((entry, url) for entry, url in candidates if entry), ("offline", None))
+    if shared and options.base_url and not any(entry for _, entry, _ in candidates[:-1]):
+        raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
+    where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
     if not options.base_url and ("@http" in name or prices.runs_here(name)):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is
     try:
         return model_spec(entry, url)
     except UsageError as error:
-        if options.base_url and name == options.models.get(role) and "@" not in name:
+        if options.base_url and where == f"--{role}" and "@" not in name:
             raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
-        raise
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _base_url(config: Mapping[str, Any]) -> str | None:
+    """The URL set once, for all. Raises UsageError naming where."""
+    for where, url in (("MEMEVAL_BASE_URL", os.environ.get("MEMEVAL_BASE_URL")), ("memeval.yaml", config.get("base_url"))):
+        if url:
+            try:
+                return registry.checked_url(url)
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from None
+    return None
 
 
 def model_spec(entry: Any, base_url: str | None) -> ModelSpec:

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -29,11 +30,22 @@ from memeval.models.cache import cache_folder
 from memeval.sources import Settings, Task
 from memeval.task import Context, ContextRef, Question
 
+_NAME = re.compile(r"[0-9a-f]{64}\.json(\.\d+)?")  # with the number of a process that is writing it, or was killed
 KEPT = 64  # entries in the cache; the oldest go first
 WORTH = 2**20  # bytes: files that are smaller together are read as fast as they are looked up
 RACY = 2.0  # seconds: a file changed as recently as this may change again under the same time stamp
 _FACTS = {"name", "sha256", "bytes", "records"}
 _STARTED = time.time()
+
+
+def folder() -> Path:
+    return cache_folder() / "tasks"
+
+
+def entries() -> list[Path]:
+    """The files of the index, and no others that lie there. Raises OSError where the folder cannot be read."""
+    found = folder().iterdir() if folder().is_dir() else ()
+    return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
 
 def load(card: TaskCard, settings: Settings, use_cache: bool = True) -> Task:
@@ -102,7 +114,7 @@ def _entry(card: TaskCard, settings: Settings) -> tuple[Path, frozenset[str]] | 
     stamps = [(name, path, it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns, it.st_ctime_ns) for name, path, it in found]
     wanted = 0 if files else settings.questions  # by sources that make their questions
     key = cards.digest([sys.version, code, dataclasses.asdict(card), settings.seed, wanted, stamps])
-    return cache_folder() / "tasks" / f"{key}.json", frozenset(Path(name).name for name, *_ in found)
+    return folder() / f"{key}.json", frozenset(Path(name).name for name, *_ in found)
 
 
 def _changed(status: os.stat_result) -> float:
@@ -145,5 +157,5 @@ def _save(path: Path, task: Task) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         own.write_bytes(cards.canonical(entry).encode("utf-8", "surrogatepass"))
         own.replace(path)
-        for old in sorted(path.parent.iterdir(), key=lambda other: other.stat().st_mtime)[:-KEPT]:
+        for old in sorted(entries(), key=lambda other: other.stat().st_mtime)[:-KEPT]:
             old.unlink()

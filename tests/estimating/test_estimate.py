@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from memeval.estimating.estimate import Estimate, estimate, estimate_command
 from memeval.estimating.experience import experience
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
+from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, Planned, plan
@@ -218,6 +220,32 @@ def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: 
         assert getattr(told, key) == pytest.approx(last["tokens"][key] - first["tokens"][key], rel=0.2)
     assert told.usd == pytest.approx(last["cost"]["usd"] - first["cost"]["usd"], rel=0.2)
     assert blind.completion < 0.8 * last["tokens"]["completion"]
+
+
+@pytest.mark.parametrize("agent", ["memalpha", "bm25"])
+def test_a_guess_about_a_model_that_thinks_says_so_and_its_range_holds_what_the_run_costs(
+    project: Path, server: FaultyServer, agent: str
+) -> None:
+    prices = ", ".join(f"'{name}': {{prompt: 2, completion: 10}}" for name in ("wordy", "Qwen/Qwen3-4B"))
+    (project / "memeval.yaml").write_text(f"prices: {{{prices}}}\n")
+    server.body = Thinker(6)
+    (plain,) = plan(options([agent], model="wordy", limit=12, base_url=server.url))
+    (thinker,) = plan(options([agent], model="Qwen/Qwen3-4B", limit=12, base_url=server.url))
+    guesses = [estimate(plain), estimate(thinker)]
+    assert [{role.thinks for role in guess.roles.values()} for guess in guesses] == [{False}, {True}]
+    assert all(role.guessed for guess in guesses for role in guess.roles.values())
+    said = [[note for note in guess.notes if "thinks, by name or settings" in note] for guess in guesses]
+    assert (said[0], said[1][0].partition(" ")[0]) == ([], "Qwen/Qwen3-4B")
+    table = estimates_table(guesses)
+    for guess, mark in zip(guesses, ("~", "over "), strict=True):
+        assert f"| {mark}{guess.completion:,} | {mark}" in re.sub(" +", " ", table)
+    assert guesses[1].usd is not None
+    cost = run(thinker, quiet=True).summary["cost"]["usd"]
+    assert guesses[1].usd_least < cost < guesses[1].usd_most
+    assert guesses[1].usd < cost
+    (told,) = plan(options([agent], model="Qwen/Qwen3-4B", limit=24, base_url=server.url))
+    assert not any(role.guessed or role.thinks for role in estimate(told).roles.values())
+    assert "over" not in estimates_table([estimate(told)])
 
 
 def test_only_calls_of_the_same_kind_teach(project: Path, server: FaultyServer) -> None:
@@ -441,7 +469,7 @@ def test_table_and_json(project: Path, capsys: pytest.CaptureFixture[str], serve
     assert found["total"]["calls"] == rows[0]["calls"] + 6
     assert found["total"]["usd"] == pytest.approx(rows[0]["usd"] + rows[1]["usd"])
     assert rows[1]["roles"]["reader"].keys() == {
-        "model", "calls", "prompt", "completion", "completion_most", "usd", "usd_most",
+        "model", "calls", "prompt", "completion", "completion_most", "usd", "usd_least", "usd_most", "guessed", "thinks",
     }  # fmt: skip
     assert not (project / "runs").exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import StopRun, UsageError
-from memeval.models.budget import Budget, BudgetSpent
+from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
@@ -28,6 +29,8 @@ from memeval.runs.run import run
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
 DOLLAR = Price(0.01, 0.0, 0.01, "test")
 """100 prompt tokens are a dollar."""
+CENT = Price(0.0, 0.01, 0.0, "test")
+"""Of a token of a reply."""
 
 
 def priced(max_usd: float | None = None, max_calls: int | None = None) -> Budget:
@@ -43,9 +46,27 @@ def dollar(request: Request) -> Completion:
 
 
 class Slow(ScriptedModel):
+    def __init__(self, reply: Any, seconds: float = 0.02) -> None:
+        super().__init__(reply)
+        self.seconds = seconds
+
     async def complete(self, request: Request) -> Completion:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(self.seconds)
         return await super().complete(request)
+
+
+class Widest(Slow):
+    """Knows how many calls were in the air at most, but for the first."""
+
+    flying = widest = 0
+
+    async def complete(self, request: Request) -> Completion:
+        self.flying += 1
+        self.widest = max(self.widest, self.flying)
+        try:
+            return await super().complete(request)
+        finally:
+            self.flying -= 1
 
 
 def gateway(model: Any, budget: Budget, journal: Journal | None = None) -> Gateway:
@@ -73,7 +94,10 @@ def test_max_cost_stops_before_it_is_exceeded() -> None:
         door = gateway(ScriptedModel(dollar), budget)
         for number in range(3):
             await door.call(SPEC, asked(number))
-        with pytest.raises(BudgetSpent, match=r"--max-cost 3\.5 is used up \(3 USD spent on 3 calls\): raise it") as caught:
+        with pytest.raises(
+            BudgetSpent,
+            match=r"--max-cost 3\.5 leaves no room for another call \(3 USD spent on 3 calls, the next may cost 1\)",
+        ) as caught:
             await door.call(SPEC, asked(3))
         assert "\n" not in str(caught.value)
         assert (budget.calls, budget.usd) == (3, 3.0)
@@ -181,6 +205,57 @@ def test_a_first_call_that_is_cancelled_holds_nobody_up() -> None:
         assert [reply.text for reply in await asyncio.wait_for(asyncio.gather(*others), 5)] == ["ok", "ok"]
 
     asyncio.run(main())
+
+
+def test_calls_that_may_be_long_wait_for_those_in_the_air_and_go_on_when_these_were_short() -> None:
+    """A reply may have 100 tokens, a dollar, and has one. Of 2.5 dollars two calls fly at a time, after the first, and the
+    last is sent when a dollar is left."""
+
+    async def main() -> None:
+        model = Widest(lambda request: Completion("ok", usage=Usage(0, 1)))
+        budget = Budget(2.5, price=lambda name, url: CENT)
+        door = gateway(model, budget)
+        calls = (door.call(SPEC, replace(asked(n), params={"max_tokens": 100})) for n in range(200))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert Counter(type(result).__name__ for result in results) == {"Completion": 151, "BudgetSpent": 49}
+        assert budget.usd == pytest.approx(1.51)
+        assert model.widest == 2
+        assert "1.51 USD spent on 151 calls, the next may cost 1)" in budget.refused
+
+    asyncio.run(main())
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 80)), min_size=1, max_size=40), st.floats(0.01, 20.0))
+def test_calls_with_a_limit_never_cost_more_however_many_fly(sizes: list[tuple[int, int]], most: float) -> None:
+    """Tokens of prompt and reply, at three tokens to the four characters that count as one."""
+
+    async def main() -> None:
+        budget = Budget(most, price=lambda name, url: Price(0.01, 0.02, 0.01, "test"))
+        replies = dict(enumerate(sizes))
+
+        def reply(request: Request) -> Completion:
+            prompt, completion = replies[int(request.messages[0]["content"].strip("x "))]
+            return Completion("ok", usage=Usage(3 * prompt, completion))
+
+        door = gateway(Slow(reply, seconds=0.0), budget)
+        texts = [f"{number} ".ljust(4 * prompt, "x") for number, (prompt, _) in enumerate(sizes)]
+        calls = (door.call(SPEC, replace(asked(text), params={"max_tokens": 80})) for text in texts)
+        await asyncio.gather(*calls, return_exceptions=True)
+        first = 3 * sizes[0][0] * 0.01 + sizes[0][1] * 0.02  # its tokens are not foreseen
+        assert budget.usd <= max(most, first) * (1 + 1e-9)
+
+    asyncio.run(main())
+
+
+def test_embeddings_have_no_reply_to_pay_for() -> None:
+    budget = Budget(1.0, price=lambda name, url: DOLLAR)
+    texts = Request([{"content": "x" * 400}, {"content": "x" * 400}])
+    assert budget.charge(SPEC, texts, limit=0) == Charge(200, 2.0)
+    assert budget.charge(SPEC, texts) == Charge(200, None)
+    limits = {"max_tokens": 7, "max_completion_tokens": 50}
+    assert Budget(1.0, price=lambda name, url: CENT).charge(SPEC, replace(texts, params=limits)) == Charge(200, 0.07)
+    assert Budget(max_calls=1).charge(SPEC, texts) == Charge()
 
 
 def test_a_refusal_stands_even_if_the_calls_in_the_air_turn_out_cheap() -> None:

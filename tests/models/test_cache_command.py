@@ -55,8 +55,44 @@ def said(capsys: pytest.CaptureFixture[str], *args: Any, **options: Any) -> Any:
 def test_no_cache_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "stats") == f"no cache yet: {folder / 'calls.sqlite'}\n"
     assert said(capsys, "clear", yes=True).startswith("no cache yet")
-    assert said(capsys, "stats", form="json") == {"path": str(folder / "calls.sqlite"), "entries": 0}
+    tasks = {"path": str(folder / "tasks"), "entries": 0, "bytes": 0}
+    assert said(capsys, "stats", form="json") == {"path": str(folder / "calls.sqlite"), "entries": 0, "tasks": tasks}
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("calls", [0, 3])
+def test_what_tasks_held_is_shown_and_cleared_and_nothing_else_in_their_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str], calls: int
+) -> None:
+    if calls:
+        fill(folder, [0.0] * calls)
+    ours = [folder / "tasks" / name for name in (f"{'a' * 64}.json", f"{'b' * 64}.json.4711")]
+    others = [folder / "tasks" / name for name in ("notes.txt", f"{'a' * 63}.json", f"{'c' * 64}.json/mine")]
+    for path in (*ours, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("12345")
+    assert said(capsys, "stats", form="json")["tasks"] == {"path": str(folder / "tasks"), "entries": 2, "bytes": 10}
+    shown = f"what 2 tasks held when their data were read last ({folder / 'tasks'}, 0.0 MB)"
+    assert shown in said(capsys, "stats")
+    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* and what 2 tasks held .*; add --yes"):
+        cache_command("clear")
+    assert shown not in said(capsys, "prune", older_than=1.0)
+    assert all(path.exists() for path in ours)
+    assert said(capsys, "clear", yes=True).endswith(f"removed {shown}\n")
+    assert [path.exists() for path in (*ours, *others)] == [False, False, True, True, True]
+    assert left(folder) == []
+
+
+@pytest.mark.parametrize("verb", ["stats", "clear", "prune"])
+def test_what_is_no_cache_is_left_alone_and_named(folder: Path, verb: str) -> None:
+    folder.write_text("mine")
+    with pytest.raises(UsageError, match="cache: not a folder; move it away, or set MEMEVAL_CACHE"):
+        cache_command(verb, yes=True, older_than=1.0)
+    assert folder.read_text() == "mine"
+    folder.unlink()
+    (folder / "calls.sqlite").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"calls\.sqlite: not a file; move it away"):
+        cache_command(verb, yes=True, older_than=1.0)
 
 
 def test_stats_by_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, hashed, pack, unpack
 from memeval.models.gateway import Gateway, batches
 from memeval.models.journal import Journal
-from memeval.models.limits import EndpointRefused, Policy
+from memeval.models.limits import EndpointDown, EndpointRefused, Policy
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 
@@ -357,9 +357,13 @@ def test_what_is_no_embedding_is_asked_for_again(bad):
 
 
 def test_what_lasts_ends_in_one_line():
-    error, session = embed_at(EmbeddingServer(lambda asked, attempt: {"data": 7}), ["a"])
+    error, session = embed_at(
+        EmbeddingServer(lambda asked, attempt: {"data": 7} if asked["input"] == ["a"] else None), ["a"]
+    )
     assert "the reply has no embeddings (given up after 6 attempts)" in str(error)
     assert session.gateway.counters.failures == 1
+    with pytest.raises(EndpointDown, match="the reply has no embeddings"):
+        embed_at(EmbeddingServer(lambda asked, attempt: {"data": 7}), ["a"])
 
 
 def test_a_wrong_url_stops_the_run():

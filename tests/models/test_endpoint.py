@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
-from memeval.models.completion import ModelSpec, Request
+from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.endpoint import EndpointModel, proxy_for
 from memeval.models.gateway import Gateway
 from memeval.models.limits import EndpointDown, EndpointRefused, Limiter, Policy
@@ -87,10 +87,14 @@ def test_each_fault_alone_costs_nothing_but_time(fault):
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "damaged-arguments"])
 def test_each_fault_that_lasts_ends_in_an_error_of_one_line(fault):
     policy = IMPATIENT if fault in ("hang", "drip", "429", "429-seconds", "429-date") else QUICK
-    completion = call(FaultyServer(always(fault)), asked("hi"), policy)
+    completion = call(FaultyServer(lambda prompt, attempt: fault if prompt == "hi" else None), asked("hi"), policy)
     assert "given up after" in completion.error
-    assert "\n" not in completion.error
-    assert len(completion.error) < 300
+    assert completion.usage == Usage(len("Say OK."), 7)  # the probe, which the server answered
+    with pytest.raises(EndpointDown) as caught:
+        call(FaultyServer(always(fault)), asked("hi"), replace(policy, dead_after=0.6))
+    for line in (completion.error, str(caught.value)):
+        assert "\n" not in line
+        assert len(line) < 300
 
 
 def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
@@ -201,10 +205,13 @@ def test_the_key_stands_nowhere():
         with pytest.raises(EndpointRefused) as caught:
             call(FaultyServer(key="another"), asked("hi"), key=KEY)
         texts = [str(caught.value), repr(caught.value)]
-        for status in (400, 500):
-            completion = call(saying(status, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY)
-            texts += [completion.error, repr(completion)]
-        texts.append(call(FaultyServer(always("html")), asked("hi"), key="html>Bad").error)
+        completion = call(saying(400, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY)
+        texts += [completion.error, repr(completion)]
+        with pytest.raises(EndpointDown) as down:
+            call(saying(500, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY)
+        texts.append(str(down.value))
+        html = FaultyServer(lambda prompt, attempt: "html" if prompt == "hi" else None)
+        texts.append(call(html, asked("hi"), key="html>Bad").error)
         texts.append(repr(EndpointModel("m", "http://127.0.0.1:1/v1", KEY, Limiter("x"))))
     texts.append(shown.getvalue())
     assert not [text for text in texts if KEY in text or KEY[3:] in text]

@@ -1,12 +1,14 @@
 import asyncio
+import contextlib
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, Request
+from memeval.models.completion import Completion, Request, Usage
 from memeval.models.limits import (
     EndpointDown,
     EndpointRefused,
@@ -256,20 +258,93 @@ def test_the_last_poisoned_call_of_a_run_fails_alone():
     assert run(Script(Fault("HTTP 500")), policy).error.startswith("HTTP 500")  # 6 attempts, far longer than dead_after
 
 
-def test_an_endpoint_that_answers_nothing_but_errors_is_given_up_too():
+@pytest.mark.parametrize("calls", [1, 4])
+@pytest.mark.parametrize("answered", [False, True])
+def test_an_endpoint_that_answers_nothing_but_errors_is_given_up_and_no_call_fails(calls, answered):
     async def main():
         limiter = Limiter("x", cap=4, policy=QUICK)
-        failed = 0
-        while True:
-            try:
-                outcomes = await asyncio.gather(*(limiter.run(Script(Fault("HTTP 500: engine is dead"))) for _ in range(4)))
-            except EndpointDown as down:
-                return str(down), failed
-            failed += len(outcomes)
+        if answered:
+            await limiter.run(Script(OK))
+        dead = Script(Fault("HTTP 500: engine is dead"))
+        begun = time.monotonic()
+        several = [limiter.run(dead, probe=dead) for _ in range(calls)]
+        return await asyncio.gather(*several, return_exceptions=True), time.monotonic() - begun
 
-    message, failed = asyncio.run(main())
-    assert "engine is dead" in message
-    assert failed > 0  # before `dead_after` it could still have been the calls' own fault
+    outcomes, seconds = asyncio.run(main())
+    assert {type(outcome) for outcome in outcomes} == {EndpointDown}
+    assert "engine is dead" in str(outcomes[0])
+    assert 0.3 <= seconds < 5
+
+
+@pytest.mark.parametrize("calls", [1, 2, 4, 20])
+@pytest.mark.parametrize("cap", [1, 4, 16])
+def test_calls_that_hang_are_given_up_where_the_endpoint_answers_a_probe(calls, cap):
+    async def main():
+        limiter, probe, counter = Limiter("x", cap, QUICK), Script(Completion("OK", usage=Usage(9, 1))), Trace()
+        trace.set(counter)
+        hangs = (limiter.run(Script(OK, seconds=60), 0.02, probe) for _ in range(calls))
+        completions = await asyncio.gather(*hangs)
+        return completions, len(probe.times), counter.attempts
+
+    completions, probes, attempts = asyncio.run(main())
+    assert all(completion.error.startswith("no reply within 0.0") for completion in completions)
+    assert sum((completion.usage for completion in completions), Usage()) == Usage(9 * probes, probes)
+    assert 1 <= probes <= calls
+    assert attempts == 2 * calls + probes
+
+
+def test_an_endpoint_that_hangs_is_probed_until_it_has_been_silent_for_long_enough():
+    async def main(back):
+        limiter = Limiter("x", cap=1, policy=QUICK)
+
+        async def hang():
+            await asyncio.sleep(60)
+            return OK
+
+        async def probe():
+            if len(probes) < back:
+                probes.append(time.monotonic())
+                await asyncio.sleep(60)
+            return OK
+
+        probes, begun = [], time.monotonic()
+        with contextlib.suppress(EndpointDown):
+            completion = await limiter.run(hang, 0.02, probe)
+            return completion, probes
+        return time.monotonic() - begun, probes
+
+    completion, probes = asyncio.run(main(back=3))
+    assert completion.error.startswith("no reply")
+    assert len(probes) == 3
+    seconds, probes = asyncio.run(main(back=10**6))
+    assert 0.3 <= seconds < 5
+    assert len(probes) > 3
+
+
+def test_a_slow_server_at_which_others_get_through_is_not_dead():
+    """One reply in 0.2 s, which is longer than it may be silent, and the probe is last in its queue."""
+
+    async def main():
+        limiter = Limiter("x", cap=8, policy=replace(QUICK, dead_after=0.05))
+        slow = [limiter.run(Script(OK, seconds=0.2 * n), 60) for n in range(1, 8)]
+        poisoned = limiter.run(Script(OK, seconds=60), 0.5, Script(OK, seconds=60))
+        return await asyncio.gather(poisoned, *slow)
+
+    poisoned, *others = asyncio.run(main())
+    assert poisoned.error.startswith("no reply")
+    assert others == [OK] * 7
+
+
+def test_the_replies_to_other_calls_do_as_well_as_a_probe():
+    async def main():
+        limiter, probe = Limiter("x", cap=4, policy=QUICK), Script(Fault("HTTP 500"))
+        healthy = [limiter.run(Script(OK, seconds=0.005)) for _ in range(400)]
+        bad, *_ = await asyncio.gather(limiter.run(Script(Fault("HTTP 500")), probe=probe), *healthy)
+        return bad.error, probe.times
+
+    error, probes = asyncio.run(main())
+    assert error.startswith("HTTP 500")
+    assert 1 <= len(probes) <= 2
 
 
 def test_a_cancelled_call_gives_its_place_back():

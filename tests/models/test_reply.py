@@ -193,25 +193,86 @@ def test_any_json_is_a_reply_or_a_fault(message, usage, whole):
         assert completion == Completion.from_json(completion.to_json())
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
+OVERFLOWS = {
+    "openai, azure": [
         "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
-        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
-        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
-        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096.",
-        "the request exceeds the available context size",
-        "prompt is too long: 210000 tokens > 200000 maximum",
-        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-        "Please reduce the length of the messages or completion.",
-        "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
-        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens). Use a shorter input.",
-        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens`",
-        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
-        "The sum of prompt length (5000.0), query length (0) should not exceed max_num_tokens (4096)",
-        "input is too large to process. increase the physical batch size",
+        "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 509178 tokens.",
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+        "Invalid 'messages[1].content': string too long. Expected a string with maximum length 10485760, but got 12000000",
     ],
-)
+    "vllm": [
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "This model's maximum context length is 16384 tokens. However, you requested 4096 output tokens and your prompt "
+        "contains at least 12289 input tokens, for a total of at least 16385 tokens. Please reduce the length of the input "
+        "prompt or the number of requested output tokens. (parameter=input_tokens, value=12289)",
+        "You passed 98305 input tokens and requested 32768 output tokens. However, the model's context length is only "
+        "131072 tokens, resulting in a maximum input length of 98304 tokens.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 512. This model's maximum context length is 2048 tokens and "
+        "your request has 1551 input tokens (512 > 2048 - 1551).",
+        "max_tokens must be at least 1, got -186.",
+    ],
+    "sglang": [
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens). Use a shorter input.",
+        "Requested token count exceeds the model's maximum context length of 65536 tokens. You requested a total of 67298 "
+        "tokens: 50914 tokens from the input messages and 16384 tokens for the completion.",
+    ],
+    "tensorrt-llm": [
+        "The sum of prompt length (5000.0), query length (0) should not exceed max_num_tokens (4096)",
+        "The sum of prompt length (4000.0) and query length (0) max_tokens (2048) should not exceed max_seq_len (4096)",
+        "Encountered an error when fetching new request: Prompt length (200) exceeds maximum input length (100)",
+        "Cannot process new request: Prompt length (5056) exceeds maximum sequence length (2048)",
+        "submit request failed: [TensorRT-LLM][ERROR] Assertion failed: mMaxNewTokens > 0",
+    ],
+    "llama.cpp": [
+        "the request exceeds the available context size, try increasing it",
+        "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+        "input is too large to process. increase the physical batch size",
+        "input (1007 tokens) is too large to process. increase the physical batch size (current batch size: 512)",
+    ],
+    "lm studio": [
+        "Trying to keep the first 14538 tokens when context the overflows. However, the model is loaded with context length "
+        "of only 2048 tokens, which is not enough.",
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
+        "Context size has been exceeded.",
+    ],
+    "ollama": [
+        "prompt too long; exceeded max context length by 100918 tokens",
+        "the input length exceeds the context length",
+    ],
+    "tgi": [
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+        "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
+    ],
+    "mistral": ["Prompt contains 200000 tokens, too large for model with 131072 maximum context length"],
+    "deepseek": [
+        "This model's maximum context length is 131072 tokens. However, you requested 131134 tokens (122942 in the "
+        "messages, 8192 in the completion). Please reduce the length of the messages or completion.",
+    ],
+    "together": ["The input (516368 tokens) is longer than the model's context length (262144 tokens)."],
+    "groq": ["Please reduce the length of the messages or completion."],
+    "cerebras": ["Current length is 30009 while limit is 8192"],
+    "fireworks": ["The prompt is too long: 131073, model maximum context length: 131071"],
+    "deepinfra": ["Requested input length 39818 exceeds maximum input length 32767"],
+    "xai": ["This model's maximum prompt length is 131072 but the request contains 537812 tokens."],
+    "kimi": ["Invalid request: Your request exceeded model token limit: 256000 (requested: 300000)"],
+    "qwen": ["Range of input length should be [1, 98304]"],
+    "minimax": ["invalid params, context window exceeds limit"],
+    "anthropic": [
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or `max_tokens`",
+    ],
+    "gemini": ["The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."],
+    "bedrock": [
+        "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+        "Input is too long for requested model.",
+        "prompt tokens (140000) exceed model maximum (131072)",
+    ],
+}
+"""server -> what it says of a prompt that does not fit, as its source has it or as its users reported it"""
+
+
+@pytest.mark.parametrize("message", [message for messages in OVERFLOWS.values() for message in messages])
 def test_messages_that_name_an_overflow(message):
     assert overflows(message)
 
@@ -221,9 +282,25 @@ def test_messages_that_name_an_overflow(message):
     [
         "temperature must be between 0 and 2",
         "Invalid value for 'content': expected a string",
+        "Invalid 'user': string too long. Expected a string with maximum length 64, but got a string with length 100.",
         "max_tokens must be at least 1",
+        "max_tokens must be at least 1, got 0.",
         "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 40960. This model's maximum context length is 8192 tokens "
+        "and your request has 300 input tokens (40960 > 8192 - 300).",
+        "max_tokens: 30000 > 16000, which is the maximum allowed number of output tokens for this model",
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+        "Could not finish the message because max_tokens or model output limit was reached. Please try again with higher "
+        "max_tokens.",
         "Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 8000",
+        "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000. The input or output tokens "
+        "must be reduced in order to run successfully.",
+        "This request would exceed your organization's rate limit of 30,000 input tokens per minute. Please reduce the "
+        "prompt length or the maximum tokens requested.",
+        "Number of input tokens has exceeded your per-minute rate limit",
+        "Throttling error: Too many tokens, please wait before trying again.",
+        "Too many tokens per day, please wait before trying again.",
+        "You exceeded your current quota for input tokens",
         "batch size 64 > maximum allowed batch size 32",
     ],
 )
@@ -243,6 +320,15 @@ def test_messages_that_do_not(message):
 )
 def test_error_bodies_of_all_shapes(data):
     assert error_text(data) == "bad thing"
+
+
+def test_what_the_provider_said_to_openrouter():
+    raw = '{"error":{"message":"Requested input length 39818 exceeds maximum input length 32767"}}'
+    error = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "DeepInfra"}}
+    assert error_text({"error": error}) == f"Provider returned error: {raw}"
+    assert read_reply({"error": error}, ASKED).finish_reason == "overflow"
+    assert error_text({"error": {"message": "bad thing", "metadata": {"raw": 7}}}) == "bad thing"
+    assert error_text({"error": {"message": "bad thing", "metadata": "none"}}) == "bad thing"
 
 
 def test_keys_never_stand_in_a_message():

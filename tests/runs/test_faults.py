@@ -201,6 +201,49 @@ def test_an_endpoint_that_answers_with_nothing_but_faults(
     assert "nothing has succeeded for" in line
 
 
+@pytest.mark.parametrize("good", [0, 15])
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_an_endpoint_that_hangs_for_ever_stops_the_run_though_every_call_could_be_given_up_before(
+    good: int, concurrency: int, tmp_path: Path, clean: dict[str, Any], patience: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience(replace(QUICK, timeout=1.0, dead_after=2.0))  # no good reply takes half a second, however busy the machine
+    capsys.readouterr()
+    endpoint = FaultyServer(lambda prompt, attempt: "hang" if endpoint.served.total() >= good else None, body=reply)
+    with in_thread(endpoint):
+        begun = time.monotonic()
+        assert run_command(replace(options(endpoint.url, tmp_path), concurrency=concurrency), fresh=False, form="json") == 3
+        assert time.monotonic() - begun < 10
+    out, err = capsys.readouterr()
+    assert json.loads(out)["runs"][0]["status"] == "partial"
+    (line,) = err.splitlines()
+    assert "nothing has succeeded for" in line
+    assert not any(json.loads(row)["failure"] for row in rows(tmp_path, "samples.jsonl"))
+    patience(QUICK)
+    with in_thread(FaultyServer(body=reply)) as healed:
+        assert execute(healed.url, tmp_path) == 0
+    assert_equal(tmp_path, clean)
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 4, 20])
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_one_prompt_that_hangs_among_some_contexts(contexts: int, concurrency: int, tmp_path: Path, patience: Any) -> None:
+    """`bm25` calls the reader alone, once a question."""
+    patience(replace(QUICK, timeout=0.2, dead_after=0.1))
+    bad: list[str] = []
+
+    def poisoned(prompt: str, attempt: int) -> str | None:
+        bad[:] = bad or [prompt]  # the first that comes
+        return "hang" if prompt == bad[0] else None
+
+    with in_thread(FaultyServer(poisoned, body=reply)) as endpoint:
+        asked = replace(options(endpoint.url, tmp_path), agents=["bm25"], limit=contexts, concurrency=concurrency)
+        run_command(asked, fresh=False, form="json")
+    failures = [json.loads(row)["failure"] for row in rows(tmp_path, "samples.jsonl")]
+    assert len(failures) == contexts
+    assert sum(failure is not None for failure in failures) == 1
+    assert summary(tmp_path)["status"] == "complete"  # one may fail
+
+
 def test_an_endpoint_that_never_was(tmp_path: Path, patience: Any, capsys: pytest.CaptureFixture[str]) -> None:
     patience(QUICK)
     with socket.socket() as taken:  # bound and not listening: nobody else gets the port

@@ -62,3 +62,41 @@ def test_a_url_that_was_set_once_does_not_carry_off_a_model_that_says_where_it_i
     bare.setenv("MEMEVAL_BASE_URL", SET)
     assert reader({}, model=typed) == expected
     assert reader({}, FLAG, model=typed) == (typed, FLAG)  # --base-url makes the whole string the name
+
+
+def test_a_url_on_the_command_line_needs_a_model(bare: pytest.MonkeyPatch) -> None:
+    """Else the run would go to the card's model, or to none, without a word."""
+    own = AgentCard(name="somebody", agent="none", models={"reader": "offline"})
+    for card in (CARD, own):
+        with pytest.raises(UsageError, match=f"--base-url {FLAG}: of which model\\? Name it with --model"):
+            role_model("reader", card, Options(agents=(), tasks=(), base_url=FLAG), {"base_url": SET})
+    assert reader({"model": "m"}, FLAG) == ("m", FLAG)
+    assert reader({}, FLAG, reader=f"r@{OWN}") == ("r", OWN)
+    bare.setenv("MEMEVAL_MODEL", "env")
+    assert reader({}, FLAG) == ("env", FLAG)
+    agents = Options(agents=(), tasks=(), base_url=FLAG)
+    assert role_model("embedder", CARD, agents, {}).name == "offline"  # no URL of --model's is the embedder's
+
+
+def test_what_is_wrong_with_a_model_says_where_it_was_set(bare: pytest.MonkeyPatch) -> None:
+    card = AgentCard(name="somebody", agent="none", models={"reader": "ofline"})
+
+    def refused(config: dict[str, Any], card: AgentCard = CARD, **models: str) -> str:
+        with pytest.raises(UsageError) as caught:
+            role_model("reader", card, Options(agents=(), tasks=(), models=models), config)
+        return str(caught.value)
+
+    assert refused({}, card).startswith("somebody: model 'ofline' is unknown; did you mean 'offline'?")
+    assert refused({"model": {"name": "offline", "backend": 3}}).startswith(
+        "memeval.yaml: model: model 'offline': 'backend'"
+    )
+    assert refused({"reader": "ofline"}).startswith("memeval.yaml: reader: ")
+    assert refused({}, model="http://h/v1").startswith("--model: 'http://h/v1': a model is written NAME or NAME@URL")
+    assert refused({}, reader="m@ftp://h/v1").startswith("--reader: 'm@ftp://h/v1': a model is written NAME or NAME@URL")
+    assert refused({"base_url": "ftp://x"}).startswith("memeval.yaml: base URL 'ftp://x': expected http://")
+    bare.setenv("MEMEVAL_MODEL", "ofline")
+    assert refused({"model": "m"}).startswith("MEMEVAL_MODEL: model 'ofline'")
+    bare.setenv("MEMEVAL_READER", "ofline2")
+    assert refused({}).startswith("MEMEVAL_READER: model 'ofline2'")
+    bare.setenv("MEMEVAL_BASE_URL", "zz")
+    assert refused({}, reader="offline").startswith("MEMEVAL_BASE_URL: base URL 'zz'")
