@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,24 @@ def _load_file(path: Path) -> Any:
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, SyntaxError):
-            raise UsageError(f"{path}:{error.lineno}: {error.msg}") from None
-        raise
+            raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from None
+        if isinstance(error, (KeyboardInterrupt, UsageError)):
+            raise
+        raise UsageError(f"{path}{_line(error, path)}: {_why(error)}") from error
     return module
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """`:12`, the line of a file at which loading it failed."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        # files beside it are not found on purpose: a run's identity covers this one alone
+        return f"no module '{error.name}'; install it into this environment, or keep all of it in this file"
+    return f"loading it raised {type(error).__name__}({' '.join(str(error).split())[:200]})"
 
 
 def source_hash(reference: str, base: Path | None = None) -> str:

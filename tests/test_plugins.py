@@ -125,3 +125,21 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group, name=None: [Point()] if "agents" in group else [])
     assert plugins.find_agent("theirs").agent == "theirs"
     assert plugins.agent_class(AgentCard(name="theirs", agent="theirs")) is dict
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nimport helper_that_is_not_there\n", r"mine.py:2: no module 'helper_that_is_not_there'; install it"),
+        ("class Mine:\n    def f(self) pass\n", r"mine.py:2: expected ':'"),
+        ("def f():\n    raise ValueError('lost\\nit')\nf()\n", r"mine.py:2: loading it raised ValueError\(lost it\)"),
+        ("import sys\nsys.exit(3)\n", r"mine.py:2: loading it raised SystemExit\(3\)"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"^{tmp_path}/{message}"):
+        plugins.load_object(f"{path}:Mine")
+    path.write_text("class Mine: pass\n")  # mended, it is loaded anew
+    assert plugins.load_object(f"{path}:Mine").__name__ == "Mine"
