@@ -32,6 +32,12 @@ def declared(params: Mapping[str, Any]) -> int | None:
     raise UsageError(f"{KEY}: {value!r} is not a context window; give a whole number of tokens, such as 32768")
 
 
+def backend(spec: ModelSpec) -> dict[str, Any]:
+    """How a model on this machine is started: `backend:` of a spec, with the role's window unless it names one itself."""
+    context = declared(spec.params)
+    return {**({} if context is None else {"max_model_len": context}), **spec.backend}
+
+
 def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
     """(window or None, the request without `context`, which is no sampling parameter)."""
     window = declared(request.params)

@@ -28,10 +28,7 @@ _MADE_UP = "pooler"  # a layer of encoders that many checkpoints do not have, an
 
 def settings(name: str, spec: ModelSpec) -> dict[str, Any]:
     """`backend:` of a spec, checked, with the role's `context` as window. Raises UsageError."""
-    found = dict(spec.backend)
-    context = window.declared(spec.params)
-    if context is not None:
-        found.setdefault("max_model_len", context)
+    found = window.backend(spec)
     for key, value in found.items():
         where = f"model 'hf/{name}': backend.{key}"
         if key not in _SETTINGS:

@@ -191,10 +191,7 @@ def serve(
 
 def _checked(name: str, spec: ModelSpec) -> dict[str, Any]:
     """The settings of a spec. Raises UsageError with the key that is wrong."""
-    backend = dict(spec.backend)
-    context = window.declared(spec.params)
-    if context is not None:
-        backend.setdefault("max_model_len", context)
+    backend = window.backend(spec)
     for key, value in backend.items():
         where = f"model 'vllm/{name}': backend.{key}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
