@@ -83,7 +83,8 @@ def costs(
     once = any(line.get("query_used") for line in samples)
     in_usd = {phase: part.usd for phase, part in phases.items()}
     in_tokens = {phase: float(part.usage.prompt + part.usage.completion) for phase, part in phases.items()}
-    of_streams = sum(_stream_tokens(questions).get(context, 0) for context, _ in streams)
+    sizes = {line["context_id"]: line["stream_tokens"] for line in questions.values()}
+    of_streams = sum(sizes.get(context, 0) for context, _ in streams)
     of_reading = sum(sum(chunks.values()) for chunks in read.values())
     reporting = [part for part in roles.values() if part.usage.cached]
     prompt = sum(phases[phase].usage.prompt for phase in own)
@@ -158,10 +159,6 @@ def _rates(unit: str, phases: Mapping[str, float | None], streams: int, answers:
         f"{unit}_per_answer": per_answer,
         f"{unit}_per_question": {str(number): added((share, per_answer)) for number, share in shares.items()},
     }
-
-
-def _stream_tokens(questions: Mapping[str, Line]) -> dict[str, int]:
-    return {line["context_id"]: line["stream_tokens"] for line in questions.values()}
 
 
 def added(values: Iterable[float | None]) -> float | None:
