@@ -157,25 +157,20 @@ def jackknife_variance(groups: Groups) -> float:
 
 def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
     count = len(groups.sums)
-    if count * resamples <= 2_000_000:
-        drawn = _counts(count, seed, 0, resamples)
-        return np.asarray((drawn @ groups.sums) / (drawn @ groups.sizes), dtype=np.float64)
-    block = max(1, 2_000_000 // count)  # keeps memory below some 50 MB however many clusters there are
+    block = max(1, 2_000_000 // count)  # keeps memory below some 80 MB however many clusters there are
     parts = []
     for start in range(0, resamples, block):
-        drawn = _draw(count, seed, start, min(block, resamples - start))
+        drawn = _draw(count, seed, start, min(block, resamples - start)).astype(np.float64)
         parts.append((drawn @ groups.sums) / (drawn @ groups.sizes))
     return np.concatenate(parts)
 
 
-def _draw(count: int, seed: int, start: int, rows: int) -> Floats:
+@lru_cache(maxsize=16)  # the metrics of a table over the same clusters draw once
+def _draw(count: int, seed: int, start: int, rows: int) -> NDArray[np.uint16]:
     """How often each cluster is drawn: shape (rows, count), each row a draw of `count` clusters with replacement."""
     picks = np.random.default_rng([seed, count, start]).integers(0, count, size=(rows, count))
     picks += np.arange(rows)[:, None] * count
-    return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-
-
-_counts = lru_cache(maxsize=4)(_draw)  # a table of many metrics over the same clusters draws once
+    return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint16)
 
 
 def effective_answers(groups: Groups, variance: float, rare: float) -> float:
