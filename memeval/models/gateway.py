@@ -1,12 +1,13 @@
 """The one door to every model of a run: journals, then cache, then one flight per identical call, then the model.
 
-A fresh reply is committed to the journal before it is handed out, and to the user's cache a moment later. Errors are handed
+A fresh reply is in the journal before it is handed out, and in the user's cache a moment later. Errors are handed
 out but not stored, so that the next run of the same command asks again. Calls are counted here, once, for the whole run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import traceback
@@ -240,6 +241,7 @@ class Gateway:
             return None
         if self._journal is not None:
             self._journal.put(key, identity, found)
+            self._flush_soon()
         return "journal" if shared else "cache", run, found
 
     def _keeper(self, identity: str, cache: Cache | None) -> Callable[[bytes, Completion], None]:
@@ -251,17 +253,24 @@ class Gateway:
                 self._journal.put_text(key, identity, text)
             if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
                 cache.put_text(key, identity, text)
-                if self._timer is None:  # the journal holds it: the cache may wait for a moment when nobody waits for us
-                    self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+            self._flush_soon()
 
         return keep
 
+    def _flush_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
     def _flush(self) -> None:
+        """File what nobody need wait for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._cache is not None:
             self._cache.flush()
+        if self._journal is not None:
+            with contextlib.suppress(UsageError):  # it holds what it cannot file now; who closes it is told
+                self._journal.settle()
 
     def _book(
         self,

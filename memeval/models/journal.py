@@ -1,4 +1,4 @@
-"""Finished calls in one SQLite file: a run's journal (`RUN/calls.sqlite`), and the store under the user's cache.
+"""Finished calls in one SQLite file: the store under the user's cache, and a run's `calls.sqlite` (run_journal.py).
 
 A completion is on its way to the disk, committed, before its call counts as finished: a process killed at any instant loses
 at most the calls in flight. Several processes may use one file. Errors are never stored, nor is anything secret.
@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,14 +74,11 @@ class Journal:
 
     A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and begun
     anew. Raises UsageError (one line) when the file cannot be read or written for other reasons, such as a full disk.
-    alone: no other process writes to the file while it is open, so what it lacks is known without looking.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr, *, alone: bool = False) -> None:
+    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr) -> None:
         self.path = path
         self._notice = notice
-        self._alone = alone
-        self._held: set[bytes] | None = None  # the keys in the file, where they are known
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -89,12 +86,10 @@ class Journal:
         self._open()
 
     def get(self, key: bytes) -> Completion | None:
-        if self._held is not None and key not in self._held:
-            return None
         row = self._do(lambda: self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone())
         if row is None:
             return None
-        completion = _decoded(row[0])
+        completion = decoded(row[0])
         if completion is None:  # call again
             self._do(lambda: self._database.execute("DELETE FROM calls WHERE key = ?", (key,)))
         return completion
@@ -108,7 +103,6 @@ class Journal:
         """`put` of a completion that `encode` has written already (for two stores, once)."""
         row = (key, model, time.time(), text)
         self._do(lambda: self._database.execute(_INSERT, row))
-        self._know([row])
 
     def put_rows(self, rows: Sequence[Entry]) -> None:
         """Several `put_text` in one transaction."""
@@ -119,11 +113,12 @@ class Journal:
                 self._database.executemany(_INSERT, rows)
 
         self._do(insert)
-        self._know(rows)
 
-    def _know(self, rows: Iterable[Entry]) -> None:
-        if self._held is not None:
-            self._held.update(row[0] for row in rows)
+    def keys(self) -> set[bytes]:
+        return {row[0] for row in self._do(lambda: self._database.execute("SELECT key FROM calls").fetchall())}
+
+    def settle(self) -> None:
+        """Commit what was put and is not committed yet: nothing, here."""
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone())[0])
@@ -202,7 +197,6 @@ class Journal:
                 run(f"PRAGMA application_id = {APPLICATION}")
                 run(f"PRAGMA user_version = {SCHEMA}")
                 run("COMMIT")
-            self._held = {row[0] for row in run("SELECT key FROM calls")} if self._alone else None
         except (sqlite3.Error, _Foreign):
             self._database.close()
             raise
@@ -212,8 +206,7 @@ class Journal:
             return operation()
         except sqlite3.Error as error:
             if not _damaged(error):
-                advice = "make room or mend it, then run the same command again"
-                raise UsageError(f"{self.path}: cannot be used ({error}); {advice}") from None
+                raise unusable(self.path, error) from None
             self._database.close()
             self._set_aside(str(error))
             self._open()
@@ -234,28 +227,12 @@ class Journal:
         self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
 
 
-class JournalReader:
-    """The journal of another run, which may be writing it at this moment: read only, whatever its state.
-
-    Raises sqlite3.Error where the file is missing, damaged, or not one of this version; `get` does so as well."""
-
-    def __init__(self, path: Path) -> None:
-        address = f"{path.resolve().as_uri()}?mode=ro"
-        self._database = sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
-        header = [self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        if header != [APPLICATION, SCHEMA]:
-            self._database.close()
-            raise sqlite3.DatabaseError("not a file of this version of memeval")
-
-    def get(self, key: bytes) -> Completion | None:
-        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else _decoded(row[0])
-
-    def close(self) -> None:
-        self._database.close()
+def unusable(path: Path, error: Exception) -> UsageError:
+    reason = getattr(error, "strerror", None) or error
+    return UsageError(f"{path}: cannot be used ({reason}); make room or mend it, then run the same command again")
 
 
-def _decoded(text: str) -> Completion | None:
+def decoded(text: str) -> Completion | None:
     """What `encode` wrote; None where it cannot be read."""
     try:
         return Completion.from_json(json.loads(text))

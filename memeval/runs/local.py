@@ -21,7 +21,7 @@ from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
 from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
+from memeval.models.run_journal import RunJournal
 from memeval.models.turns import Turns
 from memeval.runs.answering import Desk, SampleKey
 from memeval.runs.engine import Engine
@@ -67,9 +67,9 @@ async def execute(
     events: list[Event] = []
     loop = asyncio.get_running_loop()
     emit = events.append
-    journal = Journal(spec.folder / "calls.sqlite", alone=True)
+    journal = RunJournal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
-    siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()))
+    siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()), journal)
     gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget, elsewhere=siblings.get)
     routes = {
         role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
@@ -102,13 +102,13 @@ async def execute(
         await asyncio.gather(driver, return_exceptions=True)
         await gateway.close()
         siblings.close()
-        journal.close()
         if cache is not None:
             cache.close()
         for route in routes.values():
             close_route(route)
         threads.shutdown(wait=False, cancel_futures=True)
         scratch.cleanup()
+        journal.close()
 
 
 async def _contexts(

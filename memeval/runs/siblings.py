@@ -21,7 +21,8 @@ from pathlib import Path
 from memeval.errors import UsageError
 from memeval.models import usage
 from memeval.models.completion import Completion
-from memeval.models.journal import JournalReader, to_stderr
+from memeval.models.journal import to_stderr
+from memeval.models.run_journal import JournalReader, RunJournal
 from memeval.runs.store import read_json
 
 LOCK = ".memories"
@@ -35,10 +36,11 @@ POLL = 0.1  # seconds
 
 
 class Siblings:
-    """The siblings of the run in `folder`, whose manifest is written already."""
+    """The siblings of the run in `folder`, whose manifest is written already, and whose journal is `own`."""
 
-    def __init__(self, folder: Path, ingest_hash: str, notice: Callable[[str], None] = to_stderr) -> None:
+    def __init__(self, folder: Path, ingest_hash: str, own: RunJournal, notice: Callable[[str], None] = to_stderr) -> None:
         self.folder = folder
+        self._own = own
         self._hash = ingest_hash
         self._notice = notice
         self._told: set[str] = set()
@@ -62,6 +64,7 @@ class Siblings:
             await asyncio.sleep(POLL)
 
         def built() -> None:
+            self._own.settle()  # who waits for this memory reads what is filed
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 
         try:

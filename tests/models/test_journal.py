@@ -101,20 +101,6 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path):
     assert len(notices) == 1
 
 
-def test_who_is_alone_with_a_file_knows_what_it_lacks(tmp_path):
-    path, other_key = tmp_path / "calls.sqlite", bytes([1] * 32)
-    Journal(path).put(KEY, "m", FULL)
-    journal, other = Journal(path, alone=True), Journal(path)
-    asked = []
-    journal._database.set_trace_callback(asked.append)
-    assert journal.get(other_key) is None
-    assert asked == []
-    assert journal.get(KEY) == FULL
-    journal.put(other_key, "m", FULL)
-    journal.put_rows([(bytes([2] * 32), "m", 0.0, encode(FULL))])
-    assert journal.get(other_key) == journal.get(bytes([2] * 32)) == other.get(other_key) == FULL
-
-
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path):
     journal = Journal(tmp_path / "calls.sqlite")
     odd = [{"tool_calls": [{"unknown": 1}]}, {"text": 5}, {"finish_reason": None}]

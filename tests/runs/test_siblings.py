@@ -18,6 +18,7 @@ import pytest
 from faulty_server import FaultyServer, in_thread
 from toys import killed_again
 
+from memeval.models.run_journal import RunJournal
 from memeval.runs.command import run_command
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.run import run
@@ -335,10 +336,15 @@ def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
 HOLD = """
 import asyncio, sys
 from pathlib import Path
+from memeval.models.completion import Completion
+from memeval.models.run_journal import RunJournal
 from memeval.runs.siblings import Siblings
 
 async def hold():
-    async with Siblings(Path(sys.argv[1]), "h").turn("c", 0) as built:
+    folder = Path(sys.argv[1])
+    journal = RunJournal(folder / "calls.sqlite")
+    async with Siblings(folder, "h", journal).turn("c", 0) as built:
+        journal.put(bytes(32), "m", Completion("the memory"))
         print("held", flush=True)
         sys.stdin.readline()
         built()
@@ -359,7 +365,8 @@ def test_who_builds_a_memory_is_waited_for(tmp_path: Path, end: str) -> None:
         assert holder.stdout.readline() == "held\n"
         notices: list[str] = []
         order: list[str] = []
-        waiting = Siblings(tmp_path / "task" / "agent-22222222", "h", notices.append)
+        second = tmp_path / "task" / "agent-22222222"
+        waiting = Siblings(second, "h", RunJournal(second / "calls.sqlite"), notices.append)
 
         async def take(context: str, repeat: int) -> None:
             async with waiting.turn(context, repeat):
@@ -377,5 +384,8 @@ def test_who_builds_a_memory_is_waited_for(tmp_path: Path, end: str) -> None:
 
         asyncio.run(main())
         assert order[-1] == "c0"
+        if end == "built":  # what was built can be read although its run goes on
+            with sqlite3.connect(folder / "calls.sqlite") as database:
+                assert database.execute("SELECT count(*) FROM calls").fetchone() == (1,)
         assert notices == [f"{waiting.folder}: waiting for another run, which builds the same memory"]
         waiting.close()
