@@ -89,6 +89,7 @@ class MemAlpha:
         self.session = session
         self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens)
         name = re.sub(r"[^a-z0-9]", "", session.models["memory"].name.lower())
+        self.system = session.prompts.get("memory") or _system(self.including)
         self.qwen = self.wire == "qwen" or (self.wire == "auto" and "memalpha" in name)
 
     async def observe(self, chunk: Chunk) -> None:
@@ -135,13 +136,12 @@ class MemAlpha:
     async def _generate(self, chunk: Chunk) -> Sequence[ToolCall]:
         """The one generation of a chunk. Greedy, as the official evaluation (temperature 0, no thinking)."""
         model = self.session.models["memory"]
-        system = self.session.prompts.get("memory") or _system(self.including)
         settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self.response_limit}
         if not self.qwen:
-            return (await model.generate(self._messages(chunk, system), self.tools, **settings)).tool_calls
+            return (await model.generate(self._messages(chunk, self.system), self.tools, **settings)).tool_calls
         # the checkpoint is a Qwen3 that was trained without thinking: its chat template has to be told
         settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
-        system = f"{system}\n\n{qwen_wire.tool_prompt(self.tools)}"
+        system = f"{self.system}\n\n{qwen_wire.tool_prompt(self.tools)}"
         completion = await model.generate(self._messages(chunk, system), **settings)
         return qwen_wire.parse(completion.text, completion.finish_reason != "length")
 

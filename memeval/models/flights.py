@@ -85,7 +85,8 @@ class Flights:
         used, failed = Usage(), None
         try:
             completions = await send()
-            used = sum((completion.usage for completion in completions), used)
+            if self._budget is not None:
+                used = sum((completion.usage for completion in completions), used)
             for key, completion in zip(keys, completions, strict=True):
                 if completion.error is None:
                     keep(key, completion)

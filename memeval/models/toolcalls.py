@@ -189,7 +189,7 @@ def _read(raw: str, complete: bool = True) -> tuple[Any, str | None]:
             return None, "nested too deeply"
         except ValueError as second:
             return None, str(second) if isinstance(second, _Ambiguous) else f"not JSON: {error}"
-    if _depth(value) > DEEPEST:
+    if text.count("{") + text.count("[") >= DEEPEST and _depth(value) > DEEPEST:
         return None, "nested too deeply"
     return (_tidied(value) if "\\u" in text else value), None
 

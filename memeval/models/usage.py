@@ -6,11 +6,12 @@ context variable carries it through `await` and into worker threads, so question
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from memeval.errors import StopRun
@@ -27,10 +28,10 @@ class Ledger:
     must stop."""
 
     phase: str
-    calls: Counter[str] = field(default_factory=Counter)
-    tokens: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
+    calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
+    tokens: defaultdict[str, Usage] = field(default_factory=partial(defaultdict, Usage))
     failures: list[str] = field(default_factory=list)
-    unusable: Counter[str] = field(default_factory=Counter)
+    unusable: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
     events: list[Any] = field(default_factory=list)
     last: Completion | None = None
     stopped: StopRun | None = None

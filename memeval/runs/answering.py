@@ -75,6 +75,8 @@ class Desk:
         Lowest-ranked items go first; what separates the others counts. A text that alone exceeds the budget (a memory of
         free text) is cut to its first tokens instead.
         """
+        if not recall.items:
+            return Shown()
         counter = tokens.counter(self.spec.task.tokenizer)
         sizes = [counter(item.text) for item in recall.items]
         kept: list[tuple[Item, int]] = []

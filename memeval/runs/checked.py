@@ -14,7 +14,7 @@ from typing import Any
 
 from memeval.agent import Answer, Item, MemoryStats, Recall, ToolResult
 
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_as_json = json.JSONEncoder().encode
 
 
 def recall(value: Any) -> Recall:
@@ -68,17 +68,11 @@ def event(value: Any) -> ToolResult:
             continue
         if not isinstance(content, Mapping):
             raise TypeError(f"record was given a ToolResult with {field} {_name(content)}, expected a mapping")
-        if not all(type(key) is str and _plain(part) for key, part in content.items()):
-            try:
-                json.dumps(dict(content))
-            except (TypeError, ValueError, RecursionError) as error:
-                raise TypeError(f"record was given a ToolResult whose {field} cannot be written as JSON ({error})") from None
+        try:
+            _as_json(dict(content))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"record was given a ToolResult whose {field} cannot be written as JSON ({error})") from None
     return value
-
-
-def _plain(value: Any) -> bool:
-    """Whether a value is plainly JSON: what the events of nearly all agents are made of."""
-    return type(value) in _PLAIN or (type(value) is list and all(type(part) is str for part in value))
 
 
 def _wrong(item: Any) -> str:

@@ -50,9 +50,11 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
     """One run after the other, up to the first that was stopped."""
     outcomes: list[Outcome] = []
     plans = plan(options)
-    budget = Budget(options.max_cost, options.max_calls)
-    judges = [planned.judge for planned in plans if planned.judge is not None]
-    budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
+    budget = None
+    if options.max_cost is not None or options.max_calls is not None:
+        budget = Budget(options.max_cost, options.max_calls)
+        judges = [planned.judge for planned in plans if planned.judge is not None]
+        budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
     if fresh:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             start_anew(planned)
@@ -79,7 +81,7 @@ def busy(patience: float = 1.0) -> bool:
     return any(thread.is_alive() for thread in threads)
 
 
-def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget) -> Outcome:
+def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget | None) -> Outcome:
     """The run with its answers judged. A judge that cannot be reached leaves the run as it is, to be judged again."""
     from memeval.judging.judge import judge_folder
     from memeval.judging.summary import judged_summary

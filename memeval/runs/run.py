@@ -188,7 +188,7 @@ def record(store: Store, event: Line, clock: _Clock) -> None:
         if clock.first is None:
             clock.first = now
         clock.last = time.monotonic()
-    else:
+    elif kind != "context":  # that one is for the progress display
         store.append("events", {**event, "at": time.time()})
 
 
