@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +19,26 @@ from memeval.models import registry, window
 from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.cache import Cache
 from memeval.models.call_json import call_key
-from memeval.models.completion import Completion, Embedder, Model, ModelSpec, Request, Usage
+from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
+from memeval.models.counters import Counters, Event
 from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode
-from memeval.models.limits import Limiter, Policy
+from memeval.models.limits import Policy
+from memeval.models.opened import Opened, Opener
 from memeval.models.reply import one_line
 from memeval.models.turns import Turns
 
-Event = dict[str, Any]
 FLUSH_SECONDS = 0.2
 LONGEST_BATCH = 200_000  # characters of the texts of one request for vectors; some 50,000 tokens
-Opener = Callable[[ModelSpec, Limiter], Model]
 Elsewhere = Callable[[bytes], tuple[str, Completion] | None]
 """key of a call -> (name, reply) of another run that has made it, and whose memory this run shares (runs/siblings.py)"""
-
-
-@dataclass
-class Counters:
-    """calls: logical calls, cached ones included. cached: those answered without sending anything (journal, cache, an
-    identical call under way, or a prompt that does not fit the window). requests: attempts sent, retries included.
-    failures: calls that ended with an error. tokens: of all calls; fresh: of those that were sent. first_call_at:
-    `time.monotonic()` of the first call, or None."""
-
-    calls: int = 0
-    cached: int = 0
-    requests: int = 0
-    failures: int = 0
-    tokens: Usage = field(default_factory=Usage)
-    fresh: Usage = field(default_factory=Usage)
-    first_call_at: float | None = None
 
 
 class Gateway:
     """Calls models for one run on one event loop.
 
-    concurrency: the cap per endpoint. on_event: called with one plain dict per call, on the loop:
-    `{"event": "call", "time": Unix seconds, "model", "source": "model" | "journal" | "cache" | "shared" | "window",
-    "seconds", "attempts", "status": "ok" or the error, "finish_reason", "prompt", "completion"}` (`window`: the prompt
-    does not fit, so nothing was sent), with "run" where it is the journal of another run. budget: what may be sent, shared
-    by the runs of one command. elsewhere: where other runs' replies are found.
+    concurrency: the cap per endpoint. on_event: called with one plain dict per call, on the loop (counters.py). budget: what
+    may be sent, shared by the runs of one command. elsewhere: where other runs' replies are found.
     """
 
     def __init__(
@@ -74,18 +53,12 @@ class Gateway:
         budget: Budget | None = None,
         elsewhere: Elsewhere = lambda key: None,
     ) -> None:
-        self.counters = Counters()
+        self.counters = Counters(on_event)
         self._elsewhere = elsewhere
         self._journal = journal
         self._cache = cache
-        self._concurrency = concurrency
-        self._on_event = on_event
-        self._policy = policy
-        self._opener = opener
-        self._models: dict[tuple[str, ...], Model] = {}
-        self._embedders: dict[tuple[str, ...], Embedder] = {}
-        self._limiters: dict[str, Limiter] = {}
-        self._flights = Flights(self._lost, budget)
+        self._opened = Opened(concurrency, policy, opener)
+        self._flights = Flights(self.counters.lost, budget)
         self._turns = Turns()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -97,13 +70,13 @@ class Gateway:
         (stop the run), UsageError (a name that means nothing, a journal that cannot be written).
         """
         begun = self._begin()
-        model = self.model(spec)
+        model = self._opened.model(spec)
         if spec.params:
             request = replace(request, params={**spec.params, **request.params})
         longest, request = window.split(spec, request)
         if longest is not None and await window.exceeds(request, longest):
             completion = Completion(finish_reason="overflow")
-            self._book("window", model.identity, completion, begun, 0)
+            self.counters.book("window", model.identity, completion, begun, 0)
             return completion
         key = call_key(model.identity, request)
         charge = await self._flights.room(spec, request)
@@ -111,13 +84,13 @@ class Gateway:
             await asyncio.wait((landing,))
             if not landing.cancelled():
                 completion = landing.result()
-                self._book("shared", model.identity, completion, begun, 0)
+                self.counters.book("shared", model.identity, completion, begun, 0)
                 return completion
         cache = self._cache if registry.fills_cache(spec) else None
         stored = self._stored(key, model.identity, cache)
         if stored is not None:
             source, run, completion = stored
-            self._book(source, model.identity, completion, begun, 0, run=run)
+            self.counters.book(source, model.identity, completion, begun, 0, run=run)
             return completion
 
         if not self._flights.allowed(charge):
@@ -129,7 +102,7 @@ class Gateway:
         self._flights.claim([key], charge)
         (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
         await self._turns.mine()
-        self._book("model", model.identity, completion, begun, attempts)
+        self.counters.book("model", model.identity, completion, begun, attempts)
         return completion
 
     async def embed(self, spec: ModelSpec, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
@@ -139,7 +112,7 @@ class Gateway:
         that the embedder can take, side by side.
         """
         begun = self._begin()
-        model = self.embedder(spec)
+        model = self._opened.embedder(spec)
         given = {key: value for key, value in {**spec.params, **params}.items() if key != window.KEY}
         keys = [call_key(model.identity, Request(({"role": "embed", "content": text},), None, given)) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
@@ -179,28 +152,8 @@ class Gateway:
         usage = sum((completion.usage for completion in found.values()), Usage())
         error = next((completion.error for completion in completions if completion.error), None)
         source = next(source for source in ("model", "cache", "journal", "shared") if source in sources)
-        self._book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh, run)
+        self.counters.book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh, run)
         return completions
-
-    def model(self, spec: ModelSpec) -> Model:
-        """The open model of a spec; opened at its first use."""
-        name = _name(spec)
-        if name not in self._models:
-            self._models[name] = self._opener(spec, self._limiter(spec))
-        return self._models[name]
-
-    def embedder(self, spec: ModelSpec) -> Embedder:
-        """The open embedding model of a spec; opened at its first use."""
-        name = _name(spec)
-        if name not in self._embedders:
-            self._embedders[name] = registry.open_embedder(spec, self._limiter(spec))
-        return self._embedders[name]
-
-    def _limiter(self, spec: ModelSpec) -> Limiter:
-        endpoint = registry.route(spec).endpoint
-        if endpoint not in self._limiters:
-            self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
-        return self._limiters[endpoint]
 
     async def close(self) -> None:
         """Cancel the callers whose calls are in flight, wait for their end, close the models. Journal and cache belong to
@@ -208,25 +161,12 @@ class Gateway:
         self._closed = True
         await self._flights.cancel()
         self._flush()
-        opened: list[Model | Embedder] = [*self._models.values(), *self._embedders.values()]
-        self._models.clear()
-        self._embedders.clear()
-        # every one is closed, whatever befalls the others: a server that is left behind holds its GPU
-        closings = [model.close() for model in opened]
-        for error in await asyncio.gather(*closings, return_exceptions=True):
-            if error is not None:
-                raise error
-
-    def _lost(self, attempts: int) -> None:
-        self.counters.requests += attempts
+        await self._opened.close()
 
     def _begin(self) -> float:
         if self._closed:
             raise RuntimeError("the gateway is closed")
-        begun = time.monotonic()
-        if self.counters.first_call_at is None:
-            self.counters.first_call_at = begun
-        return begun
+        return self.counters.begin()
 
     def _stored(self, key: bytes, identity: str, cache: Cache | None) -> tuple[str, str | None, Completion] | None:
         """What is held for a call: by the journal, another run's journal or the cache; which of them, which run's; the
@@ -272,44 +212,6 @@ class Gateway:
             with contextlib.suppress(UsageError):  # it holds what it cannot file now; who closes it is told
                 self._journal.settle()
 
-    def _book(
-        self,
-        source: str,
-        identity: str,
-        completion: Completion,
-        begun: float,
-        attempts: int,
-        fresh: Usage | None = None,
-        run: str | None = None,
-    ) -> None:
-        """fresh: what was sent of the completion's usage; None where it is all or nothing. run: whose journal it was."""
-        counters = self.counters
-        counters.calls += 1
-        counters.requests += attempts
-        counters.tokens += completion.usage
-        if source == "model":
-            counters.fresh += completion.usage if fresh is None else fresh
-        else:
-            counters.cached += 1
-        if completion.error is not None:
-            counters.failures += 1
-        if self._on_event is not None:
-            self._on_event(
-                {
-                    "event": "call",
-                    "time": round(time.time(), 3),
-                    "model": identity,
-                    "source": source,
-                    "seconds": round(time.monotonic() - begun, 6),
-                    "attempts": attempts,
-                    "status": completion.error or "ok",
-                    "finish_reason": completion.finish_reason,
-                    "prompt": completion.usage.prompt,
-                    "completion": completion.usage.completion,
-                    **({"run": run} if run and source == "journal" else {}),
-                }
-            )
-
 
 async def _completed(model: Model, request: Request) -> Completion:
     """The model's reply. What it raises that is no reason to stop the run (a bug, a text that its tokenizer chokes on) fails
@@ -322,11 +224,6 @@ async def _completed(model: Model, request: Request) -> Completion:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = one_line(f"the model raised {type(error).__name__}({error})")
         return Completion(error=f"{text} at {Path(frame.filename).name}:{frame.lineno}", finish_reason="error")
-
-
-def _name(spec: ModelSpec) -> tuple[str, ...]:
-    """Specs with the same name mean the same open model."""
-    return spec.name, spec.base_url or "", json.dumps(dict(spec.backend), sort_keys=True) if spec.backend else ""
 
 
 def batches(keys: Iterable[bytes], texts: Mapping[bytes, str], largest: int) -> Iterator[list[bytes]]:
