@@ -44,8 +44,7 @@ class DryRun:
     """What some streams cost, in three parts that grow with different things.
 
     reading: building the memory, from `tokens` of stream in `chunks`. ends: what forks read for themselves, and agents that
-    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times (recalling: the first of the
-    two alone); judging: what came of it.
+    cannot fork from the beginning, at `positions`. recalling, answering: `answers` times; judging: what came of it.
     shown: chunks read, those of ends included. longer: role -> how much longer its replies would be if each used its limit.
     failures: reasons of questions that failed. rebuilt: whether the agent cannot fork.
     """
@@ -53,8 +52,8 @@ class DryRun:
     stand_ins: Mapping[str, StandIn]
     reading: Bill = field(default_factory=Counter)
     ends: Bill = field(default_factory=Counter)
-    asking: Bill = field(default_factory=Counter)
     recalling: Bill = field(default_factory=Counter)
+    answering: Bill = field(default_factory=Counter)
     judging: Bill = field(default_factory=Counter)
     tokens: int = 0
     chunks: int = 0
@@ -80,8 +79,11 @@ class DryRun:
             if event["position"] is not None:
                 self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
         elif event["event"] == "sample":
-            book(self.asking, event)
-            book(self.recalling, event.get("recalling", {"tokens": {}}))
+            recalled: Bill = Counter()
+            book(recalled, event.get("recalling", {"tokens": {}}))
+            book(self.answering, event)  # what recall cost is in it
+            self.answering.subtract(recalled)
+            self.recalling.update(recalled)
             self.answers += 1
             if event["failure"] is not None:
                 self.failures.append(event["failure"])
@@ -151,11 +153,14 @@ async def _run(
 
 
 def _answer(spec: RunSpec, streams: Sequence[Prepared]) -> int:
-    """Tokens that an answer is taken to have: where summaries are asked for, as many as the expert's have on average."""
+    """Tokens that an answer is taken to have: as many as the gold answers on average, and one that ends it; ANSWER where
+    they are letters, which a model may explain, and for agents that answer as they like."""
     count = tokens.counter(spec.task.tokenizer)
     asked = [question for prepared in streams for asking in prepared.askings for question in asking.questions]
-    sizes = [count(question.answers[0]) for question in asked if question.keypoints]
-    return max(ANSWER, round(statistics.fmean(sizes))) if sizes else ANSWER
+    sizes = [count(question.answers[0]) for question in asked if question.answers and not question.options]
+    if not sizes or (spec.agent.card.track == "native" and not any(question.keypoints for question in asked)):
+        return ANSWER
+    return round(statistics.fmean(sizes)) + 1
 
 
 def _written(samples: list[dict[str, Any]], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
 earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
-their kind in the runs folder (experience.py); where there are none, a guess says that it is one, and that it is too low
-where the model thinks. What the run's folder holds
+their kind in the runs folder (experience.py), and prompts as much longer than counted as they were so far (correction.py);
+where there are none, a guess says that it is one, and that it is too low where the model thinks. What the run's folder holds
 already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
 may hold are not.
 """
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from memeval.costs import added
+from memeval.estimating.correction import correct, correction
 from memeval.estimating.dry_run import DryRun, dry_run
 from memeval.estimating.experience import FEWEST, experience
 from memeval.estimating.workload import Left, left_over, measure, unjudged
@@ -111,6 +114,8 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     sizes, sampled, notes = measure(planned, refs)
     known = experience(planned)
     dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt, known)
+    factors = correction(planned, known) if left or verdicts else {}
+    correct(dry, factors)
     bill: defaultdict[tuple[str, str], float] = defaultdict(float)
     chunks = again = 0.0
     for item in left:
@@ -123,9 +128,9 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         for key, value in dry.ends.items():
             bill[key] += value * asked * size.positions / max(1, dry.positions)
             again += value * asked * size.positions / max(1, dry.positions) if key[1] == "calls" else 0
-        for key, value in dry.asking.items():
-            once = dry.recalling[key] if item.shared else 0
-            bill[key] += (value - once) * item.answers / max(1, dry.answers)
+        for part in (dry.answering,) if item.shared else (dry.recalling, dry.answering):
+            for key, value in part.items():
+                bill[key] += value * item.answers / max(1, dry.answers)
         chunks += unread * size.chunks
     for key, value in dry.judging.items():
         bill[key] += value * verdicts / max(1, dry.answers)
@@ -144,7 +149,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         roles=_roles(bill, dry),
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
-        notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known), *_rebuilt(dry, again)),
+        notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known, factors), *_rebuilt(dry, again)),
     )
 
 
@@ -182,7 +187,7 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     guessed = [
         role
         for role, model in dry.stand_ins.items()
-        if not model.exact and (role, "calls") in {*dry.reading, *dry.asking, *dry.judging}
+        if not model.exact and (role, "calls") in {*dry.reading, *dry.answering, *dry.judging}
     ]
     if guessed:
         names = sorted({dry.stand_ins[role].counter.name for role in guessed})
@@ -205,8 +210,12 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
 
 
-def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterator[str]:
-    """Where the lengths of replies come from."""
+def _lengths(
+    dry: DryRun, known: Mapping[str, Mapping[str, Lengths]], factors: Mapping[tuple[str, str], float]
+) -> Iterator[str]:
+    """Where the lengths of prompts and replies come from."""
+    for (role, phase), factor in factors.items():
+        yield f"prompts of {role} ({phase}) have {factor:.2f} times the tokens counted, as in what stands of the run"
     for role, phases in known.items():
         for phase, told in phases.items() if not dry.stand_ins[role].exact else ():
             cached = f", {told.cached:.0%} of the prompts cached" if told.cached else ""
@@ -218,7 +227,7 @@ def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterato
         yield (
             f"replies of {which} are guessed (~): {WRITING_SHARE:.0%} of their limit when writing and "
             f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; no thinking, no discount for "
-            f"cached prefixes. After a run with --limit {FEWEST} they are known"
+            "cached prefixes. They are known after a few questions, which the run keeps and does not pay for again"
         )
     thinkers = sorted({model.spec.name for _, phase, model in guesses if phase in model.thinking})
     if thinkers:
@@ -249,4 +258,17 @@ def estimate_command(options: Options, form: str) -> int:
         print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
     else:
         print(estimates_table(found))
+        if any(role.guessed for one in found for role in one.roles.values()):
+            print(f"- this asks the first few questions; estimate again then:\n  {_first_few(sys.argv[1:])}")
     return 0
+
+
+def _first_few(words: Sequence[str]) -> str:
+    """The command line that runs the first questions of what was estimated."""
+    kept, skip = [], False
+    for word in words[words.index("estimate") + 1 :] if "estimate" in words else words:
+        name, equals, _ = word.partition("=")
+        if not skip and name not in ("--limit", "--format"):
+            kept.append(word)
+        skip = not skip and name in ("--limit", "--format") and not equals
+    return shlex.join(["memeval", "run", *kept, "--limit", str(FEWEST)])

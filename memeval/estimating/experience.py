@@ -2,7 +2,7 @@
 
 The lengths of replies are a model's own, and depend on what it is asked for. So only calls of the same task, role, phase and
 model (with its sampling parameters) count, and of the same agent, but for the reader's answers, whose prompt is the same for
-all. A run that was stopped after a few questions teaches as well as a whole one.
+all (what a server holds of it is not). A run that was stopped after a few questions teaches as well as a whole one.
 """
 
 from __future__ import annotations
@@ -35,22 +35,24 @@ def experience(planned: Planned) -> dict[str, dict[str, Lengths]]:
     """role -> phase -> what earlier calls tell, where there are enough of them."""
     calls: Counter[Key] = Counter()
     tokens: defaultdict[Key, Usage] = defaultdict(Usage)
+    own: defaultdict[Key, Usage] = defaultdict(Usage)
     for path in sorted(planned.spec.folder.parent.glob("*/manifest.json")):
         with contextlib.suppress(UsageError):  # a damaged folder is another run's trouble
-            for key, usage, number in _told(planned, path.parent):
+            for key, usage, number, same_agent in _told(planned, path.parent):
                 calls[key] += number
                 tokens[key] += usage
+                own[key] += usage if same_agent else Usage()
     known: defaultdict[str, dict[str, Lengths]] = defaultdict(dict)
     for (role, phase), number in calls.items():
         used = tokens[role, phase]
         if number >= FEWEST:
-            share = used.cached / max(1, used.prompt)
+            share = own[role, phase].cached / max(1, own[role, phase].prompt)
             known[role][phase] = Lengths(number, used.completion / number, used.reasoning / number, share)
     return known
 
 
-def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int]]:
-    """The calls of a run folder that are like those to come."""
+def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int, bool]]:
+    """The calls of a run folder that are like those to come, and whether they are of the same agent."""
     spec = planned.spec
     manifest = read_json(folder / "manifest.json") or {}
     if manifest.get("format") != FORMAT:
@@ -66,4 +68,4 @@ def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int]]:
     for phase, role, usage, calls in bookings(itertools.islice(samples, MOST), operations, judged):
         like = same_agent or (role, phase) == ("reader", "answer")
         if role == "judge" or (like and role in ours and theirs.get(role) == ours[role]):
-            yield (role, phase), usage, calls
+            yield (role, phase), usage, calls, same_agent

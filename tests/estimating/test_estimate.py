@@ -178,14 +178,19 @@ def test_a_judge(project: Path, server: FaultyServer, capsys: pytest.CaptureFixt
 
 
 def test_replies_follow_the_stated_rule(project: Path) -> None:
-    """A quarter of 2048 for each chunk; 64 for each answer, for the offline model's are shorter; at most 2048 each."""
+    """A quarter of 2048 for each chunk; for each answer as much as the golds have, and one that ends it, for the offline
+    model says no more here; at most 2048 each."""
     (planned,) = plan(options(["memalpha"], model="wordy", limit=8, base_url="http://127.0.0.1:9/v1"))
     roles = estimate(planned).roles
     assert (roles["memory"].completion, roles["memory"].completion_most) == (
         512 * roles["memory"].calls,
         2048 * roles["memory"].calls,
     )
-    assert (roles["reader"].completion, roles["reader"].completion_most) == (64 * 8, 2048 * 8)
+    count = tokens.counter("o200k_base")
+    asked = set(planned.question_ids)
+    golds = [count(gold.answers[0]) for gold in planned.task.golds() if gold.id in asked and gold.answers]
+    each = round(sum(golds) / len(golds)) + 1
+    assert (roles["reader"].completion, roles["reader"].completion_most) == (each * 8, 2048 * 8)
 
 
 class Thinker(Writer):
@@ -220,6 +225,56 @@ def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: 
         assert getattr(told, key) == pytest.approx(last["tokens"][key] - first["tokens"][key], rel=0.2)
     assert told.usd == pytest.approx(last["cost"]["usd"] - first["cost"]["usd"], rel=0.2)
     assert blind.completion < 0.8 * last["tokens"]["completion"]
+
+
+class OwnTokenizer(Writer):
+    """Writes much to memory, and has a tokenizer of its own, and a chat template."""
+
+    def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
+        reply = super().__call__(asked)
+        reply["usage"] = {key: round(1.35 * size) + 25 for key, size in reply["usage"].items()}
+        return reply
+
+
+@pytest.mark.parametrize("task", ["synth-10k", "synth-10k@shared-4"])
+def test_a_few_questions_teach_how_long_prompts_are(project: Path, server: FaultyServer, task: str) -> None:
+    """By role, what the server counts, and what the model wrote that is read later; a first estimate is far off in both."""
+    server.body = OwnTokenizer(24)
+    chosen = options(["memalpha", "none"], task, model="wordy", limit=32, base_url=server.url)
+    chosen = replace(chosen, models={**chosen.models, "judge": f"strict@{server.url}"})
+    assert run_command(replace(chosen, limit=8), fresh=False, form="json") == 0
+    plans = plan(chosen)
+    first = [read_json(planned.spec.folder / "summary.json") or {} for planned in plans]
+    told = [estimate(planned) for planned in plans]
+    assert run_command(chosen, fresh=False, form="json") == 0
+    for planned, before, found in zip(plans, first, told, strict=True):
+        last = read_json(planned.spec.folder / "summary.json") or {}
+        for role, estimated in found.roles.items():
+            used = {
+                key: last["tokens_by_role"][role][key] - before["tokens_by_role"][role][key]
+                for key in ("prompt", "completion")
+            }
+            assert estimated.calls == last["calls"][role] - before["calls"][role]
+            assert estimated.prompt == pytest.approx(used["prompt"], rel=0.1)
+            assert estimated.completion == pytest.approx(used["completion"], rel=0.1)
+        assert any("times the tokens counted, as in what stands of the run" in note for note in found.notes)
+
+
+def test_the_line_that_makes_an_estimate_right_is_printed(
+    project: Path, server: FaultyServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = options(["none"], model="wordy", limit=20, base_url=server.url)
+    typed = ["estimate", "--agent", "none", "--task", "synth-10k", "--limit=20", "--format", "table", "--model", "a b"]
+    monkeypatch.setattr("sys.argv", ["memeval", *typed])
+    estimate_command(chosen, "table")
+    assert capsys.readouterr().out.splitlines()[-1].strip() == (
+        "memeval run --agent none --task synth-10k --model 'a b' --limit 8"
+    )
+    for planned in plan(replace(chosen, limit=8)):
+        run(planned, quiet=True)
+    capsys.readouterr()
+    estimate_command(chosen, "table")
+    assert "memeval run" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("agent", ["memalpha", "bm25"])
