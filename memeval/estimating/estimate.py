@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 import sys
 from collections import defaultdict
@@ -32,6 +33,8 @@ from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
 
 TOO_FEW = 100
+CLOSE = 0.2
+"""How far from what the run uses an estimate may be."""
 USD = ("usd", "usd_least", "usd_most")
 
 
@@ -57,7 +60,8 @@ class Role:
 class Estimate:
     """One run as it stands. questions, n: asked in all, and behind the headline (answerable ones). answers, streams, chunks:
     left to give, to read and to show (repeats counted). roles: what is left to call. half_width: of the 95 % interval at a
-    rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions).
+    rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions). first:
+    questions to ask before an estimate comes within some 20 %; 0 where enough were asked, or only all would be.
     """
 
     agent: str
@@ -72,6 +76,7 @@ class Estimate:
     roles: Mapping[str, Role]
     half_width: float | None
     detectable_effect: float | None
+    first: int
     notes: tuple[str, ...]
 
     @property
@@ -136,6 +141,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         bill[key] += value * verdicts / max(1, dry.answers)
     golds = {question.id: question.answerable for question in planned.task.golds()}
     n = sum(golds.get(question, True) for question in planned.question_ids)
+    roles = _roles(bill, dry)
     return Estimate(
         agent=spec.agent.typed,
         params=dict(spec.agent.params),
@@ -146,9 +152,10 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         answers=sum(item.answers for item in left),
         streams=sum(not item.shared and item.read < sizes[item.ref].tokens for item in left) if not spec.agent.is_arm else 0,
         chunks=round(chunks) if not spec.agent.is_arm else 0,
-        roles=_roles(bill, dry),
+        roles=roles,
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
+        first=_first(roles, known, len(planned.question_ids), sum(item.answers for item in left)),
         notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known, factors), *_rebuilt(dry, again)),
     )
 
@@ -167,6 +174,20 @@ def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role
         marks = bool(stand_in.guessed), bool(stand_in.thinking)
         found[role] = Role(name, calls, prompt, completion, most, usd, least, most_usd, *marks)
     return found
+
+
+def _first(roles: Mapping[str, Role], known: Mapping[str, Mapping[str, Lengths]], questions: int, answers: int) -> int:
+    """`Estimate.first`. What the mean lengths of replies may be off by is weighed by their share of the whole."""
+    if any(role.guessed for role in roles.values()):
+        return FEWEST if questions > FEWEST else 0
+    whole = off = 0.0
+    for name, role in roles.items():
+        error = max((told.error for told in known.get(name, {}).values()), default=0.0)
+        usd, least = (role.prompt + role.completion, role.prompt) if role.usd is None else (role.usd, role.usd_least or 0)
+        whole, off = whole + usd, off + (error * (usd - least)) ** 2
+    excess = math.sqrt(off) / whole / CLOSE if whole else 0.0
+    enough = math.ceil(max(questions - answers, FEWEST) * excess**2)
+    return enough if excess > 1 and enough < questions else 0
 
 
 def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[str]:
@@ -219,7 +240,8 @@ def _lengths(
     for role, phases in known.items():
         for phase, told in phases.items() if not dry.stand_ins[role].exact else ():
             cached = f", {told.cached:.0%} of the prompts cached" if told.cached else ""
-            yield f"replies of {role} ({phase}): {told.completion:.0f} tokens, mean of {told.calls:,} earlier calls{cached}"
+            mean = f"{told.completion:.0f} tokens ± {told.error:.0%}, mean of {told.calls:,} earlier calls"
+            yield f"replies of {role} ({phase}): {mean}{cached}"
     guesses = [(role, phase, model) for role, model in dry.stand_ins.items() for phase in sorted(model.guessed)]
     if guesses:
         which = ", ".join(f"{role} ({phase})" for role, phase, _ in guesses)
@@ -258,17 +280,17 @@ def estimate_command(options: Options, form: str) -> int:
         print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
     else:
         print(estimates_table(found))
-        if any(role.guessed for one in found for role in one.roles.values()):
-            print(f"- this asks the first few questions; estimate again then:\n  {_first_few(sys.argv[1:])}")
+        if enough := max(one.first for one in found):
+            print(f"- to come within {CLOSE:.0%}, run this first, then estimate again:\n  {_command(enough, sys.argv[1:])}")
     return 0
 
 
-def _first_few(words: Sequence[str]) -> str:
-    """The command line that runs the first questions of what was estimated."""
+def _command(questions: int, words: Sequence[str]) -> str:
+    """The command line that runs so many questions of what was estimated."""
     kept, skip = [], False
     for word in words[words.index("estimate") + 1 :] if "estimate" in words else words:
         name, equals, _ = word.partition("=")
         if not skip and name not in ("--limit", "--format"):
             kept.append(word)
         skip = not skip and name in ("--limit", "--format") and not equals
-    return shlex.join(["memeval", "run", *kept, "--limit", str(FEWEST)])
+    return shlex.join(["memeval", "run", *kept, "--limit", str(questions)])

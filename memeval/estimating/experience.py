@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from memeval.models.stand_in import Lengths
 from memeval.runs.plan import Planned
 from memeval.runs.spec import FORMAT
 from memeval.runs.store import read_json, read_lines
+from memeval.stats import t_quantile
 
 FEWEST = 8
 """Calls that say something about the next ones; where there are fewer, there is only a guess."""
@@ -36,18 +38,23 @@ def experience(planned: Planned) -> dict[str, dict[str, Lengths]]:
     calls: Counter[Key] = Counter()
     tokens: defaultdict[Key, Usage] = defaultdict(Usage)
     own: defaultdict[Key, Usage] = defaultdict(Usage)
+    squares: defaultdict[Key, float] = defaultdict(float)
     for path in sorted(planned.spec.folder.parent.glob("*/manifest.json")):
         with contextlib.suppress(UsageError):  # a damaged folder is another run's trouble
             for key, usage, number, same_agent in _told(planned, path.parent):
                 calls[key] += number
                 tokens[key] += usage
+                squares[key] += usage.completion**2 / max(1, number)
                 own[key] += usage if same_agent else Usage()
     known: defaultdict[str, dict[str, Lengths]] = defaultdict(dict)
     for (role, phase), number in calls.items():
         used = tokens[role, phase]
         if number >= FEWEST:
             share = own[role, phase].cached / max(1, own[role, phase].prompt)
-            known[role][phase] = Lengths(number, used.completion / number, used.reasoning / number, share)
+            mean = used.completion / number
+            deviation = math.sqrt(max(0.0, squares[role, phase] / number - mean**2) * number / (number - 1))
+            error = t_quantile(0.975, number - 1) * deviation / math.sqrt(number) / max(1.0, mean)
+            known[role][phase] = Lengths(number, mean, used.reasoning / number, share, error)
     return known
 
 

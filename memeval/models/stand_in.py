@@ -34,12 +34,14 @@ _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format th
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """Of the replies of one role in one phase, in tokens. completion: the mean, thinking included; thinking: of that.
-    cached: share of the prompt tokens that the server took from its prefix cache."""
+    cached: share of the prompt tokens that the server took from its prefix cache. error: half-width of the mean's 95 %
+    interval, as a fraction of it."""
 
     calls: int
     completion: float
     thinking: float = 0.0
     cached: float = 0.0
+    error: float = 0.0
 
 
 class StandIn:

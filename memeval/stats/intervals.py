@@ -170,7 +170,9 @@ def _draw(count: int, seed: int, start: int, rows: int) -> NDArray[np.uint8]:
     """How often each cluster is drawn: shape (rows, count), each row a draw of `count` clusters with replacement."""
     picks = np.random.default_rng([seed, count, start]).integers(0, count, size=(rows, count))
     picks += np.arange(rows)[:, None] * count
-    return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint8)  # a count above 255 never comes
+    return (
+        np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint8)
+    )  # a count above 255 never comes
 
 
 def effective_answers(groups: Groups, variance: float, rare: float) -> float:

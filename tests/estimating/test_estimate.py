@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from memeval.models.gateway import Gateway
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
+from memeval.runs.manifest import manifest
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
-from memeval.runs.store import read_json, read_lines
+from memeval.runs.store import read_json, read_lines, write_json, write_lines
 
 
 @pytest.fixture
@@ -275,6 +277,33 @@ def test_the_line_that_makes_an_estimate_right_is_printed(
     capsys.readouterr()
     estimate_command(chosen, "table")
     assert "memeval run" not in capsys.readouterr().out
+
+
+def test_lengths_that_differ_much_ask_for_more_questions(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 8 answers two have 100 tokens and six 900: mean 700, standard deviation 370.3, half-width 2.365 x 370.3 / sqrt(8) =
+    309.6, or 44 %. The prompts have 110 tokens or so, so that the whole is off by 0.44 x 700 / 810 = 38 %: twice 20 %, which
+    takes almost four times the questions."""
+    chosen = options(["none"], model="wordy", limit=64, base_url="http://127.0.0.1:9/v1")
+    (planned,) = plan(chosen)
+    planned.spec.folder.mkdir(parents=True)
+    write_json(planned.spec.folder / "manifest.json", manifest(planned))
+    samples = [
+        {"question_id": name, "repeat": 0, "answer_repeat": 0, "failure": None, "calls": {"reader": 1},
+         "tokens": {"reader": {"prompt": 110, "completion": 100 if number < 2 else 900, "cached": 0, "reasoning": 0}}}
+        for number, name in enumerate(planned.question_ids[:8])
+    ]  # fmt: skip
+    write_lines(planned.spec.folder / "samples.jsonl", samples)
+    found = estimate(planned)
+    assert any("replies of reader (answer): 700 tokens ± 44%, mean of 8 earlier calls" in note for note in found.notes)
+    whole = 0.4423 * 700 / (700 + found.prompt / 56)
+    assert found.first == math.ceil(8 * (whole / 0.2) ** 2) == pytest.approx(29, abs=2)
+    monkeypatch.setattr("sys.argv", ["memeval", "estimate", "--agent", "none"])
+    estimate_command(chosen, "table")
+    assert capsys.readouterr().out.endswith(f"memeval run --agent none --limit {found.first}\n")
+    (few,) = plan(replace(chosen, limit=found.first))
+    assert estimate(few).first == 0  # all would have to be asked
 
 
 @pytest.mark.parametrize("agent", ["memalpha", "bm25"])
