@@ -27,7 +27,7 @@ from memeval.estimating.experience import FEWEST, experience
 from memeval.estimating.workload import Left, left_over, measure, unjudged
 from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
-from memeval.models.stand_in import WRITING_SHARE, Lengths
+from memeval.models.stand_in import WRITING_SHARE, Lengths, StandIn
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
@@ -60,8 +60,8 @@ class Role:
 class Estimate:
     """One run as it stands. questions, n: asked in all, and behind the headline (answerable ones). answers, streams, chunks:
     left to give, to read and to show (repeats counted). roles: what is left to call. half_width: of the 95 % interval at a
-    rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions). first:
-    questions to ask before an estimate comes within some 20 %; 0 where enough were asked, or only all would be.
+    rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions).
+    first: questions to ask before an estimate comes within some 20 %; 0 where enough were asked, or only all would be.
     """
 
     agent: str
@@ -155,7 +155,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         roles=roles,
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
-        first=_first(roles, known, len(planned.question_ids), sum(item.answers for item in left)),
+        first=_first(roles, known, dry.stand_ins, len(planned.question_ids), sum(item.answers for item in left)),
         notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known, factors), *_rebuilt(dry, again)),
     )
 
@@ -176,15 +176,22 @@ def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role
     return found
 
 
-def _first(roles: Mapping[str, Role], known: Mapping[str, Mapping[str, Lengths]], questions: int, answers: int) -> int:
+def _first(
+    roles: Mapping[str, Role],
+    known: Mapping[str, Mapping[str, Lengths]],
+    stand_ins: Mapping[str, StandIn],
+    questions: int,
+    answers: int,
+) -> int:
     """`Estimate.first`. What the mean lengths of replies may be off by is weighed by their share of the whole."""
     if any(role.guessed for role in roles.values()):
         return FEWEST if questions > FEWEST else 0
+    priced = all(role.usd for role in roles.values())
     whole = off = 0.0
     for name, role in roles.items():
-        error = max((told.error for told in known.get(name, {}).values()), default=0.0)
-        usd, least = (role.prompt + role.completion, role.prompt) if role.usd is None else (role.usd, role.usd_least or 0)
-        whole, off = whole + usd, off + (error * (usd - least)) ** 2
+        error = max((told.error for told in known.get(name, {}).values() if not stand_ins[name].exact), default=0.0)
+        all_of_it, least = (role.usd, role.usd_least) if priced else (role.prompt + role.completion, role.prompt)
+        whole, off = whole + (all_of_it or 0), off + (error * ((all_of_it or 0) - (least or 0))) ** 2
     excess = math.sqrt(off) / whole / CLOSE if whole else 0.0
     enough = math.ceil(max(questions - answers, FEWEST) * excess**2)
     return enough if excess > 1 and enough < questions else 0
