@@ -25,8 +25,8 @@ Key = tuple[str, str]
 
 
 def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> dict[Key, float]:
-    """Prompt tokens that the server counted, for each that a dry run counts; of roles and phases with calls enough. known:
-    lengths of replies (experience.py)."""
+    """Prompt tokens that the server counted, for each that a dry run counts; nothing where fewer than FEWEST questions
+    were asked. known: lengths of replies (experience.py)."""
     spec = planned.spec
     samples = [line for line in read_lines(spec.folder / "samples.jsonl") if line["failure"] is None and not line["repeat"]]
     asked = {line["question_id"] for line in samples}.intersection(planned.question_ids)
@@ -57,7 +57,7 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     for role, phase in calls:
         bill = bills(dry)[phase][0]
         counted = bill[role, "prompt"] / max(1, bill[role, "calls"])
-        if calls[role, phase] >= FEWEST and counted > 0 and not dry.stand_ins[role].exact:
+        if calls[role, phase] and counted > 0 and not dry.stand_ins[role].exact:
             factors[role, phase] = prompts[role, phase] / calls[role, phase] / counted
     return factors
 
