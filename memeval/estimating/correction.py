@@ -33,7 +33,8 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     if len(asked) < FEWEST:
         return {}
     _, streams, _ = measure(planned, planned.task.refs([name for name in planned.question_ids if name in asked]))
-    dry = dry_run(dataclasses.replace(spec, answer_repeats=1), streams, planned.judge, planned.judge_prompt, known)
+    once = dataclasses.replace(planned, spec=dataclasses.replace(spec, answer_repeats=1))
+    dry = dry_run(once, streams, known)
     if all(model.exact for model in dry.stand_ins.values()):
         return {}
     contexts = {prepared.context.id for prepared in streams}

@@ -118,7 +118,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         refs = planned.task.refs(planned.question_ids)
     sizes, sampled, notes = measure(planned, refs)
     known = experience(planned)
-    dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt, known)
+    dry = dry_run(planned, sampled, known)
     factors = correction(planned, known) if left or verdicts else {}
     correct(dry, factors)
     bill: defaultdict[tuple[str, str], float] = defaultdict(float)

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.estimating.dry_run import spread
 from memeval.estimating.estimate import Estimate, estimate, estimate_command
 from memeval.estimating.experience import experience
+from memeval.estimating.workload import measure
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.report.estimates import estimates_table
@@ -565,6 +567,16 @@ def test_unknown_prices_stay_blank(project: Path, capsys: pytest.CaptureFixture[
     assert "no price known for wordy: USD stays blank" in table
     row = [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")]
     assert row[8:10] == ["-", "-"]
+
+
+def test_the_streams_run_dry_are_of_every_kind(project: Path) -> None:
+    """Kinds of question take turns in synth, eight of them: streams at equal distances would all be of one."""
+    (planned,) = plan(options(["oracle"], limit=128, model="wordy", base_url="http://127.0.0.1:9/v1"))
+    _, sampled, _ = measure(planned, planned.task.refs(planned.question_ids))
+    asked = Counter(asking.questions[0].kind for prepared in sampled for asking in prepared.askings)
+    assert len(sampled) == 32
+    assert len(asked) == 8
+    assert max(asked.values()) < 10
 
 
 def test_spread() -> None:
