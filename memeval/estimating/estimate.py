@@ -247,7 +247,8 @@ def _lengths(
     for role, phases in known.items():
         for phase, told in phases.items() if not dry.stand_ins[role].exact else ():
             cached = f", {told.cached:.0%} of the prompts cached" if told.cached else ""
-            mean = f"{told.completion:.0f} tokens ± {told.error:.0%}, mean of {told.calls:,} earlier calls"
+            sure = f" ± {told.error:.0%}" if told.error else ""  # a judge's calls are known by their sum alone
+            mean = f"{told.completion:.0f} tokens{sure}, mean of {told.calls:,} earlier calls"
             yield f"replies of {role} ({phase}): {mean}{cached}"
     guesses = [(role, phase, model) for role, model in dry.stand_ins.items() for phase in sorted(model.guessed)]
     if guesses:

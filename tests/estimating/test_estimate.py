@@ -262,6 +262,7 @@ def test_a_few_questions_teach_how_long_prompts_are(project: Path, server: Fault
             assert estimated.prompt == pytest.approx(used["prompt"], rel=0.1)
             assert estimated.completion == pytest.approx(used["completion"], rel=0.1)
         assert any("times the tokens counted, as in what stands of the run" in note for note in found.notes)
+        assert any("replies of judge (judge): " in note and "±" not in note for note in found.notes)
 
 
 def test_the_line_that_makes_an_estimate_right_is_printed(
