@@ -9,7 +9,7 @@ import asyncio
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +20,12 @@ from memeval import tokens
 from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
 from memeval.models.bound import close_route, open_route
-from memeval.models.completion import Completion, ModelSpec, Request
+from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.runs.answering import Desk
 from memeval.runs.engine import Engine
+from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared
 from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
@@ -44,8 +45,7 @@ class DryRun:
     """What some streams cost, in three parts that grow with different things.
 
     reading: building the memory, from `tokens` of stream in `chunks`. ends: what forks read for themselves, and agents that
-    cannot fork from the beginning, at `positions`. asking: recall and answer, `answers` times (recalling: the first of the
-    two alone); judging: what came of it.
+    cannot fork from the beginning, at `positions`. recalling, answering: `answers` times; judging: what came of it.
     shown: chunks read, those of ends included. longer: role -> how much longer its replies would be if each used its limit.
     failures: reasons of questions that failed. rebuilt: whether the agent cannot fork.
     """
@@ -53,8 +53,8 @@ class DryRun:
     stand_ins: Mapping[str, StandIn]
     reading: Bill = field(default_factory=Counter)
     ends: Bill = field(default_factory=Counter)
-    asking: Bill = field(default_factory=Counter)
     recalling: Bill = field(default_factory=Counter)
+    answering: Bill = field(default_factory=Counter)
     judging: Bill = field(default_factory=Counter)
     tokens: int = 0
     chunks: int = 0
@@ -80,8 +80,11 @@ class DryRun:
             if event["position"] is not None:
                 self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
         elif event["event"] == "sample":
-            book(self.asking, event)
-            book(self.recalling, event.get("recalling", {"tokens": {}}))
+            recalled: Bill = Counter()
+            book(recalled, event.get("recalling", {"tokens": {}}))
+            book(self.answering, event)  # what recall cost is in it
+            self.answering.subtract(recalled)
+            self.recalling.update(recalled)
             self.answers += 1
             if event["failure"] is not None:
                 self.failures.append(event["failure"])
@@ -94,28 +97,18 @@ def book(bill: Bill, line: Mapping[str, Any]) -> None:
 
 
 def dry_run(
-    spec: RunSpec,
-    streams: Iterable[Prepared],
-    judge: ModelSpec | None = None,
-    judge_prompt: str | None = None,
-    lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({}),
+    planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({})
 ) -> DryRun:
-    """Run the agent on these streams, one after the other, and have its answers judged if there is a judge. lengths: role ->
-    those of its replies (models/stand_in.py). Raises UsageError where a run would."""
-    return asyncio.run(_run(spec, streams, judge, judge_prompt, lengths))
+    """Run the agent of a run on these streams, one after the other, and have its answers judged if there is a judge.
+    lengths: role -> those of its replies (models/stand_in.py). Raises UsageError where a run would."""
+    return asyncio.run(_run(planned, streams, lengths))
 
 
-async def _run(
-    spec: RunSpec,
-    streams: Iterable[Prepared],
-    judge: ModelSpec | None,
-    judge_prompt: str | None,
-    lengths: Mapping[str, Mapping[str, Lengths]],
-) -> DryRun:
+async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
+    spec, judge = planned.spec, planned.judge
     loop = asyncio.get_running_loop()
-    streams = list(streams)
     models = {**spec.models, **({"judge": judge} if judge else {})}
-    answers = dict.fromkeys(models, _answer(spec, streams))
+    answers = dict.fromkeys(models, _answer(planned))
     answers["judge"] = COUNTING if judge_family(spec) in ASPECTS else ANSWER
     stand_ins = {
         role: StandIn(model, spec.task.tokenizer, lengths.get(role, {}), answers[role]) for role, model in models.items()
@@ -146,16 +139,20 @@ async def _run(
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
         samples = lines["sample"] if answering.exact else _written(lines["sample"], lines["question"])
-        await _judge(found, samples, lines["question"], judge_family(spec), judge_prompt)
+        await _judge(found, samples, lines["question"], judge_family(spec), planned.judge_prompt)
     return found
 
 
-def _answer(spec: RunSpec, streams: Sequence[Prepared]) -> int:
-    """Tokens that an answer is taken to have: where summaries are asked for, as many as the expert's have on average."""
-    count = tokens.counter(spec.task.tokenizer)
-    asked = [question for prepared in streams for asking in prepared.askings for question in asking.questions]
-    sizes = [count(question.answers[0]) for question in asked if question.keypoints]
-    return max(ANSWER, round(statistics.fmean(sizes))) if sizes else ANSWER
+def _answer(planned: Planned) -> int:
+    """Tokens that an answer is taken to have: as many as the gold answers on average, and one that ends it; ANSWER where
+    they are letters, which a model may explain, and for agents that answer as they like."""
+    count = tokens.counter(planned.spec.task.tokenizer)
+    ids = set(planned.question_ids)
+    asked = [question for question in planned.task.golds() if question.id in ids]
+    sizes = [count(question.answers[0]) for question in asked if question.answers and not question.options]
+    if not sizes or (planned.spec.agent.card.track == "native" and not any(question.keypoints for question in asked)):
+        return ANSWER
+    return round(statistics.fmean(sizes)) + 1
 
 
 def _written(samples: list[dict[str, Any]], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:

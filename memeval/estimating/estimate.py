@@ -2,8 +2,8 @@
 
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
 earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
-their kind in the runs folder (experience.py); where there are none, a guess says that it is one, and that it is too low
-where the model thinks. What the run's folder holds
+their kind in the runs folder (experience.py), and prompts as much longer than counted as they were so far (correction.py);
+where there are none, a guess says that it is one, and that it is too low where the model thinks. What the run's folder holds
 already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
 may hold are not.
 """
@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from memeval.costs import added
+from memeval.estimating.correction import correct, correction
 from memeval.estimating.dry_run import DryRun, dry_run
 from memeval.estimating.experience import FEWEST, experience
 from memeval.estimating.workload import Left, left_over, measure, unjudged
 from memeval.models.completion import ModelSpec, Usage
 from memeval.models.prices import cost, price, runs_here
-from memeval.models.stand_in import WRITING_SHARE, Lengths
+from memeval.models.stand_in import WRITING_SHARE, Lengths, StandIn
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.sharing import sharing
 from memeval.stats import detectable_effect, half_width
 
 TOO_FEW = 100
+CLOSE = 0.2
+"""How far from what the run uses an estimate may be."""
 USD = ("usd", "usd_least", "usd_most")
 
 
@@ -55,6 +61,7 @@ class Estimate:
     """One run as it stands. questions, n: asked in all, and behind the headline (answerable ones). answers, streams, chunks:
     left to give, to read and to show (repeats counted). roles: what is left to call. half_width: of the 95 % interval at a
     rate of one half, detectable_effect: smallest paired difference seen with 80 % power (fractions; None without questions).
+    first: questions to ask before an estimate comes within some 20 %; 0 where enough were asked, or only all would be.
     """
 
     agent: str
@@ -69,6 +76,7 @@ class Estimate:
     roles: Mapping[str, Role]
     half_width: float | None
     detectable_effect: float | None
+    first: int
     notes: tuple[str, ...]
 
     @property
@@ -110,7 +118,9 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         refs = planned.task.refs(planned.question_ids)
     sizes, sampled, notes = measure(planned, refs)
     known = experience(planned)
-    dry = dry_run(spec, sampled, planned.judge, planned.judge_prompt, known)
+    dry = dry_run(planned, sampled, known)
+    factors = correction(planned, known) if left or verdicts else {}
+    correct(dry, factors)
     bill: defaultdict[tuple[str, str], float] = defaultdict(float)
     chunks = again = 0.0
     for item in left:
@@ -123,14 +133,15 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         for key, value in dry.ends.items():
             bill[key] += value * asked * size.positions / max(1, dry.positions)
             again += value * asked * size.positions / max(1, dry.positions) if key[1] == "calls" else 0
-        for key, value in dry.asking.items():
-            once = dry.recalling[key] if item.shared else 0
-            bill[key] += (value - once) * item.answers / max(1, dry.answers)
+        for part in (dry.answering,) if item.shared else (dry.recalling, dry.answering):
+            for key, value in part.items():
+                bill[key] += value * item.answers / max(1, dry.answers)
         chunks += unread * size.chunks
     for key, value in dry.judging.items():
         bill[key] += value * verdicts / max(1, dry.answers)
     golds = {question.id: question.answerable for question in planned.task.golds()}
     n = sum(golds.get(question, True) for question in planned.question_ids)
+    roles = _roles(bill, dry)
     return Estimate(
         agent=spec.agent.typed,
         params=dict(spec.agent.params),
@@ -141,10 +152,11 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         answers=sum(item.answers for item in left),
         streams=sum(not item.shared and item.read < sizes[item.ref].tokens for item in left) if not spec.agent.is_arm else 0,
         chunks=round(chunks) if not spec.agent.is_arm else 0,
-        roles=_roles(bill, dry),
+        roles=roles,
         half_width=half_width(n) if n else None,
         detectable_effect=detectable_effect(n) if n else None,
-        notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known), *_rebuilt(dry, again)),
+        first=_first(roles, known, dry.stand_ins, len(planned.question_ids), sum(item.answers for item in left)),
+        notes=(*notes, *_notes(planned, left, dry, n), *_lengths(dry, known, factors), *_rebuilt(dry, again)),
     )
 
 
@@ -162,6 +174,27 @@ def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role
         marks = bool(stand_in.guessed), bool(stand_in.thinking)
         found[role] = Role(name, calls, prompt, completion, most, usd, least, most_usd, *marks)
     return found
+
+
+def _first(
+    roles: Mapping[str, Role],
+    known: Mapping[str, Mapping[str, Lengths]],
+    stand_ins: Mapping[str, StandIn],
+    questions: int,
+    answers: int,
+) -> int:
+    """`Estimate.first`. What the mean lengths of replies may be off by is weighed by their share of the whole."""
+    if any(role.guessed for role in roles.values()):
+        return FEWEST if questions > FEWEST else 0
+    priced = all(role.usd for role in roles.values())
+    whole = off = 0.0
+    for name, role in roles.items():
+        error = max((told.error for told in known.get(name, {}).values() if not stand_ins[name].exact), default=0.0)
+        all_of_it, least = (role.usd, role.usd_least) if priced else (role.prompt + role.completion, role.prompt)
+        whole, off = whole + (all_of_it or 0), off + (error * ((all_of_it or 0) - (least or 0))) ** 2
+    excess = math.sqrt(off) / whole / CLOSE if whole else 0.0
+    enough = math.ceil(max(questions - answers, FEWEST) * excess**2)
+    return enough if excess > 1 and enough < questions else 0
 
 
 def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[str]:
@@ -182,7 +215,7 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
     guessed = [
         role
         for role, model in dry.stand_ins.items()
-        if not model.exact and (role, "calls") in {*dry.reading, *dry.asking, *dry.judging}
+        if not model.exact and (role, "calls") in {*dry.reading, *dry.answering, *dry.judging}
     ]
     if guessed:
         names = sorted({dry.stand_ins[role].counter.name for role in guessed})
@@ -205,12 +238,18 @@ def _notes(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
 
 
-def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterator[str]:
-    """Where the lengths of replies come from."""
+def _lengths(
+    dry: DryRun, known: Mapping[str, Mapping[str, Lengths]], factors: Mapping[tuple[str, str], float]
+) -> Iterator[str]:
+    """Where the lengths of prompts and replies come from."""
+    for (role, phase), factor in factors.items():
+        yield f"prompts of {role} ({phase}) have {factor:.2f} times the tokens counted, as in what stands of the run"
     for role, phases in known.items():
         for phase, told in phases.items() if not dry.stand_ins[role].exact else ():
             cached = f", {told.cached:.0%} of the prompts cached" if told.cached else ""
-            yield f"replies of {role} ({phase}): {told.completion:.0f} tokens, mean of {told.calls:,} earlier calls{cached}"
+            sure = f" ± {told.error:.0%}" if told.error else ""  # a judge's calls are known by their sum alone
+            mean = f"{told.completion:.0f} tokens{sure}, mean of {told.calls:,} earlier calls"
+            yield f"replies of {role} ({phase}): {mean}{cached}"
     guesses = [(role, phase, model) for role, model in dry.stand_ins.items() for phase in sorted(model.guessed)]
     if guesses:
         which = ", ".join(f"{role} ({phase})" for role, phase, _ in guesses)
@@ -218,7 +257,7 @@ def _lengths(dry: DryRun, known: Mapping[str, Mapping[str, Lengths]]) -> Iterato
         yield (
             f"replies of {which} are guessed (~): {WRITING_SHARE:.0%} of their limit when writing and "
             f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; no thinking, no discount for "
-            f"cached prefixes. After a run with --limit {FEWEST} they are known"
+            "cached prefixes. They are known after a few questions, which the run keeps and does not pay for again"
         )
     thinkers = sorted({model.spec.name for _, phase, model in guesses if phase in model.thinking})
     if thinkers:
@@ -249,4 +288,17 @@ def estimate_command(options: Options, form: str) -> int:
         print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
     else:
         print(estimates_table(found))
+        if enough := max(one.first for one in found):
+            print(f"- to come within {CLOSE:.0%}, run this first, then estimate again:\n  {_command(enough, sys.argv[1:])}")
     return 0
+
+
+def _command(questions: int, words: Sequence[str]) -> str:
+    """The command line that runs so many questions of what was estimated."""
+    kept, skip = [], False
+    for word in words[words.index("estimate") + 1 :] if "estimate" in words else words:
+        name, equals, _ = word.partition("=")
+        if not skip and name not in ("--limit", "--format"):
+            kept.append(word)
+        skip = not skip and name in ("--limit", "--format") and not equals
+    return shlex.join(["memeval", "run", *kept, "--limit", str(questions)])

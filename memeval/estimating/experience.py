@@ -2,13 +2,14 @@
 
 The lengths of replies are a model's own, and depend on what it is asked for. So only calls of the same task, role, phase and
 model (with its sampling parameters) count, and of the same agent, but for the reader's answers, whose prompt is the same for
-all. A run that was stopped after a few questions teaches as well as a whole one.
+all (what a server holds of it is not). A run that was stopped after a few questions teaches as well as a whole one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from memeval.models.stand_in import Lengths
 from memeval.runs.plan import Planned
 from memeval.runs.spec import FORMAT
 from memeval.runs.store import read_json, read_lines
+from memeval.stats import t_quantile
 
 FEWEST = 8
 """Calls that say something about the next ones; where there are fewer, there is only a guess."""
@@ -35,22 +37,29 @@ def experience(planned: Planned) -> dict[str, dict[str, Lengths]]:
     """role -> phase -> what earlier calls tell, where there are enough of them."""
     calls: Counter[Key] = Counter()
     tokens: defaultdict[Key, Usage] = defaultdict(Usage)
+    own: defaultdict[Key, Usage] = defaultdict(Usage)
+    squares: defaultdict[Key, float] = defaultdict(float)
     for path in sorted(planned.spec.folder.parent.glob("*/manifest.json")):
         with contextlib.suppress(UsageError):  # a damaged folder is another run's trouble
-            for key, usage, number in _told(planned, path.parent):
+            for key, usage, number, same_agent in _told(planned, path.parent):
                 calls[key] += number
                 tokens[key] += usage
+                squares[key] += usage.completion**2 / max(1, number)
+                own[key] += usage if same_agent else Usage()
     known: defaultdict[str, dict[str, Lengths]] = defaultdict(dict)
     for (role, phase), number in calls.items():
         used = tokens[role, phase]
         if number >= FEWEST:
-            share = used.cached / max(1, used.prompt)
-            known[role][phase] = Lengths(number, used.completion / number, used.reasoning / number, share)
+            share = own[role, phase].cached / max(1, own[role, phase].prompt)
+            mean = used.completion / number
+            deviation = math.sqrt(max(0.0, squares[role, phase] / number - mean**2) * number / (number - 1))
+            error = t_quantile(0.975, number - 1) * deviation / math.sqrt(number) / max(1.0, mean)
+            known[role][phase] = Lengths(number, mean, used.reasoning / number, share, error)
     return known
 
 
-def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int]]:
-    """The calls of a run folder that are like those to come."""
+def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int, bool]]:
+    """The calls of a run folder that are like those to come, and whether they are of the same agent."""
     spec = planned.spec
     manifest = read_json(folder / "manifest.json") or {}
     if manifest.get("format") != FORMAT:
@@ -66,4 +75,4 @@ def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int]]:
     for phase, role, usage, calls in bookings(itertools.islice(samples, MOST), operations, judged):
         like = same_agent or (role, phase) == ("reader", "answer")
         if role == "judge" or (like and role in ours and theirs.get(role) == ours[role]):
-            yield (role, phase), usage, calls
+            yield (role, phase), usage, calls, same_agent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from memeval.runs.siblings import siblings
 from memeval.runs.store import read_lines
 from memeval.task import ContextRef
 
-STREAMS, STREAM_TOKENS = 8, 600_000
-"""How many streams are run dry, and how long they may be together (one is run whatever its length)."""
+STREAMS, STREAM_TOKENS = 32, 400_000
+"""How many streams are run dry, and how long they may be together (one is run whatever its length, and controls read
+none)."""
 QUESTIONS = 16
 """Questions asked of each in the dry run."""
 BUILD_TOKENS = 4_000_000
@@ -95,15 +97,16 @@ def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, 
     sizes: dict[ContextRef, Size] = {}
     sampled: list[Prepared] = []
     built = 0
-    first = spread(refs, STREAMS)
+    first = random.Random(0).sample(refs, min(STREAMS, len(refs)))  # not in step with kinds of questions that take turns
     others = [] if planned.spec.agent.is_arm else [ref for ref in refs if ref not in first]  # controls read no stream
+    longest = BUILD_TOKENS if planned.spec.agent.is_arm else STREAM_TOKENS
     for ref in [*first, *others]:
         if sizes and built >= BUILD_TOKENS:
             break
         prepared = _prepared(planned, ref)
         chunks = visible(prepared)
         sizes[ref] = Size(sum(chunk.tokens for chunk in chunks), len(chunks), len(prepared.askings))
-        if ref in first and (not sampled or built + prepared.tokens <= STREAM_TOKENS):
+        if ref in first and (not sampled or built + prepared.tokens <= longest):
             asked = [question.id for asking in prepared.askings for question in asking.questions]
             sampled.append(_prepared(planned, dataclasses.replace(ref, question_ids=tuple(spread(asked, QUESTIONS)))))
         built += prepared.tokens

@@ -34,20 +34,23 @@ _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format th
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """Of the replies of one role in one phase, in tokens. completion: the mean, thinking included; thinking: of that.
-    cached: share of the prompt tokens that the server took from its prefix cache."""
+    cached: share of the prompt tokens that the server took from its prefix cache. error: half-width of the mean's 95 %
+    interval, as a fraction of it."""
 
     calls: int
     completion: float
     thinking: float = 0.0
     cached: float = 0.0
+    error: float = 0.0
 
 
 class StandIn:
     """Stands in for `spec`. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`. exact:
     the model itself answers. lengths: of replies by phase, where they are known; guessed: the phases where they were not,
-    and an answer was taken to have `answer` tokens; thinking: those of them in which the model thinks, for how long nobody
-    knows, so that the guess is too low. written, most: completion tokens of all replies, as counted, and if each
-    were as long as its limit allows. overflows: prompts that exceed the model's window, which would not be sent."""
+    and an answer was taken to have `answer` tokens, or as many as the offline model's; thinking: those of them in which the
+    model thinks, for how long nobody knows, so that the guess is too low. written, most: completion tokens of all replies,
+    as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window, which would
+    not be sent."""
 
     def __init__(
         self,

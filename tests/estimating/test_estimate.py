@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +20,17 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.estimating.dry_run import spread
 from memeval.estimating.estimate import Estimate, estimate, estimate_command
 from memeval.estimating.experience import experience
+from memeval.estimating.workload import measure
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
+from memeval.runs.manifest import manifest
 from memeval.runs.plan import Options, Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
-from memeval.runs.store import read_json, read_lines
+from memeval.runs.store import read_json, read_lines, write_json, write_lines
 
 
 @pytest.fixture
@@ -178,14 +182,19 @@ def test_a_judge(project: Path, server: FaultyServer, capsys: pytest.CaptureFixt
 
 
 def test_replies_follow_the_stated_rule(project: Path) -> None:
-    """A quarter of 2048 for each chunk; 64 for each answer, for the offline model's are shorter; at most 2048 each."""
+    """A quarter of 2048 for each chunk; for each answer as much as the golds have, and one that ends it, for the offline
+    model says no more here; at most 2048 each."""
     (planned,) = plan(options(["memalpha"], model="wordy", limit=8, base_url="http://127.0.0.1:9/v1"))
     roles = estimate(planned).roles
     assert (roles["memory"].completion, roles["memory"].completion_most) == (
         512 * roles["memory"].calls,
         2048 * roles["memory"].calls,
     )
-    assert (roles["reader"].completion, roles["reader"].completion_most) == (64 * 8, 2048 * 8)
+    count = tokens.counter("o200k_base")
+    asked = set(planned.question_ids)
+    golds = [count(gold.answers[0]) for gold in planned.task.golds() if gold.id in asked and gold.answers]
+    each = round(sum(golds) / len(golds)) + 1
+    assert (roles["reader"].completion, roles["reader"].completion_most) == (each * 8, 2048 * 8)
 
 
 class Thinker(Writer):
@@ -220,6 +229,84 @@ def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: 
         assert getattr(told, key) == pytest.approx(last["tokens"][key] - first["tokens"][key], rel=0.2)
     assert told.usd == pytest.approx(last["cost"]["usd"] - first["cost"]["usd"], rel=0.2)
     assert blind.completion < 0.8 * last["tokens"]["completion"]
+
+
+class OwnTokenizer(Writer):
+    """Writes much to memory, and has a tokenizer of its own, and a chat template."""
+
+    def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
+        reply = super().__call__(asked)
+        reply["usage"] = {key: round(1.35 * size) + 25 for key, size in reply["usage"].items()}
+        return reply
+
+
+@pytest.mark.parametrize("task", ["synth-10k", "synth-10k@shared-4"])
+def test_a_few_questions_teach_how_long_prompts_are(project: Path, server: FaultyServer, task: str) -> None:
+    """By role, what the server counts, and what the model wrote that is read later; a first estimate is far off in both."""
+    server.body = OwnTokenizer(24)
+    chosen = options(["memalpha", "none"], task, model="wordy", limit=32, base_url=server.url)
+    chosen = replace(chosen, models={**chosen.models, "judge": f"strict@{server.url}"})
+    assert run_command(replace(chosen, limit=8), fresh=False, form="json") == 0
+    plans = plan(chosen)
+    first = [read_json(planned.spec.folder / "summary.json") or {} for planned in plans]
+    told = [estimate(planned) for planned in plans]
+    assert run_command(chosen, fresh=False, form="json") == 0
+    for planned, before, found in zip(plans, first, told, strict=True):
+        last = read_json(planned.spec.folder / "summary.json") or {}
+        for role, estimated in found.roles.items():
+            used = {
+                key: last["tokens_by_role"][role][key] - before["tokens_by_role"][role][key]
+                for key in ("prompt", "completion")
+            }
+            assert estimated.calls == last["calls"][role] - before["calls"][role]
+            assert estimated.prompt == pytest.approx(used["prompt"], rel=0.1)
+            assert estimated.completion == pytest.approx(used["completion"], rel=0.1)
+        assert any("times the tokens counted, as in what stands of the run" in note for note in found.notes)
+        assert any("replies of judge (judge): " in note and "±" not in note for note in found.notes)
+
+
+def test_the_line_that_makes_an_estimate_right_is_printed(
+    project: Path, server: FaultyServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = options(["none"], model="wordy", limit=20, base_url=server.url)
+    typed = ["estimate", "--agent", "none", "--task", "synth-10k", "--limit=20", "--format", "table", "--model", "a b"]
+    monkeypatch.setattr("sys.argv", ["memeval", *typed])
+    estimate_command(chosen, "table")
+    assert capsys.readouterr().out.splitlines()[-1].strip() == (
+        "memeval run --agent none --task synth-10k --model 'a b' --limit 8"
+    )
+    for planned in plan(replace(chosen, limit=8)):
+        run(planned, quiet=True)
+    capsys.readouterr()
+    estimate_command(chosen, "table")
+    assert "memeval run" not in capsys.readouterr().out
+
+
+def test_lengths_that_differ_much_ask_for_more_questions(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 8 answers two have 100 tokens and six 900: mean 700, standard deviation 370.3, half-width 2.365 x 370.3 / sqrt(8) =
+    309.6, or 44 %. The prompts have 110 tokens or so, so that the whole is off by 0.44 x 700 / 810 = 38 %: twice 20 %, which
+    takes almost four times the questions."""
+    chosen = options(["none"], model="wordy", limit=64, base_url="http://127.0.0.1:9/v1")
+    (planned,) = plan(chosen)
+    planned.spec.folder.mkdir(parents=True)
+    write_json(planned.spec.folder / "manifest.json", manifest(planned))
+    samples = [
+        {"question_id": name, "repeat": 0, "answer_repeat": 0, "failure": None, "calls": {"reader": 1},
+         "tokens": {"reader": {"prompt": 110, "completion": 100 if number < 2 else 900, "cached": 0, "reasoning": 0}}}
+        for number, name in enumerate(planned.question_ids[:8])
+    ]  # fmt: skip
+    write_lines(planned.spec.folder / "samples.jsonl", samples)
+    found = estimate(planned)
+    assert any("replies of reader (answer): 700 tokens ± 44%, mean of 8 earlier calls" in note for note in found.notes)
+    whole = 0.4423 * 700 / (700 + found.prompt / 56)
+    assert found.first == math.ceil(8 * (whole / 0.2) ** 2) == pytest.approx(29, abs=2)
+    monkeypatch.setattr("sys.argv", ["memeval", "estimate", "--agent", "none"])
+    estimate_command(chosen, "table")
+    assert capsys.readouterr().out.endswith(f"memeval run --agent none --limit {found.first}\n")
+    (few,) = plan(replace(chosen, limit=found.first))
+    assert estimate(few).first == 0  # all would have to be asked
 
 
 @pytest.mark.parametrize("agent", ["memalpha", "bm25"])
@@ -481,6 +568,16 @@ def test_unknown_prices_stay_blank(project: Path, capsys: pytest.CaptureFixture[
     assert "no price known for wordy: USD stays blank" in table
     row = [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")]
     assert row[8:10] == ["-", "-"]
+
+
+def test_the_streams_run_dry_are_of_every_kind(project: Path) -> None:
+    """Kinds of question take turns in synth, eight of them: streams at equal distances would all be of one."""
+    (planned,) = plan(options(["oracle"], limit=128, model="wordy", base_url="http://127.0.0.1:9/v1"))
+    _, sampled, _ = measure(planned, planned.task.refs(planned.question_ids))
+    asked = Counter(asking.questions[0].kind for prepared in sampled for asking in prepared.askings)
+    assert len(sampled) == 32
+    assert len(asked) == 8
+    assert max(asked.values()) < 10
 
 
 def test_spread() -> None:
