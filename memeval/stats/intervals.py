@@ -167,12 +167,10 @@ def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
 
 @lru_cache(maxsize=32)  # the metrics of a table over the same clusters draw once; 2 MB each, 20 for 10,000 clusters
 def _draw(count: int, seed: int, start: int, rows: int) -> NDArray[np.uint8]:
-    """How often each cluster is drawn: shape (rows, count), each row a draw of `count` clusters with replacement."""
+    """How often each cluster is drawn (never 256 times): shape (rows, count), each row a draw with replacement."""
     picks = np.random.default_rng([seed, count, start]).integers(0, count, size=(rows, count))
     picks += np.arange(rows)[:, None] * count
-    return (
-        np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint8)
-    )  # a count above 255 never comes
+    return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint8)
 
 
 def effective_answers(groups: Groups, variance: float, rare: float) -> float:
