@@ -21,6 +21,7 @@ from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models.cache import cache_folder
+from memeval.models.reply import one_line
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 FILES = (
@@ -77,7 +78,7 @@ def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
     except (LocalEntryNotFoundError, UsageError) as missing:  # an UsageError: only a part of it was ever fetched
         if not fetch:
             reason = missing if isinstance(missing, UsageError) else "not in the local hub cache"
-            raise UsageError(f"model '{name}': {_line(reason)} (and fetching is off)") from None
+            raise UsageError(f"model '{name}': {one_line(str(reason))} (and fetching is off)") from None
     folder = _snapshot(name, revision, local=False)
     return _weights(name, folder, folder.name)
 
@@ -94,7 +95,7 @@ def _snapshot(name: str, revision: str | None, local: bool) -> Path:
         if local and isinstance(error, LocalEntryNotFoundError):
             raise
         advice = "give a folder, or fetch it first with `hf download`"
-        raise UsageError(f"model '{name}': cannot be fetched from the hub ({_line(error)}); {advice}") from None
+        raise UsageError(f"model '{name}': cannot be fetched from the hub ({one_line(str(error))}); {advice}") from None
 
 
 def _weights(name: str, folder: Path, revision: str | None) -> Weights:
@@ -235,8 +236,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise UsageError(f"{path}: not a JSON object")
     return dict(data)
-
-
-def _line(reason: object) -> str:
-    text = " ".join(str(reason).split())
-    return text if len(text) <= 200 else f"{text[:197]}..."
