@@ -25,7 +25,8 @@ from memeval.errors import UsageError
 from memeval.models.call_json import wire
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
-from memeval.models.limits import Fault, Limiter, call_timeout
+from memeval.models.limits import Fault, Limiter
+from memeval.models.parameters import timeout
 from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text
 
 Vectors = NDArray[np.float32]
@@ -120,7 +121,7 @@ class EmbeddingEndpoint(EndpointModel):
         """
         request, asked = Request(tuple({"content": text} for text in texts), None, params), self._format
         done = await self._limiter.run(
-            lambda: self._attempt(self._body(texts, params), request), call_timeout(request), self._probe
+            lambda: self._attempt(self._body(texts, params), request), timeout(params), self._probe
         )
         overflow = done.finish_reason == "overflow"
         if done.error is not None and asked == "base64" and "encoding_format" in done.error:  # others may have before

@@ -21,6 +21,7 @@ from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import NoData, UsageError, suggest
 from memeval.models import prices, registry, window
 from memeval.models.completion import ModelSpec
+from memeval.models.parameters import check as check_parameters
 from memeval.prompts import READER, load_prompts
 from memeval.runs.familiarity import Claims, claims
 from memeval.runs.spec import AgentSpec, RunSpec
@@ -303,6 +304,7 @@ def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
     spec = registry.parse_role(name) if base_url is None else ModelSpec(name, base_url)
     spec = dataclasses.replace(spec, params={**spec.params, **given}, backend=dict(backend))
     registry.route(spec)
+    check_parameters(spec.params)
     window.declared(spec.params)
     return spec
 
