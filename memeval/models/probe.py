@@ -289,7 +289,8 @@ def _window(size: int | None, needs: Mapping[str, int]) -> Iterator[Said]:
     if size is None:
         largest = max(needs.values(), default=0)
         at_least = f"; this needs {largest:,} tokens" if largest else ""
-        yield WARN, f"context length not known{at_least}; an agent's card may give it (models: ROLE: context: TOKENS)"
+        remedy = "give it in memeval.yaml or an agent's card (ROLE: {name: NAME, context: TOKENS})"
+        yield WARN, f"context length not known{at_least}; {remedy}"
         return
     short = {what: tokens for what, tokens in needs.items() if tokens > size}
     for what, tokens in short.items():

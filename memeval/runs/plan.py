@@ -301,10 +301,9 @@ def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
     name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
     if not isinstance(backend, Mapping):
         raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
-    spec = registry.parse_role(name) if base_url is None else ModelSpec(name, base_url)
-    spec = dataclasses.replace(spec, params={**spec.params, **given}, backend=dict(backend))
+    check_parameters(given)
+    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend))
     registry.route(spec)
-    check_parameters(spec.params)
     window.declared(spec.params)
     return spec
 
