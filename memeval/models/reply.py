@@ -103,12 +103,15 @@ def error_text(data: Any, secret: str = "") -> str:
     """The message of an error body in any of the usual shapes, as `one_line`; of OpenRouter's with the provider's own."""
     metadata = data["error"].get("metadata") if isinstance(data, dict) and isinstance(data.get("error"), dict) else None
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    place: Any = None  # FastAPI says of what by itself
     for key in ("error", "message", "detail", "msg"):
         while isinstance(data, dict) and data.get(key):
+            place = data["loc"] if isinstance(data.get("loc"), list) else place
             data = data[key]
         if isinstance(data, list) and data:
             data = data[0]
     text = data if isinstance(data, str) else repr(data)
+    text = f"{text} ({'.'.join(map(str, place))})" if place else text
     return one_line(f"{text}: {raw}" if isinstance(raw, str) else text, secret)
 
 
