@@ -132,7 +132,7 @@ class EmbeddingEndpoint(EndpointModel):
         if len(texts) > 1 and (overflow or rejected):
             half = len(texts) // 2
             first = await self.embed(texts[:half], params)
-            if overflow or half == 1 or not all(each.error for each in first):  # else it takes none, and the others need not be tried
+            if overflow or half == 1 or not all(each.error for each in first):  # else it takes none: the rest is not tried
                 return [*first, *await self.embed(texts[half:], params)]
         if overflow:
             done = Completion(error=f"a text of {len(texts[0])} characters exceeds the window of the embedder '{self.name}'")

@@ -76,6 +76,8 @@ async def _examine(
         return
     if where.kind in registry.LOCAL:
         found += _local(where)
+        if not _is_broken(found):
+            found += _template(where, writes)
         size = _trained_window(where)
     else:
         if where.kind == "endpoint":
@@ -274,6 +276,25 @@ def _local(where: Route) -> Iterator[Said]:
         yield (WARN, f"{text}; the first run fetches it") if "fetching is off" in text else (FAIL, text)
         return
     yield OK, f"weights {found.digest[:12]} in {found.folder} (not loaded here)"
+
+
+def _template(where: Route, writes: bool) -> Iterator[Said]:
+    """What stands in the way of a chat, as far as the files show it; a vllm/ model may be given it by `backend:`."""
+    level = FAIL if where.kind == "hf" else WARN
+    try:
+        found = weights.find(where.name, fetch=False)
+    except UsageError:  # it is not here yet
+        return
+    template = found.chat_template()
+    if not found.has_tokenizer():
+        yield level, f"{found.folder} has no tokenizer (tokenizer.json or the like)"
+    elif not template:
+        yield level, "its tokenizer has no chat template; use an instruct model"
+    elif writes and "tools" not in template:
+        yield (
+            WARN,
+            "tool calling: its chat template shows the model no tools; agents that write by tools would store nothing",
+        )
 
 
 def _trained_window(where: Route) -> int | None:
