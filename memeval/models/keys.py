@@ -23,6 +23,6 @@ def hide(text: str, own: str = "") -> str:
     one: servers and client libraries repeat them in their errors."""
     known = [own, *(value.strip() for name, value in os.environ.items() if _VARIABLE.search(name))]
     for key in sorted({key for key in known if len(key) >= SHORTEST}, key=len, reverse=True):
-        for written in (key, json.dumps(key)[1:-1], quote(key, safe="")):
+        for written in (key, json.dumps(key)[1:-1], key.replace("/", "\\/"), quote(key, safe="")):
             text = text.replace(written, "[key]")
     return _LOOKS_LIKE_ONE.sub("[key]", text)

@@ -31,6 +31,11 @@ def test_what_is_no_key_stays(monkeypatch):
     assert {"MAX_TOKENS", "KEYBOARD_LAYOUT"} <= set(environment())
 
 
+def test_slashes_as_some_servers_escape_them(monkeypatch):
+    monkeypatch.setenv("ONE_API_KEY", "ab/cd/efgh")
+    assert hide(r'{"error": "ab\/cd\/efgh"}') == '{"error": "[key]"}'
+
+
 def test_a_key_that_is_a_part_of_another_leaves_nothing_of_it(monkeypatch):
     monkeypatch.setenv("ONE_API_KEY", "abcdefgh")
     monkeypatch.setenv("TWO_API_KEY", "abcdefgh12345678")
