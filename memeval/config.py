@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,17 @@ ROLES = ("memory", "reader", "judge", "embedder")
 """Model roles. Each may be set by a key of its name, or by MEMEVAL_<ROLE>."""
 
 KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
+_ENVIRONMENT = "MEMEVAL_"
+VARIABLES = tuple(
+    f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, "base_url", "data", "cache", "api_key", "vllm")
+)
 
 
 def read_config() -> dict[str, Any]:
     """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py); `model` and
     the roles are names, or mappings of `name`, sampling parameters, `context` and `backend`, as in an agent card; the others
     are strings. Raises UsageError naming the key."""
+    _tell_of_unread_variables()
     path = Path("memeval.yaml")
     if not path.is_file():
         if os.path.lexists(path):
@@ -36,6 +43,14 @@ def read_config() -> dict[str, Any]:
             more = ", or a mapping with a 'name'" if key in ("model", *ROLES) else ""
             raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}{more}")
     return data
+
+
+@functools.cache
+def _tell_of_unread_variables() -> None:
+    """A line on stderr, once. No error: programs around memeval may have variables of that name for themselves."""
+    for name in sorted(os.environ):
+        if name.startswith(_ENVIRONMENT) and name not in VARIABLES:
+            print(f"memeval: the variable {name} is not read (but {', '.join(VARIABLES)} are)", file=sys.stderr)
 
 
 def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:

@@ -9,6 +9,15 @@ class UsageError(Exception):
     """Bad input. The message is one line: what is wrong, where (file:line or key), and the fix. The CLI exits with 2."""
 
 
+class BadParameter(UsageError):
+    """A call asks a model for what it does not have. `name`: the parameter. Set by the user it is bad input; asked for by a
+    program, its request is refused and the run goes on."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class NoData(UsageError):
     """The data of a task are not on this machine and cannot be fetched, or are too few. A suite goes on without a task whose
     files are not there."""

@@ -40,10 +40,25 @@ def _parsed(path: Path, changed: int) -> dict[str, Any]:
     return data
 
 
+@functools.cache
 def _loader() -> Any:
+    """YAML forbids a key that stands twice in a mapping; the library takes the last one without a word."""
     import yaml
 
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if isinstance(key.value, str) and key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"the key '{key.value}' stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep=deep)
+
+    return Loader
 
 
 def at_key(path: Path, key: str) -> str:

@@ -328,7 +328,14 @@ def test_local_weights_that_are_there(tmp_path: Path) -> None:
     (folder / "config.json").write_text('{"max_position_embeddings": 8000}')
     header = b'{"__metadata__": {}}'
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    found = [f for f in look(options(("synth-10k",), memory="offline", reader=f"hf/{folder}")) if "hf/" in f.subject]
+    here = options(("synth-10k",), memory="offline", reader=f"hf/{folder}")
+    assert "has no tokenizer" in broken(here)[0]
+    (folder / "tokenizer.json").write_text("{}")
+    assert "has no chat template" in broken(here)[0]
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    writing = look(options(memory=f"hf/{folder}", reader="offline"))
+    assert any("shows the model no tools" in finding.says for finding in writing)
+    found = [f for f in look(here) if "hf/" in f.subject]
     assert [finding.level for finding in found] == ["ok", "FAIL"]
     assert f"in {folder} (not loaded here)" in found[0].says
     assert "context length 8,000 tokens, but the reader's budget" in found[1].says

@@ -170,7 +170,7 @@ def consult(
 
 def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:
     """The judge named by `NAME[@URL]`, or by a literal name behind `base_url`. Raises UsageError for what means nothing."""
-    spec = ModelSpec(typed, registry.checked_url(base_url)) if base_url else registry.parse_role(typed)
+    spec = registry.parse_role(typed, base_url)
     registry.route(spec)
     return spec
 

@@ -25,12 +25,12 @@ from memeval.errors import UsageError
 from memeval.models.call_json import wire
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
-from memeval.models.limits import Fault, Limiter, call_timeout
+from memeval.models.limits import Fault, Limiter
+from memeval.models.parameters import timeout
 from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text
 
 Vectors = NDArray[np.float32]
 LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
-_TOO_MANY = re.compile(r"batch|too (many|large)|too long|maximum", re.IGNORECASE)
 
 
 def pack(vector: Vectors) -> str:
@@ -110,26 +110,30 @@ class EmbeddingEndpoint(EndpointModel):
         super().__init__(name, base_url, key, limiter)
         self.identity = f"{base_url} {name} embeddings"
         self._url = URL(f"{base_url}/embeddings")
-        self._format = "base64"
+        self._asks = {"encoding_format": "base64"}
+        self._sizes: dict[Any, int] = {}  # `dimensions` as asked for -> length of a packed vector
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """One request with its retries; where the server says that it was too much, two with half of the texts each.
+        """One request with its retries; where the server rejects it, two with half of the texts each: they may be too many,
+        or one of them bad.
 
         `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
         """
-        request, asked = Request(tuple({"content": text} for text in texts), None, params), self._format
+        request, asked = Request(tuple({"content": text} for text in texts), None, params), self._asks
         done = await self._limiter.run(
-            lambda: self._attempt(self._body(texts, params), request), call_timeout(request), self._probe
+            lambda: self._attempt(self._body(texts, params), request), timeout(params), self._probe
         )
         overflow = done.finish_reason == "overflow"
-        if done.error is not None and asked == "base64" and "encoding_format" in done.error:  # others may have before
-            self._format = "float"
+        if done.error is not None and asked and "encoding_format" in done.error:  # others may have before
+            self._asks = {}
             return await self.embed(texts, params)
         rejected = done.error is not None and done.error.startswith(("HTTP 400", "HTTP 413", "HTTP 422"))
-        if len(texts) > 1 and (overflow or (rejected and _TOO_MANY.search(done.error or ""))):
+        if len(texts) > 1 and (overflow or rejected):
             half = len(texts) // 2
-            return [*await self.embed(texts[:half], params), *await self.embed(texts[half:], params)]
+            first = await self.embed(texts[:half], params)
+            if overflow or half == 1 or not all(each.error for each in first):  # else it takes none: the rest is not tried
+                return [*first, *await self.embed(texts[half:], params)]
         if overflow:
             done = Completion(error=f"a text of {len(texts[0])} characters exceeds the window of the embedder '{self.name}'")
         if done.error is not None:
@@ -144,7 +148,7 @@ class EmbeddingEndpoint(EndpointModel):
 
     def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> bytes:
         given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
-        body = {"model": self.name, "input": list(texts), "encoding_format": self._format, **given}
+        body = {"model": self.name, "input": list(texts), **self._asks, **given}
         try:
             body.update(params.get("extra_body") or {})
             return wire(body).encode("utf-8", "replace")
@@ -163,14 +167,20 @@ class EmbeddingEndpoint(EndpointModel):
         rows = data["data"]
         texts = [message["content"] for message in request.messages]
         try:
-            placed = {row.get("index", number): row for number, row in enumerate(rows)}
+            numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
+            placed = dict(zip(numbers, rows, strict=True))
         except (AttributeError, TypeError):
-            placed = {}
-        if len(rows) != len(texts) or set(placed) != set(range(len(texts))):
+            numbers, placed = [], {}
+        if len(rows) != len(texts):
             raise Fault(f"the reply has {len(rows)} embeddings, not one for each of {len(texts)} texts")
+        if set(placed) != set(range(len(texts))):
+            raise Fault(f"the reply's embeddings are numbered {numbers[:3]}..., not from 0 to {len(texts) - 1}")
         vectors = [_vector(placed[number].get("embedding")) for number in range(len(texts))]
         if len({len(vector) for vector in vectors}) > 1:
             raise Fault("the reply's embeddings differ in length")
+        size = len(vectors[0])
+        if self._sizes.setdefault(request.params.get("dimensions"), size) != size:
+            raise Fault("the reply's embeddings are not as long as those before; is it one model?")
         return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
 
 

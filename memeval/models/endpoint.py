@@ -20,7 +20,8 @@ from yarl import URL
 from memeval import __version__
 from memeval.models.call_json import request_body
 from memeval.models.completion import Completion, Request
-from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, call_timeout, retry_after
+from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, retry_after
+from memeval.models.parameters import timeout
 from memeval.models.reply import error_text, one_line, overflows, read_reply
 
 LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would hurt
@@ -52,7 +53,7 @@ class EndpointModel:
         """One call with its retries. `params["timeout"]` (seconds) bounds it; everything else in `params` is sent, with
         `extra_body` merged into the body. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem."""
         body = request_body(self.name, request)
-        return await self._limiter.run(lambda: self._attempt(body, request), call_timeout(request), self._probe)
+        return await self._limiter.run(lambda: self._attempt(body, request), timeout(request.params), self._probe)
 
     async def close(self) -> None:
         if self._session is not None:

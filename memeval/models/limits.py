@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from memeval.errors import StopRun, UsageError
+from memeval.errors import StopRun
 from memeval.models.completion import Completion, Request, Usage
 
 PROBE = Request(({"role": "user", "content": "Say OK."},), None, {"max_tokens": 16})
@@ -108,16 +108,6 @@ def retry_after(seconds: str | None, milliseconds: str | None = None, now: float
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(0.0, date.timestamp() - (time.time() if now is None else now))
-
-
-def call_timeout(request: Request) -> float | None:
-    """`params["timeout"]` in seconds; None where it is not set. Raises UsageError when it is not a positive number."""
-    value = request.params.get("timeout")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise UsageError(f"timeout: {value!r} is not a positive number of seconds")
-    return float(value)
 
 
 class Limiter:

@@ -7,12 +7,14 @@ of the reply are ours, as for any endpoint. Importing this module imports litell
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, Request
 from memeval.models.endpoint import TOO_LONG
-from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, call_timeout, retry_after
+from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, retry_after
+from memeval.models.parameters import timeout
 from memeval.models.reply import one_line, overflows, read_reply
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise the import downloads a price table
@@ -28,9 +30,9 @@ class LitellmModel:
 
     def __init__(self, name: str, limiter: Limiter) -> None:
         self.name = name
-        self.identity = f"litellm {name}"
         self._limiter = limiter
         provider = name.partition("/")[0]
+        self.identity = f"litellm {name}{server(provider)}"
         if provider not in {str(getattr(known, "value", known)) for known in litellm.provider_list}:
             from memeval.errors import suggest
 
@@ -43,7 +45,7 @@ class LitellmModel:
 
     async def complete(self, request: Request) -> Completion:
         """One call with its retries; as `EndpointModel.complete`."""
-        return await self._limiter.run(lambda: self._attempt(request), call_timeout(request), lambda: self._attempt(PROBE))
+        return await self._limiter.run(lambda: self._attempt(request), timeout(request.params), lambda: self._attempt(PROBE))
 
     async def close(self) -> None:
         """litellm keeps its own connections."""
@@ -76,3 +78,12 @@ class LitellmModel:
             wait = retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
             raise Fault(text, throttled=status in _SLOW_DOWN, counted=status != 429, retry_after=wait) from None
         return Completion(error=text, finish_reason="error")
+
+
+def server(provider: str) -> str:
+    """` at HOST[:PORT]/PATH` where the environment names a server of one's own (OLLAMA_API_BASE, ANTHROPIC_BASE_URL, ...):
+    the same name may be another model there."""
+    named = re.compile(rf"{re.escape(provider)}_(API_BASE|BASE_URL|API_URL|ENDPOINT)", re.IGNORECASE)
+    found = sorted((name.upper(), value) for name, value in os.environ.items() if value and named.fullmatch(name))
+    places = (value.rpartition("://")[2].partition("?")[0].rpartition("@")[2].rstrip("/") for _, value in found)
+    return "".join(f" at {place}" for place in places)

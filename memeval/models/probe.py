@@ -76,6 +76,8 @@ async def _examine(
         return
     if where.kind in registry.LOCAL:
         found += _local(where)
+        if not _is_broken(found):
+            found += _template(where, writes)
         size = _trained_window(where)
     else:
         if where.kind == "endpoint":
@@ -276,6 +278,25 @@ def _local(where: Route) -> Iterator[Said]:
     yield OK, f"weights {found.digest[:12]} in {found.folder} (not loaded here)"
 
 
+def _template(where: Route, writes: bool) -> Iterator[Said]:
+    """What stands in the way of a chat, as far as the files show it; a vllm/ model may be given it by `backend:`."""
+    level = FAIL if where.kind == "hf" else WARN
+    try:
+        found = weights.find(where.name, fetch=False)
+    except UsageError:  # it is not here yet
+        return
+    template = found.chat_template()
+    if not found.has_tokenizer():
+        yield level, f"{found.folder} has no tokenizer (tokenizer.json or the like)"
+    elif not template:
+        yield level, "its tokenizer has no chat template; use an instruct model"
+    elif writes and "tools" not in template:
+        yield (
+            WARN,
+            "tool calling: its chat template shows the model no tools; agents that write by tools would store nothing",
+        )
+
+
 def _trained_window(where: Route) -> int | None:
     try:
         config = weights.find(where.name, fetch=False).read("config.json")
@@ -289,7 +310,8 @@ def _window(size: int | None, needs: Mapping[str, int]) -> Iterator[Said]:
     if size is None:
         largest = max(needs.values(), default=0)
         at_least = f"; this needs {largest:,} tokens" if largest else ""
-        yield WARN, f"context length not known{at_least}; an agent's card may give it (models: ROLE: context: TOKENS)"
+        remedy = "give it in memeval.yaml or an agent's card (ROLE: {name: NAME, context: TOKENS})"
+        yield WARN, f"context length not known{at_least}; {remedy}"
         return
     short = {what: tokens for what, tokens in needs.items() if tokens > size}
     for what, tokens in short.items():

@@ -55,8 +55,10 @@ def known() -> dict[str, str]:
     return {**_KINDS, **registered}
 
 
-def parse_role(text: str) -> ModelSpec:
-    """The spec of `NAME` or `NAME@URL` as typed for a role. Raises UsageError for an empty name or a bad URL."""
+def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
+    """The spec of `NAME` or `NAME@URL` as typed for a role; with a base URL, the whole text is NAME. Raises UsageError."""
+    if base_url is not None:
+        return ModelSpec(text, checked_url(base_url))
     name, at, url = text.strip().partition("@http")
     if not name or "://" in name:
         raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
@@ -94,6 +96,8 @@ def route(spec: ModelSpec) -> Route:
     provider, slash, model = name.partition("/")
     if slash and model and provider in LOCAL:
         return Route(provider, model, name)
+    if slash and "@" in provider:
+        raise UsageError(f"'{_hidden(name)}': a model is written NAME or NAME@URL, with http:// or https://")
     if slash and provider and model:
         return Route("endpoint", model, OPENAI_URL) if provider == "openai" else Route("litellm", name, provider)
     from memeval import plugins

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval.models.completion import Completion, Request, ToolCall, Usage
+from memeval.models.keys import hide
 from memeval.models.limits import Fault
 from memeval.models.toolcalls import named_call, parse_text, tidy
 
 CHARACTERS_PER_TOKEN = 4
-SHORTEST_SECRET = 6  # shorter "keys" are placeholders (EMPTY, none, x) that stand in ordinary words
 _OPEN, _CLOSE = "<think>", "</think>"
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|size|window|limit)|exceed_context|(maximum|max) (model|input|sequence|prompt) length"
@@ -29,7 +29,6 @@ _OVERFLOW = re.compile(
 _RATE = re.compile(r"rate[ _-]?limit|throttl|quota|per[ -](min|hour|day)", re.IGNORECASE)
 _REPLY = re.compile(r"max_(?:completion_)?tokens.{0,30} too large: (\d+).{0,40}context length is (\d+)")
 _BROKEN_OFF = frozenset({"error", "abort"})  # OpenRouter's, SGLang's and vLLM's: the engine failed in the middle
-_SECRET = re.compile(r"\b(sk|gsk|hf|xai)[-_][\w*.-]{6,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
 def read_reply(data: Any, request: Request) -> Completion:
@@ -104,20 +103,21 @@ def error_text(data: Any, secret: str = "") -> str:
     """The message of an error body in any of the usual shapes, as `one_line`; of OpenRouter's with the provider's own."""
     metadata = data["error"].get("metadata") if isinstance(data, dict) and isinstance(data.get("error"), dict) else None
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    place: Any = None  # FastAPI says of what by itself
     for key in ("error", "message", "detail", "msg"):
         while isinstance(data, dict) and data.get(key):
+            place = data["loc"] if isinstance(data.get("loc"), list) else place
             data = data[key]
         if isinstance(data, list) and data:
             data = data[0]
     text = data if isinstance(data, str) else repr(data)
+    text = f"{text} ({'.'.join(map(str, place))})" if place else text
     return one_line(f"{text}: {raw}" if isinstance(raw, str) else text, secret)
 
 
 def one_line(text: str, secret: str = "", longest: int = 200) -> str:
-    """`text` on one line, cut to `longest` characters, with the key (and anything that looks like one) blotted out."""
-    if len(secret) >= SHORTEST_SECRET:
-        text = text.replace(secret, "[key]")
-    text = _SECRET.sub("[key]", " ".join(tidy(text[:10_000]).split()))
+    """`text` on one line, cut to `longest` characters, with the key `secret` and all others blotted out (keys.py)."""
+    text = " ".join(tidy(hide(text, secret)[:10_000]).split())
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

@@ -21,6 +21,7 @@ from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import NoData, UsageError, suggest
 from memeval.models import prices, registry, window
 from memeval.models.completion import ModelSpec
+from memeval.models.parameters import check as check_parameters
 from memeval.prompts import READER, load_prompts
 from memeval.runs.familiarity import Claims, claims
 from memeval.runs.spec import AgentSpec, RunSpec
@@ -300,8 +301,8 @@ def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
     name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
     if not isinstance(backend, Mapping):
         raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
-    spec = registry.parse_role(name) if base_url is None else ModelSpec(name, base_url)
-    spec = dataclasses.replace(spec, params={**spec.params, **given}, backend=dict(backend))
+    check_parameters(given)
+    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend))
     registry.route(spec)
     window.declared(spec.params)
     return spec

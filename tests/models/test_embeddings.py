@@ -3,6 +3,7 @@ import base64
 import json
 import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, hashed, pack, unpack
 from memeval.models.gateway import Gateway, batches
 from memeval.models.journal import Journal
-from memeval.models.limits import EndpointDown, EndpointRefused, Policy
+from memeval.models.limits import EndpointDown, EndpointRefused, Limiter, Policy
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 
@@ -292,18 +293,19 @@ def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
     vectors, _ = embed_at(EmbeddingServer(lambda asked, attempt: good(asked, encoded=False)), ["a", "bcd"])
     assert vectors.tolist() == [vector("a"), vector("bcd")]
 
-    def old(asked, attempt):
-        return (400, {"error": "unknown field encoding_format base64"}) if asked["encoding_format"] == "base64" else None
+    def old(asked, attempt):  # FastAPI's words; a server that is as strict about the field as about its value
+        detail = [{"type": "extra_forbidden", "loc": ["body", "encoding_format"], "msg": "Extra inputs are not permitted"}]
+        return (422, {"detail": detail}) if "encoding_format" in asked else None
 
     server = EmbeddingServer(old)
     vectors, _ = embed_at(server, ["a", "bcd"])
     assert vectors.tolist() == [vector("a"), vector("bcd")]
-    assert [asked["encoding_format"] for asked in server.seen] == ["base64", "float"]
+    assert [asked.get("encoding_format") for asked in server.seen] == ["base64", None]
     texts = [str(number) for number in range(96)]
     server = EmbeddingServer(old, latency=0.02)  # three requests are in the air when the first is refused
     vectors, _ = embed_at(server, texts)
     assert vectors.tolist() == [vector(text) for text in texts]
-    assert [asked["encoding_format"] for asked in server.seen] == ["base64"] * 3 + ["float"] * 3
+    assert [asked.get("encoding_format") for asked in server.seen] == ["base64"] * 3 + [None] * 3
 
 
 def test_a_server_that_takes_less_gets_less():
@@ -313,6 +315,63 @@ def test_a_server_that_takes_less_gets_less():
     assert vectors.tolist() == [vector(text) for text in texts]
     assert [len(asked["input"]) for asked in server.seen] == [32, 16, 8, 8, 16, 8, 8]
     assert session.gateway.counters.requests == 7
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (422, {"detail": [{"loc": ["body", "input"], "msg": "List should have at most 8 items after validation"}]}),
+        (400, {"error": {"message": "input array must contain 8 elements or fewer"}}),
+        (413, {}),
+    ],
+)
+def test_too_many_in_any_words(refusal):
+    server = EmbeddingServer(lambda asked, attempt: refusal if len(asked["input"]) > 8 else None)
+    texts = [str(number) for number in range(20)]
+    vectors, _ = embed_at(server, texts)
+    assert vectors.tolist() == [vector(text) for text in texts]
+
+
+def test_a_text_that_is_rejected_fails_alone_and_a_server_that_rejects_all_is_not_asked_for_each(tmp_path):
+    def picky(asked, attempt):
+        return (400, {"error": {"message": "input cannot be an empty string"}}) if "" in asked["input"] else None
+
+    journal = Journal(tmp_path / "calls.sqlite")
+    error, _ = embed_at(EmbeddingServer(picky), ["a", "b", "", "d"], journal=journal)
+    assert str(error) == "HTTP 400: input cannot be an empty string"
+    assert len(journal) == 3
+    journal.close()
+    server = EmbeddingServer(lambda asked, attempt: (400, {"error": {"message": "no dimensions here"}}))
+    error, _ = embed_at(server, [str(number) for number in range(32)])
+    assert str(error) == "HTTP 400: no dimensions here"
+    assert [len(asked["input"]) for asked in server.seen] == [32, 16, 8, 4, 2, 1, 1]
+
+
+def test_rows_without_numbers_are_in_order_and_another_length_than_before_is_refused():
+    def unnumbered(asked, attempt):
+        rows = good(asked)["data"][::-1]
+        return {"data": [{**row, "index": None} for row in rows]}
+
+    vectors, _ = embed_at(EmbeddingServer(unnumbered), ["a", "bcd"])
+    assert vectors.tolist() == [vector("a"), vector("bcd")]
+
+    def growing(asked, attempt):
+        return {"data": [{"index": 0, "embedding": [1.0] * (3 if asked["input"] == ["a"] else 4)}]}
+
+    async def main():
+        async with EmbeddingServer(growing) as server:
+            model = open_embedder(
+                ModelSpec("m", server.url), Limiter("m", policy=replace(QUICK, attempts=2, dead_after=0.1))
+            )
+            try:
+                assert (await model.embed(["a"], {}))[0].error is None
+                assert (await model.embed(["b"], {"dimensions": 4}))[0].error is None
+                return (await model.embed(["b"], {}))[0]
+            finally:
+                await model.close()
+
+    with pytest.raises(EndpointDown, match="not as long as those before"):
+        asyncio.run(main())
 
 
 def test_a_text_beyond_the_window_fails_and_the_others_are_kept(tmp_path):

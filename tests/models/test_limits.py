@@ -7,8 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from memeval.errors import UsageError
-from memeval.models.completion import Completion, Request, Usage
+from memeval.models.completion import Completion, Usage
 from memeval.models.limits import (
     EndpointDown,
     EndpointRefused,
@@ -16,7 +15,6 @@ from memeval.models.limits import (
     Limiter,
     Policy,
     Trace,
-    call_timeout,
     retry_after,
     trace,
 )
@@ -391,11 +389,3 @@ def test_the_headers_that_say_when_to_come_back():
     assert retry_after(date, now=now + 1000) == 0.0
     for nothing in (None, "", "-3", "nan", "inf", "soon", "Wed, 99 Foo"):
         assert retry_after(nothing) is None
-
-
-def test_the_timeout_of_a_call():
-    assert call_timeout(Request([])) is None
-    assert call_timeout(Request([], params={"timeout": 30})) == 30.0
-    for bad in ("30", 0, -1, True, float("nan")):
-        with pytest.raises(UsageError, match="timeout"):
-            call_timeout(Request([], params={"timeout": bad}))

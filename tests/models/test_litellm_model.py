@@ -69,3 +69,13 @@ def test_unknown_providers_and_missing_keys(monkeypatch):
         open_model(ModelSpec("anthropic/claude-3-5-haiku-latest"))
     with pytest.raises(UsageError, match="did you mean 'anthropic'"):
         open_model(ModelSpec("anthropc/claude"))
+
+
+def test_the_same_name_at_another_server_is_another_model(monkeypatch):
+    from memeval.models.litellm_model import server
+
+    assert server("ollama") == ""
+    monkeypatch.setenv("OLLAMA_API_BASE", "http://user:secret@one:11434/?key=secret")
+    assert server("ollama") == " at one:11434"
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", "http://two:8000/v1/")
+    assert open_model(ModelSpec("hosted_vllm/m")).identity == "litellm hosted_vllm/m at two:8000/v1"

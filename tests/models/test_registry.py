@@ -88,6 +88,12 @@ def test_a_key_in_the_url_is_refused_and_not_shown():
             assert "secret" not in str(caught.value)
 
 
+def test_an_address_without_its_scheme_is_no_provider():
+    with pytest.raises(UsageError, match="NAME@URL, with http://"):
+        route(ModelSpec("m@127.0.0.1:8000/v1"))
+    assert route(ModelSpec("vertex_ai/claude@20240229")).kind == "litellm"
+
+
 def test_what_names_mean():
     assert route(ModelSpec("offline")) == Route("offline", "offline", "offline")
     assert route(ModelSpec("scripted:a/b.jsonl")) == Route("scripted", "a/b.jsonl", "scripted")

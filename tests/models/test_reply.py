@@ -331,7 +331,7 @@ def test_what_the_provider_said_to_openrouter():
     assert error_text({"error": {"message": "bad thing", "metadata": "none"}}) == "bad thing"
 
 
-def test_keys_never_stand_in_a_message():
+def test_keys_never_stand_in_a_message():  # those of the environment: test_keys.py
     key = "abcdef123456"
     assert one_line(f"key {key}\nBearer {key} sk-proj-1234567890 hf_abcdefgh", key) == "key [key] Bearer [key] [key] [key]"
     assert one_line("EMPTY is empty", "EMPTY") == "EMPTY is empty"  # a placeholder of a local server

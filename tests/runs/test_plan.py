@@ -93,6 +93,8 @@ def test_what_is_wrong_with_a_model_says_where_it_was_set(bare: pytest.MonkeyPat
     assert refused({"reader": "ofline"}).startswith("memeval.yaml: reader: ")
     assert refused({}, model="http://h/v1").startswith("--model: 'http://h/v1': a model is written NAME or NAME@URL")
     assert refused({}, reader="m@ftp://h/v1").startswith("--reader: 'm@ftp://h/v1': a model is written NAME or NAME@URL")
+    mapping = {"name": "m", "base_url": "http://h/v1"}
+    assert refused({"reader": mapping}) == "memeval.yaml: reader: 'base_url': a URL belongs to the name; write NAME@URL"
     assert refused({"base_url": "ftp://x"}).startswith("memeval.yaml: base URL 'ftp://x': expected http://")
     bare.setenv("MEMEVAL_MODEL", "ofline")
     assert refused({"model": "m"}).startswith("MEMEVAL_MODEL: model 'ofline'")

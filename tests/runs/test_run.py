@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from toys import Diary, context, simple
 
+from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
 from memeval.report.table import runs_table
 from memeval.runs.outcome import public
@@ -245,3 +246,19 @@ def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkey
         assert second.summary["requests"] == calls - limit
         for name in names:
             assert as_set(lines(second.planned, name)) == rows[name]
+
+
+def test_a_reader_without_its_key_costs_no_stream(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of the first streams would be paid for before the first question is asked."""
+    for name in ("OPENAI_API_KEY", "MEMEVAL_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    read: list[str] = []
+
+    class Reading(Diary):
+        def observe(self, chunk: Any) -> None:
+            read.append(chunk.text)
+
+    models = {"memory": ModelSpec("offline"), "reader": ModelSpec("openai/m")}
+    with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
+        run(toy.planned(Reading, [simple(n) for n in range(4)], models=models), quiet=True)
+    assert read == []

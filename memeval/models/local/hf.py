@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from memeval.errors import UsageError
+from memeval.errors import BadParameter, UsageError
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
 from memeval.models.local import lasting, sampling, weights
@@ -49,7 +49,9 @@ class HfModel:
 
     async def complete(self, request: Request) -> Completion:
         """One generation. `finish_reason` is `overflow` when the prompt leaves no room in the window, and a reply ends with
-        it (`length`). Raises UsageError for parameters this model does not have, and when it cannot be loaded."""
+        it (`length`). Raises BadParameter for what this model does not have, UsageError when it cannot be loaded."""
+        if any(pictured(message) for message in request.messages):
+            raise BadParameter("messages", f"model 'hf/{self._name}': it reads text alone, no images, sounds or files")
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
         asked = sampling.read(request.params, self._defaults, seed, self._name)
         if self._checkpoint is None:
@@ -150,6 +152,7 @@ class Checkpoint:
         names = [str(tool.get("function", {}).get("name")) for tool in request.tools or ()]
         if names and not any(name in text for name in names):
             raise UsageError(f"model 'hf/{self.name}': its chat template shows the model no tools; {_TOOLLESS}")
+        text = text.encode("utf-8", "replace").decode("utf-8")  # halves of characters, which no tokenizer takes
         ids = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
         room = loaded.window - len(ids)
         if room < 1 or not ids:
@@ -191,6 +194,13 @@ def grouped(prompts: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
         group.append(prompt)
     if group:
         yield group
+
+
+def pictured(message: Message) -> bool:
+    """Whether a message has parts that are no text."""
+    content = message.get("content")
+    parts = content if isinstance(content, (list, tuple)) else ()
+    return any(not isinstance(part.get("text", part.get("refusal")), str) for part in parts if isinstance(part, Mapping))
 
 
 def _message(message: Message) -> dict[str, Any]:

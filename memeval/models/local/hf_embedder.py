@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memeval.errors import UsageError
+from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import pack
 from memeval.models.local import lasting, weights
@@ -46,9 +46,11 @@ class HfEmbedder:
         self._encoder: Encoder | None = None
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """One vector per text, with its exact tokens. Raises UsageError for any parameter, and when it cannot be loaded."""
+        """One vector per text, with its exact tokens. Raises BadParameter for any parameter, UsageError when it
+        cannot be loaded."""
         if params:
-            raise UsageError(f"embedder 'hf/{self._name}': no parameter '{next(iter(params))}'")
+            name = next(iter(params))
+            raise BadParameter(name, f"embedder 'hf/{self._name}': no parameter '{name}'")
         if self._encoder is None:
             self._encoder = lasting.take(self._key, lambda: Encoder(self._name, self._weights, self._chosen, self._pooling))
         return await asyncio.gather(*map(self._encoder.worker.do, texts))

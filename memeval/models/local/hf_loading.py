@@ -19,10 +19,6 @@ EXTRA = "pip install 'memeval[hf]'"
 _NUMBERS = ("batch_size", "batch_tokens", "max_model_len")
 _SETTINGS = ("revision", "local_files_only", "device", "dtype", *_NUMBERS)
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-_VOCABULARIES = (
-    *("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt", "spiece.model"),
-    "sentencepiece.bpe.model",
-)
 _MADE_UP = "pooler"  # a layer of encoders that many checkpoints do not have, and that nothing here uses
 
 
@@ -55,7 +51,7 @@ def load(auto: str, label: str, found: Weights, chosen: Mapping[str, Any]) -> tu
         from transformers.utils import logging
     except ImportError as error:
         raise UsageError(f"{label}: hf/ needs {error.name}: {EXTRA}") from None
-    if not any((found.folder / name).is_file() for name in _VOCABULARIES):  # transformers makes one without words
+    if not found.has_tokenizer():  # transformers makes one without words
         raise UsageError(f"{label}: {found.folder} has no tokenizer (tokenizer.json or the like)")
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from memeval.errors import UsageError, suggest
+from memeval.errors import BadParameter, suggest
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user"})
 """Parameters of the way to a server: here there is none."""
@@ -14,6 +14,8 @@ _KNOWN = (
     *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "max_completion_tokens", "stop", "seed"),
     *("chat_template_kwargs", "tool_choice", "extra_body"),
 )
+_NOTHING = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "response_format": {"type": "text"}}
+"""What clients send that ask for nothing by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,16 @@ class Sampling:
 
 def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str) -> Sampling:
     """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as
-    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises UsageError for an
+    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises BadParameter for an
     unknown parameter or a bad value."""
     given = {key: value for key, value in {**params, **(params.get("extra_body") or {})}.items() if value is not None}
     for key in given:
-        if key not in _KNOWN and key not in _IGNORED:
-            raise UsageError(f"model 'hf/{name}': no parameter '{key}'{suggest(key, _KNOWN)} (known: {', '.join(_KNOWN)})")
+        if key not in _KNOWN and key not in _IGNORED and not (key in _NOTHING and given[key] == _NOTHING[key]):
+            known = f"{suggest(key, _KNOWN)} (known: {', '.join(_KNOWN)})"
+            raise BadParameter(key, f"model 'hf/{name}': no parameter '{key}'{known}")
     if given.get("tool_choice", "auto") != "auto":
-        raise UsageError(f"model 'hf/{name}': tool_choice is {given['tool_choice']!r}; only 'auto' works here")
+        said = f"model 'hf/{name}': tool_choice is {given['tool_choice']!r}; only 'auto' works here"
+        raise BadParameter("tool_choice", said)
 
     def number(key: str, standard: float, least: float, most: float) -> float:
         value = given.get(key)
@@ -51,7 +55,7 @@ def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name
         value = standard if value is None else value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
             span = f"from {least:g} to {most:g}" if most < 2**31 else f"of at least {least:g}"
-            raise UsageError(f"model 'hf/{name}': {key} is {value!r}, expected a number {span}")
+            raise BadParameter(key, f"model 'hf/{name}': {key} is {value!r}, expected a number {span}")
         return value
 
     number("seed", 0, -(2**63), 2**64)
@@ -59,7 +63,7 @@ def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name
     limits = [number(key, 0, 1, 2**31) for key in ("max_tokens", "max_completion_tokens") if key in given]
     for key, value in (("top_k", top_k), ("max_tokens", limits[0] if limits else 0)):
         if int(value) != value:
-            raise UsageError(f"model 'hf/{name}': {key} is {value!r}, expected a whole number")
+            raise BadParameter(key, f"model 'hf/{name}': {key} is {value!r}, expected a whole number")
     return Sampling(
         temperature=number("temperature", 1.0, 0.0, 100.0),
         top_p=number("top_p", 1.0, 0.0, 1.0),
@@ -76,11 +80,13 @@ def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name
 def _stop(value: Any, name: str) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value or []
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"model 'hf/{name}': stop is {value!r}, expected a text or a list of texts")
+        raise BadParameter("stop", f"model 'hf/{name}': stop is {value!r}, expected a text or a list of texts")
     return tuple(text for text in texts if text)
 
 
 def _template(value: Any, name: str) -> tuple[tuple[str, Any], ...]:
     if value is not None and not isinstance(value, Mapping):
-        raise UsageError(f"model 'hf/{name}': chat_template_kwargs is {value!r}, expected a mapping")
+        raise BadParameter(
+            "chat_template_kwargs", f"model 'hf/{name}': chat_template_kwargs is {value!r}, expected a mapping"
+        )
     return tuple(sorted((value or {}).items()))

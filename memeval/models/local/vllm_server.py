@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from memeval.errors import UsageError
+from memeval.models import keys
 from memeval.models.cache import cache_folder
 from memeval.models.journal import to_stderr
 from memeval.models.limits import EndpointError
@@ -33,7 +34,6 @@ POLL = 0.25  # seconds between two looks at a server that is starting
 PORTS = 3  # tries, should another program take the port in between
 LOGS = 20  # log files that are kept
 _LISTEN = "0A"  # the state of a socket in /proc/net/tcp
-_SECRETS = ("OPENAI_API_KEY", "MEMEVAL_API_KEY", "ANTHROPIC_API_KEY", "VLLM_API_KEY")
 _TAKEN = re.compile(r"address already in use|errno 98\b|EADDRINUSE", re.IGNORECASE)
 _ERROR = re.compile(r"\b\w*(Error|Exception)\b: |^vllm( \w+)?: error: ")  # the second: an option it does not have
 _ELSEWHERE = re.compile(r"root cause|Engine core initialization failed", re.IGNORECASE)
@@ -64,7 +64,7 @@ class VllmServer:
         self.port = 0
         self._command = command
         self._patience = patience
-        self._environment = {**{k: v for k, v in os.environ.items() if k not in _SECRETS}, **(environment or {})}
+        self._environment = {**keys.environment(), **(environment or {})}
         self._environment["VLLM_API_KEY"] = self.key
         self._notice = notice
         self._grace = GRACE if grace is None else grace

@@ -21,6 +21,7 @@ from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models.cache import cache_folder
+from memeval.models.reply import one_line
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 FILES = (
@@ -31,6 +32,11 @@ FILES = (
     *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
 )
 """Files besides the weights that decide what a model says; the last three are those of sentence-transformers."""
+VOCABULARIES = (
+    *("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt", "spiece.model"),
+    "sentencepiece.bpe.model",
+)
+"""One of these makes a tokenizer."""
 FETCHED = (*FILES, INDEX, "*.safetensors", "*/config.json", "additional_chat_templates/*")
 NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*")
 RACY = 2.0  # seconds: a file changed as recently as this may change again under the same time stamp
@@ -52,6 +58,18 @@ class Weights:
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder; {} where there is none. Raises UsageError when it is no JSON object."""
         return _read(self.folder / name)
+
+    def has_tokenizer(self) -> bool:
+        return any((self.folder / name).is_file() for name in VOCABULARIES)
+
+    def chat_template(self) -> str:
+        """As text, all of them where there are several; empty where there is none."""
+        files = [self.folder / "chat_template.jinja", *self.folder.glob("additional_chat_templates/*")]
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
+        told = [self.read(name).get("chat_template") for name in ("tokenizer_config.json", "chat_template.json")]
+        return "\n".join(
+            [*texts, *(template if isinstance(template, str) else json.dumps(template) for template in told if template)]
+        )
 
 
 def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
@@ -77,7 +95,7 @@ def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
     except (LocalEntryNotFoundError, UsageError) as missing:  # an UsageError: only a part of it was ever fetched
         if not fetch:
             reason = missing if isinstance(missing, UsageError) else "not in the local hub cache"
-            raise UsageError(f"model '{name}': {_line(reason)} (and fetching is off)") from None
+            raise UsageError(f"model '{name}': {one_line(str(reason))} (and fetching is off)") from None
     folder = _snapshot(name, revision, local=False)
     return _weights(name, folder, folder.name)
 
@@ -94,14 +112,16 @@ def _snapshot(name: str, revision: str | None, local: bool) -> Path:
         if local and isinstance(error, LocalEntryNotFoundError):
             raise
         advice = "give a folder, or fetch it first with `hf download`"
-        raise UsageError(f"model '{name}': cannot be fetched from the hub ({_line(error)}); {advice}") from None
+        raise UsageError(f"model '{name}': cannot be fetched from the hub ({one_line(str(error))}); {advice}") from None
 
 
 def _weights(name: str, folder: Path, revision: str | None) -> Weights:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise UsageError(f"model '{name}': {folder} holds a LoRA adapter; merge it into its base model first")
-        raise UsageError(f"model '{name}': {folder} has no config.json")
+        inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        hint = f"; did you mean {folder / inside[-1]}?" if inside else ""
+        raise UsageError(f"model '{name}': {folder} has no config.json{hint}")
     shards = _shards(folder)
     for shard in shards:
         check(shard)
@@ -121,7 +141,9 @@ def _shards(folder: Path) -> list[Path]:
     else:
         shards = sorted(folder.glob("*.safetensors"))
     if not shards:
-        raise UsageError(f"{folder}: no weights in the safetensors format (pickled ones are not read)")
+        raise UsageError(
+            f"{folder}: no weights in the safetensors format (pickled ones are not read; save_pretrained writes it)"
+        )
     for shard in shards:
         if not shard.is_file():
             raise UsageError(f"{shard}: missing, though {INDEX} names it")
@@ -235,8 +257,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise UsageError(f"{path}: not a JSON object")
     return dict(data)
-
-
-def _line(reason: object) -> str:
-    text = " ".join(str(reason).split())
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from memeval.errors import StopRun, UsageError
+from memeval.errors import BadParameter, StopRun, UsageError
 from memeval.models import usage
 from memeval.models.bound import BoundModel, EmbeddingFailed
 from memeval.models.call_json import call_key
@@ -120,7 +120,7 @@ class Proxy:
             if one in model.params:  # the user's limit stands, under whichever of its two names
                 params.pop(other, None)
         sample = tenant.sample(model, chat, _repeated(request))
-        completion: Completion = await _serve(tenant, model.generate(chat.messages, chat.tools, sample, **params))
+        completion: Completion = await _serve(tenant, model, model.generate(chat.messages, chat.tools, sample, **params))
         if completion.error is not None:
             rejected = _REJECTED.match(completion.error)
             raise Refused(int(rejected[1]) if rejected else 502, completion.error, "upstream_error")
@@ -144,7 +144,7 @@ class Proxy:
         model = tenant.model(asked.model, embedding=True)
         params = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
         try:
-            vectors, spent = await _serve(tenant, model.embed_counted(asked.texts, **params))
+            vectors, spent = await _serve(tenant, model, model.embed_counted(asked.texts, **params))
         except EmbeddingFailed as failed:
             raise Refused(502, str(failed), "upstream_error") from None
         if asked.dimensions not in (None, vectors.shape[1]):
@@ -173,7 +173,7 @@ class Proxy:
         return tenant
 
 
-async def _serve(tenant: _Tenant, call: Coroutine[Any, Any, Result]) -> Result:
+async def _serve(tenant: _Tenant, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
     """Await a call of a bound model, booked in the tenant's slot. It goes on, and is booked, when the client hangs up.
 
     Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
@@ -196,6 +196,8 @@ async def _serve(tenant: _Tenant, call: Coroutine[Any, Any, Result]) -> Result:
     except EmbeddingFailed:
         raise  # booked; the run goes on
     except (StopRun, UsageError) as error:
+        if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is the user's to mend
+            raise Refused(400, str(error), "unsupported_parameter", error.name) from None
         tenant.slot.stop(error)
         raise Refused(503, str(error), "upstream_error") from None
     except Exception as error:
@@ -225,6 +227,8 @@ async def _in_shape(request: web.Request, handler: Any) -> web.StreamResponse:
         return response
     except Refused as raised:
         refused = raised
+    except web.RequestPayloadError:
+        refused = Refused(400, "the body cannot be decoded as its headers say")
     except web.HTTPRequestEntityTooLarge:
         refused = Refused(413, f"the body is larger than {LARGEST_REQUEST} bytes", "request_too_large")
     except web.HTTPException as error:

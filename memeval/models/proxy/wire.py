@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from memeval.errors import UsageError
 from memeval.models.completion import Completion, ToolCall, Usage
+from memeval.models.parameters import check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,7 @@ _PASSED = frozenset(
 _LABELS = frozenset(
     {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
 )
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _FINISH = {"unclosed_think": "length"}  # reasons that the API does not know
 Data = dict[str, Any]
 
@@ -102,6 +105,11 @@ def read_chat(data: Data) -> Chat:
     unknown = [key[:100] for key, value in data.items() if key not in _READ_HERE | _PASSED | _LABELS and value is not False]
     if unknown:
         raise Refused(400, f"'{unknown[0]}' is not supported here", "unsupported_parameter", unknown[0])
+    params = {key: value for key, value in data.items() if key in _PASSED}
+    try:
+        check(params)
+    except UsageError as error:
+        raise Refused(400, str(error), "invalid_value", str(error).partition(":")[0]) from None
     streamed, options = data.get("stream", False), data.get("stream_options", {})
     if not isinstance(streamed, bool):
         raise _wrong("stream", "true or false")
@@ -111,7 +119,7 @@ def read_chat(data: Data) -> Chat:
         model=_model(data),
         messages=_messages(data.get("messages")),
         tools=_tools(data.get("tools")) or None,
-        params={key: value for key, value in data.items() if key in _PASSED},
+        params=params,
         streamed=streamed,
         with_usage=options.get("include_usage") is True,
     )
@@ -223,8 +231,11 @@ def _messages(messages: Any) -> list[Data]:
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages", "a list of messages")
     for number, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise _wrong(f"messages[{number}]", "an object with a role")
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            raise _wrong(f"messages[{number}]", f"an object whose role is one of {', '.join(_ROLES)}")
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list) or not all(map(_is_call, calls)):
+            raise _wrong(f"messages[{number}].tool_calls", "a list of calls, each with its function's name and arguments")
         content = message.get("content")
         parts = content if isinstance(content, list) else []
         if not isinstance(content, (str, list, type(None))) or not all(isinstance(part, dict) for part in parts):
@@ -232,6 +243,11 @@ def _messages(messages: Any) -> list[Data]:
         if any("text" in part and not isinstance(part["text"], str) for part in parts):
             raise _wrong(f"messages[{number}].content", "parts whose text is a string")
     return messages
+
+
+def _is_call(call: Any) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and all(isinstance(function.get(key), str) for key in ("name", "arguments"))
 
 
 def _tools(tools: Any) -> list[Data]:

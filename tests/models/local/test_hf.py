@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from memeval.errors import UsageError
+from memeval.errors import BadParameter, UsageError
 from memeval.models.cache import Cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
@@ -267,6 +267,8 @@ def test_parameters_and_what_fills_them_in():
     assert sampling == Sampling(0, 0.95, 20, 0.0, 1.1, 5, ("x",), 11)
     assert read({}, {**own, "do_sample": False}, 0, "m") == Sampling(repetition_penalty=1.1)
     assert read({"top_k": -1, "stop": None}, {}, 0, "m") == Sampling()
+    nothing = {"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "response_format": {"type": "text"}}
+    assert read(nothing, {}, 0, "m") == Sampling()
 
 
 @pytest.mark.parametrize(
@@ -285,9 +287,18 @@ def test_parameters_and_what_fills_them_in():
     ],
 )
 def test_parameters_it_does_not_have(params, said):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(BadParameter) as caught:
         read(params, {}, 0, "m")
     assert said in str(caught.value)
+    assert caught.value.name == next(iter(params))
+
+
+def test_pictures_are_refused_and_halves_of_characters_are_not(tiny):
+    (broken,) = complete(tiny, asked("Ann \ud83d"))
+    assert broken == complete(tiny, asked("Ann ?"))[0]
+    picture = [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    with pytest.raises(BadParameter, match="text alone"):
+        complete(tiny, Request([{"role": "user", "content": picture}]))
 
 
 # -- life -------------------------------------------------------------------------------------------------------------

@@ -233,3 +233,10 @@ def test_modules_of_sentence_transformers_count(model):
         (model / "modules.json").write_text(text)
         with pytest.raises(UsageError, match="modules.json"):
             find(str(model))
+
+
+def test_a_folder_of_checkpoints_names_one_of_them(tmp_path):
+    (tmp_path / "checkpoint-100").mkdir()
+    (tmp_path / "checkpoint-100" / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"has no config.json; did you mean .*/checkpoint-100\?"):
+        find(str(tmp_path))

@@ -12,12 +12,14 @@ import numpy as np
 import openai
 import pytest
 
-from memeval.errors import StopRun, UsageError
+from memeval.errors import BadParameter, StopRun, UsageError
 from memeval.models import usage
 from memeval.models.bound import BoundModel, close_route, open_route
 from memeval.models.completion import Completion, ToolCall, Usage
 from memeval.models.embeddings import pack
+from memeval.models.parameters import check
 from memeval.models.proxy import server as proxy_module
+from memeval.models.proxy import wire
 from memeval.models.proxy.server import Proxy
 from memeval.models.proxy.slot import Slot
 from memeval.models.usage import Ledger
@@ -314,6 +316,9 @@ def test_a_closed_token_is_refused_and_its_calls_end():
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),
         ({"messages": [{"content": "hi"}]}, "messages[0]"),
+        ({"messages": [{"role": "wizard", "content": "hi"}]}, "messages[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": "store"}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "messages[0].tool_calls"),
         ({"messages": [{"role": "user", "content": 17}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "messages[0].content"),
@@ -325,6 +330,9 @@ def test_a_closed_token_is_refused_and_its_calls_end():
         ({"model": 4}, "model"),
         ({"stream": "yes"}, "stream"),
         ({"stream": True, "stream_options": 1}, "stream_options"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"max_tokens": "5"}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
         ({"logprobs": True}, "logprobs"),
         ({"functions": []}, "functions"),
         ({"api_base": "http://evil.example"}, "api_base"),
@@ -366,6 +374,24 @@ def test_malformed_bodies_are_bad_requests(body):
         assert slot.waiting == []
 
     served(scenario)
+
+
+def test_a_body_that_cannot_be_decoded_is_a_bad_request():
+    async def scenario(foreign):
+        _, _, token = foreign.open()
+        headers = {"Authorization": f"Bearer {token}", "Content-Encoding": "gzip"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{foreign.proxy.base_url}/chat/completions", data=b"{}") as response,
+        ):
+            assert (response.status, (await response.json())["error"]["type"]) == (400, "invalid_request_error")
+
+    served(scenario)
+
+
+def test_every_parameter_that_passes_on_is_known_to_the_check():
+    """A name that is no other name misspelt, as parameters.py sees it."""
+    check(dict.fromkeys(wire._PASSED))
 
 
 def test_bodies_beyond_the_bound_are_refused(monkeypatch):
@@ -475,6 +501,23 @@ def test_what_must_stop_the_run_is_raised_by_the_step_whatever_the_agent_does(er
         found = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
         assert found.status_code == status
         assert "secret detail" not in found.message
+
+    served(scenario)
+
+
+def test_what_a_model_does_not_have_is_refused_and_the_run_goes_on():
+    def without(request):
+        raise BadParameter("tool_choice", "tool_choice is 'required'; only 'auto' works here")
+
+    async def scenario(foreign):
+        client, slot, _ = foreign.open(reply=without)
+        with step(slot):
+            error = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
+        assert isinstance(error, openai.BadRequestError)
+        assert (error.code, error.param) == ("unsupported_parameter", "tool_choice")
+        client, slot, _ = foreign.open(reply=without, params={"tool_choice": "required"})
+        with pytest.raises(BadParameter), step(slot):  # what the user set for the role is no agent's fault
+            await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
 
     served(scenario)
 
