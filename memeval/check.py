@@ -28,7 +28,8 @@ from memeval.models.usage import Ledger, current
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
 from memeval.runs.ingest import Ingest
-from memeval.runs.plan import Options, agent_specs
+from memeval.runs.options import Options
+from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings

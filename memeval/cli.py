@@ -106,8 +106,8 @@ def _with(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 
 def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Any:
-    """What was typed, as `runs.plan.Options`."""
-    from memeval.runs.plan import Options
+    """What was typed, as `runs.options.Options`."""
+    from memeval.runs.options import Options
 
     models = {role: name for role in _ROLES if (name := given.pop(role, None))}
     prompts = _pairs("--prompt", given.pop("prompts", ()))

@@ -26,7 +26,9 @@ from memeval.models import prices
 from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
 from memeval.models.probe import FAIL, OK, WARN, Finding, probe_all
-from memeval.runs.plan import Options, find_task, role_model
+from memeval.runs.options import Options
+from memeval.runs.plan import find_task
+from memeval.runs.roles import role_model
 from memeval.sources import Settings
 
 REPLY = 2048

@@ -19,7 +19,7 @@ from memeval import doctor
 from memeval.doctor import doctor_command, findings, sort_requirements, unwritable
 from memeval.models import prices
 from memeval.models.probe import Finding
-from memeval.runs.plan import Options
+from memeval.runs.options import Options
 
 KEY = "sk-secret-key-of-a-user"
 MODELS = [{"id": "m", "max_model_len": 40_960}, {"id": "other"}]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from memeval import Item, Recall
+from memeval.runs.options import Options
 from memeval.runs.outcome import public
-from memeval.runs.plan import Options, plan
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 
 QUESTIONS = 64

@@ -21,7 +21,8 @@ import pytest
 from memeval import cards, plugins, protocol
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.runs.store import read_lines
 from memeval.sources import Settings

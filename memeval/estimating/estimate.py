@@ -29,7 +29,8 @@ from memeval.estimating.workload import left_over, measure, unjudged
 from memeval.models.completion import Usage
 from memeval.models.prices import cost, price
 from memeval.models.stand_in import Lengths, StandIn
-from memeval.runs.plan import Options, Planned, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import Planned, plan
 from memeval.stats import detectable_effect, half_width
 
 CLOSE = 0.2

@@ -155,6 +155,10 @@ class Gateway:
         self.counters.book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh, run)
         return completions
 
+    def open(self, spec: ModelSpec) -> None:
+        """Open a model before its first call; raises what the call would raise where a key or a package is missing."""
+        self._opened.model(spec)
+
     async def close(self) -> None:
         """Cancel the callers whose calls are in flight, wait for their end, close the models. Journal and cache belong to
         who made them."""

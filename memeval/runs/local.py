@@ -82,7 +82,7 @@ async def execute(
     async def drive() -> None:
         try:
             if work and "reader" in spec.models and spec.agent.card.track == "reader":
-                gateway.model(spec.models["reader"])  # should it lack its key, no stream is read and paid for
+                gateway.open(spec.models["reader"])  # should it lack its key, no stream is read and paid for
             await _contexts(engine, task, work, emit, siblings)
         except StopRun as stop:
             emit({"event": "stopped", "reason": str(stop)})

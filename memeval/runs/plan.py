@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import itertools
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,44 +17,15 @@ from memeval import cards, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import NoData, UsageError, suggest
-from memeval.models import prices, registry, window
 from memeval.models.completion import ModelSpec
-from memeval.models.parameters import check as check_parameters
 from memeval.prompts import READER, load_prompts
 from memeval.runs.familiarity import Claims, claims
+from memeval.runs.options import Options
+from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings, Task, index
 
 PROMPT_ROLES = ("memory", "reader", "judge")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
-    card's, and so are repeats. max_cost (USD), max_calls: what all runs together may send. settings:
-    `--set key=value[,value...]` in order. prompts: role -> file."""
-
-    agents: Sequence[str]
-    tasks: Sequence[str]
-    models: Mapping[str, str] = field(default_factory=dict)
-    base_url: str | None = None
-    limit: int | None = None
-    seed: int = 42
-    repeats: int | None = None
-    answer_repeats: int = 1
-    answer_budget: int = 0
-    concurrency: int = 16
-    runs_dir: Path = Path("runs")
-    data_dir: Path | None = None
-    settings: Sequence[str] = ()
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    exact_tokens: int = 0
-    use_cache: bool = True
-    agents_dir: tuple[str, ...] = ()
-    tasks_dir: tuple[str, ...] = ()
-    quiet: bool = False
-    max_cost: float | None = None
-    max_calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +100,7 @@ def plan(options: Options) -> list[Planned]:
         raise absent[0]
     for missing in absent:
         print(f"memeval: left out of its suite: {missing}", file=sys.stderr)
-    if not any(_chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
+    if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned
 
@@ -240,82 +209,6 @@ def card_prompts(card: AgentCard) -> dict[str, str]:
     return load_prompts({role: str(Path(card.path).parent / name) for role, name in card.prompts.items()})
 
 
-# -- models -----------------------------------------------------------------------------------------------------------
-
-
-def _chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
-    return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
-
-
-def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
-    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
-    if agent.card.agent == "constant":
-        return {}
-    roles = ["reader"] if agent.is_arm else ["memory", "reader", "embedder"]
-    return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
-
-
-def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
-    """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
-    `context` (the window, tokens), and `backend` (how a vllm/ or hf/ model is started)."""
-    shared = role != "embedder"  # --model never means an embedding model
-    variable, base_url = f"MEMEVAL_{role.upper()}", options.base_url or _base_url(config)
-    candidates = [
-        (f"--{role}", options.models.get(role), None),
-        ("--model", options.models.get("model") if shared else None, base_url),
-        (variable, os.environ.get(variable), None),
-        ("MEMEVAL_MODEL", os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
-        (f"memeval.yaml: {role}", config.get(role), None),
-        ("memeval.yaml: model", config.get("model") if shared else None, base_url),
-        (card.path or card.name, card.models.get(role), None),
-    ]
-    if shared and options.base_url and not any(entry for _, entry, _ in candidates[:-1]):
-        raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
-    where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
-    name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
-    if not options.base_url and ("@http" in name or prices.runs_here(name)):
-        url = None  # a URL set once, for all, does not carry off a model that says itself where it is
-    try:
-        return model_spec(entry, url)
-    except UsageError as error:
-        if options.base_url and where == f"--{role}" and "@" not in name:
-            raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _base_url(config: Mapping[str, Any]) -> str | None:
-    """The URL set once, for all. Raises UsageError naming where."""
-    for where, url in (("MEMEVAL_BASE_URL", os.environ.get("MEMEVAL_BASE_URL")), ("memeval.yaml", config.get("base_url"))):
-        if url:
-            try:
-                return registry.checked_url(url)
-            except UsageError as error:
-                raise UsageError(f"{where}: {error}") from None
-    return None
-
-
-def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
-    """The spec of a name, or of a mapping with a `name`; base_url makes it a literal name. Raises UsageError for what means
-    nothing."""
-    given = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
-    name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
-    if not isinstance(backend, Mapping):
-        raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
-    check_parameters(given)
-    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend))
-    registry.route(spec)
-    window.declared(spec.params)
-    return spec
-
-
-def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> ModelSpec | None:
-    """The judge: on any task when the flag names one, else on tasks that are made to be judged."""
-    name = options.models.get("judge") or (card.judge and _chosen("judge", options, config))
-    if not name:
-        return None
-    return model_spec(name, None)
-
-
 def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
     """Raises UsageError for what the judge could not do with these questions or this prompt, before the run is paid for."""
     from memeval.judging.judge import check_keypoints, family_of
@@ -325,11 +218,3 @@ def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
     prompt_hash(family, prompt)
     if family in ASPECTS:
         check_keypoints(family, [question.keypoints for question in task.golds()], f"fetch the data of {card.name} again")
-
-
-def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:
-    """A published protocol fixes how models sample, whatever an agent's card says."""
-    return {
-        role: dataclasses.replace(spec, params={**spec.params, **card.sampling.get(role, {})})
-        for role, spec in models.items()
-    }

@@ -20,7 +20,8 @@ import fixed_endpoint
 import pytest
 from fixed_endpoint import LATENCY
 
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 
 pytestmark = pytest.mark.benchmark

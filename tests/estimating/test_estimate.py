@@ -27,7 +27,8 @@ from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
 from memeval.runs.manifest import manifest
-from memeval.runs.plan import Options, Planned, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
 from memeval.runs.store import read_json, read_lines, write_json, write_lines

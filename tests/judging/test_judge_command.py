@@ -14,7 +14,8 @@ from memeval.judging import command
 from memeval.judging.command import calibrate_command, score_command
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 
 Capture = pytest.CaptureFixture[str]

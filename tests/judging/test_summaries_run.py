@@ -17,7 +17,8 @@ from memeval.cli import main
 from memeval.errors import UsageError
 from memeval.estimating.estimate import estimate
 from memeval.runs.command import run_command
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.store import read_json, read_lines
 
 TASK = "mab-infbench_sum_eng_shots2"

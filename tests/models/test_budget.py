@@ -22,8 +22,9 @@ from memeval.models.journal import Journal
 from memeval.models.prices import Price
 from memeval.models.scripted import ScriptedModel
 from memeval.runs import local
+from memeval.runs.options import Options
 from memeval.runs.outcome import public
-from memeval.runs.plan import Options, Planned, plan
+from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")

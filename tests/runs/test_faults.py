@@ -20,7 +20,7 @@ from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.runs import local
 from memeval.runs.command import run_command
-from memeval.runs.plan import Options
+from memeval.runs.options import Options
 
 QUESTIONS = 8
 CONCURRENCY = 4

@@ -8,7 +8,8 @@ import pytest
 
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
-from memeval.runs.plan import Options, role_model
+from memeval.runs.options import Options
+from memeval.runs.roles import role_model
 
 CARD = AgentCard(name="nobody", agent="none")
 FLAG, SET, OWN = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", "http://127.0.0.1:3/v1"

@@ -20,7 +20,8 @@ from toys import killed_again
 
 from memeval.models.run_journal import RunJournal
 from memeval.runs.command import run_command
-from memeval.runs.plan import Options, Planned, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.siblings import Siblings
 from memeval.runs.store import read_json, read_lines

@@ -16,7 +16,8 @@ from memeval import prompts
 from memeval.agents.memalpha import MemAlpha
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.runs.score import UNUSABLE
 from memeval.runs.store import read_lines
@@ -199,7 +200,7 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
 def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
     from memeval.runs.command import run_command
-    from memeval.runs.plan import Options
+    from memeval.runs.options import Options
     from memeval.runs.show import show_run
 
     card = tmp_path / "small.yaml"

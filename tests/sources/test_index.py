@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from memeval import plugins
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
-from memeval.runs.plan import Options, plan
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.sources import Settings, index
 from memeval.sources.index import IndexedTask

@@ -1,0 +1,36 @@
+"""`memeval run` as typed, before anything of it was looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
+    card's, and so are repeats. max_cost (USD), max_calls: what all runs together may send. settings:
+    `--set key=value[,value...]` in order. prompts: role -> file."""
+
+    agents: Sequence[str]
+    tasks: Sequence[str]
+    models: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
+    limit: int | None = None
+    seed: int = 42
+    repeats: int | None = None
+    answer_repeats: int = 1
+    answer_budget: int = 0
+    concurrency: int = 16
+    runs_dir: Path = Path("runs")
+    data_dir: Path | None = None
+    settings: Sequence[str] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    exact_tokens: int = 0
+    use_cache: bool = True
+    agents_dir: tuple[str, ...] = ()
+    tasks_dir: tuple[str, ...] = ()
+    quiet: bool = False
+    max_cost: float | None = None
+    max_calls: int | None = None

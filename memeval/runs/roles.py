@@ -1,0 +1,98 @@
+"""Which model plays which role of a run: as typed, else the environment's, memeval.yaml's, the card's, `offline`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from memeval.cards import AgentCard, TaskCard
+from memeval.errors import UsageError
+from memeval.models import prices, registry, window
+from memeval.models.completion import ModelSpec
+from memeval.models.parameters import check as check_parameters
+from memeval.runs.options import Options
+from memeval.runs.spec import AgentSpec
+
+
+def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
+    """What the user set for a role, or for all (`model`)."""
+    return options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role)
+
+
+def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
+    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
+    if agent.card.agent == "constant":
+        return {}
+    roles = ["reader"] if agent.is_arm else ["memory", "reader", "embedder"]
+    return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
+
+
+def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
+    """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
+    `context` (the window, tokens), and `backend` (how a vllm/ or hf/ model is started)."""
+    shared = role != "embedder"  # --model never means an embedding model
+    variable, base_url = f"MEMEVAL_{role.upper()}", options.base_url or _base_url(config)
+    candidates = [
+        (f"--{role}", options.models.get(role), None),
+        ("--model", options.models.get("model") if shared else None, base_url),
+        (variable, os.environ.get(variable), None),
+        ("MEMEVAL_MODEL", os.environ.get("MEMEVAL_MODEL") if shared else None, base_url),
+        (f"memeval.yaml: {role}", config.get(role), None),
+        ("memeval.yaml: model", config.get("model") if shared else None, base_url),
+        (card.path or card.name, card.models.get(role), None),
+    ]
+    if shared and options.base_url and not any(entry for _, entry, _ in candidates[:-1]):
+        raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
+    where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
+    name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
+    if not options.base_url and ("@http" in name or prices.runs_here(name)):
+        url = None  # a URL set once, for all, does not carry off a model that says itself where it is
+    try:
+        return model_spec(entry, url)
+    except UsageError as error:
+        if options.base_url and where == f"--{role}" and "@" not in name:
+            raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _base_url(config: Mapping[str, Any]) -> str | None:
+    """The URL set once, for all. Raises UsageError naming where."""
+    for where, url in (("MEMEVAL_BASE_URL", os.environ.get("MEMEVAL_BASE_URL")), ("memeval.yaml", config.get("base_url"))):
+        if url:
+            try:
+                return registry.checked_url(url)
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from None
+    return None
+
+
+def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
+    """The spec of a name, or of a mapping with a `name`; base_url makes it a literal name. Raises UsageError for what means
+    nothing."""
+    given = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+    name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
+    if not isinstance(backend, Mapping):
+        raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
+    check_parameters(given)
+    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend))
+    registry.route(spec)
+    window.declared(spec.params)
+    return spec
+
+
+def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> ModelSpec | None:
+    """The judge: on any task when the flag names one, else on tasks that are made to be judged."""
+    name = options.models.get("judge") or (card.judge and chosen("judge", options, config))
+    if not name:
+        return None
+    return model_spec(name, None)
+
+
+def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:
+    """A published protocol fixes how models sample, whatever an agent's card says."""
+    return {
+        role: dataclasses.replace(spec, params={**spec.params, **card.sampling.get(role, {})})
+        for role, spec in models.items()
+    }
