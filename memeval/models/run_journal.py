@@ -18,6 +18,7 @@ from pathlib import Path
 
 from memeval.models.completion import Completion
 from memeval.models.journal import APPLICATION, PATIENCE, SCHEMA, Entry, Journal, decoded, to_stderr, unusable
+from memeval.models.toolcalls import tidy
 
 
 class RunJournal(Journal):
@@ -119,7 +120,7 @@ def _read(tail: Path) -> Iterator[Entry]:
     for line in tail.read_bytes().split(b"\n") if tail.exists() else ():
         try:
             key, model, created, completion = json.loads(line)
-            yield bytes.fromhex(key), str(model), float(created), json.dumps(completion)
+            yield bytes.fromhex(key), tidy(str(model)), float(created), json.dumps(completion)
         except (ValueError, TypeError, OverflowError, RecursionError):  # the call is made again
             continue
 

@@ -106,7 +106,10 @@ def test_a_kill_between_filing_and_emptying_doubles_nothing(path):
 
 @given(
     junk=st.lists(
-        st.one_of(st.binary(max_size=40), st.sampled_from([b"[]", b"{}", b'["zz", "m", 1, {}]', ENDLESS, b"[" * 9000])),
+        st.one_of(
+            st.binary(max_size=40),
+            st.sampled_from([b"[]", b"{}", b'["zz", "m", 1, {}]', b'["00", "\\ud800", 1, {}]', ENDLESS, b"[" * 9000]),
+        ),
         max_size=6,
     )
 )
