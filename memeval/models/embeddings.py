@@ -27,7 +27,7 @@ from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Fault, Limiter
 from memeval.models.parameters import timeout
-from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text
+from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text, token_count
 
 Vectors = NDArray[np.float32]
 LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
@@ -201,9 +201,9 @@ def _vector(value: Any) -> str:
 
 def _tokens(usage: Any, texts: Sequence[str]) -> int:
     for key in ("prompt_tokens", "total_tokens"):
-        count = usage.get(key) if isinstance(usage, dict) else None
-        if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
-            return count
+        tokens = token_count(usage.get(key)) if isinstance(usage, dict) else None
+        if tokens is not None:
+            return tokens
     return sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)
 
 

@@ -122,7 +122,7 @@ class EndpointModel:
         if status in TOO_LONG and (code == "context_length_exceeded" or overflows(said)):
             return Completion(finish_reason="overflow")
         fix = _remedy(status, said, code, self.name)
-        if status == 403 and not self._limiter.answered and not _MODERATED.search(said):
+        if status == 403 and not _MODERATED.search(said):
             fix = "check the key in MEMEVAL_API_KEY or OPENAI_API_KEY, and what it may be used for"
         if fix:
             raise EndpointRefused(f"{self.base_url}: {text}; {fix}")

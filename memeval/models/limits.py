@@ -25,6 +25,9 @@ from memeval.models.completion import Completion, Request, Usage
 PROBE = Request(({"role": "user", "content": "Say OK."},), None, {"max_tokens": 16})
 """What is asked of an endpoint that may be dead. Any reply will do, also that it does not take such a request."""
 
+SOON = 1.0
+"""Seconds that an attempt gets at least, unless half of what is allowed is less."""
+
 
 class EndpointError(StopRun):
     """The endpoint as a whole cannot be used. The message is one line with the URL and the last error, and no key.
@@ -67,13 +70,13 @@ class Policy:
     """Seconds, unless said otherwise.
 
     attempts: per call, of any faults but 429 and lost connections. timeout: for one call, attempts and waits together but
-    without queueing; one attempt may take half of it, so that one that hangs is repeated. first_wait, longest_wait: the
-    exponential wait. longest_pause: the most that a `Retry-After` is believed. dead_after: silence after which an endpoint
-    is given up (0: at the first lost connection, and nothing is probed), dead_at_start: the same while no connection has
-    ever come about. jitter: spread the waits over [half, whole].
+    without queueing; one attempt may take half of it, and is repeated sooner where others were answered much faster.
+    first_wait, longest_wait: the exponential wait. longest_pause: the most that a `Retry-After` is believed. dead_after:
+    silence after which an endpoint is given up (0: at the first lost connection, and nothing is probed), dead_at_start: the
+    same while no connection has ever come about. jitter: spread the waits over [half, whole].
     """
 
-    attempts: int = 6
+    attempts: int = 8
     timeout: float = 600.0
     first_wait: float = 0.5
     longest_wait: float = 30.0
@@ -132,6 +135,8 @@ class Limiter:
         self._cut_at = 0.0
         self._idle_at = self._alive_at = time.monotonic()  # last success; moved on by the time without calls
         self.answered = False  # whether a call has ever brought a reply
+        self._slowest = 0.0  # seconds, of the attempts that did
+        self._first: set[asyncio.Timeout] = set()  # of attempts in the air before any did
 
     async def run(
         self,
@@ -157,7 +162,13 @@ class Limiter:
                 await self._acquire(first=not sent)
                 started = time.monotonic()
                 sent += 1
-                outcome = await self._send(attempt, min(allowed / 2, allowed - spent))
+                try:
+                    outcome = await self._send(attempt, self._patience(allowed, spent))
+                except EndpointRefused as refused:
+                    if not self.answered or probe is None:
+                        raise
+                    used = await self._ask(probe, allowed)  # is it refused as well?
+                    return Completion(usage=used, error=str(refused), finish_reason="error")
                 if isinstance(outcome, Completion):
                     return outcome
                 fault = outcome
@@ -173,13 +184,21 @@ class Limiter:
                 wait = self._wait(sent, fault)
                 if faults >= self.policy.attempts or spent + wait >= allowed:
                     error = f"{fault} (given up after {sent} attempts)"
-                    used = await self._ask(probe, allowed / 2) if probe and self.policy.dead_after else Usage()
+                    used = await self._ask(probe, allowed) if probe and self.policy.dead_after else Usage()
                     return Completion(usage=used, error=error, finish_reason="error")
+                if probe and fault.counted and not fault.throttled and self._silence() >= self.policy.dead_after > 0:
+                    await self._ask(probe, allowed)
                 spent += wait if not fault.unreachable else 0.0
                 await asyncio.sleep(wait)
         finally:
             self._calls -= 1
             self._idle_at = time.monotonic()
+
+    def _patience(self, allowed: float, spent: float) -> float:
+        """Seconds for the next attempt of a call. One that takes ten times as long as the slowest before it is probably
+        lost, and is sent again, each time with more patience; the last has half of what is allowed, in case it is not."""
+        half, soon = allowed / 2, max(SOON, allowed / 20, 10 * self._slowest, spent / 3)
+        return soon if self.answered and spent + soon <= half else min(half, allowed - spent)
 
     async def _send(self, attempt: Callable[[], Awaitable[Completion]], seconds: float) -> Completion | Fault:
         """One attempt, in the place that the caller has acquired."""
@@ -187,22 +206,27 @@ class Limiter:
         counter = trace.get()
         if counter is not None:
             counter.attempts += 1
+        limit = asyncio.timeout(max(0.0, seconds))
+        if not self.answered:
+            self._first.add(limit)
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with limit:
                 completion = await attempt()
-            self._succeeded()
-            return completion
+                self._succeeded(time.monotonic() - started)
+                return completion
         except Fault as fault:
             return fault
         except TimeoutError:
             return Fault(f"no reply within {time.monotonic() - started:.3g} s")
         finally:
+            self._first.discard(limit)
             self._release()
 
-    async def _ask(self, probe: Callable[[], Awaitable[Completion]], seconds: float) -> Usage:
-        """Return once anything has succeeded after now, be it only the probe, which may take `seconds` each time. Returns
-        what the probe used. Raises EndpointDown."""
+    async def _ask(self, probe: Callable[[], Awaitable[Completion]], allowed: float) -> Usage:
+        """Return once anything has succeeded after now, be it only the probe. Returns what the probe used. allowed: seconds
+        for a call. Raises EndpointDown, EndpointRefused."""
         since, sent = time.monotonic(), 0
+        seconds = min(allowed / 2, max(self._patience(allowed, 0.0), self.policy.dead_after))
         async with self._asking:
             while self._alive_at < since:
                 await self._acquire(first=False)
@@ -216,9 +240,15 @@ class Limiter:
                 await asyncio.sleep(min(self._wait(sent, outcome), 4 * self.policy.first_wait))
         return Usage()
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, seconds: float) -> None:
         self._alive_at = time.monotonic()
+        self._slowest = max(self._slowest, seconds)
         self.answered = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._first:  # nobody knew how long to wait for these; half of what is allowed is left of a call
+            if (when := limit.when()) is not None and not limit.expired():
+                limit.reschedule(min(when, now + max(SOON, (when - now) / 10, 10 * seconds)))
+        self._first.clear()
         if self.limit < self.cap:
             self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
 
@@ -227,8 +257,11 @@ class Limiter:
             self.limit = max(1.0, self.limit / 2)
             self._cut_at = time.monotonic()
 
+    def _silence(self) -> float:
+        return time.monotonic() - self._alive_at
+
     def _stop_if_silent(self, fault: Fault) -> None:
-        silence = time.monotonic() - self._alive_at
+        silence = self._silence()
         never = fault.unreachable and not self.answered
         if silence < (self.policy.dead_at_start if never else self.policy.dead_after):
             return

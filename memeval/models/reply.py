@@ -16,6 +16,7 @@ from memeval.models.limits import Fault
 from memeval.models.toolcalls import named_call, parse_text, tidy
 
 CHARACTERS_PER_TOKEN = 4
+MOST_TOKENS = 10**9  # of one call
 _OPEN, _CLOSE = "<think>", "</think>"
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|size|window|limit)|exceed_context|(maximum|max) (model|input|sequence|prompt) length"
@@ -170,14 +171,14 @@ def _native(calls: Any, complete: bool) -> tuple[ToolCall, ...]:
 def _usage(data: Any, request: Request, text: str, reasoning: str, calls: tuple[ToolCall, ...]) -> Usage:
     written = f"{reasoning}{text}{''.join(call.name + call.raw for call in calls)}"
     counts = data if isinstance(data, dict) else {}
-    prompt, completion = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    prompt, completion = token_count(counts.get("prompt_tokens")), token_count(counts.get("completion_tokens"))
     if prompt is None or completion is None:
         guess = estimate(request, written)
         prompt = guess.prompt if prompt is None else prompt
         completion = guess.completion if completion is None else completion
     cached = _detail(counts, "prompt_tokens_details", "cached_tokens")
     if cached is None:
-        cached = _count(counts.get("prompt_cache_hit_tokens"))
+        cached = token_count(counts.get("prompt_cache_hit_tokens"))
     thought = _detail(counts, "completion_tokens_details", "reasoning_tokens")
     if not thought and reasoning:  # split off here, so the server could not count it: the share of its characters
         thought = round(completion * len(reasoning) / len(written))
@@ -186,8 +187,9 @@ def _usage(data: Any, request: Request, text: str, reasoning: str, calls: tuple[
 
 def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:
     details = counts.get(group)
-    return _count(details.get(key)) if isinstance(details, dict) else None
+    return token_count(details.get(key)) if isinstance(details, dict) else None
 
 
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def token_count(value: Any) -> int | None:
+    """A number of tokens that a server reports; None where it is none, or none that can be true."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from memeval.models.completion import Completion
 from memeval.models.journal import APPLICATION, PATIENCE, SCHEMA, Entry, Journal, decoded, to_stderr, unusable
+from memeval.models.toolcalls import tidy
 
 
 class RunJournal(Journal):
@@ -112,12 +113,15 @@ def _tail(path: Path) -> Path:
 
 
 def _read(tail: Path) -> Iterator[Entry]:
-    """The entries of a tail, which may be missing, or torn at its end."""
+    """The entries of a tail, which may be missing, or torn at its end. Raises OSError where it is no file that is ours to
+    empty."""
+    if tail.is_symlink() or (tail.exists() and not tail.is_file()):
+        raise OSError(errno.EINVAL, "not a plain file")
     for line in tail.read_bytes().split(b"\n") if tail.exists() else ():
         try:
             key, model, created, completion = json.loads(line)
-            yield bytes.fromhex(key), str(model), float(created), json.dumps(completion)
-        except (ValueError, TypeError, RecursionError):  # the call is made again
+            yield bytes.fromhex(key), tidy(str(model)), float(created), json.dumps(completion)
+        except (ValueError, TypeError, OverflowError, RecursionError):  # the call is made again
             continue
 
 

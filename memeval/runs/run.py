@@ -53,6 +53,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
             summary = read_json(spec.folder / "summary.json")
             if (
                 summary is not None
+                and summary.get("status") != "partial"  # stopped between its last sample and its end
                 and summary.get("asked") == _asked(planned)
                 and summary.get("rests_on") == _rests_on(planned)
             ):

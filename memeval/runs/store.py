@@ -6,6 +6,7 @@ synced to disk once a second and at the end. One process at a time holds a folde
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -67,7 +68,8 @@ class Store:
         return read_lines(self.folder / f"{name}.jsonl")
 
     def append(self, name: str, line: Line) -> None:
-        """One line, one write. Lines known already (texts, questions, operations) are dropped."""
+        """One line, one write. Lines known already (texts, questions, operations) are dropped. Raises UsageError where the
+        disk does not take it: half a line is cut when the folder is opened again."""
         if name == "operations":
             key = operation_key(line)
             if key in self._operations:
@@ -77,7 +79,12 @@ class Store:
             if line["question_id"] in self._questions:
                 return
             self._questions.add(line["question_id"])
-        os.write(self._files[name], _to_json(line).encode("utf-8", "replace") + b"\n")
+        data = _to_json(line).encode("utf-8", "replace") + b"\n"
+        try:
+            if os.write(self._files[name], data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise _unwritable(self.folder / f"{name}.jsonl", error) from None
         self._dirty.add(name)
         if time.monotonic() - self._synced >= 1.0:
             self.sync()
@@ -121,8 +128,10 @@ def read_lines(path: Path) -> Iterator[Line]:
                 return
             try:
                 line = json.loads(raw)
-            except ValueError:
-                raise UsageError(f"{path}:{number}: damaged line; remove it, or start anew with --fresh") from None
+            except (ValueError, RecursionError):
+                line = None
+            if not isinstance(line, dict):
+                raise UsageError(f"{path}:{number}: damaged line; remove it, or start anew with --fresh")
             yield line
 
 
@@ -146,13 +155,22 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Raises UsageError where the disk does not take it; what was there is left as it was."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(text.encode("utf-8", "replace"))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    reason = error.strerror or error
+    return UsageError(f"{path}: cannot be written ({reason}); make room or mend it, then run the same command again")
 
 
 def cut_torn_line(path: Path) -> None:

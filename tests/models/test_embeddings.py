@@ -419,7 +419,7 @@ def test_what_lasts_ends_in_one_line():
     error, session = embed_at(
         EmbeddingServer(lambda asked, attempt: {"data": 7} if asked["input"] == ["a"] else None), ["a"]
     )
-    assert "the reply has no embeddings (given up after 6 attempts)" in str(error)
+    assert "the reply has no embeddings (given up after 8 attempts)" in str(error)
     assert session.gateway.counters.failures == 1
     with pytest.raises(EndpointDown, match="the reply has no embeddings"):
         embed_at(EmbeddingServer(lambda asked, attempt: {"data": 7}), ["a"])

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
+from memeval.models import limits
 from memeval.models.completion import Completion, Usage
 from memeval.models.limits import (
     EndpointDown,
@@ -58,8 +59,8 @@ def test_a_fault_is_repeated_until_it_works_and_attempts_are_counted():
 def test_a_call_is_given_up_after_its_attempts():
     attempt = Script(Fault("HTTP 500: trouble"))
     completion = run(attempt)
-    assert completion.error == "HTTP 500: trouble (given up after 6 attempts)"
-    assert len(attempt.times) == 6
+    assert completion.error == "HTTP 500: trouble (given up after 8 attempts)"
+    assert len(attempt.times) == 8
 
 
 def test_waits_double_up_to_the_longest():
@@ -69,7 +70,7 @@ def test_waits_double_up_to_the_longest():
     attempt = Script(Fault("HTTP 500"))
     run(attempt, policy)
     waits = [later - earlier for earlier, later in zip(attempt.times, attempt.times[1:], strict=False)]
-    assert all(wait >= ideal for wait, ideal in zip(waits, [0.01, 0.02, 0.04, 0.05, 0.05], strict=True))
+    assert all(wait >= ideal for wait, ideal in zip(waits, [0.01, 0.02, 0.04, *[0.05] * 4], strict=True))
 
 
 def test_jitter_shortens_the_waits_by_at_most_half_and_follows_its_seed():
@@ -95,6 +96,53 @@ def test_an_attempt_that_hangs_is_repeated_within_the_deadline():
     completion = run(Script(OK, seconds=60), Policy(timeout=0.2, first_wait=0.001))
     assert completion.error.startswith("no reply within 0.")
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr(limits, "SOON", 0.05)
+
+
+@pytest.mark.parametrize("hangs", [1, 4])
+def test_where_others_were_answered_fast_an_attempt_that_hangs_is_repeated_soon(hangs, soon):
+    async def attempt():
+        starts.append(time.monotonic())
+        if len(starts) <= hangs:
+            await asyncio.sleep(60)
+        return OK
+
+    async def main():
+        limiter = Limiter("x", policy=QUICK)
+        await limiter.run(Script(OK))
+        return await limiter.run(attempt, 2.0)
+
+    starts = []
+    assert asyncio.run(main()) is OK
+    assert 0.1 * hangs <= starts[-1] - starts[0] < 0.2 * hangs + 0.2
+
+
+def test_an_attempt_from_before_the_first_reply_is_repeated_soon_after_it(soon):
+    async def attempt():
+        starts.append(time.monotonic())
+        await asyncio.sleep(60 if len(starts) == 1 else 0)
+        return OK
+
+    async def main():
+        limiter = Limiter("x", policy=QUICK)
+        return await asyncio.gather(limiter.run(attempt, 4.0), limiter.run(Script(OK, seconds=0.01), 4.0))
+
+    starts = []
+    assert asyncio.run(main()) == [OK, OK]
+    assert 0.2 <= starts[1] - starts[0] < 1.0  # a tenth of its two seconds
+
+
+def test_a_call_that_is_far_slower_than_all_others_gets_half_of_what_is_allowed_in_the_end(soon):
+    async def main():
+        limiter = Limiter("x", policy=QUICK)
+        await limiter.run(Script(OK))
+        return await limiter.run(Script(OK, seconds=0.4), 1.0)
+
+    assert asyncio.run(main()) is OK
 
 
 def test_queueing_does_not_count_against_the_deadline():
@@ -253,7 +301,7 @@ def test_one_poisoned_call_fails_alone():
 
 def test_the_last_poisoned_call_of_a_run_fails_alone():
     policy = Policy(first_wait=0.02, jitter=False, dead_after=0.05, dead_at_start=0.05)
-    assert run(Script(Fault("HTTP 500")), policy).error.startswith("HTTP 500")  # 6 attempts, far longer than dead_after
+    assert run(Script(Fault("HTTP 500")), policy).error.startswith("HTTP 500")  # 8 attempts, far longer than dead_after
 
 
 @pytest.mark.parametrize("calls", [1, 4])
@@ -288,7 +336,7 @@ def test_calls_that_hang_are_given_up_where_the_endpoint_answers_a_probe(calls, 
     assert all(completion.error.startswith("no reply within 0.0") for completion in completions)
     assert sum((completion.usage for completion in completions), Usage()) == Usage(9 * probes, probes)
     assert 1 <= probes <= calls
-    assert attempts == 2 * calls + probes
+    assert 2 * calls + probes <= attempts <= 8 * calls + probes
 
 
 def test_an_endpoint_that_hangs_is_probed_until_it_has_been_silent_for_long_enough():
@@ -389,3 +437,33 @@ def test_the_headers_that_say_when_to_come_back():
     assert retry_after(date, now=now + 1000) == 0.0
     for nothing in (None, "", "-3", "nan", "inf", "soon", "Wed, 99 Foo"):
         assert retry_after(nothing) is None
+
+
+def test_an_endpoint_that_falls_silent_is_probed_before_its_calls_are_given_up(soon):
+    async def main():
+        limiter = Limiter("x", policy=QUICK)
+        await limiter.run(Script(OK))
+        begun = time.monotonic()
+        with pytest.raises(EndpointDown, match=r"nothing has succeeded for .* \(no reply within"):
+            await limiter.run(Script(OK, seconds=60), 8.0, Script(OK, seconds=60))
+        return time.monotonic() - begun
+
+    assert QUICK.dead_after <= asyncio.run(main()) < 2.0  # not eight seconds
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_whose_fault_a_refusal_is_after_replies_a_probe_decides(lasting):
+    async def main():
+        limiter, probe = Limiter("x", policy=QUICK), Script(EndpointRefused("HTTP 401") if lasting else OK)
+        await limiter.run(Script(OK))
+        refused = Script(EndpointRefused("HTTP 401"))
+        try:
+            return await limiter.run(refused, None, probe)
+        finally:
+            assert (len(refused.times), len(probe.times)) == (1, 1)
+
+    if lasting:
+        with pytest.raises(EndpointRefused):
+            asyncio.run(main())
+    else:
+        assert asyncio.run(main()).error == "HTTP 401"

@@ -36,6 +36,9 @@ def path(tmp_path):
     return tmp_path / "run" / "calls.sqlite"
 
 
+ENDLESS = b'["00", "m", 1%s, {}]' % (b"0" * 400)
+
+
 def tail(path):
     return path.with_name("calls.tail.jsonl")
 
@@ -103,7 +106,11 @@ def test_a_kill_between_filing_and_emptying_doubles_nothing(path):
 
 @given(
     junk=st.lists(
-        st.one_of(st.binary(max_size=40), st.sampled_from([b"[]", b"{}", b'["zz", "m", 1, {}]', b"[" * 9000])), max_size=6
+        st.one_of(
+            st.binary(max_size=40),
+            st.sampled_from([b"[]", b"{}", b'["zz", "m", 1, {}]', b'["00", "\\ud800", 1, {}]', ENDLESS, b"[" * 9000]),
+        ),
+        max_size=6,
     )
 )
 @settings(max_examples=60, deadline=None)
@@ -114,6 +121,19 @@ def test_junk_in_the_tail_is_passed_over(tmp_path_factory, junk):
     journal = RunJournal(path)
     assert journal.get(KEY) == FULL
     journal.close()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_a_tail_that_is_no_plain_file_is_left_alone(path, kind):
+    RunJournal(path).close()
+    other = path.with_name("other")
+    other.write_text("precious")
+    {"folder": os.mkdir, "link": lambda tail: os.symlink(other, tail), "pipe": os.mkfifo}[kind](tail(path))
+    with pytest.raises(UsageError, match=r"calls\.tail\.jsonl: cannot be used \(not a plain file\)"):
+        RunJournal(path)
+    with pytest.raises(sqlite3.Error):
+        JournalReader(path)
+    assert other.read_text() == "precious"
 
 
 def test_it_knows_what_it_lacks_without_looking(path):

@@ -16,6 +16,7 @@ import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
 from toys import reply
 
+from memeval.models import limits
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.runs import local
@@ -107,6 +108,19 @@ def test_a_mixture_of_faults_in_a_fifth_of_all_attempts(tmp_path: Path, clean: d
     assert endpoint.served == clean["served"]
     assert endpoint.attempts.total() > 1.1 * endpoint.served.total()
     assert summary(tmp_path)["requests"] == endpoint.attempts.total()
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_a_fault_that_takes_time_in_a_fifth_of_all_attempts(
+    fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some prompts meet it twice and more."""
+    patience(replace(QUICK, timeout=12.0))
+    monkeypatch.setattr(limits, "SOON", 0.3)
+    with in_thread(FaultyServer(mixed(0.2, (fault,)), body=reply)) as endpoint:
+        assert execute(endpoint.url, tmp_path) == 0
+    assert max(endpoint.attempts.values()) > 2
+    assert_equal(tmp_path, clean)
 
 
 @pytest.mark.parametrize("fault", ["500", "hang", "400"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
 from memeval.report.table import runs_table
 from memeval.runs.outcome import public
+from memeval.runs.progress import Progress
 from memeval.runs.run import run
 from memeval.runs.spec import RunSpec
 from memeval.runs.store import read_lines
@@ -177,6 +180,25 @@ def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, mo
     assert second.summary["status"] == "complete"
     assert second.summary["requests"] == 3
     assert as_set(lines(second.planned, "samples")) == rows
+
+
+def test_a_run_stopped_behind_its_last_sample_is_whole_when_the_same_command_comes_again(
+    toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = [simple(n) for n in range(4)]
+    real = Progress.see
+
+    def see(self: Progress, event: dict[str, Any]) -> None:
+        real(self, event)
+        if event["event"] == "end":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "see", see)
+    first = run(toy.planned(Diary, contexts), quiet=True)
+    monkeypatch.undo()
+    assert (first.summary["status"], first.summary["n"], first.interrupted) == ("partial", 4, True)
+    second = run(toy.planned(Diary, contexts), quiet=True)
+    assert (second.summary["status"], second.summary["n"], second.summary["requests"]) == ("complete", 4, 0)
 
 
 BASE = {"answer_repeats": 1, "repeats": 1, "answer_budget": 0}

@@ -1,6 +1,8 @@
 """The run folder: what survives a kill, what is written once, who may write."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from memeval.errors import UsageError
 from memeval.runs import store
-from memeval.runs.store import Store, cut_torn_line, read_lines
+from memeval.runs.store import Store, cut_torn_line, read_lines, write_json
 
 OPERATION = {"context_id": "c", "repeat": 0, "position": None, "chunk": "c00000", "results": []}
 
@@ -53,11 +55,38 @@ def test_long_torn_line_is_cut(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"a":1}\n'
 
 
-def test_damaged_line_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [b'{"a":', b"[1]", b"", b"\0\0", b"[" * 100_000])
+def test_damaged_line_is_named(tmp_path: Path, damaged: bytes) -> None:
     path = tmp_path / "samples.jsonl"
-    path.write_bytes(b'{"a":1}\n{"a":\n{"a":2}\n')
+    path.write_bytes(b'{"a":1}\n%s\n{"a":2}\n' % damaged)
     with pytest.raises(UsageError, match=r"samples\.jsonl:2: damaged line"):
         list(read_lines(path))
+
+
+@pytest.mark.parametrize("taken", [0, 9])
+def test_a_full_disk_is_one_line_and_half_a_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    write = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:taken])
+
+    with Store(tmp_path) as first:
+        first.text("s1", "one")
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(UsageError, match=r"texts\.jsonl: cannot be written \(No space left on device\); make room"):
+            first.text("s2", "two")
+        monkeypatch.undo()
+    with Store(tmp_path) as again:
+        again.text("s2", "two")
+    assert [line["text"] for line in read_lines(tmp_path / "texts.jsonl")] == ["one", "two"]
+
+
+def test_a_whole_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").mkdir()
+    with pytest.raises(UsageError, match=r"summary\.json: cannot be written \("):
+        write_json(tmp_path / "summary.json", {})
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
@@ -73,7 +102,7 @@ def test_whole_files_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "scores" / "task.jsonl"
     store.write_lines(path, [{"a": 1}])
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UsageError, match="disk full"):
         store.write_lines(path, [{"a": 2}])
     assert list(read_lines(path)) == [{"a": 1}]
 
