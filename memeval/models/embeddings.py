@@ -25,7 +25,8 @@ from memeval.errors import UsageError
 from memeval.models.call_json import wire
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
-from memeval.models.limits import Fault, Limiter
+from memeval.models.faults import Fault
+from memeval.models.limits import Limiter
 from memeval.models.parameters import timeout
 from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text, token_count
 

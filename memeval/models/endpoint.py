@@ -20,7 +20,8 @@ from yarl import URL
 from memeval import __version__
 from memeval.models.call_json import request_body
 from memeval.models.completion import Completion, Request
-from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, retry_after
+from memeval.models.faults import EndpointRefused, Fault, retry_after
+from memeval.models.limits import PROBE, Limiter
 from memeval.models.parameters import timeout
 from memeval.models.reply import error_text, one_line, overflows, read_reply
 

@@ -13,7 +13,8 @@ from typing import Any
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, Request
 from memeval.models.endpoint import TOO_LONG
-from memeval.models.limits import PROBE, EndpointRefused, Fault, Limiter, retry_after
+from memeval.models.faults import EndpointRefused, Fault, retry_after
+from memeval.models.limits import PROBE, Limiter
 from memeval.models.parameters import timeout
 from memeval.models.reply import one_line, overflows, read_reply
 

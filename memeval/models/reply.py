@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval.models.completion import Completion, Request, ToolCall, Usage
+from memeval.models.faults import Fault
 from memeval.models.keys import hide
-from memeval.models.limits import Fault
 from memeval.models.toolcalls import named_call, parse_text, tidy
 
 CHARACTERS_PER_TOKEN = 4

@@ -18,9 +18,10 @@ from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.cache import Cache
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, hashed, pack, unpack
+from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway, batches
 from memeval.models.journal import Journal
-from memeval.models.limits import EndpointDown, EndpointRefused, Limiter, Policy
+from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 

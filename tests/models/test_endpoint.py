@@ -9,8 +9,9 @@ from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
 from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.endpoint import EndpointModel, proxy_for
+from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
-from memeval.models.limits import EndpointDown, EndpointRefused, Limiter, Policy
+from memeval.models.limits import Limiter, Policy
 
 QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=2.0, dead_at_start=0.3, jitter=False)
 IMPATIENT = Policy(timeout=0.5, first_wait=0.002, longest_wait=0.02, dead_after=2.0, jitter=False)

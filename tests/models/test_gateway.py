@@ -8,9 +8,10 @@ from memeval.errors import UsageError
 from memeval.models.cache import Cache
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.endpoint import EndpointModel
+from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
-from memeval.models.limits import EndpointDown, EndpointRefused, Policy
+from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
 
 QUICK = Policy(first_wait=0.002, longest_wait=0.02, dead_at_start=0.2, jitter=False)

@@ -9,16 +9,8 @@ import pytest
 
 from memeval.models import limits
 from memeval.models.completion import Completion, Usage
-from memeval.models.limits import (
-    EndpointDown,
-    EndpointRefused,
-    Fault,
-    Limiter,
-    Policy,
-    Trace,
-    retry_after,
-    trace,
-)
+from memeval.models.faults import EndpointDown, EndpointRefused, Fault, retry_after
+from memeval.models.limits import Limiter, Policy, Trace, trace
 
 QUICK = Policy(first_wait=0.001, longest_wait=0.01, dead_after=0.3, dead_at_start=0.15, jitter=False)
 OK = Completion("ok")

@@ -7,7 +7,8 @@ from faulty_server import FaultyServer, always, first
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.limits import EndpointRefused, Limiter, Policy
+from memeval.models.faults import EndpointRefused
+from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import open_model
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.models.completion import Completion, Request, Usage
-from memeval.models.limits import Fault
+from memeval.models.faults import Fault
 from memeval.models.reply import error_text, estimate, one_line, overflows, read_reply, split_thinking
 
 ASKED = Request([{"role": "system", "content": "x" * 10}, {"role": "user", "content": "y" * 9}])

@@ -24,8 +24,8 @@ from pathlib import Path
 from memeval.errors import UsageError
 from memeval.models import keys
 from memeval.models.cache import cache_folder
+from memeval.models.faults import EndpointError
 from memeval.models.journal import to_stderr
-from memeval.models.limits import EndpointError
 from memeval.models.reply import one_line
 
 GRACE = 20.0  # seconds from SIGTERM to SIGKILL
