@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,15 @@ _AFTER_INGEST = {
 }
 
 
+def _hints(kind: type) -> dict[str, Any]:
+    if kind not in _known_hints:
+        _known_hints[kind] = get_type_hints(kind)
+    return _known_hints[kind]
+
+
+_known_hints: dict[type, dict[str, Any]] = {}  # to read them takes longer than to read a card
+
+
 def bundled(folder: str) -> Path:
     """`tasks/`, `baselines/` or `leaderboards/`: inside an installed wheel, else beside the package (checkout)."""
     inside = Path(__file__).parent / "_data" / folder
@@ -155,10 +165,18 @@ def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
 
 def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | None:
     """The card of that name or path, its `extends` resolved; None when no card has that name."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else listing(kind, extra).get(name)
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _named(kind, name, extra)
     if path is None or (kind is not AgentCard and (kind is SuiteCard) != _is_suite(path)):
         return None
     return build(kind, _merged(kind, path, extra, ()), path)
+
+
+def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
+    """The file that `listing` has under a name, without reading whole folders."""
+    if not name or Path(name).name != name:
+        return None
+    paths = (folder / f"{name}.yaml" for folder in folders(kind, extra))
+    return next((path for path in paths if os.path.exists(path)), None)  # no error whatever the name
 
 
 def _is_suite(path: Path) -> bool:
@@ -180,7 +198,7 @@ def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ..
     if not base_name:
         return data
     sibling = path.parent / f"{base_name}.yaml"
-    base_path = sibling if sibling.is_file() else listing(kind, extra).get(str(base_name))
+    base_path = sibling if sibling.is_file() else _named(kind, str(base_name), extra)
     if base_path is None:
         known = listing(kind, extra)
         raise UsageError(f"{at_key(path, 'extends')}: no card '{base_name}' to extend{suggest(str(base_name), known)}")
@@ -200,7 +218,7 @@ def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ..
 def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
     """A checked card from merged YAML data. `name` defaults to the file's name."""
     values: dict[str, Any] = {"name": path.stem, **data, "path": str(path)}
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for item in dataclasses.fields(kind):
         if item.name not in values:
             if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
@@ -276,7 +294,7 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     if variant in card.variants:
         changes = dict(card.variants[variant])
         check_keys(TaskCard, changes, path, f"variants.{variant}.")
-        hints = get_type_hints(TaskCard)
+        hints = _hints(TaskCard)
         changes = {key: _typed(value, hints[key], key, path) for key, value in changes.items()}
         if "params" in changes:  # as with `extends`: the others stay
             changes["params"] = {**card.params, **changes["params"]}

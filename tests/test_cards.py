@@ -136,3 +136,15 @@ def test_suites(tmp_path: Path) -> None:
         cards.find(SuiteCard, str(write(tmp_path, "three.yaml", "tasks: [a]\nreduce: median\n")))
     with pytest.raises(UsageError, match="unknown key 'task'"):
         cards.find(SuiteCard, str(write(tmp_path, "four.yaml", "tasks: [a]\ntask: b\n")))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../tasks/synth-10k", "a/b", "x" * 5000, "nul\0", "no-such-card"])
+def test_a_name_that_is_no_card_finds_none(name: str) -> None:
+    assert cards.find(TaskCard, name) is None
+
+
+def test_every_listed_name_is_found_where_it_is_listed() -> None:
+    for name, path in cards.listing(AgentCard).items():
+        found = cards.find(AgentCard, name)
+        assert found is not None
+        assert Path(found.path) == path
