@@ -102,10 +102,28 @@ def _last_word(text: str) -> str:
 
 
 class _Tiktoken:
+    """Its vocabulary must be on this machine; it is read when something is counted, which a finished run never does."""
+
     additive = True
 
-    def __init__(self, encoding: Any) -> None:
-        self._encoding = encoding
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._folder = _vocabulary_folder(name)
+
+    @functools.cached_property
+    def _encoding(self) -> Any:
+        import tiktoken
+
+        with _loading:
+            before = os.environ.get("TIKTOKEN_CACHE_DIR")
+            os.environ["TIKTOKEN_CACHE_DIR"] = str(self._folder)
+            try:
+                return tiktoken.get_encoding(self._name)
+            finally:
+                if before is None:
+                    del os.environ["TIKTOKEN_CACHE_DIR"]
+                else:
+                    os.environ["TIKTOKEN_CACHE_DIR"] = before
 
     def size(self, text: str) -> int:
         return sum(len(self._encoding.encode_ordinary(part)) for part in _bounded(text))
@@ -162,7 +180,7 @@ def _bounded(text: str) -> Iterator[str]:
 def counter(name: str = DEFAULT) -> TokenCounter:
     """The counter of that name. Raises UsageError for an unknown name, and for a vocabulary that is not on this machine."""
     if name in VOCABULARIES:
-        return TokenCounter(name, _Tiktoken(_encoding(name)))
+        return TokenCounter(name, _Tiktoken(name))
     folder = Path(name).expanduser()
     file = folder / "tokenizer.json" if folder.is_dir() else folder
     if file.name == "tokenizer.json" and file.is_file():
@@ -174,12 +192,12 @@ def counter(name: str = DEFAULT) -> TokenCounter:
     except KeyError:
         encoding = ""
     if encoding in VOCABULARIES:
-        return TokenCounter(encoding, _Tiktoken(_encoding(encoding)))
+        return TokenCounter(encoding, _Tiktoken(encoding))
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
         cached = _in_hub_cache(name)
         if cached is not None:
             return TokenCounter(name, _HuggingFace(_from_file(cached)))
-        return TokenCounter(f"{DEFAULT} (approximating {name})", _Tiktoken(_encoding(DEFAULT)), approximate=True)
+        return TokenCounter(f"{DEFAULT} (approximating {name})", _Tiktoken(DEFAULT), approximate=True)
     raise UsageError(
         f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)}, a folder with a "
         "tokenizer.json, or a Hugging Face id like org/name)"
@@ -189,23 +207,12 @@ def counter(name: str = DEFAULT) -> TokenCounter:
 _loading = threading.Lock()
 
 
-def _encoding(name: str) -> Any:
-    import tiktoken
-
+def _vocabulary_folder(name: str) -> Path:
     address = f"https://openaipublic.blob.core.windows.net/encodings/{VOCABULARIES[name]}.tiktoken"
     file = hashlib.sha1(address.encode()).hexdigest()
     for folder in _vocabulary_folders():
         if (folder / file).is_file():
-            with _loading:
-                before = os.environ.get("TIKTOKEN_CACHE_DIR")
-                os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
-                try:
-                    return tiktoken.get_encoding(name)
-                finally:
-                    if before is None:
-                        del os.environ["TIKTOKEN_CACHE_DIR"]
-                    else:
-                        os.environ["TIKTOKEN_CACHE_DIR"] = before
+            return folder
     raise UsageError(
         f"tokenizer '{name}': its vocabulary is not on this machine; use {DEFAULT}, or put {VOCABULARIES[name]}.tiktoken, "
         f"named {file}, into a folder and set TIKTOKEN_CACHE_DIR to it"
