@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,25 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         clock = _Clock(build=0.0)
         work = _work(planned, left)
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(left), quiet=quiet) as progress:
+        with Progress(label, len(work), len(left), quiet=quiet) as progress, _what_is_there_set_apart():
             stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress, budget))
         store.append(
             "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
         )
         return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
+
+
+@contextlib.contextmanager
+def _what_is_there_set_apart() -> Iterator[None]:
+    """To search packages and data for garbage takes tens of milliseconds, finds nothing, and keeps all calls waiting."""
+    if gc.get_freeze_count():  # the program around us does so itself
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def start_anew(planned: Planned) -> None:
