@@ -13,6 +13,7 @@ from memeval.errors import UsageError
 from memeval.models.cache import Cache, cache_folder
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.journal import APPLICATION, Journal, encode
+from memeval.models.run_journal import RunJournal
 
 KEY = bytes(32)
 FULL = Completion(
@@ -130,20 +131,26 @@ import sys
 from pathlib import Path
 from memeval.models.completion import Completion
 from memeval.models.journal import Journal
+from memeval.models.run_journal import RunJournal
 path, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-journal = Journal(path)
+journal = (RunJournal if "run" in sys.argv else Journal)(path)
 for number in range(first, first + count):
     journal.put(number.to_bytes(32, "big"), "m", Completion("x" * (number % 5000)))
     print(number, flush=True)
+    if number % 7 == 0:
+        journal.settle()
 """
 
 
-def test_what_was_acknowledged_survives_sigkill(tmp_path):
+@pytest.mark.parametrize("kind", [Journal, RunJournal])
+def test_what_was_acknowledged_survives_sigkill(tmp_path, kind):
     path = tmp_path / "calls.sqlite"
     last = -1
     for _ in range(3):  # each process goes on where the killed one stopped
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path, str(last + 1), "1000000"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, path, str(last + 1), "1000000", "run" if kind is RunJournal else "user"],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for line in writer.stdout:
             last = int(line)
@@ -153,7 +160,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path):
         last = max([last, *(int(line) for line in writer.stdout.read().splitlines())])
         writer.wait()
         writer.stdout.close()
-    journal = Journal(path, pytest.fail)
+    journal = kind(path, pytest.fail)
     assert [number for number in range(last + 1) if journal.get(number.to_bytes(32, "big")) is None] == []
     assert last + 1 <= len(journal) <= last + 4  # one more per kill, committed but not yet acknowledged
     assert journal._database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -208,34 +205,3 @@ def test_another_run_reads_what_is_filed_and_what_a_killed_one_left(path):
     reader.close()
     with pytest.raises(sqlite3.Error):
         JournalReader(path.with_name("missing.sqlite"))
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from memeval.models.completion import Completion
-from memeval.models.run_journal import RunJournal
-journal = RunJournal(Path(sys.argv[1]))
-for number in range(int(sys.argv[2]), 1000000):
-    journal.put(number.to_bytes(32, "big"), "m", Completion("x" * (number % 5000)))
-    print(number, flush=True)
-    if number % 7 == 0:
-        journal.settle()
-"""
-
-
-def test_what_was_acknowledged_survives_sigkill(path):
-    last = -1
-    for _ in range(3):  # each process goes on where the killed one stopped
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, str(last + 1)], stdout=subprocess.PIPE, text=True)
-        for line in writer.stdout:
-            last = int(line)
-            if last % 150 == 149:
-                break
-        os.kill(writer.pid, signal.SIGKILL)
-        last = max([last, *(int(line) for line in writer.stdout.read().splitlines())])
-        writer.wait()
-        writer.stdout.close()
-    journal = RunJournal(path, pytest.fail)
-    assert [number for number in range(last + 1) if journal.get(number.to_bytes(32, "big")) is None] == []
-    assert last + 1 <= len(journal) <= last + 4  # one more per kill, appended but not yet acknowledged
