@@ -1,0 +1,210 @@
+"""One line of each file of a run folder or a memory folder, as frozen data.
+
+Unknown fields are ignored when a row is read, so that a later version can add some; a field that may be absent has a
+default and is not written while it has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one or more calls, as the server reports them (estimated with the task's tokenizer where it does not).
+
+    `cached` counts the part of `prompt` that the server read from its prefix cache; `reasoning` the part of `completion`
+    spent on thinking.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all rows have in common: keyword arguments, and defaults that are not written."""
+
+
+class EvidenceRow(Row, frozen=True):
+    """A piece of gold evidence: its text, the units that hold it, and the chunks that hold one of these units."""
+
+    text: str
+    units: tuple[int, ...] = ()
+    chunks: tuple[str, ...] = ()
+
+
+class QuestionRow(Row, frozen=True):
+    """questions.jsonl: a question with its golds, and facts of its stream. With it a run can be scored, shown and compared
+    where the data set is not at hand.
+
+    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished
+    sample is used again only while it agrees. Sizes are in tokens of the task's tokenizer. prefix_chunks: chunks of the
+    visible prefix, the last `own_chunks` (0 or 1) of which end where the prefix ends and are no chunk of the whole stream.
+    """
+
+    question_id: str
+    context_id: str
+    digest: str = ""
+    cluster: str
+    kind: str = ""
+    answerable: bool = True
+    text: str
+    time: str | None = None
+    options: tuple[str, ...] | None = None
+    answers: tuple[str, ...] = ()
+    position: int | None = None
+    evidence: tuple[EvidenceRow, ...] = ()
+    keypoints: tuple[str, ...] = ()
+    stream_tokens: int = 0
+    stream_units: int = 0
+    stream_chunks: int = 0
+    prefix_chunks: int = 0
+    own_chunks: int = 0
+    meta: dict[str, Any] = {}
+
+
+class RecallRow(Row, frozen=True):
+    """One recalled item that the reader saw. `text` names a line of texts.jsonl."""
+
+    text: str
+    chunks: tuple[str, ...] = ()
+    id: str | None = None
+    score: float | None = None
+    tokens: int = 0
+
+
+class Spent(Row, frozen=True):
+    """Logical calls and tokens by model role."""
+
+    calls: dict[str, int] = {}
+    tokens: dict[str, Usage] = {}
+
+
+class SampleRow(Row, frozen=True):
+    """samples.jsonl: one answer, with deterministic facts only, no clock.
+
+    failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
+    and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
+    say. calls, tokens: of this answer, with those of the recall in answer repeat 0; recalling: the recall's alone.
+    query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
+    """
+
+    question_id: str
+    context_id: str
+    repeat: int
+    answer_repeat: int = 0
+    position: int | None = None
+    query: str = ""
+    answer: str | None
+    failure: str | None
+    finish_reason: str | None = None
+    recall: tuple[RecallRow, ...] = ()
+    recall_tokens: int = 0
+    recall_dropped: int = 0
+    recall_lost: int = 0
+    memory_tokens: int | None = None
+    calls: dict[str, int] = {}
+    tokens: dict[str, Usage] = {}
+    recalling: Spent | None = None
+    query_used: bool | None = None
+    not_applicable: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """(question id, repeat, answer repeat)"""
+        return self.question_id, self.repeat, self.answer_repeat
+
+
+class ToolRow(Row, frozen=True):
+    """One memory operation, as the agent recorded it (`memeval.agent.ToolResult`)."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    status: str
+    message: str = ""
+    effect: dict[str, Any] | None = None
+
+
+class OperationRow(Row, frozen=True):
+    """operations.jsonl: one step of reading. `chunk` is a chunk's id, or `begin` or `finish`.
+
+    position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
+    made before; readers take the last. units: first and last unit of the chunk. held: tokens held afterwards, by type.
+    unusable: replies that came and were of no use, by finish reason.
+    """
+
+    context_id: str
+    digest: str = ""
+    attempt: int = 0
+    repeat: int
+    position: int | None = None
+    chunk: str
+    chunk_tokens: int = 0
+    units: tuple[int, ...] = ()
+    results: tuple[ToolRow, ...] = ()
+    held: dict[str, int] | None = None
+    calls: dict[str, int] = {}
+    tokens: dict[str, Usage] = {}
+    unusable: dict[str, int] = {}
+
+    @property
+    def key(self) -> tuple[str, int, int | None, str]:
+        return self.context_id, self.repeat, self.position, self.chunk
+
+
+class TextRow(Row, frozen=True):
+    """texts.jsonl: a long text, kept once. `sha`: the first 16 hex digits of its sha256."""
+
+    sha: str
+    text: str
+
+
+class CallRow(Row, frozen=True):
+    """events.jsonl: one logical call. source: `model`, `store` (this run's or its memory's), `cache` (the user's),
+    `shared` (an equal call in flight) or `window` (the prompt does not fit, nothing was sent). seconds: waits included.
+    attempts: sent, retries included. status: `ok`, or the error."""
+
+    event: str = "call"
+    at: float = 0.0
+    role: str = ""
+    model: str = ""
+    source: str
+    seconds: float = 0.0
+    attempts: int = 0
+    status: str = "ok"
+    finish_reason: str = ""
+    prompt: int = 0
+    completion: int = 0
+
+
+class TroubleRow(Row, frozen=True):
+    """events.jsonl: what went wrong without changing a result, such as an agent's `close` that raised."""
+
+    event: str = "trouble"
+    at: float = 0.0
+    context_id: str = ""
+    what: str
+
+
+class InvocationRow(Row, frozen=True):
+    """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
+    process loses little: of rows with the same `id` the last counts."""
+
+    event: str = "invocation"
+    at: float = 0.0
+    id: str = ""
+    seconds: float = 0.0
+    build_seconds: float = 0.0
+    wall: float = 0.0
+    requests: int = 0

@@ -1,0 +1,35 @@
+"""What an executor tells the driver beside rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A context's stream was built. units: hashes of its unit texts, for measuring how far streams overlap."""
+
+    context_id: str
+    seconds: float
+    units: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextDone:
+    context_id: str
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The run cannot go on; `reason` is one line for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last signal. requests: sent, retries included. first_call: `time.monotonic()` of the first call, or None."""
+
+    requests: int
+    first_call: float | None
