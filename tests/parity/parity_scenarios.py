@@ -253,7 +253,8 @@ LOOKED_AT = [
 SCENARIOS = [*PLAIN, *RESUMED, *STOPPED, *FAILING, *JUDGED, *MARKED, *WRONG, *LOOKED_AT]
 
 SLOW = {
-    *("variants", "exact-tokens", "width", "limits-positions", "repeats", "repeats-again", "seeds", "another-memory"),
-    *("budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "judge-another", "default-questions"),
+    *("several", "variants", "exact-tokens", "width", "limits-positions", "repeats", "repeats-again", "seeds", "grid"),
+    *("another-memory", "budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "default-questions"),
+    *("cache", "max-cost", "one-context-refused", "judge-refused", "judge-another", "contamination", "verbs"),
 }
 """Left out of the default run of the tests: each has a faster neighbour."""

@@ -63,7 +63,7 @@ def stopped_again(here: Place, args: str, points: list[int], number: signal.Sign
     assert len(here.server.seen) - before == sent  # a finished run asks nothing
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_stopped_once(here: Place, number: signal.Signals) -> None:
     stopped_again(here, COMMANDS["forks"], [9], number)
 
