@@ -30,7 +30,8 @@ class Policy:
     timeout: for one attempt, from when it is sent. wait: how long nothing at all may come from an endpoint, and how long it
     may put calls off; wait_at_start: the same while nothing has ever come. attempts: per call; a time-out counts twice.
     first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
-    few: calls that are refused one after the other, without a reply to any, before the run stops. rpm, tpm: requests and
+    few: calls that are refused one after the other, where none has got a reply yet, before the run stops; many: the same
+    where some have, or others are in flight. rpm, tpm: requests and
     tokens a minute at most (0: no limit). fold_system: system text is sent in the user message. jitter: spread the waits over
     [half, whole].
     """
@@ -43,6 +44,7 @@ class Policy:
     longest_wait: float = 30.0
     look: float = 15.0
     few: int = 3
+    many: int = 16
     rpm: float = 0.0
     tpm: float = 0.0
     fold_system: bool = False
@@ -136,7 +138,7 @@ class Limiter:
             else:
                 self._hear()
                 if completion.error is None:
-                    self._reply(kind, completion)
+                    self._reply(kind)
                     return completion
                 return self._give_up(kind, completion.error, self._few(kind))
             if fault.heard:
@@ -164,7 +166,9 @@ class Limiter:
         try:
             async with clock:
                 self._in_flight.add(clock)
-                return await attempt()
+                completion = await attempt()
+                self._pace(completion.usage.completion, requests=0)
+                return completion
         except TimeoutError:
             if self.down is not None:
                 raise self.down from None
@@ -180,12 +184,11 @@ class Limiter:
         self._heard = True
         self._heard_at = max(self._heard_at, time.monotonic())
 
-    def _reply(self, kind: str, completion: Completion) -> None:
+    def _reply(self, kind: str) -> None:
         self._replied_at = time.monotonic()
         self._replied.add(kind)
         del self._lost[kind]
         self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
-        self._pace(completion.usage.completion, requests=0)
 
     def _slow_down(self, started: float) -> None:
         if started >= self._cut_at:  # attempts sent before the last cut say nothing about the rate after it
@@ -197,7 +200,7 @@ class Limiter:
     def _few(self, kind: str) -> int:
         """After how many lost calls in a row all are taken to be lost. Others in flight may still get a reply."""
         alone = kind not in self._replied and not self._in_flight
-        return self.policy.few if alone else max(self.policy.few, self.cap)
+        return self.policy.few if alone else max(self.policy.many, self.cap)
 
     def _give_up(self, kind: str, error: str, few: int) -> Completion:
         self._lost[kind] += 1

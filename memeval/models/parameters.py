@@ -36,7 +36,7 @@ def check(params: Mapping[str, Any]) -> None:
     """Raises UsageError for a key or URL among them, a misspelt name, a value of the wrong type."""
     for name, value in _named(params):
         if _KEY.search(name):
-            raise UsageError(f"'{name}': keys and headers are read from the environment alone (MEMEVAL_API_KEY, OPENAI_API_KEY, MEMEVAL_HEADERS, ...)")
+            raise UsageError(f"'{name}': keys are read from the environment alone (MEMEVAL_API_KEY, OPENAI_API_KEY, MEMEVAL_HEADERS, ...)")
         if _URL.search(name):
             raise UsageError(f"'{name}': a URL belongs to the name; write NAME@URL")
         near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=_NEAR) if name not in _KNOWN else []
