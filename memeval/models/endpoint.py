@@ -23,7 +23,7 @@ from memeval.models.call_json import wire
 from memeval.models.completion import Completion, Request
 from memeval.models.faults import EndpointRefused, Fault, error_message, outcome
 from memeval.models.limits import Limiter
-from memeval.models.reply import error_text, one_line, read_reply
+from memeval.models.reply import one_line, read_reply
 
 LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would hurt
 HEALTH_SECONDS = 10.0
@@ -74,17 +74,18 @@ class EndpointModel(Adaptive):
         session = self._session or self._open()
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
         url, proxy = URL(f"{self.base_url}/{self.route}"), self._proxy.url if self._proxy else None
+        heard = False
         try:
             async with session.post(url, data=data, allow_redirects=False, proxy=proxy) as response:
-                status, headers = response.status, response.headers
+                heard, status, headers = True, response.status, response.headers
                 raw = await _read(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise EndpointRefused(f"{self.base_url}: {self._line(str(error))}; {transport.UNTRUSTED}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise Fault(self._cannot_connect(error), cost=0, heard=False) from None
         except (aiohttp.ClientError, OSError) as error:
-            text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-            raise Fault(f"the connection was lost ({text})", heard=False, slower=True) from None
+            text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
+            raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None
         return self._outcome(status, headers, raw, read, tools)
 
     def _outcome(self, status: int, headers: Mapping[str, str], raw: bytes, read: Read, tools: bool) -> Completion:
@@ -104,7 +105,7 @@ class EndpointModel(Adaptive):
             code = failed.get("code") if isinstance(failed, dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
         message, codes = error_message(data)
-        said = error_text(data, self._key)
+        said = self._line(message)
         return outcome(status, headers, f"{codes}: {message}", f"HTTP {status}: {said}" if said else f"HTTP {status}", tools)
 
     async def _healthy(self) -> bool:

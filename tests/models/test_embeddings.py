@@ -25,7 +25,7 @@ from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 
-QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=2.0, dead_at_start=0.3, jitter=False)
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3, jitter=False)
 OFFLINE = ModelSpec("offline")
 
 
@@ -362,7 +362,7 @@ def test_rows_without_numbers_are_in_order_and_another_length_than_before_is_ref
     async def main():
         async with EmbeddingServer(growing) as server:
             model = open_embedder(
-                ModelSpec("m", server.url), Limiter("m", policy=replace(QUICK, attempts=2, dead_after=0.1))
+                ModelSpec("m", server.url), Limiter("m", policy=replace(QUICK, attempts=2, wait=0.1))
             )
             try:
                 assert (await model.embed(["a"], {}))[0].error is None
