@@ -241,11 +241,11 @@ def _stored(completion: Completion, native: bool) -> Said:
     if not calls:
         fix = "agents that write by tools would store nothing (vLLM: --enable-auto-tool-choice --tool-call-parser hermes)"
         return WARN, f"tool calling: the model answered without a call; {fix}"
+    if calls[0].name not in ("", "remember"):
+        return WARN, f"tool calling: it called '{one_line(calls[0].name, longest=40)}', which was not offered"
     broken = next((call.error for call in calls if call.error), None)
     if broken:
         return WARN, f"tool calling: a call could not be read ({one_line(broken)})"
-    if calls[0].name != "remember":
-        return WARN, f"tool calling: it called '{one_line(calls[0].name, longest=40)}', which was not offered"
     return OK, "tool calling works" + ("" if native else ", in the text of the reply (memeval reads it there)")
 
 
