@@ -66,6 +66,16 @@ _ROLES = {
     "embedder": "Embedding model, for agents that use one.",
 }
 _MODELS = [click.option(f"--{role}", metavar="NAME[@URL]", help=says) for role, says in _ROLES.items()]
+_SECONDS = click.FloatRange(0, min_open=True)
+_WIRE = [
+    click.option("--timeout", type=_SECONDS, metavar="SECONDS", help="For one attempt of a call. Default: 600."),
+    click.option(
+        "--wait", type=_SECONDS, metavar="SECONDS", help="For a silent server. Default: 120 at the start, 600 later."
+    ),
+    click.option("--rpm", type=_SECONDS, metavar="N", help="Requests a minute at most, per endpoint."),
+    click.option("--tpm", type=_SECONDS, metavar="N", help="Tokens a minute at most, per endpoint."),
+    click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
+]
 _RUN = [
     click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
     click.option(
@@ -80,6 +90,7 @@ _RUN = [
     click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
     click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
     _WIDTH,
+    *_WIRE,
     click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE[,VALUE...]", help="Agent parameter; several: a grid."
     ),
@@ -105,10 +116,21 @@ def _with(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
     return add
 
 
+def _policy(given: dict[str, Any]) -> Any:
+    """The flags of the wire, as `models.limits.Policy`."""
+    from memeval.models.limits import Policy
+
+    found = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
+    if found["wait"] is not None:
+        found["wait_at_start"] = found["wait"]
+    return Policy(**{key: value for key, value in found.items() if value is not None})
+
+
 def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Any:
     """What was typed, as `runs.options.Options`."""
     from memeval.runs.options import Options
 
+    given["policy"] = _policy(given)
     models = {role: name for role in _ROLES if (name := given.pop(role, None))}
     prompts = _pairs("--prompt", given.pop("prompts", ()))
     counts: dict[str, Any] = {key: given.pop(key, None) or 0 for key in ("answer_budget", "exact_tokens")}

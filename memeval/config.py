@@ -18,7 +18,7 @@ ROLES = ("memory", "reader", "judge", "embedder")
 KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
 _ENVIRONMENT = "MEMEVAL_"
 VARIABLES = tuple(
-    f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, "base_url", "data", "cache", "api_key", "vllm")
+    f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, "base_url", "data", "cache", "api_key", "headers", "vllm")
 )
 
 

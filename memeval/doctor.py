@@ -25,7 +25,7 @@ from memeval.errors import UsageError
 from memeval.models import prices
 from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
-from memeval.models.probe import FAIL, OK, WARN, Finding, probe_all
+from memeval.models.probe import FAIL, OK, PATIENCE, WARN, Finding, probe_all
 from memeval.runs.options import Options
 from memeval.runs.plan import find_task
 from memeval.runs.roles import role_model
@@ -41,7 +41,7 @@ ROOM = 200_000_000
 """Bytes that should be free where runs and the cache are written."""
 
 
-def doctor_command(options: Options, form: str = "table", patience: float = 30.0) -> int:
+def doctor_command(options: Options, form: str = "table", patience: float = PATIENCE) -> int:
     """Prints the findings; returns 0, or 3 when one of them is FAIL. Of the options, models, base_url, tasks, answer_budget,
     data_dir, runs_dir and tasks_dir count. patience: seconds per call to a model."""
     found = list(findings(options, patience))

@@ -120,7 +120,7 @@ SAYS = {
     "not-json": "the reply is not JSON",
     "empty-choices": "the reply has no choices",
     "wrong-types": "the reply's content has the wrong type",
-    "error-200": "the server reported: upstream went away",
+    "error-200": "HTTP 502: upstream went away",
     "drip": "no reply within 0.5",
     "reset": "chat: ",
 }
@@ -239,7 +239,7 @@ def test_tool_calls_that_do_not_come(serve: Any, tools: str, said: str) -> None:
             '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
             "start the server with tool calling on",
         ),
-        ("library/gemma:2b does not support tools", "agents that write by tools need another model"),
+        ("library/gemma:2b does not support tools", "choose another with --memory NAME[@URL]"),
     ],
 )
 def test_a_server_without_tool_calling(message: str, fix: str) -> None:

@@ -3,7 +3,7 @@
 A few of the run's own streams are run dry (dry_run.py) and scaled to all that are left: reading by tokens of stream, ends of
 earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
 their kind in the runs folder (experience.py), and prompts as much longer than counted as they were so far (correction.py);
-where there are none, a guess says that it is one, and that it is too low where the model thinks. What the run's folder holds
+where there are none, a guess says that it is one. What the run's folder holds
 already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
 may hold are not.
 """
@@ -41,8 +41,7 @@ USD = ("usd", "usd_least", "usd_most")
 @dataclass(frozen=True, slots=True)
 class Role:
     """What is left to call of one role. usd: None where the price is not known. ..._least: if each reply were empty,
-    ..._most: if each used its limit. guessed: lengths of replies are; thinks: thinking, of which nothing is known, is left
-    out."""
+    ..._most: if each used its limit. guessed: lengths of replies are, without thinking."""
 
     model: str
     calls: int
@@ -53,7 +52,6 @@ class Role:
     usd_least: float | None
     usd_most: float | None
     guessed: bool
-    thinks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +169,7 @@ def _roles(bill: Mapping[tuple[str, str], float], dry: DryRun) -> dict[str, Role
         listed = price(name, stand_in.spec.base_url)
         cached = round(bill.get((role, "cached"), 0))
         usd, least, most_usd = (cost(Usage(prompt, size, cached), listed, calls) for size in (completion, 0, most))
-        marks = bool(stand_in.guessed), bool(stand_in.thinking)
-        found[role] = Role(name, calls, prompt, completion, most, usd, least, most_usd, *marks)
+        found[role] = Role(name, calls, prompt, completion, most, usd, least, most_usd, bool(stand_in.guessed))
     return found
 
 

@@ -77,12 +77,6 @@ def about_lengths(
             f"{' or '.join(map(str, sizes))} tokens when answering, at most their limit; no thinking, no discount for "
             "cached prefixes. They are known after a few questions, which the run keeps and does not pay for again"
         )
-    thinkers = sorted({model.spec.name for _, phase, model in guesses if phase in model.thinking})
-    if thinkers:
-        yield (
-            f"{', '.join(thinkers)} thinks, by name or settings, and nothing tells for how long before it was called: what "
-            "is marked 'over' leaves that out, and the range goes up to replies that use their limit"
-        )
 
 
 def about_forks(dry: DryRun, calls: float) -> Iterator[str]:

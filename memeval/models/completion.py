@@ -45,8 +45,11 @@ class Completion:
     """A model's reply.
 
     `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `length` (cut off),
-    `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the model's window) or what the server said.
+    `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the model's window), `content_filter`, or what
+    the server said.
     `error` is set only when no reply was obtained after all retries (transport, server): the sample counts as failed.
+    `model` is the name under which the server says it answered. `estimated`: the usage is ours, because the server's is
+    missing or cannot be true.
     """
 
     text: str = ""
@@ -56,6 +59,8 @@ class Completion:
     finish_reason: str = "stop"
     error: str | None = None
     row: Row | None = None
+    model: str | None = None
+    estimated: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `asdict` gives, without its deep copies: this is written once per call."""
@@ -67,6 +72,8 @@ class Completion:
             "finish_reason": self.finish_reason,
             "error": self.error,
             "row": asdict(self.row) if self.row else None,
+            "model": self.model,
+            "estimated": self.estimated,
         }
 
     @classmethod
@@ -84,6 +91,8 @@ class Completion:
             finish_reason=data["finish_reason"],
             error=data["error"],
             row=Row(**{key: tuple(value) for key, value in row.items()}) if row else None,
+            model=data.get("model"),
+            estimated=bool(data.get("estimated")),
         )
 
 

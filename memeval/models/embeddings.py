@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 import re
 import unicodedata
@@ -19,16 +18,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from yarl import URL
 
 from memeval.errors import UsageError
-from memeval.models.call_json import wire
-from memeval.models.completion import Completion, Request, Usage
+from memeval.models.completion import Completion, Usage
 from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import Fault
 from memeval.models.limits import Limiter
 from memeval.models.parameters import timeout
-from memeval.models.reply import CHARACTERS_PER_TOKEN, error_text, token_count
+from memeval.models.reply import CHARACTERS_PER_TOKEN, token_count
 
 Vectors = NDArray[np.float32]
 LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
@@ -105,12 +102,12 @@ class EmbeddingEndpoint(EndpointModel):
     A server reports the tokens of a request, not of a text: each text is booked with its share by characters.
     """
 
+    route = "embeddings"
     largest = LARGEST_BATCH
 
     def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
         super().__init__(name, base_url, key, limiter)
         self.identity = f"{base_url} {name} embeddings"
-        self._url = URL(f"{base_url}/embeddings")
         self._asks = {"encoding_format": "base64"}
         self._sizes: dict[Any, int] = {}  # `dimensions` as asked for -> length of a packed vector
 
@@ -121,9 +118,11 @@ class EmbeddingEndpoint(EndpointModel):
         `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
         """
-        request, asked = Request(tuple({"content": text} for text in texts), None, params), self._asks
-        done = await self._limiter.run(
-            lambda: self._attempt(self._body(texts, params), request), timeout(params), self._probe
+        asked = self._asks
+        done = await self._limited(
+            lambda: self._body(texts, params),
+            lambda body: self._sent(body, lambda data: self._vectors(data, texts, params)),
+            seconds=timeout(params),
         )
         overflow = done.finish_reason == "overflow"
         if done.error is not None and asked and "encoding_format" in done.error:  # others may have before
@@ -144,29 +143,16 @@ class EmbeddingEndpoint(EndpointModel):
             for vector, tokens in zip(done.text.split("\n"), _shares(done.usage.prompt, texts), strict=True)
         ]
 
-    async def _probe(self) -> Completion:
-        return await self._attempt(self._body(["OK"], {}), Request(({"content": "OK"},), None, {}))
-
-    def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> bytes:
+    def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
-        body = {"model": self.name, "input": list(texts), **self._asks, **given}
-        try:
-            body.update(params.get("extra_body") or {})
-            return wire(body).encode("utf-8", "replace")
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"embedder '{self.name}': its parameters cannot be sent as JSON ({error})") from None
+        extra = params.get("extra_body") or {}
+        return {"model": self.name, "input": list(texts), **self._asks, **given, **extra}
 
-    def _parsed(self, raw: bytes, request: Request) -> Completion:
+    def _vectors(self, data: Any, texts: Sequence[str], params: Mapping[str, Any]) -> Completion:
         """A Completion whose text is the vectors, a line each. Raises Fault where the body is not what it should be."""
-        try:
-            data = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise Fault("the reply is not JSON") from None
         if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-            said = f": {error_text(data, self._key)}" if isinstance(data, dict) and data.get("error") else ""
-            raise Fault(f"the reply has no embeddings{said}")
+            raise Fault("the reply has no embeddings")
         rows = data["data"]
-        texts = [message["content"] for message in request.messages]
         try:
             numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
             placed = dict(zip(numbers, rows, strict=True))
@@ -180,7 +166,7 @@ class EmbeddingEndpoint(EndpointModel):
         if len({len(vector) for vector in vectors}) > 1:
             raise Fault("the reply's embeddings differ in length")
         size = len(vectors[0])
-        if self._sizes.setdefault(request.params.get("dimensions"), size) != size:
+        if self._sizes.setdefault(params.get("dimensions"), size) != size:
             raise Fault("the reply's embeddings are not as long as those before; is it one model?")
         return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
 

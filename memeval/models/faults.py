@@ -1,12 +1,17 @@
-"""What goes wrong at an endpoint: one attempt (`Fault`), or all of them (`EndpointError`)."""
+"""What goes wrong at an endpoint: one attempt (`Fault`), a call that must be sent otherwise (`Refused`), or all calls
+(`EndpointError`). What an error means is in the tables (rules.py); here it becomes an outcome."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from memeval.errors import StopRun
+from memeval.models import rules
+from memeval.models.completion import Completion
 
 
 class EndpointError(StopRun):
@@ -15,34 +20,68 @@ class EndpointError(StopRun):
 
 
 class EndpointDown(EndpointError):
-    """Nothing has succeeded for `Policy.dead_after` seconds while calls kept failing, nor has the probe."""
+    """Nothing at all has come from the endpoint for `Policy.wait` seconds, or it has put every call off for that long."""
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint says that the configuration is wrong: key, URL or model name. Repeating cannot help."""
+    """The endpoint refuses what every call of the run would be: key, model name, tools, system text, credit."""
 
 
 class Fault(Exception):
     """A failed attempt that is worth repeating. The message is one short line.
 
-    unreachable: no connection came about, so the call itself cannot be the reason. throttled: the server asks for less.
-    retry_after: seconds it asks to wait. A throttled fault uses up no attempt unless `counted`.
+    cost: how many of a call's attempts it uses up. heard: the endpoint has said something. slower: fewer calls at once from
+    now on. put_off: the server says to come back later. retry_after: seconds it asks to wait.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        unreachable: bool = False,
-        throttled: bool = False,
-        counted: bool = True,
+        cost: int = 1,
+        heard: bool = True,
+        slower: bool = False,
+        put_off: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.unreachable = unreachable
-        self.throttled = throttled
-        self.counted = counted
+        self.cost = cost
+        self.heard = heard
+        self.slower = slower
+        self.put_off = put_off
         self.retry_after = retry_after
+
+
+class Refused(Exception):
+    """The server refuses this call for a reason of the table. `row` says what to do, `found` what its pattern found."""
+
+    def __init__(self, message: str, row: rules.Refusal, found: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.row = row
+        self.found = found
+
+
+def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools: bool) -> Completion:
+    """What an error comes to. said: its text in full, for the table; text: the same as one short line without keys.
+
+    Returns a Completion (an unusable reply, or an error of this call alone). Raises Fault (repeat it) or Refused (send it
+    otherwise, or stop)."""
+    row, found = rules.refusal(status, said, tools) or (None, {})
+    if row is None:
+        return Completion(error=text, finish_reason="error")
+    if row.does == "finish":
+        return Completion(finish_reason=row.finish)
+    if row.does in ("wait", "retry"):
+        wait = retry_after(headers.get("Retry-After"), headers.get("retry-after-ms"))
+        put_off = row.does == "wait" or wait is not None
+        raise Fault(
+            text,
+            cost=0 if put_off else 1,
+            slower=row.slower or status in (429, 503, 529),
+            put_off=put_off,
+            retry_after=wait,
+        )
+    raise Refused(text, row, found)
 
 
 def retry_after(seconds: str | None, milliseconds: str | None = None, now: float | None = None) -> float | None:
@@ -60,3 +99,22 @@ def retry_after(seconds: str | None, milliseconds: str | None = None, now: float
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(0.0, date.timestamp() - (time.time() if now is None else now))
+
+
+def error_message(data: Any) -> tuple[str, str]:
+    """(message, codes) of an error body in any of the usual shapes; of a gateway's with the provider's own words."""
+    metadata: Any = None
+    codes: list[str] = []
+    place: Any = None  # FastAPI says of what by itself
+    for key in ("error", "message", "detail", "msg"):
+        while isinstance(data, dict) and data.get(key):
+            place = data["loc"] if isinstance(data.get("loc"), list) else place
+            metadata = data["metadata"] if isinstance(data.get("metadata"), dict) else metadata
+            codes += [str(data[name]) for name in ("code", "type", "param") if isinstance(data.get(name), (str, int))]
+            data = data[key]
+        if isinstance(data, list) and data:
+            data = data[0]
+    text = data if isinstance(data, str) else repr(data)
+    text = f"{text} ({'.'.join(map(str, place))})" if place else text
+    raw = metadata.get("raw") if metadata else None
+    return f"{text}: {raw}" if isinstance(raw, str) else text, " ".join(codes)

@@ -1,51 +1,58 @@
-"""What stands between many callers and one endpoint: how many at once, how often again, and when to stop.
+"""What is between many callers and one endpoint: how many at once, how often again, and when to stop.
 
-Concurrency starts at the cap, halves on 429 and 503 (once per round trip) and recovers by one per round trip. An attempt
-that fails is repeated after a growing, jittered wait; `Retry-After` pauses every caller of the endpoint. An endpoint at
-which nothing succeeds for a bounded time is given up as a whole (`EndpointDown`), so that a dead server costs one clear
-line instead of a run full of failed samples. Whose fault it is, the call's or the endpoint's, a probe decides: before a
-call is given up, a few words are sent that no server has a reason to choke on.
+Concurrency starts at the cap; a time-out, a lost connection, 429 and 503 halve it (once per round trip), and every reply
+lets it recover, by one per round trip. A failed attempt is repeated after a growing, jittered wait; `Retry-After` pauses
+every caller. The run stops (`EndpointDown`, `EndpointRefused`) when nothing at all has come from the endpoint for a long
+time, neither reply nor error nor its health route, or when one call after the other is refused and none gets a reply.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from memeval.models.completion import Completion, Request, Usage
-from memeval.models.faults import EndpointDown, EndpointRefused, Fault
+from memeval.models.completion import Completion
+from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused, Fault
 
-PROBE = Request(({"role": "user", "content": "Say OK."},), None, {"max_tokens": 16})
-"""What is asked of an endpoint that may be dead. Any reply will do, also that it does not take such a request."""
-
-SOON = 1.0
-"""Seconds that an attempt gets at least, unless half of what is allowed is less."""
+TIMES = ("timeout", "wait", "wait_at_start", "first_wait", "longest_wait", "look")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds, unless said otherwise.
+    """Seconds, unless said otherwise. Transport alone: in no identity.
 
-    attempts: per call, of any faults but 429 and lost connections. timeout: for one call, attempts and waits together but
-    without queueing; one attempt may take half of it, and is repeated sooner where others were answered much faster.
-    first_wait, longest_wait: the exponential wait. longest_pause: the most that a `Retry-After` is believed. dead_after:
-    silence after which an endpoint is given up (0: at the first lost connection, and nothing is probed), dead_at_start: the
-    same while no connection has ever come about. jitter: spread the waits over [half, whole].
+    timeout: for one attempt, from when it is sent. wait: how long nothing at all may come from an endpoint, and how long it
+    may put calls off; wait_at_start: the same while nothing has ever come. attempts: per call; a time-out counts twice.
+    first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
+    few: calls that are refused one after the other, where none has got a reply yet, before the run stops; many: the same
+    where some have, or others are in flight. rpm, tpm: requests and
+    tokens a minute at most (0: no limit). fold_system: system text is sent in the user message. jitter: spread the waits over
+    [half, whole].
     """
 
-    attempts: int = 8
     timeout: float = 600.0
+    wait: float = 600.0
+    wait_at_start: float = 120.0
+    attempts: int = 8
     first_wait: float = 0.5
     longest_wait: float = 30.0
-    longest_pause: float = 120.0
-    dead_after: float = 60.0
-    dead_at_start: float = 15.0
+    look: float = 15.0
+    few: int = 3
+    many: int = 16
+    rpm: float = 0.0
+    tpm: float = 0.0
+    fold_system: bool = False
     jitter: bool = True
+
+    def faster(self, times: float) -> Policy:
+        """The same policy with all seconds divided."""
+        return dataclasses.replace(self, **{name: getattr(self, name) / times for name in TIMES})
 
 
 @dataclass
@@ -56,6 +63,8 @@ class Trace:
 
 
 trace: ContextVar[Trace | None] = ContextVar("memeval_trace", default=None)
+Attempt = Callable[[], Awaitable[Completion]]
+Health = Callable[[], Awaitable[bool]]
 
 
 class Limiter:
@@ -69,208 +78,235 @@ class Limiter:
         self.cap = max(1, cap)
         self.policy = policy or Policy()
         self.limit = float(self.cap)
-        self.down = ""  # why the endpoint was given up
+        self.down: EndpointError | None = None
         self._random = random.Random(seed)
-        self._flying = 0  # attempts in the air
-        self._calls = 0  # calls begun and not ended
-        self._asking = asyncio.Lock()  # held by the call that probes
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._calls = 0  # begun and not ended
+        self._in_flight: set[asyncio.Timeout] = set()  # the clocks of the attempts that have been sent
+        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # with the tokens of its prompt
+        self._places = 0  # given away and not yet back
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._cut_at = 0.0
-        self._idle_at = self._alive_at = time.monotonic()  # last success; moved on by the time without calls
-        self.answered = False  # whether a call has ever brought a reply
-        self._slowest = 0.0  # seconds, of the attempts that did
-        self._first: set[asyncio.Timeout] = set()  # of attempts in the air before any did
+        self._heard = False  # whether anything has ever come
+        self._heard_at = self._replied_at = 0.0
+        self._replied: set[str] = set()  # kinds of calls that have got a reply
+        self._lost: Counter[str] = Counter()  # kind -> calls given up since the last reply to one of its kind
 
     async def run(
         self,
-        attempt: Callable[[], Awaitable[Completion]],
+        attempt: Attempt,
+        kind: str = "",
         seconds: float | None = None,
-        probe: Callable[[], Awaitable[Completion]] | None = None,
+        health: Health | None = None,
+        tokens: int = 0,
     ) -> Completion:
-        """Run `attempt` until it returns, within the policy (or `seconds` instead of its `timeout`). It raises `Fault` to be
-        repeated; anything else passes. probe: sends something harmless to the same place, and fails in the same way;
-        without one, lasting faults are taken for the call's own.
+        """Run `attempt` until it returns, within the policy. It raises `Fault` to be repeated and EndpointRefused where the
+        configuration is wrong; anything else passes. kind: calls of another kind say nothing about these (with tools or
+        without). seconds: for one attempt, instead of the policy's. health: whether the endpoint answers at all. tokens: of
+        the prompt, about.
 
-        Returns a Completion with `error` when the call had to be given up; its usage is the probe's. Raises EndpointDown,
-        EndpointRefused.
+        Returns a Completion with `error` when the call had to be given up. Raises EndpointDown, EndpointRefused.
         """
-        allowed = self.policy.timeout if seconds is None else seconds
         if not self._calls:
-            self._alive_at += time.monotonic() - self._idle_at
+            self._heard_at = self._replied_at = time.monotonic()
         self._calls += 1
-        sent, faults, spent = 0, 0, 0.0
-        lost = time.monotonic()  # the last time that no connection came about
+        if health is not None and self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(health))
         try:
-            while True:
-                await self._acquire(first=not sent)
-                started = time.monotonic()
-                sent += 1
-                try:
-                    outcome = await self._send(attempt, self._patience(allowed, spent))
-                except EndpointRefused as refused:
-                    if not self.answered or probe is None:
-                        raise
-                    used = await self._ask(probe, allowed)  # is it refused as well?
-                    return Completion(usage=used, error=str(refused), finish_reason="error")
-                if isinstance(outcome, Completion):
-                    return outcome
-                fault = outcome
-                if fault.throttled:
-                    self._slow_down(started)
-                if fault.unreachable:  # uses up an attempt only if other calls get through meanwhile
-                    self._stop_if_silent(fault)
-                    faults += self._alive_at > lost
-                    lost = time.monotonic()
-                else:
-                    faults += fault.counted
-                    spent += time.monotonic() - started
-                wait = self._wait(sent, fault)
-                if faults >= self.policy.attempts or spent + wait >= allowed:
-                    error = f"{fault} (given up after {sent} attempts)"
-                    used = await self._ask(probe, allowed) if probe and self.policy.dead_after else Usage()
-                    return Completion(usage=used, error=error, finish_reason="error")
-                if probe and fault.counted and not fault.throttled and self._silence() >= self.policy.dead_after > 0:
-                    await self._ask(probe, allowed)
-                spent += wait if not fault.unreachable else 0.0
-                await asyncio.sleep(wait)
+            return await self._repeated(attempt, kind, self.policy.timeout if seconds is None else seconds, tokens)
         finally:
             self._calls -= 1
-            self._idle_at = time.monotonic()
+            if not self._calls and self._watcher is not None:
+                self._watcher.cancel()
+                self._watcher = None
 
-    def _patience(self, allowed: float, spent: float) -> float:
-        """Seconds for the next attempt of a call. One that takes ten times as long as the slowest before it is probably
-        lost, and is sent again, each time with more patience; the last has half of what is allowed, in case it is not."""
-        half, soon = allowed / 2, max(SOON, allowed / 20, 10 * self._slowest, spent / 3)
-        return soon if self.answered and spent + soon <= half else min(half, allowed - spent)
+    async def _repeated(self, attempt: Attempt, kind: str, seconds: float, tokens: int) -> Completion:
+        sent, left = 0, self.policy.attempts
+        put_off_at: float | None = None
+        while True:
+            await self._acquire(first=not sent, tokens=tokens)
+            started = time.monotonic()
+            sent += 1
+            try:
+                completion = await self._send(attempt, seconds)
+            except EndpointRefused as refused:
+                self._hear()
+                return self._give_up(kind, str(refused), self.policy.few if kind in self._replied else 1)
+            except Fault as failed:
+                fault = failed
+            else:
+                self._hear()
+                if completion.error is None:
+                    self._reply(kind)
+                    return completion
+                return self._give_up(kind, completion.error, self._few(kind))
+            if fault.heard:
+                self._hear()
+            else:
+                self._stop_if_silent(fault)
+            if fault.slower:
+                self._slow_down(started)
+            left -= fault.cost
+            now = time.monotonic()
+            put_off_at = (put_off_at or now) if fault.put_off else None
+            put_off = put_off_at is not None and now - put_off_at >= self.policy.wait
+            if put_off:
+                self._stop_if_all_are_put_off(fault)
+            if left <= 0 or put_off:
+                return self._give_up(kind, f"{fault} (given up after {sent} attempts)", self._few(kind))
+            await asyncio.sleep(self._wait(sent, fault))
 
-    async def _send(self, attempt: Callable[[], Awaitable[Completion]], seconds: float) -> Completion | Fault:
+    async def _send(self, attempt: Attempt, seconds: float) -> Completion:
         """One attempt, in the place that the caller has acquired."""
-        started = time.monotonic()
         counter = trace.get()
         if counter is not None:
             counter.attempts += 1
-        limit = asyncio.timeout(max(0.0, seconds))
-        if not self.answered:
-            self._first.add(limit)
+        clock = asyncio.timeout(seconds)
         try:
-            async with limit:
+            async with clock:
+                self._in_flight.add(clock)
                 completion = await attempt()
-                self._succeeded(time.monotonic() - started)
+                self._pace(completion.usage.completion, requests=0)
                 return completion
-        except Fault as fault:
-            return fault
         except TimeoutError:
-            return Fault(f"no reply within {time.monotonic() - started:.3g} s")
+            if self.down is not None:
+                raise self.down from None
+            raise Fault(f"no reply within {seconds:.3g} s", cost=2, heard=False, slower=True) from None
         finally:
-            self._first.discard(limit)
-            self._release()
+            self._in_flight.discard(clock)
+            self._places -= 1
+            self._wake()
 
-    async def _ask(self, probe: Callable[[], Awaitable[Completion]], allowed: float) -> Usage:
-        """Return once anything has succeeded after now, be it only the probe. Returns what the probe used. allowed: seconds
-        for a call. Raises EndpointDown, EndpointRefused."""
-        since, sent = time.monotonic(), 0
-        seconds = min(allowed / 2, max(self._patience(allowed, 0.0), self.policy.dead_after))
-        async with self._asking:
-            while self._alive_at < since:
-                await self._acquire(first=False)
-                sent += 1
-                outcome = await self._send(probe, seconds)
-                if isinstance(outcome, Completion):
-                    return outcome.usage
-                if self._alive_at >= since:  # a slow server's queue may be longer than the probe's patience
-                    break
-                self._stop_if_silent(outcome)
-                await asyncio.sleep(min(self._wait(sent, outcome), 4 * self.policy.first_wait))
-        return Usage()
+    # -- what has come ------------------------------------------------------------------------------------------------
 
-    def _succeeded(self, seconds: float) -> None:
-        self._alive_at = time.monotonic()
-        self._slowest = max(self._slowest, seconds)
-        self.answered = True
-        now = asyncio.get_running_loop().time()
-        for limit in self._first:  # nobody knew how long to wait for these; half of what is allowed is left of a call
-            if (when := limit.when()) is not None and not limit.expired():
-                limit.reschedule(min(when, now + max(SOON, (when - now) / 10, 10 * seconds)))
-        self._first.clear()
-        if self.limit < self.cap:
-            self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
+    def _hear(self) -> None:
+        self._heard = True
+        self._heard_at = max(self._heard_at, time.monotonic())
+
+    def _reply(self, kind: str) -> None:
+        self._replied_at = time.monotonic()
+        self._replied.add(kind)
+        del self._lost[kind]
+        self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
 
     def _slow_down(self, started: float) -> None:
         if started >= self._cut_at:  # attempts sent before the last cut say nothing about the rate after it
             self.limit = max(1.0, self.limit / 2)
             self._cut_at = time.monotonic()
 
-    def _silence(self) -> float:
-        return time.monotonic() - self._alive_at
+    # -- when to stop -------------------------------------------------------------------------------------------------
+
+    def _few(self, kind: str) -> int:
+        """After how many lost calls in a row all are taken to be lost. Others in flight may still get a reply."""
+        alone = kind not in self._replied and not self._in_flight
+        return self.policy.few if alone else max(self.policy.many, self.cap)
+
+    def _give_up(self, kind: str, error: str, few: int) -> Completion:
+        self._lost[kind] += 1
+        if self._lost[kind] >= few:
+            calls = f" ({self._lost[kind]} calls in a row without a reply)" if few > 1 else ""
+            raise self._end(EndpointRefused(f"{self.label}: {error.removeprefix(f'{self.label}: ')}{calls}"))
+        return Completion(error=error, finish_reason="error")
 
     def _stop_if_silent(self, fault: Fault) -> None:
-        silence = self._silence()
-        never = fault.unreachable and not self.answered
-        if silence < (self.policy.dead_at_start if never else self.policy.dead_after):
-            return
-        if not self.down:
-            text = f"{self.label}: nothing has succeeded for {silence:.0f} s ({fault})"
-            self.down = f"{text}; check the server and the URL"
+        silence = time.monotonic() - self._heard_at
+        if silence >= (self.policy.wait if self._heard else self.policy.wait_at_start):
+            flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
+            raise self._end(EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL"))
+
+    def _stop_if_all_are_put_off(self, fault: Fault) -> None:
+        silence = time.monotonic() - self._replied_at
+        if silence >= self.policy.wait and not self._in_flight:
+            raise self._end(EndpointDown(f"{self.label}: has put every call off for {silence:.0f} s (--wait): {fault}"))
+
+    def _end(self, error: EndpointError) -> EndpointError:
+        """From now on every call raises `error`; those in flight are not waited for."""
+        if self.down is None:
+            self.down = error
+            for clock in self._in_flight:
+                if not clock.expired():
+                    clock.reschedule(0.0)
             self._wake()
-        raise EndpointDown(self.down)
+        return self.down
+
+    async def _watch(self, health: Health) -> None:
+        """Ask the health route of an endpoint from which nothing comes, so that slow is not taken for dead."""
+        while self.down is None:
+            await asyncio.sleep(self.policy.look)
+            if self._in_flight and time.monotonic() - self._heard_at >= self.policy.look:
+                if await health():
+                    self._hear()
+                    continue
+                try:
+                    self._stop_if_silent(Fault("no reply"))
+                except EndpointDown:
+                    return
+
+    # -- waiting and places -------------------------------------------------------------------------------------------
 
     def _wait(self, sent: int, fault: Fault) -> float:
-        """Seconds until the next attempt, and the pause for everyone that the server asked for."""
+        """Seconds until the next attempt, and the pause for everyone that the server asked for. Raises EndpointDown where it
+        is longer than may be waited."""
         policy = self.policy
         if fault.retry_after is not None:
-            pause = min(fault.retry_after, policy.longest_pause)
-            self._resume_at = max(self._resume_at, time.monotonic() + pause)
-            if pause >= policy.first_wait:
-                return pause
-        longest = policy.first_wait * 4 if fault.unreachable else policy.longest_wait
+            if fault.retry_after > max(policy.wait, policy.wait_at_start):
+                seconds = f"{fault.retry_after:.0f} s"
+                raise self._end(EndpointDown(f"{self.label}: {fault}; it asks to wait {seconds}, longer than --wait allows"))
+            self._pause_until(time.monotonic() + fault.retry_after)
+            if fault.retry_after >= policy.first_wait:
+                return fault.retry_after
+        longest = policy.longest_wait if fault.heard else policy.first_wait * 4
         wait = min(longest, policy.first_wait * 2.0 ** min(sent - 1, 30))
         return wait * self._random.uniform(0.5, 1.0) if policy.jitter else wait
 
-    async def _acquire(self, first: bool) -> None:
-        """Wait for a place in the air. A repeated attempt goes before calls that have not been sent yet."""
-        if self.down:
-            raise EndpointDown(self.down)
-        if not self._queue and self._flying < int(self.limit) and time.monotonic() >= self._resume_at:
-            self._flying += 1
-            return
+    def _pause_until(self, when: float) -> None:
+        self._resume_at = max(self._resume_at, when)
+        self._heard_at = max(self._heard_at, when)  # it has asked for this silence
+
+    def _pace(self, tokens: int, requests: int = 1) -> None:
+        """Keep to requests and tokens a minute: the next request waits for as long as these take."""
+        policy = self.policy
+        by_requests = 60.0 * requests / policy.rpm if policy.rpm else 0.0
+        by_tokens = 60.0 * tokens / policy.tpm if policy.tpm else 0.0
+        if by_requests or by_tokens:
+            self._resume_at = max(self._resume_at, time.monotonic()) + max(by_requests, by_tokens)
+
+    async def _acquire(self, first: bool, tokens: int) -> None:
+        """Wait for a place in flight. A repeated attempt goes before calls that have not been sent yet."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if first:
-            self._queue.append(place)
+            self._queue.append((place, tokens))
         else:
-            self._queue.appendleft(place)
+            self._queue.appendleft((place, tokens))
         self._wake()
         try:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.exception() is None:
-                self._release()  # the place had been given to us just now
+                self._places -= 1  # the place had been given to us just now
+                self._wake()
             raise
 
-    def _release(self) -> None:
-        self._flying -= 1
-        self._wake()
-
     def _wake(self) -> None:
-        if not self._queue:
-            return
-        if self.down:
-            for place in self._queue:
+        """Give away the places that are free."""
+        if self.down is not None:
+            for place, _ in self._queue:
                 if not place.done():
-                    place.set_exception(EndpointDown(self.down))
+                    place.set_exception(self.down)
             self._queue.clear()
             return
-        pause = self._resume_at - time.monotonic()
-        if pause > 0:
-            if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
-            return
-        while self._queue and self._flying < int(self.limit):
-            place = self._queue.popleft()
+        while self._queue and self._places < int(self.limit):
+            pause = self._resume_at - time.monotonic()
+            if pause > 0:
+                if self._timer is None:
+                    self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
+                return
+            place, tokens = self._queue.popleft()
             if not place.done():
-                self._flying += 1
+                self._places += 1
                 place.set_result(None)
+                self._pace(tokens)
 
     def _resume(self) -> None:
         self._timer = None

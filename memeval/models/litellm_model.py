@@ -1,7 +1,7 @@
 """Every other provider (`anthropic/...`, `gemini/...`, `bedrock/...`), through litellm.
 
-litellm knows the wire formats and reads each provider's key from its own variable. Repetition, concurrency and the reading
-of the reply are ours, as for any endpoint. Importing this module imports litellm, which takes seconds.
+litellm knows the wire formats and reads each provider's key from its own variable. Repetition, concurrency, refusals and the
+reading of the reply are ours, as for any endpoint. Importing this module imports litellm, which takes seconds.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ import re
 from typing import Any
 
 from memeval.errors import UsageError
+from memeval.models.adaptive import Adaptive
 from memeval.models.completion import Completion, Request
-from memeval.models.endpoint import TOO_LONG
-from memeval.models.faults import EndpointRefused, Fault, retry_after
-from memeval.models.limits import PROBE, Limiter
-from memeval.models.parameters import timeout
-from memeval.models.reply import one_line, overflows, read_reply
+from memeval.models.faults import Fault, outcome
+from memeval.models.limits import Limiter
+from memeval.models.reply import one_line, read_reply
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise the import downloads a price table
 import litellm
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
-_SLOW_DOWN = frozenset({429, 503, 529})
 
 
-class LitellmModel:
+class LitellmModel(Adaptive):
     """`name` is `provider/model`. Raises UsageError for a provider litellm does not know, or a missing key (by its name)."""
 
     def __init__(self, name: str, limiter: Limiter) -> None:
-        self.name = name
-        self._limiter = limiter
+        super().__init__(name, limiter)
         provider = name.partition("/")[0]
         self.identity = f"litellm {name}{server(provider)}"
         if provider not in {str(getattr(known, "value", known)) for known in litellm.provider_list}:
@@ -44,41 +41,32 @@ class LitellmModel:
         if missing:
             raise UsageError(f"model '{name}' needs {' and '.join(missing)} in the environment")
 
-    async def complete(self, request: Request) -> Completion:
-        """One call with its retries; as `EndpointModel.complete`."""
-        return await self._limiter.run(lambda: self._attempt(request), timeout(request.params), lambda: self._attempt(PROBE))
-
-    async def close(self) -> None:
-        """litellm keeps its own connections."""
-
-    async def _attempt(self, request: Request) -> Completion:
-        params = {key: value for key, value in request.params.items() if key != "timeout"}
+    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
+        body.pop("stream_options", None)
+        body.pop("stream", None)
         if request.tools:
-            params["tools"] = [dict(tool) for tool in request.tools]
-            params["_skip_mcp_handler"] = True  # litellm otherwise looks for MCP tools, with a package it does not install
-        messages = [dict(message) for message in request.messages]
+            body["tools"] = [dict(tool) for tool in request.tools]
+            body["_skip_mcp_handler"] = True  # litellm otherwise looks for MCP tools, with a package it does not install
+        body["messages"] = [dict(message) for message in body["messages"]]
         try:
-            reply = await litellm.acompletion(model=self.name, messages=messages, num_retries=0, max_retries=0, **params)
+            reply = await litellm.acompletion(**body, num_retries=0, max_retries=0)
         except Exception as error:  # litellm lets the errors of every client library through
-            return self._failed(error)
+            return self._failed(error, request)
         return read_reply(reply.model_dump(), request)
 
-    def _failed(self, error: Exception) -> Completion:
-        """Returns a Completion for a bad request; raises Fault, EndpointRefused, or the error itself if it is a bug."""
+    def _failed(self, error: Exception, request: Request) -> Completion:
+        """What an error comes to (faults.py); one that is a bug is raised as it is."""
         status = getattr(error, "status_code", None)
         text = one_line(f"{type(error).__name__}: {error}")
-        if isinstance(error, litellm.ContextWindowExceededError) or (status in TOO_LONG and overflows(str(error))):
+        if isinstance(error, litellm.ContextWindowExceededError):
             return Completion(finish_reason="overflow")
-        refused = isinstance(error, litellm.PermissionDeniedError) and not self._limiter.answered
-        if refused or isinstance(error, (litellm.AuthenticationError, litellm.NotFoundError)):
-            raise EndpointRefused(f"{self.name}: {text}; check the key and the model name") from None
         if not isinstance(status, int):
             raise error
-        if isinstance(error, litellm.APIConnectionError) or status in (408, 409, 425, 429) or status >= 500:
-            headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
-            wait = retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
-            raise Fault(text, throttled=status in _SLOW_DOWN, counted=status != 429, retry_after=wait) from None
-        return Completion(error=text, finish_reason="error")
+        if isinstance(error, litellm.APIConnectionError):
+            raise Fault(text, heard=False, slower=True) from None
+        headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
+        given = {"Retry-After": headers.get("retry-after"), "retry-after-ms": headers.get("retry-after-ms")}
+        return outcome(status, given, str(error), text, bool(request.tools))
 
 
 def server(provider: str) -> str:

@@ -137,6 +137,12 @@ def table() -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def providers() -> frozenset[str]:
+    """The providers that the table has models of, as names begin with them."""
+    listed = {_provider(entry) for entry in table().values() if isinstance(entry, Mapping)}
+    return frozenset({name.partition("-")[0] for name in listed} | listed)
+
+
 def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
     """The table's entry: under the whole name, or under the model's alone where its entry is of the same provider."""
     if base_url is not None:

@@ -18,12 +18,15 @@ import aiohttp
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
 from memeval.models.completion import OPENAI_URL, Completion, Model, ModelSpec, Request
-from memeval.models.endpoint import EndpointModel, proxy_for
+from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
 from memeval.models.registry import Route
-from memeval.models.reply import error_text, one_line
+from memeval.models.reply import error_text, one_line, read_reply
+from memeval.models.transport import UNTRUSTED, authorities, headers, proxy_for
 
+PATIENCE = 120.0
+"""Seconds that a model may take for a call: a slow machine is not a broken one."""
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _GIVEN_UP = " (given up after 1 attempts)"
 _LARGEST = 2**24  # bytes of a list of models
@@ -51,7 +54,7 @@ class Finding:
 Said = tuple[str, str]  # (level, what was found)
 
 
-async def probe(spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int], patience: float = 30.0) -> list[Finding]:
+async def probe(spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int], patience: float = PATIENCE) -> list[Finding]:
     """Findings about a model that plays `roles`. needs: what has to fit its window -> tokens. patience: seconds per call."""
     found: list[Said] = []
     try:
@@ -118,13 +121,14 @@ def _key(spec: ModelSpec, where: Route) -> Said:
 async def _listed(where: Route, patience: float) -> tuple[Said | None, int | None]:
     """What `GET /models` says: whether the server is there and has the model, and the model's window where it says so."""
     key = registry.api_key(*_variables(where))
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers(where.endpoint)}
+    proxy = proxy_for(where.endpoint)
     address = f"{where.endpoint}/models"
     try:
         limits = aiohttp.ClientTimeout(total=patience)
         async with (
-            aiohttp.ClientSession(headers=headers, timeout=limits) as session,
-            session.get(address, allow_redirects=False, proxy=proxy_for(where.endpoint)) as response,
+            aiohttp.ClientSession(headers=sent, timeout=limits) as session,
+            session.get(address, allow_redirects=False, proxy=proxy.url if proxy else None, ssl=authorities()) as response,
         ):
             status, raw = response.status, b""
             while len(raw) < _LARGEST and (piece := await response.content.readany()):
@@ -134,7 +138,9 @@ async def _listed(where: Route, patience: float) -> tuple[Said | None, int | Non
     except (aiohttp.ClientError, OSError) as error:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error  # without `ssl:default`
         reason = one_line(str(cause) or type(cause).__name__, key)
-        return (FAIL, f"cannot be reached ({reason}); start the server or correct the URL"), None
+        through = f" through {proxy.named}" if proxy else ""
+        fix = UNTRUSTED if isinstance(error, aiohttp.ClientConnectorCertificateError) else "start the server or correct the URL"
+        return (FAIL, f"cannot be reached{through} ({reason}); {fix}"), None
     try:
         data: Any = json.loads(raw)
     except (ValueError, RecursionError):
@@ -156,7 +162,7 @@ async def _listed(where: Route, patience: float) -> tuple[Said | None, int | Non
 
 async def _calls(spec: ModelSpec, where: Route, writes: bool, patience: float) -> list[Said]:
     """A chat as the reader's, and one with a tool where the model writes memories."""
-    limiter = Limiter(where.endpoint, 1, Policy(attempts=1, timeout=2 * patience, dead_at_start=0.0, dead_after=0.0))
+    limiter = _once(where, patience)
     model: Model = _Recorded(where, limiter) if where.kind == "endpoint" else registry.open_model(spec, limiter)
     try:
         begun = time.monotonic()
@@ -180,10 +186,18 @@ class _Recorded(EndpointModel):
     def __init__(self, where: Route, limiter: Limiter) -> None:
         super().__init__(where.name, where.endpoint, registry.api_key(*_variables(where)), limiter)
 
-    def _parsed(self, raw: bytes, request: Request) -> Completion:
-        completion = super()._parsed(raw, request)
-        self.native = bool(json.loads(raw)["choices"][0]["message"].get("tool_calls"))
-        return completion
+    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
+        def read(data: Any) -> Completion:
+            completion = read_reply(data, request)
+            self.native = bool(data["choices"][0]["message"].get("tool_calls"))
+            return completion
+
+        return await self._sent(body, read, bool(request.tools))
+
+
+def _once(where: Route, patience: float) -> Limiter:
+    """One attempt of `patience` seconds; nothing is waited for."""
+    return Limiter(where.endpoint, 1, Policy(attempts=1, timeout=patience, wait=0.0, wait_at_start=0.0))
 
 
 async def _call(model: Model, spec: ModelSpec, text: str, tools: Any) -> Completion | Said:
@@ -227,11 +241,11 @@ def _stored(completion: Completion, native: bool) -> Said:
     if not calls:
         fix = "agents that write by tools would store nothing (vLLM: --enable-auto-tool-choice --tool-call-parser hermes)"
         return WARN, f"tool calling: the model answered without a call; {fix}"
+    if calls[0].name not in ("", "remember"):
+        return WARN, f"tool calling: it called '{one_line(calls[0].name, longest=40)}', which was not offered"
     broken = next((call.error for call in calls if call.error), None)
     if broken:
         return WARN, f"tool calling: a call could not be read ({one_line(broken)})"
-    if calls[0].name != "remember":
-        return WARN, f"tool calling: it called '{one_line(calls[0].name, longest=40)}', which was not offered"
     return OK, "tool calling works" + ("" if native else ", in the text of the reply (memeval reads it there)")
 
 
@@ -241,8 +255,7 @@ async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said
         if said[-1][0] == OK:  # the weights are here; whether they can be pooled as they ask to be is in other files
             registry.open_embedder(spec)
         return said
-    limiter = Limiter(where.endpoint, 1, Policy(attempts=1, timeout=2 * patience, dead_at_start=0.0, dead_after=0.0))
-    model = registry.open_embedder(spec, limiter)
+    model = registry.open_embedder(spec, _once(where, patience))
     try:
         (completion,) = await model.embed(["The library opens at nine."], spec.params)
     except StopRun as stop:

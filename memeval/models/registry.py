@@ -33,6 +33,8 @@ _KINDS = {
     "vllm/WEIGHTS": "a folder or hub id behind a `vllm serve` that memeval starts and stops (pip install 'memeval[vllm]')",
     "hf/WEIGHTS": "a folder or hub id in this process, on CPU or GPU (pip install 'memeval[hf]'); also as embedder",
 }
+MOVED = "OPENAI_BASE_URL"
+"""The variable of OpenAI's own client that says where its API is."""
 LOCAL = ("vllm", "hf")
 """Kinds whose weights lie on this machine: a digest of them is their identity."""
 
@@ -62,7 +64,25 @@ def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
     name, at, url = text.strip().partition("@http")
     if not name or "://" in name:
         raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
+    if not at and (moved := os.environ.get(MOVED)) and (own := _of_openai(name)):
+        try:
+            return ModelSpec(own, checked_url(moved))
+        except UsageError as error:
+            raise UsageError(f"{MOVED}: {error}") from None
     return ModelSpec(name, checked_url(f"http{url}") if at else None)
+
+
+def _of_openai(name: str) -> str:
+    """The name that a server behind OPENAI_BASE_URL knows a model by: NAME of `openai/NAME`, or a name that nothing else
+    claims, as it is; else ""."""
+    from memeval import plugins
+    from memeval.models import prices
+
+    provider, slash, model = name.partition("/")
+    if slash:
+        return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
+    claimed = name in ("offline", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
+    return "" if claimed else name
 
 
 def checked_url(url: str) -> str:
@@ -223,7 +243,8 @@ def _routed(spec: ModelSpec) -> Route:
 def _key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
     if spec.base_url is not None:
-        return api_key("MEMEVAL_API_KEY", "OPENAI_API_KEY")
+        own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
+        return api_key(openai, own) if spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/") else api_key(own, openai)
     key = api_key("OPENAI_API_KEY", "MEMEVAL_API_KEY")
     if not key:
         raise UsageError(f"model '{spec.name}' needs a key: set OPENAI_API_KEY (or use --model offline, or --base-url URL)")

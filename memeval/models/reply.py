@@ -1,35 +1,25 @@
 """A chat completion as servers send it, read into a `Completion`.
 
-Whatever is not a usable reply (wrong types, no choices) is a `Fault`: servers under load send such things, and asking again
-helps. Thinking is split off, tool calls are read, missing token counts are estimated at four characters a token.
+Whatever is not a usable reply (wrong types, no choices) is a `Fault`: servers under load send such things, and repeating the
+call helps. Thinking is split off, tool calls are read, token counts that cannot be true are estimated.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from memeval.models import rules
 from memeval.models.completion import Completion, Request, ToolCall, Usage
-from memeval.models.faults import Fault
+from memeval.models.faults import Fault, error_message
 from memeval.models.keys import hide
-from memeval.models.toolcalls import named_call, parse_text, tidy
+from memeval.models.toolcalls import named_call, offered, parse_text, tidy
 
 CHARACTERS_PER_TOKEN = 4
 MOST_TOKENS = 10**9  # of one call
 _OPEN, _CLOSE = "<think>", "</think>"
-_OVERFLOW = re.compile(
-    r"context[ _-]?(length|size|window|limit)|exceed_context|(maximum|max) (model|input|sequence|prompt) length"
-    r"|max_model_len|(prompt|input|request) (is|was) too long|too many (input |prompt )?tokens|reduce the length of the"
-    r"|longer than the (maximum )?model|token count.{0,40}exceeds|max_new_tokens.{0,10} must be"
-    r"|inputs.{0,5} must have less than|(input|prompt) (length|tokens).{0,40} exceed|exceed max_(num_tokens|seq_len)"
-    r"|input.{0,20} is too large to process|max_(completion_)?tokens must be at least 1, got -|mMaxNewTokens > 0"
-    r"|range of input length|exceeded model token limit|current length is \d+ while limit|\.content'?: string too long",
-    re.IGNORECASE,
-)
-_RATE = re.compile(r"rate[ _-]?limit|throttl|quota|per[ -](min|hour|day)", re.IGNORECASE)
-_REPLY = re.compile(r"max_(?:completion_)?tokens.{0,30} too large: (\d+).{0,40}context length is (\d+)")
-_BROKEN_OFF = frozenset({"error", "abort"})  # OpenRouter's, SGLang's and vLLM's: the engine failed in the middle
+_TOKENS_PER_CHARACTER = 4  # of text in any script, at the very most
+_TEMPLATE = 2000  # tokens that a chat template may add by itself
 
 
 def read_reply(data: Any, request: Request) -> Completion:
@@ -37,20 +27,15 @@ def read_reply(data: Any, request: Request) -> Completion:
     if not isinstance(data, dict):
         raise Fault("the reply is not a JSON object")
     choices = data.get("choices")
-    if not choices and data.get("error"):  # gateways send the errors of the servers behind them as 200
-        said = error_text(data)
-        if overflows(said):
-            return Completion(finish_reason="overflow")
-        raise Fault(f"the server reported: {said}")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Fault("the reply has no choices")
     message = choices[0].get("message")
     if not isinstance(message, dict):
         raise Fault("the reply has no message")
-    finish = choices[0].get("finish_reason")
-    finish = finish if isinstance(finish, str) and finish else "stop"
-    if finish in _BROKEN_OFF:
-        raise Fault(f"the server broke the reply off: {error_text(choices[0]) if choices[0].get('error') else finish}")
+    finish = rules.finish_reason(choices[0].get("finish_reason"))
+    if finish == "broken":
+        why = error_text(choices[0]) if choices[0].get("error") else str(choices[0].get("finish_reason"))
+        raise Fault(f"the server broke the reply off: {why}")
     content, thoughts = _content(message.get("content"))
     for name in ("reasoning_content", "reasoning"):
         if isinstance(message.get(name), str) and message[name]:
@@ -60,16 +45,23 @@ def read_reply(data: Any, request: Request) -> Completion:
         content = message["refusal"]
     text, thought, closed = split_thinking(tidy(content))
     thoughts += [thought] if thought else []
-    calls = _native(message.get("tool_calls"), complete=finish != "length")
-    if request.tools and not calls and closed:
+    whole = finish in ("stop", "tool_calls")
+    names = offered(request.tools)
+    calls = _native(message.get("tool_calls"), names, whole)
+    if request.tools and not calls and closed and whole:
         text, calls = parse_text(text, request.tools)
-    if calls:
-        finish = "length" if finish == "length" else "tool_calls"
-    elif not closed or (finish == "length" and thoughts and not text):
-        finish = "unclosed_think"
     reasoning = tidy("\n".join(thoughts).strip())
-    usage = _usage(data.get("usage"), request, text, reasoning, calls)
-    return Completion(text, reasoning, calls, usage, finish)
+    usage, estimated = read_usage(data.get("usage"), request, reasoning, text, calls)
+    if calls and whole:
+        finish = "tool_calls"
+    elif not closed or (finish == "length" and not text and not calls and (reasoning or usage.reasoning)):
+        finish = "unclosed_think"
+    elif finish == "tool_calls":
+        finish = "stop"
+    model = data.get("model")
+    return Completion(
+        text, reasoning, calls, usage, finish, model=tidy(model) if isinstance(model, str) else None, estimated=estimated
+    )
 
 
 def split_thinking(text: str) -> tuple[str, str, bool]:
@@ -92,28 +84,9 @@ def split_thinking(text: str) -> tuple[str, str, bool]:
     return rest.strip(), "\n".join(part.strip() for part in thoughts).strip(), not opened
 
 
-def overflows(message: str) -> bool:
-    """Whether an error message says that the prompt does not fit the model's window, in the words of the servers that
-    tests/models/test_reply.py lists. Limits of the rate do not count, nor a limit of the reply that no prompt could keep."""
-    reply = _REPLY.search(message)
-    settings = _RATE.search(message) or (reply and int(reply[1]) >= int(reply[2]))
-    return not settings and _OVERFLOW.search(message) is not None
-
-
 def error_text(data: Any, secret: str = "") -> str:
-    """The message of an error body in any of the usual shapes, as `one_line`; of OpenRouter's with the provider's own."""
-    metadata = data["error"].get("metadata") if isinstance(data, dict) and isinstance(data.get("error"), dict) else None
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    place: Any = None  # FastAPI says of what by itself
-    for key in ("error", "message", "detail", "msg"):
-        while isinstance(data, dict) and data.get(key):
-            place = data["loc"] if isinstance(data.get("loc"), list) else place
-            data = data[key]
-        if isinstance(data, list) and data:
-            data = data[0]
-    text = data if isinstance(data, str) else repr(data)
-    text = f"{text} ({'.'.join(map(str, place))})" if place else text
-    return one_line(f"{text}: {raw}" if isinstance(raw, str) else text, secret)
+    """The message of an error body in any of the usual shapes, as `one_line`."""
+    return one_line(error_message(data)[0], secret)
 
 
 def one_line(text: str, secret: str = "", longest: int = 200) -> str:
@@ -124,65 +97,44 @@ def one_line(text: str, secret: str = "", longest: int = 200) -> str:
 
 def estimate(request: Request, written: str) -> Usage:
     """Token counts where none are reported: characters / 4."""
-    read = sum(_length(message.get("content")) for message in request.messages)
-    read += sum(len(str(tool)) for tool in request.tools or ())
+    read = _read_characters(request)
     return Usage(prompt=-(-read // CHARACTERS_PER_TOKEN), completion=-(-len(written) // CHARACTERS_PER_TOKEN))
 
 
-def _length(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content)
-    return sum(len(part.get("text") or "") for part in content or () if isinstance(part, Mapping))
+def read_usage(
+    data: Any, request: Request, reasoning: str = "", text: str = "", calls: tuple[ToolCall, ...] = ()
+) -> tuple[Usage, bool]:
+    """(usage, estimated). What the server counts is believed where it can be true: a prompt has tokens, though not many
+    times more than characters; what was written has some; the total is no less than its parts. Else the whole is estimated.
 
-
-def _content(content: Any) -> tuple[str, list[str]]:
-    """(text, thoughts) of a message's content: a string, null, or a list of typed parts."""
-    if content is None or isinstance(content, str):
-        return content or "", []
-    if not isinstance(content, list):
-        raise Fault("the reply's content has the wrong type")
-    text, thoughts = "", []
-    for part in content:
-        if not isinstance(part, dict):
-            raise Fault("the reply's content has the wrong type")
-        for key in ("text", "thinking", "reasoning"):
-            value = part.get(key)
-            if isinstance(value, str) and key == "text":
-                text += value
-            elif isinstance(value, str):
-                thoughts.append(value)
-    return text, thoughts
-
-
-def _native(calls: Any, complete: bool) -> tuple[ToolCall, ...]:
-    if calls is None:
-        return ()
-    if not isinstance(calls, list):
-        raise Fault("the reply's tool calls have the wrong type")
-    found = []
-    for index, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict):
-            raise Fault("the reply's tool calls have the wrong type")
-        found.append(named_call(function.get("name"), function.get("arguments"), index, call.get("id"), complete))
-    return tuple(found)
-
-
-def _usage(data: Any, request: Request, text: str, reasoning: str, calls: tuple[ToolCall, ...]) -> Usage:
+    Completion tokens are the total without the prompt where that is more, and at least those of thinking: some servers count
+    thinking apart. Cached tokens beyond the prompt's were counted apart as well.
+    """
     written = f"{reasoning}{text}{''.join(call.name + call.raw for call in calls)}"
     counts = data if isinstance(data, dict) else {}
     prompt, completion = token_count(counts.get("prompt_tokens")), token_count(counts.get("completion_tokens"))
-    if prompt is None or completion is None:
-        guess = estimate(request, written)
-        prompt = guess.prompt if prompt is None else prompt
-        completion = guess.completion if completion is None else completion
+    total = token_count(counts.get("total_tokens"))
     cached = _detail(counts, "prompt_tokens_details", "cached_tokens")
     if cached is None:
         cached = token_count(counts.get("prompt_cache_hit_tokens"))
-    thought = _detail(counts, "completion_tokens_details", "reasoning_tokens")
-    if not thought and reasoning:  # split off here, so the server could not count it: the share of its characters
-        thought = round(completion * len(reasoning) / len(written))
-    return Usage(prompt, completion, min(cached or 0, prompt), min(thought or 0, completion))  # parts of them
+    cached = cached or 0
+    thought = _detail(counts, "completion_tokens_details", "reasoning_tokens") or 0
+    if prompt and cached > prompt:
+        prompt += cached
+    most = _TOKENS_PER_CHARACTER * _read_characters(request) + _TEMPLATE
+    possible = prompt and prompt <= most and completion is not None and (completion or not written)
+    if not possible or (total is not None and total < max(prompt or 0, completion or 0)):
+        guess = estimate(request, written)
+        return Usage(guess.prompt, guess.completion, 0, _share(guess.completion, reasoning, written)), True
+    assert prompt is not None
+    assert completion is not None
+    if total is not None and total - prompt > completion:
+        completion = total - prompt
+    elif thought > completion:
+        completion += thought
+    if not thought and reasoning:  # split off here, so the server could not count it
+        thought = _share(completion, reasoning, written)
+    return Usage(prompt, completion, cached, min(thought, completion)), False
 
 
 def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:
@@ -193,3 +145,55 @@ def _detail(counts: Mapping[str, Any], group: str, key: str) -> int | None:
 def token_count(value: Any) -> int | None:
     """A number of tokens that a server reports; None where it is none, or none that can be true."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
+
+
+def _share(tokens: int, part: str, whole: str) -> int:
+    return round(tokens * len(part) / len(whole)) if part else 0
+
+
+def _read_characters(request: Request) -> int:
+    read = sum(_length(message.get("content")) for message in request.messages)
+    return read + sum(len(str(tool)) for tool in request.tools or ())
+
+
+def _length(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
+    return sum(len(part.get("text") or "") for part in content or () if isinstance(part, Mapping))
+
+
+def _content(content: Any) -> tuple[str, list[str]]:
+    """(text, thoughts) of a message's content: a string, null, or a list of typed parts (whose thinking may be parts)."""
+    if content is None or isinstance(content, str):
+        return content or "", []
+    if not isinstance(content, list):
+        raise Fault("the reply's content has the wrong type")
+    text, thoughts = "", []
+    for part in content:
+        if not isinstance(part, dict):
+            raise Fault("the reply's content has the wrong type")
+        for key in ("text", "thinking", "reasoning"):
+            value = part.get(key)
+            if isinstance(value, list):
+                value = "".join(str(inner.get("text") or "") for inner in value if isinstance(inner, dict))
+            if isinstance(value, str) and key == "text":
+                text += value
+            elif isinstance(value, str):
+                thoughts.append(value)
+    return text, thoughts
+
+
+def _native(calls: Any, names: Mapping[str, Mapping[str, Any]], whole: bool) -> tuple[ToolCall, ...]:
+    """The calls of a message. Of a reply that was cut, the last call is not trusted: what of it is missing, nothing says."""
+    if calls is None:
+        return ()
+    if not isinstance(calls, list):
+        raise Fault("the reply's tool calls have the wrong type")
+    found = []
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            raise Fault("the reply's tool calls have the wrong type")
+        cut = not whole and index == len(calls) - 1
+        found.append(named_call(function.get("name"), function.get("arguments"), index, call.get("id"), whole, names, cut))
+    return tuple(found)

@@ -19,7 +19,6 @@ from memeval.errors import UsageError
 from memeval.models import registry, usage, window
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage
 from memeval.models.offline import OfflineModel
-from memeval.models.thinkers import thinks
 from memeval.tokens import TokenCounter
 
 WRITING_SHARE = 0.25
@@ -47,8 +46,7 @@ class Lengths:
 class StandIn:
     """Stands in for `spec`. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`. exact:
     the model itself answers. lengths: of replies by phase, where they are known; guessed: the phases where they were not,
-    and an answer was taken to have `answer` tokens, or as many as the offline model's; thinking: those of them in which the
-    model thinks, for how long nobody knows, so that the guess is too low. written, most: completion tokens of all replies,
+    and an answer was taken to have `answer` tokens, or as many as the offline model's; written, most: completion tokens of all replies,
     as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window, which would
     not be sent."""
 
@@ -62,7 +60,6 @@ class StandIn:
         self.spec = spec
         self.answer = answer
         self.guessed: set[str] = set()
-        self.thinking: set[str] = set()
         self._lengths = lengths
         self.exact = registry.route(spec).kind in ("offline", "scripted")
         self.counter = _counter(spec, tokenizer)
@@ -94,8 +91,6 @@ class StandIn:
         reading, known = phase == "ingest", self._lengths.get(phase)
         if known is None:
             self.guessed.add(phase)
-            if thinks(self.spec.name, request.params):
-                self.thinking.add(phase)
             expected, thinking = int(WRITING_SHARE * limit) if reading else min(self.answer, limit), 0
         else:
             expected, thinking = min(limit, round(known.completion)), round(known.thinking)

@@ -1,37 +1,52 @@
-"""Tool calls read from what a model wrote, repaired only where the repair is unambiguous.
+"""Tool calls read from what a model wrote: native arguments, and the spellings of the table `tool_calls` (rules.py) in text.
 
-Two shapes: `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` in the text (the Hermes/Qwen format, as many as there
-are), and the arguments of a native call. Nothing here raises: what cannot be read becomes a call with an `error`, and the
-memory's economics counts it as a failed operation.
+Nothing here raises: what cannot be read becomes a call with an `error`, and the memory's economics counts it as a failed
+operation. Damaged JSON is repaired (json_repair) unless the reply was cut off. Reading time is linear in the text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from memeval.models import rules
 from memeval.models.completion import ToolCall
 
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
 DEEPEST = 32  # levels of nesting; deeper arguments are damage, and would exhaust the stack of whoever walks them
-_FENCE = "```"
+MOST_CALLS = 200  # of one reply; a text with more of them is damage
+LONGEST_REPAIR = 32_768  # characters; repairing takes far longer than reading
+_TRIES = 50  # places of a text that look like JSON and are none
 _LANGUAGE = re.compile(r"[\w-]*")
-_OPENED_FENCE = re.compile(r"\s*```[\w-]*[ \t]*\n?")
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_RAW_CONTROL = re.compile(r"(\\.)|[\x00-\x1f]", re.DOTALL)
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_PYTHON = {"True": "true", "False": "false", "None": "null"}
-_CLOSER = {"{": "}", "[": "]"}
+_OPENED_FENCE = re.compile(r"\s*(?:```[\w-]*\s*)?")
+_EMPTY_FENCE = re.compile(r"```[\w-]*\s*```")
+_PARAMETER = re.compile(r"<parameter=([^>\n]{1,100})>")
+_NAME_KEYS = ("name", "tool", "tool_name", "function", "action")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "action_input", "params")
+
+Names = Mapping[str, Mapping[str, Any]]
+"""Names of the offered functions -> the schemas of their parameters by name."""
+_Found = tuple[str, object]  # (name, arguments)
+
+
+def offered(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
+    """What a call may name."""
+    found = {}
+    for tool in tools or ():
+        function = tool.get("function", tool)
+        schema = function.get("parameters")
+        properties = schema.get("properties") if isinstance(schema, Mapping) else None
+        found[str(function.get("name"))] = properties if isinstance(properties, Mapping) else {}
+    return found
 
 
 def parse_arguments(raw: object, complete: bool = True) -> tuple[dict[str, Any] | None, str | None]:
     """The arguments of one call as a dict, or None and why not. `raw` is a JSON text (or, from some servers, the object
     itself, or a JSON text once more in quotes); nothing at all means no arguments. `complete`: the reply was not cut off, so
-    closing brackets that are missing at the end may be added."""
+    damaged JSON may be repaired."""
     if isinstance(raw, Mapping):
         try:
             raw = json.dumps(raw)
@@ -52,39 +67,53 @@ def parse_arguments(raw: object, complete: bool = True) -> tuple[dict[str, Any] 
 
 
 def parse_text(text: str, tools: Sequence[Mapping[str, Any]] | None) -> tuple[str, tuple[ToolCall, ...]]:
-    """(text without its calls, calls). Without `tools` nothing is looked for: a text about tags is a text.
-
-    The closing tag of the last block may be missing if its JSON is complete. A text that is nothing but one JSON object
-    naming an offered tool and its arguments is a call as well.
-    """
+    """(text without its calls, calls) of a reply that was not cut off, in the first spelling that gives any. Without `tools`
+    nothing is looked for: a text about tags is a text, and so is JSON that is no call."""
     if not tools:
         return text, ()
-    if OPEN not in text:
-        return _bare(text, tools)
-    text = tidy(text)
-    kept: list[str] = []
-    calls: list[ToolCall] = []
-    at = 0
-    while (start := text.find(OPEN, at)) >= 0:
-        kept.append(text[at:start])
-        body, at = _block(text, start + len(OPEN))
-        closed = text.startswith(CLOSE, at)
-        at += len(CLOSE) if closed else 0
-        calls += _calls(body, closed, len(calls))
-    kept.append(text[at:])
-    return "".join(kept).strip(), tuple(calls)
+    names, tidied = offered(tools), tidy(text)
+    for row in rules.spellings():
+        if row.holds == "name":
+            continue
+        spans = _loose(tidied, row, names) if row.holds == "loose" else _marked(tidied, row, names)
+        kept, calls, at = [], list[ToolCall](), 0
+        for start, end, found in spans:
+            kept.append(tidied[at:start])
+            at = end
+            for name, raw in found:
+                if len(calls) < MOST_CALLS:
+                    calls.append(named_call(name, raw, len(calls), names=names))
+        if calls:
+            left = "".join([*kept, tidied[at:]])
+            return _EMPTY_FENCE.sub("", left).strip(), tuple(calls)
+    return text, ()
 
 
-def named_call(name: object, raw: object, index: int, id: object = "", complete: bool = True) -> ToolCall:
-    """The call of tool `name` with arguments `raw`. Without an id of its own it gets one made from its content."""
-    text = tidy(raw) if isinstance(raw, str) else "" if raw is None else str(raw)
-    title = name.strip() if isinstance(name, str) else ""
+def named_call(
+    name: object,
+    raw: object,
+    index: int,
+    id: object = "",
+    complete: bool = True,
+    names: Names | None = None,
+    cut: bool = False,
+) -> ToolCall:
+    """The call of tool `name` with arguments `raw`. Without an id of its own it gets one made from its content. names: what
+    was offered; other names are failed calls. cut: the reply ended inside this call."""
+    text = tidy(raw) if isinstance(raw, str) else "" if raw is None else tidy(_as_text(raw))
+    title = tidy(name.strip()) if isinstance(name, str) else ""
+    if names:
+        title = _plain(title, names)
     arguments, error = parse_arguments(raw, complete)
     if not title:
-        arguments, error = None, "the call names no tool"
+        arguments, error = None, error or "the call names no tool"
+    elif names and title not in names:
+        arguments, error = None, f"no tool '{title[:80]}' was offered"
+    elif cut:
+        arguments, error = None, "the reply was cut off in this call"
     if not isinstance(id, str) or not id:
-        id = f"call_{index}_{hashlib.sha256(f'{title} {text}'.encode('utf-8', 'replace')).hexdigest()[:8]}"
-    return ToolCall(tidy(title), arguments, text, error, tidy(id))
+        id = f"call_{index}_{hashlib.sha256(f'{title} {text}'.encode()).hexdigest()[:8]}"
+    return ToolCall(title, arguments, text, error, tidy(id))
 
 
 def tidy(text: str) -> str:
@@ -98,165 +127,203 @@ def tidy(text: str) -> str:
     return text
 
 
-def _block(text: str, start: int) -> tuple[str, int]:
-    """What stands in the block that begins at `start`, and where it ends. Tags inside JSON strings do not end it."""
-    fence = _OPENED_FENCE.match(text, start)
-    end = _skip(text, fence.end() if fence else start)
-    try:
-        _, end = _STRICT.raw_decode(text, end) if text.startswith(("{", "["), end) else (None, start)
-    except (ValueError, RecursionError):
-        end = start
-    following = text.find(OPEN, end)
-    stop = following if following >= 0 else len(text)
-    close = text.find(CLOSE, end, stop)
-    stop = close if close >= 0 else stop
-    return text[start:stop], stop
+# -- spellings --------------------------------------------------------------------------------------------------------
 
 
-def _calls(body: str, closed: bool, index: int) -> list[ToolCall]:
-    value, error = _read(body, complete=closed)
-    if error is not None and closed:
-        several = _objects(body)  # some models put one object per line into one block
-        if several:
-            value, error = several, None
-    if error is not None:
-        reason = error if closed else f"cut off: {error}"
-        return [ToolCall("", None, body.strip(), reason, f"call_{index}")]
-    values = value if isinstance(value, list) and value else [value]
-    return [_call(entry, body, index + offset) for offset, entry in enumerate(values)]
+def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
+    """(start, end, what was found) of each block between a row's markers. A block ends where its JSON does, or at the marker
+    after it, or where the next block starts; markers inside JSON strings are text."""
+    starts = list(islice(row.starts.finditer(text), MOST_CALLS + 1))
+    at = 0
+    for number, start in enumerate(starts):
+        if start.start() < at:
+            continue
+        begin = start.end()
+        stop = _json_end(text, begin)
+        following = next((other.start() for other in starts[number + 1 :] if other.start() >= stop), len(text))
+        close = row.ends.search(text, stop, following) if row.ends else None
+        body = text[begin : close.start() if close else following]
+        at = close.end() if close else following
+        if row.holds == "json":
+            yield start.start(), at, _of_body(body)
+        elif row.holds == "xml":
+            yield start.start(), at, [(start["name"], _xml(body, names.get(_plain(start["name"].strip(), names), {})))]
+        else:
+            yield start.start(), at, [(start["name"], _unfenced(body))]
 
 
-def _call(value: Any, body: str, index: int) -> ToolCall:
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        value = value["function"]
-    if not isinstance(value, dict):
-        return ToolCall("", None, body.strip(), f"the call is a {_kind(value)}, not a JSON object", f"call_{index}")
-    key = "arguments" if "arguments" in value else "parameters"
-    raw = value.get(key)
-    return named_call(
-        value.get("name"), raw if raw is None or isinstance(raw, str) else json.dumps(raw, ensure_ascii=False), index
-    )
+def _loose(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
+    """The same for JSON without markers: only what has the shape of a call of an offered tool, or nothing but that shape."""
+    at = tries = 0
+    some = False
+    for start in row.starts.finditer(text):
+        if start.start() < at:
+            continue
+        if tries == _TRIES:
+            break
+        try:
+            value, end = _STRICT.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            tries += 1
+            continue
+        at = end
+        if found := _shaped(value, names):
+            some = True
+            yield start.start(), end, found
+    first = row.starts.search(text)
+    if not some and tries and first is not None:
+        stop = max(text.rfind("}"), text.rfind("]")) + 1
+        value, error = _read(text[first.start() : stop], complete=True)
+        if error is None and (found := [call for call in _shaped(value, names) if _plain(call[0], names) in names]):
+            yield first.start(), max(stop, first.end()), found
 
 
-def _bare(text: str, tools: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:
-    body = _unfenced(tidy(text))
-    if not (body.startswith("{") and body.endswith("}")):
-        return text, ()
-    value, error = _read(body, complete=False)
-    names = {tool.get("function", tool).get("name") for tool in tools}
-    if (
-        error is None
-        and isinstance(value, dict)
-        and value.get("name") in names
-        and {"arguments", "parameters"} & value.keys()
-    ):
-        return "", (_call(value, body, 0),)
-    return text, ()
+def _of_body(body: str) -> list[_Found]:
+    """The calls of a marked block of JSON: one, a list, or one after the other."""
+    values = _objects(_unfenced(body))
+    if not values:
+        value, error = _read(body, complete=True)
+        if error is not None:
+            return [("", body.strip())]
+        values = [value]
+    if len(values) == 1 and isinstance(values[0], list) and values[0]:
+        values = values[0]
+    return [_named(each) or ("", _as_text(each)) for each in values]
 
 
-def _objects(body: str) -> list[Any]:
-    """The values of a text that is several JSON objects in a row; empty when it is anything else."""
-    found, at, text = [], 0, _unfenced(body)
+def _objects(text: str) -> list[Any]:
+    """The values of a text that is JSON values in a row (commas or semicolons between them), and nothing else."""
+    found: list[Any] = []
+    at = 0
     while at < len(text):
         try:
             value, at = _STRICT.raw_decode(text, at)
         except (ValueError, RecursionError):
             return []
-        if not isinstance(value, dict):
-            return []
         found.append(value)
-        at = _skip(text, at)
-    return found if all(_depth(value) <= DEEPEST for value in found) else []
+        while at < len(text) and text[at] in " \t\r\n,;":
+            at += 1
+    return found
 
 
-def _read(raw: str, complete: bool = True) -> tuple[Any, str | None]:
-    """A JSON value, repaired where that is unambiguous, or None and the reason. `complete`: brackets missing at the end
-    may be added (not where the text may have been cut off)."""
+def _named(value: Any) -> _Found | None:
+    """(name, arguments) of a JSON object that is a call."""
+    if isinstance(value, dict) and isinstance(value.get("function"), dict):
+        value = value["function"]
+    if not isinstance(value, dict):
+        return None
+    name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
+    if name is None:
+        return None
+    return name, next((value[key] for key in _ARGUMENT_KEYS if key in value), None)
+
+
+def _shaped(value: Any, names: Names) -> list[_Found]:
+    """The calls in a JSON value that may be no call at all: of offered tools, in any shape; of others, where the value is a
+    name and arguments and nothing else. Empty when any part of it is something else."""
+    while isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        if _plain(key, names) in names and isinstance(inner, dict):
+            return [(key, inner)]
+        if not isinstance(inner, (list, dict)):
+            return []
+        value = inner
+    found = []
+    for each in value if isinstance(value, list) else [value]:
+        call = _named(each)
+        arguments = call is not None and (isinstance(call[1], dict) or (isinstance(call[1], str) and call[1].lstrip()[:1] == "{"))
+        if call is None or not arguments:
+            return []
+        if _plain(call[0], names) not in names and not each.keys() <= {"name", "arguments", "parameters", "type", "id"}:
+            return []
+        found.append(call)
+    return found
+
+
+def _xml(body: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Qwen3-Coder's `<parameter=KEY>VALUE</parameter>`. A value is a text unless its schema says otherwise and it is JSON."""
+    _, *parts = _PARAMETER.split(body)
+    found: dict[str, Any] = {}
+    for key, rest in zip(parts[::2], parts[1::2], strict=True):
+        text = rest.partition("</parameter>")[0].removeprefix("\n").removesuffix("\n")
+        schema = schemas.get(key.strip())
+        is_text = not isinstance(schema, Mapping) or schema.get("type", "string") == "string"
+        value, error = (text, None) if is_text else _read(text, complete=False)
+        found[key.strip()] = text if error else value
+    return found
+
+
+def _plain(name: str, names: Names) -> str:
+    """A function's name without what models put before and behind it, where that makes it one that was offered."""
+    plain = name.strip()
+    if plain not in names:
+        for row in rules.spellings():
+            plain = row.starts.sub("", plain).strip() if row.holds == "name" else plain
+    return plain if plain in names else name
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
+    """A JSON value, or None and the reason. `complete`: damage may be repaired."""
     text = _unfenced(raw)
     try:
-        value = _STRICT.decode(text)
+        value: Any = _STRICT.decode(text)
     except RecursionError:
         return None, "nested too deeply"
-    except _Ambiguous as error:
-        return None, str(error)
     except ValueError as error:
-        repaired = _repair(text, complete)
-        if repaired is None:
+        value = _repaired(text) if complete else None
+        if not value:
             return None, f"not JSON: {error}"
-        try:
-            value = _STRICT.decode(repaired)
-        except RecursionError:
-            return None, "nested too deeply"
-        except ValueError as second:
-            return None, str(second) if isinstance(second, _Ambiguous) else f"not JSON: {error}"
     if text.count("{") + text.count("[") >= DEEPEST and _depth(value) > DEEPEST:
         return None, "nested too deeply"
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return None, "a number in it is not finite"
     return (_tidied(value) if "\\u" in text else value), None
 
 
-def _repair(text: str, complete: bool) -> str | None:
-    """The same JSON without trailing commas, raw line breaks in strings, Python literals, superfluous closing brackets at
-    the end, and with the missing ones added. None where it could have meant more than one thing: an open string, a
-    key without a value, a number at the very end (it may have had more digits)."""
-    parts: list[str] = []
-    stack: list[str] = []
-    at, last, comma = 0, "", 0
-    while at < len(text):
-        char = text[at]
-        if not stack and last in ("}", "]"):
-            if text[at:].strip(" \t\r\n}]"):
-                return None
-            break  # nothing but closing brackets after a complete value
-        if char == '"':
-            found = _STRING.match(text, at)
-            if found is None:
-                return None
-            parts.append(_escaped(found.group()))
-            at, last = found.end(), '"'
-            continue
-        word = _WORD.match(text, at)
-        if word is not None and last != "0":
-            parts.append(_PYTHON.get(word.group(), word.group()))
-            at, last = word.end(), "w"
-            continue
-        at += 1
-        parts.append(char)
-        if char in " \t\r\n":
-            continue
-        if char in "{[":
-            stack.append(char)
-        elif char in "}]":
-            if not stack or _CLOSER[stack.pop()] != char:
-                return None
-            if last == ",":
-                parts[comma] = ""
-        elif char == ",":
-            comma = len(parts) - 1
-        last = "0" if char not in "{}[],:" else char
-    if stack:
-        if not complete or last not in ('"', "w", "}", "]"):
-            return None
-        parts += [_CLOSER[char] for char in reversed(stack)]
-    return "".join(parts)
+def _repaired(text: str) -> Any:
+    """What damaged JSON most likely meant (a dict or list with something in it), or None."""
+    if len(text) > LONGEST_REPAIR or text[:1] not in ("{", "["):
+        return None
+    import json_repair  # heavier than most replies need
+
+    try:
+        value = json_repair.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) and value else None
 
 
-def _escaped(string: str) -> str:
-    return _RAW_CONTROL.sub(lambda found: found[1] or f"\\u{ord(found[0]):04x}", string)
+def _json_end(text: str, begin: int) -> int:
+    """Where the JSON value ends that begins a block, behind its fence if it has one; `begin` without one."""
+    fence = _OPENED_FENCE.match(text, begin)
+    at = fence.end() if fence else begin
+    if not text.startswith(("{", "["), at):
+        return begin
+    try:
+        return _STRICT.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return begin
 
 
 def _unfenced(text: str) -> str:
     text = text.strip()
-    if len(text) >= 6 and text.startswith(_FENCE) and text.endswith(_FENCE):
+    if len(text) >= 6 and text.startswith("```") and text.endswith("```"):
         inner = text[3:-3]
         language = _LANGUAGE.match(inner)
         return inner[language.end() if language else 0 :].strip()
     return text
 
 
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+def _as_text(value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
 
 
 def _depth(value: Any) -> int:
@@ -285,28 +352,4 @@ def _kind(value: Any) -> str:
     return {dict: "object", list: "list", str: "string", bool: "truth value", type(None): "null"}.get(type(value), "number")
 
 
-class _Ambiguous(ValueError):
-    """Valid JSON by the letter that says two things, or none."""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        seen: set[str] = set()
-        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Ambiguous(f"the key {double!r} stands twice")
-    return value
-
-
-def _constant(name: str) -> Any:
-    raise _Ambiguous(f"{name} is not a JSON number")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _Ambiguous(f"{text[:40]} is not a finite number")
-    return value
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
+_STRICT = json.JSONDecoder()

@@ -67,7 +67,7 @@ def _marked(number: str, estimates: Sequence[Estimate]) -> str:
     roles = [role for one in estimates for role in one.roles.values()]
     if number == "-" or not any(role.guessed for role in roles):
         return number
-    return f"over {number}" if any(role.thinks for role in roles) else f"~{number}"
+    return f"~{number}"
 
 
 def _range(least: float | None, most: float | None) -> str:

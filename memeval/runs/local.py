@@ -69,7 +69,7 @@ async def execute(
     journal = RunJournal(spec.folder / "calls.sqlite")
     cache = Cache() if spec.use_cache else None
     siblings = Siblings(spec.folder, cards.digest(spec.ingest_identity()), journal)
-    gateway = Gateway(journal, cache, spec.concurrency, emit, budget=budget, elsewhere=siblings.get)
+    gateway = Gateway(journal, cache, spec.concurrency, emit, policy=spec.policy, budget=budget, elsewhere=siblings.get)
     routes = {
         role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
         for role, model in spec.models.items()

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memeval.models.limits import Policy
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
-    card's, and so are repeats. max_cost (USD), max_calls: what all runs together may send. settings:
+    card's, and so are repeats. policy: how calls go over the wire, in no
+    identity. max_cost (USD), max_calls: what all runs together may send. settings:
     `--set key=value[,value...]` in order. prompts: role -> file."""
 
     agents: Sequence[str]
@@ -32,5 +35,6 @@ class Options:
     agents_dir: tuple[str, ...] = ()
     tasks_dir: tuple[str, ...] = ()
     quiet: bool = False
+    policy: Policy = Policy()
     max_cost: float | None = None
     max_calls: int | None = None

@@ -91,6 +91,7 @@ def plan(options: Options) -> list[Planned]:
                 answer_budget=options.answer_budget,
                 concurrency=options.concurrency,
                 use_cache=options.use_cache,
+                policy=options.policy,
             )
             judge = judge_of(card, options, config)
             if judge is not None:

@@ -12,6 +12,7 @@ from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
+from memeval.models.limits import Policy
 from memeval.plugins import ARMS, source_hash
 from memeval.sources import Settings
 
@@ -41,7 +42,7 @@ class RunSpec:
     """One agent on one task, everything that decides its numbers, and how to execute it.
 
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
-    tokens of recalled material the reader sees (0 = the task's reader budget).
+    tokens of recalled material the reader sees (0 = the task's reader budget). policy: how calls go over the wire.
     """
 
     task_typed: str
@@ -56,6 +57,7 @@ class RunSpec:
     answer_budget: int = 0
     concurrency: int = 16
     use_cache: bool = True
+    policy: Policy = Policy()
     folder: Path = Path()
 
     @property

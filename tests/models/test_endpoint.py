@@ -1,5 +1,8 @@
 import asyncio
 import io
+import shutil
+import ssl
+import subprocess
 import time
 from contextlib import redirect_stderr
 from dataclasses import replace
@@ -7,14 +10,16 @@ from dataclasses import replace
 import pytest
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
+from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request, Usage
-from memeval.models.endpoint import EndpointModel, proxy_for
-from memeval.models.faults import EndpointDown, EndpointRefused
+from memeval.models.endpoint import EndpointModel
+from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Limiter, Policy
+from memeval.models.transport import authorities, headers, proxy_for
 
-QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, dead_after=2.0, dead_at_start=0.3, jitter=False)
-IMPATIENT = Policy(timeout=0.5, first_wait=0.002, longest_wait=0.02, dead_after=2.0, jitter=False)
+QUICK = replace(Policy().faster(200), jitter=False)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
+IMPATIENT = replace(QUICK, timeout=0.3)
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
 KEY = "sk-very-secret-0123456789"
 
@@ -85,25 +90,55 @@ def test_each_fault_alone_costs_nothing_but_time(fault):
         assert server.attempts["hi"] == (1 if fault == "damaged-arguments" else 2)
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "damaged-arguments"])
+LASTING = [fault for fault in FAULTS if fault != "damaged-arguments"]
+
+
+@pytest.mark.parametrize("fault", LASTING)
 def test_each_fault_that_lasts_ends_in_an_error_of_one_line(fault):
-    policy = IMPATIENT if fault in ("hang", "drip", "429", "429-seconds", "429-date") else QUICK
-    completion = call(FaultyServer(lambda prompt, attempt: fault if prompt == "hi" else None), asked("hi"), policy)
+    put_off = fault.startswith("429")
+    policy = replace(IMPATIENT, wait=0.5 if put_off else 5.0, wait_at_start=5.0, timeout=0.05)
+
+    async def main():
+        """A call with the fault among others without it."""
+        async with FaultyServer(lambda prompt, attempt: fault if prompt == "hi" else None) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, policy))
+            bad = asyncio.create_task(model.complete(asked("hi")))
+            while not bad.done():
+                assert (await model.complete(asked("ho"))).error is None
+                await asyncio.sleep(0.01)
+            await model.close()
+            return bad.result()
+
+    completion = asyncio.run(main())
     assert "given up after" in completion.error
-    assert completion.usage == Usage(len("Say OK."), 7)  # the probe, which the server answered
-    with pytest.raises(EndpointDown) as caught:
-        call(FaultyServer(always(fault)), asked("hi"), replace(policy, dead_after=0.6))
-    for line in (completion.error, str(caught.value)):
-        assert "\n" not in line
-        assert len(line) < 300
+    assert "\n" not in completion.error
+    assert len(completion.error) < 300
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_each_fault_of_every_call_stops_the_run_with_one_line(fault):
+    policy = replace(IMPATIENT, timeout=0.05, wait=0.3, wait_at_start=0.3)
+
+    async def main():
+        async with FaultyServer(always(fault)) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, policy))
+            outcomes = await asyncio.gather(*(model.complete(asked(str(n))) for n in range(40)), return_exceptions=True)
+            await model.close()
+            return outcomes, server
+
+    outcomes, server = asyncio.run(main())
+    assert isinstance(outcomes[-1], EndpointError)
+    assert str(outcomes[-1]).startswith(server.url)
+    assert "\n" not in str(outcomes[-1])
+    assert len(str(outcomes[-1])) < 300
 
 
 def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
     prompts = [f"question {number}" for number in range(200)]
 
     async def answers(faults):
-        async with FaultyServer(faults, drip_seconds=0.05) as server:
-            gateway = Gateway(None, concurrency=32, policy=replace(QUICK, timeout=1.6))
+        async with FaultyServer(faults, drip_seconds=0.2) as server:
+            gateway = Gateway(None, concurrency=32, policy=replace(QUICK, timeout=0.4, wait=10.0, wait_at_start=10.0))
             spec = ModelSpec("m", server.url)
             calls = (
                 gateway.call(spec, asked(prompt, TOOLS if number % 2 else None)) for number, prompt in enumerate(prompts)
@@ -173,10 +208,29 @@ def test_a_prompt_beyond_the_window_is_an_overflow_and_no_error():
         assert server.attempts["hi"] == 1
 
 
-def test_a_prompt_that_is_forbidden_is_not_a_key_that_is():
-    """403 is also what moderation says, and what firewalls say about single prompts."""
-    flagged = saying(403, "Your input was flagged by moderation")
-    assert call(flagged, asked("hi")).error == "HTTP 403: Your input was flagged by moderation"
+def test_an_error_under_status_200_is_that_error():
+    def body(asked):
+        return {"error": {"code": 400, "message": "This endpoint's maximum context length is 32768 tokens. However, ..."}}
+
+    assert call(FaultyServer(body=body), asked("hi")).finish_reason == "overflow"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        lambda: saying(400, "The response was filtered due to Azure OpenAI's content management policy", code="content_filter"),
+        lambda: saying(403, "Your input was flagged by moderation"),
+        lambda: saying(400, "Content Exists Risk"),
+        lambda: FaultyServer(body=lambda asked: {"choices": [{"message": {"content": None}, "finish_reason": "SAFETY"}]}),
+    ],
+)
+def test_a_content_filter_is_one_whatever_its_status(server):
+    completion = call(server(), asked("hi"))
+    assert (completion.error, completion.finish_reason, completion.text) == (None, "content_filter", "")
+
+
+def test_after_a_reply_a_refusal_is_about_one_prompt():
+    """403 is also what firewalls say about single prompts."""
 
     async def after_a_reply():
         async with FaultyServer(lambda prompt, attempt: "403" if prompt == "bad" else None) as server:
@@ -191,14 +245,253 @@ def test_a_prompt_that_is_forbidden_is_not_a_key_that_is():
     assert "HTTP 403: trouble 403" in bad
 
 
-def test_misconfigured_servers_are_named():
-    tools = saying(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
-    with pytest.raises(EndpointRefused, match="start the server with tool calling on"):
-        call(tools, asked("hi", TOOLS))
-    with pytest.raises(EndpointRefused, match="credit"):
-        call(saying(429, "You exceeded your current quota", code="insufficient_quota"), asked("hi"))
-    with pytest.raises(EndpointRefused, match="check the model name"):
-        call(saying(400, "The model `m` does not exist"), asked("hi"))
+@pytest.mark.parametrize(
+    ("status", "message", "tools", "remedy"),
+    [
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser', TOOLS, "--tool-call-parser"),
+        (500, "tools param requires --jinja flag", TOOLS, "llama-server --jinja"),
+        (400, "gemma3 does not support tools", TOOLS, "--memory NAME"),
+        (404, "No endpoints found that support tool use", TOOLS, "--memory NAME"),
+        (422, "function calling is not enabled for this deployment", TOOLS, "--memory NAME"),
+        (500, "System role not supported", None, "--fold-system"),
+        (400, "Conversation roles must alternate user/assistant/user/assistant/...", None, "--fold-system"),
+        (400, "Developer instruction is not enabled for models/gemma-3-27b-it", None, "--fold-system"),
+        (429, "You exceeded your current quota, please check your plan", None, "no credit left"),
+        (400, "Your credit balance is too low to access the API", None, "no credit left"),
+        (403, "Insufficient Balance", None, "no credit left"),
+        (400, "The model `m` does not exist", None, "memeval doctor --model"),
+        (400, "API key not valid. Please pass a valid API key.", None, "MEMEVAL_API_KEY"),
+    ],
+)
+def test_what_every_call_would_be_refused_for_stops_at_once_with_a_remedy_to_type(status, message, tools, remedy):
+    server = saying(status, message)
+    with pytest.raises(EndpointRefused) as caught:
+        call(server, asked("hi", tools))
+    assert remedy in str(caught.value)
+    assert message.split("`")[0] in str(caught.value)
+    assert server.attempts["hi"] == 1
+
+
+class Picky(FaultyServer):
+    """Refuses a call as `check(body)` says: (status, message), or None to answer it."""
+
+    def __init__(self, check, **options):
+        super().__init__(**options)
+        self.check = check
+
+    async def _respond(self, request):
+        import json
+
+        from aiohttp import web
+
+        refused = self.check(json.loads(await request.read()))
+        if refused:
+            self.seen.append(None)
+            return web.json_response({"error": {"message": refused[1]}}, status=refused[0])
+        return await super()._respond(request)
+
+
+def two_calls(server, request, policy=QUICK):
+    """Two completions of one model, and what it has learnt."""
+
+    async def main():
+        async with server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, policy))
+            completions = [await model.complete(request) for _ in range(2)]
+            await model.close()
+            return completions, model.adapted
+
+    return asyncio.run(main())
+
+
+def takes_only(*allowed):
+    """As o-series and gpt-5 models do."""
+
+    def check(body):
+        if "max_tokens" in body and "max_completion_tokens" in allowed:
+            said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            return 400, said
+        bad = next((name for name in body if name not in ("model", "messages", "stream", *allowed)), None)
+        return (400, f"Unsupported value: '{bad}' does not support 0.0 with this model.") if bad else None
+
+    return check
+
+
+def test_parameters_that_a_model_does_not_take_are_renamed_or_left_out_once_and_noted():
+    server = Picky(takes_only("max_completion_tokens"))
+    completions, adapted = two_calls(server, asked("hi", max_tokens=50, temperature=0.0, presence_penalty=0.1))
+    assert [each.text for each in completions] == ["echo: hi"] * 2
+    assert adapted == [
+        "max_tokens is sent as max_completion_tokens",
+        "temperature is left out",
+        "presence_penalty is left out",
+    ]
+    sent = [body for body in server.seen if body]
+    assert [sorted(body) for body in sent] == [["max_completion_tokens", "messages", "model"]] * 2
+    assert len(server.seen) == 5  # the second call is sent once
+
+
+@pytest.mark.parametrize("name", ["stop", "response_format", "tools"])
+def test_what_changes_the_meaning_of_a_call_is_never_left_out(name):
+    value = {"stop": ["x"], "response_format": {"type": "json_object"}, "tools": TOOLS}[name]
+    server = Picky(lambda body: (400, f"Unsupported parameter: '{name}'") if name in body else None)
+    request = asked("hi", TOOLS) if name == "tools" else asked("hi", **{name: value})
+    try:
+        error = call(server, request).error
+    except EndpointRefused as refused:
+        error = str(refused)
+    assert name in error
+    assert len(server.seen) == 1
+
+
+def test_a_length_limit_is_never_left_out():
+    server = Picky(lambda body: (400, "Unsupported parameter: max_completion_tokens") if len(body) > 2 else None)
+    assert "HTTP 400" in call(server, asked("hi", max_completion_tokens=5)).error
+
+
+def test_a_length_limit_above_the_models_own_is_lowered_to_it():
+    said = "max_tokens is too large: 100000. This model supports at most 16384 completion tokens."
+    server = Picky(lambda body: (400, said) if body["max_tokens"] > 16384 else None)
+    assert two_calls(server, asked("hi", max_tokens=100_000))[0][1].text == "echo: hi"
+    assert server.seen[-1]["max_tokens"] == 16384
+
+
+def test_a_parameter_that_is_null_is_not_sent():
+    server = FaultyServer()
+    call(server, asked("hi", max_tokens=None, temperature=0.0, extra_body={"top_k": None}))
+    assert sorted(server.seen[0]) == ["messages", "model", "temperature"]
+
+
+STREAM = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "reasoning_content": "hm"}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"content": "Ar"}, "finish_reason": None}], "model": "served"},
+    {"choices": [{"index": 0, "delta": {"content": "len"}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "memory_insert"}}]}}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]}}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": " 1}"}}]}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}},
+]
+
+
+class Streaming(Picky):
+    """Answers streamed calls alone, and breaks the first streams off."""
+
+    def __init__(self, broken=0):
+        said = "parameter.enable_thinking must be set to false for non-streaming calls"
+        super().__init__(lambda body: None if body.get("stream") else (400, said))
+        self.broken = broken
+
+    def _echo(self, asked, prompt):
+        return None
+
+    async def _respond(self, request):
+        import json
+
+        from aiohttp import web
+
+        sent = json.loads(await request.read())
+        if (refused := self.check(sent)) is not None:
+            return web.json_response({"error": {"message": refused[1]}}, status=refused[0])
+        self.seen.append(sent)
+        self.broken -= 1
+        events = [json.dumps(event) for event in STREAM[: 3 if self.broken >= 0 else None]]
+        end = "" if self.broken >= 0 else "data: [DONE]\n\n"
+        text = "".join(f"data: {event}\n\n" for event in events) + end
+        return web.Response(text=": keep-alive\n\n" + text, content_type="text/event-stream")
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_server_that_only_streams_is_asked_for_a_stream(broken):
+    server = Streaming(broken)
+    (completion, again), adapted = two_calls(server, asked("hi", TOOLS, max_tokens=10_000))
+    assert (completion.text, completion.reasoning, completion.model) == ("Arlen", "hm", "served")
+    assert [(tool.name, tool.arguments, tool.id) for tool in completion.tool_calls] == [("memory_insert", {"a": 1}, "c")]
+    assert (completion.usage.prompt, completion.usage.completion, completion.estimated) == (9, 4, False)
+    assert again == completion
+    assert adapted[0] == "replies are streamed"
+    assert all(body["stream"] and body["stream_options"] == {"include_usage": True} for body in server.seen)
+    assert len(server.seen) == 2 + broken
+
+
+def test_system_text_is_folded_into_the_user_message_when_asked_for():
+    request = Request([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}])
+    server = FaultyServer()
+    _, adapted = two_calls(server, request, replace(QUICK, fold_system=True))
+    assert server.seen[0]["messages"] == [{"role": "user", "content": "Be brief.\n\nhi"}]
+    assert adapted == ["system text is sent in the user message (--fold-system)"]
+    server = FaultyServer()
+    assert two_calls(server, request)[1] == []
+    assert server.seen[0]["messages"] == request.messages
+
+
+def thinker(limit):
+    """Thinks for 500 tokens before it answers; `limit` names the parameter that limits it."""
+
+    def reply(asked):
+        cut = asked[limit] < 500
+        message = {"content": None if cut else "Arlen", "reasoning_content": "hm " * 20}
+        usage = {"prompt_tokens": 9, "completion_tokens": min(asked[limit], 510)}
+        return {"choices": [{"message": message, "finish_reason": "length" if cut else "stop"}], "usage": usage}
+
+    return FaultyServer(body=reply)
+
+
+def test_the_first_reply_that_carries_thinking_raises_the_limit():
+    server = thinker("max_tokens")
+    completions, adapted = two_calls(server, asked("hi", max_tokens=64))
+    assert [(each.text, each.finish_reason) for each in completions] == [("Arlen", "stop")] * 2
+    assert [body["max_tokens"] for body in server.seen] == [64, 8192, 8192]
+    assert completions[0].usage.completion == 64 + 510  # the reply that was cut is paid for, too
+    assert adapted == ["the model thinks: its replies may have 8192 tokens"]
+
+
+@pytest.mark.parametrize(
+    ("params", "sent"),
+    [
+        ({"thinking_tokens": 600}, [64, 600, 600]),
+        ({"thinking_tokens": 50}, [64, 64]),
+        ({"thinking": "on"}, [8192, 8192]),
+        ({"thinking": "off"}, [64, 64]),
+        ({"max_tokens": 9000}, [9000, 9000]),
+    ],
+)
+def test_a_role_says_whether_its_model_thinks_and_for_how_long(params, sent):
+    server = thinker("max_tokens")
+    two_calls(server, asked("hi", **{"max_tokens": 64, **params}))
+    assert [body["max_tokens"] for body in server.seen] == sent
+    assert all("thinking" not in body and "thinking_tokens" not in body for body in server.seen)
+    switched = {body.get("chat_template_kwargs", {}).get("enable_thinking") for body in server.seen}
+    assert switched == {{"on": True, "off": False}.get(params.get("thinking"))}
+
+
+def test_a_server_that_is_still_loading_is_waited_for():
+    loading = Picky(lambda body: next(said))
+    said = iter([(503, "Loading model")] * 20 + [None])
+    assert call(loading, asked("hi")).text == "echo: hi"
+
+
+def test_headers_of_ones_own_are_sent_and_never_shown(monkeypatch):
+    monkeypatch.setenv("MEMEVAL_HEADERS", '{"X-Team": "memory-team", "X-Gateway-Key": "very-secret-value"}')
+    server = saying(400, "bad header very-secret-value")
+    completion = call(server, asked("hi"))
+    assert server.headers[0]["X-Team"] == "memory-team"
+    assert completion.error == "HTTP 400: bad header [header]"
+    for wrong in ("X-Team: a", "[1]", '{"X": 1}', '{"X Y": "very-secret-value"}', '{"X": "very-secret-\\n"}'):
+        monkeypatch.setenv("MEMEVAL_HEADERS", wrong)
+        with pytest.raises(UsageError) as caught:
+            EndpointModel("m", "http://h/v1", "", Limiter("h"))
+        assert "secret" not in str(caught.value)
+
+
+def test_openais_organisation_and_project_are_sent_to_openai_alone(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    both = {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1"}
+    assert headers("https://api.openai.com/v1") == both
+    assert headers("http://gpu:8000/v1") == {}
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu:8000/v1/")
+    assert headers("http://gpu:8000/v1") == both
 
 
 def test_the_key_stands_nowhere():
@@ -210,9 +503,7 @@ def test_the_key_stands_nowhere():
         texts = [str(caught.value), repr(caught.value)]
         completion = call(saying(400, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY)
         texts += [completion.error, repr(completion)]
-        with pytest.raises(EndpointDown) as down:
-            call(saying(500, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY)
-        texts.append(str(down.value))
+        texts.append(call(saying(500, f"bad key {KEY} in Bearer {KEY}"), asked("hi"), key=KEY).error)
         html = FaultyServer(lambda prompt, attempt: "html" if prompt == "hi" else None)
         texts.append(call(html, asked("hi"), key="html>Bad").error)
         texts.append(repr(EndpointModel("m", "http://127.0.0.1:1/v1", KEY, Limiter("x"))))
@@ -279,11 +570,97 @@ def test_slow_replies_do_not_hold_up_others():
     assert all(completion.error is None for completion in asyncio.run(main()))
 
 
-def test_proxies_come_from_the_environment_but_never_for_this_machine(monkeypatch):
-    monkeypatch.setenv("https_proxy", "http://proxy:3128")
-    monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    monkeypatch.setenv("no_proxy", "intern.example")
-    assert proxy_for("https://api.example.com/v1") == "http://proxy:3128"
-    assert proxy_for("https://intern.example/v1") is None
-    for own in ("http://localhost:8000/v1", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"):
-        assert proxy_for(own) is None
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch.setenv
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "url", "named"),
+    [
+        ("https_proxy", "http://proxy:3128", "https://api.example.com/v1", "http://proxy:3128 (https_proxy"),
+        ("HTTP_PROXY", "proxy.corp:3128", "http://gpu-node:8000/v1", "http://proxy.corp:3128 (HTTP_PROXY"),
+        ("all_proxy", "http://me:pass@proxy:3128", "http://gpu-node:8000/v1", "http://...@proxy:3128 (all_proxy"),
+    ],
+)
+def test_proxies_come_from_the_environment_with_and_without_scheme(variable, value, url, named, no_proxies):
+    no_proxies(variable, value)
+    found = proxy_for(url)
+    assert found.url == (value if "://" in value else f"http://{value}")
+    assert named in found.named
+    assert "pass" not in found.named
+    no_proxies("no_proxy", "gpu-node,example.com")
+    assert proxy_for(url) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "0.0.0.0", "a.localhost"])
+def test_this_machine_is_never_reached_through_a_proxy(host, no_proxies):
+    no_proxies("http_proxy", "http://proxy:3128")
+    assert proxy_for(f"http://{host}:8000/v1") is None
+
+
+@pytest.mark.parametrize("value", ["socks5://proxy:1080", "http://", "http://proxy:port", "ftp://proxy"])
+def test_a_proxy_that_cannot_be_used_names_its_variable(value, no_proxies):
+    no_proxies("http_proxy", value)
+    with pytest.raises(UsageError, match="http_proxy: .* NO_PROXY=gpu-node"):
+        EndpointModel("m", "http://gpu-node:8000/v1", "", Limiter("h"))
+
+
+def test_a_proxy_that_is_not_there_is_named(no_proxies):
+    no_proxies("http_proxy", "127.0.0.1:9")
+
+    async def main():
+        model = EndpointModel("m", "http://gpu-node:8000/v1", "", Limiter("http://gpu-node:8000/v1", policy=QUICK))
+        try:
+            await model.complete(asked("hi"))
+        finally:
+            await model.close()
+
+    with pytest.raises(EndpointDown, match=r"cannot connect to the proxy http://127.0.0.1:9 \(http_proxy"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_certificates_of_an_authority_of_ones_own(variable, tmp_path, monkeypatch):
+    if not shutil.which("openssl"):
+        pytest.skip("needs the program openssl")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    key, certificate = tmp_path / "k.pem", tmp_path / "c.pem"
+    line = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -days 2 -subj /CN=localhost"
+    subprocess.run([*line.split(), "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def main():
+        from aiohttp import web
+
+        app = web.Application()
+        reply = {"choices": [{"message": {"content": "Arlen"}, "finish_reason": "stop"}]}
+
+        async def answer(request):
+            return web.json_response(reply)
+
+        app.router.add_post("/v1/chat/completions", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        url = f"https://localhost:{site._server.sockets[0].getsockname()[1]}/v1"
+        model = EndpointModel("m", url, "", Limiter(url, policy=QUICK))
+        try:
+            return (await model.complete(asked("hi"))).text
+        finally:
+            await model.close()
+            await runner.cleanup()
+
+    with pytest.raises(EndpointRefused, match="set SSL_CERT_FILE to the file"):
+        asyncio.run(main())
+    monkeypatch.setenv(variable, str(certificate))
+    assert asyncio.run(main()) == "Arlen"
+    monkeypatch.setenv(variable, str(tmp_path / "none.pem"))
+    with pytest.raises(UsageError, match=f"{variable}: .*none.pem"):
+        authorities()

@@ -14,7 +14,7 @@ from memeval.models.journal import Journal
 from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
 
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, dead_at_start=0.2, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
 
 

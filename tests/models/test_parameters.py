@@ -12,9 +12,16 @@ def test_what_servers_take_passes():
     check({"extra_body": {"chat_template_kwargs": {"enable_thinking": False}, "eos_token": "<end>"}})
 
 
+@pytest.mark.parametrize("thinking", ["auto", "on", "off", True, False, None, {"type": "enabled", "budget_tokens": 1024}])
+def test_thinking_is_a_mode_or_a_providers_own_parameter(thinking):
+    check({"thinking": thinking, "thinking_tokens": 4096})
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [
+        ({"thinking": "maybe"}, "thinking: 'maybe'; use auto, on or off"),
+        ({"thinking_tokens": 0}, "thinking_tokens: 0 is not a number of tokens"),
         ({"api_key": "abcdefgh"}, "'api_key': keys are read from the environment"),
         ({"extra_body": {"aws_secret_access_key": "abcdefgh"}}, "keys are read from the environment"),
         ({"extra_headers": {"Authorization": "Bearer abcdefgh"}}, "keys are read from the environment"),

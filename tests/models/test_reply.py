@@ -2,9 +2,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memeval.models import rules
 from memeval.models.completion import Completion, Request, Usage
-from memeval.models.faults import Fault
-from memeval.models.reply import error_text, estimate, one_line, overflows, read_reply, split_thinking
+from memeval.models.faults import Fault, error_message
+from memeval.models.reply import error_text, estimate, one_line, read_reply, split_thinking
+
+
+
+def overflows(message, status=400):
+    found = rules.refusal(status, message)
+    return found is not None and found[0].finish == "overflow"
+
 
 ASKED = Request([{"role": "system", "content": "x" * 10}, {"role": "user", "content": "y" * 9}])
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
@@ -46,12 +54,6 @@ def test_no_answer_holds_a_thinking_tag(text):
     assert closed or answer == ""
 
 
-def test_an_overflow_reported_under_status_200():
-    said = "This endpoint's maximum context length is 32768 tokens. However, you requested about 40000 tokens"
-    completion = read_reply({"error": {"code": 400, "message": said}}, ASKED)
-    assert (completion.error, completion.finish_reason) == (None, "overflow")
-
-
 @pytest.mark.parametrize("finish", ["error", "abort"])
 def test_a_reply_that_the_server_broke_off_is_asked_for_again(finish):
     with pytest.raises(Fault, match=finish):
@@ -68,16 +70,67 @@ def test_a_plain_reply_with_its_usage():
     assert read_reply(body("Paris", usage=usage), ASKED) == Completion("Paris", usage=Usage(30, 5, 16, 2))
 
 
-def test_no_more_of_a_prompt_was_cached_than_it_has():
-    details = {"prompt_tokens_details": {"cached_tokens": 50}, "completion_tokens_details": {"reasoning_tokens": 99}}
-    usage = {"prompt_tokens": 5, "completion_tokens": 3, **details}
-    assert read_reply(body("Paris", usage=usage), ASKED).usage == Usage(5, 3, 5, 3)
+def counted(prompt, completion, **more):
+    return {"prompt_tokens": prompt, "completion_tokens": completion, **more}
 
 
-def test_missing_usage_is_estimated_at_four_characters_a_token():
-    assert read_reply(body("z" * 9), ASKED).usage == Usage(prompt=5, completion=3)  # 19 / 4 and 9 / 4, rounded up
-    usage = {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": 4}
-    assert read_reply(body("z" * 9, usage=usage), ASKED).usage == Usage(prompt=5, completion=3)
+def thinking(tokens):
+    return {"completion_tokens_details": {"reasoning_tokens": tokens}}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        counted("many", -1, prompt_tokens_details=4),
+        counted(0, 3),  # no prompt is empty
+        counted(30, 0),  # something was written
+        counted(30, True),
+        counted(10**12, 5),
+        counted(500_000, 5),  # of 19 characters
+        counted(30, 5, total_tokens=7),
+    ],
+)
+def test_usage_that_is_missing_or_cannot_be_true_is_estimated_and_marked(usage):
+    completion = read_reply(body("z" * 9, usage=usage), ASKED)
+    assert (completion.usage, completion.estimated) == (Usage(prompt=5, completion=3), True)  # 19 / 4 and 9 / 4, rounded up
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (counted(100, 5, total_tokens=105), Usage(100, 5)),
+        (counted(100, 5, total_tokens=2105, **thinking(2000)), Usage(100, 2005, 0, 2000)),  # xAI's, thinking apart
+        (counted(100, 5, total_tokens=2105), Usage(100, 2005)),
+        (counted(100, 5, **thinking(2000)), Usage(100, 2005, 0, 2000)),
+        (counted(100, 2005, total_tokens=2105, **thinking(2000)), Usage(100, 2005, 0, 2000)),  # OpenAI's, thinking within
+        (counted(100, 5, prompt_tokens_details={"cached_tokens": 900}), Usage(1000, 5, 900)),  # cached tokens apart
+        (counted(100, 5, prompt_cache_hit_tokens=64), Usage(100, 5, 64)),
+    ],
+)
+def test_what_servers_count_apart_is_booked(usage, expected):
+    completion = read_reply(body("z" * 9, usage=usage), ASKED)
+    assert (completion.usage, completion.estimated) == (expected, False)
+
+
+def test_a_hidden_thought_that_used_up_the_limit_is_unclosed_thinking():
+    completion = read_reply(body("", "length", counted(100, 64, **thinking(64))), ASKED)
+    assert completion.finish_reason == "unclosed_think"
+    assert read_reply(body("", "length", counted(100, 64)), ASKED).finish_reason == "length"
+
+
+@pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "model_length", "max_output_tokens"])
+def test_a_reply_that_was_cut_says_so_whatever_its_server_calls_it(finish):
+    assert read_reply(body("The answer is", finish), ASKED).finish_reason == "length"
+
+
+def test_the_name_under_which_the_server_answers_is_kept():
+    assert read_reply({**body("Paris"), "model": "tiny-0.5b"}, ASKED).model == "tiny-0.5b"
+    assert read_reply({**body("Paris"), "model": 7}, ASKED).model is None
+
+
+def test_the_estimate_counts_the_text_of_parts():
     parts = Request([{"role": "user", "content": [{"type": "text", "text": "y" * 8}, {"type": "image_url"}]}])
     assert estimate(parts, "").prompt == 2
 
@@ -115,15 +168,28 @@ def test_native_tool_calls():
     assert completion.finish_reason == "tool_calls"
     (call,) = read_reply(body(None, tool_calls=native({"a": 1})), WITH_TOOLS).tool_calls
     assert call.arguments == {"a": 1}
-    (call,) = read_reply(body(None, tool_calls=native('{"a": ')), WITH_TOOLS).tool_calls
+    (call,) = read_reply(body(None, tool_calls=native("no JSON")), WITH_TOOLS).tool_calls
     assert call.arguments is None
     assert call.error.startswith("not JSON")
+    (call,) = read_reply(body(None, tool_calls=native("{}", "functions.f")), WITH_TOOLS).tool_calls
+    assert (call.name, call.error) == ("f", None)
+    (call,) = read_reply(body(None, tool_calls=native("{}", "g")), WITH_TOOLS).tool_calls
+    assert (call.arguments, call.error) == (None, "no tool 'g' was offered")
 
 
-def test_a_tool_call_cut_off_by_the_length_limit_is_not_completed():
-    completion = read_reply(body(None, "length", tool_calls=native('{"a": "b"')), WITH_TOOLS)
-    assert completion.tool_calls[0].arguments is None
-    assert completion.finish_reason == "length"
+@pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "content_filter"])
+def test_of_a_reply_that_was_cut_the_last_call_is_not_carried_out(finish):
+    """Some servers close the brackets of what was cut: half a memory would be stored as a whole one."""
+    calls = [*native('{"a": "whole"}'), *native('{"a": "b"}')]
+    whole, cut = read_reply(body(None, finish, tool_calls=calls), WITH_TOOLS).tool_calls
+    assert (whole.arguments, whole.error) == ({"a": "whole"}, None)
+    assert (cut.arguments, cut.error) == (None, "the reply was cut off in this call")
+
+
+def test_calls_in_the_text_of_a_reply_that_was_cut_are_text():
+    text = '<tool_call>{"name": "f", "arguments": {"a": "b"}}</tool_call><tool_call>{"name": "f", "arg'
+    completion = read_reply(body(text, "length"), WITH_TOOLS)
+    assert (completion.text, completion.tool_calls, completion.finish_reason) == (text, (), "length")
 
 
 def test_tool_calls_in_the_text_are_read_only_when_tools_were_offered():
@@ -154,7 +220,6 @@ def test_tool_calls_in_the_text_are_read_only_when_tools_were_offered():
         body(None, tool_calls="x"),
         body(None, tool_calls=["x"]),
         body(None, tool_calls=[{"function": "x"}]),
-        {"error": {"message": "went away"}},
     ],
 )
 def test_what_is_not_a_reply_is_a_fault(data):
@@ -326,7 +391,7 @@ def test_what_the_provider_said_to_openrouter():
     raw = '{"error":{"message":"Requested input length 39818 exceeds maximum input length 32767"}}'
     error = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "DeepInfra"}}
     assert error_text({"error": error}) == f"Provider returned error: {raw}"
-    assert read_reply({"error": error}, ASKED).finish_reason == "overflow"
+    assert overflows(error_message({"error": error})[0])
     assert error_text({"error": {"message": "bad thing", "metadata": {"raw": 7}}}) == "bad thing"
     assert error_text({"error": {"message": "bad thing", "metadata": "none"}}) == "bad thing"
 

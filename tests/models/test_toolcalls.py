@@ -49,42 +49,41 @@ def test_arguments_that_mean_one_thing(raw, expected):
 
 
 @pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ('{"content": "he said "hi" to me"}', {"content": 'he said "hi" to me'}),
+        ("{'a': 1}", {"a": 1}),
+        ('{"a": "open', {"a": "open"}),
+        ('{"a": 1, "b": [2', {"a": 1, "b": [2]}),
+    ],
+)
+def test_damaged_arguments_are_repaired_only_where_the_reply_was_not_cut_off(raw, expected):
+    assert parse_arguments(raw) == (expected, None)
+    value, error = parse_arguments(raw, complete=False)
+    assert value is None
+    assert error.startswith("not JSON")
+
+
+@pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        ('{"a": 1, "a": 2}', "twice"),
-        ('{"a": {"b": 1, "b": 1},}', "twice"),
-        ('{"a": NaN}', "NaN"),
-        ('{"a": -Infinity,}', "-Infinity"),
+        ('{"a": NaN}', "finite"),
         ('{"a": 1e999}', "finite"),
         ("[1, 2]", "list"),
         ("17", "number"),
         ('"text"', "not JSON"),
         ("null", "null"),
         (17, "int"),
-        ('{"a": "cut o', "not JSON"),  # the string could go on
-        ('{"id": 12', "not JSON"),  # the number could go on
-        ('{"a": "b",', "not JSON"),  # another key could follow
-        ('{"a": "b", "c"', "not JSON"),
-        ('{"a": tru', "not JSON"),
-        ('{"a": [1 2]}', "not JSON"),
-        ('{"a": 1}, "b": 2}', "not JSON"),
-        ("{'a': 1}", "not JSON"),
-        ('{"a": "\\\n"}', "not JSON"),
+        ("plain words", "not JSON"),
         ('{"a":' * 40 + "1" + "}" * 40, "deeply"),
         ("[" * 100_000, "deeply"),
-        ('{"a": ' + "9" * 5000 + "}", "not JSON"),
     ],
 )
-def test_arguments_that_could_mean_more_or_nothing(raw, reason):
+def test_arguments_that_mean_nothing(raw, reason):
     value, error = parse_arguments(raw)
     assert value is None
     assert reason in error
     assert "\n" not in error
-
-
-def test_brackets_are_not_added_to_a_reply_that_was_cut_off():
-    assert parse_arguments('{"a": "b"', complete=False)[0] is None
-    assert parse_arguments('{"a": "b",}', complete=False)[0] == {"a": "b"}
 
 
 @FAST
@@ -93,7 +92,6 @@ def test_no_text_raises(text):
     value, error = parse_arguments(text)
     assert (value is None) == (error is not None)
     kept, calls = parse_text(f"<tool_call>{text}</tool_call>", TOOLS)
-    assert calls
     for call in calls:
         assert (call.arguments is None) == (call.error is not None)
         json.dumps(call.arguments, allow_nan=False).encode()
@@ -126,23 +124,19 @@ def test_calls_in_text_round_trip(several, indent, fenced, last_open):
 
 
 def test_a_tag_inside_a_string_does_not_end_the_call():
-    text = '<tool_call>{"name": "f", "arguments": {"content": "he wrote </tool_call> and <tool_call>"}}</tool_call> after'
+    text = '<tool_call>{"name": "memory_insert", "arguments": {"content": "he wrote </tool_call> and <tool_call>"}}</tool_call> after'
     kept, calls = parse_text(text, TOOLS)
     assert kept == "after"
     assert [call.arguments for call in calls] == [{"content": "he wrote </tool_call> and <tool_call>"}]
 
 
-def test_an_unclosed_last_call_counts_only_if_it_is_complete():
-    whole = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}'
-    assert parse_text(whole, TOOLS)[1][0].arguments == {"a": 1}
-    _, (call,) = parse_text(whole[:-1], TOOLS)
-    assert call.arguments is None
-    assert call.error.startswith("cut off")
+def test_an_unclosed_last_call_is_read():
+    whole = '<tool_call>\n{"name": "memory_insert", "arguments": {"a": 1}}'
+    for text in (whole, whole[:-1], f"{whole}</tool_call>", f"{whole[:-1]}</tool_call>"):
+        assert [call.arguments for call in parse_text(text, TOOLS)[1]] == [{"a": 1}]
 
 
-def test_a_closed_call_with_a_missing_bracket_is_repaired():
-    _, (call,) = parse_text('<tool_call>{"name": "f", "arguments": {"a": "b"}</tool_call>', TOOLS)
-    assert (call.name, call.arguments) == ("f", {"a": "b"})
+TWO = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
 
 
 @pytest.mark.parametrize(
@@ -151,15 +145,41 @@ def test_a_closed_call_with_a_missing_bracket_is_repaired():
         '{"name": "f", "arguments": {"a": 1}}\n{"name": "g", "arguments": {"b": 2}}',
         '[{"name": "f", "arguments": {"a": 1}}, {"name": "g", "parameters": {"b": 2}}]',
         '[{"function": {"name": "f", "arguments": "{\\"a\\": 1}"}}, {"name": "g", "arguments": {"b": 2}}]',
+        '{"name": "f", "arguments": {"a": 1}}, {"name": "functions.g", "arguments": {"b": 2}}',
+        '```json\n[{"tool": "f", "args": {"a": 1}}, {"tool_name": "g", "parameters": {"b": 2}}]\n```',
     ],
 )
-def test_several_calls_in_one_block(body):
-    _, calls = parse_text(f"<tool_call>{body}</tool_call>", TOOLS)
+@pytest.mark.parametrize(
+    "around", ["<tool_call>{}</tool_call>", "<|python_tag|>{}", "[TOOL_CALLS]{}", "{}", "I will store both:\n{}\nDone."]
+)
+def test_several_calls_in_one_block(body, around):
+    if around.startswith("[TOOL") and body.startswith("`"):
+        around = "{}"
+    _, calls = parse_text(around.replace("{}", body), TWO)
     assert [(call.name, call.arguments) for call in calls] == [("f", {"a": 1}), ("g", {"b": 2})]
 
 
 @pytest.mark.parametrize(
-    "body", ["", "17", '{"arguments": {}}', '{"name": 5, "arguments": {}}', '{"name": "f", "arguments": [1]}']
+    "text",
+    [
+        '{"tool_calls": [{"name": "f", "arguments": {"a": 1}}]}',
+        '{"f": {"a": 1}}',
+        '{"action": "f", "action_input": {"a": 1}}',
+        'Storing: {"name": "f", "arguments": {"a": 1,}}',
+        "<function=f>\n<parameter=a>\n1\n</parameter>\n</function>",
+        "<function=f><parameter=a>1</parameter></function>",
+        '[TOOL_CALLS]f{"a": 1}',
+        '<tool_call>{"name": "f<|channel|>commentary", "arguments": {"a": 1}}</tool_call>',
+    ],
+)
+def test_other_shapes_of_one_call(text):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}}]
+    _, (call,) = parse_text(text, tools)
+    assert (call.name, call.arguments, call.error) == ("f", {"a": 1}, None)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "17", '{"arguments": {}}', '{"name": 5, "arguments": {}}', '{"name": "memory_insert", "arguments": [1]}']
 )
 def test_a_block_that_is_no_call_is_a_failed_call(body):
     _, (call,) = parse_text(f"<tool_call>{body}</tool_call>", TOOLS)
@@ -167,11 +187,32 @@ def test_a_block_that_is_no_call_is_a_failed_call(body):
     assert call.error
 
 
+@pytest.mark.parametrize("text", ['<tool_call>{"name": "other", "arguments": {}}</tool_call>', '{"name": "other", "arguments": {}}'])
+def test_a_call_of_a_tool_that_was_not_offered_is_a_failed_call(text):
+    _, (call,) = parse_text(text, TOOLS)
+    assert (call.name, call.arguments, call.error) == ("other", None, "no tool 'other' was offered")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": {"first": "Ann"}}',
+        '{"name": "Ann", "age": 7}',
+        '[{"name": "Ann"}]',
+        '{"answer": 42}',
+        "[1, 2]",
+        "{}",
+        'The list [["a"], ["b"]] and {"name": "Ann", "city": "Arlen"}.',
+    ],
+)
+def test_json_that_is_no_call_is_text(text):
+    assert parse_text(text, TOOLS) == (text, ())
+
+
 def test_text_is_left_alone_without_tools_or_calls():
     text = ' The <tool_call>{"name": "f", "arguments": {}}</tool_call> syntax '
     assert parse_text(text, None) == (text, ())
     assert parse_text(" plain ", TOOLS) == (" plain ", ())
-    assert parse_text('{"name": "other", "arguments": {}}', TOOLS) == ('{"name": "other", "arguments": {}}', ())
 
 
 def test_a_text_that_is_nothing_but_a_call_of_an_offered_tool():
@@ -185,12 +226,20 @@ def test_native_calls_get_an_id_that_depends_on_their_content():
     assert named_call(None, "{}", 0).error == "the call names no tool"
 
 
-@pytest.mark.parametrize("piece", ["<tool_call>", "```  ", '<tool_call>{"a": "', "[", "<tool_call>{", "</tool_call>"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<tool_call>", "```  ", '<tool_call>{"a": "', "[", "<tool_call>{", "</tool_call>", "[TOOL_CALLS][", "<function=f>"),
+        *("<|python_tag|>{", '{"a":', '{"', "<parameter=a>", '{"a": "\\', " ", '[{"name": "f", "arguments": {'),
+    ],
+)
 def test_hostile_text_takes_linear_time(piece):
+    """The largest texts that a server may send within reason; a quadratic reader takes minutes."""
     begun = time.process_time()
-    parse_text("<tool_call>" + piece * 5_000, TOOLS)
-    parse_arguments(piece * 5_000)
-    assert time.process_time() - begun < 2
+    parse_text("<tool_call>" + piece * (768_000 // len(piece)), TOOLS)
+    parse_text(piece * (768_000 // len(piece)), TOOLS)
+    parse_arguments(piece * (768_000 // len(piece)))
+    assert time.process_time() - begun < 4
 
 
 def test_tidy_joins_pairs_and_replaces_lone_surrogates():

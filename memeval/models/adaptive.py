@@ -1,0 +1,98 @@
+"""What every model behind a server has in common: limited, repeated, sent otherwise where the server wants it, and given
+room to think once it is seen to think."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from memeval.models.body import THINKING_TOKENS, Adapted, limit, mode
+from memeval.models.completion import Completion, Request
+from memeval.models.faults import EndpointRefused, Refused
+from memeval.models.limits import Health, Limiter
+from memeval.models.parameters import timeout
+from memeval.models.reply import estimate
+
+_AT_MOST = 8  # refusals that one attempt learns from
+
+Body = Callable[[], dict[str, Any]]
+Post = Callable[[dict[str, Any]], Awaitable[Completion]]
+
+
+class Adaptive:
+    """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass says how one body is
+    sent (`_post`), and whether the server answers at all (`_health`), where that can be found out.
+
+    adapted: what this server wants sent otherwise, in words, for the manifest."""
+
+    _health: Health | None = None
+
+    def __init__(self, name: str, limiter: Limiter) -> None:
+        self.name = name
+        self._limiter = limiter
+        self._adapted = Adapted(name, limiter.policy.fold_system)
+        self._thinks = False
+
+    @property
+    def adapted(self) -> list[str]:
+        return self._adapted.notes
+
+    async def complete(self, request: Request) -> Completion:
+        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt; `extra_body` is merged into the body.
+
+        Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit of the replies, and one
+        that was cut inside its thinking is asked for once more under it. Raises EndpointDown or EndpointRefused when the
+        endpoint itself is the problem, UsageError for parameters that are not JSON.
+        """
+        thinking = mode(request.params)
+        raised = thinking == "on" or (thinking == "auto" and self._thinks)
+        completion = await self._chat(request, raised)
+        if thinking != "auto" or not (completion.reasoning or completion.usage.reasoning):
+            return completion
+        most = request.params.get("thinking_tokens") or THINKING_TOKENS
+        given = limit(request.params)
+        if not self._thinks:
+            self._thinks = True
+            self._adapted.note(f"the model thinks: its replies may have {most} tokens")
+        if raised or completion.finish_reason != "unclosed_think" or given is None or given >= most:
+            return completion
+        again = await self._chat(request, raised=True)
+        return replace(again, usage=completion.usage + again.usage, estimated=completion.estimated or again.estimated)
+
+    async def _chat(self, request: Request, raised: bool) -> Completion:
+        size = estimate(request, "").prompt if self._limiter.policy.tpm else 0
+        seconds, tools = timeout(request.params), bool(request.tools)
+        return await self._limited(
+            lambda: self._adapted.body(request, raised), lambda body: self._post(body, request), tools, seconds, size
+        )
+
+    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
+        """Send one body. Raises Fault, Refused or EndpointRefused."""
+        raise TypeError(f"{type(self).__name__} sends no chats")
+
+    async def _limited(
+        self, body: Body, post: Post, tools: bool = False, seconds: float | None = None, tokens: int = 0
+    ) -> Completion:
+        """One logical call within the limiter. body: makes what is sent, for each attempt anew."""
+        kind = f"{self.name} with tools" if tools else self.name
+        return await self._limiter.run(lambda: self._attempt(body, post), kind, seconds, self._health, tokens)
+
+    async def _attempt(self, body: Body, post: Post) -> Completion:
+        """One attempt, sent again at once while the server's refusals teach how."""
+        error = ""
+        for _ in range(_AT_MOST):
+            sent = body()
+            try:
+                return await post(dict(sent))
+            except Refused as refused:
+                error = str(refused)
+                if refused.row.does == "stop":
+                    remedy = refused.row.remedy.format(name=self.name, url=self._limiter.label)
+                    raise EndpointRefused(f"{self._limiter.label}: {error}; {remedy}") from None
+                if not self._adapted.learn(refused, sent):
+                    break
+        return Completion(error=error, finish_reason="error")
+
+    async def close(self) -> None:
+        """Nothing is held."""

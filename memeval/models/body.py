@@ -1,0 +1,133 @@
+"""The body of a call as one server takes it: what the request says, and what this server has taught us to send otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.models import rules
+from memeval.models.completion import Message, Request
+from memeval.models.faults import Refused
+
+THINKING_TOKENS = 8192
+"""The limit of a reply of a model that thinks, unless its role sets `thinking_tokens`."""
+LIMITS = ("max_tokens", "max_completion_tokens")
+OURS = frozenset({"timeout", "context", "extra_body", "thinking_tokens"})
+"""Parameters of a role that are not sent (and `thinking`, where it is a mode)."""
+
+
+def mode(params: Mapping[str, Any]) -> str:
+    """`thinking` of a role: auto, on or off. A mapping is a provider's own parameter, and sent as it is."""
+    given = params.get("thinking")
+    if isinstance(given, bool):  # YAML reads `on` and `off` as truth values
+        return "on" if given else "off"
+    return given if given in ("on", "off") else "auto"
+
+
+def limit(params: Mapping[str, Any]) -> int | None:
+    """The tokens that a reply may have; None where nothing limits it."""
+    return min((params[name] for name in LIMITS if isinstance(params.get(name), int)), default=None)
+
+
+class Adapted:
+    """How one server wants the calls to one model: learnt from its refusals, kept for the run.
+
+    `notes`: what was changed, in words, for the manifest."""
+
+    def __init__(self, name: str, fold_system: bool = False) -> None:
+        self.notes: list[str] = []
+        self.stream = False
+        self._name = name
+        self._fold = fold_system
+        self._dropped: set[str] = set()
+        self._renamed: dict[str, str] = {}
+        self._most: int | None = None
+        self._noted: set[str] = set()
+
+    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
+        """The JSON object to send. raised: with the limit of a model that thinks. Raises UsageError where `extra_body` is no
+        mapping. A parameter that is null is left out."""
+        params = request.params
+        thinking = mode(params)
+        body = {key: value for key, value in params.items() if key not in OURS}
+        if not isinstance(body.get("thinking"), Mapping):
+            body.pop("thinking", None)
+        if thinking != "auto":
+            body = _merged(rules.switch(self._name, thinking == "on"), body)
+        if raised:
+            most = params.get("thinking_tokens") or THINKING_TOKENS
+            body |= {key: max(body[key], most) for key in LIMITS if isinstance(body.get(key), int)}
+        extra = params.get("extra_body") or {}
+        if not isinstance(extra, Mapping):
+            raise UsageError(f"model '{self._name}': extra_body: {extra!r} is not a mapping")
+        messages = self._folded(request.messages) if self._fold else request.messages
+        body = {"model": self._name, **body, **({"tools": request.tools} if request.tools else {}), **extra}
+        return self._changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
+
+    def learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
+        """Take a refusal to heart. Returns whether the call is worth sending again: it would now be another one."""
+        row, found = refused.row, refused.found
+        for old, new in row.rename.items():
+            self._note(f"{old} is sent as {new}")
+            self._renamed[old] = new
+        if row.stream:
+            self._note("replies are streamed")
+            self.stream = True
+        if row.limit and (number := next((found[key] for key in ("most", "upto", "above") if key in found), None)):
+            self._note(f"the length limit is lowered to {number} tokens, the model's own")
+            self._most = int(number) or None
+        written = found.get("param", "").replace("_", "").lower()
+        for name in rules.droppable():
+            if written == name.replace("_", ""):
+                self._note(f"{name} is left out")
+                self._dropped.add(name)
+        return self._changed(dict(sent)) != sent
+
+    def note(self, text: str) -> None:
+        """Note, once, that something is sent otherwise."""
+        self._note(text)
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self.notes.append(text)
+
+    def _changed(self, body: dict[str, Any]) -> dict[str, Any]:
+        for name in self._dropped:
+            body.pop(name, None)
+        for old, new in self._renamed.items():
+            if old in body:
+                value = body.pop(old)
+                body.setdefault(new, value)
+        if self._most is not None:
+            body |= {key: min(body[key], self._most) for key in LIMITS if isinstance(body.get(key), int)}
+        if self.stream:
+            body["stream"] = True
+            if "stream_options" not in self._dropped:
+                body["stream_options"] = {"include_usage": True}
+        return body
+
+    def _folded(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages without system text: it begins the first user message instead."""
+        system = [message for message in messages if message.get("role") in ("system", "developer")]
+        others = [message for message in messages if message.get("role") not in ("system", "developer")]
+        text = "\n\n".join(str(message.get("content") or "") for message in system)
+        if not text:
+            return list(messages)
+        self._note("system text is sent in the user message (--fold-system)")
+        first = others[0] if others and others[0].get("role") == "user" else None
+        if first is None:
+            return [{"role": "user", "content": text}, *others]
+        content = first.get("content")
+        joined: Any = f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
+        return [{**first, "content": joined}, *others[1:]]
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two bodies as one; `over` wins, also inside mappings."""
+    both = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], Mapping) and isinstance(over[key], Mapping):
+            both[key] = {**under[key], **over[key]}
+    return both

@@ -1,0 +1,73 @@
+"""The tables of what servers do differently: every row's example is a test of the row."""
+
+import pytest
+
+from memeval.models import rules
+from memeval.models.faults import error_message
+from memeval.models.toolcalls import parse_text
+
+TOOLS = [{"type": "function", "function": {"name": "remember", "parameters": {"properties": {"fact": {"type": "string"}}}}}]
+WRITTEN = [row for row in rules.spellings() if row.holds != "name"]
+DECORATED = [row for row in rules.spellings() if row.holds == "name"]
+
+
+def said(row):
+    message, codes = error_message(row.example["body"])
+    return f"{codes}: {message}"
+
+
+@pytest.mark.parametrize("row", rules.refusals(), ids=lambda row: row.name)
+def test_each_refusal_is_found_by_its_example_and_no_other_row_is(row):
+    found = [
+        other.name
+        for other in rules.refusals()
+        if (other.match is None) == (row.match is None)
+        and other.groups(row.example["status"], said(row), tools=True) is not None
+    ]
+    assert found == [row.name]
+    assert rules.refusal(row.example["status"], said(row), tools=True)[0] is row
+
+
+@pytest.mark.parametrize("row", rules.refusals(), ids=lambda row: row.name)
+def test_each_refusal_says_what_to_do(row):
+    assert row.does in ("stop", "adapt", "finish", "wait", "retry")
+    assert bool(row.remedy) == (row.does == "stop")
+    assert "\n" not in row.remedy.format(name="m", url="http://h/v1")
+    assert bool(row.finish) == (row.does == "finish")
+    changes = [row.rename, row.stream, row.limit, row.match is not None and "param" in row.match.groupindex]
+    assert sum(map(bool, changes)) == (row.does == "adapt")
+
+
+@pytest.mark.parametrize("row", rules.examples("finish_reasons"), ids=lambda row: row["gives"])
+def test_each_finish_reason_is_read_from_its_example(row):
+    assert rules.finish_reason(row["example"]) == row["gives"]
+    spelt = [spelling for other in rules.examples("finish_reasons") for spelling in other["spelt"]]
+    assert len(spelt) == len(set(spelt))
+
+
+@pytest.mark.parametrize(
+    ("spelt", "reason"), [(None, "stop"), ("", "stop"), (7, "stop"), ("FinishReason.SAFETY", "content_filter"), ("odd", "odd")]
+)
+def test_finish_reasons_that_no_row_has(spelt, reason):
+    assert rules.finish_reason(spelt) == reason
+
+
+@pytest.mark.parametrize("row", WRITTEN, ids=lambda row: row.name)
+def test_each_spelling_of_a_call_is_read_from_its_example(row):
+    _, (call,) = parse_text(row.example, TOOLS)
+    assert (call.name, call.arguments, call.error) == ("remember", {"fact": "opens at nine"}, None)
+    if row.holds != "loose":
+        assert [other.name for other in WRITTEN if other.holds != "loose" and other.starts.search(row.example)] == [row.name]
+
+
+@pytest.mark.parametrize("row", DECORATED, ids=lambda row: row.name)
+def test_each_decoration_of_a_name_is_taken_off(row):
+    assert row.starts.sub("", row.example) == "remember"
+    assert [other.name for other in DECORATED if other.starts.search(row.example)] == [row.name]
+
+
+@pytest.mark.parametrize("row", rules.switches(), ids=lambda row: row.name)
+def test_each_family_has_its_switches(row):
+    assert rules.switch(row.example, True) == row.on != row.off == rules.switch(row.example, False)
+    others = [other.name for other in rules.switches() if other.match and other.match.search(row.example)]
+    assert others == ([row.name] if row.match else [])
