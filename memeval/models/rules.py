@@ -54,7 +54,7 @@ class Refusal:
         if (self.status is not None and status not in self.status) or (self.tools and not tools):
             return None
         found = self.match.search(said) if self.match else None
-        if self.match and not found or (self.unless and _excepts(self.unless, said)):
+        if (self.match and not found) or (self.unless and _excepts(self.unless, said)):
             return None
         return {key: value for key, value in found.groupdict().items() if value} if found else {}
 

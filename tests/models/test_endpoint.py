@@ -11,7 +11,7 @@ import pytest
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
 from memeval.errors import UsageError
-from memeval.models.completion import ModelSpec, Request, Usage
+from memeval.models.completion import ModelSpec, Request
 from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused
 from memeval.models.gateway import Gateway

@@ -8,7 +8,6 @@ from memeval.models.faults import Fault, error_message
 from memeval.models.reply import error_text, estimate, one_line, read_reply, split_thinking
 
 
-
 def overflows(message, status=400):
     found = rules.refusal(status, message)
     return found is not None and found[0].finish == "overflow"
