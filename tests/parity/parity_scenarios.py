@@ -151,7 +151,6 @@ FAILING = [
     ]),
     Scenario("several-refused", [
         run("--agent agents.py:Notes --agent memalpha --task several", faults=refused("Celia", "Hesper")),
-        run("--agent agents.py:Notes --agent memalpha --task several --limit 2", faults=refused("Celia", "Hesper")),
         run("--agent agents.py:Notes --agent memalpha --task several"),
     ]),
     Scenario("agent-raises", [run(FRAGILE), run(f"{FRAGILE} --repeats 2"), run("--agent agents.py:Fragile --task places")]),
