@@ -117,6 +117,9 @@ RESUMED = [
         files={"own.txt": "Write down what is new.\n"},
     ),
     Scenario(
+        "budget-of-variant", [run(f"--agent memalpha --task {task} --no-cache") for task in ("judged", "judged@brief")]
+    ),
+    Scenario(
         "cache",
         [run(f"{OUR_OWN} --task several --runs-dir {runs}") for runs in ("a", "b", "c --no-cache", "b --no-cache", "d")],
     ),
@@ -261,6 +264,6 @@ SLOW = {
     *("several", "variants", "exact-tokens", "width", "limits-positions", "repeats", "repeats-again", "seeds", "grid"),
     *("another-memory", "budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "default-questions"),
     *("cache", "max-cost", "one-context-refused", "judge-refused", "judge-another", "contamination", "verbs"),
-    *("bad-agent", "bad-flags"),
+    *("bad-agent", "bad-flags", "budget-of-variant"),
 }
 """Left out of the default run of the tests: each has a faster neighbour."""
