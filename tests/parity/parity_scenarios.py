@@ -117,6 +117,9 @@ RESUMED = [
         files={"own.txt": "Write down what is new.\n"},
     ),
     Scenario(
+        "budget-of-variant", [run(f"--agent memalpha --task {task} --no-cache") for task in ("judged", "judged@brief")]
+    ),
+    Scenario(
         "cache",
         [run(f"{OUR_OWN} --task several --runs-dir {runs}") for runs in ("a", "b", "c --no-cache", "b --no-cache", "d")],
     ),
@@ -151,7 +154,6 @@ FAILING = [
     ]),
     Scenario("several-refused", [
         run("--agent agents.py:Notes --agent memalpha --task several", faults=refused("Celia", "Hesper")),
-        run("--agent agents.py:Notes --agent memalpha --task several --limit 2", faults=refused("Celia", "Hesper")),
         run("--agent agents.py:Notes --agent memalpha --task several"),
     ]),
     Scenario("agent-raises", [run(FRAGILE), run(f"{FRAGILE} --repeats 2"), run("--agent agents.py:Fragile --task places")]),
@@ -196,23 +198,37 @@ MARKED = [
     Scenario("table", [run("--agent bm25 --agent none --agent agents.py:Notes --task several --format table")]),
 ]  # fmt: skip
 
+WRONG_FILES = {
+    "half.py": "class Half:\n    def begin(self, session): pass\n",
+    "broken.py": "class Notes(:\n",
+    "badcard.yaml": "source: jsonl\nchunk_token: 5\nparams: {file: tasks/single.jsonl}\n",
+    "badmetric.yaml": "source: jsonl\nmetrics: [f7]\nheadline: f7\nparams: {file: tasks/single.jsonl}\n",
+    "badline.yaml": "source: jsonl\nparams: {file: badline.jsonl}\n",
+    "badline.jsonl": '{"units": ["Ann is here."], "questions": [{"text": "Who?"}]}\n',
+    "nofile.yaml": "source: jsonl\nparams: {file: nosuch.jsonl}\n",
+}
+
 WRONG = [
-    Scenario("bad-input", [
+    Scenario("bad-task", [
+        run("--agent bm25 --task nosuch"),
+        run("--agent bm25 --task single@nosuch"),
+        run("--agent bm25 --task badcard.yaml"),
+        run("--agent bm25 --task badmetric.yaml"),
+        run("--agent bm25 --task badline.yaml"),
+        run("--agent bm25 --task nofile.yaml"),
+    ], files=WRONG_FILES),
+    Scenario("bad-agent", [
         run("--agent nosuch --task single"),
         run("--agent agents.py:Nosuch --task single"),
         run("--agent nosuch.py:Notes --task single"),
         run("--agent half.py:Half --task single"),
         run("--agent broken.py:Notes --task single"),
-        run("--agent bm25 --task nosuch"),
-        run("--agent bm25 --task single@nosuch"),
         run("--agent bm25 --set nosuch=1 --task single"),
         run("--agent bm25 --set k --task single"),
         run("--agent memalpha --set top_k=many --task single"),
+    ], files=WRONG_FILES),
+    Scenario("bad-flags", [
         run("--agent bm25 --task single --prompt reader=nosuch.txt"),
-        run("--agent bm25 --task badcard.yaml"),
-        run("--agent bm25 --task badmetric.yaml"),
-        run("--agent bm25 --task badline.yaml"),
-        run("--agent bm25 --task nofile.yaml"),
         Step("run --agent bm25 --task single --base-url {url} --quiet"),
         Step("run --agent bm25 --task single --model nosuchmodel --quiet"),
         Step("run --agent bm25 --task single --model other@{url} --max-cost 1 --quiet"),
@@ -222,15 +238,7 @@ WRONG = [
         Step("show nosuch"),
         Step("rnu --agent bm25"),
         Step("list nosuch"),
-    ], files={
-        "half.py": "class Half:\n    def begin(self, session): pass\n",
-        "broken.py": "class Notes(:\n",
-        "badcard.yaml": "source: jsonl\nchunk_token: 5\nparams: {file: tasks/single.jsonl}\n",
-        "badmetric.yaml": "source: jsonl\nmetrics: [f7]\nheadline: f7\nparams: {file: tasks/single.jsonl}\n",
-        "badline.yaml": "source: jsonl\nparams: {file: badline.jsonl}\n",
-        "badline.jsonl": '{"units": ["Ann is here."], "questions": [{"text": "Who?"}]}\n',
-        "nofile.yaml": "source: jsonl\nparams: {file: nosuch.jsonl}\n",
-    }),
+    ], files=WRONG_FILES),
     Scenario("bad-config", [run("--agent bm25 --task single")], files={"memeval.yaml": "modle: tiny\n"}),
 ]  # fmt: skip
 
@@ -256,5 +264,6 @@ SLOW = {
     *("several", "variants", "exact-tokens", "width", "limits-positions", "repeats", "repeats-again", "seeds", "grid"),
     *("another-memory", "budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "default-questions"),
     *("cache", "max-cost", "one-context-refused", "judge-refused", "judge-another", "contamination", "verbs"),
+    *("bad-agent", "bad-flags", "budget-of-variant"),
 }
 """Left out of the default run of the tests: each has a faster neighbour."""

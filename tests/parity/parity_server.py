@@ -23,7 +23,6 @@ UNSURE = "I don't know"
 SPECIAL = {
     "cut off": {"finish_reason": "length"},
     "filtered": {"content": "", "finish_reason": "content_filter"},
-    "empty": {"content": ""},
     "aloud": {"content": "<think>\nIt may be Borvik.\n</think>\n\nArlen"},
 }
 """Mark in a question (`Where, cut off, ...`) -> what is different about its reply."""

@@ -130,8 +130,8 @@ def letters() -> list[dict[str, Any]]:
 
 
 def odd() -> list[dict[str, Any]]:
-    """Replies that are of no use, each asked for by a word in the question; the server refuses the last as too long."""
-    marks = ("cut off", "filtered", "empty", "aloud", "overlong")
+    """Replies that are of no use, each asked for by a word in the question; the server refuses one as too long."""
+    marks = ("cut off", "filtered", "aloud", "overlong")
     lines = []
     for at, mark in enumerate((*marks, *("normal",) * 3)):
         question = {"text": f"Where does {PEOPLE[at]}, {mark}, have a small house?", "answers": [TOWNS[at]], "id": mark}
