@@ -4,8 +4,11 @@ completion.py       the data: Request, Completion, ToolCall, Usage, ModelSpec
 bound.py, usage.py  the model as an agent holds it, and the ledger that its calls are booked in
 registry.py         what a model's name means, and the model behind it
 gateway.py          journal.py, then cache.py, then one flight per identical call (flights.py), then the model
-endpoint.py         the aiohttp transport: reply.py reads what a server sends, limits.py bounds calls and retries
-toolcalls.py        tool calls read from text, repaired where that is unambiguous
+rules.py            tables of what servers do differently (_data/servers.yaml): errors, finish reasons, tool calls, thinking
+endpoint.py         the aiohttp transport (transport.py: proxies, certificates, headers; streamed.py: streamed replies)
+adaptive.py, body.py   what is sent, and what a server has taught us to send otherwise; room for thinking
+limits.py, faults.py   how many calls at once, how often again, when to stop; what an error comes to
+reply.py, toolcalls.py   what a server sends, read: text, thinking, calls, usage
 offline/            the rule-based model that needs no key, GPU or network
 scripted.py, litellm_model.py   replies for tests; every provider that litellm knows
 embeddings.py       vectors: the offline embedder, endpoints

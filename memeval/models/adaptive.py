@@ -39,7 +39,7 @@ class Adaptive:
         return self._adapted.notes
 
     async def complete(self, request: Request) -> Completion:
-        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt; `extra_body` is merged into the body.
+        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt; `extra_body` goes into the body.
 
         Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit of the replies, and one
         that was cut inside its thinking is asked for once more under it. Raises EndpointDown or EndpointRefused when the

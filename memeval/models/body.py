@@ -120,7 +120,9 @@ class Adapted:
         if first is None:
             return [{"role": "user", "content": text}, *others]
         content = first.get("content")
-        joined: Any = f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
+        joined: Any = (
+            f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
+        )
         return [{**first, "content": joined}, *others[1:]]
 
 

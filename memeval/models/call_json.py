@@ -1,4 +1,4 @@
-"""A call as JSON: the key under which it is filed, and the body in which it is sent.
+"""A call as JSON: the key under which it is filed, and how a body is written.
 
 All but the messages is the same in most calls of a run, and with tools it is longer than many prompts: its text is kept.
 """
@@ -15,7 +15,6 @@ from memeval.errors import UsageError
 from memeval.models.completion import Request
 
 _NOT_SAMPLING = frozenset({"timeout"})
-_NOT_SENT = frozenset({"timeout", "extra_body"})
 _KEPT = 64
 """Texts that are kept: as many sorts of calls can take turns without being written anew."""
 
@@ -31,20 +30,6 @@ def call_key(identity: str, request: Request) -> bytes:
     except (TypeError, ValueError) as error:
         raise UsageError(f"model '{identity}': the call is not JSON ({error})") from None
     return hashlib.sha256(f"{asked[:-1]},{settings[1:]}".encode("utf-8", "surrogatepass")).digest()
-
-
-def request_body(name: str, request: Request) -> bytes:
-    """The JSON body of a call. Lone surrogates, which JSON over UTF-8 cannot carry, become `?`."""
-    settings = {"model": name} | {key: value for key, value in request.params.items() if key not in _NOT_SENT}
-    if request.tools:
-        settings["tools"] = request.tools
-    try:
-        settings.update(request.params.get("extra_body") or {})
-        messages = wire(settings.pop("messages", request.messages))
-        text = f'{_wire_settings(settings)[:-1]}, "messages": {messages}}}'
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"model '{name}': its parameters cannot be sent as JSON ({error})") from None
-    return text.encode("utf-8", "replace")
 
 
 def as_json(value: Any) -> Any:
@@ -79,4 +64,3 @@ def _kept(encode: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 _canonical_settings = _kept(_canonical)
-_wire_settings = _kept(wire)

@@ -1,8 +1,8 @@
 """Models behind an OpenAI-compatible `/chat/completions`, over a thin aiohttp client.
 
-What goes wrong becomes a `Fault` (repeated by limits.py), a Completion with `error` (this request is bad), or EndpointRefused
-(every request would be); which of them, the tables say (rules.py). What a server wants sent otherwise is learnt from its
-refusals (body.py). The key is in the session's headers and nowhere else.
+What goes wrong becomes a `Fault` (repeated by limits.py), a Completion with `error` (this request is bad), or
+EndpointRefused (every request would be); which of them, the tables say (rules.py). What a server wants sent otherwise is
+learnt from its refusals (adaptive.py, body.py). The key is in the session's headers and nowhere else.
 """
 
 from __future__ import annotations
@@ -127,9 +127,7 @@ class EndpointModel(Adaptive):
         self._session = aiohttp.ClientSession(
             headers={**headers, **self._headers},
             # uvicorn, in front of most model servers, drops idle connections after 5 s: let go of them before
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=4.0, ttl_dns_cache=300, ssl=transport.authorities()
-            ),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ttl_dns_cache=300, ssl=transport.authorities()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

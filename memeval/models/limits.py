@@ -31,9 +31,8 @@ class Policy:
     may put calls off; wait_at_start: the same while nothing has ever come. attempts: per call; a time-out counts twice.
     first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
     few: calls that are refused one after the other, where none has got a reply yet, before the run stops; many: the same
-    where some have, or others are in flight. rpm, tpm: requests and
-    tokens a minute at most (0: no limit). fold_system: system text is sent in the user message. jitter: spread the waits over
-    [half, whole].
+    where some have, or others are in flight. rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system:
+    system text is sent in the user message. jitter: spread the waits over [half, whole].
     """
 
     timeout: float = 600.0
@@ -213,7 +212,9 @@ class Limiter:
         silence = time.monotonic() - self._heard_at
         if silence >= (self.policy.wait if self._heard else self.policy.wait_at_start):
             flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
-            raise self._end(EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL"))
+            raise self._end(
+                EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL")
+            )
 
     def _stop_if_all_are_put_off(self, fault: Fault) -> None:
         silence = time.monotonic() - self._replied_at

@@ -1,5 +1,6 @@
 """What a role may say of its model besides the name (memeval.yaml, cards): sampling parameters (null leaves one out),
-`timeout`, `context`, `extra_body`, `thinking` (auto, on, off) and `thinking_tokens`. Checked before anything is sent, because servers ignore what they do not know, and keys do not belong in files.
+`timeout`, `context`, `extra_body`, `thinking` (auto, on, off) and `thinking_tokens`. Checked before anything is sent,
+because servers ignore what they do not know, and keys do not belong in files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from memeval.errors import UsageError
 _NUMBERS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 _COUNTS = ("max_tokens", "max_completion_tokens")
 _OTHERS = ("top_k", "top_a", "seed", "stop", "timeout", "context", "backend", "extra_body", "response_format", "logit_bias")
-_SWITCHES = ("reasoning_effort", "enable_thinking", "thinking", "thinking_tokens", "chat_template_kwargs", "parallel_tool_calls", "tool_choice")
+_SWITCHES = (
+    "reasoning_effort",
+    "enable_thinking",
+    "thinking",
+    "thinking_tokens",
+    "chat_template_kwargs",
+    "parallel_tool_calls",
+    "tool_choice",
+)
 _KNOWN = (*_NUMBERS, *_COUNTS, *_OTHERS, *_SWITCHES)
 _NEAR = 0.85  # of difflib: `temprature` is near, `top_a` and `top_k` are two things
 _KEY = re.compile(
@@ -36,7 +45,9 @@ def check(params: Mapping[str, Any]) -> None:
     """Raises UsageError for a key or URL among them, a misspelt name, a value of the wrong type."""
     for name, value in _named(params):
         if _KEY.search(name):
-            raise UsageError(f"'{name}': keys are read from the environment alone (MEMEVAL_API_KEY, OPENAI_API_KEY, MEMEVAL_HEADERS, ...)")
+            raise UsageError(
+                f"'{name}': keys are read from the environment alone (MEMEVAL_API_KEY, OPENAI_API_KEY, MEMEVAL_HEADERS, ...)"
+            )
         if _URL.search(name):
             raise UsageError(f"'{name}': a URL belongs to the name; write NAME@URL")
         near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=_NEAR) if name not in _KNOWN else []

@@ -137,10 +137,15 @@ def table() -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+@functools.lru_cache(maxsize=1)
 def providers() -> frozenset[str]:
-    """The providers that the table has models of, as names begin with them."""
-    listed = {_provider(entry) for entry in table().values() if isinstance(entry, Mapping)}
-    return frozenset({name.partition("-")[0] for name in listed} | listed)
+    """The providers that litellm knows, as names begin with them: those of the table, and of the list beside it (where
+    litellm's wheel has one)."""
+    priced = {_provider(entry) for entry in table().values() if isinstance(entry, Mapping)}
+    path = table_path()
+    beside = path.with_name("provider_endpoints_support_backup.json") if path else None
+    listed = json.loads(beside.read_bytes()).get("providers", {}) if beside and beside.is_file() else {}
+    return frozenset({name.partition("-")[0] for name in priced} | set(listed))
 
 
 def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:

@@ -54,7 +54,9 @@ class Finding:
 Said = tuple[str, str]  # (level, what was found)
 
 
-async def probe(spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int], patience: float = PATIENCE) -> list[Finding]:
+async def probe(
+    spec: ModelSpec, roles: Sequence[str], needs: Mapping[str, int], patience: float = PATIENCE
+) -> list[Finding]:
     """Findings about a model that plays `roles`. needs: what has to fit its window -> tokens. patience: seconds per call."""
     found: list[Said] = []
     try:
@@ -139,7 +141,11 @@ async def _listed(where: Route, patience: float) -> tuple[Said | None, int | Non
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error  # without `ssl:default`
         reason = one_line(str(cause) or type(cause).__name__, key)
         through = f" through {proxy.named}" if proxy else ""
-        fix = UNTRUSTED if isinstance(error, aiohttp.ClientConnectorCertificateError) else "start the server or correct the URL"
+        fix = (
+            UNTRUSTED
+            if isinstance(error, aiohttp.ClientConnectorCertificateError)
+            else "start the server or correct the URL"
+        )
         return (FAIL, f"cannot be reached{through} ({reason}); {fix}"), None
     try:
         data: Any = json.loads(raw)

@@ -244,7 +244,9 @@ def _key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
     if spec.base_url is not None:
         own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-        return api_key(openai, own) if spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/") else api_key(own, openai)
+        return (
+            api_key(openai, own) if spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/") else api_key(own, openai)
+        )
     key = api_key("OPENAI_API_KEY", "MEMEVAL_API_KEY")
     if not key:
         raise UsageError(f"model '{spec.name}' needs a key: set OPENAI_API_KEY (or use --model offline, or --base-url URL)")

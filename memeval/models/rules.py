@@ -1,4 +1,4 @@
-"""What servers do differently, read from the tables of `_data/servers.yaml`: one class per table, one function that reads it.
+"""What servers do differently, read from the tables of `_data/servers.yaml`: per table a class and a function that reads it.
 
 refusals        an error -> what to do about it
 finish_reasons  how a server spells why a reply ended -> stop, length, content_filter, tool_calls, overflow, broken

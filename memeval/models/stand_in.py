@@ -46,9 +46,9 @@ class Lengths:
 class StandIn:
     """Stands in for `spec`. counter: of the model's own tokenizer where it is on this machine, else of `tokenizer`. exact:
     the model itself answers. lengths: of replies by phase, where they are known; guessed: the phases where they were not,
-    and an answer was taken to have `answer` tokens, or as many as the offline model's; written, most: completion tokens of all replies,
-    as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window, which would
-    not be sent."""
+    and an answer was taken to have `answer` tokens, or as many as the offline model's. written, most: completion tokens of
+    all replies, as counted, and if each were as long as its limit allows. overflows: prompts that exceed the model's window,
+    which would not be sent."""
 
     def __init__(
         self,

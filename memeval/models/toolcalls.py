@@ -231,7 +231,9 @@ def _shaped(value: Any, names: Names) -> list[_Found]:
     found = []
     for each in value if isinstance(value, list) else [value]:
         call = _named(each)
-        arguments = call is not None and (isinstance(call[1], dict) or (isinstance(call[1], str) and call[1].lstrip()[:1] == "{"))
+        arguments = call is not None and (
+            isinstance(call[1], dict) or (isinstance(call[1], str) and call[1].lstrip()[:1] == "{")
+        )
         if call is None or not arguments:
             return []
         if _plain(call[0], names) not in names and not each.keys() <= {"name", "arguments", "parameters", "type", "id"}:
@@ -241,7 +243,7 @@ def _shaped(value: Any, names: Names) -> list[_Found]:
 
 
 def _xml(body: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """Qwen3-Coder's `<parameter=KEY>VALUE</parameter>`. A value is a text unless its schema says otherwise and it is JSON."""
+    """Qwen3-Coder's `<parameter=KEY>VALUE</parameter>`. A value is text unless its schema says otherwise and it is JSON."""
     _, *parts = _PARAMETER.split(body)
     found: dict[str, Any] = {}
     for key, rest in zip(parts[::2], parts[1::2], strict=True):

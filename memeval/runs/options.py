@@ -35,6 +35,6 @@ class Options:
     agents_dir: tuple[str, ...] = ()
     tasks_dir: tuple[str, ...] = ()
     quiet: bool = False
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     max_cost: float | None = None
     max_calls: int | None = None

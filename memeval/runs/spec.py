@@ -57,7 +57,7 @@ class RunSpec:
     answer_budget: int = 0
     concurrency: int = 16
     use_cache: bool = True
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     folder: Path = Path()
 
     @property

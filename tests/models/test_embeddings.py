@@ -361,9 +361,7 @@ def test_rows_without_numbers_are_in_order_and_another_length_than_before_is_ref
 
     async def main():
         async with EmbeddingServer(growing) as server:
-            model = open_embedder(
-                ModelSpec("m", server.url), Limiter("m", policy=replace(QUICK, attempts=2, wait=0.1))
-            )
+            model = open_embedder(ModelSpec("m", server.url), Limiter("m", policy=replace(QUICK, attempts=2, wait=0.1)))
             try:
                 assert (await model.embed(["a"], {}))[0].error is None
                 assert (await model.embed(["b"], {"dimensions": 4}))[0].error is None

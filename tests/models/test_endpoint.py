@@ -218,7 +218,9 @@ def test_an_error_under_status_200_is_that_error():
 @pytest.mark.parametrize(
     "server",
     [
-        lambda: saying(400, "The response was filtered due to Azure OpenAI's content management policy", code="content_filter"),
+        lambda: saying(
+            400, "The response was filtered due to Azure OpenAI's content management policy", code="content_filter"
+        ),
         lambda: saying(403, "Your input was flagged by moderation"),
         lambda: saying(400, "Content Exists Risk"),
         lambda: FaultyServer(body=lambda asked: {"choices": [{"message": {"content": None}, "finish_reason": "SAFETY"}]}),
@@ -309,7 +311,9 @@ def takes_only(*allowed):
 
     def check(body):
         if "max_tokens" in body and "max_completion_tokens" in allowed:
-            said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            said = (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            )
             return 400, said
         bad = next((name for name in body if name not in ("model", "messages", "stream", *allowed)), None)
         return (400, f"Unsupported value: '{bad}' does not support 0.0 with this model.") if bad else None
@@ -531,7 +535,7 @@ def test_a_server_restarted_in_time_costs_no_call():
     async def main():
         server = FaultyServer(latency=0.01)
         async with server:
-            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, QUICK))
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, replace(QUICK, wait_at_start=5.0)))
             calls = [asyncio.create_task(model.complete(asked(str(n)))) for n in range(100)]
             await asyncio.sleep(0.1)
         await asyncio.sleep(0.3)

@@ -145,7 +145,7 @@ def test_congestion_halves_what_is_in_flight_once_per_round_trip_and_replies_rec
 
         scripts = [slow_at_first if fault == "time-out" else Script(fault, OK, seconds=0.05) for _ in range(16)]
         calls = [asyncio.create_task(limiter.run(script, seconds=0.2)) for script in scripts]
-        while limiter.limit == 16:
+        while limiter.limit == 16:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         cut = limiter.limit
         await asyncio.gather(*calls)
@@ -359,7 +359,9 @@ def test_time_without_calls_and_pauses_that_the_server_asked_for_are_no_silence(
         await limiter.run(Script(OK))
         await asyncio.sleep(0.4)
         await limiter.run(Script(timed_out(), OK))
-        return await limiter.run(Script(slow_down(retry_after=0.25), timed_out(), slow_down(retry_after=0.25), timed_out(), OK))
+        return await limiter.run(
+            Script(slow_down(retry_after=0.25), timed_out(), slow_down(retry_after=0.25), timed_out(), OK)
+        )
 
     assert asyncio.run(main()) is OK
 

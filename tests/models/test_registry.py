@@ -122,6 +122,26 @@ def test_a_name_that_means_nothing(name, hint):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [
+        ("openai/m", "m"),
+        ("openai/org/m", "org/m"),
+        ("m", "m"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),  # no provider is called so
+        *((other, None) for other in ("offline", "scripted:f", "hf/m", "vllm/m", "anthropic/m", "gemini/m", "openrouter/m")),
+    ],
+)
+def test_openai_base_url_moves_openais_names_and_those_that_nobody_claims(name, moved, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu:8000/v1/")
+    assert parse_role(name) == (ModelSpec(moved, "http://gpu:8000/v1") if moved else ModelSpec(name))
+    assert parse_role("m@http://other/v1") == ModelSpec("m", "http://other/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "gpu:8000")
+    if moved:
+        with pytest.raises(UsageError, match="OPENAI_BASE_URL: "):
+            parse_role(name)
+
+
 def test_the_key_comes_from_the_environment(monkeypatch):
     local = ModelSpec("m", "http://127.0.0.1:1/v1")
     assert header(local) == ""

@@ -46,7 +46,8 @@ def test_each_finish_reason_is_read_from_its_example(row):
 
 
 @pytest.mark.parametrize(
-    ("spelt", "reason"), [(None, "stop"), ("", "stop"), (7, "stop"), ("FinishReason.SAFETY", "content_filter"), ("odd", "odd")]
+    ("spelt", "reason"),
+    [(None, "stop"), ("", "stop"), (7, "stop"), ("FinishReason.SAFETY", "content_filter"), ("odd", "odd")],
 )
 def test_finish_reasons_that_no_row_has(spelt, reason):
     assert rules.finish_reason(spelt) == reason

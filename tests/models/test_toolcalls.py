@@ -124,7 +124,8 @@ def test_calls_in_text_round_trip(several, indent, fenced, last_open):
 
 
 def test_a_tag_inside_a_string_does_not_end_the_call():
-    text = '<tool_call>{"name": "memory_insert", "arguments": {"content": "he wrote </tool_call> and <tool_call>"}}</tool_call> after'
+    call = {"name": "memory_insert", "arguments": {"content": "he wrote </tool_call> and <tool_call>"}}
+    text = f"<tool_call>{json.dumps(call)}</tool_call> after"
     kept, calls = parse_text(text, TOOLS)
     assert kept == "after"
     assert [call.arguments for call in calls] == [{"content": "he wrote </tool_call> and <tool_call>"}]
@@ -187,7 +188,9 @@ def test_a_block_that_is_no_call_is_a_failed_call(body):
     assert call.error
 
 
-@pytest.mark.parametrize("text", ['<tool_call>{"name": "other", "arguments": {}}</tool_call>', '{"name": "other", "arguments": {}}'])
+@pytest.mark.parametrize(
+    "text", ['<tool_call>{"name": "other", "arguments": {}}</tool_call>', '{"name": "other", "arguments": {}}']
+)
 def test_a_call_of_a_tool_that_was_not_offered_is_a_failed_call(text):
     _, (call,) = parse_text(text, TOOLS)
     assert (call.name, call.arguments, call.error) == ("other", None, "no tool 'other' was offered")
@@ -229,7 +232,16 @@ def test_native_calls_get_an_id_that_depends_on_their_content():
 @pytest.mark.parametrize(
     "piece",
     [
-        *("<tool_call>", "```  ", '<tool_call>{"a": "', "[", "<tool_call>{", "</tool_call>", "[TOOL_CALLS][", "<function=f>"),
+        *(
+            "<tool_call>",
+            "```  ",
+            '<tool_call>{"a": "',
+            "[",
+            "<tool_call>{",
+            "</tool_call>",
+            "[TOOL_CALLS][",
+            "<function=f>",
+        ),
         *("<|python_tag|>{", '{"a":', '{"', "<parameter=a>", '{"a": "\\', " ", '[{"name": "f", "arguments": {'),
     ],
 )
