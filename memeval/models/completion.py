@@ -124,12 +124,13 @@ class Request:
 class ModelSpec:
     """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
     behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
-    never sent with a call. A key is never part of it: it is read from the environment."""
+    never sent with a call. `tag`: which checkpoint it is, where the name does not say so; part of its identity. A key is never part of it: it is read from the environment."""
 
     name: str
     base_url: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""
 
 
 class Model(Protocol):
