@@ -153,7 +153,7 @@ def bundled(folder: str) -> Path:
 
 def folders(kind: type, extra: tuple[str, ...] = ()) -> list[Path]:
     """Where cards of a kind are looked for, first match wins."""
-    return [*(Path(folder).expanduser() for folder in extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
+    return [*(Path(folder).expanduser().absolute() for folder in extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
 
 
 def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:

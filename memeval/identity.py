@@ -55,7 +55,9 @@ def source_files(start: Mapping[str, Path], folder: Path | None = None) -> dict[
 
 def labels(files: Mapping[str, Path]) -> dict[str, Path]:
     """The same files by names that do not depend on where they lie: `my_agent.py`, `pkg/module.py`."""
-    return {"/".join(path.parts[-name.count(".") - 1 - (path.name == "__init__.py") :]): path for name, path in files.items()}
+    return {
+        "/".join(path.parts[-name.count(".") - 1 - (path.name == "__init__.py") :]): path for name, path in files.items()
+    }
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Built-in names are looked up in the tables below and imported only when used. En
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import hashlib
 import importlib
@@ -208,6 +209,13 @@ def load_anew(reference: str, base: Path | None = None) -> None:
     _loaded.update({path: now[str(path)] for path in files.values()})
 
 
+def _fixed(reference: str, base: Path | None = None) -> str:
+    """A reference that means the same wherever the working directory is, its code as it is now."""
+    load_anew(reference, base)
+    file, _, name = reference.rpartition(":")
+    return f"{module_file(reference, base)}:{name}" if file.endswith(".py") else reference
+
+
 def _is_stale(name: str, path: Path, digest: str) -> bool:
     file = getattr(sys.modules.get(name), "__file__", None)
     return file is not None and (Path(file).resolve() != path or _loaded.get(path, digest) != digest)
@@ -271,13 +279,11 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
         return AgentCard(name=name, agent=name, description=ARMS[name])
     card = cards.find(AgentCard, name, extra)
     if card is not None:
-        if ":" in card.agent:
-            load_anew(card.agent, Path(card.path) if card.path else None)
-        return card
+        return dataclasses.replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:
-        load_anew(name)
-        track = getattr(load_object(name), "track", "reader")
-        return AgentCard(name=name.rpartition(":")[2], agent=name, track=track)
+        reference = _fixed(name)
+        track = getattr(load_object(reference), "track", "reader")
+        return AgentCard(name=name.rpartition(":")[2], agent=reference, track=track)
     found = entry_point("agents", name)
     if found is not None:
         return AgentCard(name=name, agent=name, track=getattr(found, "track", "reader"))
@@ -297,15 +303,15 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
     base, *variants = name.split("@")
     card = cards.find(cards.TaskCard, base, extra)
     if card is None and ":" in base:
-        load_anew(base)
-        load_object(base)
-        card = cards.TaskCard(name=base.rpartition(":")[2], source=base, cluster="context", questions=0)
+        reference = _fixed(base)
+        load_object(reference)
+        card = cards.TaskCard(name=base.rpartition(":")[2], source=reference, cluster="context", questions=0)
     if card is None:
         known = cards.listing(cards.TaskCard, extra)
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
     if ":" in card.source and card.path:
-        load_anew(card.source, Path(card.path))
+        card = dataclasses.replace(card, source=_fixed(card.source, Path(card.path)))
     for variant in variants:
         card = cards.with_variant(card, variant)
     if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task

@@ -5,7 +5,6 @@ It is how a new checkpoint behind the same URL and name is told from the old one
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl as tls
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ async def read_served(
             while len(raw) < LARGEST and (piece := await response.content.readany()):
                 raw += piece
             return parse_served(raw) if response.status == 200 else None
-    except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError):
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return None
 
 

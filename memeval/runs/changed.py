@@ -25,7 +25,7 @@ def changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
     nearest: tuple[int, float, str, list[str]] | None = None
     for path in spec.folder.parent.glob("*/manifest.json"):
         before = _identity(path)
-        if before is None or before.get("agent", {}).get("name") != spec.agent.card.name:
+        if before is None or any(before.get("agent", {}).get(key) != now["agent"][key] for key in ("name", "agent")):
             continue
         names = different({key: before.get(key) for key in now}, now)
         found = (len(names), -path.stat().st_mtime, path.parent.name, names)
@@ -33,7 +33,11 @@ def changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
     if nearest is None:
         return None
     _, _, folder, names = nearest
-    told = [name.removeprefix(f"{FILES}.") for name in names if not any(name == key or name.startswith(f"{key}.") for key in typed)]
+    told = [
+        name.removeprefix(f"{FILES}.")
+        for name in names
+        if not any(name == key or name.startswith(f"{key}.") for key in typed)
+    ]
     if not told:
         return None
     more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""

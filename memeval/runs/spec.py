@@ -43,8 +43,8 @@ class RunSpec:
     """One agent on one task, everything that decides its numbers, and how to execute it.
 
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
-    tokens of recalled material the reader sees (0 = the task's reader budget). shown: the folder as users see it; `folder` is absolute, because an agent
-    may change the working directory.
+    tokens of recalled material the reader sees (0 = the task's reader budget). folder: absolute, because an agent may change
+    the working directory; shown: the same as users see it.
     """
 
     task_typed: str
@@ -79,8 +79,8 @@ class RunSpec:
         return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output; nor
-        users' own data, lines of JSON or a Python task: the digest of each question (digests.py) speaks for them."""
+        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output. Nor are
+        users' own data, lines of JSON or a Python task: each question has a digest of its own (digests.py)."""
         own_data = self.task.source == "jsonl" or self.task.source not in SOURCES
         return {
             "format": FORMAT,
