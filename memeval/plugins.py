@@ -114,7 +114,8 @@ def _loading(what: str, folder: Path) -> Iterator[None]:
     except (KeyboardInterrupt, UsageError):
         raise
     except BaseException as error:
-        raise UsageError(f"{identity.place(error) or what}: {_why(error)}") from error
+        place = identity.place(error)
+        raise UsageError(f"{place or what}: {_why(error, place)}") from error
     finally:
         sys.path.remove(str(folder))
         if str(folder) not in sys.path:
@@ -122,11 +123,12 @@ def _loading(what: str, folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = written
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, place: str) -> str:
     if isinstance(error, SyntaxError):
         return error.msg
     if isinstance(error, ModuleNotFoundError):
-        return f"no module '{error.name}'; install it into this environment, or put it beside the file"
+        fix = "install it into this environment, or put it beside this file" if place else "is it installed?"
+        return f"no module '{error.name}'; {fix}"
     return f"loading it raised {described(error)}"
 
 

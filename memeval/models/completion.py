@@ -133,6 +133,10 @@ class ModelSpec:
     backend: Mapping[str, Any] = field(default_factory=dict)
     tag: str = ""
 
+    def tagged(self, identity: str) -> str:
+        """A model's identity in keys of stored replies, with this tag."""
+        return f"{identity} [{self.tag}]" if self.tag else identity
+
 
 class Model(Protocol):
     """A backend. `identity` names the weights for the cache key (base URL + name, or a digest; never a port or path of

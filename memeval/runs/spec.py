@@ -79,8 +79,8 @@ class RunSpec:
         return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output. Nor are
-        users' own data, lines of JSON or a Python task: each question has a digest of its own (digests.py)."""
+        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output,
+        and users' own data (lines of JSON, a Python task), where each question has a digest of its own (digests.py)."""
         own_data = self.task.source == "jsonl" or self.task.source not in SOURCES
         return {
             "format": FORMAT,
