@@ -85,8 +85,9 @@ class AgentCard:
     """WHO answers. `agent` is a built-in class (`memalpha`), an engine arm, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces. prompts: role -> prompt file, relative to the card. trained_on: what the
-    card's own model was trained on (trained.py); it holds only where a run uses that model.
+    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
+    role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
+    trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model.
     """
 
     name: str
@@ -96,6 +97,7 @@ class AgentCard:
     track: str = "reader"
     models: Mapping[str, Any] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
+    source: tuple[str, ...] = ()
     trained_on: tuple[trained.TrainedOn, ...] = ()
     version: int = 1
     licence: str = ""
@@ -151,7 +153,7 @@ def bundled(folder: str) -> Path:
 
 def folders(kind: type, extra: tuple[str, ...] = ()) -> list[Path]:
     """Where cards of a kind are looked for, first match wins."""
-    return [*map(Path, extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
+    return [*(Path(folder).expanduser().absolute() for folder in extra), Path.cwd() / FOLDERS[kind], bundled(FOLDERS[kind])]
 
 
 def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
@@ -165,7 +167,7 @@ def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
 
 def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | None:
     """The card of that name or path, its `extends` resolved; None when no card has that name."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _named(kind, name, extra)
+    path = Path(name).expanduser().absolute() if name.endswith((".yaml", ".yml")) else _named(kind, name, extra)
     if path is None or (kind is not AgentCard and (kind is SuiteCard) != _is_suite(path)):
         return None
     return build(kind, _merged(kind, path, extra, ()), path)
@@ -314,7 +316,11 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
 
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
-    return {key: value for key, value in dataclasses.asdict(card).items() if key not in _NOT_IDENTITY}
+    found = {key: value for key, value in dataclasses.asdict(card).items() if key not in _NOT_IDENTITY}
+    for key in ("agent", "source"):
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not where it lies
+            found[key] = Path(found[key]).name
+    return found
 
 
 def ingest_identity(card: TaskCard) -> dict[str, Any]:

@@ -47,12 +47,22 @@ def main() -> None:
     """Measure how well LLM agents remember: run agents on tasks, score their answers, compare."""
 
 
+class _Path(click.Path):
+    """A path as typed, `~` expanded: a shell leaves it alone in `--option=~/here`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 _BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
-_DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie; also MEMEVAL_DATA.")
+_DATA_DIR = click.option("--data-dir", type=_Path(), help="Where data sets lie; also MEMEVAL_DATA.")
 _TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 _AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
-_RUNS_DIR = click.option("--runs-dir", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+_RUNS_DIR = click.option("--runs-dir", type=_Path(), default=Path("runs"), show_default=True)
 _WIDTH = click.option(
     "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
 )
@@ -83,6 +93,9 @@ _RUN = [
     ),
     *_MODELS,
     _BASE_URL,
+    click.option(
+        "--tag", "tags", multiple=True, metavar="[ROLE=]TEXT", help="Which checkpoint the model is; part of its identity."
+    ),
     click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128)."),
     click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
     click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
@@ -133,8 +146,10 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
     given["policy"] = _policy(given)
     models = {role: name for role in _ROLES if (name := given.pop(role, None))}
     prompts = _pairs("--prompt", given.pop("prompts", ()))
+    agents, tasks = _listed(agents), _listed(tasks)
     counts: dict[str, Any] = {key: given.pop(key, None) or 0 for key in ("answer_budget", "exact_tokens")}
-    return Options(agents=agents, tasks=tasks, models=models, prompts=prompts, **counts, **given)
+    tags = dict(map(_tag, given.pop("tags", ())))
+    return Options(agents=agents, tasks=tasks, models=models, tags=tags, prompts=prompts, **counts, **given)
 
 
 @main.command()
@@ -191,6 +206,31 @@ def cache(verb: str, form: str, **limits: Any) -> None:
     sys.exit(cache_command(verb, form=form, **limits))
 
 
+def _listed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`a,b` is a and b, unless there is a file of that name."""
+    return tuple(
+        part
+        for name in names
+        for part in ([name] if os.path.exists(os.path.expanduser(name.rpartition(":")[0] or name)) else name.split(","))
+        if part
+    )
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """(role or "model", tag) of `[ROLE=]TEXT`."""
+    role, equals, tag = text.partition("=")
+    if not equals or role not in _ROLES:
+        from memeval.errors import suggest
+
+        near = suggest(role, _ROLES) if equals else ""
+        if near or not text:
+            raise UsageError(f"--tag {text}: expected [ROLE=]TEXT{near} (roles: {', '.join(_ROLES)})")
+        return "model", text
+    if not tag:
+        raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
+    return role, tag
+
+
 def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
     pairs = {}
     for value in values:
@@ -202,7 +242,7 @@ def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=_Path())
 @click.option(
     "--question", metavar="ID", help="One question: gold, answer, what was recalled, the memory then, who wrote it."
 )
@@ -229,7 +269,7 @@ _JUDGING = _with(
     click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges."),
     _BASE_URL,
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
-    click.option("--prompt", type=click.Path(path_type=Path), help="A prompt file instead of the family's."),
+    click.option("--prompt", type=_Path(), help="A prompt file instead of the family's."),
     _WIDTH,
     _NO_CACHE,
     _FORMAT,
@@ -238,7 +278,7 @@ _JUDGING = _with(
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=_Path())
 @_JUDGING
 def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
@@ -254,7 +294,7 @@ def judge() -> None:
 
 
 @judge.command("calibrate")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=_Path())
 @_JUDGING
 def calibrate(
     file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
@@ -303,7 +343,7 @@ def data_path(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[st
 
 @data.command("fetch")
 @_TASK
-@click.option("--to", type=click.Path(path_type=Path), help="A data folder. Default: the Hugging Face cache.")
+@click.option("--to", type=_Path(), help="A data folder. Default: the Hugging Face cache.")
 @click.option("--accept-licence", "accepted", multiple=True, metavar="NAME", help="Of non-commercial data. Repeatable.")
 @_DATA_DIR
 @_TASKS_DIR
@@ -335,7 +375,7 @@ def data_verify(tasks: tuple[str, ...], everything: bool, contexts: int | None, 
 
 @data.command("build")
 @click.argument("families", nargs=-1, required=True, metavar="FAMILY...")
-@click.option("--to", type=click.Path(path_type=Path), required=True, metavar="FILE.parquet", help="Where the rows go.")
+@click.option("--to", type=_Path(), required=True, metavar="FILE.parquet", help="Where the rows go.")
 @click.option("--split", type=click.Choice(["train", "validation"]), default="train", show_default=True)
 @click.option("--share", type=float, default=0.1, show_default=True, help="Part of the source that goes to validation.")
 @click.option("--seed", type=int, default=42, show_default=True)

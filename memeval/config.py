@@ -24,8 +24,8 @@ VARIABLES = tuple(
 
 def read_config() -> dict[str, Any]:
     """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py); `model` and
-    the roles are names, or mappings of `name`, sampling parameters, `context` and `backend`, as in an agent card; the others
-    are strings. Raises UsageError naming the key."""
+    the roles are names, or mappings of `name`, `tag`, sampling parameters, `context` and `backend`, as in an agent card; the
+    others are strings. Raises UsageError naming the key."""
     _tell_of_unread_variables()
     path = Path("memeval.yaml")
     if not path.is_file():
@@ -67,4 +67,4 @@ def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:
     path = Path(chosen).expanduser()
     if not path.is_dir():
         raise UsageError(f"{where} {path}: no such folder")
-    return path
+    return path.absolute()  # an agent may change the working directory

@@ -6,15 +6,19 @@ Built-in names are looked up in the tables below and imported only when used. En
 
 from __future__ import annotations
 
+import dataclasses
+import glob
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
-import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from memeval import cards
+from memeval import cards, identity
 from memeval.cards import AgentCard
 from memeval.errors import UsageError, suggest
 
@@ -48,17 +52,18 @@ ARMS = {
 
 def load_object(reference: str, base: Path | None = None) -> Any:
     """The object behind `package.module:Name` or `path/to/file.py:Name` (a relative file is looked for beside `base`,
-    the card that names it, then in the working directory)."""
+    the card that names it, then in the working directory). What lies beside the file, or in the working directory, can be
+    imported. Raises UsageError with the user's file and line."""
     module_name, _, attribute = reference.rpartition(":")
     if not module_name or not attribute.isidentifier():
         raise UsageError(f"'{reference}': expected file.py:Class or package.module:Class")
     if module_name.endswith(".py"):
         module = _load_file(module_file(reference, base))
+    elif module_name in sys.modules:
+        module = sys.modules[module_name]
     else:
-        try:
+        with _loading(f"'{reference}'", Path.cwd()):
             module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"'{reference}': no module '{error.name}'; is it installed?") from None
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise UsageError(f"'{reference}': {module_name} has no '{attribute}'{suggest(attribute, names)}")
@@ -75,8 +80,12 @@ def module_file(reference: str, base: Path | None = None) -> Path:
     return found.resolve()
 
 
+def _file_module(path: Path) -> str:
+    return f"memeval_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+
+
 def _load_file(path: Path) -> Any:
-    name = f"memeval_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = _file_module(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -84,36 +93,134 @@ def _load_file(path: Path) -> Any:
         raise UsageError(f"{path}: cannot be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs, so that its dataclasses and pickles find their module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, SyntaxError):
-            raise UsageError(f"{error.filename}:{error.lineno}: {error.msg}") from None
-        if isinstance(error, (KeyboardInterrupt, UsageError)):
+    with _loading(str(path), path.parent):
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
             raise
-        raise UsageError(f"{path}{_line(error, path)}: {_why(error)}") from error
     return module
 
 
-def _line(error: BaseException, path: Path) -> str:
-    """`:12`, the line of a file at which loading it failed."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return f":{lines[-1]}" if lines else ""
+@contextmanager
+def _loading(what: str, folder: Path) -> Iterator[None]:
+    """`folder` comes first on sys.path meanwhile, and stays at its end for what functions import later. No byte code is
+    written: Python takes it for current when a file changes within a second and keeps its size."""
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    except (KeyboardInterrupt, UsageError):
+        raise
+    except BaseException as error:
+        place = identity.place(error)
+        raise UsageError(f"{place or what}: {_why(error, place)}") from error
+    finally:
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        sys.dont_write_bytecode = written
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException, place: str) -> str:
+    if isinstance(error, SyntaxError):
+        return error.msg
     if isinstance(error, ModuleNotFoundError):
-        # files beside it are not found on purpose: a run's identity covers this one alone
-        return f"no module '{error.name}'; install it into this environment, or keep all of it in this file"
-    return f"loading it raised {type(error).__name__}({' '.join(str(error).split())[:200]})"
+        fix = "install it into this environment, or put it beside this file" if place else "is it installed?"
+        return f"no module '{error.name}'; {fix}"
+    return f"loading it raised {described(error)}"
 
 
-def source_hash(reference: str, base: Path | None = None) -> str:
-    """sha256 of the source text of a `file.py:Name` reference: part of a run's identity. Empty for installed modules."""
-    if not reference.rpartition(":")[0].endswith(".py"):
-        return ""
-    return hashlib.sha256(module_file(reference, base).read_bytes()).hexdigest()
+def described(error: BaseException) -> str:
+    return f"{type(error).__name__}({' '.join(str(error).split())[:200]})"
+
+
+# -- source files -------------------------------------------------------------------------------------------------------
+
+
+def agent_files(card: AgentCard) -> dict[str, Path]:
+    """Label -> file, of all that the agent is made of: the modules of its class, what they import that is local
+    (identity.py), and what the card's `source:` names. Empty for controls. Raises UsageError."""
+    if card.agent in ARMS:
+        return {}
+    made, base = agent_class(card), Path(card.path) if card.path else None
+    kinds = made.__mro__ if isinstance(made, type) else (made,)
+    modules = {name: sys.modules[name] for kind in kinds if (name := getattr(kind, "__module__", "")) in sys.modules}
+    start = {name: Path(file) for name, module in modules.items() if (file := getattr(module, "__file__", None))}
+    start |= _start(card.agent, base)
+    files = identity.labels(identity.source_files(start, _folder(card.agent, base)))
+    return {**files, **_named(card)}
+
+
+def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> list[str]:
+    """What a note says at the end of a run about the agent's source files: those that have changed since they were recorded
+    (label -> digest), and those that were imported (since `sys.modules` had the names `before`) without being recorded."""
+    files = agent_files(card)
+    changed = identity.differences(recorded, identity.digests(files))
+    missed = identity.imported_since(before, list(files.values()))
+    said = [f"{', '.join(changed)} changed while the run went on"] if changed else []
+    if missed:
+        names = ", ".join(path.name for path in missed)
+        said.append(f"{names} was imported and is not part of the agent's identity; name it under the card's 'source:'")
+    return said
+
+
+def _named(card: AgentCard) -> dict[str, Path]:
+    """The files that a card's `source:` names, relative to the card."""
+    folder = Path(card.path).parent if card.path else Path()
+    found: dict[str, Path] = {}
+    for pattern in card.source:
+        paths = glob.glob(os.path.expanduser(pattern), root_dir=folder, recursive=True)
+        files = {path: (folder / path).resolve() for path in sorted(paths) if (folder / path).is_file()}
+        if not files:
+            raise UsageError(f"{card.path or card.name}: source: no file is named by '{pattern}'")
+        found |= files
+    return found
+
+
+def _start(reference: str, base: Path | None) -> dict[str, Path]:
+    """Module name -> file of a reference; empty for names that are none, and for modules that are not loaded."""
+    module = reference.rpartition(":")[0]
+    if module.endswith(".py"):
+        path = module_file(reference, base)
+        return {_file_module(path): path}
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return {module: Path(file)} if file else {}
+
+
+def _folder(reference: str, base: Path | None) -> Path | None:
+    """Where the modules of a reference are looked for first; None for built-in names and entry points."""
+    module = reference.rpartition(":")[0]
+    return module_file(reference, base).parent if module.endswith(".py") else Path.cwd() if module else None
+
+
+_loaded: dict[Path, str] = {}  # file -> digest of it when this process loaded it
+
+
+def load_anew(reference: str, base: Path | None = None) -> None:
+    """Forget the modules behind a reference where one of their files has changed since it was loaded, or where another
+    agent's module has its name: a run that starts now is of the files as they are. Called before a run is planned, never
+    while one goes on."""
+    start = _start(reference, base)
+    files = identity.source_files(start, _folder(reference, base))
+    now = identity.digests({str(path): path for path in files.values()})
+    if any(_is_stale(name, path, now[str(path)]) for name, path in files.items()):
+        for name in files:
+            sys.modules.pop(name, None)
+    _loaded.update({path: now[str(path)] for path in files.values()})
+
+
+def _fixed(reference: str, base: Path | None = None) -> str:
+    """A reference that means the same wherever the working directory is, its code as it is now."""
+    load_anew(reference, base)
+    file, _, name = reference.rpartition(":")
+    return f"{module_file(reference, base)}:{name}" if file.endswith(".py") else reference
+
+
+def _is_stale(name: str, path: Path, digest: str) -> bool:
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is not None and (Path(file).resolve() != path or _loaded.get(path, digest) != digest)
 
 
 def entry_point(group: str, name: str) -> Any | None:
@@ -121,7 +228,8 @@ def entry_point(group: str, name: str) -> Any | None:
     from importlib.metadata import entry_points  # slow: scanned only for names that nothing else has
 
     for point in entry_points(group=f"memeval.{group}", name=name):
-        return point.load()
+        with _loading(f"'{name}' of {group}", Path.cwd()):
+            return point.load()
     return None
 
 
@@ -173,10 +281,11 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
         return AgentCard(name=name, agent=name, description=ARMS[name])
     card = cards.find(AgentCard, name, extra)
     if card is not None:
-        return card
+        return dataclasses.replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:
-        track = getattr(load_object(name), "track", "reader")
-        return AgentCard(name=name.rpartition(":")[2], agent=name, track=track)
+        reference = _fixed(name)
+        track = getattr(load_object(reference), "track", "reader")
+        return AgentCard(name=name.rpartition(":")[2], agent=reference, track=track)
     found = entry_point("agents", name)
     if found is not None:
         return AgentCard(name=name, agent=name, track=getattr(found, "track", "reader"))
@@ -196,12 +305,15 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
     base, *variants = name.split("@")
     card = cards.find(cards.TaskCard, base, extra)
     if card is None and ":" in base:
-        load_object(base)
-        card = cards.TaskCard(name=base.rpartition(":")[2], source=base, cluster="context", questions=0)
+        reference = _fixed(base)
+        load_object(reference)
+        card = cards.TaskCard(name=base.rpartition(":")[2], source=reference, cluster="context", questions=0)
     if card is None:
         known = cards.listing(cards.TaskCard, extra)
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
+    if ":" in card.source and card.path:
+        card = dataclasses.replace(card, source=_fixed(card.source, Path(card.path)))
     for variant in variants:
         card = cards.with_variant(card, variant)
     if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task

@@ -115,7 +115,7 @@ def load_prompts(files: Mapping[str, str]) -> dict[str, str]:
     prompts = {}
     for role, name in files.items():
         try:
-            prompts[role] = Path(name).read_text(encoding="utf-8").strip()
+            prompts[role] = Path(name).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--prompt {role}={name}: cannot read the prompt file ({error})") from None
     return prompts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +340,98 @@ def test_check_finds_what_is_wrong(project: Path) -> None:
     good = memeval("check", "--agent", "bm25", "--agent", "memalpha")
     assert good.exit_code == 0, good.output
     assert "evidence metrics and attribution" in good.output
+
+
+# -- the user's own code, lists of names, paths -------------------------------------------------------------------------
+
+OWN_AGENT = """
+class Mine:
+    def __init__(self, k=1):
+        self.k = open("/not/there")
+    def begin(self, session): pass
+    def observe(self, chunk): pass
+    def recall(self, query): pass
+"""
+OWN_TASK = """
+class Diary:
+    def load(self, card, settings):
+        return {}["monday"]
+"""
+
+
+def test_an_agent_that_cannot_be_made_names_the_users_line(project: Path) -> None:
+    (project / "mine.py").write_text(OWN_AGENT)
+    result = run("--agent", "mine.py:Mine")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"memeval: {project}/mine.py:4: agent 'Mine': __init__ raised FileNotFoundError(")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_task_that_cannot_be_loaded_names_the_users_line(project: Path) -> None:
+    (project / "diary.py").write_text(OWN_TASK)
+    result = memeval("run", "--agent", "bm25", "--task", "diary.py:Diary", "--model", "offline")
+    assert result.exit_code == 2
+    assert result.stderr == f"memeval: {project}/diary.py:4: task 'Diary': load raised KeyError('monday')\n"
+
+
+@pytest.mark.parametrize(
+    ("agents", "has"), [(["bm25"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: k")]
+)
+def test_a_parameter_that_no_agent_has_is_told_with_those_they_have(project: Path, agents: list[str], has: str) -> None:
+    result = run(*(word for agent in agents for word in ("--agent", agent)), "--set", "zzz=1")
+    assert result.exit_code == 2
+    assert f"no agent of this run has a parameter 'zzz' {has}" in result.stderr
+
+
+def test_names_may_be_lists(project: Path) -> None:
+    result = run("--agent", "bm25,none", "--task", "notes.yaml,notes.yaml@shared", "--format", "json")
+    assert result.exit_code == 2  # of the second task, which was found by its name
+    assert "task 'notes@shared': 'shared' has no effect" in result.stderr
+    result = run("--agent", "bm25,none", "--format", "json")
+    assert [row["agent"] for row in json.loads(result.stdout)["runs"]] == ["bm25", "none"]
+    (project / "notes.yaml").rename(project / "my, notes.yaml")
+    result = memeval("run", "--task", "my, notes.yaml", "--model", "offline", "--agent", "bm25")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = project / "home"
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("tasks", "agents"):
+        (home / name).mkdir(parents=True)
+    (project / "notes.yaml").rename(home / "tasks" / "notes.yaml")
+    (project / "notes.jsonl").rename(home / "notes.jsonl")
+    (home / "agents" / "ours.yaml").write_text("agent: bm25\n")
+    (home / "reader.md").write_text("Answer from the memory.")
+    own = ["--model", "offline", "--runs-dir=~/runs", "--data-dir=~", "--prompt", "reader=~/reader.md", "--format", "json"]
+    by_path = memeval("run", "--task", "~/tasks/notes.yaml", "--agent", "~/agents/ours.yaml", *own)
+    by_name = memeval("run", "--task", "notes", "--agent", "ours", "--tasks-dir=~/tasks", "--agents-dir=~/agents", *own)
+    paths = {json.loads(result.stdout)["runs"][0]["path"] for result in (by_path, by_name)}
+    assert len(paths) == 1
+    assert paths.pop().startswith(f"{home}/runs/notes/ours-")
+    assert not (project / "~").exists()
+    shown = memeval("show", f"~/runs/notes/{next((home / 'runs' / 'notes').iterdir()).name}")
+    assert shown.exit_code == 0, shown.output
+
+
+def test_an_agent_may_change_the_working_directory(project: Path) -> None:
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    (project / "mine.py").write_text(
+        "import os\nfrom memeval import Item, Recall\n"
+        "class Mine:\n"
+        f"    def begin(self, session): self.notes = []; os.chdir({str(elsewhere)!r})\n"
+        "    def observe(self, chunk): self.notes.append(chunk)\n"
+        "    def recall(self, query): return Recall([Item(c.text, chunks=(c.id,)) for c in self.notes])\n"
+    )
+    result = run("--agent", "mine.py:Mine", "--format", "json", "--concurrency", "1")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["runs"]
+    assert (row["headline"]["value"], row["failed"]) == (1.0, 0)
+    assert (project / row["path"] / "summary.json").is_file()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_python_m_memeval() -> None:
+    done = subprocess.run([sys.executable, "-m", "memeval", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("memeval, version ")

@@ -21,7 +21,7 @@ def about(planned: Planned, left: list[Left], dry: DryRun, n: int) -> Iterator[s
     wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
     missing = wanted - sum(item.answers for item in left)
     if missing:
-        yield f"{missing} of {wanted} answers stand in {spec.folder} already"
+        yield f"{missing} of {wanted} answers stand in {spec.shown} already"
     shared = sum(item.shared for item in left)
     if shared and (dry.reading or dry.recalling):
         yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"

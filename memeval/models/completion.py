@@ -112,12 +112,18 @@ class Request:
 class ModelSpec:
     """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
     behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
-    never sent with a call. A key is never part of it: it is read from the environment."""
+    never sent with a call. `tag`: which checkpoint it is, where the name does not say so; part of its identity, not
+    sent either. A key is never part of a spec: it is read from the environment."""
 
     name: str
     base_url: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""
+
+    def tagged(self, identity: str) -> str:
+        """A model's identity in keys of stored replies, with this tag."""
+        return f"{identity} [{self.tag}]" if self.tag else identity
 
 
 class Model(Protocol):

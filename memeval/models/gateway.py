@@ -79,7 +79,7 @@ class Gateway:
             completion = Completion(finish_reason="overflow")
             self.counters.book("window", model.identity, completion, begun, 0)
             return completion
-        key = call_key(model.identity, request)
+        key = call_key(spec.tagged(model.identity), request)
         charge = await self._flights.room(spec, request)
         while (landing := self._flights.landing(key)) is not None:
             await asyncio.wait((landing,))
@@ -114,8 +114,9 @@ class Gateway:
         """
         begun = self._begin()
         model = self._opened.embedder(spec)
+        identity = spec.tagged(model.identity)
         given = {key: value for key, value in {**spec.params, **params}.items() if key != window.KEY}
-        keys = [call_key(model.identity, Request(({"role": "embed", "content": text},), None, given)) for text in texts]
+        keys = [call_key(identity, Request(({"role": "embed", "content": text},), None, given)) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
         cache = self._cache if registry.fills_cache(spec) else None
         keep = self._keeper(model.identity, cache)

@@ -49,7 +49,7 @@ def public(outcome: Outcome) -> dict[str, Any]:
             found = {"metric": "judge", **judged_summary(spec.folder, judged["scorer"], asked)}
         trained["others"] = {key: found[key] for key in ("metric", *interval)}
     return {
-        "path": str(spec.folder),
+        "path": spec.shown,
         "agent": spec.agent.typed,
         "params": dict(spec.agent.params),
         "task": spec.task_typed,

@@ -13,12 +13,13 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, plugins, protocol, tokens
+from memeval import cards, identity, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.errors import NoData, UsageError, suggest
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
+from memeval.runs.changed import changed_since
 from memeval.runs.familiarity import Claims, claims
 from memeval.runs.options import Options
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
@@ -67,7 +68,7 @@ def plan(options: Options) -> list[Planned]:
     absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
         try:
-            task = index.load(card, settings, options.use_cache)
+            task = _loaded(card, settings, options.use_cache)
         except NoData as error:
             if typed in named:  # asked for by its own name
                 raise
@@ -101,9 +102,32 @@ def plan(options: Options) -> list[Planned]:
         raise absent[0]
     for missing in absent:
         print(f"memeval: left out of its suite: {missing}", file=sys.stderr)
+    if not options.quiet:
+        _say_what_changed(planned, options)
     if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned
+
+
+def _loaded(card: TaskCard, settings: Settings, use_cache: bool) -> Task:
+    """Raises UsageError, with the user's file and line, for whatever a task of the user's own raises."""
+    try:
+        return index.load(card, settings, use_cache)
+    except Exception as error:
+        place = identity.place(error)
+        if isinstance(error, UsageError) or not place:
+            raise
+        raise UsageError(f"{place}: task '{card.name}': load raised {plugins.described(error)}") from error
+
+
+def _say_what_changed(planned: Sequence[Planned], options: Options) -> None:
+    typed = {f"agent.params.{key}" for key in parse_settings(options.settings)}
+    typed |= {f"models.{role}" for role in ROLES if {role, "model"} & {*options.models, *options.tags}}
+    named = {"seed": options.seed != 42, "repeats": options.repeats, "answer_repeats": options.answer_repeats != 1}
+    typed |= {key for key, value in {**named, "answer_budget": options.answer_budget}.items() if value}
+    lines = [line for run in planned if (line := changed_since(run.spec, typed))]
+    for line in dict.fromkeys(lines):
+        print(f"memeval: {line}", file=sys.stderr)
 
 
 def suites(options: Options) -> dict[str, list[str]]:
@@ -139,23 +163,31 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     accepted = parameters(card)
     for key in card.params:
         if key not in accepted:
-            raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}")
-    source = plugins.source_hash(card.agent, Path(card.path) if card.path else None)
+            has = f" (known: {', '.join(accepted)})" if accepted else ""
+            raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}{has}")
+    files = identity.digests(plugins.agent_files(card))
     axes = [
         [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
     ]
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
         _try_to_make(card, params)
-        yield AgentSpec(name, card, params, source)
+        yield AgentSpec(name, card, params, files)
 
 
 def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:
-    """Parameters that the constructor refuses are bad input, found before anything is spent."""
+    """Parameters that the constructor refuses are bad input, found before anything is spent; so is whatever it raises."""
+    made = plugins.agent_class(card)
     try:
-        plugins.agent_class(card)(**params)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"agent '{card.name}': its parameters do not fit: {error}") from None
+        made(**params)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() too
+        place = identity.place(error)
+        if isinstance(error, UsageError) or not (place or isinstance(error, (TypeError, ValueError))):
+            raise
+        where = f"{place}: agent '{card.name}': __init__ raised {plugins.described(error)}"
+        raise UsageError(where if place else f"agent '{card.name}': its parameters do not fit: {error}") from error
 
 
 def parameters(card: AgentCard) -> list[str]:
@@ -202,7 +234,8 @@ def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
     known = {name for agent in agents if not agent.is_arm for name in parameters(agent.card)}
     for key in parse_settings(options.settings):
         if key not in known:
-            raise UsageError(f"--set {key}: no agent of this run has a parameter '{key}'{suggest(key, known)}")
+            has = f" (known: {', '.join(sorted(known))})" if known else " (they have none)"
+            raise UsageError(f"--set {key}: no agent of this run has a parameter '{key}'{suggest(key, known)}{has}")
 
 
 def card_prompts(card: AgentCard) -> dict[str, str]:

@@ -31,7 +31,7 @@ def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -
 
 def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
     """The model of one role. An entry of memeval.yaml or of the card may be a mapping: `name`, sampling parameters,
-    `context` (the window, tokens), and `backend` (how a vllm/ or hf/ model is started)."""
+    `context` (the window, tokens), `tag` (which checkpoint), and `backend` (how a vllm/ or hf/ model is started)."""
     shared = role != "embedder"  # --model never means an embedding model
     variable, base_url = f"MEMEVAL_{role.upper()}", options.base_url or _base_url(config)
     candidates = [
@@ -50,7 +50,9 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     if not options.base_url and ("@http" in name or prices.runs_here(name)):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is
     try:
-        return model_spec(entry, url)
+        spec = model_spec(entry, url)
+        tag = options.tags.get(role) or (options.tags.get("model") if shared else None)
+        return dataclasses.replace(spec, tag=checked_tag(tag)) if tag else spec
     except UsageError as error:
         if options.base_url and where == f"--{role}" and "@" not in name:
             raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
@@ -75,11 +77,19 @@ def model_spec(entry: Any, base_url: str | None) -> ModelSpec:
     name, backend = str(given.pop("name", "offline")), given.pop("backend", {})
     if not isinstance(backend, Mapping):
         raise UsageError(f"model '{name}': 'backend' is {backend!r}, expected a mapping")
+    tag = checked_tag(given.pop("tag", ""))
     check_parameters(given)
-    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend))
+    spec = dataclasses.replace(registry.parse_role(name, base_url), params=given, backend=dict(backend), tag=tag)
     registry.route(spec)
     window.declared(spec.params)
     return spec
+
+
+def checked_tag(tag: Any) -> str:
+    """A checkpoint's name or step, as text. Raises UsageError."""
+    if isinstance(tag, bool) or not isinstance(tag, (str, int)) or not str(tag).isprintable() or len(str(tag)) > 200:
+        raise UsageError(f"tag {tag!r}: expected a short text, such as step-400")
+    return str(tag).strip()
 
 
 def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> ModelSpec | None:
@@ -87,7 +97,8 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     name = options.models.get("judge") or (card.judge and chosen("judge", options, config))
     if not name:
         return None
-    return model_spec(name, None)
+    spec, tag = model_spec(name, None), options.tags.get("judge")
+    return dataclasses.replace(spec, tag=checked_tag(tag)) if tag else spec
 
 
 def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:

@@ -13,10 +13,11 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
-from memeval.plugins import ARMS, source_hash
+from memeval.plugins import ARMS, SOURCES
+from memeval.prompts import READER
 from memeval.sources import Settings
 
-FORMAT = 2
+FORMAT = 3
 """Version of the run folder and of everything that changes what a sample holds; part of the identity."""
 
 NO_LIMIT = 10**9
@@ -25,12 +26,13 @@ NO_LIMIT = 10**9
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied."""
+    """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied.
+    `files`: label -> digest of each source file that it is made of."""
 
     typed: str
     card: AgentCard
     params: Mapping[str, Any] = field(default_factory=dict)
-    source_hash: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_arm(self) -> bool:
@@ -42,7 +44,8 @@ class RunSpec:
     """One agent on one task, everything that decides its numbers, and how to execute it.
 
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
-    tokens of recalled material the reader sees (0 = the task's reader budget). policy: how calls go over the wire.
+    tokens of recalled material the reader sees (0 = the task's reader budget). policy: how calls go over the wire. folder:
+    absolute, because an agent may change the working directory; shown: the same as users see it.
     """
 
     task_typed: str
@@ -59,6 +62,7 @@ class RunSpec:
     use_cache: bool = True
     policy: Policy = field(default_factory=Policy)
     folder: Path = Path()
+    shown: str = ""
 
     @property
     def recall_budget(self) -> int:
@@ -77,25 +81,29 @@ class RunSpec:
         return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output."""
+        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output,
+        and users' own data (lines of JSON, a Python task), where each question has a digest of its own (digests.py)."""
+        own_data = self.task.source == "jsonl" or self.task.source not in SOURCES
         return {
             "format": FORMAT,
             "task": cards.identity(self.task),
-            "task_source": source_hash(self.task.source, Path(self.task.path) if self.task.path else None),
-            "data": self.data,
+            "data": {} if own_data else self.data,
             "seed": self.settings.seed,
             "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
-            "agent_source": self.agent.source_hash,
-            "models": {
-                role: {"name": registry.identity(spec) or spec.name, "params": dict(spec.params)}
-                for role, spec in sorted(self.models.items())
-                if role != "judge"
-            },
-            "prompts": dict(self.prompts),
+            "agent_files": dict(self.agent.files),
+            "models": {role: _model(spec) for role, spec in sorted(self.models.items()) if role != "judge"},
+            "prompts": {**self._reader_prompt(), **self.prompts},
             "repeats": self.repeats,
             "answer_repeats": self.answer_repeats,
             "answer_budget": self.answer_budget,
         }
+
+    def _reader_prompt(self) -> dict[str, str]:
+        """The built-in text that the reader answers by, where there is a reader."""
+        if "reader" not in self.models or self.agent.card.track == "native":
+            return {}
+        name = "closed-book" if self.agent.card.agent == "closed-book" else self.task.reader_prompt
+        return {"reader": READER[name]}
 
     def ingest_identity(self) -> dict[str, Any]:
         """What makes this run's memories what they are. Runs that have it in common differ in what happens afterwards: the
@@ -103,7 +111,7 @@ class RunSpec:
         its number stands in every call.)"""
         whole = self.identity()
         return {
-            **{key: whole[key] for key in ("format", "task_source", "data", "seed", "agent", "agent_source")},
+            **{key: whole[key] for key in ("format", "data", "seed", "agent", "agent_files")},
             "task": cards.ingest_identity(self.task),
             **{key: {role: of for role, of in whole[key].items() if role != "reader"} for key in ("models", "prompts")},
         }
@@ -111,7 +119,15 @@ class RunSpec:
     def placed(self, runs_dir: Path) -> RunSpec:
         """The spec with its folder, RUNS/<task>/<agent>-<hash8>. Names are reduced to safe characters."""
         name = f"{folder_name(self.agent.card.name)}-{cards.digest(self.identity())[:8]}"
-        return dataclasses.replace(self, folder=runs_dir / folder_name(self.task.name) / name)
+        folder = runs_dir / folder_name(self.task.name) / name
+        return dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
+
+
+def _model(spec: ModelSpec) -> dict[str, Any]:
+    """Which model it is, and how it is asked to answer; not where it is, and not how long is waited for it."""
+    params = {key: value for key, value in spec.params.items() if key != "timeout"}
+    tag = {"tag": spec.tag} if spec.tag else {}
+    return {"name": registry.identity(spec) or spec.name, **tag, "params": params}
 
 
 def folder_name(name: str) -> str:

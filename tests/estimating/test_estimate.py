@@ -379,7 +379,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     assert left.calls == pytest.approx(whole.calls - fresh, abs=4)  # the calls of four open contexts may be under way
     assert left.prompt < whole.prompt
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
-    assert f"{done} of 16 answers stand in {planned.spec.folder} already" in left.notes
+    assert f"{done} of 16 answers stand in {planned.spec.shown} already" in left.notes
     counted = Budget()
     monkeypatch.setattr(local, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
     run(planned, quiet=True)
