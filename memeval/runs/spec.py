@@ -13,9 +13,10 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.plugins import ARMS, source_hash
+from memeval.records.folder import folder_name
 from memeval.sources import Settings
 
-FORMAT = 2
+FORMAT = 3
 """Version of the run folder and of everything that changes what a sample holds; part of the identity."""
 
 NO_LIMIT = 10**9
@@ -110,9 +111,3 @@ class RunSpec:
         """The spec with its folder, RUNS/<task>/<agent>-<hash8>. Names are reduced to safe characters."""
         name = f"{folder_name(self.agent.card.name)}-{cards.digest(self.identity())[:8]}"
         return dataclasses.replace(self, folder=runs_dir / folder_name(self.task.name) / name)
-
-
-def folder_name(name: str) -> str:
-    """A name as part of a path: letters, digits and `@._-` only, never a dot alone."""
-    safe = "".join(char if char.isalnum() or char in "@._-" else "_" for char in name)
-    return safe.strip(".") or "unnamed"
