@@ -52,5 +52,10 @@ def of_values(values: Mapping[str, float], questions: Mapping[str, QuestionRow])
     )
 
 
+def plain(found: Average) -> Average:
+    """The average alone, of a record that is more."""
+    return Average(**{name: getattr(found, name) for name in Average.__struct_fields__})
+
+
 def named(metric: str, found: Average) -> MetricAverage:
-    return MetricAverage(metric=metric, **msgspec.structs.asdict(found))
+    return MetricAverage(metric=metric, **msgspec.structs.asdict(plain(found)))

@@ -61,9 +61,9 @@ class RepeatValue(msgspec.Struct, frozen=True):
 class Abstention(msgspec.Struct, frozen=True):
     """Declining to answer, over all samples: precision, recall and F1."""
 
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
 
 
 class Contamination(msgspec.Struct, frozen=True, kw_only=True):

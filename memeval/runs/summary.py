@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from memeval.costs import costs
 from memeval.metrics import abstention_scores
 from memeval.models.prices import Price
-from memeval.records.averages import MetricAverage, average, named
+from memeval.records.averages import MetricAverage, average, named, plain
 from memeval.records.judgements import JudgeHeader
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import (
@@ -96,7 +96,7 @@ def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | N
     found = replace(
         summary,
         judge=judged,
-        metrics={**summary.metrics, "judge": judged},
+        metrics={**summary.metrics, "judge": plain(judged)},
         status=judged.status if summary.status == "complete" else summary.status,
     )
     if not summary.judge_family:

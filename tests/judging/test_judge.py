@@ -18,7 +18,7 @@ from memeval.judging.prompts import prompt_hash
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
-from memeval.runs.store import Store, read_lines
+from folders import read_lines
 
 
 def judged(samples: list[Any], script: Any, questions: list[Any] | None = None, **options: Any) -> tuple[Any, ScriptedModel]:

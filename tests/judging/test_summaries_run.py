@@ -16,10 +16,10 @@ from memeval import tokens
 from memeval.cli import main
 from memeval.errors import UsageError
 from memeval.estimating.estimate import estimate
-from memeval.runs.command import run_command
+from memeval.commands.run import run_command
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
-from memeval.runs.store import read_json, read_lines
+from folders import read_json, read_lines
 
 TASK = "mab-infbench_sum_eng_shots2"
 BOOKS = 6

@@ -20,7 +20,7 @@ from memeval.models import limits
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.runs import local
-from memeval.runs.command import run_command
+from memeval.commands.run import run_command
 from memeval.runs.options import Options
 
 QUESTIONS = 8

@@ -20,7 +20,7 @@ from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.runs.score import UNUSABLE
-from memeval.runs.store import read_lines
+from folders import read_lines
 
 CITIES = ("Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow")
 
@@ -108,7 +108,7 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
     assert [line["results"] for line in operations] == [[]] * len(operations)
     assert {line["tokens"]["memory"]["reasoning"] for line in operations} == {100}
     assert (sample["failure"], sample["recall"], score["verdict"]) == (None, [], "wrong")
-    assert outcome.summary["status"] == "complete"
+    assert outcome.summary.status == "complete"
 
 
 def test_an_empty_answer_from_thinking_is_no_abstention(toy: Any) -> None:
@@ -158,10 +158,10 @@ def test_a_prompt_beyond_the_declared_window_is_not_sent(toy: Any) -> None:
         planned = toy.planned(Diary, [simple(0), long], models=reader(server.url, context=2000))
         outcome = run(planned, quiet=True)
         assert_overflow(planned, outcome.summary)
-        assert outcome.summary["requests"] == len(server.seen) == 1
+        assert outcome.summary.requests == len(server.seen) == 1
         assert "context" not in server.seen[0]
         wide = toy.planned(Diary, [simple(0), long], models=reader(server.url, context=20_000))
-        assert run(wide, quiet=True).summary["verdicts"] == {"right": 2}
+        assert run(wide, quiet=True).summary.verdicts == {"right": 2}
         assert wide.spec.folder != planned.spec.folder  # what decides results is in the run's identity
 
 
@@ -172,10 +172,10 @@ def test_what_a_card_says_of_a_model_reaches_the_wire(tmp_path: Path) -> None:
         memory = {"name": f"tiny@{server.url}", "extra_body": switches, "temperature": 0.6, "context": 50_000}
         card.write_text(json.dumps({"agent": "memalpha", "models": {"memory": memory, "reader": f"tiny@{server.url}"}}))
         outcome = run(plan(options(card, tmp_path))[0], quiet=True)
-    assert outcome.summary["status"] == "complete"
+    assert outcome.summary.status == "complete"
     writing = [asked for asked in server.seen if asked.get("tools")]
     reading = [asked for asked in server.seen if not asked.get("tools")]
-    assert len(writing) == outcome.summary["calls"]["memory"]
+    assert len(writing) == outcome.summary.calls["memory"]
     for asked in writing:
         assert {key: asked[key] for key in switches} == switches
         assert asked["temperature"] == 0.6  # before the agent's own 0
@@ -199,9 +199,9 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
 
 def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
-    from memeval.runs.command import run_command
+    from memeval.commands.run import run_command
     from memeval.runs.options import Options
-    from memeval.runs.show import show_run
+    from memeval.commands.show import show_run
 
     card = tmp_path / "small.yaml"
     with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:
