@@ -23,8 +23,8 @@ from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.local import AGENT_THREADS
-from memeval.runs.options import Options
 from memeval.runs.notes import notes
+from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
 from memeval.runs.run import conclude, run

@@ -180,7 +180,9 @@ def _value(row: Average) -> str:
 
 def _cost(row: Cost) -> list[str]:
     """USD where prices are known, else tokens; per question at 1, 10 and 100 questions a stream."""
-    unit, show, each = ("tokens", count, row.tokens_per_question) if row.usd is None else ("USD", money, row.usd_per_question)
+    unit, show, each = (
+        ("tokens", count, row.tokens_per_question) if row.usd is None else ("USD", money, row.usd_per_question)
+    )
     shares = ", ".join(f"{show(value)} at {number}" for number, value in each.items())
     lines = [f"{unit} a question by questions a stream: {shares}"]
     if row.usd is not None:

@@ -15,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
 import msgspec
 from msgspec.structs import replace
 
@@ -311,9 +312,7 @@ def _summary(
     return replace(found, notes=notes(found))
 
 
-def _trained_on(
-    planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]
-) -> Contamination | None:
+def _trained_on(planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
     """What of these questions the run's models were trained on, with the headline on the others where those are known."""
     task = planned.spec.task
     found = contamination(task, planned.claims, {key: row.text for key, row in questions.items()})

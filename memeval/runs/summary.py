@@ -57,9 +57,7 @@ def summarise(
     unread: Counter[str] = Counter()
     for step in operations:
         unread.update(step.unusable)
-    spent = costs(
-        questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged
-    )
+    spent = costs(questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged)
     return Summary(
         status=status(complete and len(samples) >= asked, verdicts["failed"], len(samples)),
         n=len({row.question_id for row in samples}),
@@ -117,9 +115,7 @@ def _bounds(values: Sequence[float], lost: int) -> tuple[float, float] | None:
     return bounds.all_wrong, bounds.all_right
 
 
-def _kinds(
-    scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str
-) -> dict[str, MetricAverage]:
+def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str) -> dict[str, MetricAverage]:
     """The headline on each kind of question; for the unanswerable ones, the share that was declined."""
     kinds = {key: row.kind if row.answerable else "unanswerable" for key, row in questions.items()}
     found = {}

@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from toys import Diary, context, simple
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
+from memeval.records.summary import Chunks, QueryFacts
 from memeval.report.table import runs_table
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
@@ -37,9 +39,9 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     planned = toy.planned(Diary, [simple(n) for n in range(4)])
     outcome = run(planned, quiet=True)
     summary = outcome.summary
-    assert (summary["status"], summary["n"], summary["failed"]) == ("complete", 4, 0)
-    assert summary["headline"]["value"] == 1.0  # the offline reader finds a plain sentence among six
-    assert summary["calls"] == {"reader": 4}
+    assert (summary.status, summary.n, summary.failed) == ("complete", 4, 0)
+    assert summary.headline.value == 1.0  # the offline reader finds a plain sentence among six
+    assert summary.calls == {"reader": 4}
     assert {path.name for path in planned.spec.folder.iterdir()} >= {
         "manifest.json", "samples.jsonl", "questions.jsonl", "texts.jsonl", "operations.jsonl", "scores",
         "events.jsonl", "calls.sqlite", "summary.json",
@@ -50,7 +52,7 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
         "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls",
         "recalling", "query_used", "not_applicable",
     }  # fmt: skip
-    score = next(read_lines(planned.spec.folder / "scores" / "task.jsonl"))
+    score = read_lines(planned.spec.folder / "scores" / "task.jsonl")[0]
     assert (score["verdict"], score["reason"]) == ("right", None)
     assert score["metrics"]["evidence_all"] == 1.0
     printed = msgspec.to_builtins(outcome.summary)
@@ -67,7 +69,7 @@ def test_same_command_same_folder_and_no_call(toy: Any) -> None:
     assert second.planned.spec.folder == first.planned.spec.folder
     assert second.summary.requests == 0
     assert lines(second.planned, "samples") == before
-    assert {**second.summary, "requests": None} == {**first.summary, "requests": None}
+    assert replace(second.summary, requests=0) == replace(first.summary, requests=0)
 
 
 def test_a_larger_limit_grows_the_folder_and_a_smaller_reads_part_of_it(toy: Any) -> None:
@@ -95,7 +97,7 @@ def test_failed_samples_are_tried_again(toy: Any) -> None:
     first = run(toy.planned(Flaky, contexts), quiet=True)
     assert (first.summary.failed, first.summary.status) == (1, "complete")
     assert first.summary.headline.value == pytest.approx(2 / 3)
-    assert first.summary.failure_bounds == pytest.approx([2 / 3, 1.0])
+    assert first.summary.failure_bounds == pytest.approx((2 / 3, 1.0))
     broken["now"] = False
     second = run(toy.planned(Flaky, contexts), quiet=True)
     assert (second.summary.failed, second.summary.requests) == (0, 1)
@@ -109,7 +111,7 @@ def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
 
     outcome = run(toy.planned(Broken, [simple(n) for n in range(3)]), quiet=True)
     assert (outcome.summary.status, outcome.summary.failed) == ("invalid", 3)
-    (note,) = (line for line in runs_table([msgspec.to_builtins(outcome.summary)]).splitlines() if ": invalid, " in line)
+    (note,) = (line for line in runs_table([outcome.summary]).splitlines() if ": invalid, " in line)
     assert "3 failed (agent raised RuntimeError(out of order) in recall" in note  # the table says why, in one line
 
 
@@ -153,9 +155,9 @@ def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
     outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
     with_sharing, without = sharing(outcome.planned.task, outcome.planned.question_ids)
-    assert outcome.summary.chunks == {"shown": with_sharing, "without_sharing": without}
+    assert outcome.summary.chunks == Chunks(with_sharing, without)
     assert with_sharing == len(lines(outcome.planned, "operations")) < without
-    assert outcome.summary.query == {"offered": False, "used": False}
+    assert outcome.summary.query == QueryFacts()
 
 
 def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,9 +81,9 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
     assert found["q7"][0]["tokens"]["reader"]["reasoning"] == 0
     total = sum(sample["tokens"]["reader"]["reasoning"] for sample, _ in found.values())
     summary = outcome.summary
-    assert summary["tokens_by_role"]["reader"]["reasoning"] == total
-    assert (summary["status"], summary["failed"], summary["verdicts"]) == ("complete", 0, {"right": 3, "wrong": 5})
-    assert summary["reasons"] == {UNUSABLE["unclosed_think"]: 3, UNUSABLE["length"]: 1}
+    assert summary.tokens_by_role["reader"]["reasoning"] == total
+    assert (summary.status, summary.failed, summary.verdicts) == ("complete", 0, {"right": 3, "wrong": 5})
+    assert summary.reasons == {UNUSABLE["unclosed_think"]: 3, UNUSABLE["length"]: 1}
 
 
 def reader(url: str, **params: Any) -> dict[str, ModelSpec]:
@@ -141,7 +141,7 @@ def assert_overflow(planned: Any, summary: dict[str, Any]) -> None:
     assert (score["verdict"], score["reason"]) == ("wrong", "the prompt exceeds the model's window")
     assert score["metrics"]["f1"] == 0.0
     assert results(planned)["q0"][1]["verdict"] == "right"
-    assert (summary["status"], summary["failed"]) == ("complete", 0)
+    assert (summary.status, summary.failed) == ("complete", 0)
 
 
 def test_a_prompt_beyond_the_window_when_the_server_says_so(toy: Any) -> None:
