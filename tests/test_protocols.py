@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import read_lines
 
 from memeval import cards, plugins, protocol
 from memeval.cards import AgentCard, TaskCard
@@ -24,7 +25,6 @@ from memeval.errors import UsageError
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
-from folders import read_lines
 from memeval.sources import Settings
 from memeval.sources.hotpotqa import HotpotQA
 from memeval.streams import Example, PackedTask, Passage, Pool

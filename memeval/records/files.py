@@ -18,7 +18,7 @@ BLOCK = 65536
 """Bytes that are read at once while the end of the last whole line is looked for."""
 
 
-def read_rows(path: Path, kind: type[T] | Any) -> Iterator[T]:
+def read_rows(path: Path, kind: type[T]) -> Iterator[T]:
     """The complete lines of a file as rows of one kind; a torn last line is left out. Raises UsageError, with the line, for
     what is no such row."""
     if not path.is_file():

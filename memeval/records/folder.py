@@ -88,7 +88,7 @@ class RunFolder:
         return {row.sha: row.text for row in read_rows(self.path / "texts.jsonl", TextRow)}
 
     def events(self) -> list[EventRow]:
-        return list(read_rows(self.path / "events.jsonl", EventRow))
+        return list(read_rows(self.path / "events.jsonl", EventRow))  # type: ignore[arg-type]
 
     def scores(self, scorer: str = TASK) -> list[ScoreRow]:
         return list(read_rows(self.path / "scores" / f"{scorer}.jsonl", ScoreRow))

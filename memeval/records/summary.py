@@ -13,8 +13,7 @@ import msgspec
 from memeval.records.averages import Average, MetricAverage
 from memeval.records.judgements import CalibrationFacts
 from memeval.records.rows import Usage
-
-Status = Literal["complete", "partial", "invalid"]
+from memeval.records.verdicts import Status
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Status = Literal["complete", "partial", "invalid"]
+
 UNUSABLE = {
     "length": "the reply was cut off at its token limit",
     "unclosed_think": "the reply never left its thinking",
@@ -14,7 +18,7 @@ INVALID_SHARE = 0.02
 """A run is invalid when more than this share of its samples failed, and more than one."""
 
 
-def status(complete: bool, failed: int, samples: int) -> str:
+def status(complete: bool, failed: int, samples: int) -> Status:
     """`partial`, `invalid` or `complete`."""
     if not complete:
         return "partial"

@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models import usage
@@ -25,10 +26,11 @@ from memeval.models.journal import to_stderr
 from memeval.models.run_journal import JournalReader, RunJournal
 from memeval.records.folder import RunFolder
 
+fcntl: Any
 try:
     import fcntl
 except ImportError:  # Windows: no process waits for another
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 LOCK = ".memories"
 """File in the RUNS folder: a range of bytes is locked for each memory that is being built, and it grows by a byte with every

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
+from folders import read_json, read_lines, write_lines
 
 from memeval import Item, MemoryStats, Recall, tokens
+from memeval.commands.run import run_command
 from memeval.estimating.dry_run import spread
 from memeval.estimating.estimate import Estimate, estimate, estimate_command
 from memeval.estimating.experience import experience
@@ -26,14 +28,12 @@ from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
-from memeval.commands.run import run_command
 from memeval.runs.manifest import manifest
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
 from memeval.runs.signals import Event
-from folders import read_json, read_lines, write_lines
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
+from folders import read_lines
 from handmade import question, rules, sample, write_run
 
 from memeval.errors import StopRun, UsageError
@@ -18,7 +19,6 @@ from memeval.judging.prompts import prompt_hash
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
-from folders import read_lines
 
 
 def judged(samples: list[Any], script: Any, questions: list[Any] | None = None, **options: Any) -> tuple[Any, ScriptedModel]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from handmade import question, rules, sample, write_run
 
+from memeval.commands.judge import calibrate_command, score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging import command
-from memeval.commands.judge import calibrate_command, score_command
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
+from folders import read_lines
 from handmade import question, rules, sample, write_run
 
+from memeval.commands.judge import score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging.calibrate import calibrate
-from memeval.commands.judge import score_command
 from memeval.judging.judge import judge_folder, judge_samples
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
@@ -22,7 +23,6 @@ from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
-from folders import read_lines
 from memeval.task import Question
 
 POINTS = ["Ann leaves Arlen.", "Bo finds the letter.", "The mill burns down.", "They marry in June."]

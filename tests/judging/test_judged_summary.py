@@ -93,7 +93,9 @@ def calibrated(scorer: str, accept: float | None, reject: float | None) -> None:
     errors = {"n": 80, "share": 0.5, "agreement": None, "kappa": None}
     path = calibration_file(scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"source": "mine.jsonl", "sha256": "x", "items": 80, "failed": 0, "answerable": {**errors, **rates}}))
+    path.write_text(
+        json.dumps({"source": "mine.jsonl", "sha256": "x", "items": 80, "failed": 0, "answerable": {**errors, **rates}})
+    )
 
 
 @pytest.fixture

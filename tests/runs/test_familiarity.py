@@ -9,19 +9,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from folders import read_json, read_lines
 from toys import Diary, simple
 
 from memeval.cards import AgentCard, TaskCard
+from memeval.commands.show import show_run
+from memeval.contamination import Familiarity, claims, familiarity, runs_its_own_model
 from memeval.errors import UsageError
 from memeval.judging.judge import judge_folder
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task
 from memeval.report.table import runs_table
-from memeval.contamination import Familiarity, claims, familiarity, runs_its_own_model
 from memeval.runs.run import run
-from memeval.commands.show import show_run
-from folders import read_json, read_lines
 from memeval.trained import CHECKPOINT_FILE, TrainedOn, content_hash
 
 URL = "http://127.0.0.1:1/v1"

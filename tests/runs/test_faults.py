@@ -16,11 +16,11 @@ import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
 from toys import reply
 
+from memeval.commands.run import run_command
 from memeval.models import limits
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.runs import local
-from memeval.commands.run import run_command
 from memeval.runs.options import Options
 
 QUESTIONS = 8

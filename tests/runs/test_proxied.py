@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, always, in_thread
+from folders import read_lines
 from toys import simple
 
 from memeval import Item, Recall
@@ -17,7 +18,6 @@ from memeval.models.completion import ModelSpec
 from memeval.models.proxy.server import Proxy
 from memeval.models.proxy.slot import Slot
 from memeval.runs.run import run
-from folders import read_lines
 
 PROGRAM = """
 import json, sys, urllib.error, urllib.request

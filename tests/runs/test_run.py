@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from folders import read_lines
 from msgspec.structs import replace
 from toys import Diary, context, simple
 
@@ -23,7 +24,6 @@ from memeval.runs.progress import Progress
 from memeval.runs.run import run
 from memeval.runs.signals import Ended, Event
 from memeval.runs.spec import RunSpec
-from folders import read_lines
 from memeval.task import Evidence, Question
 
 

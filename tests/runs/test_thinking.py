@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faulty_server import FaultyServer, in_thread
+from folders import read_lines
 from toys import Diary, simple
 
 from memeval import prompts
@@ -20,7 +21,6 @@ from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.runs.score import UNUSABLE
-from folders import read_lines
 
 CITIES = ("Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow")
 
@@ -200,8 +200,8 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
 def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
     from memeval.commands.run import run_command
-    from memeval.runs.options import Options
     from memeval.commands.show import show_run
+    from memeval.runs.options import Options
 
     card = tmp_path / "small.yaml"
     with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:
