@@ -161,7 +161,7 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
 @_QUIET
 def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
-    from memeval.runs.command import busy, run_command
+    from memeval.commands.run import busy, run_command
 
     code = run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form)
     if busy():  # nothing is left to do but to wait for an agent that may never end
@@ -249,7 +249,7 @@ def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
 def show(folder: Path, question: str | None, repeat: int) -> None:
     """Print a run, or one question of it."""
-    from memeval.runs.show import show_question, show_run
+    from memeval.commands.show import show_question, show_run
 
     click.echo(show_question(folder, question, repeat) if question else show_run(folder))
 
@@ -282,7 +282,7 @@ _JUDGING = _with(
 @_JUDGING
 def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
-    from memeval.judging.command import score_command
+    from memeval.commands.judge import score_command
     from memeval.judging.ruling import judge_spec
 
     sys.exit(score_command(folders, judge_spec(typed, base_url), use_cache=not no_cache, **options))
@@ -300,7 +300,7 @@ def calibrate(
     file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
 ) -> None:
     """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
-    from memeval.judging.command import calibrate_command
+    from memeval.commands.judge import calibrate_command
     from memeval.judging.ruling import judge_spec
 
     spec = judge_spec(typed, base_url)

@@ -9,114 +9,124 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from memeval.models.completion import Usage
 from memeval.models.prices import Price, cost
+from memeval.records.judgements import JudgeHeader
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow, Spent, Usage
+from memeval.records.summary import Cost, PriceFacts, TokenSums
 
-Line = Mapping[str, Any]
 PHASES = ("ingest", "recall", "answer", "judge")
+OWN = PHASES[:-1]
+"""Phases of the run itself."""
 SHARED_BY = (1, 10, 100)
 """Questions per stream at which the price of one question is given (validity section 6)."""
 
 
+class Booking(NamedTuple):
+    """Logical calls of one row, by one role in one phase."""
+
+    phase: str
+    role: str
+    usage: Usage
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """calls: logical, by role. by_role, by_phase: tokens."""
+
+    calls: dict[str, int]
+    tokens: TokenSums
+    by_role: dict[str, Usage]
+    by_phase: dict[str, Usage]
+    cost: Cost
+
+
 class _Sum:
-    """Tokens, calls and USD of some lines. usd is exact (fsum), so the order in which lines were written does not matter."""
+    """Calls, tokens and USD of some bookings. usd is exact (fsum), so the order of rows does not matter."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.usage = Usage()
         self._usd: list[float | None] = []
 
-    def add(self, usage: Usage, calls: int, usd: float | None) -> None:
-        self.calls += calls
-        self.usage += usage
+    def add(self, booking: Booking, usd: float | None) -> None:
+        self.calls += booking.calls
+        self.usage += booking.usage
         self._usd.append(usd)
 
     @property
     def usd(self) -> float | None:
-        known = [usd for usd in self._usd if usd is not None]
-        return math.fsum(known) if len(known) == len(self._usd) else None
+        return added(self._usd)
 
 
 def costs(
     *,
-    questions: Mapping[str, Line],
-    samples: Sequence[Line],
-    operations: Iterable[Line],
-    scores: Iterable[Line],
+    questions: Mapping[str, QuestionRow],
+    samples: Sequence[SampleRow],
+    operations: Sequence[OperationRow],
+    scores: Iterable[ScoreRow],
     prices: Mapping[str, Price | None],
-    judged: Iterable[Line] = (),
-) -> dict[str, Any]:
-    """`calls`, `tokens`, `tokens_by_role`, `tokens_by_phase` and `cost` of a run, from the lines of its folder.
+    judged: Iterable[JudgeHeader] = (),
+) -> Costs:
+    """Tokens and prices of a run, from its rows. prices: role -> price of its model. judged: what judges cost. See `Cost`.
 
-    prices: role -> price of its model. judged: the headers of scores/<judge>.json (`calls`, `tokens`).
-
-    cost: usd, usd_by_role, usd_by_phase (USD). usd_per_right: of all but the judge, over samples that are right.
-    usd_per_stream: building one memory; usd_per_answer: recalling and answering once; usd_per_question: at 1, 10 and 100
-    questions a stream, per_stream / K + per_answer (an agent that reads the stream for its one question pays for it each
-    time). tokens_per_...: the same in prompt and completion tokens. cached_share: of the prompt tokens of roles whose server
-    reported any (else None). read_amplification: prompt tokens, without the judge's, per token of the streams.
-    ingest_tokens_per_1k: prompt and completion tokens of ingest per 1000 tokens of stream that were read. prices: USD per
-    million tokens. unpriced: roles whose calls have no known price.
+    An agent that reads the stream for its one question pays for it each time.
     """
     roles: dict[str, _Sum] = defaultdict(_Sum)
     phases: dict[str, _Sum] = {phase: _Sum() for phase in PHASES}
     total = _Sum()
+    for booking in bookings(samples, operations, judged):
+        usd = cost(booking.usage, prices.get(booking.role), booking.calls)
+        for part in (total, roles[booking.role], phases[booking.phase]):
+            part.add(booking, usd)
     read: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
-
-    def seen(lines: Iterable[Line]) -> Iterator[Line]:
-        for line in lines:
-            if line["chunk_tokens"]:  # a fork reads the last chunk of its prefix, or all of it, once more
-                chunks = read[line["context_id"], line["repeat"]]
-                chunks[line["chunk"]] = max(chunks.get(line["chunk"], 0), line["chunk_tokens"])
-            yield line
-
-    for phase, role, usage, calls in bookings(samples, seen(operations), judged):
-        usd = cost(usage, prices.get(role), calls)
-        for part in (total, roles[role], phases[phase]):
-            part.add(usage, calls, usd)
-    streams = {(line["context_id"], line["repeat"]) for line in samples} | set(read)
-    answers = sum(not line.get("not_applicable") for line in samples)
-    right = sum(line["verdict"] == "right" for line in scores)
-    own = [phase for phase in PHASES if phase != "judge"]
-    once = any(line.get("query_used") for line in samples)
+    for step in operations:
+        if step.chunk_tokens:  # a fork reads the last chunk of its prefix, or all of it, once more
+            chunks = read[step.context_id, step.repeat]
+            chunks[step.chunk] = max(chunks.get(step.chunk, 0), step.chunk_tokens)
+    streams = {(row.context_id, row.repeat) for row in samples} | set(read)
+    sizes = {row.context_id: row.stream_tokens for row in questions.values()}
+    answers = sum(not row.not_applicable for row in samples)
+    once = any(row.query_used for row in samples)
     in_usd = {phase: part.usd for phase, part in phases.items()}
     in_tokens = {phase: float(part.usage.prompt + part.usage.completion) for phase, part in phases.items()}
-    sizes = {line["context_id"]: line["stream_tokens"] for line in questions.values()}
-    of_streams = sum(sizes.get(context, 0) for context, _ in streams)
-    of_reading = sum(sum(chunks.values()) for chunks in read.values())
-    reporting = [part for part in roles.values() if part.usage.cached]
-    prompt = sum(phases[phase].usage.prompt for phase in own)
-    return {
-        "calls": {role: roles[role].calls for role in sorted(roles)},
-        "tokens": {key: getattr(total.usage, key) for key in ("prompt", "completion", "cached")},
-        "tokens_by_role": {role: _plain(roles[role].usage) for role in sorted(roles)},
-        "tokens_by_phase": {phase: _plain(phases[phase].usage) for phase in PHASES},
-        "cost": {
-            "usd": total.usd,
-            "usd_by_role": {role: roles[role].usd for role in sorted(roles)},
-            "usd_by_phase": in_usd,
-            "usd_per_right": _ratio(added(in_usd[phase] for phase in own), right),
-            **_rates("usd", in_usd, len(streams), answers, once),
-            **_rates("tokens", in_tokens, len(streams), answers, once),
-            "cached_share": _ratio(total.usage.cached, sum(part.usage.prompt for part in reporting)),
-            "read_amplification": _ratio(prompt, of_streams),
-            "ingest_tokens_per_1k": _ratio(1000 * in_tokens["ingest"], of_reading),
-            "prices": {role: found.to_json() for role, found in sorted(prices.items()) if found and role in roles},
-            "unpriced": [role for role in sorted(roles) if prices.get(role) is None],
-        },
-    }
+    prompt = sum(phases[phase].usage.prompt for phase in OWN)
+    reporting = sum(part.usage.prompt for part in roles.values() if part.usage.cached)
+    found = Cost(
+        usd=total.usd,
+        usd_by_role={role: roles[role].usd for role in sorted(roles)},
+        usd_by_phase=in_usd,
+        usd_per_right=_ratio(added(in_usd[phase] for phase in OWN), sum(row.verdict == "right" for row in scores)),
+        **_rates("usd", in_usd, len(streams), answers, once),
+        **_rates("tokens", in_tokens, len(streams), answers, once),
+        cached_share=_ratio(total.usage.cached, reporting),
+        read_amplification=_ratio(prompt, sum(sizes.get(context, 0) for context, _ in streams)),
+        ingest_tokens_per_1k=_ratio(1000 * in_tokens["ingest"], sum(sum(chunks.values()) for chunks in read.values())),
+        prices={role: PriceFacts(**listed.to_json()) for role, listed in sorted(prices.items()) if listed and role in roles},
+        unpriced=tuple(role for role in sorted(roles) if prices.get(role) is None),
+    )
+    return Costs(
+        {role: roles[role].calls for role in sorted(roles)},
+        TokenSums(total.usage.prompt, total.usage.completion, total.usage.cached),
+        {role: roles[role].usage for role in sorted(roles)},
+        {phase: phases[phase].usage for phase in PHASES},
+        found,
+    )
 
 
-def break_even(agent: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
+def break_even(agent: Cost, other: Cost) -> float | None:
     """Questions per stream from which on the agent is cheaper than the other (long-context, say): where their
-    `per_stream / K + per_answer` meet. Both are the `cost` of a summary. In USD where all is priced, else in tokens. 0 where
-    it is cheaper from the first question on; None where more questions never make it so, or nothing is known."""
-    for unit in ("usd", "tokens"):
-        built, its_built = agent[f"{unit}_per_stream"], other[f"{unit}_per_stream"]
-        asked, its_asked = agent[f"{unit}_per_answer"], other[f"{unit}_per_answer"]
-        if None in (built, its_built, asked, its_asked):
+    `per_stream / K + per_answer` meet. In USD where all is priced, else in tokens. 0 where it is cheaper from the first
+    question on; None where more questions never make it so, or nothing is known."""
+    pairs = (
+        (agent.usd_per_stream, agent.usd_per_answer, other.usd_per_stream, other.usd_per_answer),
+        (agent.tokens_per_stream, agent.tokens_per_answer, other.tokens_per_stream, other.tokens_per_answer),
+    )
+    for built, asked, its_built, its_asked in pairs:
+        if built is None or asked is None or its_built is None or its_asked is None:
             continue
         if its_asked > asked:
             return float(max(0.0, (built - its_built) / (its_asked - asked)))
@@ -125,28 +135,28 @@ def break_even(agent: Mapping[str, Any], other: Mapping[str, Any]) -> float | No
 
 
 def bookings(
-    samples: Iterable[Line], operations: Iterable[Line], judged: Iterable[Line]
-) -> Iterator[tuple[str, str, Usage, int]]:
-    """(phase, role, usage, calls) of every line. What recall cost is a part of the sample's own tokens."""
-    for line in operations:
-        yield from (("ingest", role, usage, calls) for role, usage, calls in _booked(line))
-    for line in samples:
-        recalling = {role: (usage, calls) for role, usage, calls in _booked(line.get("recalling") or {})}
-        yield from (("recall", role, usage, calls) for role, (usage, calls) in recalling.items())
-        for role, usage, calls in _booked(line):
-            before, earlier = recalling.get(role, (Usage(), 0))
-            if usage != before or calls != earlier:
-                yield "answer", role, _minus(usage, before), calls - earlier
-    for line in judged:
-        yield "judge", "judge", Usage(**line["tokens"]), line["calls"]
+    samples: Iterable[SampleRow], operations: Iterable[OperationRow], judged: Iterable[JudgeHeader]
+) -> Iterator[Booking]:
+    """The calls of every row. What recall cost is a part of the sample's own tokens."""
+    for step in operations:
+        yield from _booked("ingest", step.tokens, step.calls)
+    for row in samples:
+        recalling = row.recalling or Spent()
+        yield from _booked("recall", recalling.tokens, recalling.calls)
+        for whole in _booked("answer", row.tokens, row.calls):
+            part, calls = recalling.tokens.get(whole.role, Usage()), recalling.calls.get(whole.role, 0)
+            if whole.usage != part or whole.calls != calls:
+                yield whole._replace(usage=_minus(whole.usage, part), calls=whole.calls - calls)
+    for header in judged:
+        yield Booking("judge", "judge", header.tokens, header.calls)
 
 
-def _booked(line: Line) -> list[tuple[str, Usage, int]]:
-    return [(role, Usage(**used), line["calls"].get(role, 0)) for role, used in line.get("tokens", {}).items()]
+def _booked(phase: str, tokens: Mapping[str, Usage], calls: Mapping[str, int]) -> Iterator[Booking]:
+    return (Booking(phase, role, used, calls.get(role, 0)) for role, used in tokens.items())
 
 
 def _minus(whole: Usage, part: Usage) -> Usage:
-    return Usage(*(getattr(whole, key) - getattr(part, key) for key in ("prompt", "completion", "cached", "reasoning")))
+    return Usage(*(getattr(whole, key) - getattr(part, key) for key in Usage.__struct_fields__))
 
 
 def _rates(unit: str, phases: Mapping[str, float | None], streams: int, answers: int, once: bool) -> dict[str, Any]:
@@ -169,7 +179,3 @@ def added(values: Iterable[float | None]) -> float | None:
 
 def _ratio(value: float | None, by: int) -> float | None:
     return None if value is None or not by else value / by
-
-
-def _plain(usage: Usage) -> dict[str, int]:
-    return {key: getattr(usage, key) for key in ("prompt", "completion", "cached", "reasoning")}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
-from memeval.costs import break_even, costs
+from memeval.costs import Costs, break_even, costs
 from memeval.models.prices import Price
+from memeval.records.judgements import JudgeHeader
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import Cost
 
 CHEAP = Price(1e-6, 2e-6, 0.1e-6, "litellm")
 """1, 2 and 0.1 USD a million."""
@@ -30,13 +34,15 @@ def operation(
 
 
 def sample(question: str, context: str, calls: dict[str, int], **roles: Any) -> dict[str, Any]:
-    return {"question_id": question, "context_id": context, "repeat": 0, "tokens": roles, "calls": calls}
+    return {**ANSWERED, "question_id": question, "context_id": context, "repeat": 0, "tokens": roles, "calls": calls}
 
 
+ANSWERED = {"answer": "x", "failure": None}
+ABOUT = {"cluster": "c", "text": "?"}
 QUESTIONS = {
-    "a1": {"context_id": "A", "stream_tokens": 3000},
-    "a2": {"context_id": "A", "stream_tokens": 3000},
-    "b1": {"context_id": "B", "stream_tokens": 1000},
+    "a1": {**ABOUT, "question_id": "a1", "context_id": "A", "stream_tokens": 3000},
+    "a2": {**ABOUT, "question_id": "a2", "context_id": "A", "stream_tokens": 3000},
+    "b1": {**ABOUT, "question_id": "b1", "context_id": "B", "stream_tokens": 1000},
 }
 OPERATIONS = [
     operation("A", "begin", 0, memory=used(100, 0)),
@@ -54,7 +60,11 @@ SAMPLES = [
     sample("a2", "A", {"reader": 1}, reader=used(1000, 30)),
     sample("b1", "B", {"reader": 2}, reader=used(2000, 50)),
 ]
-SCORES = [{"verdict": "right"}, {"verdict": "right"}, {"verdict": "partly"}]
+SCORES = [
+    {"question_id": "q", "repeat": 0, "verdict": "right"},
+    {"question_id": "q", "repeat": 0, "verdict": "right"},
+    {"question_id": "q", "repeat": 0, "verdict": "partly"},
+]
 
 
 def worked(**changes: Any) -> dict[str, Any]:
@@ -66,7 +76,15 @@ def worked(**changes: Any) -> dict[str, Any]:
         "prices": {"memory": CHEAP, "reader": DEAR, "embedder": None},
         **changes,
     }
-    return costs(**lines)
+    kinds = {"questions": dict[str, QuestionRow], "operations": list[OperationRow], "samples": list[SampleRow]}
+    kinds |= {"scores": list[ScoreRow], "judged": list[JudgeHeader]}
+    typed = {key: msgspec.convert(value, kinds[key]) if key in kinds else value for key, value in lines.items()}
+    return flat(costs(**typed))
+
+
+def flat(found: Costs) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return {**plain, "tokens_by_role": plain["by_role"], "tokens_by_phase": plain["by_phase"]}
 
 
 def test_tokens_by_role_and_phase() -> None:
@@ -89,7 +107,7 @@ def test_usd_by_role_and_phase() -> None:
     assert cost["usd_by_role"] == pytest.approx({"memory": 0.00902, "reader": 0.044})
     assert cost["usd"] == pytest.approx(0.05302)
     assert cost["usd_per_right"] == pytest.approx(0.02651)  # two are right
-    assert cost["unpriced"] == []
+    assert cost["unpriced"] == ()
     assert cost["prices"] == {
         "memory": {"prompt": 1.0, "completion": 2.0, "cached": 0.1, "source": "litellm"},
         "reader": {"prompt": 10.0, "completion": 40.0, "cached": 10.0, "source": "memeval.yaml"},
@@ -116,7 +134,7 @@ def test_what_is_read() -> None:
 
 def test_an_unknown_price_is_blank_and_never_nothing() -> None:
     cost = worked(prices={"memory": None, "reader": DEAR})["cost"]
-    assert cost["unpriced"] == ["memory"]
+    assert cost["unpriced"] == ("memory",)
     assert cost["usd"] is None
     assert cost["usd_per_right"] is None
     assert cost["usd_by_role"] == {"memory": None, "reader": pytest.approx(0.044)}
@@ -127,7 +145,17 @@ def test_an_unknown_price_is_blank_and_never_nothing() -> None:
 
 
 def test_the_judge_is_counted_apart() -> None:
-    judged = [{"judge": "m", "calls": 3, "requests": 3, "tokens": used(3000, 60)}]
+    judged = [
+        {
+            "scorer": "m",
+            "family": "generic",
+            "prompt_hash": "",
+            "judge": "m",
+            "calls": 3,
+            "requests": 3,
+            "tokens": used(3000, 60),
+        }
+    ]
     found = worked(judged=judged, prices={"memory": CHEAP, "reader": DEAR, "judge": CHEAP})
     assert found["tokens_by_phase"]["judge"] == used(3000, 60)
     assert found["calls"]["judge"] == 3
@@ -158,7 +186,11 @@ def test_a_stream_read_for_one_question_is_paid_for_each_time() -> None:
 
 def test_controls_that_call_nothing_cost_nothing() -> None:
     lines = [sample("a1", "A", {}), {**sample("a2", "A", {}), "not_applicable": "no evidence"}]
-    found = worked(samples=lines, operations=[], scores=[{"verdict": "wrong"}, {"verdict": "n/a"}])
+    found = worked(
+        samples=lines,
+        operations=[],
+        scores=[{"question_id": "q", "repeat": 0, "verdict": "wrong"}, {"question_id": "q", "repeat": 0, "verdict": "n/a"}],
+    )
     assert found["calls"] == {}
     cost = found["cost"]
     assert (cost["usd"], cost["usd_per_answer"], cost["read_amplification"]) == (0.0, 0.0, 0.0)
@@ -166,7 +198,7 @@ def test_controls_that_call_nothing_cost_nothing() -> None:
 
 
 def test_nothing_yet() -> None:
-    cost = costs(questions={}, samples=[], operations=[], scores=[], prices={})["cost"]
+    cost = flat(costs(questions={}, samples=[], operations=[], scores=[], prices={}))["cost"]
     assert cost["usd"] == 0.0
     assert cost["usd_per_question"] == {"1": None, "10": None, "100": None}
     assert cost["read_amplification"] is None
@@ -183,11 +215,10 @@ def test_the_order_of_the_lines_changes_no_digit() -> None:
     assert worked(samples=lines) == first
 
 
-def rates(usd: tuple[float | None, float | None], tokens: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
-    return {
-        "usd_per_stream": usd[0], "usd_per_answer": usd[1],
-        "tokens_per_stream": tokens[0], "tokens_per_answer": tokens[1],
-    }  # fmt: skip
+def rates(usd: tuple[float | None, float | None], tokens: tuple[float, float] = (0.0, 0.0)) -> Cost:
+    return Cost(
+        usd_per_stream=usd[0], usd_per_answer=usd[1], tokens_per_stream=tokens[0], tokens_per_answer=tokens[1]
+    )  # fmt: skip
 
 
 def test_break_even() -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from memeval import Item, Recall
 from memeval.runs.options import Options
-from memeval.runs.outcome import public
 from memeval.runs.plan import plan
 from memeval.runs.run import run
 
@@ -29,7 +29,7 @@ def rows(folder: Path, agents: list[str], task: str = "synth-10k", **options: An
     )
     found = {}
     for planned in plan(chosen):
-        result = public(run(planned, quiet=True))
+        result = msgspec.to_builtins(run(planned, quiet=True).summary)
         assert result["status"] == "complete"
         assert result["failed"] == 0
         params = [f"{key}={value}" for key, value in result["params"].items() if options]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import read_lines
 
 from memeval import cards, plugins, protocol
 from memeval.cards import AgentCard, TaskCard
@@ -24,7 +25,6 @@ from memeval.errors import UsageError
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
-from memeval.runs.store import read_lines
 from memeval.sources import Settings
 from memeval.sources.hotpotqa import HotpotQA
 from memeval.streams import Example, PackedTask, Passage, Pool
@@ -397,7 +397,7 @@ def finished(data: Path, agent: str, task: str, **options: Any) -> Any:
     options = {"limit": 4, "quiet": True, "models": {"model": "offline"}, "data_dir": data, **options}
     (planned,) = plan(Options([agent], [task], **options))
     outcome = run(planned, quiet=True)
-    assert outcome.summary["status"] == "complete", outcome.summary
+    assert outcome.summary.status == "complete", outcome.summary
     return outcome
 
 
@@ -469,11 +469,11 @@ def test_sampling_and_repeats_of_the_protocol_reach_the_run(project: Path) -> No
 
 def test_as_published_changes_the_headline_and_nothing_that_was_asked(project: Path) -> None:
     equal, published = (finished(project, "bm25", f"hotpotqa-10k@{name}") for name in ("memalpha", "memalpha-as-published"))
-    assert equal.summary["headline"]["metric"] == "substring"
-    assert published.summary["headline"]["metric"] == "contains_first"
+    assert equal.summary.headline.metric == "substring"
+    assert published.summary.headline.metric == "contains_first"
     of_one, of_other = (
         {sample["question_id"]: sample for sample in lines(outcome, "samples")} for outcome in (equal, published)
     )
     assert of_one == of_other  # in whatever order they were answered
     for name in ("substring", "contains_first"):
-        assert equal.summary["metrics"][name] == published.summary["metrics"][name]
+        assert equal.summary.metrics[name] == published.summary.metrics[name]

@@ -17,8 +17,8 @@ from memeval.estimating.experience import FEWEST
 from memeval.estimating.workload import measure
 from memeval.judging.ruling import scorer_name
 from memeval.models.stand_in import Lengths
+from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned
-from memeval.runs.store import read_json, read_lines
 
 Key = tuple[str, str]
 """(role, phase)"""
@@ -28,8 +28,9 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     """Prompt tokens that the server counted, for each that a dry run counts; nothing where fewer than FEWEST questions
     were asked. known: lengths of replies (experience.py)."""
     spec = planned.spec
-    samples = [line for line in read_lines(spec.folder / "samples.jsonl") if line["failure"] is None and not line["repeat"]]
-    asked = {line["question_id"] for line in samples}.intersection(planned.question_ids)
+    folder = RunFolder(spec.folder)
+    samples = [row for row in folder.samples() if row.failure is None and not row.repeat]
+    asked = {row.question_id for row in samples}.intersection(planned.question_ids)
     if len(asked) < FEWEST:
         return {}
     _, streams, _ = measure(planned, planned.task.refs([name for name in planned.question_ids if name in asked]))
@@ -39,16 +40,14 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
         return {}
     contexts = {prepared.context.id for prepared in streams}
     questions = {question.id for prepared in streams for asking in prepared.askings for question in asking.questions}
-    same = [line for line in samples if line["question_id"] in questions and not line["answer_repeat"]]
-    read = (
-        line
-        for line in read_lines(spec.folder / "operations.jsonl")
-        if line["context_id"] in contexts and not line["repeat"] and line["position"] is None
-    )
+    same = [row for row in samples if row.question_id in questions and not row.answer_repeat]
+    read = [
+        row for row in folder.memory.operations() if row.context_id in contexts and not row.repeat and row.position is None
+    ]
     judged = []
     if planned.judge is not None:
         scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
-        judged = [header for header in [read_json(spec.folder / "scores" / f"{scorer}.json")] if header]
+        judged = [header for header in [folder.judge_header(scorer)] if header]
     calls: Counter[Key] = Counter()
     prompts: Counter[Key] = Counter()
     for phase, role, usage, number in bookings(same, read, judged):

@@ -79,14 +79,14 @@ class DryRun:
     def see(self, event: Row) -> None:
         """Book one row of the engine."""
         if isinstance(event, OperationRow):
-            book(self.reading if event.position is None else self.ends, msgspec.to_builtins(event))
+            book(self.reading if event.position is None else self.ends, event)
             self.shown += event.chunk_tokens > 0
             if event.position is not None:
                 self._reread[event.context_id, event.position] += event.chunk_tokens > 0
         elif isinstance(event, SampleRow):
             recalled: Bill = Counter()
-            book(recalled, msgspec.to_builtins(event.recalling or Spent()))
-            book(self.answering, msgspec.to_builtins(event))  # what recall cost is in it
+            book(recalled, event.recalling or Spent())
+            book(self.answering, event)  # what recall cost is in it
             self.answering.subtract(recalled)
             self.recalling.update(recalled)
             self.answers += 1
@@ -94,10 +94,10 @@ class DryRun:
                 self.failures.append(event.failure)
 
 
-def book(bill: Bill, line: Mapping[str, Any]) -> None:
-    for role, used in line["tokens"].items():
-        bill.update({(role, key): used[key] for key in PRICED})
-        bill[role, "calls"] += line["calls"].get(role, 0)
+def book(bill: Bill, row: OperationRow | SampleRow | Spent) -> None:
+    for role, used in row.tokens.items():
+        bill.update({(role, key): getattr(used, key) for key in PRICED})
+        bill[role, "calls"] += row.calls.get(role, 0)
 
 
 def dry_run(
@@ -119,12 +119,15 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
     }
     routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
-    lines: dict[type, list[dict[str, Any]]] = {QuestionRow: [], SampleRow: []}
+    samples: list[SampleRow] = []
+    questions: dict[str, QuestionRow] = {}
 
     def see(event: Row) -> None:
         found.see(event)
-        if judge and type(event) in lines:
-            lines[type(event)].append(msgspec.to_builtins(event))
+        if isinstance(event, SampleRow):
+            samples.append(event)
+        elif isinstance(event, QuestionRow):
+            questions[event.question_id] = event
 
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-dry-run")
     scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
@@ -142,8 +145,8 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
         scratch.cleanup()
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
-        samples = lines[SampleRow] if answering.exact else _written(lines[SampleRow], lines[QuestionRow])
-        await _judge(found, samples, lines[QuestionRow], judge_family(spec), planned.judge_prompt)
+        judged = samples if answering.exact else _written(samples, questions)
+        await _judge(found, judged, questions, judge_family(spec), planned.judge_prompt)
     return found
 
 
@@ -159,16 +162,17 @@ def _answer(planned: Planned) -> int:
     return round(statistics.fmean(sizes)) + 1
 
 
-def _written(samples: list[dict[str, Any]], questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _written(samples: list[SampleRow], questions: Mapping[str, QuestionRow]) -> list[SampleRow]:
     """The samples with the expert's summary in place of one that the stand-in for a writer wrote, which is far shorter."""
-    experts = {line["question_id"]: line["answers"][0] for line in questions if line["keypoints"]}
+    experts = {key: row.answers[0] for key, row in questions.items() if row.keypoints}
     return [
-        {**line, "answer": experts.get(line["question_id"], line["answer"])} if line["calls"] else line for line in samples
+        msgspec.structs.replace(row, answer=experts.get(row.question_id, row.answer)) if row.calls else row
+        for row in samples
     ]
 
 
 async def _judge(
-    found: DryRun, samples: list[dict[str, Any]], questions: list[dict[str, Any]], family: str, prompt: str | None
+    found: DryRun, samples: list[SampleRow], questions: Mapping[str, QuestionRow], family: str, prompt: str | None
 ) -> None:
     """A judge whose first reply to every call can be read."""
     stand_in = found.stand_ins["judge"]
@@ -183,14 +187,13 @@ async def _judge(
         )
         return replace(completion, text=ASSENT, finish_reason="stop")
 
-    by_id = {line["question_id"]: line for line in questions}
     with booking(Ledger("judge")):  # else in that of the last chunk that was read: a reply would count as one that writes
-        await judge_samples(samples, by_id, family, rule, params=stand_in.spec.params, prompt=prompt)
+        await judge_samples(samples, questions, family, rule, params=stand_in.spec.params, prompt=prompt)
 
 
 def judge_family(spec: RunSpec) -> str:
     """Whose prompts the judge of a run has."""
-    return family_of({"task": {"judge": spec.task.judge, "source": spec.task.source}})
+    return family_of(spec.task.judge, spec.task.source)
 
 
 def visible(prepared: Prepared) -> tuple[PackedChunk, ...]:

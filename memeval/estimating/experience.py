@@ -8,7 +8,6 @@ all (what a server holds of it is not). A run that was stopped after a few quest
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from memeval.estimating.dry_run import judge_family
 from memeval.judging.ruling import scorer_name
 from memeval.models.completion import Usage
 from memeval.models.stand_in import Lengths
+from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned
 from memeval.runs.spec import FORMAT
-from memeval.runs.store import read_json, read_lines
 from memeval.stats import t_quantile
 
 FEWEST = 8
@@ -61,18 +60,18 @@ def experience(planned: Planned) -> dict[str, dict[str, Lengths]]:
 def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int, bool]]:
     """The calls of a run folder that are like those to come, and whether they are of the same agent."""
     spec = planned.spec
-    manifest = read_json(folder / "manifest.json") or {}
-    if manifest.get("format") != FORMAT:
+    run = RunFolder(folder)
+    manifest = run.manifest()
+    if manifest is None or manifest.format != FORMAT:
         return
-    ours, theirs = spec.identity()["models"], manifest["models"]
-    same_agent = manifest["agent"]["name"] == spec.agent.card.name
+    ours, theirs = spec.identity()["models"], manifest.identity["models"]
+    same_agent = manifest.agent == spec.agent.card.name
     judged = []
     if planned.judge is not None:
         scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
-        judged = [header for header in [read_json(folder / "scores" / f"{scorer}.json")] if header]
-    samples = (line for line in read_lines(folder / "samples.jsonl") if line["failure"] is None)
-    operations = itertools.islice(read_lines(folder / "operations.jsonl"), MOST)
-    for phase, role, usage, calls in bookings(itertools.islice(samples, MOST), operations, judged):
+        judged = [header for header in [run.judge_header(scorer)] if header]
+    samples = [row for row in run.samples() if row.failure is None]
+    for phase, role, usage, calls in bookings(samples[:MOST], run.memory.operations()[:MOST], judged):
         like = same_agent or (role, phase) == ("reader", "answer")
         if role == "judge" or (like and role in ours and theirs.get(role) == ours[role]):
             yield (role, phase), usage, calls, same_agent

@@ -6,15 +6,14 @@ import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from memeval import cards, tokens
 from memeval.estimating.dry_run import judge_family, spread, visible
 from memeval.judging.ruling import scorer_name
+from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.siblings import siblings
-from memeval.runs.store import read_lines
 from memeval.task import ContextRef
 
 STREAMS, STREAM_TOKENS = 32, 400_000
@@ -49,18 +48,19 @@ class Left:
 def left_over(planned: Planned, before: Sequence[Planned] = ()) -> Iterator[Left]:
     """What the folder does not hold yet, nor the folders of its siblings. before: runs of the same command that go first."""
     spec = planned.spec
-    finished = _finished(spec.folder)
+    with_memory = not spec.agent.is_arm
+    finished = RunFolder(spec.folder).finished(with_memory)
     ingest = cards.digest(spec.ingest_identity())
     folders = [] if spec.agent.is_arm else list(siblings(spec.folder, ingest))
-    elsewhere = {(question, repeat) for folder in folders for question, repeat, _ in _finished(folder)}
+    elsewhere = {(question, repeat) for folder in folders for question, repeat, _ in RunFolder(folder).finished(with_memory)}
     for other in before:
         if other.spec.folder != spec.folder and cards.digest(other.spec.ingest_identity()) == ingest:
             elsewhere |= {(question, repeat) for question in other.question_ids for repeat in range(other.spec.repeats)}
     read: dict[tuple[str, int], dict[str, int]] = {}
     for folder in (spec.folder, *folders):
-        for line in read_lines(folder / "operations.jsonl"):
-            if line["position"] is None:
-                read.setdefault((line["context_id"], line["repeat"]), {})[line["chunk"]] = line["chunk_tokens"]
+        for row in RunFolder(folder).memory.operations():
+            if row.position is None:
+                read.setdefault((row.context_id, row.repeat), {})[row.chunk] = row.chunk_tokens
     for repeat in range(spec.repeats):
         for ref in planned.task.refs(planned.question_ids):
             name = f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id
@@ -74,21 +74,13 @@ def left_over(planned: Planned, before: Sequence[Planned] = ()) -> Iterator[Left
                 yield Left(ref, answers, sum(read.get((name, repeat), {}).values()), shared)
 
 
-def _finished(folder: Path) -> set[tuple[str, int, int]]:
-    return {
-        (line["question_id"], line["repeat"], line["answer_repeat"])
-        for line in read_lines(folder / "samples.jsonl")
-        if line["failure"] is None
-    }
-
-
 def unjudged(planned: Planned) -> int:
     """Samples of the whole run on which its judge has given no verdict yet."""
     if planned.judge is None:
         return 0
     spec = planned.spec
     scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
-    ruled = sum(bool(line["verdict"] != "failed") for line in read_lines(spec.folder / "scores" / f"{scorer}.jsonl"))
+    ruled = sum(row.verdict != "failed" for row in RunFolder(spec.folder).scores(scorer))
     return max(0, len(planned.question_ids) * spec.repeats * spec.answer_repeats - ruled)
 
 

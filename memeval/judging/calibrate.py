@@ -15,19 +15,20 @@ calibration on answers of one's own runs corrects better.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memeval.datafiles.files import parse_line
 from memeval.errors import UsageError, suggest
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
-from memeval.judging.rates import Rate, kappa, rate
+from memeval.judging.rates import kappa, rate
 from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
 from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
-from memeval.runs.store import read_json, write_json
+from memeval.records.files import read_record, write_record
+from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
 from memeval.task import Question
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
@@ -45,22 +46,8 @@ class Item:
     case: str
 
 
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """How a judge errs. share: of right answers among those judged. A rate is None where no answer shows it, kappa where
-    all answers have one label."""
-
-    n: int
-    share: float
-    agreement: Rate | None
-    false_accepts: Rate | None
-    false_rejects: Rate | None
-    kappa: Rate | None
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """errors: on all answers that got a verdict; answerable: without those to unanswerable questions (what corrects a
+class Calibration(CalibrationFacts, frozen=True, kw_only=True):
+    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those to unanswerable questions (what corrects a
     headline). failed: answers on which the judge gave up. cases: case -> (answers, false accepts, false rejects).
     disagreements: line, human label, the judge's verdict, its reply."""
 
@@ -68,19 +55,11 @@ class Calibration:
     judge: str
     family: str
     prompt_hash: str
-    source: str
-    sha256: str
-    items: int
-    failed: int
-    errors: Errors
-    answerable: Errors
-    cases: Mapping[str, tuple[int, int, int]]
-    disagreements: Sequence[tuple[int, str, str, str]]
+    errors: JudgeErrors
+    cases: dict[str, tuple[int, int, int]]
+    disagreements: tuple[tuple[int, str, str, str], ...]
     calls: int
     requests: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def calibrate(
@@ -128,13 +107,13 @@ def calibrate(
         errors=errors(judged),
         answerable=errors([pair for pair in judged if pair[0].question.answerable]),
         cases={case: (counts[0], counts[1], counts[2]) for case, counts in by_case.items()},
-        disagreements=disagreements,
+        disagreements=tuple(disagreements),
         calls=hearing.calls,
         requests=hearing.requests,
     )
 
 
-def errors(judged: Sequence[tuple[Item, Ruling]]) -> Errors:
+def errors(judged: Sequence[tuple[Item, Ruling]]) -> JudgeErrors:
     """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
 
     def part(human: str | None, hit: str | None) -> Rate | None:
@@ -149,7 +128,7 @@ def errors(judged: Sequence[tuple[Item, Ruling]]) -> Errors:
     accepts, rejects = part("wrong", "right"), part("right", "wrong")
     share = right / len(judged) if judged else 0.0
     agreement = kappa(accepts, rejects, share) if accepts and rejects else None
-    return Errors(len(judged), share, part(None, None), accepts, rejects, agreement)
+    return JudgeErrors(len(judged), share, part(None, None), accepts, rejects, agreement)
 
 
 def read_items(path: Path) -> tuple[list[Item], str]:
@@ -209,23 +188,10 @@ def calibration_file(scorer: str) -> Path:
 def save(calibration: Calibration) -> Path:
     """Keep it for `memeval score` to find. Raises UsageError where the folder cannot be written."""
     path = calibration_file(calibration.scorer)
-    try:
-        write_json(path, calibration.to_json())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); set MEMEVAL_CACHE") from None
+    write_record(path, calibration)
     return path
 
 
-def saved(scorer: str) -> dict[str, Any] | None:
-    """The part of a kept calibration that goes with a judged run: source, sizes and the rates over answerable questions."""
-    data = read_json(calibration_file(scorer))
-    if data is None:
-        return None
-    try:
-        kept = {key: data[key] for key in ("source", "sha256", "items", "failed", "answerable")}
-        for name in ("false_accepts", "false_rejects"):
-            if kept["answerable"][name] is not None:
-                Rate(**kept["answerable"][name])
-    except (KeyError, TypeError):
-        return None  # not written by this version: as if there were none
-    return kept
+def saved(scorer: str) -> CalibrationFacts | None:
+    """The part of a kept calibration that goes with a judged run; None also for a file of another version."""
+    return read_record(calibration_file(scorer), CalibrationFacts)

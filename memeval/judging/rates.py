@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 
+from memeval.records.judgements import Rate
 from memeval.stats import interval
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """An estimate with its 95 % limits, from `n` answers (0: taken as known)."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def rate(hits: Sequence[bool], clusters: Sequence[Hashable]) -> Rate | None:

@@ -21,7 +21,7 @@ from memeval.models.completion import Completion, Model, ModelSpec, Request, Usa
 from memeval.models.gateway import Gateway
 from memeval.models.journal import Journal
 from memeval.models.limits import Limiter
-from memeval.runs.spec import folder_name
+from memeval.records.folder import folder_name
 from memeval.task import Question
 
 Generate = Callable[[Request], Awaitable[Completion]]

@@ -8,15 +8,14 @@ from typing import Any
 from memeval.errors import UsageError
 
 
-def replay(results: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """type -> id -> text after these tool results (`ToolResult` as a mapping, in order); types that hold nothing are left
-    out. Equals `MemoryStore.contents()` after the same operations.
+def replay(effects: Iterable[Mapping[str, Any] | None]) -> dict[str, dict[str, str]]:
+    """type -> id -> text after these effects (`ToolResult.effect`, in order); types that hold nothing are left out. Equals
+    `MemoryStore.contents()` after the same operations.
 
-    Raises UsageError, with the number of the result, for an effect that cannot be read.
+    Raises UsageError, with the number of the effect, for one that cannot be read.
     """
     contents: dict[str, dict[str, str]] = {}
-    for number, result in enumerate(results, start=1):
-        effect = result.get("effect")
+    for number, effect in enumerate(effects, start=1):
         if effect is None:
             continue
         try:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from memeval.task import Evidence, Question
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one or more calls, as the server reports them (estimated with the task's tokenizer where it does not).
@@ -72,6 +74,21 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     prefix_chunks: int = 0
     own_chunks: int = 0
     meta: dict[str, Any] = {}
+
+    def question(self) -> Question:
+        """The question as metrics and judges take it."""
+        return Question(
+            id=self.question_id,
+            text=self.text,
+            answers=self.answers,
+            kind=self.kind,
+            time=self.time,
+            options=self.options or None,
+            position=self.position,
+            answerable=self.answerable,
+            evidence=tuple(Evidence(piece.text, piece.units) for piece in self.evidence),
+            keypoints=self.keypoints,
+        )
 
 
 class RecallRow(Row, frozen=True, kw_only=True):
@@ -170,12 +187,35 @@ class TextRow(Row, frozen=True, kw_only=True):
     text: str
 
 
-class CallRow(Row, frozen=True, kw_only=True):
+class ScoreRow(Row, frozen=True, kw_only=True):
+    """scores/<scorer>.jsonl: what a scorer makes of one sample.
+
+    metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control without a
+    result here), with the reason where one is due. reply: what a judge wrote, None where none was asked; counts: what it
+    counted in a summary. scorer: digest of the rules that made the row; where they have changed, the score is made anew.
+    """
+
+    question_id: str
+    repeat: int
+    answer_repeat: int = 0
+    metrics: dict[str, float] = {}
+    verdict: str
+    reason: str | None = None
+    reply: str | None = None
+    counts: dict[str, int] = {}
+    scorer: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """(question id, repeat, answer repeat), as of the sample."""
+        return self.question_id, self.repeat, self.answer_repeat
+
+
+class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. source: `model`, `journal` (this run's, or that of `run`), `cache` (the user's),
     `shared` (an equal call in flight) or `window` (the prompt does not fit, nothing was sent). seconds: waits included.
     attempts: sent, retries included. status: `ok`, or the error."""
 
-    event: str = "call"
     at: float = 0.0
     role: str = ""
     model: str = ""
@@ -189,23 +229,32 @@ class CallRow(Row, frozen=True, kw_only=True):
     run: str | None = None
 
 
-class TroubleRow(Row, frozen=True, kw_only=True):
+class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble"):
     """events.jsonl: what went wrong without changing a result, such as an agent's `close` that raised."""
 
-    event: str = "trouble"
     at: float = 0.0
     context_id: str = ""
     what: str
 
 
-class InvocationRow(Row, frozen=True, kw_only=True):
+class StoppedRow(Row, frozen=True, kw_only=True, tag_field="event", tag="stopped"):
+    """events.jsonl: why a run stopped itself."""
+
+    at: float = 0.0
+    reason: str
+
+
+class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
     """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
     process loses little: of rows with the same `id` the last counts."""
 
-    event: str = "invocation"
     at: float = 0.0
     id: str = ""
     seconds: float = 0.0
     build_seconds: float = 0.0
     wall: float = 0.0
     requests: int = 0
+
+
+EventRow = CallRow | TroubleRow | StoppedRow | InvocationRow
+"""A line of events.jsonl, told apart by its `event`."""

@@ -3,93 +3,123 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from tabulate import tabulate
 
-from memeval.report.table import label, percent
+from memeval.records.summary import Summary
+from memeval.report.table import label
+from memeval.runs.notes import percent
 
-Run = Mapping[str, Any]
+
+class Mean(msgspec.Struct, frozen=True):
+    """A mean of headlines with its interval, and the number of tasks behind it."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tasks: int = 0
 
 
-def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Run]) -> list[dict[str, Any]]:
+class SuiteMean(Mean, frozen=True, kw_only=True):
+    """Of one agent (and parameters) on one suite.
+
+    missing: tasks without a result; the value is then the mean of fewer tasks, and says so. leaked, in_domain: tasks whose
+    questions, or whose like, a model of the row was trained on. without_leaked: the mean of the others; without_trained: of
+    those that are neither. Each is None where it is no other mean, or no task is left.
+    """
+
+    suite: str
+    agent: str
+    params: dict[str, Any]
+    label: str
+    rule: str
+    leaked: tuple[str, ...] = ()
+    in_domain: tuple[str, ...] = ()
+    without_leaked: Mean | None = None
+    without_trained: Mean | None = None
+    missing: tuple[str, ...] = ()
+
+
+def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Summary]) -> list[SuiteMean]:
     """One row per agent (and parameters): the mean of its tasks' headlines, each task counting the same.
 
     The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
-    the number of tasks. `missing`: tasks without a result; the value is then the mean of fewer tasks, and says so.
-    leaked, in_domain: tasks whose questions, or whose like, a model of the row was trained on. without_leaked: the mean of
-    the others; without_trained: of those that are neither. Each is None where it is no other mean, or no task is left.
+    the number of tasks.
     """
     rows = []
-    mine = [run for run in runs if run["task"] in tasks]
-    for key in dict.fromkeys((run["agent"], str(run["params"])) for run in mine):
-        parts = [run for run in mine if (run["agent"], str(run["params"])) == key]
-        scored = [run for run in parts if run["headline"]["value"] is not None and run["status"] == "complete"]
+    mine = [run for run in runs if run.task in tasks]
+    for key in dict.fromkeys((run.agent, str(run.params)) for run in mine):
+        parts = [run for run in mine if (run.agent, str(run.params)) == key]
+        scored = [run for run in parts if run.headline.value is not None and run.status == "complete"]
         leaked, related = _marked(scored, "leaked"), _marked(scored, "in-domain")
-        metrics = ", ".join(dict.fromkeys(run["headline"]["metric"] for run in scored)) or "none yet"
+        metrics = ", ".join(dict.fromkeys(run.headline.metric for run in scored)) or "none yet"
         rows.append(
-            {
-                "suite": suite,
-                "agent": parts[0]["agent"],
-                "params": parts[0]["params"],
-                "label": label(parts[0], mine),
-                "rule": f"plain mean of the tasks' headlines ({metrics}), each task counting the same",
-                **_mean(scored),
-                "leaked": leaked,
-                "in_domain": related,
-                "without_leaked": _without(scored, leaked),
-                "without_trained": _without(scored, [*leaked, *related]),
-                "missing": [task for task in tasks if task not in {run["task"] for run in scored}],
-            }
+            SuiteMean(
+                **msgspec.structs.asdict(_mean(scored)),
+                suite=suite,
+                agent=parts[0].agent,
+                params=parts[0].params,
+                label=label(parts[0], mine),
+                rule=f"plain mean of the tasks' headlines ({metrics}), each task counting the same",
+                leaked=leaked,
+                in_domain=related,
+                without_leaked=_without(scored, leaked),
+                without_trained=_without(scored, (*leaked, *related)),
+                missing=tuple(task for task in tasks if task not in {run.task for run in scored}),
+            )
         )
     return rows
 
 
-def _marked(runs: Sequence[Run], mark: str) -> list[str]:
-    return [run["task"] for run in runs if run["trained_on"] and run["trained_on"]["mark"] == mark]
+def _marked(runs: Sequence[Summary], mark: str) -> tuple[str, ...]:
+    return tuple(run.task for run in runs if run.trained_on and run.trained_on.mark == mark)
 
 
-def _without(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Any] | None:
-    left = [run for run in runs if run["task"] not in tasks]
+def _without(runs: Sequence[Summary], tasks: Sequence[str]) -> Mean | None:
+    left = [run for run in runs if run.task not in tasks]
     return _mean(left) if 0 < len(left) < len(runs) else None
 
 
-def _mean(runs: Sequence[Run]) -> dict[str, Any]:
-    """value, low, high, and the number of tasks behind them."""
-    parts = [run["headline"] for run in runs]
+def _mean(runs: Sequence[Summary]) -> Mean:
+    parts = [
+        (row.value, row.low, row.high)
+        for row in (run.headline for run in runs)
+        if row.value is not None and row.low is not None and row.high is not None
+    ]
     if not parts:
-        return {"value": None, "low": None, "high": None, "tasks": 0}
+        return Mean()
     count = len(parts)
-    value = sum(part["value"] for part in parts) / count
-    low = value - math.hypot(*(part["value"] - part["low"] for part in parts)) / count
-    high = value + math.hypot(*(part["high"] - part["value"] for part in parts)) / count
-    return {"value": value, "low": max(0.0, low), "high": min(1.0, high), "tasks": count}
+    value = sum(middle for middle, _, _ in parts) / count
+    low = value - math.hypot(*(middle - low for middle, low, _ in parts)) / count
+    high = value + math.hypot(*(high - middle for middle, _, high in parts)) / count
+    return Mean(value, max(0.0, low), min(1.0, high), count)
 
 
-def suites_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def suites_table(rows: Sequence[SuiteMean]) -> str:
     """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the rule
     of each suite's mean, and the means without the tasks that were trained on."""
     body = [
-        [row["suite"], row["label"], percent(row["value"]), _range(row), row["tasks"], ", ".join(row["missing"]) or "-"]
-        for row in rows
+        [row.suite, row.label, percent(row.value), _range(row), row.tasks, ", ".join(row.missing) or "-"] for row in rows
     ]
     header = ["suite", "agent", "mean", "95% interval", "tasks", "missing"]
     align = ("left", "left", "right", "left", "right", "left")
-    notes = list(dict.fromkeys(f"{row['suite']}: {row['rule']}" for row in rows))
+    notes = list(dict.fromkeys(f"{row.suite}: {row.rule}" for row in rows))
     for row in rows:
-        both = "leaked and in-domain" if row["leaked"] else "in-domain"
-        if row["leaked"]:
-            notes.append(_note(row, "leaked", row["leaked"], row["without_leaked"]))
-        if row["in_domain"]:
-            notes.append(_note(row, both, [*row["leaked"], *row["in_domain"]], row["without_trained"]))
+        both = "leaked and in-domain" if row.leaked else "in-domain"
+        if row.leaked:
+            notes.append(_note(row, "leaked", row.leaked, row.without_leaked))
+        if row.in_domain:
+            notes.append(_note(row, both, (*row.leaked, *row.in_domain), row.without_trained))
     return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), "", *notes])
 
 
-def _range(row: Mapping[str, Any]) -> str:
-    return "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}"
+def _range(row: Mean) -> str:
+    return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}"
 
 
-def _note(row: Mapping[str, Any], kind: str, tasks: Sequence[str], mean: Mapping[str, Any] | None) -> str:
-    rest = f"{percent(mean['value'])} ({_range(mean)}), tasks {mean['tasks']}" if mean else "no task is left"
-    return f"{row['suite']}, {row['label']}: without the {kind} {', '.join(tasks)}: {rest}"
+def _note(row: SuiteMean, kind: str, tasks: Sequence[str], mean: Mean | None) -> str:
+    rest = f"{percent(mean.value)} ({_range(mean)}), tasks {mean.tasks}" if mean else "no task is left"
+    return f"{row.suite}, {row.label}: without the {kind} {', '.join(tasks)}: {rest}"

@@ -9,10 +9,10 @@ from memeval import prompts, tokens
 from memeval.agent import Item, Recall
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
+from memeval.records.folder import text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
-from memeval.runs.store import text_sha
 from memeval.task import Question
 
 Emit = Callable[[Row], None]

@@ -5,38 +5,48 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import memeval
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
+from memeval.records.folder import RunFolder
+from memeval.records.manifest import Manifest, Typed
 from memeval.runs.plan import Planned
-from memeval.runs.store import read_json
+from memeval.runs.spec import FORMAT
 
 
-def manifest(planned: Planned) -> dict[str, Any]:
-    """What a number rests on: cards, hashes, models, seed, versions, git revision. No key is ever in it."""
+def manifest(planned: Planned) -> Manifest:
+    """Of a run that starts or goes on; what its folder knows already (judges, questions asked) is kept."""
     spec = planned.spec
-    return {
-        **spec.identity(),
-        "hash": cards.digest(spec.identity()),
-        "ingest_hash": cards.digest(spec.ingest_identity()),
-        "typed": {"agent": spec.agent.typed, "task": spec.task_typed},
-        "protocol": spec.task.protocol,
-        "deviations": list(spec.task.deviations),
-        "judge": spec.task.judge,
-        "headline": spec.task.headline,
-        "questions": len(planned.question_ids),
-        "base_urls": {role: model.base_url for role, model in spec.models.items() if model.base_url},
-        "concurrency": spec.concurrency,
-        "shadowed": [
+    before = RunFolder(spec.folder).manifest()
+    identity = spec.identity()
+    return Manifest(
+        format=FORMAT,
+        hash=cards.digest(identity),
+        ingest_hash=cards.digest(spec.ingest_identity()),
+        typed=Typed(agent=spec.agent.typed, task=spec.task_typed),
+        agent=spec.agent.card.name,
+        track=spec.agent.card.track,
+        source=spec.task.source,
+        judge=spec.task.judge,
+        protocol=spec.task.protocol,
+        deviations=tuple(spec.task.deviations),
+        headline=spec.task.headline,
+        seed=spec.settings.seed,
+        models={role: model.name for role, model in spec.models.items()},
+        questions=max(len(planned.question_ids), before.questions if before else 0),
+        base_urls={role: model.base_url for role, model in spec.models.items() if model.base_url},
+        concurrency=spec.concurrency,
+        shadowed=(
             *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
             *cards.shadowed(AgentCard, spec.agent.card.name),
-        ],
-        "versions": {"memeval": memeval.__version__, "python": platform.python_version()},
-        "git": _git_revision(),
-        "judges": (read_json(spec.folder / "manifest.json") or {}).get("judges", {}),
-    }
+        ),
+        versions={"memeval": memeval.__version__, "python": platform.python_version()},
+        git=_git_revision(),
+        judges=before.judges if before else {},
+        trained_on=before.trained_on if before else {},
+        identity=identity,
+    )
 
 
 def _git_revision() -> str | None:

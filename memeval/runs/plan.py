@@ -16,11 +16,11 @@ import yaml
 from memeval import cards, identity, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
+from memeval.contamination import Claims, claims
 from memeval.errors import NoData, UsageError, suggest
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.runs.changed import changed_since
-from memeval.runs.familiarity import Claims, claims
 from memeval.runs.options import Options
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
@@ -97,7 +97,8 @@ def plan(options: Options) -> list[Planned]:
             judge = judge_of(card, options, config)
             if judge is not None:
                 _check_judge(card, task, judge_prompt)
-            planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt, claims(spec)))
+            known = claims(card, spec.agent.card, spec.models)
+            planned.append(Planned(spec.placed(runs_dir), task, ids, judge, judge_prompt, known))
     if absent and not planned:
         raise absent[0]
     for missing in absent:
@@ -248,7 +249,7 @@ def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
     from memeval.judging.judge import check_keypoints, family_of
     from memeval.judging.prompts import ASPECTS, prompt_hash
 
-    family = family_of({"task": {"judge": card.judge, "source": card.source}})
+    family = family_of(card.judge, card.source)
     prompt_hash(family, prompt)
     if family in ASPECTS:
         check_keypoints(family, [question.keypoints for question in task.golds()], f"fetch the data of {card.name} again")

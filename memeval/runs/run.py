@@ -8,72 +8,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
-import shutil
 import signal
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from memeval import cards, tokens
+from memeval.contamination import contamination, facts
+from memeval.metrics.identity import scorer_digest
 from memeval.models import prices
 from memeval.models.budget import Budget
-from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
+from memeval.records.averages import average, named
+from memeval.records.folder import Key, RunFolder, RunWriter
+from memeval.records.rows import CallRow, InvocationRow, QuestionRow, SampleRow, ScoreRow, StoppedRow
+from memeval.records.summary import Contamination, OverlapFacts, Summary
 from memeval.runs import local
-from memeval.runs.answering import SampleKey
 from memeval.runs.arms import best_constant
-from memeval.runs.familiarity import facts, familiarity
 from memeval.runs.manifest import manifest
+from memeval.runs.notes import notes
 from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
 from memeval.runs.score import score_samples
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
-from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
-from memeval.runs.summary import summarise, without
+from memeval.runs.summary import summarise
 
-Line = dict[str, Any]
+REPORTED = 5.0
+"""Seconds after which an invocation writes again how far it has come."""
 
 
 def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: Budget | None = None) -> Outcome:
-    """Finish one run and return it. A finished run costs no model call: its summary is read back. budget: what may be sent.
+    """Finish one run and return it. A finished run costs no model call, and its folder need not be writable. budget: what
+    may be sent.
 
     Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
     spec = planned.spec
+    folder = RunFolder(spec.folder)
     if fresh:
-        start_anew(planned)
+        folder.remove()
     started = time.monotonic()
-    with Store(spec.folder) as store:
-        done = _keep_finished(store)
-        left = _wanted(planned) - done
-        if not left:
-            summary = read_json(spec.folder / "summary.json")
-            if (
-                summary is not None
-                and summary.get("status") != "partial"  # stopped between its last sample and its end
-                and summary.get("asked") == _asked(planned)
-                and summary.get("rests_on") == _rests_on(planned)
-            ):
-                return Outcome(planned, {**summary, "requests": 0})
-            return Outcome(planned, _conclude(planned, _Clock(), True))
-        write_json(spec.folder / "manifest.json", manifest(planned))
-        clock = _Clock(build=0.0)
-        work = _work(planned, left)
+    if wanted(planned) <= finished(planned):
+        return Outcome(planned, conclude(planned))
+    with RunWriter(folder) as writer:
+        done = finished(planned)
+        samples = folder.samples()
+        again = wanted(planned) - done
+        kept = [row for row in samples if row.key not in again]
+        if len(kept) < len(samples):  # what failed or is not whole is tried again
+            writer.keep_samples(kept)
+        folder.write_manifest(manifest(planned))
+        clock = _Clock(started)
+        work = _work(planned, again)
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(left), quiet=quiet) as progress, _what_is_there_set_apart():
-            stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress, budget))
-        store.append(
-            "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
-        )
-        return Outcome(planned, _conclude(planned, clock, stopped is None), stopped, interrupted)
+        with Progress(label, len(work), len(again), quiet=quiet) as progress, _what_is_there_set_apart():
+            stopped, interrupted = asyncio.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
+        writer.append(clock.row())
+        return Outcome(planned, conclude(planned, clock, stopped is None), stopped, interrupted)
 
 
 @contextlib.contextmanager
@@ -89,40 +87,39 @@ def _what_is_there_set_apart() -> Iterator[None]:
         gc.unfreeze()
 
 
-def start_anew(planned: Planned) -> None:
-    """Delete what the run has so far. Raises UsageError when another process is writing it."""
-    folder = planned.spec.folder
-    if folder.is_dir():
-        with Store(folder):
-            shutil.rmtree(folder)
-
-
 @dataclass
 class _Clock:
     """Seconds of this invocation: from the first model call sent (or the first event) to the last sample written; building
     contexts beside it. requests: sent, incl. retries. overlap: of the streams built now."""
 
+    started: float = 0.0
     first: float | None = None
     last: float | None = None
     build: float = 0.0
     requests: int = 0
     overlap: Overlap = field(default_factory=Overlap)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    reported: float = field(default_factory=time.monotonic)
 
-    def to_json(self) -> dict[str, Any]:
+    def row(self) -> InvocationRow:
+        now = self.reported = time.monotonic()
         seconds = (self.last - self.first) if self.first is not None and self.last is not None else 0.0
-        return {"seconds": max(0.0, seconds), "build_seconds": self.build, "requests": self.requests}
+        return InvocationRow(
+            at=time.time(),
+            id=self.id,
+            seconds=max(0.0, seconds),
+            build_seconds=self.build,
+            wall=now - self.started,
+            requests=self.requests,
+        )
 
 
-def _keep_finished(store: Store) -> frozenset[SampleKey]:
-    """Samples that stand. Failed ones are dropped, to be tried again."""
-    samples = list(store.lines("samples"))
-    kept = [line for line in samples if line["failure"] is None]
-    if len(kept) < len(samples):
-        store.rewrite("samples", kept)
-    return frozenset((line["question_id"], line["repeat"], line["answer_repeat"]) for line in kept)
+def finished(planned: Planned) -> set[Key]:
+    """The samples of the folder that are whole. Others are made again."""
+    return RunFolder(planned.spec.folder).finished(with_memory=not planned.spec.agent.is_arm)
 
 
-def _wanted(planned: Planned) -> set[SampleKey]:
+def wanted(planned: Planned) -> set[Key]:
     spec = planned.spec
     return {
         (question, repeat, answer)
@@ -132,7 +129,7 @@ def _wanted(planned: Planned) -> set[SampleKey]:
     }
 
 
-def _work(planned: Planned, left: set[SampleKey]) -> list[local.Work]:
+def _work(planned: Planned, left: set[Key]) -> list[local.Work]:
     """The contexts with something left to ask, repeat by repeat."""
     refs = planned.task.refs(planned.question_ids)
     open_pairs = {(question, repeat) for question, repeat, _ in left}
@@ -147,8 +144,8 @@ def _work(planned: Planned, left: set[SampleKey]) -> list[local.Work]:
 async def _drive(
     planned: Planned,
     work: Sequence[local.Work],
-    done: frozenset[SampleKey],
-    store: Store,
+    done: frozenset[Key],
+    writer: RunWriter,
     clock: _Clock,
     progress: Progress,
     budget: Budget | None,
@@ -175,7 +172,7 @@ async def _drive(
             async for event in events:
                 if isinstance(event, Stopped):
                     stopped = event.reason
-                record(store, event, clock)
+                record(writer, event, clock)
                 progress.see(event)
     except asyncio.CancelledError:
         if not interrupted:
@@ -184,16 +181,7 @@ async def _drive(
     return stopped, interrupted
 
 
-FILES: dict[type, str] = {
-    SampleRow: "samples",
-    QuestionRow: "questions",
-    OperationRow: "operations",
-    CallRow: "events",
-    TroubleRow: "events",
-}
-
-
-def record(store: Store, event: Event, clock: _Clock) -> None:
+def record(writer: RunWriter, event: Event, clock: _Clock) -> None:
     """One event into the folder. What has a clock goes to events.jsonl, facts go to their own files."""
     if isinstance(event, Ended):
         clock.requests = event.requests
@@ -203,88 +191,142 @@ def record(store: Store, event: Event, clock: _Clock) -> None:
         if event.units:
             clock.overlap.add(event.units)
     elif isinstance(event, Stopped):
-        store.append("events", {"event": "stopped", "reason": event.reason, "at": time.time()})
+        writer.append(StoppedRow(at=time.time(), reason=event.reason))
     elif not isinstance(event, ContextDone):  # that one is for the progress display
         if clock.first is None:
             clock.first = time.monotonic()
-        if isinstance(event, TextRow):
-            store.text(event.sha, event.text)
-        else:
-            store.append(FILES[type(event)], msgspec.to_builtins(event))
+        if isinstance(event, CallRow):
+            clock.requests += event.attempts
+        writer.append(event)
         clock.last = time.monotonic()
+    if time.monotonic() - clock.reported >= REPORTED:
+        writer.append(clock.row())
 
 
-def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]:
-    """Score everything that is there, aggregate what was asked, write both."""
+# -- what follows from the rows ---------------------------------------------------------------------------------------
+
+
+def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = True) -> Summary:
+    """Score what the folder holds and aggregate it: all of it for summary.json, the questions asked for as the result.
+
+    clock: of the invocation that wrote to the folder, None where nothing was to do. complete: it was not stopped.
+    """
     spec = planned.spec
-    folder = spec.folder
-    questions = {line["question_id"]: line for line in read_lines(folder / "questions.jsonl")}
-    samples = list(read_lines(folder / "samples.jsonl"))
-    native = spec.agent.card.track == "native"
-    scores = list(score_samples(samples, questions, spec.task.metrics, spec.task.headline, native))
-    write_lines(folder / "scores" / "task.jsonl", scores)
-    asked = set(planned.question_ids)
-    contexts = {questions[key]["context_id"] for key in asked if key in questions}
-    previous: list[Line] = []
-    memory_from: Counter[str] = Counter()
-    for line in read_lines(folder / "events.jsonl"):
-        if line["event"] == "invocation":
-            previous.append(line)
-        elif line.get("run"):
-            memory_from[line["run"]] += 1
-    summary = summarise(
-        questions={key: line for key, line in questions.items() if key in asked},
-        samples=[line for line in samples if line["question_id"] in asked],
-        scores=[line for line in scores if line["question_id"] in asked],
-        operations=(line for line in read_lines(folder / "operations.jsonl") if line["context_id"] in contexts),
+    folder = RunFolder(spec.folder)
+    questions = folder.questions()
+    samples = [row for row in folder.samples() if row.question_id in questions]
+    rules = scorer_digest(spec.task.metrics, spec.task.headline, spec.agent.card.track == "native")
+    known, headers = facts(spec.task, planned.claims), folder.judge_headers()
+    basis = cards.digest([sorted(row.key for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
+    asked = {question: questions[question] for question in planned.question_ids if question in questions}
+    everything = {row.question_id for row in samples} <= set(asked)
+    stored = folder.summary()
+    if clock is None and everything and stored and stored.basis == basis and stored.status != "partial":
+        return replace(stored, path=spec.shown, requests=0)
+    scores = _scores(planned, folder, samples, questions, rules)
+    written = folder.manifest()
+    most = max(len(planned.question_ids), written.questions if written else 0)
+    whole = _summary(planned, folder, questions, samples, scores, most, complete)
+    if clock is not None:
+        found = OverlapFacts(clock.overlap.streams, clock.overlap.share)
+        whole = replace(whole, requests=clock.requests, overlap=found)
+    if stored and stored.overlap.streams > whole.overlap.streams:  # an earlier invocation may have built more of the streams
+        whole = replace(whole, overlap=stored.overlap)
+    whole = replace(whole, basis=basis)
+    if folder.writable:
+        mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
+        if written and written.trained_on != (trained := {**known, "mark": mark}):
+            folder.write_manifest(replace(written, trained_on=trained))
+        folder.write_summary(whole)
+    if everything and most == len(planned.question_ids):
+        return whole
+    some = [row for row in samples if row.question_id in asked]
+    mine = [row for row in scores if row.question_id in asked]
+    found_now = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
+    return replace(found_now, requests=whole.requests, overlap=whole.overlap, basis=basis)
+
+
+def _scores(
+    planned: Planned, folder: RunFolder, samples: Sequence[SampleRow], questions: dict[str, QuestionRow], rules: str
+) -> list[ScoreRow]:
+    """The scores of these samples: as they are in the folder while they were made by the same rules, else made anew."""
+    task = planned.spec.task
+    scores = folder.scores()
+    if [(row.key, row.scorer) for row in scores] == [(row.key, rules) for row in samples]:
+        return scores
+    native = planned.spec.agent.card.track == "native"
+    scores = list(score_samples(samples, questions, task.metrics, task.headline, native, rules))
+    if folder.writable:
+        folder.write_scores(scores)
+    return scores
+
+
+def _summary(
+    planned: Planned,
+    folder: RunFolder,
+    questions: dict[str, QuestionRow],
+    samples: Sequence[SampleRow],
+    scores: Sequence[ScoreRow],
+    asked: int,
+    complete: bool,
+) -> Summary:
+    """Of these samples, out of `asked` questions."""
+    spec = planned.spec
+    contexts = {row.context_id for row in questions.values()}
+    found = summarise(
+        questions=questions,
+        samples=samples,
+        scores=scores,
+        operations=[row for row in folder.memory.operations() if row.context_id in contexts],
         headline=spec.task.headline,
         tokenizer=tokens.counter(spec.task.tokenizer).name,
-        asked=len(asked) * spec.repeats * spec.answer_repeats,
+        asked=asked * spec.repeats * spec.answer_repeats,
         complete=complete,
         prices=_prices(planned),
-        judged=[header for path in sorted((folder / "scores").glob("judge-*.json")) if (header := read_json(path))],
+        judged=folder.judge_headers(),
     )
-    mark = _familiarity(planned, {key: questions[key] for key in questions if key in asked}, scores)
-    summary = {
-        "asked": _asked(planned),
-        "rests_on": _rests_on(planned),
-        "agent": spec.agent.typed,
-        "params": dict(spec.agent.params),
-        "task": spec.task_typed,
-        **{role: (spec.models[role].name if role in spec.models else None) for role in ("memory", "reader", "embedder")},
-        **summary,
-        "trained_on": mark,
-        "answer_budget": spec.budgeted,
-        "memory_from": dict(sorted(memory_from.items())),
-        "overlap": max(clock.overlap.to_json(), _last_overlap(folder), key=lambda row: row["streams"]),
-        "requests": clock.requests,
-        "seconds": sum(line["seconds"] for line in previous),
-        "build_seconds": sum(line["build_seconds"] for line in previous),
-    }
-    if (written := read_json(folder / "manifest.json")) is not None:
-        shown = mark and {key: mark[key] for key in ("mark", "by", "notes", "asked", "known")}
-        write_json(
-            folder / "manifest.json", {**written, "trained_on": {**facts(planned.spec.task, planned.claims), "mark": shown}}
-        )
-    write_json(folder / "summary.json", summary)
-    return summary
+    invocations: dict[str, InvocationRow] = {}
+    memory_from: Counter[str] = Counter()
+    for event in folder.events():
+        if isinstance(event, InvocationRow):
+            invocations[event.id] = event
+        elif isinstance(event, CallRow) and event.run:
+            memory_from[event.run] += 1
+    names = {role: model.name for role, model in spec.models.items()}
+    found = replace(
+        found,
+        path=spec.shown,
+        agent=spec.agent.typed,
+        params=dict(spec.agent.params),
+        task=spec.task_typed,
+        answer_budget=spec.budgeted,
+        model=names.get("memory") or names.get("reader"),
+        reader=names.get("reader"),
+        embedder=names.get("embedder") if found.calls.get("embedder") else None,
+        judge_family=spec.task.judge,
+        trained_on=_trained_on(planned, questions, scores),
+        memory_from=dict(sorted(memory_from.items())),
+        seconds=sum(row.seconds for row in invocations.values()),
+        build_seconds=sum(row.build_seconds for row in invocations.values()),
+    )
+    return replace(found, notes=notes(found))
 
 
-def _familiarity(planned: Planned, asked: dict[str, Line], scores: list[Line]) -> Line | None:
-    """What of this run its models were trained on, with the headline on the other questions where those are known."""
-    found = familiarity(planned.spec.task, planned.claims, {key: line["text"] for key, line in asked.items()})
+def _trained_on(planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
+    """What of these questions the run's models were trained on, with the headline on the others where those are known."""
+    task = planned.spec.task
+    found = contamination(task, planned.claims, {key: row.text for key, row in questions.items()})
     if found is None:
         return None
-    mine = [line for line in scores if line["question_id"] in asked]
-    return {
-        "mark": found.mark,
-        "by": list(found.by),
-        "notes": list(found.notes),
-        "asked": found.asked,
-        "known": None if found.known is None else len(found.known),
-        "questions": list(found.known or ()),
-        "others": without(found.known, mine, asked, planned.spec.task.headline) if found.known else None,
-    }
+    others = [row for row in scores if row.question_id not in (found.known or ())]
+    return Contamination(
+        mark=found.mark,
+        by=found.by,
+        notes=found.notes,
+        asked=found.asked,
+        known=None if found.known is None else len(found.known),
+        others=named(task.headline, average(others, questions, task.headline)) if found.known else None,
+    )
 
 
 def _prices(planned: Planned) -> dict[str, prices.Price | None]:
@@ -292,23 +334,3 @@ def _prices(planned: Planned) -> dict[str, prices.Price | None]:
     if planned.judge is not None:
         models["judge"] = planned.judge
     return {role: prices.price(model.name, model.base_url) for role, model in models.items()}
-
-
-def aggregate_again(outcome: Outcome) -> Outcome:
-    """The run with its summary made anew, now that a judge has had its say (and its price)."""
-    summary = _conclude(outcome.planned, _Clock(requests=outcome.summary["requests"]), outcome.stopped is None)
-    return dataclasses.replace(outcome, summary=summary)
-
-
-def _last_overlap(folder: Path) -> dict[str, Any]:
-    """Of an earlier invocation, which may have built more of the streams than a resumed one needs."""
-    return (read_json(folder / "summary.json") or {}).get("overlap") or Overlap().to_json()
-
-
-def _rests_on(planned: Planned) -> str:
-    """What else a summary is made of: it is made anew when a card or a checkpoint says something else."""
-    return cards.digest(facts(planned.spec.task, planned.claims))[:16]
-
-
-def _asked(planned: Planned) -> str:
-    return cards.digest(list(planned.question_ids))[:16]

@@ -9,21 +9,28 @@ processes wait for it, so that there are never two. `--fresh` of one of them rea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models import usage
 from memeval.models.completion import Completion
 from memeval.models.journal import to_stderr
 from memeval.models.run_journal import JournalReader, RunJournal
-from memeval.runs.store import read_json
+from memeval.records.folder import RunFolder
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows: no process waits for another
+    fcntl = None
 
 LOCK = ".memories"
 """File in the RUNS folder: a range of bytes is locked for each memory that is being built, and it grows by a byte with every
@@ -65,7 +72,9 @@ class Siblings:
 
         def built() -> None:
             self._own.settle()  # who waits for this memory reads what is filed
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+            if fcntl is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
 
         try:
             self._look()
@@ -94,6 +103,8 @@ class Siblings:
         os.close(self._file)  # and with it all locks
 
     def _locked(self, place: int) -> bool:
+        if fcntl is None:
+            return True
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError as error:
@@ -133,5 +144,6 @@ def siblings(folder: Path, ingest_hash: str) -> Iterator[Path]:
     """The folders of the runs whose memories are the same as those of the run in `folder`, in order of their names."""
     agent = folder.name.rpartition("-")[0]
     for path in sorted(folder.parent.parent.glob(f"*/{agent}-*/manifest.json")):
-        if path.parent != folder and (read_json(path) or {}).get("ingest_hash") == ingest_hash:
+        found = RunFolder(path.parent).manifest()
+        if path.parent != folder and found is not None and found.ingest_hash == ingest_hash:
             yield path.parent

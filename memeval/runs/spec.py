@@ -15,6 +15,7 @@ from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
 from memeval.plugins import ARMS, SOURCES
 from memeval.prompts import READER
+from memeval.records.folder import folder_name
 from memeval.sources import Settings
 
 FORMAT = 3
@@ -128,9 +129,3 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
     params = {key: value for key, value in spec.params.items() if key != "timeout"}
     tag = {"tag": spec.tag} if spec.tag else {}
     return {"name": registry.identity(spec) or spec.name, **tag, "params": params}
-
-
-def folder_name(name: str) -> str:
-    """A name as part of a path: letters, digits and `@._-` only, never a dot alone."""
-    safe = "".join(char if char.isalnum() or char in "@._-" else "_" for char in name)
-    return safe.strip(".") or "unnamed"

@@ -1,201 +1,178 @@
 """Aggregates of one run: every number with n, its interval and the rule by which it was averaged (validity section 1).
 
 A question's repeats are averaged first; intervals resample clusters with all their questions. The headline is over
-answerable questions; abstention stands beside it as precision, recall and F1.
+answerable questions; abstention is beside it as precision, recall and F1.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from msgspec.structs import replace
 
 from memeval.costs import costs
 from memeval.metrics import abstention_scores
 from memeval.models.prices import Price
-from memeval.runs.score import UNUSABLE
-from memeval.stats import failure_bounds, interval
+from memeval.records.averages import MetricAverage, average, named, plain
+from memeval.records.judgements import JudgeHeader
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import (
+    Abstention,
+    Chunks,
+    JudgeSummary,
+    QueryFacts,
+    RepeatValue,
+    Sizes,
+    StreamSizes,
+    Summary,
+)
+from memeval.records.verdicts import UNUSABLE, status
+from memeval.stats import failure_bounds
 
-Line = Mapping[str, Any]
-INVALID_SHARE = 0.02
+ABSTENTION = "abstention"
 
 
 def summarise(
     *,
-    questions: Mapping[str, Line],
-    samples: Sequence[Line],
-    scores: Sequence[Line],
-    operations: Iterable[Line],
+    questions: Mapping[str, QuestionRow],
+    samples: Sequence[SampleRow],
+    scores: Sequence[ScoreRow],
+    operations: Sequence[OperationRow],
     headline: str,
     tokenizer: str,
     asked: int,
     complete: bool,
     prices: Mapping[str, Price | None],
-    judged: Iterable[Line] = (),
-) -> dict[str, Any]:
-    """The statistical part of summary.json: see the keys below. Rates are fractions 0..1, sizes tokens.
-
-    asked: samples the run was to have. prices: role -> price of its model. judged: what judges cost (costs.py). n counts
-    questions, failed counts samples without a reply.
-    """
-    by_metric: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    verdicts: Counter[str] = Counter()
-    for line in scores:
-        verdicts[line["verdict"]] += 1
-        for name, value in line["metrics"].items():
-            by_metric[name][line["question_id"]].append(value)
-    answerable = {key for key, line in questions.items() if line["answerable"]}
-    metrics = {name: _aggregate(rows, questions) for name, rows in by_metric.items() if name != "abstention"}
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for key, line in questions.items():
-        kinds[line["kind"] if line["answerable"] else "unanswerable"].append(key)
-    failed = verdicts["failed"]
-    limit = max(1.0, INVALID_SHARE * len(samples))
-    status = "partial" if not complete or len(samples) < asked else "invalid" if failed > limit else "complete"
-    summary: dict[str, Any] = {
-        "status": status,
-        "n": len({line["question_id"] for line in samples}),
-        "failed": failed,
-        "headline": {"metric": headline, **metrics.get(headline, _nothing())},
-        "metrics": metrics,
-        "kinds": {kind: _kind(kind, keys, by_metric, headline, questions) for kind, keys in sorted(kinds.items())},
-        "abstention": _abstention(by_metric.get("abstention", {}), answerable),
-        "verdicts": dict(verdicts),
-        "reasons": dict(Counter(line["reason"] for line in scores if line["reason"]).most_common(5)),
-        "repeats": _spread(scores, headline),
-        "with_evidence": sum(bool(line["evidence"]) for line in questions.values()),
-        "query": _query(samples),
-        "chunks": _chunks(questions),
-    }
-    lost = [line for line in scores if headline in line["metrics"]]
-    if failed and lost:
-        bounds = failure_bounds(
-            sum(line["metrics"][headline] for line in lost),
-            len(lost),
-            sum(line["verdict"] == "failed" for line in lost),
-        )
-        summary["failure_bounds"] = [bounds.all_wrong, bounds.all_right]
+    judged: Sequence[JudgeHeader] = (),
+) -> Summary:
+    """The part of a summary that follows from the rows of a run. asked: samples that the run was to have. prices: role ->
+    price of its model. judged: what judges cost (costs.py)."""
+    verdicts = Counter(row.verdict for row in scores)
+    names = dict.fromkeys(name for row in scores for name in row.metrics if name != ABSTENTION)
+    metrics = {name: average(scores, questions, name) for name in names}
+    counted = [row for row in scores if headline in row.metrics]
+    lost = sum(row.verdict == "failed" for row in counted)
     unread: Counter[str] = Counter()
-
-    def seen(lines: Iterable[Line]) -> Iterator[Line]:
-        for line in lines:
-            unread.update(line.get("unusable", {}))
-            yield line
-
-    steps = seen(operations)
-    price = costs(questions=questions, samples=samples, operations=steps, scores=scores, prices=prices, judged=judged)
-    unusable = {UNUSABLE[reason]: count for reason, count in unread.most_common()}
-    return {**summary, "unread": unusable, **_sizes(questions, samples, tokenizer), **price}
-
-
-def without(left_out: Collection[str], scores: Sequence[Line], questions: Mapping[str, Line], metric: str) -> dict[str, Any]:
-    """A metric over the other questions, with n and interval as anywhere."""
-    rows: dict[str, list[float]] = defaultdict(list)
-    for line in scores:
-        if line["question_id"] not in left_out and metric in line["metrics"]:
-            rows[line["question_id"]].append(line["metrics"][metric])
-    return {"metric": metric, **_aggregate(rows, questions)}
-
-
-def _nothing() -> dict[str, Any]:
-    return {"value": None, "low": None, "high": None, "n": 0}
-
-
-def _aggregate(rows: Mapping[str, Sequence[float]], questions: Mapping[str, Line]) -> dict[str, Any]:
-    if not rows:
-        return _nothing()
-    values = [sum(values) / len(values) for values in rows.values()]
-    result = interval(values, [questions[key]["cluster"] for key in rows])
-    return {
-        "value": result.value,
-        "low": result.low,
-        "high": result.high,
-        "n": result.n,
-        "clusters": result.clusters,
-        "rule": result.method,
-        "within_stream": result.within_stream,
-    }
+    for step in operations:
+        unread.update(step.unusable)
+    spent = costs(questions=questions, samples=samples, operations=operations, scores=scores, prices=prices, judged=judged)
+    return Summary(
+        status=status(complete and len(samples) >= asked, verdicts["failed"], len(samples)),
+        n=len({row.question_id for row in samples}),
+        failed=verdicts["failed"],
+        failure_bounds=_bounds([row.metrics[headline] for row in counted], lost),
+        reasons=dict(Counter(row.reason for row in scores if row.reason).most_common(5)),
+        unread={UNUSABLE[reason]: number for reason, number in unread.most_common()},
+        verdicts=dict(verdicts),
+        headline=named(headline, average(scores, questions, headline)),
+        metrics=metrics,
+        kinds=_kinds(scores, questions, headline),
+        abstention=_abstention(scores, questions),
+        repeats=_repeats(counted, headline),
+        with_evidence=sum(bool(row.evidence) for row in questions.values()),
+        query=QueryFacts(
+            any(row.query_used is not None for row in samples), any(row.query_used for row in samples)
+        ),
+        chunks=_chunks(questions),
+        memory_tokens=_sizes(_held_at_the_end(samples)),
+        recall_tokens=_sizes([row.recall_tokens for row in samples if row.failure is None]),
+        recall_dropped=sum(row.recall_dropped for row in samples),
+        stream_tokens=_stream_sizes(questions, tokenizer),
+        calls=spent.calls,
+        tokens=spent.tokens,
+        tokens_by_role=spent.by_role,
+        tokens_by_phase=spent.by_phase,
+        cost=spent.cost,
+    )  # fmt: skip
 
 
-def _kind(
-    kind: str,
-    keys: Sequence[str],
-    by_metric: Mapping[str, Mapping[str, list[float]]],
-    headline: str,
-    questions: Mapping[str, Line],
-) -> dict[str, Any]:
-    """The headline on one kind of question; for the unanswerable ones, the share that was declined."""
-    metric = "abstention" if kind == "unanswerable" else headline
-    rows = by_metric.get(metric, {})
-    return {"metric": metric, **_aggregate({key: rows[key] for key in keys if key in rows}, questions)}
+def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | None) -> Summary:
+    """The summary with a judge's score beside its metrics; of a task that is made to be judged it is the headline. others:
+    the judge's average on the questions that were not trained on."""
+    found = replace(
+        summary,
+        judge=judged,
+        metrics={**summary.metrics, "judge": plain(judged)},
+        status=judged.status if summary.status == "complete" else summary.status,
+    )
+    if not summary.judge_family:
+        return found
+    trained = summary.trained_on
+    return replace(
+        found,
+        headline=named("judge", judged),
+        kinds={kind: named("judge", row) for kind, row in judged.kinds.items()},
+        trained_on=replace(trained, others=others) if trained and trained.others else trained,
+    )
 
 
-def _abstention(rows: Mapping[str, Sequence[float]], answerable: set[str]) -> dict[str, Any] | None:
-    pairs = [(value >= 0.5, key in answerable) for key, values in rows.items() for value in values]
-    return asdict(abstention_scores(pairs)) if pairs else None
+def _bounds(values: Sequence[float], lost: int) -> tuple[float, float] | None:
+    if not lost:
+        return None
+    bounds = failure_bounds(sum(values), len(values), lost)
+    return bounds.all_wrong, bounds.all_right
 
 
-def _spread(scores: Sequence[Line], headline: str) -> list[dict[str, Any]]:
+def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str) -> dict[str, MetricAverage]:
+    """The headline on each kind of question; for the unanswerable ones, the share that was declined."""
+    kinds = {key: row.kind if row.answerable else "unanswerable" for key, row in questions.items()}
+    found = {}
+    for kind in sorted(set(kinds.values())):
+        metric = ABSTENTION if kind == "unanswerable" else headline
+        rows = [row for row in scores if kinds[row.question_id] == kind]
+        found[kind] = named(metric, average(rows, questions, metric))
+    return found
+
+
+def _abstention(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow]) -> Abstention | None:
+    pairs = [
+        (row.metrics[ABSTENTION] >= 0.5, questions[row.question_id].answerable)
+        for row in scores
+        if ABSTENTION in row.metrics
+    ]
+    if not pairs:
+        return None
+    found = abstention_scores(pairs)
+    return Abstention(found.precision, found.recall, found.f1)
+
+
+def _repeats(scores: Sequence[ScoreRow], headline: str) -> tuple[RepeatValue, ...]:
     """The headline of each repeat by itself, to be read beside the interval (never pooled as more questions)."""
     repeats: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for line in scores:
-        if headline in line["metrics"]:
-            repeats[line["repeat"], line["answer_repeat"]].append(line["metrics"][headline])
+    for row in scores:
+        repeats[row.repeat, row.answer_repeat].append(row.metrics[headline])
     if len(repeats) < 2:
-        return []
-    return [
-        {"repeat": repeat, "answer_repeat": answer, "value": sum(values) / len(values)}
-        for (repeat, answer), values in sorted(repeats.items())
-    ]
+        return ()
+    return tuple(RepeatValue(*key, fmean(values)) for key, values in sorted(repeats.items()))
 
 
-def _query(samples: Sequence[Line]) -> dict[str, bool]:
-    """Whether the question was offered while the stream was read, and whether the agent looked at it."""
-    return {
-        "offered": any(line.get("query_used") is not None for line in samples),
-        "used": any(line.get("query_used") for line in samples),
-    }
-
-
-def _chunks(questions: Mapping[str, Line]) -> dict[str, int]:
-    """Chunks shown to the agent in one repeat: read once per context, with a fork's own chunk per position asked at; and
-    what it would be were the stream read anew for every question."""
+def _chunks(questions: Mapping[str, QuestionRow]) -> Chunks:
+    """Read once per context, with a fork's own chunk per position that is asked at."""
     shared: dict[str, int] = {}
     own: dict[tuple[str, int | None], int] = {}
-    for line in questions.values():
-        context, prefix = line["context_id"], line["prefix_chunks"] - line["own_chunks"]
-        shared[context] = max(shared.get(context, 0), prefix)
-        own[context, line["position"]] = line["own_chunks"]
-    return {
-        "shown": sum(shared.values()) + sum(own.values()),
-        "without_sharing": sum(line["prefix_chunks"] for line in questions.values()),
-    }
+    for row in questions.values():
+        shared[row.context_id] = max(shared.get(row.context_id, 0), row.prefix_chunks - row.own_chunks)
+        own[row.context_id, row.position] = row.own_chunks
+    return Chunks(sum(shared.values()) + sum(own.values()), sum(row.prefix_chunks for row in questions.values()))
 
 
-def _sizes(questions: Mapping[str, Line], samples: Sequence[Line], tokenizer: str) -> dict[str, Any]:
-    streams = {line["context_id"]: line["stream_tokens"] for line in questions.values()}
-    # what an agent holds at its last question is what it holds in the end
+def _held_at_the_end(samples: Sequence[SampleRow]) -> list[int]:
+    """What an agent holds at its last question is what it holds in the end."""
     held: dict[tuple[str, int], tuple[float, int]] = {}
-    for line in samples:
-        if line["memory_tokens"] is not None:
-            where = float("inf") if line["position"] is None else float(line["position"])
-            key = (line["context_id"], line["repeat"])
-            held[key] = max(held.get(key, (-1.0, 0)), (where, line["memory_tokens"]))
-    ends = [tokens for _, tokens in held.values()]
-    recalled = [line["recall_tokens"] for line in samples if line["failure"] is None]
-    return {
-        "memory_tokens": {"mean": _mean(ends), "max": max(ends, default=None)},
-        "recall_tokens": {"mean": _mean(recalled), "max": max(recalled, default=None)},
-        "recall_dropped": sum(line["recall_dropped"] for line in samples),
-        "stream_tokens": {
-            "min": min(streams.values(), default=None),
-            "mean": _mean(list(streams.values())),
-            "max": max(streams.values(), default=None),
-            "tokenizer": tokenizer,
-        },
-    }
+    for row in samples:
+        if row.memory_tokens is not None:
+            position = float("inf") if row.position is None else float(row.position)
+            key = (row.context_id, row.repeat)
+            held[key] = max(held.get(key, (-1.0, 0)), (position, row.memory_tokens))
+    return [tokens for _, tokens in held.values()]
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _sizes(values: Sequence[int]) -> Sizes:
+    return Sizes(fmean(values), max(values)) if values else Sizes()
+
+
+def _stream_sizes(questions: Mapping[str, QuestionRow], tokenizer: str) -> StreamSizes:
+    sizes = {row.context_id: row.stream_tokens for row in questions.values()}.values()
+    return StreamSizes(min(sizes), fmean(sizes), max(sizes), tokenizer) if sizes else StreamSizes(tokenizer=tokenizer)

@@ -64,8 +64,8 @@ def medians(folder: Path, url: str, agent: str, card: Path, concurrency: int) ->
         )
         begun, cpu = time.monotonic(), time.process_time()
         outcome = run(plan(options)[0], quiet=True)
-        rows.append((outcome.summary["seconds"], time.process_time() - cpu, time.monotonic() - begun))
-        assert outcome.summary["status"] == "complete"
+        rows.append((outcome.summary.seconds, time.process_time() - cpu, time.monotonic() - begun))
+        assert outcome.summary.status == "complete"
     return tuple(statistics.median(column) for column in zip(*rows, strict=True))  # type: ignore[return-value]
 
 

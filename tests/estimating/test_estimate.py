@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
+from folders import read_json, read_lines, write_lines
 
 from memeval import Item, MemoryStats, Recall, tokens
+from memeval.commands.run import run_command
 from memeval.estimating.dry_run import spread
 from memeval.estimating.estimate import Estimate, estimate, estimate_command
 from memeval.estimating.experience import experience
@@ -26,14 +28,12 @@ from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
-from memeval.runs.command import run_command
 from memeval.runs.manifest import manifest
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
 from memeval.runs.signals import Event
-from memeval.runs.store import read_json, read_lines, write_json, write_lines
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def check_against_run(planned: Planned, share: float = 0.2) -> Estimate:
     before = estimate(planned)
     assert not planned.spec.folder.exists()  # it leaves nothing behind
     outcome = run(planned, quiet=True)
-    assert outcome.summary["status"] == "complete"
+    assert outcome.summary.status == "complete"
     calls, prompt = used(planned)
     assert {role: found.calls for role, found in before.roles.items()} == pytest.approx(calls, rel=share)
     assert before.prompt == pytest.approx(prompt, rel=share)
@@ -330,7 +330,7 @@ def test_a_guess_about_a_model_that_thinks_says_so_and_its_range_holds_what_the_
     for guess, mark in zip(guesses, ("~", "over "), strict=True):
         assert f"| {mark}{guess.completion:,} | {mark}" in re.sub(" +", " ", table)
     assert guesses[1].usd is not None
-    cost = run(thinker, quiet=True).summary["cost"]["usd"]
+    cost = run(thinker, quiet=True).summary.cost.usd
     assert guesses[1].usd_least < cost < guesses[1].usd_most
     assert guesses[1].usd < cost
     (told,) = plan(options([agent], model="Qwen/Qwen3-4B", limit=24, base_url=server.url))
@@ -372,7 +372,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
         patch.setattr(local, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
-        assert run(planned, quiet=True).summary["status"] == "partial"
+        assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
     assert fresh == 40
@@ -415,13 +415,13 @@ def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys:
         assert {role: found.calls for role, found in one.roles.items()} == {"reader": 6}
         assert (one.streams, one.chunks, one.answers) == (0, 0, 6)
         assert "the memories of 6 of 6 streams are another run's: read, not built and paid for again" in one.notes
-    sent = [run(planned, quiet=True).summary["requests"] for planned in plans]
+    sent = [run(planned, quiet=True).summary.requests for planned in plans]
     assert sent == [one.calls for one in together]
 
     (other,) = plan(options(["memalpha"], limit=9, answer_budget=40))
     beyond = estimate(other)  # the folders hold the first six; the command names no other run
     assert beyond.streams == 3
-    assert beyond.roles["memory"].calls == run(other, quiet=True).summary["requests"] - beyond.roles["reader"].calls
+    assert beyond.roles["memory"].calls == run(other, quiet=True).summary.requests - beyond.roles["reader"].calls
     card = "extends: synth-10k\nvariants: {b40: {answer_budget: 40}}\n"
     (project / "tasks").mkdir()
     (project / "tasks" / "world.yaml").write_text(card)

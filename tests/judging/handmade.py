@@ -43,9 +43,8 @@ def sample(name: str, answer: str | None, **fields: Any) -> dict[str, Any]:
 def write_run(folder: Path, questions: Sequence[Any], samples: Sequence[Any], **manifest: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
-        "task": {"source": "jsonl"},
-        "agent": {"track": "reader"},
-        "models": {"memory": {"name": "openai/gpt-4o"}, "reader": {"name": "Qwen/Qwen3-32B"}},
+        **{"format": 0, "hash": "", "ingest_hash": "", "typed": {}, "agent": "a", "track": "reader", "source": "jsonl"},
+        "models": {"memory": "openai/gpt-4o", "reader": "Qwen/Qwen3-32B"},
         **manifest,
     }
     (folder / "manifest.json").write_text(json.dumps(facts))

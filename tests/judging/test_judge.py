@@ -8,8 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from faulty_server import FaultyServer
+from folders import read_lines
 from handmade import question, rules, sample, write_run
 
 from memeval.errors import StopRun, UsageError
@@ -18,13 +20,19 @@ from memeval.judging.prompts import prompt_hash
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
-from memeval.runs.store import Store, read_lines
+from memeval.records.folder import RunFolder, RunWriter
+from memeval.records.rows import QuestionRow, SampleRow
+
+EMPTY = ("reply", "counts", "scorer")
 
 
 def judged(samples: list[Any], script: Any, questions: list[Any] | None = None, **options: Any) -> tuple[Any, ScriptedModel]:
     model = ScriptedModel(script)
     known = {line["question_id"]: line for line in questions or [question(row["question_id"]) for row in samples]}
-    lines = asyncio.run(judge_samples(samples, known, options.pop("family", "generic"), model.complete, **options))
+    rows = msgspec.convert(samples, list[SampleRow])
+    asked = msgspec.convert(known, dict[str, QuestionRow])
+    found = asyncio.run(judge_samples(rows, asked, options.pop("family", "generic"), model.complete, **options))
+    lines = [{key: value for key, value in msgspec.to_builtins(row).items() if key not in EMPTY or value} for row in found]
     return lines, model
 
 
@@ -207,7 +215,7 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     good = write_run(tmp_path / "good", [question("a")], [sample("a", "x")])
     with pytest.raises(UsageError, match="judge family 'lcomo' is unknown"):
         judge_folder(good, ModelSpec("offline"), "lcomo")
-    with Store(good), pytest.raises(UsageError, match="another memeval process"):
+    with RunWriter(RunFolder(good)), pytest.raises(UsageError, match="another memeval process"):
         judge_folder(good, ModelSpec("offline"))
     with pytest.raises(UsageError, match="model 'gpt-4o' is unknown"):
         judge_spec("gpt-4o")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from handmade import question, rules, sample, write_run
 
+from memeval.commands.judge import calibrate_command, score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging import command
-from memeval.judging.command import calibrate_command, score_command
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
@@ -135,5 +135,5 @@ def test_a_real_run_is_judged(tmp_path: Path, capsys: Capture, monkeypatch: pyte
     assert (row["samples"], row["related"], row["status"]) == (16, ["reader"], "complete")
     assert row["n"] + row["kinds"].get("unanswerable", {"n": 0})["n"] == 8
     # the stand-in for a judge is a containment rule, so it agrees with that metric
-    assert row["value"] == pytest.approx(summary["metrics"]["substring"]["value"])
-    assert run(planned, quiet=True).summary["n"] == summary["n"]  # a judged folder is still a run
+    assert row["value"] == pytest.approx(summary.metrics["substring"]["value"])
+    assert run(planned, quiet=True).summary.n == summary.n  # a judged folder is still a run

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer
+from folders import read_lines
 from handmade import question, rules, sample, write_run
 
+from memeval.commands.judge import score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging.calibrate import calibrate
-from memeval.judging.command import score_command
 from memeval.judging.judge import judge_folder, judge_samples
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
@@ -22,7 +23,6 @@ from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
-from memeval.runs.store import read_lines
 from memeval.task import Question
 
 POINTS = ["Ann leaves Arlen.", "Bo finds the letter.", "The mill burns down.", "They marry in June."]
@@ -213,12 +213,12 @@ def test_a_folder_is_judged_from_itself(tmp_path: Path) -> None:
     header = json.loads((folder / "scores" / f"{scorer}.json").read_text())
     assert (header["family"], header["prompt_hash"], header["calls"]) == ("infbench", prompt_hash("infbench"), 12)
     summary = judged_summary(folder, scorer)
-    assert (summary["value"], summary["n"], summary["status"]) == (pytest.approx(0.4), 4, "complete")
-    assert {part: row["value"] for part, row in summary["parts"].items()} == pytest.approx(
+    assert (summary.value, summary.n, summary.status) == (pytest.approx(0.4), 4, "complete")
+    assert {part: row["value"] for part, row in summary.parts.items()} == pytest.approx(
         {"fluency": 1.0, "recall": 0.5, "precision": 1 / 3}
     )
-    assert summary["verdicts"] == {"partly": 4}
-    assert (summary["corrected"], summary["uncorrected"]) == (None, "a share has no false accepts or rejects")
+    assert summary.verdicts == {"partly": 4}
+    assert (summary.corrected, summary.uncorrected) == (None, "a share has no false accepts or rejects")
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["judges"][scorer]["prompt_hash"] == prompt_hash("infbench")
 
@@ -235,9 +235,9 @@ def test_score_prints_the_parts(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_judge_that_states_impossible_counts_makes_the_run_invalid(tmp_path: Path) -> None:
     folder = shelf(tmp_path / "run")
     summary = judged_summary(folder, judge_folder(folder, strict(tmp_path, recall=5), use_cache=False))
-    assert (summary["value"], summary["failed"], summary["status"]) == (0.0, 4, "invalid")
-    assert summary["failure_bounds"] == [0.0, 1.0]
-    assert summary["reasons"] == {"judge gave up: no recall in 2 replies": 4}
+    assert (summary.value, summary.failed, summary.status) == (0.0, 4, "invalid")
+    assert summary.failure_bounds == [0.0, 1.0]
+    assert summary.reasons == {"judge gave up: no recall in 2 replies": 4}
 
 
 def test_no_calibration_of_shares() -> None:

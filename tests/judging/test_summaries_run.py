@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from faulty_server import FaultyServer, in_thread
+from folders import read_json, read_lines
 
 from memeval import tokens
 from memeval.cli import main
+from memeval.commands.run import run_command
 from memeval.errors import UsageError
 from memeval.estimating.estimate import estimate
-from memeval.runs.command import run_command
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
-from memeval.runs.store import read_json, read_lines
 
 TASK = "mab-infbench_sum_eng_shots2"
 BOOKS = 6

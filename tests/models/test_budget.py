@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from faulty_server import FaultyServer
 from hypothesis import given, settings
@@ -23,7 +24,6 @@ from memeval.models.prices import Price
 from memeval.models.scripted import ScriptedModel
 from memeval.runs import local
 from memeval.runs.options import Options
-from memeval.runs.outcome import public
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 
@@ -364,25 +364,25 @@ def test_a_run_that_spent_its_budget_is_finished_by_the_same_command(tmp_path: P
                 return run(planned(tmp_path, url, runs), quiet=True)
 
             whole = await asyncio.to_thread(go, other.url, "whole", Budget())
-            calls = sum(whole.summary["calls"].values())
-            assert whole.summary["status"] == "complete"
+            calls = sum(whole.summary.calls.values())
+            assert whole.summary.status == "complete"
             first = await asyncio.to_thread(go, server.url, "stopped", Budget(max_calls=7))
-            assert first.summary["status"] == "partial"
+            assert first.summary.status == "partial"
             assert not first.interrupted
             assert first.stopped == "--max-calls 7 is used up: raise it to go on"
             assert sum(server.served.values()) == 7
             second = await asyncio.to_thread(go, server.url, "stopped", Budget(max_calls=20))
-            assert second.summary["status"] == "partial"
+            assert second.summary.status == "partial"
             assert sum(server.served.values()) == 27
-            assert second.summary["n"] >= first.summary["n"]
+            assert second.summary.n >= first.summary.n
             last = await asyncio.to_thread(go, server.url, "stopped", Budget(max_calls=1000))
-            assert last.summary["status"] == "complete"
+            assert last.summary.status == "complete"
             assert set(server.served.values()) == {1}
             assert sum(server.served.values()) == sum(other.served.values()) == calls
 
             def facts(outcome: Any) -> dict[str, Any]:
                 ignored = ("path", "seconds", "build_seconds", "requests")
-                return {key: value for key, value in public(outcome).items() if key not in ignored}
+                return {key: value for key, value in msgspec.to_builtins(outcome.summary).items() if key not in ignored}
 
             assert facts(last) == facts(whole)
             lines = [

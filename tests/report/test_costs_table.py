@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from memeval.records.summary import Summary
 from memeval.report.costs import costs_table, money, worth_a_table
 
 
-def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> dict[str, Any]:
+def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> Summary:
     shares = {str(n): None if built is None or asked is None else built / n + asked for n in (1, 10, 100)}
-    return {
+    facts = {
+        "status": "complete", "n": 200, "failed": 0, "headline": {"metric": "f1"},
         "agent": agent, "task": "synth-10k", "answer_budget": None, "params": {}, "model": "openai/m", "reader": "r",
         "tokens": {"prompt": 1_234_567, "completion": 890},
         "cost": {
@@ -19,6 +22,7 @@ def run(agent: str, usd: float | None, built: float | None, asked: float | None,
             "ingest_tokens_per_1k": 0.0, "unpriced": [], **cost,
         },
     }  # fmt: skip
+    return msgspec.convert(facts, Summary)
 
 
 def cells(table: str, agent: str) -> list[str]:

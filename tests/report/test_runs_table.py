@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from memeval.records.summary import Summary
 from memeval.report.table import groups, runs_table
+from memeval.runs.notes import notes
 
 
-def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) -> dict[str, Any]:
-    return {
+def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) -> Summary:
+    facts = {
         "path": f"runs/{task}/{agent}", "agent": agent, "params": {}, "task": task, "answer_budget": budget,
-        "model": "m", "reader": "r", "judge": None, "judge_family": None, "status": "complete", "n": 200, "failed": 0,
+        "model": "m", "reader": "r", "judge": None, "judge_family": "", "status": "complete", "n": 200, "failed": 0,
         "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
         "with_evidence": 0, "unread": {}, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
         "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},
         "calls": {"reader": 200}, "seconds": 1.0, "reasons": {}, **rest,
     }  # fmt: skip
+    found = msgspec.convert(facts, Summary)
+    return msgspec.structs.replace(found, notes=notes(found))
 
 
 def test_rows_of_different_budgets_never_share_a_table() -> None:
     rows = [run("a", "t", None, 0.4), run("b", "t", 64, 0.3), run("a", "t", 64, 0.2), run("a", "t@b64", 64, 0.2)]
-    assert [[(row["agent"], row["task"], row["answer_budget"]) for row in group] for group in groups(rows)] == [
+    assert [[(row.agent, row.task, row.answer_budget) for row in group] for group in groups(rows)] == [
         [("a", "t", None)],
         [("b", "t", 64), ("a", "t", 64)],
         [("a", "t@b64", 64)],

@@ -13,10 +13,10 @@ import pytest
 from toys import MemoryTask
 
 from memeval.cards import AgentCard, TaskCard
+from memeval.contamination import claims
 from memeval.models.completion import ModelSpec
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs import local
-from memeval.runs.familiarity import claims
 from memeval.runs.plan import Planned
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings
@@ -51,7 +51,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             data=task.data,
             **options,
         )
-        return Planned(spec.placed(tmp_path / "runs"), task, tuple(task.order), claims=claims(spec))
+        return Planned(
+            spec.placed(tmp_path / "runs"), task, tuple(task.order), claims=claims(spec.task, spec.agent.card, spec.models)
+        )
 
     def events(run: Planned) -> list[dict[str, Any]]:
         run.spec.folder.mkdir(parents=True, exist_ok=True)

@@ -7,21 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from folders import read_json, read_lines
 from toys import Diary, simple
 
 from memeval.cards import AgentCard, TaskCard
+from memeval.commands.show import show_run
+from memeval.contamination import Familiarity, claims, familiarity, runs_its_own_model
 from memeval.errors import UsageError
 from memeval.judging.judge import judge_folder
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task
 from memeval.report.table import runs_table
-from memeval.runs.familiarity import Familiarity, claims, familiarity, runs_its_own_model
-from memeval.runs.outcome import public
 from memeval.runs.run import run
-from memeval.runs.show import show_run
-from memeval.runs.store import read_json, read_lines
 from memeval.trained import CHECKPOINT_FILE, TrainedOn, content_hash
 
 URL = "http://127.0.0.1:1/v1"
@@ -110,7 +110,7 @@ def test_where_the_mark_stands(toy: Any) -> None:
     texts = [context.questions[0].text for context in contexts]
     entry = TrainedOn("mine", ("train",), frozenset(map(content_hash, texts[:1])), "a test")
     planned = toy.planned(Diary, contexts, agent_card={"trained_on": (entry,)})
-    printed = public(run(planned, quiet=True))
+    printed = msgspec.to_builtins(run(planned, quiet=True).summary)
     scores = {line["question_id"]: line["metrics"]["f1"] for line in _scores(planned)}
     mean = sum(scores[key] for key in ("q1", "q2", "q3")) / 3
     others = printed["trained_on"].pop("others")
@@ -140,17 +140,17 @@ def _scores(planned: Any, scorer: str = "task") -> list[dict[str, Any]]:
 def test_a_finished_run_is_marked_when_more_is_known(toy: Any) -> None:
     contexts = [simple(0)]
     first = run(toy.planned(Diary, contexts), quiet=True)
-    assert public(first)["trained_on"] is None
+    assert msgspec.to_builtins(first.summary)["trained_on"] is None
     later = toy.planned(Diary, contexts, agent_card={"trained_on": (TrainedOn("toy"),)})
     assert later.spec.folder == first.planned.spec.folder
-    again = public(run(later, quiet=True))
+    again = msgspec.to_builtins(run(later, quiet=True).summary)
     assert (again["trained_on"]["mark"], again["trained_on"]["known"], again["trained_on"]["others"]) == (
         "in-domain",
         None,
         None,
     )
     assert again["requests"] == 0
-    assert public(run(toy.planned(Diary, contexts), quiet=True))["trained_on"] is None
+    assert msgspec.to_builtins(run(toy.planned(Diary, contexts), quiet=True).summary)["trained_on"] is None
 
 
 @pytest.mark.parametrize(

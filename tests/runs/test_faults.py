@@ -15,10 +15,10 @@ import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
 from toys import reply
 
+from memeval.commands.run import run_command
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.runs import local
-from memeval.runs.command import run_command
 from memeval.runs.options import Options
 
 QUESTIONS = 8

@@ -69,7 +69,7 @@ def prompts_of(toy: Any, agent: type) -> list[dict[str, Any]]:
         planned = toy.planned(
             agent, [stream], models={"memory": spec, "reader": spec}, card={"chunk_tokens": 8, "one_unit_per_chunk": True}
         )
-        assert run(planned, quiet=True).summary["failed"] == 0
+        assert run(planned, quiet=True).summary.failed == 0
     return server.seen
 
 

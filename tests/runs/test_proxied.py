@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, always, in_thread
+from folders import read_lines
 from toys import simple
 
 from memeval import Item, Recall
@@ -17,7 +18,6 @@ from memeval.models.completion import ModelSpec
 from memeval.models.proxy.server import Proxy
 from memeval.models.proxy.slot import Slot
 from memeval.runs.run import run
-from memeval.runs.store import read_lines
 
 PROGRAM = """
 import json, sys, urllib.error, urllib.request
@@ -82,15 +82,15 @@ def test_its_calls_are_booked_in_the_steps_that_made_them(toy: Any) -> None:
         planned = toy.planned(Remote, [simple(n) for n in range(3)], models=models(server.url))
         outcome = run(planned, quiet=True)
         again = run(toy.planned(Remote, [simple(n) for n in range(3)], models=models(server.url)), fresh=True, quiet=True)
-    assert (outcome.summary["status"], outcome.summary["headline"]["value"]) == ("complete", 1.0)  # the server echoes
+    assert (outcome.summary.status, outcome.summary.headline.value) == ("complete", 1.0)  # the server echoes
     operations = list(read_lines(planned.spec.folder / "operations.jsonl"))
-    assert len(operations) == outcome.summary["calls"]["memory"] == len(set(server.served)) > 3
+    assert len(operations) == outcome.summary.calls["memory"] == len(set(server.served)) > 3
     for line in operations:
         assert line["calls"] == {"memory": 1}
         assert line["tokens"]["memory"]["completion"] == 7
-    assert outcome.summary["calls"]["reader"] == 3
-    assert again.summary["requests"] == 3  # only the reader's: the proxy is behind the same cache as everybody
-    assert again.summary["calls"] == outcome.summary["calls"]
+    assert outcome.summary.calls["reader"] == 3
+    assert again.summary.requests == 3  # only the reader's: the proxy is behind the same cache as everybody
+    assert again.summary.calls == outcome.summary.calls
 
 
 def test_its_memory_is_shared_with_runs_of_other_budgets(toy: Any) -> None:
@@ -99,8 +99,8 @@ def test_its_memory_is_shared_with_runs_of_other_budgets(toy: Any) -> None:
         first = run(toy.planned(Remote, [simple(0)], **shared), quiet=True)
         calls = len(server.seen)
         second = run(toy.planned(Remote, [simple(0)], **shared, answer_budget=5), quiet=True)
-    assert calls == len(server.seen) == first.summary["calls"]["memory"]
-    assert second.summary["memory_from"] == {f"toy/{first.planned.spec.folder.name}": calls}
+    assert calls == len(server.seen) == first.summary.calls["memory"]
+    assert second.summary.memory_from == {f"toy/{first.planned.spec.folder.name}": calls}
 
 
 def test_a_failed_call_fails_the_question_though_the_program_carried_on(toy: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_failed_call_fails_the_question_though_the_program_carried_on(toy: Any
         outcome = run(planned, quiet=True)
     (sample,) = read_lines(planned.spec.folder / "samples.jsonl")
     assert sample["failure"] == "ingest: memory: HTTP 400: trouble 400"
-    assert outcome.summary["failed"] == 1
+    assert outcome.summary.failed == 1
 
 
 def test_a_key_that_is_refused_stops_the_run_though_the_program_carried_on(
@@ -121,5 +121,5 @@ def test_a_key_that_is_refused_stops_the_run_though_the_program_carried_on(
         outcome = run(planned, quiet=True)
     assert outcome.stopped is not None
     assert "check the key" in outcome.stopped
-    assert outcome.summary["status"] == "partial"
+    assert outcome.summary.status == "partial"
     assert len(server.seen) == 1

@@ -10,18 +10,20 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from folders import read_lines
+from msgspec.structs import replace
 from toys import Diary, context, simple
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
+from memeval.records.summary import Chunks, QueryFacts
 from memeval.report.table import runs_table
-from memeval.runs.outcome import public
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
 from memeval.runs.signals import Ended, Event
 from memeval.runs.spec import RunSpec
-from memeval.runs.store import read_lines
 from memeval.task import Evidence, Question
 
 
@@ -37,9 +39,9 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     planned = toy.planned(Diary, [simple(n) for n in range(4)])
     outcome = run(planned, quiet=True)
     summary = outcome.summary
-    assert (summary["status"], summary["n"], summary["failed"]) == ("complete", 4, 0)
-    assert summary["headline"]["value"] == 1.0  # the offline reader finds a plain sentence among six
-    assert summary["calls"] == {"reader": 4}
+    assert (summary.status, summary.n, summary.failed) == ("complete", 4, 0)
+    assert summary.headline.value == 1.0  # the offline reader finds a plain sentence among six
+    assert summary.calls == {"reader": 4}
     assert {path.name for path in planned.spec.folder.iterdir()} >= {
         "manifest.json", "samples.jsonl", "questions.jsonl", "texts.jsonl", "operations.jsonl", "scores",
         "events.jsonl", "calls.sqlite", "summary.json",
@@ -50,10 +52,10 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
         "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls",
         "recalling", "query_used", "not_applicable",
     }  # fmt: skip
-    score = next(read_lines(planned.spec.folder / "scores" / "task.jsonl"))
+    score = read_lines(planned.spec.folder / "scores" / "task.jsonl")[0]
     assert (score["verdict"], score["reason"]) == ("right", None)
     assert score["metrics"]["evidence_all"] == 1.0
-    printed = public(outcome)
+    printed = msgspec.to_builtins(outcome.summary)
     assert printed["headline"]["metric"] == "f1"
     assert printed["stream_tokens"]["tokenizer"] == "o200k_base"
     json.dumps(printed)
@@ -65,20 +67,20 @@ def test_same_command_same_folder_and_no_call(toy: Any) -> None:
     before = lines(first.planned, "samples")
     second = run(toy.planned(Diary, contexts), quiet=True)
     assert second.planned.spec.folder == first.planned.spec.folder
-    assert second.summary["requests"] == 0
+    assert second.summary.requests == 0
     assert lines(second.planned, "samples") == before
-    assert {**second.summary, "requests": None} == {**first.summary, "requests": None}
+    assert replace(second.summary, requests=0) == replace(first.summary, requests=0)
 
 
 def test_a_larger_limit_grows_the_folder_and_a_smaller_reads_part_of_it(toy: Any) -> None:
     contexts = [simple(n) for n in range(6)]
     planned = toy.planned(Diary, contexts)
     small = dataclasses.replace(planned, question_ids=planned.question_ids[:2])
-    assert run(small, quiet=True).summary["n"] == 2
+    assert run(small, quiet=True).summary.n == 2
     whole = run(planned, quiet=True)
-    assert (whole.summary["n"], whole.summary["requests"]) == (6, 4)
+    assert (whole.summary.n, whole.summary.requests) == (6, 4)
     again = run(small, quiet=True)
-    assert (again.summary["n"], again.summary["requests"]) == (2, 0)
+    assert (again.summary.n, again.summary.requests) == (2, 0)
     assert len(lines(planned, "samples")) == 6
 
 
@@ -93,13 +95,13 @@ def test_failed_samples_are_tried_again(toy: Any) -> None:
 
     contexts = [simple(n) for n in range(3)]
     first = run(toy.planned(Flaky, contexts), quiet=True)
-    assert (first.summary["failed"], first.summary["status"]) == (1, "complete")
-    assert first.summary["headline"]["value"] == pytest.approx(2 / 3)
-    assert first.summary["failure_bounds"] == pytest.approx([2 / 3, 1.0])
+    assert (first.summary.failed, first.summary.status) == (1, "complete")
+    assert first.summary.headline.value == pytest.approx(2 / 3)
+    assert first.summary.failure_bounds == pytest.approx((2 / 3, 1.0))
     broken["now"] = False
     second = run(toy.planned(Flaky, contexts), quiet=True)
-    assert (second.summary["failed"], second.summary["requests"]) == (0, 1)
-    assert second.summary["headline"]["value"] == 1.0
+    assert (second.summary.failed, second.summary.requests) == (0, 1)
+    assert second.summary.headline.value == 1.0
 
 
 def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
@@ -108,22 +110,22 @@ def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
             raise RuntimeError("out of order")
 
     outcome = run(toy.planned(Broken, [simple(n) for n in range(3)]), quiet=True)
-    assert (outcome.summary["status"], outcome.summary["failed"]) == ("invalid", 3)
-    (note,) = (line for line in runs_table([public(outcome)]).splitlines() if ": invalid, " in line)
+    assert (outcome.summary.status, outcome.summary.failed) == ("invalid", 3)
+    (note,) = (line for line in runs_table([outcome.summary]).splitlines() if ": invalid, " in line)
     assert "3 failed (agent raised RuntimeError(out of order) in recall" in note  # the table says why, in one line
 
 
 def test_fresh_starts_anew(toy: Any) -> None:
     contexts = [simple(n) for n in range(2)]
     run(toy.planned(Diary, contexts), quiet=True)
-    assert run(toy.planned(Diary, contexts), fresh=True, quiet=True).summary["requests"] == 2
+    assert run(toy.planned(Diary, contexts), fresh=True, quiet=True).summary.requests == 2
 
 
 def test_repeats_are_averaged_by_question_never_pooled(toy: Any) -> None:
     outcome = run(toy.planned(Diary, [simple(n) for n in range(3)], repeats=2, answer_repeats=2), quiet=True)
-    assert outcome.summary["n"] == outcome.summary["headline"]["n"] == 3
+    assert outcome.summary.n == outcome.summary.headline.n == 3
     assert len(lines(outcome.planned, "samples")) == 12
-    assert len(outcome.summary["repeats"]) == 4
+    assert len(outcome.summary.repeats) == 4
     assert len({(row["repeat"], row["chunk"]) for row in lines(outcome.planned, "operations")}) == 8
 
 
@@ -135,15 +137,15 @@ def test_arms(toy: Any) -> None:
     by_id = {row["question_id"]: row for row in lines(oracle.planned, "samples")}
     assert by_id["q"]["answer"] == "Arlen"
     assert by_id["b"]["not_applicable"] == "the data have no gold evidence for this question"
-    assert oracle.summary["headline"]["n"] == 1
+    assert oracle.summary.headline.n == 1
     none = run(toy.planned("none", contexts), quiet=True)
-    assert none.summary["headline"]["value"] == 0.0
-    assert none.summary["memory_tokens"]["max"] == 0
+    assert none.summary.headline.value == 0.0
+    assert none.summary.memory_tokens.max == 0
     closed = run(toy.planned("closed-book", contexts), quiet=True)
-    assert closed.summary["headline"]["value"] == 0.0
+    assert closed.summary.headline.value == 0.0
     constant = run(toy.planned("constant", contexts, models={}), quiet=True)
-    assert constant.summary["headline"]["value"] == 0.5
-    assert constant.summary["calls"] == {}
+    assert constant.summary.headline.value == 0.5
+    assert constant.summary.calls == {}
 
 
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
@@ -153,9 +155,9 @@ def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
     outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
     with_sharing, without = sharing(outcome.planned.task, outcome.planned.question_ids)
-    assert outcome.summary["chunks"] == {"shown": with_sharing, "without_sharing": without}
+    assert outcome.summary.chunks == Chunks(with_sharing, without)
     assert with_sharing == len(lines(outcome.planned, "operations")) < without
-    assert outcome.summary["query"] == {"offered": False, "used": False}
+    assert outcome.summary.query == QueryFacts()
 
 
 def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,12 +178,12 @@ def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, mo
     monkeypatch.setattr(Gateway, "call", limited)
     first = run(toy.planned(Diary, contexts, concurrency=2), fresh=True, quiet=True)
     assert first.stopped is not None
-    assert first.summary["status"] == "partial"
-    assert 0 < first.summary["n"] < 6
+    assert first.summary.status == "partial"
+    assert 0 < first.summary.n < 6
     left["calls"] = -1
     second = run(toy.planned(Diary, contexts, concurrency=2), quiet=True)
-    assert second.summary["status"] == "complete"
-    assert second.summary["requests"] == 3
+    assert second.summary.status == "complete"
+    assert second.summary.requests == 3
     assert as_set(lines(second.planned, "samples")) == rows
 
 
@@ -199,9 +201,9 @@ def test_a_run_stopped_behind_its_last_sample_is_whole_when_the_same_command_com
     monkeypatch.setattr(Progress, "see", see)
     first = run(toy.planned(Diary, contexts), quiet=True)
     monkeypatch.undo()
-    assert (first.summary["status"], first.summary["n"], first.interrupted) == ("partial", 4, True)
+    assert (first.summary.status, first.summary.n, first.interrupted) == ("partial", 4, True)
     second = run(toy.planned(Diary, contexts), quiet=True)
-    assert (second.summary["status"], second.summary["n"], second.summary["requests"]) == ("complete", 4, 0)
+    assert (second.summary.status, second.summary.n, second.summary.requests) == ("complete", 4, 0)
 
 
 BASE = {"answer_repeats": 1, "repeats": 1, "answer_budget": 0}
@@ -261,14 +263,14 @@ def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkey
     expected = run(toy.planned(Stubborn, contexts, concurrency=1), quiet=True)
     names = ("samples", "operations")
     rows = {name: as_set(lines(expected.planned, name)) for name in names}
-    calls = expected.summary["requests"]
+    calls = expected.summary.requests
     for limit in range(1, calls, 4):
         planned = toy.planned(Stubborn, contexts, concurrency=1)
         first = run(planned, fresh=True, quiet=True, budget=Budget(max_calls=limit))
-        assert first.summary["status"] == "partial"
-        assert first.summary["requests"] == limit
+        assert first.summary.status == "partial"
+        assert first.summary.requests == limit
         second = run(planned, quiet=True)
-        assert second.summary["requests"] == calls - limit
+        assert second.summary.requests == calls - limit
         for name in names:
             assert as_set(lines(second.planned, name)) == rows[name]
 

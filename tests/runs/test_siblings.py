@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
+from folders import read_json, read_lines
 from toys import killed_again
 
+from memeval.commands.run import run_command
 from memeval.models.run_journal import RunJournal
-from memeval.runs.command import run_command
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.siblings import Siblings
-from memeval.runs.store import read_json, read_lines
 from memeval.tokens import counter
 
 AGENT = """

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faulty_server import FaultyServer, in_thread
+from folders import read_lines
 from toys import Diary, simple
 
 from memeval import prompts
@@ -20,7 +21,6 @@ from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
 from memeval.runs.score import UNUSABLE
-from memeval.runs.store import read_lines
 
 CITIES = ("Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow")
 
@@ -81,9 +81,9 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
     assert found["q7"][0]["tokens"]["reader"]["reasoning"] == 0
     total = sum(sample["tokens"]["reader"]["reasoning"] for sample, _ in found.values())
     summary = outcome.summary
-    assert summary["tokens_by_role"]["reader"]["reasoning"] == total
-    assert (summary["status"], summary["failed"], summary["verdicts"]) == ("complete", 0, {"right": 3, "wrong": 5})
-    assert summary["reasons"] == {UNUSABLE["unclosed_think"]: 3, UNUSABLE["length"]: 1}
+    assert summary.tokens_by_role["reader"]["reasoning"] == total
+    assert (summary.status, summary.failed, summary.verdicts) == ("complete", 0, {"right": 3, "wrong": 5})
+    assert summary.reasons == {UNUSABLE["unclosed_think"]: 3, UNUSABLE["length"]: 1}
 
 
 def reader(url: str, **params: Any) -> dict[str, ModelSpec]:
@@ -108,7 +108,7 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
     assert [line["results"] for line in operations] == [[]] * len(operations)
     assert {line["tokens"]["memory"]["reasoning"] for line in operations} == {100}
     assert (sample["failure"], sample["recall"], score["verdict"]) == (None, [], "wrong")
-    assert outcome.summary["status"] == "complete"
+    assert outcome.summary.status == "complete"
 
 
 def test_an_empty_answer_from_thinking_is_no_abstention(toy: Any) -> None:
@@ -141,7 +141,7 @@ def assert_overflow(planned: Any, summary: dict[str, Any]) -> None:
     assert (score["verdict"], score["reason"]) == ("wrong", "the prompt exceeds the model's window")
     assert score["metrics"]["f1"] == 0.0
     assert results(planned)["q0"][1]["verdict"] == "right"
-    assert (summary["status"], summary["failed"]) == ("complete", 0)
+    assert (summary.status, summary.failed) == ("complete", 0)
 
 
 def test_a_prompt_beyond_the_window_when_the_server_says_so(toy: Any) -> None:
@@ -158,10 +158,10 @@ def test_a_prompt_beyond_the_declared_window_is_not_sent(toy: Any) -> None:
         planned = toy.planned(Diary, [simple(0), long], models=reader(server.url, context=2000))
         outcome = run(planned, quiet=True)
         assert_overflow(planned, outcome.summary)
-        assert outcome.summary["requests"] == len(server.seen) == 1
+        assert outcome.summary.requests == len(server.seen) == 1
         assert "context" not in server.seen[0]
         wide = toy.planned(Diary, [simple(0), long], models=reader(server.url, context=20_000))
-        assert run(wide, quiet=True).summary["verdicts"] == {"right": 2}
+        assert run(wide, quiet=True).summary.verdicts == {"right": 2}
         assert wide.spec.folder != planned.spec.folder  # what decides results is in the run's identity
 
 
@@ -172,10 +172,10 @@ def test_what_a_card_says_of_a_model_reaches_the_wire(tmp_path: Path) -> None:
         memory = {"name": f"tiny@{server.url}", "extra_body": switches, "temperature": 0.6, "context": 50_000}
         card.write_text(json.dumps({"agent": "memalpha", "models": {"memory": memory, "reader": f"tiny@{server.url}"}}))
         outcome = run(plan(options(card, tmp_path))[0], quiet=True)
-    assert outcome.summary["status"] == "complete"
+    assert outcome.summary.status == "complete"
     writing = [asked for asked in server.seen if asked.get("tools")]
     reading = [asked for asked in server.seen if not asked.get("tools")]
-    assert len(writing) == outcome.summary["calls"]["memory"]
+    assert len(writing) == outcome.summary.calls["memory"]
     for asked in writing:
         assert {key: asked[key] for key in switches} == switches
         assert asked["temperature"] == 0.6  # before the agent's own 0
@@ -199,9 +199,9 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
 
 def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
-    from memeval.runs.command import run_command
+    from memeval.commands.run import run_command
+    from memeval.commands.show import show_run
     from memeval.runs.options import Options
-    from memeval.runs.show import show_run
 
     card = tmp_path / "small.yaml"
     with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:

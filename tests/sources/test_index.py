@@ -113,7 +113,7 @@ def test_a_finished_run_reads_no_data(cache: Path, root: Path, tmp_path: Path, m
 
     first = planned()
     done = run(first, quiet=True)
-    assert done.summary["status"] == "complete"
+    assert done.summary.status == "complete"
     again = planned()
     assert (again.spec, again.question_ids) == (first.spec, first.question_ids)
     with monkeypatch.context() as without:
@@ -122,7 +122,7 @@ def test_a_finished_run_reads_no_data(cache: Path, root: Path, tmp_path: Path, m
     larger = run(planned(limit=6), quiet=True)  # what is left is read after all
     assert isinstance(larger.planned.task, IndexedTask)
     assert larger.planned.spec.folder == first.spec.folder
-    assert (larger.summary["n"], larger.summary["status"]) == (6, "complete")
+    assert (larger.summary.n, larger.summary.status) == (6, "complete")
 
 
 @pytest.mark.parametrize("name", ["notes.jsonl", "notes.jsonl.gz"])

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tabulate import tabulate
 
 from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
 from memeval.judging.judge import judge_folder
-from memeval.judging.rates import Rate, corrected
+from memeval.judging.rates import corrected
 from memeval.judging.ruling import Seen
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.prompts import load_prompts
-from memeval.report.table import legend, mark, parts_line, percent, told
-from memeval.runs.summary import INVALID_SHARE
+from memeval.records.averages import Average
+from memeval.records.clean import encode
+from memeval.records.judgements import Rate
+from memeval.records.summary import JudgeSummary, Limits
+from memeval.records.verdicts import status
+from memeval.report.table import legend, mark
+from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
 
 SHOWN = 10
 """Disagreements that are printed."""
@@ -40,7 +45,7 @@ def score_command(
 ) -> int:
     """Judge finished runs, without running them again. Returns the exit code: 0, 3 (invalid, partial, or stopped), 130."""
     rules = _rules(prompt)
-    summaries: list[dict[str, Any]] = []
+    summaries: list[tuple[str, JudgeSummary]] = []
 
     def work() -> None:
         for folder in folders:
@@ -48,14 +53,15 @@ def score_command(
             scorer = judge_folder(
                 folder, judge, family, prompt=rules, concurrency=concurrency, use_cache=use_cache, seen=seen
             )
-            summaries.append({"path": str(folder), **judged_summary(folder, scorer)})
+            summaries.append((str(folder), judged_summary(folder, scorer)))
 
     stopped = _guarded(work)
     if form == "json":
-        print(json.dumps({"judged": summaries}, ensure_ascii=False))
+        rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
+        print(encode({"judged": rows}).decode())
     elif summaries:
         print(score_table(summaries))
-    return stopped or (3 if any(row["status"] != "complete" for row in summaries) else 0)
+    return stopped or (3 if any(found.status != "complete" for _, found in summaries) else 0)
 
 
 def calibrate_command(
@@ -83,60 +89,59 @@ def calibrate_command(
     if not found:
         return stopped
     calibration = found[0]
-    invalid = calibration.failed > max(1.0, INVALID_SHARE * calibration.items)
+    invalid = status(True, calibration.failed, calibration.items) == "invalid"
     path = None if invalid else save(calibration)
     if form == "json":
-        print(json.dumps({**calibration.to_json(), "kept": str(path) if path else None}, ensure_ascii=False))
+        facts = {**msgspec.to_builtins(calibration), "kept": str(path) if path else None}
+        print(encode(facts).decode())
     else:
         kept = f"Kept in {path}: memeval score with this judge and family prints corrected scores from now on."
         print(f"{calibration_table(calibration)}\n{kept if path else 'Not kept: the judge gave up too often.'}")
     return 3 if invalid else 0
 
 
-def score_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line per run, and what must be known to read it."""
+def score_table(rows: Sequence[tuple[str, JudgeSummary]]) -> str:
+    """One line per run (its path, and what the judge made of it), and what must be known to read it."""
     header = ["run", "judge", "prompt", "judged %", "95% interval", "n", "failed", "corrected %", "95% interval", "status"]
     body = [
         [
-            row["path"],
-            f"{row['judge']} ({row['family']})",
-            row["prompt_hash"][:8],
-            percent(row["value"]) + mark(row),
+            path,
+            f"{row.judge} ({row.family})",
+            row.prompt_hash[:8],
+            percent(row.value) + mark(row.trained_on),
             _range(row),
-            row["n"],
-            row["failed"],
-            percent(row["corrected"]["value"]) if row["corrected"] else "-",
-            _range(row["corrected"]) if row["corrected"] else "-",
-            row["status"],
+            row.n,
+            row.failed,
+            percent(row.corrected.value) if row.corrected else "-",
+            _range(row.corrected) if row.corrected else "-",
+            row.status,
         ]
-        for row in rows
+        for path, row in rows
     ]
-    parts = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
-    for row in rows:
-        if row["parts"]:
-            parts.append(f"{row['path']}: fluency x F1 of recall and precision; {parts_line(row['parts'])}")
-        if len(row["kinds"]) > 1:
-            kinds = ", ".join(f"{kind} {percent(found['value'])} (n {found['n']})" for kind, found in row["kinds"].items())
-            parts.append(f"{row['path']}: {kinds}; all questions {percent(row['overall']['value'])}")
-    return "\n".join([*parts, *_notes(rows)])
+    lines = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
+    for path, row in rows:
+        if row.parts:
+            lines.append(f"{path}: fluency x F1 of recall and precision; {parts_line(row.parts)}")
+        if len(row.kinds) > 1:
+            kinds = ", ".join(f"{kind} {percent(found.value)} (n {found.n})" for kind, found in row.kinds.items())
+            lines.append(f"{path}: {kinds}; all questions {percent(row.overall.value)}")
+    return "\n".join([*lines, *_notes(rows)])
 
 
-def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    notes = []
-    if any(row["judge"] == "offline" for row in rows):
-        notes.append("judge offline: a string rule in place of a judge; it checks the harness and is no judged score.")
-    notes += legend(rows)
-    for row in rows:
-        if row["trained_on"]:
-            notes.append(f"{row['path']}: {told(row['trained_on'])}")
-        if row["related"] and row["judge"] != "offline":
-            notes.append(f"{row['path']}: the judge is of the family of the {' and '.join(row['related'])} model it judges.")
-        if row["failure_bounds"]:
-            low, high = row["failure_bounds"]
-            notes.append(f"{row['path']}: failures count 0; all wrong or all right: {percent(low)} to {percent(high)}.")
-        notes += [f"{row['path']}: {count} x {reason}" for reason, count in row["reasons"].items()]
-    notes += dict.fromkeys(f"not corrected: {row['uncorrected']}" for row in rows if row["uncorrected"])
-    if any(row["corrected"] and row["calibration"]["source"] == "starter" for row in rows):
+def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
+    notes = [OFFLINE_JUDGE] if any(row.judge == "offline" for _, row in rows) else []
+    notes += legend([row.trained_on for _, row in rows])
+    for path, row in rows:
+        if row.trained_on:
+            notes.append(f"{path}: {trained_text(row.trained_on)}")
+        if row.related and row.judge != "offline":
+            notes.append(f"{path}: the judge is of the family of the {' and '.join(row.related)} model it judges.")
+        if row.failure_bounds:
+            low, high = row.failure_bounds
+            notes.append(f"{path}: failures count 0; all wrong or all right: {percent(low)} to {percent(high)}.")
+        notes += [f"{path}: {count} x {reason}" for reason, count in row.reasons.items()]
+    notes += dict.fromkeys(f"not corrected: {row.uncorrected}" for _, row in rows if row.uncorrected)
+    if any(row.corrected and row.calibration and row.calibration.source == "starter" for _, row in rows):
         notes.append(
             "corrected by the starter set, whose answers are harder than a run's; calibrate on your own for better."
         )
@@ -219,9 +224,9 @@ def _progress(label: str, quiet: bool) -> Seen | None:
     return seen
 
 
-def _range(row: Mapping[str, Any]) -> str:
-    within = " (within these streams only)" if row.get("within_stream") else ""
-    return "-" if row["low"] is None else f"{percent(row['low'])} to {percent(row['high'])}{within}"
+def _range(row: Average | Limits) -> str:
+    within = " (within these streams only)" if isinstance(row, Average) and row.within_stream else ""
+    return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}{within}"
 
 
 def _limits(found: Rate) -> str:

@@ -10,13 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
-from memeval.runs.spec import RunSpec
 from memeval.trained import ALL, TrainedOn, content_hash, merged, of_checkpoint
 
 Claims = Mapping[str, tuple[TrainedOn, ...]]
@@ -24,27 +23,27 @@ Claims = Mapping[str, tuple[TrainedOn, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Familiarity:
+class Mark:
     """mark: `leaked` or `in-domain`. by: the models it is known of. notes: how. known: of the `asked` questions, the ids of
     those that were trained on; None where no hashes were kept."""
 
-    mark: str
+    mark: Literal["leaked", "in-domain"]
     by: tuple[str, ...]
     notes: tuple[str, ...]
     asked: int
     known: tuple[str, ...] | None
 
 
-def claims(spec: RunSpec) -> Claims:
+def claims(task: TaskCard, agent: AgentCard, models: Mapping[str, ModelSpec]) -> Claims:
     """What is known of the models of a run. Raises UsageError when a checkpoint's file is not sound."""
     found: dict[str, list[TrainedOn]] = {}
-    if runs_its_own_model(spec.agent.card, spec.models):
-        found.setdefault(spec.agent.card.name, []).extend(spec.agent.card.trained_on)
-    for model in spec.models.values():
+    if runs_its_own_model(agent, models):
+        found.setdefault(agent.name, []).extend(agent.trained_on)
+    for model in models.values():
         folder = _folder(model)
         if folder is not None:
             found.setdefault(model.name, []).extend(of_checkpoint(folder))
-        found.setdefault(model.name, []).extend(_warnings(spec.task, model.name))
+        found.setdefault(model.name, []).extend(_warnings(task, model.name))
     return {who: merged(entries) for who, entries in found.items() if entries}
 
 
@@ -55,7 +54,7 @@ def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool
     return not own or (role in models and _stem(models[role].name) == _stem(own))
 
 
-def familiarity(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Familiarity | None:
+def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Mark | None:
     """The look-up. questions: id -> text of those asked. None: nothing is known."""
     family, split = family_of(task)
     hashed = {key: content_hash(text) for key, text in questions.items()} if any(_hashes(known).values()) else {}
@@ -65,16 +64,16 @@ def familiarity(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> 
     for who, entries in known.items():
         for entry in entries:
             asked = {key for key, digest in hashed.items() if digest in entry.hashes}
-            mark = "leaked" if asked else entry.covers(family, split)
-            if mark:
-                marks.setdefault(mark, set()).add(who)
-                notes.setdefault(mark, []).extend([entry.note] if entry.note else [])
+            kind = "leaked" if asked else entry.covers(family, split)
+            if kind:
+                marks.setdefault(kind, set()).add(who)
+                notes.setdefault(kind, []).extend([entry.note] if entry.note else [])
                 met |= asked
-    mark = next((mark for mark in ("leaked", "in-domain") if mark in marks), None)
-    if mark is None:
+    mark: Literal["leaked", "in-domain"] = "leaked" if "leaked" in marks else "in-domain"
+    if mark not in marks:
         return None
     counted = tuple(key for key in questions if key in met) if any(_hashes(known)[who] for who in marks[mark]) else None
-    return Familiarity(mark, tuple(sorted(marks[mark])), tuple(dict.fromkeys(notes[mark])), len(questions), counted)
+    return Mark(mark, tuple(sorted(marks[mark])), tuple(dict.fromkeys(notes[mark])), len(questions), counted)
 
 
 def family_of(task: TaskCard) -> tuple[str, str]:

@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 import threading
 import time
 
+from msgspec.structs import replace
+
+from memeval.contamination import contamination
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
+from memeval.records.averages import named
+from memeval.records.clean import encode
+from memeval.records.folder import RunFolder
+from memeval.records.rows import QuestionRow
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.local import AGENT_THREADS
+from memeval.runs.notes import notes
 from memeval.runs.options import Options
-from memeval.runs.outcome import Outcome, public
-from memeval.runs.plan import plan, suites
-from memeval.runs.run import aggregate_again, run, start_anew
+from memeval.runs.outcome import Outcome
+from memeval.runs.plan import Planned, plan, suites
+from memeval.runs.run import conclude, run
+from memeval.runs.summary import with_judge
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
     with contextlib.redirect_stdout(sys.stderr):  # what agents print
         outcomes = _outcomes(options, fresh)
-    runs = [public(outcome) for outcome in outcomes]
-    idle = options.models.get("embedder") and not any(run["embedder"] or run["status"] == "partial" for run in runs)
+    runs = [outcome.summary for outcome in outcomes]
+    idle = options.models.get("embedder") and not any(row.embedder or row.status == "partial" for row in runs)
     if idle and not options.quiet:
         print("memeval: the embedder was not called: none of these agents embeds (no bundled one does)", file=sys.stderr)
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
-        print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
+        print(encode({"runs": runs, **({"suites": means} if means else {})}).decode())
     else:
         costs = [costs_table(runs)] if worth_a_table(runs) else []
         tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
@@ -43,7 +51,7 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
         return 130
-    whole = {run["task"] for run in runs}.issuperset(task for tasks in named.values() for task in tasks)
+    whole = {row.task for row in runs}.issuperset(task for tasks in named.values() for task in tasks)
     return 0 if whole and all(outcome.complete for outcome in outcomes) else 3
 
 
@@ -58,7 +66,7 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
         budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
     if fresh:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
-            start_anew(planned)
+            RunFolder(planned.spec.folder).remove()
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
         for planned in plans:
             outcome = run(planned, quiet=options.quiet, budget=budget)
@@ -94,8 +102,18 @@ def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget
         scorer = judge_folder(folder, judge, prompt=prompt, concurrency=width, use_cache=cached, budget=budget)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
+    again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
     judged = judged_summary(folder, scorer, planned.question_ids)
-    return dataclasses.replace(aggregate_again(outcome), judged=judged)
+    marked = contamination(planned.spec.task, planned.claims, {key: row.text for key, row in _asked(planned).items()})
+    others = set(planned.question_ids) - set((marked and marked.known) or ())
+    elsewhere = named("judge", judged_summary(folder, scorer, others)) if marked and marked.known else None
+    found = with_judge(again, judged, elsewhere)
+    return dataclasses.replace(outcome, summary=replace(found, notes=notes(found)))
+
+
+def _asked(planned: Planned) -> dict[str, QuestionRow]:
+    questions = RunFolder(planned.spec.folder).questions()
+    return {key: questions[key] for key in planned.question_ids if key in questions}
 
 
 def _again() -> str:

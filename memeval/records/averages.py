@@ -1,0 +1,61 @@
+"""A mean over questions as it is written and printed: with n, its interval and the rule by which it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from memeval.records.rows import QuestionRow, ScoreRow
+from memeval.stats import average_repeats, interval
+
+
+class Average(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean with its 95 % interval, as fractions; None without a question. n: questions, in `clusters`. rule: how the
+    interval was made. within_stream: too few clusters to speak of other streams."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    clusters: int = 0
+    rule: str = ""
+    within_stream: bool = False
+
+
+class MetricAverage(Average, frozen=True, kw_only=True):
+    """An average with the name of its metric."""
+
+    metric: str
+
+
+def average(scores: Iterable[ScoreRow], questions: Mapping[str, QuestionRow], metric: str) -> Average:
+    """A metric over the scores that have it: the repeats of a question are averaged first, and the interval is over
+    clusters of questions."""
+    values = average_repeats((row.question_id, row.repeat, row.metrics.get(metric)) for row in scores)
+    return of_values({str(key): value for key, value in values.items()}, questions)
+
+
+def of_values(values: Mapping[str, float], questions: Mapping[str, QuestionRow]) -> Average:
+    """The average of one value per question."""
+    if not values:
+        return Average()
+    found = interval(list(values.values()), [questions[key].cluster for key in values])
+    return Average(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        clusters=found.clusters,
+        rule=found.method,
+        within_stream=found.within_stream,
+    )
+
+
+def plain(found: Average) -> Average:
+    """The average alone, of a record that is more."""
+    return Average(**{name: getattr(found, name) for name in Average.__struct_fields__})
+
+
+def named(metric: str, found: Average) -> MetricAverage:
+    return MetricAverage(metric=metric, **msgspec.structs.asdict(plain(found)))

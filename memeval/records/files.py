@@ -1,0 +1,91 @@
+"""Files of rows, one JSON object a line, and whole files that are replaced at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from memeval.errors import UsageError
+from memeval.records.clean import encode
+
+T = TypeVar("T")
+
+BLOCK = 65536
+"""Bytes that are read at once while the end of the last whole line is looked for."""
+
+
+def read_rows(path: Path, kind: type[T]) -> Iterator[T]:
+    """The complete lines of a file as rows of one kind; a torn last line is left out. Raises UsageError, with the line, for
+    what is no such row."""
+    if not path.is_file():
+        return
+    decode = msgspec.json.Decoder(kind).decode
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                yield decode(raw)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                message = f"{path}:{number}: damaged line; remove it, or start anew with --fresh"
+                raise UsageError(message) from None
+
+
+def read_record(path: Path, kind: type[T]) -> T | None:
+    """A file that holds one record, or None where there is none or it is damaged (it is written whole, so that is another
+    program's)."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> None:
+    """A file of rows, whole or not at all."""
+    write_whole(path, b"".join(encode(row) + b"\n" for row in rows))
+
+
+def write_record(path: Path, record: Any) -> None:
+    """A file that holds one record, whole or not at all, indented for people."""
+    write_whole(path, msgspec.json.format(encode(record), indent=1) + b"\n")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Raises UsageError where the disk does not take it; what was there is left as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    reason = error.strerror or error
+    return UsageError(f"{path}: cannot be written ({reason}); make room or fix it, then run the same command again")
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut what follows the last newline: the line that a killed process did not finish."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

@@ -1,0 +1,230 @@
+"""summary.json: a run in numbers, as it is written, read back, and printed by `--format json`.
+
+Rates are fractions 0..1, sizes tokens of the task's tokenizer, times seconds, prices USD. None: not known, or nothing to
+average; an unknown price is never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from memeval.records.averages import Average, MetricAverage
+from memeval.records.judgements import CalibrationFacts
+from memeval.records.rows import Usage
+from memeval.records.verdicts import Status
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What a reader of the numbers must know. code: for programs; text: one line."""
+
+    code: str
+    text: str
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    mean: float | None = None
+    max: int | None = None
+
+
+class StreamSizes(msgspec.Struct, frozen=True):
+    min: int | None = None
+    mean: float | None = None
+    max: int | None = None
+    tokenizer: str = ""
+
+
+class QueryFacts(msgspec.Struct, frozen=True):
+    """Whether the question was offered while the stream was read, and whether the agent looked at it."""
+
+    offered: bool = False
+    used: bool = False
+
+
+class Chunks(msgspec.Struct, frozen=True):
+    """Chunks shown to the agent in one repeat, and what it would be were the stream read anew for every question."""
+
+    shown: int = 0
+    without_sharing: int = 0
+
+
+class RepeatValue(msgspec.Struct, frozen=True):
+    """The headline of one repeat by itself."""
+
+    repeat: int
+    answer_repeat: int
+    value: float
+
+
+class Abstention(msgspec.Struct, frozen=True):
+    """Declining to answer, over all samples: precision, recall and F1."""
+
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+
+
+class Contamination(msgspec.Struct, frozen=True, kw_only=True):
+    """mark: `leaked` (a model was trained on this split, or on questions asked) or `in-domain` (on this family of data). by:
+    the models it is known of; notes: how. known: of the `asked` questions, those that were trained on, None where no hashes
+    were kept; others: the headline on the other questions."""
+
+    mark: Literal["leaked", "in-domain"]
+    by: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    asked: int = 0
+    known: int | None = None
+    others: MetricAverage | None = None
+
+
+class OverlapFacts(msgspec.Struct, frozen=True):
+    """The share of a stream's units that another stream of the run has too, over all pairs of `streams`."""
+
+    streams: int = 0
+    share: float | None = None
+
+
+class TokenSums(msgspec.Struct, frozen=True):
+    """Tokens of all calls, those of a judge included."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+class PriceFacts(msgspec.Struct, frozen=True):
+    """USD per million tokens. source: `memeval.yaml` or `litellm`."""
+
+    prompt: float
+    completion: float
+    cached: float
+    source: str
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run cost, as if every call had been sent once.
+
+    usd_per_right: of all but the judge, over samples that are right. ..._per_stream: building one memory; ..._per_answer:
+    recalling and answering once; ..._per_question: at 1, 10 and 100 questions a stream. cached_share: of the prompt tokens of
+    roles whose server reported any. read_amplification: prompt tokens, without the judge's, per token of the streams.
+    ingest_tokens_per_1k: prompt and completion tokens of ingest per 1000 tokens of stream that were read. unpriced: roles
+    whose calls have no known price.
+    """
+
+    usd: float | None = None
+    usd_by_role: dict[str, float | None] = {}
+    usd_by_phase: dict[str, float | None] = {}
+    usd_per_right: float | None = None
+    usd_per_stream: float | None = None
+    usd_per_answer: float | None = None
+    usd_per_question: dict[str, float | None] = {}
+    tokens_per_stream: float | None = None
+    tokens_per_answer: float | None = None
+    tokens_per_question: dict[str, float | None] = {}
+    cached_share: float | None = None
+    read_amplification: float | None = None
+    ingest_tokens_per_1k: float | None = None
+    prices: dict[str, PriceFacts] = {}
+    unpriced: tuple[str, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """A value with its 95 % limits."""
+
+    value: float
+    low: float
+    high: float
+
+
+class JudgeCost(msgspec.Struct, frozen=True):
+    calls: int
+    requests: int
+    tokens: Usage
+
+
+class JudgeSummary(Average, frozen=True, kw_only=True):
+    """What a judge made of a run: its average over answerable questions, where failed samples count 0.
+
+    parts: of summaries, the same for what the value is made of. kinds: per kind; `unanswerable`: the share that was rightly
+    declined. overall: all questions, the average that LongMemEval prints. failed: samples without a verdict. corrected: by
+    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on.
+    """
+
+    scorer: str
+    judge: str
+    family: str
+    prompt_hash: str
+    own_prompt: bool = False
+    related: tuple[str, ...] = ()
+    status: Status
+    failed: int = 0
+    samples: int = 0
+    verdicts: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    parts: dict[str, Average] = {}
+    kinds: dict[str, Average] = {}
+    overall: Average = Average()
+    failure_bounds: tuple[float, float] | None = None
+    calibration: CalibrationFacts | None = None
+    corrected: Limits | None = None
+    uncorrected: str | None = None
+    trained_on: Contamination | None = None
+    cost: JudgeCost
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in numbers: of all finished questions of its folder, or of those that a command asked for.
+
+    path: the run folder. agent, task: as typed; params: of the agent. answer_budget: tokens the reader saw at most, where a
+    variant or --answer-budget says so. model: role `memory`, else `reader`; embedder: None where nothing was embedded. n:
+    questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right. headline: over
+    answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or count as wrong,
+    the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run shares -> calls
+    that were read from there. calls: logical, by role; requests: sent by this invocation, retries included. seconds: first
+    model call to last sample, over all invocations; build_seconds: of building streams. basis: digest of what the summary was
+    made of.
+    """
+
+    path: str = ""
+    agent: str = ""
+    params: dict[str, Any] = {}
+    task: str = ""
+    answer_budget: int | None = None
+    model: str | None = None
+    reader: str | None = None
+    embedder: str | None = None
+    judge_family: str = ""
+    status: Status
+    n: int
+    failed: int
+    failure_bounds: tuple[float, float] | None = None
+    reasons: dict[str, int] = {}
+    unread: dict[str, int] = {}
+    verdicts: dict[str, int] = {}
+    headline: MetricAverage
+    metrics: dict[str, Average] = {}
+    kinds: dict[str, MetricAverage] = {}
+    abstention: Abstention | None = None
+    repeats: tuple[RepeatValue, ...] = ()
+    judge: JudgeSummary | None = None
+    trained_on: Contamination | None = None
+    with_evidence: int = 0
+    query: QueryFacts = QueryFacts()
+    chunks: Chunks = Chunks()
+    overlap: OverlapFacts = OverlapFacts()
+    memory_from: dict[str, int] = {}
+    memory_tokens: Sizes = Sizes()
+    recall_tokens: Sizes = Sizes()
+    recall_dropped: int = 0
+    stream_tokens: StreamSizes = StreamSizes()
+    calls: dict[str, int] = {}
+    requests: int = 0
+    tokens: TokenSums = TokenSums()
+    tokens_by_role: dict[str, Usage] = {}
+    tokens_by_phase: dict[str, Usage] = {}
+    cost: Cost = Cost()
+    seconds: float = 0.0
+    build_seconds: float = 0.0
+    notes: tuple[Note, ...] = ()
+    basis: str = ""

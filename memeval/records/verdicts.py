@@ -1,0 +1,25 @@
+"""When a reply is unusable, and when a run is invalid (DESIGN section 1.2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Status = Literal["complete", "partial", "invalid"]
+
+UNUSABLE = {
+    "length": "the reply was cut off at its token limit",
+    "unclosed_think": "the reply never left its thinking",
+    "overflow": "the prompt exceeds the model's window",
+    "content_filter": "the provider's filter cut the reply off",
+}
+"""Finish reason -> why the reply counts as wrong. It is wrong, not failed: a reply was obtained."""
+
+INVALID_SHARE = 0.02
+"""A run is invalid when more than this share of its samples failed, and more than one."""
+
+
+def status(complete: bool, failed: int, samples: int) -> Status:
+    """`partial`, `invalid` or `complete`."""
+    if not complete:
+        return "partial"
+    return "invalid" if failed > max(1.0, INVALID_SHARE * samples) else "complete"

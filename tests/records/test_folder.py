@@ -1,0 +1,267 @@
+"""The run folder: what survives a kill or hostile text, what is written once, who may write."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memeval.errors import UsageError
+from memeval.records import lock
+from memeval.records.files import cut_torn_line, read_record, read_rows, write_record, write_rows
+from memeval.records.folder import RunFolder, RunWriter
+from memeval.records.rows import (
+    CallRow,
+    EventRow,
+    InvocationRow,
+    OperationRow,
+    QuestionRow,
+    RecallRow,
+    SampleRow,
+    ScoreRow,
+    StoppedRow,
+    TextRow,
+    TroubleRow,
+)
+
+QUESTION = QuestionRow(question_id="a", context_id="c", cluster="c", text="?", prefix_chunks=1)
+SAMPLE = SampleRow(question_id="a", context_id="c", repeat=0, answer="x", failure=None, recall=(RecallRow(text="s1"),))
+STEP = OperationRow(context_id="c", repeat=0, chunk="c00000", units=(0, 1))
+TEXT = TextRow(sha="s1", text="long")
+
+
+def test_rows_are_written_once_and_read_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with RunWriter(folder) as first:
+        for row in (SAMPLE, QUESTION, QUESTION, STEP, TEXT, TEXT):
+            first.append(row)
+    with RunWriter(folder) as again:  # what a resumed run computes again is not written again
+        for row in (QUESTION, STEP, msgspec.structs.replace(STEP, position=3), TEXT):
+            again.append(row)
+    assert folder.samples() == [SAMPLE]
+    assert list(read_rows(tmp_path / "questions.jsonl", QuestionRow)) == [QUESTION]
+    assert [row.position for row in folder.memory.operations()] == [None, 3]
+    assert folder.texts() == {"s1": "long"}
+
+
+def test_the_last_attempt_counts(tmp_path: Path) -> None:
+    again = msgspec.structs.replace(STEP, attempt=1, chunk_tokens=7)
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        writer.append(STEP)
+        writer.append(again)
+        writer.append(msgspec.structs.replace(QUESTION, digest="1"))
+        writer.append(msgspec.structs.replace(QUESTION, digest="2"))
+    assert RunFolder(tmp_path).memory.operations() == [again]
+    assert RunFolder(tmp_path).questions()["a"].digest == "2"
+
+
+# -- hostile values ---------------------------------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(), max_size=8)  # lone surrogates among them
+NUMBERS = st.one_of(st.integers(), st.just(10**400), st.floats(), st.just(float("1e400")))
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), TEXTS, NUMBERS, st.just({1, 2}), st.just(object())),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+def hostile(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of an annotation as models, servers and data sets may give them."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return st.one_of(*(hostile(part) if part is not float else st.floats() for part in inner))
+    if origin is tuple:
+        return st.lists(hostile(inner[0]), max_size=2).map(tuple)
+    if origin is dict:
+        return st.dictionaries(TEXTS, hostile(inner[1]), max_size=2)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return rows(kind)
+    simple = {str: TEXTS, bool: st.booleans(), int: st.integers(0, 2**60), type(None): st.none(), Any: ANYTHING}
+    return simple.get(kind, st.floats(0, 1e9))
+
+
+def rows(kind: type) -> st.SearchStrategy[Any]:
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{name: hostile(hints[name]) for name in kind.__struct_fields__})  # type: ignore[attr-defined]
+
+
+ROWS = (SampleRow, QuestionRow, TextRow, OperationRow, ScoreRow, CallRow, TroubleRow, StoppedRow, InvocationRow)
+
+
+@pytest.mark.parametrize("kind", ROWS)
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_hostile_values_of_every_row_come_back(tmp_path_factory: pytest.TempPathFactory, kind: type, data: Any) -> None:
+    row = data.draw(rows(kind))
+    path = tmp_path_factory.mktemp("hostile") / "rows.jsonl"
+    write_rows(path, [row])
+    (back,) = read_rows(path, EventRow if kind in get_args(EventRow) else kind)
+    assert type(back) is kind
+    write_rows(path, [back])
+    assert list(read_rows(path, type(back))) == [back]  # clean values are kept as they are
+    for name in kind.__struct_fields__:  # type: ignore[attr-defined]
+        value = getattr(row, name)
+        if isinstance(value, str):
+            assert getattr(back, name) == value.encode("utf-8", "replace").decode()
+        elif value is None or (isinstance(value, float) and not math.isfinite(value)):
+            assert getattr(back, name) is None
+        elif isinstance(value, (int, float)):
+            assert getattr(back, name) == value
+
+
+def test_what_is_nested_without_end_is_cut(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    inner = deep
+    for _ in range(100_000):
+        inner["x"] = inner = {}
+    row = msgspec.structs.replace(QUESTION, meta=deep)
+    write_rows(tmp_path / "q.jsonl", [row])
+    (back,) = read_rows(tmp_path / "q.jsonl", QuestionRow)
+    assert list(back.meta) == ["x"]
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(texts=st.lists(st.text(max_size=30), max_size=6), torn=st.binary(max_size=40))
+def test_torn_last_line_is_cut(tmp_path_factory: pytest.TempPathFactory, texts: list[str], torn: bytes) -> None:
+    path = tmp_path_factory.mktemp("torn") / "texts.jsonl"
+    write_rows(path, [TextRow(sha="s", text=text) for text in texts])
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn.replace(b"\n", b""))
+    expected = [text.encode("utf-8", "replace").decode() for text in texts]
+    assert [row.text for row in read_rows(path, TextRow)] == expected
+    cut_torn_line(path)
+    assert path.read_bytes() == whole
+
+
+def test_long_torn_line_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b'{"a":1}\n' + b"x" * 200_000)
+    cut_torn_line(path)
+    assert path.read_bytes() == b'{"a":1}\n'
+
+
+@pytest.mark.parametrize("damaged", [b'{"sha":', b"[1]", b"", b"\0\0", b"[" * 100_000, b'{"sha":"x"}', b"\xff"])
+def test_damaged_line_is_named(tmp_path: Path, damaged: bytes) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_bytes(b'{"sha":"1","text":""}\n%s\n{"sha":"2","text":""}\n' % damaged)
+    with pytest.raises(UsageError, match=r"texts\.jsonl:2: damaged line"):
+        RunFolder(tmp_path).texts()
+
+
+@pytest.mark.parametrize("taken", [0, 9])
+def test_a_full_disk_is_one_line_and_half_a_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    write = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:taken])
+
+    folder, second = RunFolder(tmp_path), TextRow(sha="s2", text="two")
+    with RunWriter(folder) as first:
+        first.append(TEXT)
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(UsageError, match=r"texts\.jsonl: cannot be written \(No space left on device\); make room"):
+            first.append(second)
+        monkeypatch.undo()
+    with RunWriter(folder) as again:
+        again.append(second)
+    assert list(folder.texts().values()) == ["long", "two"]
+
+
+def test_a_whole_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").mkdir()
+    with pytest.raises(UsageError, match=r"summary\.json: cannot be written \("):
+        write_record(tmp_path / "summary.json", TEXT)
+
+
+def test_whole_files_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scores" / "task.jsonl"
+    write_rows(path, [TEXT])
+    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(UsageError, match="disk full"):
+        write_rows(path, [])
+    assert list(read_rows(path, TextRow)) == [TEXT]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"sha": 1, "text": ""}', "[" * 100_000])
+def test_a_damaged_whole_file_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    assert read_record(tmp_path / "file", TextRow) is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "whole"),
+    [(None, True), (QUESTION, False), (TEXT, False), (STEP, False), (SAMPLE, False)],
+)
+def test_a_sample_counts_only_with_all_that_it_rests_on(tmp_path: Path, missing: Any, whole: bool) -> None:
+    """Files reach the disk one by one: after a power cut one may lack what others name."""
+    folder = RunFolder(tmp_path)
+    with RunWriter(folder) as writer:
+        for row in (QUESTION, TEXT, STEP, SAMPLE):
+            if row is not missing:
+                writer.append(row)
+    assert folder.finished() == ({SAMPLE.key} if whole else set())
+    assert folder.finished(with_memory=False) == ({SAMPLE.key} if whole or missing is STEP else set())
+
+
+def test_what_a_fork_read_is_looked_for_as_well(tmp_path: Path) -> None:
+    sample = msgspec.structs.replace(SAMPLE, position=3)
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        for row in (msgspec.structs.replace(QUESTION, position=3, prefix_chunks=2, own_chunks=1), TEXT, STEP, sample):
+            writer.append(row)
+    assert RunFolder(tmp_path).finished() == set()
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        writer.append(msgspec.structs.replace(STEP, position=3, chunk="c00001", units=(2, 2)))
+    assert RunFolder(tmp_path).finished() == {sample.key}
+
+
+# -- locks ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from memeval.records.folder import RunFolder, RunWriter\n"
+        f"with RunWriter(RunFolder(Path({str(tmp_path)!r}))): pass"
+    )
+    with RunWriter(RunFolder(tmp_path)):
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "another memeval process is writing this run" in second.stderr
+    third = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert third.returncode == 0
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSYS, "no"), OSError(errno.ENOLCK, "no"), ImportError("fcntl")])
+def test_without_locks_it_works_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise error
+
+    monkeypatch.setattr(lock, "_take", refuse)
+    monkeypatch.setattr(lock, "_warned", False)
+    for _ in range(2):
+        with RunWriter(RunFolder(tmp_path)) as writer:
+            writer.append(TEXT)
+    assert RunFolder(tmp_path).texts() == {"s1": "long"}
+    assert capsys.readouterr().err.count("no file locks here") == 1
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the run folder"), RunWriter(RunFolder(tmp_path / "file" / "run")):
+        pass
