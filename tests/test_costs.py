@@ -60,7 +60,11 @@ SAMPLES = [
     sample("a2", "A", {"reader": 1}, reader=used(1000, 30)),
     sample("b1", "B", {"reader": 2}, reader=used(2000, 50)),
 ]
-SCORES = [{"question_id": "q", "repeat": 0, "verdict": "right"}, {"question_id": "q", "repeat": 0, "verdict": "right"}, {"question_id": "q", "repeat": 0, "verdict": "partly"}]
+SCORES = [
+    {"question_id": "q", "repeat": 0, "verdict": "right"},
+    {"question_id": "q", "repeat": 0, "verdict": "right"},
+    {"question_id": "q", "repeat": 0, "verdict": "partly"},
+]
 
 
 def worked(**changes: Any) -> dict[str, Any]:
@@ -141,7 +145,17 @@ def test_an_unknown_price_is_blank_and_never_nothing() -> None:
 
 
 def test_the_judge_is_counted_apart() -> None:
-    judged = [{"scorer": "m", "family": "generic", "prompt_hash": "", "judge": "m", "calls": 3, "requests": 3, "tokens": used(3000, 60)}]
+    judged = [
+        {
+            "scorer": "m",
+            "family": "generic",
+            "prompt_hash": "",
+            "judge": "m",
+            "calls": 3,
+            "requests": 3,
+            "tokens": used(3000, 60),
+        }
+    ]
     found = worked(judged=judged, prices={"memory": CHEAP, "reader": DEAR, "judge": CHEAP})
     assert found["tokens_by_phase"]["judge"] == used(3000, 60)
     assert found["calls"]["judge"] == 3
@@ -172,7 +186,11 @@ def test_a_stream_read_for_one_question_is_paid_for_each_time() -> None:
 
 def test_controls_that_call_nothing_cost_nothing() -> None:
     lines = [sample("a1", "A", {}), {**sample("a2", "A", {}), "not_applicable": "no evidence"}]
-    found = worked(samples=lines, operations=[], scores=[{"question_id": "q", "repeat": 0, "verdict": "wrong"}, {"question_id": "q", "repeat": 0, "verdict": "n/a"}])
+    found = worked(
+        samples=lines,
+        operations=[],
+        scores=[{"question_id": "q", "repeat": 0, "verdict": "wrong"}, {"question_id": "q", "repeat": 0, "verdict": "n/a"}],
+    )
     assert found["calls"] == {}
     cost = found["cost"]
     assert (cost["usd"], cost["usd_per_answer"], cost["read_amplification"]) == (0.0, 0.0, 0.0)

@@ -1,7 +1,5 @@
 """Means over tasks, by hand."""
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -16,7 +14,16 @@ def run(
     if value is not None:
         headline |= {"low": value - half, "high": value + half}
     mark = {"mark": trained, "by": ["m"]} if trained else None
-    facts = {"n": 9, "failed": 0, "agent": agent, "params": {}, "task": task, "headline": headline, "status": status, "trained_on": mark}
+    facts = {
+        "n": 9,
+        "failed": 0,
+        "agent": agent,
+        "params": {},
+        "task": task,
+        "headline": headline,
+        "status": status,
+        "trained_on": mark,
+    }
     return msgspec.convert(facts, Summary)
 
 
