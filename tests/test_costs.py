@@ -37,7 +37,12 @@ def sample(question: str, context: str, calls: dict[str, int], **roles: Any) -> 
     return {**ANSWERED, "question_id": question, "context_id": context, "repeat": 0, "tokens": roles, "calls": calls}
 
 
+def score(verdict: str) -> dict[str, Any]:
+    return {"question_id": "q", "repeat": 0, "verdict": verdict}
+
+
 ANSWERED = {"answer": "x", "failure": None}
+JUDGE = {"scorer": "m", "family": "generic", "prompt_hash": "", "judge": "m"}
 ABOUT = {"cluster": "c", "text": "?"}
 QUESTIONS = {
     "a1": {**ABOUT, "question_id": "a1", "context_id": "A", "stream_tokens": 3000},
@@ -61,9 +66,9 @@ SAMPLES = [
     sample("b1", "B", {"reader": 2}, reader=used(2000, 50)),
 ]
 SCORES = [
-    {"question_id": "q", "repeat": 0, "verdict": "right"},
-    {"question_id": "q", "repeat": 0, "verdict": "right"},
-    {"question_id": "q", "repeat": 0, "verdict": "partly"},
+    score("right"),
+    score("right"),
+    score("partly"),
 ]
 
 
@@ -189,7 +194,7 @@ def test_controls_that_call_nothing_cost_nothing() -> None:
     found = worked(
         samples=lines,
         operations=[],
-        scores=[{"question_id": "q", "repeat": 0, "verdict": "wrong"}, {"question_id": "q", "repeat": 0, "verdict": "n/a"}],
+        scores=[score("wrong"), score("n/a")],
     )
     assert found["calls"] == {}
     cost = found["cost"]

@@ -47,9 +47,9 @@ class Item:
 
 
 class Calibration(CalibrationFacts, frozen=True, kw_only=True):
-    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those to unanswerable questions (what corrects a
-    headline). failed: answers on which the judge gave up. cases: case -> (answers, false accepts, false rejects).
-    disagreements: line, human label, the judge's verdict, its reply."""
+    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those to
+    unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case -> (answers,
+    false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
 
     scorer: str
     judge: str

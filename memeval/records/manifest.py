@@ -29,9 +29,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a number rests on.
 
     identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare; ingest_hash: of the part
-    that makes its memory. agent: the card's name; track: who answers. source: of the task. judge: the family of judge prompts
-    that the task is published by. models: role -> name. questions: asked at most so far. shadowed: cards that the run's cards
-    hide. trained_on: what is known of the training data of its models.
+    that makes its memory. agent: the card's name; track: who answers. source: of the task. judge: the family of judge
+    prompts that the task is published by. models: role -> name. questions: asked at most so far. shadowed: cards that the
+    run's cards hide. trained_on: what is known of the training data of its models.
     """
 
     format: int

@@ -106,8 +106,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """What a run cost, as if every call had been sent once.
 
     usd_per_right: of all but the judge, over samples that are right. ..._per_stream: building one memory; ..._per_answer:
-    recalling and answering once; ..._per_question: at 1, 10 and 100 questions a stream. cached_share: of the prompt tokens of
-    roles whose server reported any. read_amplification: prompt tokens, without the judge's, per token of the streams.
+    recalling and answering once; ..._per_question: at 1, 10 and 100 questions a stream. cached_share: of the prompt tokens
+    of roles whose server reported any. read_amplification: prompt tokens, without the judge's, per token of the streams.
     ingest_tokens_per_1k: prompt and completion tokens of ingest per 1000 tokens of stream that were read. unpriced: roles
     whose calls have no known price.
     """
@@ -160,10 +160,10 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
     status: Status
     failed: int = 0
     samples: int = 0
-    verdicts: dict[str, int] = {}
-    reasons: dict[str, int] = {}
-    parts: dict[str, Average] = {}
-    kinds: dict[str, Average] = {}
+    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    parts: dict[str, Average] = msgspec.field(default_factory=dict)
+    kinds: dict[str, Average] = msgspec.field(default_factory=dict)
     overall: Average = Average()
     failure_bounds: tuple[float, float] | None = None
     calibration: CalibrationFacts | None = None
@@ -179,11 +179,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     path: the run folder. agent, task: as typed; params: of the agent. answer_budget: tokens the reader saw at most, where a
     variant or --answer-budget says so. model: role `memory`, else `reader`; embedder: None where nothing was embedded. n:
     questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right. headline: over
-    answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or count as wrong,
-    the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run shares -> calls
-    that were read from there. calls: logical, by role; requests: sent by this invocation, retries included. seconds: first
-    model call to last sample, over all invocations; build_seconds: of building streams. basis: digest of what the summary was
-    made of.
+    answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or count as
+    wrong, the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run
+    shares -> calls that were read from there. calls: logical, by role; requests: sent by this invocation, retries included.
+    seconds: first model call to last sample, over all invocations; build_seconds: of building streams. basis: digest of
+    what the summary was made of.
     """
 
     path: str = ""

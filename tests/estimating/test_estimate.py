@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from faulty_server import FaultyServer, in_thread
 from folders import read_json, read_lines, write_lines
@@ -25,7 +26,8 @@ from memeval.estimating.experience import experience
 from memeval.estimating.workload import measure
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
-from memeval.records.rows import OperationRow
+from memeval.records.folder import RunFolder
+from memeval.records.rows import OperationRow, QuestionRow
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.manifest import manifest
@@ -293,10 +295,11 @@ def test_lengths_that_differ_much_ask_for_more_questions(
     takes almost four times the questions."""
     chosen = options(["none"], model="wordy", limit=64, base_url="http://127.0.0.1:9/v1")
     (planned,) = plan(chosen)
-    planned.spec.folder.mkdir(parents=True)
-    write_json(planned.spec.folder / "manifest.json", manifest(planned))
+    RunFolder(planned.spec.folder).write_manifest(manifest(planned))
+    asked = [QuestionRow(question_id=name, context_id=name, cluster=name, text="?") for name in planned.question_ids[:8]]
+    write_lines(planned.spec.folder / "questions.jsonl", msgspec.to_builtins(asked))
     samples = [
-        {"question_id": name, "repeat": 0, "answer_repeat": 0, "failure": None, "calls": {"reader": 1},
+        {"question_id": name, "context_id": name, "repeat": 0, "answer": "x", "failure": None, "calls": {"reader": 1},
          "tokens": {"reader": {"prompt": 110, "completion": 100 if number < 2 else 900, "cached": 0, "reasoning": 0}}}
         for number, name in enumerate(planned.question_ids[:8])
     ]  # fmt: skip

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from memeval.judging.judge import judge_samples
+from memeval.records.rows import QuestionRow, SampleRow
 
 
 def question(name: str, **fields: Any) -> dict[str, Any]:
@@ -57,3 +63,14 @@ def rules(path: Path, *pairs: tuple[str, str]) -> str:
     """The name of a scripted judge: (text in the prompt, reply), the first that matches."""
     path.write_text("".join(json.dumps({"contains": text, "reply": reply}) + "\n" for text, reply in pairs))
     return f"scripted:{path}"
+
+
+def judged_lines(
+    samples: Sequence[Any], questions: dict[str, Any], family: str, generate: Any, **options: Any
+) -> list[dict[str, Any]]:
+    """The lines of a judge's scores file without what is empty."""
+    rows = msgspec.convert(samples, list[SampleRow])
+    asked = msgspec.convert(questions, dict[str, QuestionRow])
+    found = asyncio.run(judge_samples(rows, asked, family, generate, **options))
+    empty = ("reply", "counts", "scorer")
+    return [{key: value for key, value in msgspec.to_builtins(row).items() if key not in empty or value} for row in found]

@@ -62,7 +62,7 @@ def test_a_judge_that_gives_up_is_counted_apart(tmp_path: Path, judge: ModelSpec
     path = lines(tmp_path / "set.jsonl", row(1, "right", "right"), row(2, "wrong", "nothing"), row(3, "wrong", "wrong"))
     report = calibrate(path, judge)
     assert (report.items, report.failed, report.errors.n) == (3, 1, 2)
-    assert report.disagreements == [(2, "wrong", "failed", "Hm.")]
+    assert report.disagreements == ((2, "wrong", "failed", "Hm."),)
 
 
 def test_answers_to_one_question_belong_together(tmp_path: Path, judge: ModelSpec) -> None:
@@ -98,8 +98,8 @@ def test_what_is_kept_is_found(tmp_path: Path, judge: ModelSpec) -> None:
     assert save(report) == calibration_file(report.scorer)
     kept = saved(report.scorer)
     assert kept is not None
-    assert (kept["source"], kept["items"]) == ("set.jsonl", 2)
-    assert kept["answerable"]["false_accepts"]["value"] == 0.0
+    assert (kept.source, kept.items) == ("set.jsonl", 2)
+    assert kept.answerable.false_accepts.value == 0.0
     assert saved(scorer_name(judge, "generic")) is None
 
 

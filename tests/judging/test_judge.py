@@ -8,31 +8,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from faulty_server import FaultyServer
 from folders import read_lines
-from handmade import question, rules, sample, write_run
+from handmade import judged_lines, question, rules, sample, write_run
 
 from memeval.errors import StopRun, UsageError
-from memeval.judging.judge import family_of, judge_folder, judge_samples
+from memeval.judging.judge import family_of, judge_folder
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
 from memeval.records.folder import RunFolder, RunWriter
-from memeval.records.rows import QuestionRow, SampleRow
-
-EMPTY = ("reply", "counts", "scorer")
 
 
 def judged(samples: list[Any], script: Any, questions: list[Any] | None = None, **options: Any) -> tuple[Any, ScriptedModel]:
     model = ScriptedModel(script)
     known = {line["question_id"]: line for line in questions or [question(row["question_id"]) for row in samples]}
-    rows = msgspec.convert(samples, list[SampleRow])
-    asked = msgspec.convert(known, dict[str, QuestionRow])
-    found = asyncio.run(judge_samples(rows, asked, options.pop("family", "generic"), model.complete, **options))
-    lines = [{key: value for key, value in msgspec.to_builtins(row).items() if key not in EMPTY or value} for row in found]
+    lines = judged_lines(samples, known, options.pop("family", "generic"), model.complete, **options)
     return lines, model
 
 
@@ -137,10 +130,10 @@ def test_names_of_scores_files() -> None:
 
 
 def test_the_family_a_run_names() -> None:
-    assert family_of({"task": {"source": "2wiki"}}) == "generic"
-    assert family_of({"task": {"source": "locomo"}}) == "locomo"
-    assert family_of({"task": {"source": "jsonl", "judge": "longmemeval"}}) == "longmemeval"
-    assert family_of({"judge": "generic", "task": {"source": "locomo"}}) == "generic"
+    assert family_of("", "2wiki") == "generic"
+    assert family_of("", "locomo") == "locomo"
+    assert family_of("longmemeval", "jsonl") == "longmemeval"
+    assert family_of("generic", "locomo") == "generic"
 
 
 # -- folders ----------------------------------------------------------------------------------------------------------
@@ -174,7 +167,7 @@ def test_a_folder_is_judged(tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["judges"][scorer]["prompt_hash"] == prompt_hash("generic")
     assert manifest["judges"][scorer]["judge"] == judge
-    assert manifest["agent"] == {"track": "reader"}
+    assert manifest["track"] == "reader"
 
 
 def test_judging_again_costs_nothing_and_judges_stand_side_by_side(tmp_path: Path) -> None:
@@ -193,10 +186,10 @@ def test_judging_again_costs_nothing_and_judges_stand_side_by_side(tmp_path: Pat
     assert set(json.loads((folder / "manifest.json").read_text())["judges"]) == {first, second, third}
 
 
-def test_kin_of_the_judged_model_is_noted(tmp_path: Path) -> None:
-    models = {"memory": {"name": "offline"}, "reader": {"name": "Qwen/Qwen3-32B"}}
+def test_a_judge_of_the_family_it_judges_is_noted(tmp_path: Path) -> None:
+    models = {"memory": "offline", "reader": "Qwen/Qwen3-32B"}
     reader = write_run(tmp_path / "reader", [question("a")], [sample("a", "x")], models=models)
-    native = write_run(tmp_path / "native", [question("a")], [sample("a", "x")], models=models, agent={"track": "native"})
+    native = write_run(tmp_path / "native", [question("a")], [sample("a", "x")], models=models, track="native")
     assert [files(run, judge_folder(run, ModelSpec("offline")))[1]["related"] for run in (reader, native)] == [
         [],
         ["memory"],

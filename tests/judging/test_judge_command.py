@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from handmade import question, rules, sample, write_run
 
+from memeval.commands import judge as command
 from memeval.commands.judge import calibrate_command, score_command
 from memeval.errors import StopRun, UsageError
-from memeval.judging import command
 from memeval.judging.ruling import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
@@ -27,6 +27,9 @@ def folder(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", questions, [sample("a", "gold of a"), sample("b", "?"), sample("c", "I don't know")])
 
 
+SUMMARY = {"status": "complete", "n": 3, "failed": 0, "headline": {"metric": "f1"}}
+
+
 def test_score_prints_a_table(folder: Path, capsys: Capture) -> None:
     assert score_command([folder], ModelSpec("offline"), quiet=True) == 0
     out = capsys.readouterr().out
@@ -38,7 +41,7 @@ def test_score_prints_a_table(folder: Path, capsys: Capture) -> None:
 
 def test_score_marks_what_was_trained_on(folder: Path, capsys: Capture) -> None:
     mark = {"mark": "leaked", "by": ["openai/gpt-4o"], "notes": ["dev split"], "asked": 3, "known": 2}
-    (folder / "summary.json").write_text(json.dumps({"trained_on": mark}))
+    (folder / "summary.json").write_text(json.dumps({**SUMMARY, "trained_on": mark}))
     score_command([folder], ModelSpec("offline"), quiet=True)
     out = capsys.readouterr().out
     assert "| 50.0 † " in out
@@ -135,5 +138,5 @@ def test_a_real_run_is_judged(tmp_path: Path, capsys: Capture, monkeypatch: pyte
     assert (row["samples"], row["related"], row["status"]) == (16, ["reader"], "complete")
     assert row["n"] + row["kinds"].get("unanswerable", {"n": 0})["n"] == 8
     # the stand-in for a judge is a containment rule, so it agrees with that metric
-    assert row["value"] == pytest.approx(summary.metrics["substring"]["value"])
+    assert row["value"] == pytest.approx(summary.metrics["substring"].value)
     assert run(planned, quiet=True).summary.n == summary.n  # a judged folder is still a run

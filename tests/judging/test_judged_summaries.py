@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from faulty_server import FaultyServer
 from folders import read_lines
-from handmade import question, rules, sample, write_run
+from handmade import judged_lines, question, rules, sample, write_run
 
 from memeval.commands.judge import score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging.calibrate import calibrate
-from memeval.judging.judge import judge_folder, judge_samples
+from memeval.judging.judge import judge_folder
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
 from memeval.judging.ruling import judge_spec, scorer_name
@@ -45,7 +45,7 @@ def judged(
 ) -> tuple[list[dict[str, Any]], ScriptedModel]:
     model = ScriptedModel(script)
     known = {line["question_id"]: line for line in questions or [book(row["question_id"]) for row in samples]}
-    return asyncio.run(judge_samples(samples, known, "infbench", model.complete)), model
+    return judged_lines(samples, known, "infbench", model.complete), model
 
 
 def aspect(request: Request) -> str:
@@ -184,10 +184,10 @@ def test_ones_own_rules_stand_below_the_name_of_their_aspect() -> None:
 def test_the_offline_rule() -> None:
     """Longer words: keypoints 1 (leaves, arlen) and 3 (burns) are told; of `the mill burns down` the expert has nothing;
     `it is sad` has no longer word."""
-    (line,) = asyncio.run(judge_samples([sample("a", SUMMARY)], {"a": book("a")}, "infbench", OfflineJudge().complete))
+    (line,) = judged_lines([sample("a", SUMMARY)], {"a": book("a")}, "infbench", OfflineJudge().complete)
     assert line["counts"] == {"fluency": 1, "recall": 2, "precision": 1, "sentence_count": 3}
     again = sample("a", "Ann leaves Arlen. Ann leaves Arlen.")
-    (line,) = asyncio.run(judge_samples([again], {"a": book("a")}, "infbench", OfflineJudge().complete))
+    (line,) = judged_lines([again], {"a": book("a")}, "infbench", OfflineJudge().complete)
     assert line["counts"]["fluency"] == 0
     assert line["verdict"] == "wrong"
 
@@ -198,8 +198,8 @@ def test_the_offline_rule() -> None:
 def shelf(folder: Path, count: int = 4, **manifest: Any) -> Path:
     names = [f"b{number}" for number in range(count)]
     samples = [sample(name, f"{SUMMARY} This is book {name}.") for name in names]
-    task = {"source": "memoryagentbench", "judge": "infbench"}
-    return write_run(folder, [book(name) for name in names], samples, task=task, **manifest)
+    facts = {"source": "memoryagentbench", "judge": "infbench"}
+    return write_run(folder, [book(name) for name in names], samples, **facts, **manifest)
 
 
 def strict(tmp_path: Path, recall: int = 2) -> ModelSpec:
@@ -214,7 +214,7 @@ def test_a_folder_is_judged_from_itself(tmp_path: Path) -> None:
     assert (header["family"], header["prompt_hash"], header["calls"]) == ("infbench", prompt_hash("infbench"), 12)
     summary = judged_summary(folder, scorer)
     assert (summary.value, summary.n, summary.status) == (pytest.approx(0.4), 4, "complete")
-    assert {part: row["value"] for part, row in summary.parts.items()} == pytest.approx(
+    assert {part: row.value for part, row in summary.parts.items()} == pytest.approx(
         {"fluency": 1.0, "recall": 0.5, "precision": 1 / 3}
     )
     assert summary.verdicts == {"partly": 4}
@@ -236,7 +236,7 @@ def test_a_judge_that_states_impossible_counts_makes_the_run_invalid(tmp_path: P
     folder = shelf(tmp_path / "run")
     summary = judged_summary(folder, judge_folder(folder, strict(tmp_path, recall=5), use_cache=False))
     assert (summary.value, summary.failed, summary.status) == (0.0, 4, "invalid")
-    assert summary.failure_bounds == [0.0, 1.0]
+    assert summary.failure_bounds == (0.0, 1.0)
     assert summary.reasons == {"judge gave up: no recall in 2 replies": 4}
 
 

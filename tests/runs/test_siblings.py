@@ -164,7 +164,7 @@ def test_the_option_and_the_variant_agree(project: Path, server: FaultyServer) -
     (both,) = plan(options(server, ["diary@many"], answer_budget=12))
     for planned in (variant, option, both):
         summary = run(planned, quiet=True).summary
-        assert (summary["answer_budget"], planned.spec.budget, planned.spec.recall_budget) == (12, 12, 30_000)
+        assert (summary.answer_budget, planned.spec.budget, planned.spec.recall_budget) == (12, 12, 30_000)
     kept = ("question_id", "recall", "recall_tokens", "recall_dropped", "recall_lost")
     assert rows(variant, "samples", *kept) == rows(option, "samples", *kept) == rows(both, "samples", *kept)
     assert {asked(server)[what] for what in ("write", "look")} == set(ONE.values())
@@ -192,7 +192,7 @@ def test_what_shares_a_memory(project: Path, server: FaultyServer, other: dict[s
         other = {"models": {role: name.format(url=server.url) for role, name in other["models"].items()}}
     (second,) = plan(options(server, **{"tasks": ["diary@b12"], **other}))
     summary = run(second, quiet=True).summary
-    assert bool(summary["memory_from"]) is shares
+    assert bool(summary.memory_from) is shares
     same = first.spec.ingest_identity() == second.spec.ingest_identity()
     assert same is shares
     if shares and "limit" not in other:
@@ -236,7 +236,7 @@ def test_fresh_reads_the_memory_that_another_run_holds(project: Path, server: Fa
         run(planned, quiet=True)
     before = rows(one, "operations")
     summary = run(one, fresh=True, quiet=True).summary
-    assert summary["memory_from"] == {f"diary@b4/{other.spec.folder.name}": sum(ONE.values())}
+    assert summary.memory_from == {f"diary@b4/{other.spec.folder.name}": sum(ONE.values())}
     assert rows(one, "operations") == before
     assert asked(server)["write"] == ONE["write"]
     assert run_command(options(server, ["diary", "diary@b4"]), fresh=True, form="json") == 0  # all of them: built anew
@@ -283,7 +283,7 @@ def test_a_sibling_of_no_use_is_left_alone(
         (folder / "manifest.json").write_text(json.dumps(known))
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     summary = run(other, quiet=True).summary
-    assert (summary["status"], summary["memory_from"]) == ("complete", {})
+    assert (summary.status, summary.memory_from) == ("complete", {})
     assert asked(server)["write"] == 2 * ONE["write"]
     error = capsys.readouterr().err
     assert ("cannot be shared" in error) is (damage in ("cut", "foreign"))

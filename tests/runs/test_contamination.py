@@ -14,14 +14,18 @@ from toys import Diary, simple
 
 from memeval.cards import AgentCard, TaskCard
 from memeval.commands.show import show_run
-from memeval.contamination import Familiarity, claims, familiarity, runs_its_own_model
+from memeval.contamination import Mark, claims, contamination, runs_its_own_model
 from memeval.errors import UsageError
 from memeval.judging.judge import judge_folder
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task
+from memeval.records.averages import named
+from memeval.records.summary import Summary
 from memeval.report.table import runs_table
+from memeval.runs.notes import notes
 from memeval.runs.run import run
+from memeval.runs.summary import with_judge
 from memeval.trained import CHECKPOINT_FILE, TrainedOn, content_hash
 
 URL = "http://127.0.0.1:1/v1"
@@ -29,8 +33,12 @@ TASK = TaskCard(name="hotpotqa-10k", source="toy", family="hotpotqa", split="dev
 ASKED = {"q0": "Who is Ann?", "q1": "Where does Bob live?", "q2": "When was Cy born?"}
 
 
-def found(mark: str, by: str, known: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Familiarity:
-    return Familiarity(mark, (by,), notes, 3, known)
+def _claims(spec: Any) -> Any:
+    return claims(spec.task, spec.agent.card, spec.models)
+
+
+def found(mark: str, by: str, known: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Mark:
+    return Mark(mark, (by,), notes, 3, known)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +60,8 @@ def found(mark: str, by: str, known: tuple[str, ...] | None = None, notes: tuple
         ({"M": (TrainedOn("hotpotqa", ("dev",), frozenset({"c" * 64})),)}, found("leaked", "M", ())),
     ],
 )
-def test_the_look_up(known: dict[str, tuple[TrainedOn, ...]], expected: Familiarity | None) -> None:
-    assert familiarity(TASK, known, ASKED) == expected
+def test_the_look_up(known: dict[str, tuple[TrainedOn, ...]], expected: Mark | None) -> None:
+    assert contamination(TASK, known, ASKED) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ def test_a_card_speaks_of_its_own_model(own: dict[str, Any], memory: ModelSpec, 
 def test_a_task_s_warning_is_of_a_model(toy: Any, entry: str, model: str, mark: str | None) -> None:
     models = {"memory": ModelSpec(model, URL), "reader": ModelSpec("offline")}
     planned = toy.planned(Diary, [simple(0)], card={"trained_on": (entry,)}, models=models)
-    marked = familiarity(planned.spec.task, planned.claims, {})
+    marked = contamination(planned.spec.task, planned.claims, {})
     assert (marked.mark if marked else None) == mark
 
 
@@ -97,7 +105,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(toy: Any, tmp_path: Path) -> N
         ("served", {"memory": ModelSpec(str(tmp_path), URL)}),  # a server's name is not a path of this machine
         ("hub", {"memory": ModelSpec("hf/nobody/nothing")}),
     ):
-        known = claims(_with(spec, models))
+        known = _claims(_with(spec, models))
         assert known == ({f"hf/{tmp_path}": (TrainedOn("toy", ("all",)),)} if name == "here" else {})
 
 
@@ -119,12 +127,13 @@ def test_where_the_mark_stands(toy: Any) -> None:
     assert others["low"] <= mean <= others["high"]
 
     printed["trained_on"]["others"] = {"metric": "f1", "value": 0.5, "low": 0.25, "high": 0.75, "n": 3}
-    table = runs_table([printed])
+    shown = msgspec.convert(printed, Summary)
+    table = runs_table([msgspec.structs.replace(shown, notes=notes(shown))])
     assert f"{100 * printed['headline']['value']:.1f} †" in table
     assert "† leaked: a model of the row was trained on this split" in table
     told = "leaked (Diary: a test); 1 of 4 asked questions were trained on"
     assert f"Diary on toy: {told}; f1 on the others 50.0, 25.0 to 75.0, n 3" in table
-    assert f"trained on this: {told}\nf1 on the others " in show_run(planned.spec.folder)
+    assert f"note: {told}; f1 on the others " in show_run(planned.spec.folder)
 
     manifest = read_json(planned.spec.folder / "manifest.json")
     assert manifest is not None
@@ -178,10 +187,9 @@ def test_the_bundled_cards(toy: Any, task: str, model: str, mark: str | None) ->
     assert find_agent("memalpha").trained_on == ()
     card = find_task(task)
     spec = toy.planned(Diary, [simple(0)]).spec
-    known = claims(
-        dataclasses.replace(spec, task=card, models={"memory": ModelSpec(model, URL), "reader": ModelSpec("offline")})
-    )
-    marked = familiarity(card, known, {})
+    models = {"memory": ModelSpec(model, URL), "reader": ModelSpec("offline")}
+    known = claims(card, spec.agent.card, models)
+    marked = contamination(card, known, {})
     assert (marked.mark if marked else None) == mark
 
 
@@ -205,7 +213,7 @@ def test_a_damaged_checkpoint_file_is_refused(toy: Any, tmp_path: Path) -> None:
     spec = toy.planned(Diary, [simple(0)]).spec
     (tmp_path / CHECKPOINT_FILE).write_text("{}")
     with pytest.raises(UsageError, match=f"{CHECKPOINT_FILE}: expected"):
-        claims(_with(spec, {"reader": ModelSpec(f"vllm/{tmp_path}")}))
+        _claims(_with(spec, {"reader": ModelSpec(f"vllm/{tmp_path}")}))
 
 
 def test_a_judged_headline_is_given_on_the_others_too(toy: Any) -> None:
@@ -216,7 +224,8 @@ def test_a_judged_headline_is_given_on_the_others_too(toy: Any) -> None:
     outcome = run(planned, quiet=True)
     scorer = judge_folder(planned.spec.folder, ModelSpec("offline"))
     judged = judged_summary(planned.spec.folder, scorer, planned.question_ids)
-    printed = public(dataclasses.replace(outcome, judged=judged))
+    others = named("judge", judged_summary(planned.spec.folder, scorer, ["q3"]))
+    printed = msgspec.to_builtins(with_judge(outcome.summary, judged, others))
     verdicts = {line["question_id"]: line["metrics"]["judge"] for line in _scores(planned, scorer)}
     assert printed["trained_on"]["others"]["metric"] == printed["headline"]["metric"] == "judge"
     assert (printed["trained_on"]["others"]["value"], printed["trained_on"]["others"]["n"]) == (verdicts["q3"], 1)
