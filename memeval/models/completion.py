@@ -90,25 +90,29 @@ class Completion:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat,
-    `sample` tells apart calls that are otherwise equal (a second opinion, a vote)."""
+    `sample` tells apart calls that are otherwise equal (a second opinion, a vote). `phase` (`ingest`, `recall`, `answer`)
+    says in which store the reply belongs; it is neither sent nor part of the call's key."""
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
     sample: int = 0
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
     behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
-    never sent with a call. A key is never part of it: it is read from the environment."""
+    never sent with a call. `tag`: which checkpoint it is, where the name does not say so; part of its identity, not
+    sent either. A key is never part of a spec: it is read from the environment."""
 
     name: str
     base_url: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""
 
 
 class Model(Protocol):

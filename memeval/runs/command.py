@@ -16,11 +16,11 @@ from memeval.models.local.lasting import lasting
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
-from memeval.runs.local import AGENT_THREADS
 from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import plan, suites
 from memeval.runs.run import aggregate_again, run, start_anew
+from memeval.runs.run_context import AGENT_THREADS
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
