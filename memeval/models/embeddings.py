@@ -60,8 +60,15 @@ class EmbeddingModel:
 
     async def complete(self, request: Request) -> Completion:
         texts = [str(message["content"]) for message in request.messages]
-        some = (self._embedder.embed(batch, request.params) for batch in batches(texts, self._embedder.largest))
-        found = [completion for batch in await asyncio.gather(*some) for completion in batch]
+        try:
+            async with asyncio.TaskGroup() as group:
+                some = [
+                    group.create_task(_embedded(self._embedder, batch, request.params))
+                    for batch in batches(texts, self._embedder.largest)
+                ]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        found = [completion for task in some for completion in task.result()]
         usage = sum((completion.usage for completion in found), Usage())
         error = next((completion.error for completion in found if completion.error), None)
         if error is not None:
@@ -70,6 +77,10 @@ class EmbeddingModel:
 
     async def close(self) -> None:
         await self._embedder.close()
+
+
+async def _embedded(embedder: Embedder, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+    return await embedder.embed(texts, params)
 
 
 def batches(texts: Sequence[str], largest: int) -> Iterator[list[str]]:

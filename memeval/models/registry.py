@@ -41,8 +41,8 @@ class Provider:
     kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
     spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
     runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
-    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are told
-    apart by a URL in the user's cache, and by their name alone in a run.
+    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
+    told apart by a URL in the user's cache, and by their name alone in a run.
     """
 
     kind: str

@@ -5,6 +5,7 @@ from contextlib import redirect_stderr
 from dataclasses import replace
 
 import pytest
+from call_counts import counts
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
 from memeval.models.completion import ModelSpec, Request, Usage
@@ -103,14 +104,15 @@ def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
 
     async def answers(faults):
         async with FaultyServer(faults, drip_seconds=0.05) as server:
-            gateway = Gateway(None, concurrency=32, policy=replace(QUICK, timeout=1.6))
+            rows = []
+            gateway = Gateway(None, concurrency=32, on_event=rows.append, policy=replace(QUICK, timeout=1.6))
             spec = ModelSpec("m", server.url)
             calls = (
                 gateway.call(spec, asked(prompt, TOOLS if number % 2 else None)) for number, prompt in enumerate(prompts)
             )
             completions = await asyncio.gather(*calls)
             await gateway.close()
-            return completions, server, gateway.counters
+            return completions, server, counts(rows)
 
     def without_wire_noise(completion):
         calls = [(tool.name, tool.arguments, tool.error) for tool in completion.tool_calls]
