@@ -12,7 +12,6 @@ import tempfile
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +20,7 @@ from typing import Any
 from memeval import plugins, tokens
 from memeval.agent import Query, Recall
 from memeval.errors import UsageError
-from memeval.models.bound import close_route, open_route
 from memeval.models.completion import ModelSpec
-from memeval.models.gateway import Gateway
 from memeval.models.usage import Ledger, current
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
@@ -31,6 +28,7 @@ from memeval.runs.ingest import Ingest
 from memeval.runs.options import Options
 from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings
 from memeval.task import Context, ContextRef, Evidence, Question
@@ -72,7 +70,7 @@ async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
     """Findings in the order of the module docstring, and what the agent may claim."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
         bench = _Bench(spec, Path(folder))
-        try:
+        async with bench.run:
             try:
                 first = await bench.read(0)
                 again = await first.recall(bench.queries(0)[0])
@@ -85,8 +83,6 @@ async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
                 except AgentError as error:
                     findings.append(Finding(probe.__name__.strip("_").replace("_", " "), False, str(error)))
             return findings, await _claims(bench, findings)
-        finally:
-            await bench.close()
 
 
 class _Bench:
@@ -99,28 +95,15 @@ class _Bench:
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])
         self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
-        self.gateway = Gateway(None)
-        loop = asyncio.get_running_loop()
-        offline = ModelSpec("offline")
-        call, embed = partial(self.gateway.call, offline), partial(self.gateway.embed, offline)
-        self.routes = {role: open_route(call, loop, embed) for role in ("memory", "reader", "embedder")}
-        models = dict.fromkeys(self.routes, offline)
-        self.spec = RunSpec("check", card, Settings(), spec, models, {})
-        self.threads = ThreadPoolExecutor(4)
+        models = dict.fromkeys(("memory", "reader", "embedder"), ModelSpec("offline"))
+        self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}))
         self._made = 0
-
-    async def close(self) -> None:
-        for route in self.routes.values():
-            close_route(route)
-        await self.gateway.close()
-        self.threads.shutdown(wait=False)
 
     def life(self, number: int) -> Ingest:
         """A fresh agent's life in one of the two contexts."""
         self._made += 1
         folder = self.folder / str(self._made)
-        desk = Desk(self.spec, self.routes, lambda event: None)
-        return Ingest(desk, self.contexts[number], 0, folder, self.threads)
+        return Ingest(self.run.desk(lambda event: None), self.contexts[number], 0, folder, self.run.threads)
 
     async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> Host:
         """An agent that has read some chunks of a context and finished."""

@@ -193,7 +193,6 @@ def doctor(tasks: tuple[str, ...], form: str, **given: Any) -> None:
 @main.command()
 @click.argument("verb", metavar="stats|clear|prune")
 @click.option("--older-than", type=float, metavar="DAYS", help="prune: remove replies older than this.")
-@click.option("--max-size", metavar="SIZE", help="prune: keep the newest replies up to this (500MB, 2GB).")
 @click.option("--yes", is_flag=True, help="clear: really.")
 @_FORMAT
 def cache(verb: str, form: str, **limits: Any) -> None:

@@ -22,12 +22,12 @@ from memeval.records.rows import QuestionRow
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
-from memeval.runs.local import AGENT_THREADS
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
 from memeval.runs.run import conclude, run
+from memeval.runs.run_context import AGENT_THREADS
 from memeval.runs.summary import with_judge
 
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -21,15 +18,13 @@ import msgspec
 from memeval import tokens
 from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
-from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
-from memeval.runs.answering import Desk
-from memeval.runs.engine import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared
+from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
@@ -110,14 +105,12 @@ def dry_run(
 
 async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
     spec, judge = planned.spec, planned.judge
-    loop = asyncio.get_running_loop()
     models = {**spec.models, **({"judge": judge} if judge else {})}
     answers = dict.fromkeys(models, _answer(planned))
     answers["judge"] = COUNTING if judge_family(spec) in ASPECTS else ANSWER
     stand_ins = {
         role: StandIn(model, spec.task.tokenizer, lengths.get(role, {}), answers[role]) for role, model in models.items()
     }
-    routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
     samples: list[SampleRow] = []
     questions: dict[str, QuestionRow] = {}
@@ -129,20 +122,13 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
         elif isinstance(event, QuestionRow):
             questions[event.question_id] = event
 
-    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-dry-run")
-    scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
-    engine = Engine(Desk(spec, routes, see), threads, Path(scratch.name), constant="")
-    try:
+    async with RunContext(spec, models=stand_ins) as context:
+        engine = context.engine(see, constant="")
         for prepared in streams:
             await engine.run(prepared, 0)
             found.tokens += sum(chunk.tokens for chunk in visible(prepared))
             found.chunks += len(visible(prepared))
             found.positions += len(prepared.askings)
-    finally:
-        for route in routes.values():
-            close_route(route)
-        threads.shutdown(wait=False, cancel_futures=True)
-        scratch.cleanup()
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
         judged = samples if answering.exact else _written(samples, questions)

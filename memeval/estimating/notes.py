@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from memeval.estimating.dry_run import DryRun
 from memeval.estimating.workload import Left
 from memeval.models.completion import ModelSpec
-from memeval.models.prices import price, runs_here
+from memeval.models.prices import price
+from memeval.models.registry import runs_here
 from memeval.models.stand_in import WRITING_SHARE, Lengths
 from memeval.runs.plan import Planned
 from memeval.runs.sharing import sharing
@@ -85,4 +86,4 @@ def about_forks(dry: DryRun, calls: float) -> Iterator[str]:
 
 
 def _priced(model: ModelSpec) -> bool:
-    return runs_here(model.name, model.base_url) or price(model.name, model.base_url) is not None
+    return runs_here(model) or price(model.name, model.base_url) is not None

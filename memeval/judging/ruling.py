@@ -16,12 +16,13 @@ from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
 from memeval.judging.verdict import parse_verdict
 from memeval.models import registry
 from memeval.models.budget import Budget
-from memeval.models.cache import Cache
+from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
 from memeval.models.limits import Limiter
+from memeval.models.store import Store
 from memeval.records.folder import folder_name
+from memeval.records.rows import CallRow
 from memeval.task import Question
 
 Generate = Callable[[Request], Awaitable[Completion]]
@@ -152,9 +153,10 @@ def consult(
     user's cache. budget: what may be sent. Raises StopRun (an endpoint that is down or refuses the key) and UsageError."""
 
     async def run() -> Hearing:
-        calls = Journal(journal) if journal else None
-        cache = Cache() if use_cache else None
-        gateway = Gateway(calls, cache, concurrency, opener=_open, budget=budget)
+        calls = Store(journal) if journal else None
+        cache = open_cache() if use_cache else None
+        rows: list[CallRow] = []
+        gateway = Gateway(calls, cache, concurrency, rows.append, opener=_open, budget=budget)
         try:
             rulings = await rule_all(cases, family, partial(gateway.call, judge), judge.params, prompt, seen)
         finally:
@@ -162,8 +164,8 @@ def consult(
             for store in (calls, cache):
                 if store is not None:
                     store.close()
-        counters = gateway.counters
-        return Hearing(rulings, counters.calls, counters.requests, counters.tokens)
+        used = sum((Usage(row.prompt, row.completion) for row in rows), Usage())
+        return Hearing(rulings, len(rows), gateway.requests, used)
 
     return asyncio.run(run())
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Sent = TypeVar("Sent")
 Call = Callable[[Request], Awaitable[Completion]]
 Embed = Callable[[Sequence[str], Mapping[str, Any]], Awaitable[list[Completion]]]
 """(texts, parameters) -> one completion per text, as `Embedder.embed` gives them"""
@@ -69,13 +70,10 @@ class BoundModel:
         counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
         call, _, _ = _routes[self.route]
-        request = Request(messages, tools, {**params, **self.params}, self.repeat, sample)
-        try:
-            completion = await call(request)
-        except StopRun as stop:
-            usage.current.get().stopped = stop  # an agent that catches everything must not swallow it
-            raise
-        usage.current.get().book(self.role, completion)
+        ledger = usage.current.get()
+        request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
+        completion = await self._routed(lambda: call(request))
+        ledger.book(self.role, completion)
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
@@ -103,12 +101,9 @@ class BoundModel:
         if isinstance(texts, str):
             raise TypeError("embed takes a list of texts, not one text")
         texts = list(texts)
-        try:
-            found = await embed(texts, {**params, **self.params})
-        except StopRun as stop:
-            usage.current.get().stopped = stop
-            raise
-        spent = sum((completion.usage for completion in dict(zip(texts, found, strict=True)).values()), Usage())
+        found = await self._routed(lambda: embed(texts, {**params, **self.params}))
+        first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
+        spent = sum((completion.usage for completion in first.values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
         usage.current.get().book(self.role, Completion(usage=spent, error=error))
         if error:
@@ -119,6 +114,22 @@ class BoundModel:
         """`embed` for agents with plain methods."""
         vectors: NDArray[np.float32] = self._on_the_loop(self.embed, *args, **kwargs)
         return vectors
+
+    async def _routed(self, send: Callable[[], Awaitable[Sent]]) -> Sent:
+        """Send on the loop of the route, wherever the caller runs: agents have threads and loops of their own."""
+        ledger, loop = usage.current.get(), _routes[self.route][1]
+
+        async def sent() -> Sent:
+            usage.current.set(ledger)
+            return await send()
+
+        try:
+            if asyncio.get_running_loop() is loop:
+                return await send()
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sent(), loop))
+        except StopRun as stop:
+            ledger.stopped = stop  # an agent that catches everything must not swallow it
+            raise
 
     def _on_the_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
         """Run a method of this model on the loop of its route, booked where the calling thread books."""

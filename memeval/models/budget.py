@@ -1,7 +1,7 @@
 """What one command may spend: `--max-cost USD` and `--max-calls N`, over all its runs.
 
-Only calls that are sent count; replies from the journal, the cache or an equal call under way are free. The gateway asks
-before it sends, and lets what is in the air land before it stops the run, so that nothing that was paid for is lost. What a
+Only calls that are sent count; replies from a store, the cache or an equal call in flight are free. The gateway asks
+before it sends, and waits for what is in flight before it stops the run, so that nothing that was paid for is lost. What a
 prompt may cost is estimated from its characters, and the reply is taken to be as long as its limit.
 """
 
@@ -16,6 +16,7 @@ from memeval.errors import StopRun, UsageError
 from memeval.models import prices
 from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.prices import Price
+from memeval.models.registry import runs_here
 from memeval.models.reply import estimate
 
 
@@ -35,9 +36,9 @@ class Budget:
     """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing to
     call (offline, scripted) and unknown prices add nothing.
 
-    max_calls is exact. max_usd is kept by foresight: a call is sent while what is spent, and what the calls in the air and
+    max_calls is exact. max_usd is kept by foresight: a call is sent while what is spent, and what the calls in flight and
     this one may come to, stay within it; one without a limit of its reply is taken to cost the mean so far. The first call
-    flies alone: it tells how many tokens the characters of a prompt are. So max_usd is exceeded only by replies without a
+    is sent alone: it tells how many tokens the characters of a prompt are. So max_usd is exceeded only by replies without a
     limit, and by a prompt with more tokens for its characters than any before.
     """
 
@@ -56,7 +57,7 @@ class Budget:
         self.refused = ""  # why: once a call was refused, every later one is
         self._price = price
         self._prices: dict[tuple[str, str | None], Price | None] = {}
-        self._flying = 0
+        self._in_flight = 0
         self._unlimited = 0  # of them, those that have no charge in USD
         self._held = 0.0  # USD that the others may come to
         self._denser: defaultdict[tuple[str, str | None], float] = defaultdict(lambda: 1.0)  # than four characters a token
@@ -66,7 +67,7 @@ class Budget:
         if self.max_usd is None:
             return
         for spec in specs:
-            if self._of(spec) is None and not prices.runs_here(spec.name, spec.base_url):
+            if self._of(spec) is None and not runs_here(spec):
                 raise UsageError(
                     f"--max-cost: the price of model '{spec.name}' is not known; put it under 'prices:' in memeval.yaml "
                     "(0 where you run it yourself), or use --max-calls"
@@ -91,24 +92,24 @@ class Budget:
         return not self.refused
 
     def waits(self, charge: Charge) -> bool:
-        """Whether a call has to wait for those in the air, which may turn out cheaper than what is held for them. The first
+        """Whether a call has to wait for those in flight, which may turn out cheaper than what is held for them. The first
         of all teaches what calls cost: sixteen at once may be sixteen times too many."""
-        if self.max_usd is None or not self._flying or self.refused:
+        if self.max_usd is None or not self._in_flight or self.refused:
             return False
-        return self.calls == self._flying or (charge.usd is not None and bool(self._exceeded(charge)))
+        return self.calls == self._in_flight or (charge.usd is not None and bool(self._exceeded(charge)))
 
     def sent(self, charge: Charge) -> None:
         """A call leaves now."""
         self.calls += 1
-        self._flying += 1
+        self._in_flight += 1
         self._unlimited += charge.usd is None
         self._held += charge.usd or 0.0
 
     def landed(self, spec: ModelSpec, usage: Usage, charge: Charge) -> None:
         """It is over; without a reply, or cancelled, its usage is zero."""
-        self._flying -= 1
+        self._in_flight -= 1
         self._unlimited -= charge.usd is None
-        self._held = self._held - (charge.usd or 0.0) if self._flying else 0.0
+        self._held = self._held - (charge.usd or 0.0) if self._in_flight else 0.0
         name = (spec.name, spec.base_url)
         self._denser[name] = max(self._denser[name], usage.prompt / max(1, charge.prompt))
         self.usd += prices.cost(usage, self._of(spec)) or 0.0
@@ -118,7 +119,7 @@ class Budget:
             return f"--max-calls {self.max_calls} is used up: raise it to go on"
         if self.max_usd is None:
             return ""
-        landed = self.calls - self._flying
+        landed = self.calls - self._in_flight
         mean = self.usd / landed if landed else 0.0
         following = mean if charge.usd is None else charge.usd
         held = self._held + self._unlimited * mean

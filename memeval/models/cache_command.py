@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,26 +19,22 @@ from tabulate import tabulate
 
 from memeval.errors import UsageError, suggest
 from memeval.models.cache import cache_folder
-from memeval.models.journal import Journal
+from memeval.models.store import Store
 from memeval.sources import index
 
 VERBS = ("stats", "clear", "prune")
 DAY = 86_400
-_UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
-def cache_command(
-    verb: str, *, older_than: float | None = None, max_size: str | None = None, yes: bool = False, form: str = "table"
-) -> int:
-    """Returns the exit code. older_than: days; max_size: `500MB`, `2GB` (both for prune). Raises UsageError for `clear`
+def cache_command(verb: str, *, older_than: float | None = None, yes: bool = False, form: str = "table") -> int:
+    """Returns the exit code. older_than: days (for prune). Raises UsageError for `clear`
     without `yes`, `prune` without a limit, and limits that are none."""
     if verb not in VERBS:
         raise UsageError(f"memeval cache {verb}: no such verb{suggest(verb, VERBS)} (one of {', '.join(VERBS)})")
-    if verb == "prune" and older_than is None and max_size is None:
-        raise UsageError("memeval cache prune: say what to remove, --older-than DAYS or --max-size SIZE")
+    if verb == "prune" and older_than is None:
+        raise UsageError("memeval cache prune: say what to remove, --older-than DAYS")
     if older_than is not None and not 0 <= older_than < math.inf:
         raise UsageError(f"--older-than {older_than}: expected days, 0 or more")
-    keep = None if max_size is None else size_in_bytes(max_size)
     path = cache_folder() / "calls.sqlite"
     for place, known, kind in ((path.parent, path.parent.is_dir(), "folder"), (path, path.is_file(), "file")):
         if not known and os.path.lexists(place):
@@ -50,34 +45,26 @@ def cache_command(
         if not path.is_file() and not tasks:
             _print(form, {"path": str(path), "entries": 0, **found}, f"no cache yet: {path}")
             return 0
-        journal = Journal(path)
+        store = Store(path)
         try:
             if verb == "clear" and not yes:
-                what = f"all {len(journal):,} replies from {path}" + (f" and {text}" if tasks else "")
+                what = f"all {len(store):,} replies from {path}" + (f" and {text}" if tasks else "")
                 raise UsageError(f"memeval cache clear: this removes {what}; add --yes")
             if verb == "clear":
                 for entry in tasks:
                     entry.unlink(missing_ok=True)
                 found, text = {"tasks": {**found["tasks"], "removed": len(tasks)}}, f"removed {text}"
             if verb == "stats":
-                more, lines = _stats(journal)
+                more, lines = _stats(store)
             else:
                 before = math.inf if verb == "clear" else -math.inf if older_than is None else time.time() - older_than * DAY
-                more, lines = _remove(journal, before, keep)
+                more, lines = _remove(store, before)
         finally:
-            journal.close()
+            store.close()
     except OSError as error:
         raise UsageError(f"{error.filename}: cannot be used ({error.strerror}); mend its permissions") from None
     _print(form, {**more, **found}, f"{lines}\n{text}" if tasks and verb != "prune" else lines)
     return 0
-
-
-def size_in_bytes(text: str) -> int:
-    """`500MB`, `1.5 GiB`, `1000000`. Raises UsageError for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
-    if found is None or found[2] not in _UNITS:
-        raise UsageError(f"--max-size {text}: expected a size such as 500MB or 2GB")
-    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def _tasks(entries: Sequence[Path]) -> tuple[dict[str, Any], str]:
@@ -87,18 +74,18 @@ def _tasks(entries: Sequence[Path]) -> tuple[dict[str, Any], str]:
     return {"tasks": {"path": str(index.folder()), "entries": len(entries), "bytes": size}}, text
 
 
-def _stats(journal: Journal) -> tuple[dict[str, Any], str]:
-    held = journal.contents()
-    aside = sorted(path.name for path in journal.path.parent.glob(f"{journal.path.name}.set-aside-*"))
+def _stats(store: Store) -> tuple[dict[str, Any], str]:
+    held = store.contents()
+    aside = sorted(path.name for path in store.path.parent.glob(f"{store.path.name}.set-aside-*"))
     found = {
-        "path": str(journal.path),
+        "path": str(store.path),
         "entries": sum(holding.entries for holding in held),
         "bytes": sum(holding.bytes for holding in held),
-        "file_bytes": _on_disk(journal.path),
+        "file_bytes": _on_disk(store.path),
         "models": [asdict(holding) for holding in held],
         "set_aside": aside,
     }
-    lines = [f"{journal.path}: {found['entries']:,} replies, {megabytes(_on_disk(journal.path))} on disk"]
+    lines = [f"{store.path}: {found['entries']:,} replies, {megabytes(_on_disk(store.path))} on disk"]
     if held:
         rows = [[h.model, f"{h.entries:,}", megabytes(h.bytes), _date(h.oldest), _date(h.newest)] for h in held]
         header = ["model", "replies", "size", "from", "to"]
@@ -109,19 +96,19 @@ def _stats(journal: Journal) -> tuple[dict[str, Any], str]:
     return found, "\n".join([*lines, ""] if held or aside else lines)
 
 
-def _remove(journal: Journal, before: float, keep: int | None) -> tuple[dict[str, Any], str]:
-    was = _on_disk(journal.path)
-    removed = journal.prune(before, keep)
-    compacted = journal.compact() if removed else True
-    size = _on_disk(journal.path)
+def _remove(store: Store, before: float) -> tuple[dict[str, Any], str]:
+    was = _on_disk(store.path)
+    removed = store.prune(before)
+    compacted = store.compact() if removed else True
+    size = _on_disk(store.path)
     found = {
-        "path": str(journal.path),
+        "path": str(store.path),
         "removed": removed,
-        "entries": len(journal),
+        "entries": len(store),
         "file_bytes": size,
         "compacted": compacted,
     }
-    text = f"removed {removed:,} replies, {len(journal):,} left; {journal.path} was {megabytes(was)}, is {megabytes(size)}"
+    text = f"removed {removed:,} replies, {len(store):,} left; {store.path} was {megabytes(was)}, is {megabytes(size)}"
     if not compacted:
         text += "\nthe room is free inside the file: it is in use, so it could not be made smaller now"
     return found, text

@@ -1,22 +1,16 @@
-"""A call as JSON: the key under which it is filed, and how a body is written.
-
-All but the messages is the same in most calls of a run, and with tools it is longer than many prompts: its text is kept.
-"""
+"""A call as JSON: the key under which it is stored, and how a body is written."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import marshal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models.completion import Request
 
 _NOT_SAMPLING = frozenset({"timeout"})
-_KEPT = 64
-"""Texts that are kept: as many sorts of calls can take turns without being written anew."""
 
 
 def call_key(identity: str, request: Request) -> bytes:
@@ -25,11 +19,10 @@ def call_key(identity: str, request: Request) -> bytes:
     Raises UsageError for a parameter that is not JSON."""
     params = {key: value for key, value in request.params.items() if key not in _NOT_SAMPLING}
     try:
-        asked = _canonical([identity, request.messages])
-        settings = _canonical_settings([request.tools or None, params, request.repeat, request.sample])
+        text = _canonical([identity, request.messages, request.tools or None, params, request.repeat, request.sample])
     except (TypeError, ValueError) as error:
         raise UsageError(f"model '{identity}': the call is not JSON ({error})") from None
-    return hashlib.sha256(f"{asked[:-1]},{settings[1:]}".encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def as_json(value: Any) -> Any:
@@ -43,24 +36,3 @@ wire = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=as_json).en
 """A value as the text that is sent. Raises TypeError or ValueError for what is not JSON."""
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=as_json).encode
-
-
-def _kept(encode: Callable[[Any], str]) -> Callable[[Any], str]:
-    """`encode` with the last texts kept. They are found by content, because an agent may change its tools in place."""
-    texts: dict[bytes, str] = {}
-
-    def text(value: Any) -> str:
-        try:
-            content = marshal.dumps(value, 2)  # exact (1 is not True), in order, and faster than comparing
-        except ValueError:  # something that is no plain JSON type
-            return encode(value)
-        if content not in texts:
-            if len(texts) >= _KEPT:
-                texts.clear()
-            texts[content] = encode(value)
-        return texts[content]
-
-    return text
-
-
-_canonical_settings = _kept(_canonical)

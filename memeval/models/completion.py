@@ -99,13 +99,15 @@ class Completion:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat,
-    `sample` tells apart calls that are otherwise equal (a second opinion, a vote)."""
+    `sample` tells apart calls that are otherwise equal (a second opinion, a vote). `phase` (`ingest`, `recall`, `answer`)
+    says in which store the reply belongs; it is neither sent nor part of the call's key."""
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
     sample: int = 0
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,6 @@ class ModelSpec:
     params: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, Any] = field(default_factory=dict)
     tag: str = ""
-
-    def tagged(self, identity: str) -> str:
-        """A model's identity in keys of stored replies, with this tag."""
-        return f"{identity} [{self.tag}]" if self.tag else identity
 
 
 class Model(Protocol):

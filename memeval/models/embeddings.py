@@ -6,6 +6,7 @@ asked for `base64`. Embedders on this machine (`hf/`) are in local/hf_embedder.p
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import math
@@ -13,14 +14,14 @@ import re
 import unicodedata
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, Usage
+from memeval.models.completion import Completion, Embedder, Request, Usage
 from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import Fault
 from memeval.models.limits import Limiter
@@ -28,6 +29,7 @@ from memeval.models.parameters import timeout
 from memeval.models.reply import CHARACTERS_PER_TOKEN, token_count
 
 Vectors = NDArray[np.float32]
+LONGEST_BATCH = 200_000  # characters of the texts of one request; some 50,000 tokens
 LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
 
 
@@ -43,6 +45,53 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
     if len(sizes) > 1:
         raise UsageError(f"embedder '{model}': vectors of {min(sizes)} and of {max(sizes)} numbers; is it one model?")
     return np.array(vectors, dtype=np.float32).reshape(len(vectors), sizes.pop() if sizes else 0)
+
+
+class EmbeddingModel:
+    """An embedder as a model: one call for a list of texts, which are the contents of the messages. The reply's text holds
+    a vector a line. The texts go out in batches that the embedder can take, side by side; the first error is the call's."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.identity = embedder.identity
+        self._embedder = embedder
+
+    async def complete(self, request: Request) -> Completion:
+        texts = [str(message["content"]) for message in request.messages]
+        try:
+            async with asyncio.TaskGroup() as group:
+                some = [
+                    group.create_task(_embedded(self._embedder, batch, request.params))
+                    for batch in batches(texts, self._embedder.largest)
+                ]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        found = [completion for task in some for completion in task.result()]
+        usage = sum((completion.usage for completion in found), Usage())
+        error = next((completion.error for completion in found if completion.error), None)
+        if error is not None:
+            return Completion(error=error, usage=usage, finish_reason="error")
+        return Completion("\n".join(completion.text for completion in found), usage=usage)
+
+    async def close(self) -> None:
+        await self._embedder.close()
+
+
+async def _embedded(embedder: Embedder, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+    return await embedder.embed(texts, params)
+
+
+def batches(texts: Sequence[str], largest: int) -> Iterator[list[str]]:
+    """`texts` in order, in lists that one request can carry: at most `largest` texts and LONGEST_BATCH characters."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) == largest or size + len(text) > LONGEST_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
 
 
 # -- offline ----------------------------------------------------------------------------------------------------------
@@ -99,7 +148,7 @@ def hashed(text: str, dimensions: int) -> Vectors:
 class EmbeddingEndpoint(EndpointModel):
     """`/embeddings` of an OpenAI-compatible endpoint. Vectors are passed on as the server sends them, as base64 or lists.
 
-    A server reports the tokens of a request, not of a text: each text is booked with its share by characters.
+    A server reports the tokens of a request, not of a text: the first completion has them.
     """
 
     route = "embeddings"
@@ -112,8 +161,7 @@ class EmbeddingEndpoint(EndpointModel):
         self._sizes: dict[Any, int] = {}  # `dimensions` as asked for -> length of a packed vector
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """One request with its retries; where the server rejects it, two with half of the texts each: they may be too many,
-        or one of them bad.
+        """One request with its retries.
 
         `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
@@ -124,24 +172,16 @@ class EmbeddingEndpoint(EndpointModel):
             lambda body: self._sent(body, lambda data: self._vectors(data, texts, params)),
             seconds=timeout(params),
         )
-        overflow = done.finish_reason == "overflow"
         if done.error is not None and asked and "encoding_format" in done.error:  # others may have before
             self._asks = {}
             return await self.embed(texts, params)
-        rejected = done.error is not None and done.error.startswith(("HTTP 400", "HTTP 413", "HTTP 422"))
-        if len(texts) > 1 and (overflow or rejected):
-            half = len(texts) // 2
-            first = await self.embed(texts[:half], params)
-            if overflow or half == 1 or not all(each.error for each in first):  # else it takes none: the rest is not tried
-                return [*first, *await self.embed(texts[half:], params)]
-        if overflow:
-            done = Completion(error=f"a text of {len(texts[0])} characters exceeds the window of the embedder '{self.name}'")
+        if done.finish_reason == "overflow":
+            longest = max(map(len, texts))
+            done = Completion(error=f"a text of up to {longest} characters exceeds the window of the embedder '{self.name}'")
         if done.error is not None:
             return [Completion(error=done.error, finish_reason="error")] * len(texts)
-        return [
-            Completion(vector, usage=Usage(prompt=tokens))
-            for vector, tokens in zip(done.text.split("\n"), _shares(done.usage.prompt, texts), strict=True)
-        ]
+        vectors = done.text.split("\n")
+        return [Completion(vector, usage=Usage() if number else done.usage) for number, vector in enumerate(vectors)]
 
     def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
@@ -192,17 +232,3 @@ def _tokens(usage: Any, texts: Sequence[str]) -> int:
         if tokens is not None:
             return tokens
     return sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)
-
-
-def _shares(total: int, texts: Sequence[str]) -> list[int]:
-    """`total` tokens divided by the characters of the texts; the shares add up to it."""
-    whole = sum(map(len, texts)) or 1
-    shares, before, counted = [], 0, 0
-    for text in texts:
-        before += len(text)
-        until = total * before // whole
-        shares.append(until - counted)
-        counted = until
-    if shares:
-        shares[-1] += total - counted  # texts without characters
-    return shares

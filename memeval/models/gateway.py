@@ -1,222 +1,270 @@
-"""The one door to every model of a run: journals, then cache, then one flight per identical call, then the model.
+"""The one way to every model of a run: window, key, stores, in flight, budget, then the model; and one booking per call.
 
-A fresh reply is in the journal before it is handed out, and in the user's cache a moment later. Errors are handed
-out but not stored, so that the next run of the same command asks again. Calls are counted here, once, for the whole run.
+A fresh reply is committed before it is handed out. Errors are handed out but not stored, so that the next run of the same
+command asks again. The gateway lives in the driver, on one event loop, whatever executes the contexts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
-from memeval.models.budget import Budget, BudgetSpent, Charge
-from memeval.models.cache import Cache
+from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
-from memeval.models.counters import Counters
-from memeval.models.flights import Flights
-from memeval.models.journal import Journal, encode
-from memeval.models.limits import Policy
-from memeval.models.opened import Opened, Opener
+from memeval.models.limits import Limiter, Policy, Trace, trace
 from memeval.models.reply import one_line
-from memeval.models.turns import Turns
+from memeval.models.store import Store
 from memeval.records.rows import CallRow
 
-FLUSH_SECONDS = 0.2
-LONGEST_BATCH = 200_000  # characters of the texts of one request for vectors; some 50,000 tokens
-Elsewhere = Callable[[bytes], tuple[str, Completion] | None]
-"""key of a call -> (name, reply) of another run that has made it, and whose memory this run shares (runs/siblings.py)"""
+PHASES = ("ingest", "recall", "answer")
+Opener = Callable[[ModelSpec, Limiter], Model]
+Elsewhere = Callable[[bytes, str], tuple[str, Completion] | None]
+"""(key of a call, its phase) -> (name, reply) of another run that has made it, and whose memory this run shares"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One logical call that is being made. identity: of the model within a run."""
+
+    spec: ModelSpec
+    model: Model
+    request: Request
+    identity: str
+    begun: float
+    embeds: bool
 
 
 class Gateway:
-    """Calls models for one run on one event loop.
+    """Calls models on one event loop.
 
-    concurrency: the cap per endpoint. on_event: called with one row per call, on the loop. budget: what
+    stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
+    cache: the user's. concurrency: the cap per endpoint. on_event: called with one row per call, on the loop. budget: what
     may be sent, shared by the runs of one command. elsewhere: where other runs' replies are found.
+
+    requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
 
     def __init__(
         self,
-        journal: Journal | None,
-        cache: Cache | None = None,
+        stores: Mapping[str, Store] | Store | None,
+        cache: Store | None = None,
         concurrency: int = 16,
         on_event: Callable[[CallRow], None] | None = None,
         *,
         policy: Policy | None = None,
         opener: Opener = registry.open_model,
+        embedder_opener: Opener = registry.open_embedding_model,
         budget: Budget | None = None,
-        elsewhere: Elsewhere = lambda key: None,
+        elsewhere: Elsewhere = lambda key, phase: None,
     ) -> None:
-        self.counters = Counters(on_event)
-        self._elsewhere = elsewhere
-        self._journal = journal
+        self.requests = 0
+        self.first_call_at: float | None = None
+        self._stores = dict.fromkeys((*PHASES, ""), stores) if isinstance(stores, Store) else dict(stores or {})
         self._cache = cache
-        self._opened = Opened(concurrency, policy, opener)
-        self._flights = Flights(self.counters.lost, budget)
-        self._turns = Turns()
-        self._timer: asyncio.TimerHandle | None = None
+        self._concurrency = concurrency
+        self._on_event = on_event
+        self._policy = policy
+        self._openers = {False: opener, True: embedder_opener}
+        self._budget = budget
+        self._elsewhere = elsewhere
+        self._models: dict[tuple[Any, ...], Model] = {}
+        self._limiters: dict[str, Limiter] = {}
+        self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
+        self._sent: dict[bytes, asyncio.Future[Completion]] = {}
+        self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
 
         Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
-        (stop the run), UsageError (a name that means nothing, a journal that cannot be written).
+        (stop the run), UsageError (a name that means nothing, a store that cannot be written).
         """
-        begun = self._begin()
-        model = self._opened.model(spec)
-        if spec.params:
-            request = replace(request, params={**spec.params, **request.params})
-        longest, request = window.split(spec, request)
+        call = self._begin(spec, request, embeds=False)
+        longest, request = window.split(spec, call.request)
         if longest is not None and await window.exceeds(request, longest):
-            completion = Completion(finish_reason="overflow")
-            self.counters.book("window", model.identity, completion, begun, 0)
-            return completion
-        key = call_key(spec.tagged(model.identity), request)
-        charge = await self._flights.room(spec, request)
-        while (landing := self._flights.landing(key)) is not None:
-            await asyncio.wait((landing,))
-            if not landing.cancelled():
-                completion = landing.result()
-                self.counters.book("shared", model.identity, completion, begun, 0)
-                return completion
-        cache = self._cache if registry.fills_cache(spec) else None
-        stored = self._stored(key, model.identity, cache)
-        if stored is not None:
-            source, run, completion = stored
-            self.counters.book(source, model.identity, completion, begun, 0, run=run)
-            return completion
-
-        if not self._flights.allowed(charge):
-            raise BudgetSpent(await self._flights.land())
-
-        async def send() -> list[Completion]:
-            return [await _completed(model, request)]
-
-        self._flights.claim([key], charge)
-        (completion,), attempts = await self._flights.fly([key], spec, send, self._keeper(model.identity, cache))
-        await self._turns.mine()
-        self.counters.book("model", model.identity, completion, begun, attempts)
-        return completion
+            return self._book(call, "window", Completion(finish_reason="overflow"))
+        return await self._answer(replace(call, request=request))
 
     async def embed(self, spec: ModelSpec, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """The vectors of `texts`, one Completion each, as `Embedder.embed` gives them; raises what `call` raises.
-
-        One logical call. Journal and cache file each text by itself, equal texts are sent once, and the others in batches
-        that the embedder can take, side by side.
-        """
-        begun = self._begin()
-        model = self._opened.embedder(spec)
-        identity = spec.tagged(model.identity)
-        given = {key: value for key, value in {**spec.params, **params}.items() if key != window.KEY}
-        keys = [call_key(identity, Request(({"role": "embed", "content": text},), None, given)) for text in texts]
-        wanted = dict(zip(keys, texts, strict=True))
-        cache = self._cache if registry.fills_cache(spec) else None
-        keep = self._keeper(model.identity, cache)
-        found: dict[bytes, Completion] = {}
-        sources = {"shared"}
-        attempts, fresh = 0, Usage()
-        run: str | None = None
-
-        async def send(batch: Sequence[bytes]) -> None:
-            nonlocal attempts, fresh
-            some = [wanted[key] for key in batch]
-            completions, tries = await self._flights.fly(batch, spec, lambda: model.embed(some, given), keep)
-            found.update(zip(batch, completions, strict=True))
-            attempts += tries
-            fresh = sum((completion.usage for completion in completions), fresh)
-
-        def charge(batch: Sequence[bytes]) -> Charge:
-            return self._flights.charge(spec, Request([{"content": wanted[key]} for key in batch]), limit=0)
-
-        while missing := [key for key in wanted if key not in found]:
-            landings = {key: landing for key in missing if (landing := self._flights.landing(key)) is not None}
-            for key in missing:
-                stored = None if key in landings else self._stored(key, model.identity, cache)
-                if stored is not None:
-                    sources.add(stored[0])
-                    run, found[key] = stored[1] or run, stored[2]
-            mine = [key for key in missing if key not in landings and key not in found]
-            if mine:
-                sources.add("model")
-                await self._flights.side_by_side(send, list(batches(mine, wanted, model.largest)), spec, charge)
-            if landings:
-                await asyncio.wait(landings.values())
-                found.update((key, landing.result()) for key, landing in landings.items() if not landing.cancelled())
-        completions = [found[key] for key in keys]
-        usage = sum((completion.usage for completion in found.values()), Usage())
-        error = next((completion.error for completion in completions if completion.error), None)
-        source = next(source for source in ("model", "cache", "journal", "shared") if source in sources)
-        self.counters.book(source, model.identity, Completion(usage=usage, error=error), begun, attempts, fresh, run)
-        return completions
+        """The vectors of `texts`, one Completion each (`text` is the vector as embeddings.py packs it); raises what `call`
+        raises. One call, however many texts; equal texts are sent once. The usage of the call is that of the first."""
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return []
+        request = Request(tuple({"role": "embed", "content": text} for text in distinct), None, params)
+        call = self._begin(spec, request, embeds=True)
+        _, request = window.split(spec, call.request)
+        reply = await self._answer(replace(call, request=request))
+        if reply.error is not None:
+            return [replace(reply, usage=reply.usage if not number else Usage()) for number in range(len(texts))]
+        vectors = dict(zip(distinct, reply.text.split("\n"), strict=True))
+        return [Completion(vectors[text], usage=Usage() if number else reply.usage) for number, text in enumerate(texts)]
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model before its first call; raises what the call would raise where a key or a package is missing."""
-        self._opened.model(spec)
+        self._model(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, close the models. Journal and cache belong to
-        who made them."""
+        """Cancel the callers whose calls are in flight, wait for their end, close the models, every one, whatever befalls
+        the others: a server that is left behind holds its GPU. Stores belong to their makers."""
         self._closed = True
-        await self._flights.cancel()
-        self._flush()
-        await self._opened.close()
+        callers = list(self._callers)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        models = list(self._models.values())
+        self._models.clear()
+        for error in await asyncio.gather(*(model.close() for model in models), return_exceptions=True):
+            if error is not None:
+                raise error
 
-    def _begin(self) -> float:
+    # -- one call, step by step ---------------------------------------------------------------------------------------
+
+    def _begin(self, spec: ModelSpec, request: Request, embeds: bool) -> _Call:
         if self._closed:
             raise RuntimeError("the gateway is closed")
-        return self.counters.begin()
+        begun = time.monotonic()
+        if self.first_call_at is None:
+            self.first_call_at = begun
+        model = self._model(spec, embeds)
+        if spec.params:
+            request = replace(request, params={**spec.params, **request.params})
+        return _Call(spec, model, request, registry.call_identity(spec, model.identity), begun, embeds)
 
-    def _stored(self, key: bytes, identity: str, cache: Cache | None) -> tuple[str, str | None, Completion] | None:
-        """What is held for a call: by the journal, another run's journal or the cache; which of them, which run's; the
-        reply."""
-        own = self._journal.get(key) if self._journal is not None else None
-        if own is not None:
-            return "journal", None, own
-        shared = self._elsewhere(key)
-        cached = cache.get(key) if shared is None and cache is not None else None
-        run, found = shared or (None, cached)
+    async def _answer(self, call: _Call) -> Completion:
+        """The reply to a call, from whichever task makes the same call at this moment, or made by this one."""
+        key = call_key(call.identity, call.request)
+        while (other := self._in_flight.get(key)) is not None:
+            await asyncio.wait((other,))
+            if not other.cancelled():  # else its caller was, and another sends it
+                return self._book(call, "shared", other.result())
+        reply: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._in_flight[key] = reply
+        caller = asyncio.current_task()
+        new = caller is not None and caller not in self._callers
+        if caller is not None:
+            self._callers.add(caller)
+        try:
+            completion = await self._stored(call, key) or await self._fresh(call, key, reply)
+            if not reply.done():
+                reply.set_result(completion)
+            return completion
+        except Exception as error:
+            if not reply.done():
+                reply.set_exception(error)
+                reply.exception()  # no one need wait for it
+            raise
+        finally:
+            reply.cancel()
+            del self._in_flight[key]
+            if new and caller is not None:
+                self._callers.discard(caller)
+
+    async def _stored(self, call: _Call, key: bytes) -> Completion | None:
+        """A reply that is kept: in the store of the phase, by another run, or in the user's cache."""
+        phase = call.request.phase
+        store = self._stores.get(phase)
+        found = await store.get(key) if store is not None else None
+        if found is not None:
+            return self._book(call, "journal", found)
+        run, source = None, "cache"
+        other = self._elsewhere(key, phase)
+        if other is not None:
+            (run, found), source = other, "journal"
+        elif self._cached(call) is not None and self._cache is not None:
+            found = await self._cache.get(self._cache_key(call))
         if found is None:
             return None
-        if self._journal is not None:
-            self._journal.put(key, identity, found)
-            self._flush_soon()
-        return "journal" if shared else "cache", run, found
+        if store is not None:
+            await store.put(key, call.model.identity, found)
+        return self._book(call, source, found, run=run)
 
-    def _keeper(self, identity: str, cache: Cache | None) -> Callable[[bytes, Completion], None]:
-        """Files the fresh completions of one model."""
+    async def _fresh(self, call: _Call, key: bytes, reply: asyncio.Future[Completion]) -> Completion:
+        """A reply from the model, committed. Raises BudgetSpent where no more may be sent, once what is in flight is here:
+        it is paid for."""
+        budget, limit = self._budget, 0 if call.embeds else None
+        while budget is not None and self._sent and budget.waits(budget.charge(call.spec, call.request, limit)):
+            await asyncio.wait(self._sent.values(), return_when=asyncio.FIRST_COMPLETED)
+        charge = budget.charge(call.spec, call.request, limit) if budget is not None else None
+        if budget is not None and charge is not None:
+            if not budget.allows(charge):
+                if self._sent:
+                    await asyncio.wait(self._sent.values())
+                raise BudgetSpent(budget.refused)
+            budget.sent(charge)
+        self._sent[key] = reply
+        counter, used = Trace(), Usage()
+        token = trace.set(counter)
+        try:
+            completion = await _completed(call.model, call.request)
+            used = completion.usage
+            await self._keep(call, key, completion)
+            counter.attempts = max(1, counter.attempts)
+        finally:
+            trace.reset(token)
+            self.requests += counter.attempts
+            del self._sent[key]
+            if budget is not None and charge is not None:
+                budget.landed(call.spec, used, charge)
+        return self._book(call, "model", completion, counter.attempts)
 
-        def keep(key: bytes, completion: Completion) -> None:
-            text = encode(completion)
-            if self._journal is not None:
-                self._journal.put_text(key, identity, text)
-            if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
-                cache.put_text(key, identity, text)
-            self._flush_soon()
+    async def _keep(self, call: _Call, key: bytes, completion: Completion) -> None:
+        store, cache = self._stores.get(call.request.phase), self._cached(call)
+        if store is not None:
+            await store.put(key, call.model.identity, completion)
+        if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
+            await cache.put(self._cache_key(call), call.model.identity, completion)
 
-        return keep
+    def _cached(self, call: _Call) -> Store | None:
+        return self._cache if registry.fills_cache(call.spec) else None
 
-    def _flush_soon(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+    def _cache_key(self, call: _Call) -> bytes:
+        """The key in the user's cache, where the same name at another URL may be another model."""
+        return call_key(registry.tagged(call.model.identity, call.spec), call.request)
 
-    def _flush(self) -> None:
-        """File what nobody need wait for."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._cache is not None:
-            self._cache.flush()
-        if self._journal is not None:
-            with contextlib.suppress(UsageError):  # it holds what it cannot file now; who closes it is told
-                self._journal.settle()
+    def _book(
+        self, call: _Call, source: str, completion: Completion, attempts: int = 0, run: str | None = None
+    ) -> Completion:
+        """A call has ended: its one row."""
+        if self._on_event is not None:
+            self._on_event(
+                CallRow(
+                    at=round(time.time(), 3),
+                    model=call.model.identity,
+                    source=source,
+                    seconds=round(time.monotonic() - call.begun, 6),
+                    attempts=attempts,
+                    status=completion.error or "ok",
+                    finish_reason=completion.finish_reason,
+                    prompt=completion.usage.prompt,
+                    completion=completion.usage.completion,
+                    run=run,
+                )
+            )
+        return completion
+
+    # -- open models --------------------------------------------------------------------------------------------------
+
+    def _model(self, spec: ModelSpec, embeds: bool) -> Model:
+        """The open model of a spec. Models behind one endpoint share its limiter."""
+        backend = json.dumps(dict(spec.backend), sort_keys=True) if spec.backend else ""
+        name = (spec.name, spec.base_url or "", backend, embeds)
+        if name not in self._models:
+            endpoint = registry.route(spec).endpoint
+            if endpoint not in self._limiters:
+                self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
+            self._models[name] = self._openers[embeds](spec, self._limiters[endpoint])
+        return self._models[name]
 
 
 async def _completed(model: Model, request: Request) -> Completion:
@@ -230,17 +278,3 @@ async def _completed(model: Model, request: Request) -> Completion:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         text = one_line(f"the model raised {type(error).__name__}({error})")
         return Completion(error=f"{text} at {Path(frame.filename).name}:{frame.lineno}", finish_reason="error")
-
-
-def batches(keys: Iterable[bytes], texts: Mapping[bytes, str], largest: int) -> Iterator[list[bytes]]:
-    """`keys` in order, in lists that one request can carry: at most `largest` texts and LONGEST_BATCH characters."""
-    batch: list[bytes] = []
-    size = 0
-    for key in keys:
-        if batch and (len(batch) == largest or size + len(texts[key]) > LONGEST_BATCH):
-            yield batch
-            batch, size = [], 0
-        batch.append(key)
-        size += len(texts[key])
-    if batch:
-        yield batch

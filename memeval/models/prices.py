@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError, suggest
-from memeval.models.completion import OPENAI_URL, Usage
+from memeval.models.completion import OPENAI_URL, ModelSpec, Usage
+from memeval.models.registry import runs_here
 from memeval.yamlfile import read_yaml
 
 CONFIG = Path("memeval.yaml")
@@ -66,11 +67,6 @@ def cost(usage: Usage, price: Price | None, calls: int = 1) -> float | None:
             price = dearer
     cached = min(usage.cached, usage.prompt)
     return (usage.prompt - cached) * price.prompt + cached * price.cached + usage.completion * price.completion
-
-
-def runs_here(name: str, base_url: str | None = None) -> bool:
-    """Whether the model runs on this machine, inside memeval or started by it, so that no provider charges for it."""
-    return base_url is None and (name == "offline" or name.startswith(("scripted:", "hf/", "vllm/")))
 
 
 def context_window(name: str, base_url: str | None = None) -> int | None:
@@ -155,7 +151,7 @@ def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
             return None
         name = f"openai/{name}"
     provider, slash, model = name.partition("/")
-    if not slash or runs_here(name):
+    if not slash or runs_here(ModelSpec(name)):
         return None
     for key in (name, model):
         entry = table().get(key)

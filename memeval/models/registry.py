@@ -8,10 +8,9 @@ is opened.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,19 +23,8 @@ if TYPE_CHECKING:
     from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
-_KINDS = {
-    "offline": "the rule-based model: no key, GPU or network; its scores compare with no published one",
-    "scripted:FILE": "replies from a JSONL file of rules, for tests",
-    "openai/NAME": "OpenAI's API; the key is read from OPENAI_API_KEY",
-    "PROVIDER/NAME": "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
-    "NAME@URL": "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
-    "vllm/WEIGHTS": "a folder or hub id behind a `vllm serve` that memeval starts and stops (pip install 'memeval[vllm]')",
-    "hf/WEIGHTS": "a folder or hub id in this process, on CPU or GPU (pip install 'memeval[hf]'); also as embedder",
-}
 MOVED = "OPENAI_BASE_URL"
 """The variable of OpenAI's own client that says where its API is."""
-LOCAL = ("vllm", "hf")
-"""Kinds whose weights lie on this machine: a digest of them is their identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +37,34 @@ class Route:
     endpoint: str
 
 
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One row of the table of providers.
+
+    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
+    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
+    runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
+    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
+    told apart by a URL in the user's cache, and by their name alone in a run.
+    """
+
+    kind: str
+    form: str
+    about: str
+    opens: Callable[[Route, ModelSpec, Limiter], Model]
+    embeds: Callable[[Route, ModelSpec, Limiter], Embedder] | None = None
+    runs_here: bool = False
+    fills_cache: bool = True
+    has_weights: bool = False
+    needs_url: bool = False
+
+
 def known() -> dict[str, str]:
     """What `memeval list models` shows: form of the name -> what it is."""
     from memeval import plugins
 
     registered = dict.fromkeys(plugins.entry_point_names("models"), "registered by an installed package")
-    return {**_KINDS, **registered}
+    return {**{row.form: row.about for row in PROVIDERS if row.form}, **registered}
 
 
 def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
@@ -125,79 +135,61 @@ def route(spec: ModelSpec) -> Route:
     registered = plugins.entry_point_names("models")
     if name in registered:
         return Route("plugin", name, name)
-    near = suggest(name, [*_KINDS, *registered]) or _with_provider(name)
-    forms = ", ".join([*_KINDS, *registered])
-    raise UsageError(f"model '{_hidden(name)}' is unknown{near} (possible: {forms})")
+    forms = list(known())
+    near = suggest(name, forms) or _with_provider(name)
+    raise UsageError(f"model '{_hidden(name)}' is unknown{near} (possible: {', '.join(forms)})")
+
+
+def provider(spec: ModelSpec) -> Provider:
+    """The row of the table that a spec belongs to. Raises UsageError for a name that means nothing."""
+    return _BY_KIND[route(spec).kind]
 
 
 def fills_cache(spec: ModelSpec) -> bool:
     """Whether replies are worth keeping in the user's cache: not those that cost nothing to make again."""
-    return spec.base_url is not None or not (spec.name == "offline" or spec.name.startswith("scripted:"))
+    return provider(spec).fills_cache
+
+
+def runs_here(spec: ModelSpec) -> bool:
+    """Whether the model runs on this machine, inside memeval or started by it, so that no provider charges for it."""
+    try:
+        return provider(spec).runs_here
+    except UsageError:
+        return False
+
+
+def call_identity(spec: ModelSpec, identity: str) -> str:
+    """What a call's key holds of its model within a run or a memory: the name and the tag, not the URL, so that a server
+    that moved goes on where it stopped; for models without a URL their `identity`, such as a digest of their weights."""
+    return tagged(spec.name if provider(spec).needs_url else identity, spec)
+
+
+def tagged(identity: str, spec: ModelSpec) -> str:
+    """An identity with the tag of the spec, which tells checkpoints of one name apart."""
+    return f"{identity} [{spec.tag}]" if spec.tag else identity
 
 
 def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     """The model of a spec, ready for calls on the running event loop. `limiter`: shared by the models of one endpoint; None
     makes one. Raises UsageError: an unknown name, a missing key or extra, a script that cannot be read."""
-    from memeval.models.limits import Limiter
-
     where = _routed(spec)
-    if where.kind == "offline":
-        from memeval.models.offline import OfflineModel
-
-        return OfflineModel()
-    if where.kind == "scripted":
-        from memeval.models.scripted import ScriptedModel
-
-        return ScriptedModel.from_file(Path(where.name))
-    if where.kind == "plugin":
-        from memeval import plugins
-
-        factory = plugins.entry_point("models", where.name)
-        if factory is None:
-            raise UsageError(f"model '{where.name}': its package is no longer installed")
-        registered: Model = factory(spec)
-        return registered
-    if where.kind == "hf":
-        from memeval.models.local.hf import HfModel
-
-        return HfModel(where.name, spec)
-    limiter = limiter or Limiter(where.endpoint)
-    if where.kind == "vllm":
-        from memeval.models.local.vllm_model import VllmModel
-
-        return VllmModel(where.name, spec, limiter)
-    if where.kind == "litellm":
-        from memeval.models.litellm_model import LitellmModel
-
-        return LitellmModel(where.name, limiter)
-    from memeval.models.endpoint import EndpointModel
-
-    return EndpointModel(where.name, where.endpoint, _key(spec), limiter)
+    return _BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
 
 
 def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
     """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
-    from memeval.models.limits import Limiter
-
     where = _routed(spec)
-    if where.kind == "offline":
-        from memeval.models.embeddings import OfflineEmbedder
+    embeds = _BY_KIND[where.kind].embeds
+    if embeds is None:
+        raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
+    return embeds(where, spec, limiter or _limiter(where))
 
-        return OfflineEmbedder()
-    if where.kind == "hf":
-        from memeval.models.local.hf_embedder import HfEmbedder
 
-        return HfEmbedder(where.name, spec)
-    limiter = limiter or Limiter(where.endpoint)
-    if where.kind == "vllm":
-        from memeval.models.local.vllm_model import VllmModel
+def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
+    """`open_embedder` as a model: its requests hold texts as messages, its replies a vector a line."""
+    from memeval.models.embeddings import EmbeddingModel
 
-        return VllmModel(where.name, spec, limiter, embeds=True)
-    if where.kind == "endpoint":
-        from memeval.models.embeddings import EmbeddingEndpoint
-
-        return EmbeddingEndpoint(where.name, where.endpoint, _key(spec), limiter)
-    raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
+    return EmbeddingModel(open_embedder(spec, limiter))
 
 
 def identity(spec: ModelSpec) -> str | None:
@@ -205,10 +197,7 @@ def identity(spec: ModelSpec) -> str | None:
     copy in another folder and another for a checkpoint that was overwritten. None for all other models.
 
     Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
-    where = _routed(spec)
-    if where.kind not in LOCAL:
-        return None
-    return open_model(spec).identity
+    return open_model(spec).identity if _BY_KIND[_routed(spec).kind].has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
@@ -271,14 +260,127 @@ def _hidden(text: str) -> str:
 
 
 def _with_provider(name: str) -> str:
-    """The provider of a bare model name, from litellm's price table, read as a file: importing litellm takes seconds."""
-    from importlib.util import find_spec
+    """The provider of a bare model name, from litellm's price table."""
+    from memeval.models import prices
 
-    package = find_spec("litellm")
-    if package is None or package.origin is None:
-        return ""
-    table = Path(package.origin).with_name("model_prices_and_context_window_backup.json")
-    if not table.is_file():
-        return ""
-    provider = json.loads(table.read_text(encoding="utf-8")).get(name, {}).get("litellm_provider")
+    provider = (prices.table().get(name) or {}).get("litellm_provider")
     return f"; did you mean '{provider}/{name}'?" if provider else ""
+
+
+# -- the table of providers ---------------------------------------------------------------------------------------------
+
+
+def _limiter(where: Route) -> Limiter:
+    from memeval.models.limits import Limiter
+
+    return Limiter(where.endpoint)
+
+
+def _offline(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.offline import OfflineModel
+
+    return OfflineModel()
+
+
+def _offline_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
+    from memeval.models.embeddings import OfflineEmbedder
+
+    return OfflineEmbedder()
+
+
+def _scripted(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.scripted import ScriptedModel
+
+    return ScriptedModel.from_file(Path(where.name))
+
+
+def _endpoint(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.endpoint import EndpointModel
+
+    return EndpointModel(where.name, where.endpoint, _key(spec), limiter)
+
+
+def _endpoint_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
+    from memeval.models.embeddings import EmbeddingEndpoint
+
+    return EmbeddingEndpoint(where.name, where.endpoint, _key(spec), limiter)
+
+
+def _litellm(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.litellm_model import LitellmModel
+
+    return LitellmModel(where.name, limiter)
+
+
+def _vllm(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.local.vllm_model import VllmModel
+
+    return VllmModel(where.name, spec, limiter)
+
+
+def _vllm_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
+    from memeval.models.local.vllm_model import VllmModel
+
+    return VllmModel(where.name, spec, limiter, embeds=True)
+
+
+def _hf(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval.models.local.hf import HfModel
+
+    return HfModel(where.name, spec)
+
+
+def _hf_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
+    from memeval.models.local.hf_embedder import HfEmbedder
+
+    return HfEmbedder(where.name, spec)
+
+
+def _plugin(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval import plugins
+
+    factory = plugins.entry_point("models", where.name)
+    if factory is None:
+        raise UsageError(f"model '{where.name}': its package is no longer installed")
+    registered: Model = factory(spec)
+    return registered
+
+
+PROVIDERS = (
+    Provider(
+        "offline", "offline", "the rule-based model: no key, GPU or network; its scores compare with no published one",
+        _offline, _offline_embedder, runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
+        _scripted, runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "endpoint", "openai/NAME", "OpenAI's API; the key is read from OPENAI_API_KEY",
+        _endpoint, _endpoint_embedder, needs_url=True,
+    ),
+    Provider(
+        "litellm", "PROVIDER/NAME",
+        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
+        _litellm, needs_url=True,
+    ),
+    Provider(
+        "endpoint", "NAME@URL",
+        "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
+        _endpoint, _endpoint_embedder, needs_url=True,
+    ),
+    Provider(
+        "vllm", "vllm/WEIGHTS",
+        "a folder or hub id behind a `vllm serve` that memeval starts and stops (pip install 'memeval[vllm]')",
+        _vllm, _vllm_embedder, runs_here=True, has_weights=True,
+    ),
+    Provider(
+        "hf", "hf/WEIGHTS",
+        "a folder or hub id in this process, on CPU or GPU (pip install 'memeval[hf]'); also as embedder",
+        _hf, _hf_embedder, runs_here=True, has_weights=True,
+    ),
+    Provider("plugin", "", "registered by an installed package", _plugin),
+)  # fmt: skip
+_BY_KIND = {row.kind: row for row in PROVIDERS}
+LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
+"""Kinds whose weights lie on this machine."""

@@ -25,7 +25,8 @@ USELESS = frozenset({"overflow", "unclosed_think"})
 @dataclass
 class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
-    unusable: replies that came and are of no use, by finish reason. stopped: the error of a call after which the whole run
+    unusable: replies that came and are of no use, by finish reason. completions: (role, reply) of every call, in order, with
+    its training row where the model records rows. stopped: the error of a call after which the whole run
     must stop."""
 
     phase: str
@@ -34,20 +35,38 @@ class Ledger:
     failures: list[str] = field(default_factory=list)
     unusable: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
     events: list[Any] = field(default_factory=list)
-    last: Completion | None = None
+    completions: list[tuple[str, Completion]] = field(default_factory=list)
     stopped: StopRun | None = None
 
     def book(self, role: str, completion: Completion) -> None:
         self.calls[role] += 1
         self.tokens[role] = self.tokens[role] + completion.usage
-        self.last = completion
+        self.completions.append((role, completion))
         if completion.finish_reason in USELESS:
             self.unusable[completion.finish_reason] += 1
         if completion.error:
             self.failures.append(f"{role}: {completion.error}")
 
+    @property
+    def last(self) -> Completion | None:
+        """The reply to the last call."""
+        return self.completions[-1][1] if self.completions else None
+
     def spent(self) -> Spent:
         return Spent(calls=dict(sorted(self.calls.items())), tokens=dict(sorted(self.tokens.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One method of an agent that has ended, and what it called: a chunk's id, or the method's name (`begin`, `finish`).
+    position: of the fork that it belongs to, None for the agent itself. completions: (role, reply) of every call, in order.
+    """
+
+    context_id: str
+    repeat: int
+    position: int | None
+    name: str
+    completions: tuple[tuple[str, Completion], ...]
 
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")

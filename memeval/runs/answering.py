@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall
 from memeval.models.bound import BoundModel
-from memeval.models.usage import Ledger
+from memeval.models.usage import Ledger, Step
 from memeval.records.folder import text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
 from memeval.runs.signals import Row
@@ -37,12 +37,13 @@ class Shown:
 @dataclass(frozen=True)
 class Desk:
     """Where questions of one run are answered. routes: role -> route of its calls (models/bound.py). done: samples that
-    stand already and are not asked again."""
+    stand already and are not asked again. on_step: given what each step of reading called."""
 
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
+    on_step: Callable[[Step], None] | None = None
 
     def bound(self, repeat: int) -> dict[str, BoundModel]:
         """role -> model, for one session."""

@@ -14,7 +14,7 @@ from typing import Any
 from memeval import tokens
 from memeval.agent import Query, Recall, Session, ToolResult
 from memeval.models import usage
-from memeval.models.usage import Ledger
+from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
 from memeval.records.rows import OperationRow, ToolRow, TroubleRow
 from memeval.runs import checked
@@ -159,6 +159,9 @@ class Ingest:
             await getattr(host, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
+        if self.desk.on_step is not None:
+            replies = tuple(ledger.completions)
+            self.desk.on_step(Step(self.prepared.context.id, self.repeat, position, chunk.id if chunk else name, replies))
         if chunk is None and not (ledger.calls or ledger.events):
             return  # begin and finish leave a line only when they did something
         stats, spent = await host.memory(), ledger.spent()

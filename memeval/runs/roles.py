@@ -9,7 +9,7 @@ from typing import Any
 
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
-from memeval.models import prices, registry, window
+from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.parameters import check as check_parameters
 from memeval.runs.options import Options
@@ -47,7 +47,7 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
     where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
-    if not options.base_url and ("@http" in name or prices.runs_here(name)):
+    if not options.base_url and ("@http" in name or registry.runs_here(ModelSpec(name))):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is
     try:
         spec = model_spec(entry, url)

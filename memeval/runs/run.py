@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -36,6 +35,7 @@ from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
+from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.summary import summarise
@@ -68,23 +68,10 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         clock = _Clock(started)
         work = _work(planned, again)
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(again), quiet=quiet) as progress, _what_is_there_set_apart():
+        with Progress(label, len(work), len(again), quiet=quiet) as progress:
             stopped, interrupted = asyncio.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
         writer.append(clock.row())
         return Outcome(planned, conclude(planned, clock, stopped is None), stopped, interrupted)
-
-
-@contextlib.contextmanager
-def _what_is_there_set_apart() -> Iterator[None]:
-    """To search packages and data for garbage takes tens of milliseconds, finds nothing, and keeps all calls waiting."""
-    if gc.get_freeze_count():  # the program around us does so itself
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @dataclass
@@ -158,6 +145,10 @@ async def _drive(
     this = asyncio.current_task()
     assert this is not None
 
+    def called(row: CallRow) -> None:
+        record(writer, row, clock)
+        progress.see(row)
+
     def interrupt() -> None:
         nonlocal interrupted
         interrupted = True
@@ -168,7 +159,10 @@ async def _drive(
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
             loop.add_signal_handler(number, interrupt)
     try:
-        async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant, budget)) as events:
+        async with (
+            RunContext.of_run(spec, called, budget) as context,
+            contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
+        ):
             async for event in events:
                 if isinstance(event, Stopped):
                     stopped = event.reason

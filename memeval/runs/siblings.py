@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.models import usage
 from memeval.models.completion import Completion
-from memeval.models.journal import to_stderr
-from memeval.models.run_journal import JournalReader, RunJournal
+from memeval.models.store import APPLICATION, BUSY_SECONDS, SCHEMA, decoded, to_stderr
 from memeval.records.folder import RunFolder
 
 fcntl: Any
@@ -43,16 +41,15 @@ POLL = 0.1  # seconds
 
 
 class Siblings:
-    """The siblings of the run in `folder`, whose manifest is written already, and whose journal is `own`."""
+    """The siblings of the run in `folder`, whose manifest is written already."""
 
-    def __init__(self, folder: Path, ingest_hash: str, own: RunJournal, notice: Callable[[str], None] = to_stderr) -> None:
+    def __init__(self, folder: Path, ingest_hash: str, notice: Callable[[str], None] = to_stderr) -> None:
         self.folder = folder
-        self._own = own
         self._hash = ingest_hash
         self._notice = notice
         self._told: set[str] = set()
         self._known = -1  # size of the lock file when siblings were looked for
-        self._journals: dict[str, JournalReader] = {}
+        self._journals: dict[str, _Reader] = {}
         path = folder.parent.parent / LOCK
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -71,7 +68,6 @@ class Siblings:
             await asyncio.sleep(POLL)
 
         def built() -> None:
-            self._own.settle()  # who waits for this memory reads what is filed
             if fcntl is not None:
                 with contextlib.suppress(OSError):
                     fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
@@ -82,10 +78,9 @@ class Siblings:
         finally:
             built()
 
-    def get(self, key: bytes) -> tuple[str, Completion] | None:
+    def get(self, key: bytes, phase: str) -> tuple[str, Completion] | None:
         """(sibling, reply) of a call that belongs to the memory, from the first sibling that has it."""
-        ledger = usage.current.get(None)
-        if ledger is None or ledger.phase not in SHARED:
+        if phase not in SHARED:
             return None
         for run, journal in list(self._journals.items()):
             try:
@@ -123,7 +118,7 @@ class Siblings:
             run, path = f"{folder.parent.name}/{folder.name}", folder / "calls.sqlite"
             try:
                 if path.is_file():
-                    self._journals[run] = JournalReader(path)
+                    self._journals[run] = _Reader(path)
             except sqlite3.Error as error:
                 self._give_up(run, error)
 
@@ -147,3 +142,24 @@ def siblings(folder: Path, ingest_hash: str) -> Iterator[Path]:
         found = RunFolder(path.parent).manifest()
         if path.parent != folder and found is not None and found.ingest_hash == ingest_hash:
             yield path.parent
+
+
+class _Reader:
+    """The stored calls of another run, which may be writing them at this moment: read only.
+
+    Raises sqlite3.Error where the file is missing, damaged, or not one of this version; `get` does so as well."""
+
+    def __init__(self, path: Path) -> None:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        self._database = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+        header = [self._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        if header != [APPLICATION, SCHEMA]:
+            self._database.close()
+            raise sqlite3.DatabaseError("not a file of this version of memeval")
+
+    def get(self, key: bytes) -> Completion | None:
+        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else decoded(row[0])
+
+    def close(self) -> None:
+        self._database.close()

@@ -23,10 +23,10 @@ import fixed_endpoint
 import pytest
 from fixed_endpoint import LATENCY
 
-from memeval.models.cache import Cache
+from memeval.models.cache import open_cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
+from memeval.models.store import Store
 
 CALLS, WIDTH, CHAINS, LENGTH, ROUNDS = 512, 64, 4, 40, 3
 PROMPT = "A memory of a few lines that a reader is shown. " * 40
@@ -81,7 +81,7 @@ async def bare(url: str, shape: Shape) -> Measured:
 
 async def whole(url: str, shape: Shape) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
-        journal, cache, events = Journal(Path(folder) / "calls.sqlite"), Cache(Path(folder) / "cache"), []
+        journal, cache, events = Store(Path(folder) / "calls.sqlite"), open_cache(Path(folder) / "cache"), []
         gateway = Gateway(journal, cache, WIDTH, events.append)
         spec = ModelSpec("m", url)
 
@@ -91,7 +91,7 @@ async def whole(url: str, shape: Shape) -> Measured:
             return completion
 
         measured = await shape(call)
-        assert gateway.counters.requests == len(events) == len(journal)
+        assert gateway.requests == len(events) == len(journal)
         await gateway.close()
         journal.close()
         cache.close()

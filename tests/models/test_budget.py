@@ -19,10 +19,10 @@ from memeval.errors import StopRun, UsageError
 from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
 from memeval.models.prices import Price
 from memeval.models.scripted import ScriptedModel
-from memeval.runs import local
+from memeval.models.store import Store
+from memeval.runs import run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -70,14 +70,14 @@ class Widest(Slow):
             self.flying -= 1
 
 
-def gateway(model: Any, budget: Budget, journal: Journal | None = None) -> Gateway:
+def gateway(model: Any, budget: Budget, journal: Store | None = None) -> Gateway:
     return Gateway(journal, opener=lambda spec, limiter: model, budget=budget)
 
 
 def test_max_calls_is_exact_and_stored_calls_are_free(tmp_path: Path) -> None:
     async def main() -> None:
         model, budget = ScriptedModel(dollar), priced(max_calls=2)
-        door = gateway(model, budget, Journal(tmp_path / "calls.sqlite"))
+        door = gateway(model, budget, Store(tmp_path / "calls.sqlite"))
         for text in "aabab":
             await door.call(SPEC, asked(text))
         with pytest.raises(BudgetSpent, match="--max-calls 2 is used up"):
@@ -133,7 +133,7 @@ def test_what_is_in_the_air_lands_and_is_kept(tmp_path: Path) -> None:
     """Eight callers at once, as contexts of a run are; the first refusal cancels the others, as the engine does."""
 
     async def main() -> None:
-        model, journal = Slow(dollar), Journal(tmp_path / "calls.sqlite")
+        model, journal = Slow(dollar), Store(tmp_path / "calls.sqlite")
         door = gateway(model, priced(max_calls=11), journal)
 
         async def context(name: int) -> None:
@@ -339,7 +339,7 @@ def spending(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`spending(budget)`: the gateways of the runs that follow have this budget."""
 
     def use(budget: Budget) -> Budget:
-        monkeypatch.setattr(local, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        monkeypatch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
         return budget
 
     return use

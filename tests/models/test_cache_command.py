@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.models.cache import Cache
-from memeval.models.cache_command import cache_command, size_in_bytes
+from memeval.models.cache import open_cache
+from memeval.models.cache_command import cache_command
 from memeval.models.completion import Completion
-from memeval.models.journal import Journal, encode
+from memeval.models.store import Store
 
 
 @pytest.fixture
@@ -32,17 +30,32 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+def encode(completion: Completion) -> str:
+    return json.dumps(completion.to_json())
+
+
+def get(store: Store, number: int) -> Completion | None:
+    return asyncio.run(store.get(key(number)))
+
+
+def put(store: Store, number: int, completion: Completion) -> None:
+    asyncio.run(store.put(key(number), "small", completion))
+
+
 def fill(folder: Path, ages: list[float], text: str = "x" * 1000, model: str = "http://h/v1 m") -> None:
     """Replies made so many days ago, numbered from 0."""
-    journal = Journal(folder / "calls.sqlite")
-    journal.put_rows([(key(n), model, time.time() - age * 86_400, encode(Completion(text))) for n, age in enumerate(ages)])
-    journal.close()
+    Store(folder / "calls.sqlite").close()
+    now, value = time.time(), encode(Completion(text))
+    with sqlite3.connect(folder / "calls.sqlite") as database:
+        rows = [(key(n), model, now - age * 86_400, value) for n, age in enumerate(ages)]
+        database.executemany("INSERT INTO calls VALUES (?, ?, ?, ?)", rows)
+    database.close()
 
 
 def left(folder: Path) -> list[int]:
-    journal = Journal(folder / "calls.sqlite")
-    found = [n for n in range(100) if journal.get(key(n)) is not None]
-    journal.close()
+    store = Store(folder / "calls.sqlite")
+    found = [n for n in range(100) if get(store, n) is not None]
+    store.close()
     return found
 
 
@@ -97,9 +110,9 @@ def test_what_is_no_cache_is_left_alone_and_named(folder: Path, verb: str) -> No
 
 def test_stats_by_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(folder, [3, 1], "x" * 1000)
-    journal = Journal(folder / "calls.sqlite")
-    journal.put(key(50), "small", Completion("é"))
-    journal.close()
+    store = Store(folder / "calls.sqlite")
+    put(store, 50, Completion("é"))
+    store.close()
     (folder / "calls.sqlite.set-aside-1").write_text("not ours")
     found = said(capsys, "stats", form="json")
     assert (found["entries"], found["set_aside"]) == (3, ["calls.sqlite.set-aside-1"])
@@ -134,55 +147,19 @@ def test_prune_by_age(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "removed 2 replies, 0 left" in said(capsys, "prune", older_than=0)
 
 
-def test_prune_by_size_keeps_the_newest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(folder, [5, 1, 4, 2, 3])
-    one = said(capsys, "stats", form="json")["bytes"] // 5
-    assert said(capsys, "prune", max_size=f"{3 * one}", form="json")["removed"] == 2
-    assert left(folder) == [1, 3, 4]
-    assert said(capsys, "prune", max_size=f"{2 * one}B", older_than=2.5, form="json")["removed"] == 1
-    assert left(folder) == [1, 3]
-    assert said(capsys, "prune", max_size="1GB", form="json")["removed"] == 0
-
-
-@settings(deadline=None, max_examples=40, derandomize=True)
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 300)), max_size=20), st.integers(0, 51), st.integers(0, 4000))
-def test_what_prune_leaves(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int]], before: int, keep: int
-) -> None:
-    """The longest run of newest entries that fits, of those that are not too old."""
-    journal = Journal(tmp_path_factory.mktemp("prune") / "calls.sqlite")
-    values = [encode(Completion("x" * length)) for _, length in rows]
-    journal.put_rows([(key(n), "m", float(created), values[n]) for n, (created, _) in enumerate(rows)])
-    expected, size = set(), 0
-    for n in sorted(range(len(rows)), key=lambda n: (rows[n][0], n), reverse=True):
-        size += len(values[n]) + 1 + 72
-        if size <= keep and rows[n][0] >= before:
-            expected.add(n)
-    removed = journal.prune(before, keep)
-    assert {n for n in range(len(rows)) if journal.get(key(n)) is not None} == expected
-    assert removed == len(rows) - len(expected)
-    journal.close()
-
-
 def test_many_entries_go_in_small_transactions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memeval.models.journal._BATCH", 7)
-    fill(folder, [1] * 50)
-    journal = Journal(folder / "calls.sqlite")
-    sizes = []
-    remove = journal._remove
-    monkeypatch.setattr(journal, "_remove", lambda some: sizes.append(len(some)) or remove(some))
-    assert journal.prune(time.time()) == 50
-    assert sizes == [7] * 7 + [1]
-    journal.close()
+    fill(folder, [1] * 2500 + [0] * 3)
+    store = Store(folder / "calls.sqlite")
+    assert (store.prune(time.time() - 3600), len(store)) == (2500, 3)
+    store.close()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"verb": "prune"}, "say what to remove, --older-than DAYS or --max-size SIZE"),
+        ({"verb": "prune"}, "say what to remove, --older-than DAYS"),
         ({"verb": "prune", "older_than": -1.0}, "--older-than -1.0: expected days"),
         ({"verb": "prune", "older_than": float("nan")}, "--older-than nan: expected days"),
-        ({"verb": "prune", "max_size": "much"}, "--max-size much: expected a size such as 500MB"),
         ({"verb": "prun", "older_than": 1.0}, "no such verb; did you mean 'prune'?"),
     ],
 )
@@ -192,14 +169,6 @@ def test_wrong_limits(folder: Path, call: dict[str, Any], message: str) -> None:
         cache_command(**call)
     assert message in str(caught.value)
     assert left(folder) == [0]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("0", 0), ("1000000", 10**6), ("500MB", 5 * 10**8), ("1.5 GiB", 3 * 2**29), (" 2gb ", 2 * 10**9), ("10kb", 10_000)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert size_in_bytes(text) == size
 
 
 def test_a_damaged_cache_is_set_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,37 +181,38 @@ def test_a_damaged_cache_is_set_aside(folder: Path, capsys: pytest.CaptureFixtur
 # -- beside runs ------------------------------------------------------------------------------------------------------
 
 RUN = """
-import sys, time
-from memeval.models.cache import Cache
+import asyncio, sys, time
+from memeval.models.cache import open_cache
 from memeval.models.completion import Completion
-from memeval.models.journal import encode
 
 notices = []
-cache = Cache(notice=notices.append)
-end, number, hits, misses = time.monotonic() + float(sys.argv[1]), 0, 0, 0
-print("going", flush=True)
-while time.monotonic() < end:
-    number += 1
-    key = number.to_bytes(32, "big")
-    cache.put_text(key, "m", encode(Completion(f"reply {number}" + "x" * 2000)))
-    if number % 5 == 0:
-        cache.flush()
-    for earlier in range(max(1, number - 20), number + 1):
-        found = cache.get(earlier.to_bytes(32, "big"))
-        if found is None:
-            misses += 1
-        else:
-            assert found.text.startswith(f"reply {earlier}x"), found
-            hits += 1
-cache.flush()
-for last in range(number, number + 10):
-    cache.put_text(last.to_bytes(32, "big"), "m", encode(Completion(f"reply {last}" + "x" * 2000)))
-print("done", flush=True)
-sys.stdin.readline()
-cache.flush()
+cache = open_cache(notice=notices.append)
+
+async def put(number):
+    await cache.put(number.to_bytes(32, "big"), "m", Completion(f"reply {number}" + "x" * 2000))
+
+async def main():
+    end, number, hits, misses = time.monotonic() + float(sys.argv[1]), 0, 0, 0
+    print("going", flush=True)
+    while time.monotonic() < end:
+        number += 1
+        await put(number)
+        for earlier in range(max(1, number - 20), number + 1):
+            found = await cache.get(earlier.to_bytes(32, "big"))
+            if found is None:
+                misses += 1
+            else:
+                assert found.text.startswith(f"reply {earlier}x"), found
+                hits += 1
+    print("done", flush=True)
+    sys.stdin.readline()
+    for last in range(number, number + 10):
+        await put(last)
+    print(number, hits, misses)
+
+asyncio.run(main())
 cache.close()
 assert not notices, notices
-print(number, hits, misses)
 """
 
 
@@ -261,7 +231,7 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, capsys: pytest.C
     end = time.monotonic() + 1.8
     while time.monotonic() < end:
         removed += said(capsys, "clear", yes=True, form="json")["removed"]
-        removed += said(capsys, "prune", max_size="20kB", form="json")["removed"]
+        removed += said(capsys, "prune", older_than=0.0, form="json")["removed"]
         rounds += 1
     for process in runs:
         assert process.stdout is not None
@@ -285,38 +255,18 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, capsys: pytest.C
 
 
 def test_a_run_that_is_going_misses_and_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cache = Cache()
-    cache.put_text(key(1), "m", encode(Completion("one")))
-    cache.flush()
+    cache = open_cache()
+    put(cache, 1, Completion("one"))
     assert said(capsys, "clear", yes=True, form="json")["removed"] == 1
-    assert cache.get(key(1)) is None
-    cache.put_text(key(1), "m", encode(Completion("again")))
+    assert get(cache, 1) is None
+    put(cache, 1, Completion("again"))
     cache.close()
-    assert Cache().get(key(1)) == Completion("again")
+    again = open_cache()
+    assert get(again, 1) == Completion("again")
+    again.close()
 
 
 def test_room_that_cannot_be_given_back_is_said(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     fill(folder, [1] * 5)
-    monkeypatch.setattr(Journal, "compact", lambda self: False)
+    monkeypatch.setattr(Store, "compact", lambda self: False)
     assert "it is in use, so it could not be made smaller now" in said(capsys, "clear", yes=True)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="locks of SQLite as on POSIX")
-def test_compacting_gives_up_on_a_file_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(folder, [1] * 5)
-    other = sqlite3.connect(folder / "calls.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    journal = Journal(folder / "calls.sqlite")
-    execute = journal._database.execute
-
-    class Hasty:
-        """The same connection with less patience."""
-
-        def execute(self, text: str) -> Any:
-            return execute(text.replace("busy_timeout = 5000", "busy_timeout = 50"))
-
-    monkeypatch.setattr(journal, "_database", Hasty())
-    assert journal.compact() is False
-    other.execute("COMMIT")
-    assert journal.compact() is True
-    other.close()

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.models import bound, gateway, usage
+from memeval.models import bound, embeddings, usage
 from memeval.models.bound import BoundModel, EmbeddingFailed, close_route, open_route
 from memeval.models.budget import Budget, BudgetSpent
-from memeval.models.cache import Cache
+from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, ModelSpec, Usage
-from memeval.models.embeddings import OfflineEmbedder, hashed, pack, unpack
-from memeval.models.faults import EndpointRefused
-from memeval.models.gateway import Gateway, batches
-from memeval.models.journal import Journal
+from memeval.models.embeddings import OfflineEmbedder, batches, hashed, pack, unpack
+from memeval.models.faults import EndpointDown, EndpointRefused
+from memeval.models.gateway import Gateway
 from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import open_embedder
+from memeval.models.store import Store
 from memeval.models.usage import Ledger
 
 QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3, jitter=False)
@@ -78,16 +78,15 @@ def test_vectors_are_packed_as_openai_sends_them():
 @given(st.lists(st.text(max_size=6), max_size=30), st.integers(1, 5), st.integers(1, 12))
 @settings(deadline=None, max_examples=80, derandomize=True)
 def test_batches_hold_everything_once_and_in_order(texts, largest, longest):
-    before, gateway.LONGEST_BATCH = gateway.LONGEST_BATCH, longest
+    before, embeddings.LONGEST_BATCH = embeddings.LONGEST_BATCH, longest
     try:
-        keys = {str(number).encode(): text for number, text in enumerate(texts)}
-        made = list(batches(keys, keys, largest))
+        made = list(batches(texts, largest))
     finally:
-        gateway.LONGEST_BATCH = before
-    assert [key for batch in made for key in batch] == list(keys)
+        embeddings.LONGEST_BATCH = before
+    assert [text for batch in made for text in batch] == texts
     for batch in made:
         assert 1 <= len(batch) <= largest
-        assert len(batch) == 1 or sum(len(keys[key]) for key in batch) <= longest
+        assert len(batch) == 1 or sum(map(len, batch)) <= longest
 
 
 # -- a bound model of the role ----------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def test_texts_become_an_array_and_are_booked_as_one_call():
     assert vectors[0] == pytest.approx(hashed("Ann Lee", 512))
     assert session.ledger.calls == {"embedder": 1}
     assert session.ledger.tokens["embedder"] == Usage(prompt=4)  # two distinct texts of seven characters
-    assert (session.gateway.counters.calls, session.gateway.counters.requests) == (1, 1)
+    assert session.gateway.requests == 1
     assert Session().run(lambda model: model.embed([])).shape == (0, 0)
 
 
@@ -277,17 +276,14 @@ def test_batches_of_bounded_size_go_side_by_side(monkeypatch):
     assert set(server.keys) == {"Bearer sk-embedding-key"}
     assert session.ledger.calls == {"embedder": 1}
     assert session.ledger.tokens["embedder"].prompt == sum(map(len, texts))
-    counters = session.gateway.counters
-    assert (counters.calls, counters.requests, counters.fresh.prompt) == (1, 4, sum(map(len, texts)))
+    assert session.gateway.requests == 4
 
 
-def test_tokens_are_shared_out_by_characters_and_none_is_lost():
-    def counting_ten(asked, attempt):
-        return {**good(asked), "usage": {"prompt_tokens": 10}}
-
-    for texts, spent in ((["abc", "d", "ef"], [5, 1, 4]), ([""], [10])):
-        found, _ = embed_at(EmbeddingServer(counting_ten), texts, counted=True)
-        assert [completion.usage.prompt for completion in found] == spent
+def test_the_tokens_of_a_call_are_those_that_the_server_counted():
+    _, session = embed_at(
+        EmbeddingServer(lambda asked, attempt: {**good(asked), "usage": {"prompt_tokens": 10}}), ["a", "b", "a"]
+    )
+    assert session.ledger.tokens["embedder"] == Usage(prompt=10)
 
 
 def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
@@ -309,43 +305,15 @@ def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
     assert [asked.get("encoding_format") for asked in server.seen] == ["base64"] * 3 + [None] * 3
 
 
-def test_a_server_that_takes_less_gets_less():
-    server = EmbeddingServer(most=8)
-    texts = [str(number) for number in range(32)]
-    vectors, session = embed_at(server, texts)
-    assert vectors.tolist() == [vector(text) for text in texts]
-    assert [len(asked["input"]) for asked in server.seen] == [32, 16, 8, 8, 16, 8, 8]
-    assert session.gateway.counters.requests == 7
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        (422, {"detail": [{"loc": ["body", "input"], "msg": "List should have at most 8 items after validation"}]}),
-        (400, {"error": {"message": "input array must contain 8 elements or fewer"}}),
-        (413, {}),
-    ],
-)
-def test_too_many_in_any_words(refusal):
-    server = EmbeddingServer(lambda asked, attempt: refusal if len(asked["input"]) > 8 else None)
-    texts = [str(number) for number in range(20)]
-    vectors, _ = embed_at(server, texts)
-    assert vectors.tolist() == [vector(text) for text in texts]
-
-
-def test_a_text_that_is_rejected_fails_alone_and_a_server_that_rejects_all_is_not_asked_for_each(tmp_path):
-    def picky(asked, attempt):
-        return (400, {"error": {"message": "input cannot be an empty string"}}) if "" in asked["input"] else None
-
-    journal = Journal(tmp_path / "calls.sqlite")
-    error, _ = embed_at(EmbeddingServer(picky), ["a", "b", "", "d"], journal=journal)
-    assert str(error) == "HTTP 400: input cannot be an empty string"
-    assert len(journal) == 3
-    journal.close()
-    server = EmbeddingServer(lambda asked, attempt: (400, {"error": {"message": "no dimensions here"}}))
-    with pytest.raises(EndpointRefused, match=r"HTTP 400: no dimensions here \(3 calls in a row without a reply"):
-        embed_at(server, [str(number) for number in range(32)])
-    assert [len(asked["input"]) for asked in server.seen] == [32, 16, 8]
+def test_a_batch_that_is_rejected_fails_its_call_in_the_servers_words(tmp_path):
+    refusal = (422, {"error": "batch size 32 > maximum allowed batch size 8"})
+    server = EmbeddingServer(lambda asked, attempt: refusal)
+    store = Store(tmp_path / "calls.sqlite")
+    error, session = embed_at(server, [str(number) for number in range(20)], journal=store)
+    assert str(error) == "HTTP 422: batch size 32 > maximum allowed batch size 8"
+    assert (len(server.seen), len(store)) == (1, 0)
+    assert session.ledger.failures == [f"embedder: {error}"]
+    store.close()
 
 
 def test_rows_without_numbers_are_in_order_and_another_length_than_before_is_refused():
@@ -372,17 +340,14 @@ def test_rows_without_numbers_are_in_order_and_another_length_than_before_is_ref
     assert "not as long as those before" in asyncio.run(main()).error
 
 
-def test_a_text_beyond_the_window_fails_and_the_others_are_kept(tmp_path):
+def test_a_text_beyond_the_window_fails_its_call():
     def short(asked, attempt):
         longest = max(map(len, asked["input"]))
         return (400, {"error": {"message": "maximum context length is 8 tokens"}}) if longest > 20 else None
 
-    journal = Journal(tmp_path / "calls.sqlite")
-    error, session = embed_at(EmbeddingServer(short), ["a", "b", "c" * 30, "d"], journal=journal)
-    assert str(error) == "a text of 30 characters exceeds the window of the embedder 'm'"
+    error, session = embed_at(EmbeddingServer(short), ["a", "b", "c" * 30, "d"])
+    assert str(error) == "a text of up to 30 characters exceeds the window of the embedder 'm'"
     assert session.ledger.failures == [f"embedder: {error}"]
-    assert len(journal) == 3
-    journal.close()
 
 
 @pytest.mark.parametrize(
@@ -409,7 +374,7 @@ def test_a_text_beyond_the_window_fails_and_the_others_are_kept(tmp_path):
 def test_what_is_no_embedding_is_asked_for_again(bad):
     vectors, session = embed_at(EmbeddingServer(lambda asked, attempt: bad if attempt == 1 else None), ["a", "bcd"])
     assert vectors.tolist() == [vector("a"), vector("bcd")]
-    assert session.gateway.counters.requests == 2
+    assert session.gateway.requests == 2
     assert not session.ledger.failures
 
 
@@ -418,7 +383,9 @@ def test_what_lasts_ends_in_one_line():
         EmbeddingServer(lambda asked, attempt: {"data": 7} if asked["input"] == ["a"] else None), ["a"]
     )
     assert "the reply has no embeddings (given up after 8 attempts)" in str(error)
-    assert session.gateway.counters.failures == 1
+    assert len(session.ledger.failures) == 1
+    with pytest.raises(EndpointDown, match="the reply has no embeddings"):
+        embed_at(EmbeddingServer(lambda asked, attempt: {"data": 7}), ["a"])
 
 
 def test_a_wrong_url_stops_the_run():
@@ -465,135 +432,95 @@ def counting(monkeypatch):
 SPEC = ModelSpec("m", "http://127.0.0.1:9/v1")
 
 
-def gateways(work, **options):
-    """What `work(gateway)` gives with a gateway that is closed afterwards."""
+def gateways(work, journal=None, cache=None, **options):
+    """What `work(gateway)` gives with a gateway that is closed afterwards, and what its calls come to."""
 
     async def main():
-        door = Gateway(**{"journal": None, **options})
+        rows = []
+        door = Gateway(journal, cache, on_event=rows.append, **options)
         try:
-            return await work(door), door.counters
+            return await work(door), rows
         finally:
             await door.close()
 
     return asyncio.run(main())
 
 
-def test_each_text_is_asked_for_once(counting, tmp_path, own_cache):
+def test_a_list_of_texts_is_one_call_and_equal_texts_are_sent_once(counting, tmp_path, own_cache):
     model = counting()
-    events = []
+    sources = []
 
     def run(texts, name):
-        journal, cache = Journal(tmp_path / name), Cache()
-        found, counters = gateways(
-            lambda door: door.embed(SPEC, texts, {}), journal=journal, cache=cache, on_event=events.append
-        )
+        journal, cache = Store(tmp_path / name), open_cache()
+        found, rows = gateways(lambda door: door.embed(SPEC, texts, {}), journal, cache)
+        sources.extend(row.source for row in rows)
         cache.close()
         journal.close()
-        return unpack([completion.text for completion in found]), counters
+        return unpack([completion.text for completion in found])
 
-    first, counters = run(["a", "b", "a"], "one")
-    assert (model.asked, counters.calls, counters.cached, counters.requests) == ([["a", "b"]], 1, 0, 1)
-    again, counters = run(["c", "b", "a"], "one")  # two of them from the run's journal
-    assert model.asked == [["a", "b"], ["c"]]
-    assert (counters.tokens.prompt, counters.fresh.prompt) == (3, 1)
-    assert (again[1:] == first[[1, 0]]).all()
-    run(["a", "b", "c"], "two")  # another run: all from the cache
-    assert len(model.asked) == 2
-    assert [event.source for event in events] == ["model", "model", "cache"]
-    gateways(lambda door: door.embed(SPEC, ["a"], {"dimensions": 5}))
-    assert len(model.asked) == 3  # other parameters, other vectors
+    first = run(["a", "b", "a"], "one")
+    assert model.asked == [["a", "b"]]
+    assert (first[0] == first[2]).all()
+    assert (run(["a", "b", "a"], "one") == first).all()  # from the run's store
+    assert (run(["a", "b"], "two") == first[:2]).all()  # another run: from the cache
+    assert len(model.asked) == 1
+    assert sources == ["model", "journal", "cache"]
+    gateways(lambda door: door.embed(SPEC, ["a", "b"], {"dimensions": 5}))
+    assert len(model.asked) == 2  # other parameters, other vectors
 
 
-def test_vectors_of_another_run(counting):
-    model, events = counting(), []
-    theirs = Completion(pack(np.ones(3)), usage=Usage(1))
-
-    def embed(texts, held):
-        found, counters = gateways(
-            lambda door: door.embed(SPEC, texts, {}),
-            on_event=events.append,
-            elsewhere=lambda key: ("task/run", theirs) if held.pop() else None,
-        )
-        return [completion is theirs for completion in found], counters.requests
-
-    assert embed(["a", "b"], [True, True]) == ([True, True], 0)
-    assert embed(["a", "b"], [False, True]) == ([True, False], 1)
-    assert model.asked == [["b"]]
-    assert [(event.source, event.run) for event in events] == [("journal", "task/run"), ("model", None)]
-
-
-def test_equal_texts_in_the_air_are_shared(counting):
+def test_equal_calls_in_flight_are_sent_once(counting):
     model = counting(latency=0.05)
 
     async def work(door):
-        return await asyncio.gather(door.embed(SPEC, ["a", "b"], {}), door.embed(SPEC, ["b", "c"], {}))
+        return await asyncio.gather(door.embed(SPEC, ["a", "b"], {}), door.embed(SPEC, ["a", "b"], {}))
 
-    (first, second), counters = gateways(work)
-    assert first[1] == second[0]
-    assert sorted(model.asked) == [["a", "b"], ["c"]]
-    assert (counters.calls, counters.requests) == (2, 2)
+    (first, second), rows = gateways(work)
+    assert first == second
+    assert model.asked == [["a", "b"]]
+    assert sorted(row.source for row in rows) == ["model", "shared"]
 
 
-def test_who_waits_sends_it_himself_when_the_other_is_cancelled(counting):
+def test_the_one_that_waits_sends_the_call_when_the_other_is_cancelled(counting):
     model = counting(latency=0.1)
 
     async def work(door):
-        one = asyncio.create_task(door.embed(SPEC, ["a", "b"], {}))
+        one = asyncio.create_task(door.embed(SPEC, ["a"], {}))
         await asyncio.sleep(0.02)
-        two = asyncio.create_task(door.embed(SPEC, ["b"], {}))
+        two = asyncio.create_task(door.embed(SPEC, ["a"], {}))
         await asyncio.sleep(0.02)
         one.cancel()
         return await two
 
     found, _ = gateways(work)
     assert found[0].error is None
-    assert model.asked == [["a", "b"], ["b"]]
+    assert model.asked == [["a"], ["a"]]
 
 
-def test_cancelled_before_it_began_it_leaves_nothing_behind(counting):
+def test_one_failed_batch_fails_the_call_and_nothing_is_kept(counting, tmp_path):
+    model = counting(fail=lambda texts: "HTTP 500: no" if "5" in texts else None)
+    journal = Store(tmp_path / "calls.sqlite")
+    texts = [str(number) for number in range(12)]
+    found, rows = gateways(lambda door: door.embed(SPEC, texts, {}), journal)
+    assert {completion.error for completion in found} == {"HTTP 500: no"}
+    assert ([row.status for row in rows], len(journal)) == (["HTTP 500: no"], 0)
+    assert len(model.asked) == 3
+    journal.close()
+
+
+def test_an_error_that_stops_the_run_passes(counting):
+    counting(latency=0.02, fail=lambda texts: EndpointRefused("no credit") if "0" in texts else None)
+    with pytest.raises(EndpointRefused):
+        gateways(lambda door: door.embed(SPEC, [str(number) for number in range(8)], {}))
+
+
+def test_a_budget_counts_calls_for_vectors_as_any_other(counting):
     model = counting()
 
     async def work(door):
-        task = asyncio.create_task(door.embed(SPEC, [str(number) for number in range(9)], {}))
-        await asyncio.sleep(0)  # it has claimed its texts; the requests have not begun
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return await asyncio.wait_for(door.embed(SPEC, ["0", "5"], {}), 2)
+        await door.embed(SPEC, ["a", "b"], {})
+        await door.embed(SPEC, ["c"], {})
 
-    found, _ = gateways(work)
-    assert all(completion.error is None for completion in found)
-    assert model.asked[-1] == ["0", "5"]
-
-
-def test_one_failed_batch_costs_its_texts_alone(counting, tmp_path):
-    model = counting(fail=lambda texts: "HTTP 500: no" if "5" in texts else None)
-    journal = Journal(tmp_path / "calls.sqlite")
-    texts = [str(number) for number in range(12)]
-    found, counters = gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal)
-    assert [number for number, completion in enumerate(found) if completion.error] == [4, 5, 6, 7]
-    assert (counters.failures, len(journal)) == (1, 8)
-    model.fail = lambda texts: None
-    gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal)
-    assert model.asked[-1] == ["4", "5", "6", "7"]
-    journal.close()
-
-
-def test_an_error_that_stops_the_run_passes_and_the_rest_lands(counting, tmp_path):
-    model = counting(latency=0.02, fail=lambda texts: EndpointRefused("no credit") if "0" in texts else None)
-    journal = Journal(tmp_path / "calls.sqlite")
-    with pytest.raises(EndpointRefused):
-        gateways(lambda door: door.embed(SPEC, [str(number) for number in range(8)], {}), journal=journal)
-    assert (len(model.asked), len(journal)) == (2, 4)
-    journal.close()
-
-
-def test_a_budget_counts_requests_and_keeps_what_was_paid_for(counting, tmp_path):
-    model = counting()
-    journal = Journal(tmp_path / "calls.sqlite")
-    texts = [str(number) for number in range(12)]
-    with pytest.raises(BudgetSpent, match="--max-calls 2 is used up"):
-        gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal, budget=Budget(max_calls=2))
-    assert (len(model.asked), len(journal)) == (2, 8)
-    gateways(lambda door: door.embed(SPEC, texts, {}), journal=journal, budget=Budget(max_calls=1))
-    assert model.asked[-1] == texts[8:]
-    journal.close()
+    with pytest.raises(BudgetSpent, match="--max-calls 1 is used up"):
+        gateways(work, budget=Budget(max_calls=1))
+    assert model.asked == [["a", "b"]]

@@ -8,6 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import replace
 
 import pytest
+from call_counts import counts
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
 
 from memeval.errors import UsageError
@@ -138,14 +139,16 @@ def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
 
     async def answers(faults):
         async with FaultyServer(faults, drip_seconds=0.2) as server:
-            gateway = Gateway(None, concurrency=32, policy=replace(QUICK, timeout=0.4, wait=10.0, wait_at_start=10.0))
+            rows = []
+            policy = replace(QUICK, timeout=0.4, wait=10.0, wait_at_start=10.0)
+            gateway = Gateway(None, concurrency=32, on_event=rows.append, policy=policy)
             spec = ModelSpec("m", server.url)
             calls = (
                 gateway.call(spec, asked(prompt, TOOLS if number % 2 else None)) for number, prompt in enumerate(prompts)
             )
             completions = await asyncio.gather(*calls)
             await gateway.close()
-            return completions, server, gateway.counters
+            return completions, server, counts(rows)
 
     def without_wire_noise(completion):
         calls = [(tool.name, tool.arguments, tool.error) for tool in completion.tool_calls]

@@ -2,17 +2,17 @@ import asyncio
 import re
 
 import pytest
+from call_counts import Counts, counts
 from faulty_server import FaultyServer, always, first
 
 from memeval.errors import UsageError
-from memeval.models.cache import Cache
+from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
-from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
 from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
+from memeval.models.store import Store
 
 QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
@@ -45,28 +45,34 @@ class Slow(ScriptedModel):
 
 
 def gateway(model, journal=None, cache=None, **options):
-    return Gateway(journal, cache, opener=lambda spec, limiter: model, **options)
+    """A gateway to one model. `rows`: of its calls."""
+    rows = []
+    hear = options.pop("on_event", lambda row: None)
+    door = Gateway(
+        journal, cache, on_event=lambda row: (rows.append(row), hear(row)), opener=lambda spec, limiter: model, **options
+    )
+    door.rows = rows
+    return door
 
 
 def test_journal_then_cache_then_model(tmp_path):
     async def main():
         events = []
-        cache = Cache(tmp_path / "cache")
+        cache = open_cache(tmp_path / "cache")
         model = ScriptedModel(echo)
-        one = gateway(model, Journal(tmp_path / "one.sqlite"), cache, on_event=events.append)
+        one = gateway(model, Store(tmp_path / "one.sqlite"), cache, on_event=events.append)
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
-        other = gateway(model, Journal(tmp_path / "two.sqlite"), cache, on_event=events.append)
+        other = gateway(model, Store(tmp_path / "two.sqlite"), cache, on_event=events.append)
         await other.call(SPEC, asked("a"))
-        without_cache = gateway(model, Journal(tmp_path / "two.sqlite"), on_event=events.append)
+        without_cache = gateway(model, Store(tmp_path / "two.sqlite"), on_event=events.append)
         await without_cache.call(SPEC, asked("a"))
         assert len(model.requests) == 1
         assert [event.source for event in events] == ["model", "journal", "cache", "journal"]
         assert [event.attempts for event in events] == [1, 0, 0, 0]
-        counters = one.counters
-        assert (counters.calls, counters.cached, counters.requests, counters.failures) == (2, 1, 1, 0)
-        assert (counters.tokens, counters.fresh) == (Usage(6, 4), Usage(3, 2))
-        assert counters.first_call_at is not None
+        assert counts(one.rows) == Counts(calls=2, cached=1, requests=1, failures=0, prompt=6, fresh=3)
+        assert one.requests == 1
+        assert one.first_call_at is not None
         row = events[0]
         assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
         assert (row.prompt, row.completion) == (3, 2)
@@ -77,12 +83,12 @@ def test_journal_then_cache_then_model(tmp_path):
 def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
     async def main():
         events = []
-        cache = Cache(tmp_path / "cache")
+        cache = open_cache(tmp_path / "cache")
         model = ScriptedModel(echo)
         await gateway(model, cache=cache).call(SPEC, asked("a"))
-        journal = Journal(tmp_path / "own.sqlite")
+        journal = Store(tmp_path / "own.sqlite")
         held = Completion("theirs", usage=Usage(5, 1))
-        sharing = gateway(model, journal, cache, on_event=events.append, elsewhere=lambda key: ("task/run", held))
+        sharing = gateway(model, journal, cache, on_event=events.append, elsewhere=lambda key, phase: ("task/run", held))
         assert (await sharing.call(SPEC, asked("a"))).text == "theirs"
         alone = gateway(model, journal, on_event=events.append)
         assert (await alone.call(SPEC, asked("a"))).text == "theirs"
@@ -91,8 +97,7 @@ def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
             ("journal", "task/run", 0),
             ("journal", None, 0),
         ]
-        counters = sharing.counters
-        assert (counters.calls, counters.cached, counters.tokens, counters.fresh) == (1, 1, Usage(5, 1), Usage())
+        assert counts(sharing.rows) == Counts(calls=1, cached=1, requests=0, failures=0, prompt=5, fresh=0)
 
     asyncio.run(main())
 
@@ -102,8 +107,8 @@ def test_identical_concurrent_calls_are_sent_once():
         model = Slow(echo)
         door = gateway(model)
         texts = [completion.text for completion in await asyncio.gather(*(door.call(SPEC, asked(t)) for t in "aabaab"))]
-        await door.call(SPEC, asked("a"))  # no journal, no cache: once it has landed it is asked again
-        return texts, len(model.requests), door.counters
+        await door.call(SPEC, asked("a"))  # no journal, no cache: once it is here it is asked again
+        return texts, len(model.requests), counts(door.rows)
 
     texts, sent, counters = asyncio.run(main())
     assert texts == [f"echo: {t}" for t in "aabaab"]
@@ -126,11 +131,11 @@ def test_a_bug_in_a_model_fails_its_call_and_names_the_place(tmp_path):
     def bug(request):
         raise IndexError("bug") if request == asked("a") else UsageError("stop it all")
 
-    journal = Journal(tmp_path / "calls.sqlite")
+    journal = Store(tmp_path / "calls.sqlite")
     door = gateway(ScriptedModel(bug), journal)
     completion = asyncio.run(door.call(SPEC, asked("a")))
     assert re.fullmatch(r"the model raised IndexError\(bug\) at test_gateway.py:\d+", completion.error)
-    assert (door.counters.failures, len(journal)) == (1, 0)
+    assert (counts(door.rows).failures, len(journal)) == (1, 0)
     with pytest.raises(UsageError, match="stop it all"):
         asyncio.run(door.call(SPEC, asked("b")))
 
@@ -160,17 +165,17 @@ def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
 def test_errors_are_handed_out_counted_and_never_kept(tmp_path):
     async def main():
         model = ScriptedModel([Completion(error="HTTP 500"), Completion("now")])
-        door = gateway(model, Journal(tmp_path / "calls.sqlite"), Cache(tmp_path / "cache"))
+        door = gateway(model, Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache"))
         assert (await door.call(SPEC, asked("a"))).error == "HTTP 500"
         assert (await door.call(SPEC, asked("a"))).text == "now"
-        assert (door.counters.failures, door.counters.requests) == (1, 2)
+        assert (counts(door.rows).failures, door.requests) == (1, 2)
 
     asyncio.run(main())
 
 
 def test_an_overflow_is_journalled_but_not_kept_for_other_runs(tmp_path):
     async def main():
-        journal, cache = Journal(tmp_path / "calls.sqlite"), Cache(tmp_path / "cache")
+        journal, cache = Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache")
         model = ScriptedModel([Completion(finish_reason="overflow"), Completion("the window was widened")])
         assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
         assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
@@ -184,11 +189,11 @@ def test_models_that_cost_nothing_do_not_fill_the_users_cache(tmp_path):
     script.write_text('{"reply": "yes"}\n')
 
     async def main():
-        cache = Cache(tmp_path / "cache")
-        journal = Journal(tmp_path / "calls.sqlite")
+        cache = open_cache(tmp_path / "cache")
+        journal = Store(tmp_path / "calls.sqlite")
         door = Gateway(journal, cache)
         await door.call(ModelSpec(f"scripted:{script}"), asked("a"))
-        assert (len(journal), len(cache._store)) == (1, 0)
+        assert (len(journal), len(cache)) == (1, 0)
         await door.close()
 
     asyncio.run(main())
@@ -213,7 +218,7 @@ def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_li
             specs = [ModelSpec(name, server.url) for name in ("m", "n")]
             await asyncio.gather(*(door.call(spec, asked(f"{spec.name} {n}")) for spec in specs for n in range(10)))
             await door.close()
-            return door.counters, events, server.widest
+            return counts(events), events, server.widest
 
     counters, events, widest = asyncio.run(main())
     assert (counters.calls, counters.requests, counters.cached) == (20, 60, 0)
@@ -223,12 +228,12 @@ def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_li
 
 def test_endpoints_that_are_down_or_refuse_stop_the_run(tmp_path):
     async def main():
-        journal = Journal(tmp_path / "calls.sqlite")
+        journal = Store(tmp_path / "calls.sqlite")
         async with FaultyServer(always("401")) as server:
             door = Gateway(journal, policy=QUICK)
             with pytest.raises(EndpointRefused):
                 await door.call(ModelSpec("m", server.url), asked("a"))
-            assert door.counters.requests == 1
+            assert door.requests == 1
             await door.close()
         door = Gateway(journal, policy=QUICK)
         calls = (door.call(ModelSpec("m", "http://127.0.0.1:9/v1"), asked(str(n))) for n in range(5))
@@ -263,20 +268,13 @@ def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
-class Fixed(EndpointModel):
-    """A server whose identity does not hold its port, as the run that is resumed has another one."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.identity = "fixed"
-
-
 def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     async def main(stop_after):
         async with FaultyServer(latency=0.002) as server:
-            journal = Journal(tmp_path / "calls.sqlite")
-            door = Gateway(journal, concurrency=4, opener=lambda spec, limiter: Fixed("m", server.url, "", limiter))
-            calls = [asyncio.create_task(door.call(SPEC, asked(str(n)))) for n in range(60)]
+            journal = Store(tmp_path / "calls.sqlite")
+            door = Gateway(journal, concurrency=4)
+            spec = ModelSpec("m", server.url)  # a server that moved: another port in each run
+            calls = [asyncio.create_task(door.call(spec, asked(str(n)))) for n in range(60)]
             for done in asyncio.as_completed(calls):
                 await done
                 stop_after -= 1
@@ -293,3 +291,50 @@ def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     # every call once, but for those that were in flight when the first run was stopped
     assert set(first_run) | set(second_run) == {str(n) for n in range(60)}
     assert len(set(first_run) & set(second_run)) <= 4
+
+
+def test_the_url_is_in_the_users_cache_alone_and_the_tag_everywhere(tmp_path):
+    async def main():
+        model = ScriptedModel(lambda request: str(len(model.requests)))
+        here, moved = ModelSpec("m", "http://one/v1"), ModelSpec("m", "http://two/v1")
+        tagged = ModelSpec("m", "http://one/v1", tag="step-100")
+        store, cache = Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache")
+
+        def door(journal, cache):
+            return Gateway(journal, cache, opener=lambda spec, limiter: Named(spec.base_url, model))
+
+        run = door(store, cache)
+        assert [(await run.call(spec, asked("a"))).text for spec in (here, moved, tagged)] == ["1", "1", "2"]
+        other = door(None, cache)
+        assert [(await other.call(spec, asked("a"))).text for spec in (here, tagged)] == ["1", "2"]
+        assert (await other.call(moved, asked("a"))).text == "3"  # another server's model may be another one
+        store.close()
+        cache.close()
+
+    asyncio.run(main())
+
+
+class Named:
+    """A model with an identity of its own."""
+
+    def __init__(self, identity, model):
+        self.identity = identity
+        self.complete = model.complete
+
+    async def close(self):
+        pass
+
+
+def test_the_phase_says_in_which_store_a_reply_is_kept(tmp_path):
+    async def main():
+        memory, run = Store(tmp_path / "memory.sqlite"), Store(tmp_path / "run.sqlite")
+        model = ScriptedModel(echo)
+        door = gateway(model, {"ingest": memory, "recall": memory, "answer": run})
+        for phase in ("ingest", "recall", "answer"):
+            await door.call(SPEC, Request([{"role": "user", "content": phase}], phase=phase))
+        await door.call(SPEC, Request([{"role": "user", "content": "recall"}], phase="ingest"))  # the same call, one store
+        assert (len(memory), len(run), len(model.requests)) == (2, 1, 3)
+        memory.close()
+        run.close()
+
+    asyncio.run(main())

@@ -18,6 +18,7 @@ from memeval.models.completion import ModelSpec
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs import local
 from memeval.runs.plan import Planned
+from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings
 from memeval.task import Context
@@ -60,7 +61,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         work = [(ref, repeat) for repeat in range(run.spec.repeats) for ref in run.task.refs(run.question_ids)]
 
         async def collect() -> list[dict[str, Any]]:
-            found = [event async for event in local.execute(run.spec, run.task, work)]
+            async with RunContext.of_run(run.spec, lambda row: None) as context:
+                found = [event async for event in local.execute(context, run.task, work)]
             return [
                 {"event": KINDS[type(event)], **msgspec.json.decode(msgspec.json.encode(event))}
                 for event in found

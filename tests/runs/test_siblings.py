@@ -20,7 +20,6 @@ from folders import read_json, read_lines
 from toys import killed_again
 
 from memeval.commands.run import run_command
-from memeval.models.run_journal import RunJournal
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -338,14 +337,14 @@ HOLD = """
 import asyncio, sys
 from pathlib import Path
 from memeval.models.completion import Completion
-from memeval.models.run_journal import RunJournal
+from memeval.models.store import Store
 from memeval.runs.siblings import Siblings
 
 async def hold():
     folder = Path(sys.argv[1])
-    journal = RunJournal(folder / "calls.sqlite")
-    async with Siblings(folder, "h", journal).turn("c", 0) as built:
-        journal.put(bytes(32), "m", Completion("the memory"))
+    store = Store(folder / "calls.sqlite")
+    async with Siblings(folder, "h").turn("c", 0) as built:
+        await store.put(bytes(32), "m", Completion("the memory"))
         print("held", flush=True)
         sys.stdin.readline()
         built()
@@ -367,7 +366,7 @@ def test_who_builds_a_memory_is_waited_for(tmp_path: Path, end: str) -> None:
         notices: list[str] = []
         order: list[str] = []
         second = tmp_path / "task" / "agent-22222222"
-        waiting = Siblings(second, "h", RunJournal(second / "calls.sqlite"), notices.append)
+        waiting = Siblings(second, "h", notices.append)
 
         async def take(context: str, repeat: int) -> None:
             async with waiting.turn(context, repeat):

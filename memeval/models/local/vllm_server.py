@@ -25,8 +25,8 @@ from memeval.errors import UsageError
 from memeval.models import keys
 from memeval.models.cache import cache_folder
 from memeval.models.faults import EndpointError
-from memeval.models.journal import to_stderr
 from memeval.models.reply import one_line
+from memeval.models.store import to_stderr
 
 GRACE = 20.0  # seconds from SIGTERM to SIGKILL
 AFTERMATH = 5.0  # seconds for killed processes to go

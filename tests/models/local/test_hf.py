@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from memeval.errors import BadParameter, UsageError
-from memeval.models.cache import Cache
+from memeval.models.cache import open_cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.journal import Journal
 from memeval.models.local import lasting
 from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
+from memeval.models.store import Store
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -374,13 +374,13 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
 
     def ask(name):
         async def main():
-            journal, cache = Journal(tmp_path / name), Cache()
-            gateway = Gateway(journal, cache)
+            journal, cache, rows = Store(tmp_path / name), open_cache(), []
+            gateway = Gateway(journal, cache, on_event=rows.append)
             completion = await gateway.call(spec, asked())
             await gateway.close()
             cache.close()
             journal.close()
-            return completion, gateway.counters.cached
+            return completion, sum(row.source != "model" for row in rows)
 
         return asyncio.run(main())
 

@@ -138,12 +138,12 @@ def test_a_model_that_needs_the_room_ends_one_that_nobody_uses(folder, program):
 
 
 def test_nothing_is_started_where_the_cache_knows_the_reply(folder, program, tmp_path):
-    from memeval.models.journal import Journal
+    from memeval.models.store import Store
 
     vllm = program()
 
     async def main():
-        journal = Journal(tmp_path / "calls.sqlite")
+        journal = Store(tmp_path / "calls.sqlite")
         gateway = Gateway(journal)
         completion = await gateway.call(ModelSpec(f"vllm/{folder}"), asked("a"))
         await gateway.close()

@@ -1,0 +1,309 @@
+"""Finished calls in one SQLite file: of a memory, of a run, or in the user's cache. One table, `key -> reply`.
+
+A reply is committed before it is handed out, so it survives the death of the process. One thread per file reads and writes:
+it commits what has gathered in one transaction, and the event loop never waits for a disk. Several processes may use one
+file. The first reply to a call stays; errors are never stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from memeval.errors import UsageError
+from memeval.models.completion import Completion
+
+SCHEMA = 1
+APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
+BUSY_SECONDS = 60.0  # to wait for another process's write
+TRIES = 3
+_CREATE = """
+CREATE TABLE IF NOT EXISTS calls (
+    key BLOB PRIMARY KEY,
+    model TEXT NOT NULL,
+    created REAL NOT NULL,
+    value TEXT NOT NULL
+)
+"""
+_SIZE = "length(CAST(value AS BLOB)) + length(CAST(model AS BLOB)) + 72"  # and the key (table and index) and the time
+_CONTENTS = (
+    f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
+)
+_BATCH = 1000
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NO_LOCKS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN}
+Entry = tuple[bytes, str, float, str]
+"""(key, model, Unix time, the completion as JSON)"""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a file holds of one model (its identity): entries, their bytes, Unix times of the first and the last."""
+
+    model: str
+    entries: int
+    bytes: int
+    oldest: float
+    newest: float
+
+
+@dataclass(slots=True)
+class _Job:
+    """Something for the thread of a store: a row to insert, or work to do on the open file; None ends the thread."""
+
+    row: Entry | None = None
+    work: Callable[[], Any] | None = None
+    done: Future[Any] = field(default_factory=Future)
+
+
+def to_stderr(notice: str) -> None:
+    print(notice, file=sys.stderr)
+
+
+class Store:
+    """key (32 bytes) -> Completion, in `path`.
+
+    A file that is damaged, of another program or of another schema is renamed (`.set-aside-N`), with one notice, and begun
+    anew. Raises UsageError (one line) where the file cannot be read or written for other reasons, such as a full disk; an
+    `optional` store (the user's cache) turns itself off with one notice instead.
+    """
+
+    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr, *, optional: bool = False) -> None:
+        self.path = path
+        self._notice = notice
+        self._optional = optional
+        self._off = False
+        self._inode = 0
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="memeval-store", daemon=True)
+        self._thread.start()
+        try:
+            self._do(self._open)
+        except UsageError:
+            self.close()
+            raise
+
+    async def get(self, key: bytes) -> Completion | None:
+        """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again."""
+        found: Completion | None = await asyncio.wrap_future(self._submit(_Job(work=partial(self._find, key))))
+        return found
+
+    async def put(self, key: bytes, model: str, completion: Completion) -> None:
+        """Store a reply; returns when it is committed. Completions with `error` are not taken."""
+        if completion.error is None:
+            row = (key, model, time.time(), json.dumps(completion.to_json()))
+            await asyncio.wrap_future(self._submit(_Job(row)))
+
+    def __len__(self) -> int:
+        return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone()[0]) or 0)
+
+    def contents(self) -> list[Holding]:
+        """What is stored of each model, the largest first."""
+        rows = self._do(lambda: self._database.execute(_CONTENTS).fetchall()) or []
+        return [Holding(*row) for row in rows]
+
+    def prune(self, before: float) -> int:
+        """Remove the entries made before a Unix time; returns how many. In small transactions: other processes that call
+        models meanwhile find an entry or call again, and never wait for long."""
+        query = f"DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE created < ? LIMIT {_BATCH})"
+        removed = 0
+        while some := self._do(lambda: self._database.execute(query, (before,)).rowcount):
+            removed += some
+        return removed
+
+    def compact(self) -> bool:
+        """Give the room of removed entries back to the disk; False where other processes use the file too much for it."""
+
+        def work() -> bool:
+            self._database.execute("PRAGMA busy_timeout = 5000")
+            try:
+                self._database.execute("VACUUM")
+                return not self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.OperationalError:  # locked, or no room for the copy: the file stays as it is
+                return False
+            finally:
+                self._database.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+        return bool(self._do(work))
+
+    def close(self) -> None:
+        """Commit what was put, then close the file."""
+        if self._thread.is_alive():
+            self._jobs.put(_Job())
+            self._thread.join()
+
+    # -- the thread -----------------------------------------------------------------------------------------------
+
+    def _submit(self, job: _Job) -> Future[Any]:
+        if not self._thread.is_alive():
+            raise RuntimeError(f"{self.path}: the store is closed")
+        self._jobs.put(job)
+        return job.done
+
+    def _do(self, work: Callable[[], Result]) -> Result | None:
+        return self._submit(_Job(work=work)).result()  # type: ignore[no-any-return]
+
+    def _serve(self) -> None:
+        """Take what has gathered, insert its rows in one transaction, then do its other work, in order."""
+        while True:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty():  # nothing else takes from this queue
+                jobs.append(self._jobs.get())
+            puts = [job for job in jobs if job.row is not None]
+            if puts:
+                _settle(puts, partial(self._guarded, partial(self._insert, [job.row for job in puts if job.row])))
+            for job in jobs:
+                if job.work is not None:
+                    _settle([job], partial(self._guarded, job.work))
+            if any(job.row is None and job.work is None for job in jobs):
+                if hasattr(self, "_database"):
+                    self._database.close()
+                return
+
+    def _guarded(self, work: Callable[[], Result]) -> Result | None:
+        if self._off:
+            return None
+        try:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if not _damaged(error):
+                    raise
+                self._database.close()
+                self._set_aside(str(error))
+                self._open()
+                return work()
+        except (sqlite3.Error, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            fix = "make room or correct its permissions, then run the same command again"
+            text = f"{self.path}: cannot be used ({reason}); {fix}"
+            if not self._optional:
+                raise UsageError(text) from None
+            self._off = True
+            self._notice(f"the cache is off: {text}")
+            return None
+
+    def _find(self, key: bytes) -> Completion | None:
+        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
+        completion = None if row is None else decoded(row[0])
+        if row is not None and completion is None:
+            self._database.execute("DELETE FROM calls WHERE key = ?", (key,))
+        return completion
+
+    def _insert(self, rows: Sequence[Entry]) -> None:
+        with self._database:  # commits, or rolls back
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
+
+    def _open(self) -> None:
+        """Connect, with further tries on a new file where the first is not one of ours."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left in reversed(range(TRIES)):
+            self._inode = _inode(self.path)
+            try:
+                self._database = _connected(self.path, shared=self._optional)
+                break
+            except (sqlite3.Error, _Foreign) as error:
+                if not left or not _damaged(error):
+                    raise
+                self._set_aside(str(error))
+        self._inode = _inode(self.path)
+
+    def _set_aside(self, reason: str) -> None:
+        """Rename the file that was opened, unless another process has done so already."""
+        if _inode(self.path) != self._inode:
+            return
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.set-aside-{number}")).exists():
+            number += 1
+        for tail in ("", "-wal", "-shm"):
+            part = Path(f"{self.path}{tail}")
+            if part.exists():
+                part.rename(f"{aside}{tail}")
+        self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+
+
+def decoded(text: str) -> Completion | None:
+    """A completion from its JSON; None where it cannot be read."""
+    try:
+        return Completion.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+class _Foreign(sqlite3.DatabaseError):
+    """A healthy SQLite file that is not ours."""
+
+
+def _settle(jobs: Sequence[_Job], work: Callable[[], Any]) -> None:
+    """Do some work and give all jobs its result or its error."""
+    running = [job for job in jobs if job.done.set_running_or_notify_cancel()]
+    try:
+        result = work()
+    except BaseException as error:
+        for job in running:
+            job.done.set_exception(error)
+    else:
+        for job in running:
+            job.done.set_result(result)
+
+
+def _connected(path: Path, shared: bool) -> sqlite3.Connection:
+    """An open file with its table. Where the file system has no locks, SQLite goes without them: a run's folder has one
+    writer. A file that is shared (the user's cache) needs them."""
+    try:
+        return _prepared(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None))
+    except sqlite3.OperationalError as error:
+        if shared or getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_LOCKS or sys.platform == "win32":
+            raise
+        address = f"{path.resolve().as_uri()}?vfs=unix-none"
+        return _prepared(sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True))
+
+
+def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    run = database.execute
+    try:
+        run("BEGIN")  # one snapshot: another process may be creating the file at this moment
+        header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        run("COMMIT")
+        if tables and header != [APPLICATION, SCHEMA]:
+            raise _Foreign("not a file of this version of memeval")
+        with contextlib.suppress(sqlite3.OperationalError):  # no shared memory maps, or another process is at it now
+            run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls
+        if not tables:
+            run("BEGIN IMMEDIATE")
+            run(_CREATE)
+            run(f"PRAGMA application_id = {APPLICATION}")
+            run(f"PRAGMA user_version = {SCHEMA}")
+            run("COMMIT")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _damaged(error: Exception) -> bool:
+    return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0

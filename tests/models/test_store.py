@@ -1,0 +1,253 @@
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memeval.errors import UsageError
+from memeval.models.cache import cache_folder, open_cache
+from memeval.models.completion import Completion, Row, ToolCall, Usage
+from memeval.models.store import APPLICATION, Store
+
+KEY = bytes(32)
+FULL = Completion(
+    "Paris\ud83d",
+    "hm",
+    (ToolCall("f", {"a": [1, None, "é"]}, '{"a": 1}', None, "call-1"), ToolCall("", None, "x", "not JSON")),
+    Usage(1, 2, 3, 4),
+    "length",
+    None,
+    Row((1, 2), (3,), (-0.5,)),
+)
+
+
+def get(store, key=KEY):
+    return asyncio.run(store.get(key))
+
+
+def put(store, completion, key=KEY):
+    asyncio.run(store.put(key, "m", completion))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """`opened(path, ...)`: a store that is closed after the test."""
+    stores = []
+
+    def make(path=None, *args, **options):
+        stores.append(Store(path or tmp_path / "calls.sqlite", *args, **options))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def test_a_completion_comes_back_as_it_was(tmp_path, opened):
+    store = opened(tmp_path / "deep" / "calls.sqlite")
+    assert get(store) is None
+    put(store, FULL)
+    assert get(store) == FULL
+    store.close()
+    again = opened(tmp_path / "deep" / "calls.sqlite")
+    assert (get(again), len(again)) == (FULL, 1)
+
+
+def test_the_first_reply_stays_and_errors_are_not_stored(opened):
+    store = opened()
+    put(store, Completion(error="HTTP 500"))
+    assert get(store) is None
+    put(store, Completion("first"))
+    put(store, Completion("second"))
+    assert get(store) == Completion("first")
+
+
+def test_many_replies_at_once_are_all_committed_when_their_calls_go_on(tmp_path, opened):
+    store = opened()
+
+    async def one(number):
+        key = number.to_bytes(32, "big")
+        await store.put(key, "m", Completion(str(number)))
+        with sqlite3.connect(tmp_path / "calls.sqlite") as other:  # another connection sees what is committed, and no more
+            return other.execute("SELECT count(*) FROM calls WHERE key = ?", (key,)).fetchone()[0]
+
+    async def main():
+        return await asyncio.gather(*map(one, range(100)))
+
+    assert asyncio.run(main()) == [1] * 100
+
+
+def test_how_the_file_is_set_up(tmp_path, opened):
+    opened()
+    with sqlite3.connect(tmp_path / "calls.sqlite") as other:
+        assert [other.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "application_id")] == [
+            "wal",
+            APPLICATION,
+        ]
+
+
+def test_a_closed_store_takes_nothing(opened):
+    store = opened()
+    store.close()
+    store.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        get(store)
+
+
+def foreign_database(path):
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (a)")
+    other.commit()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"not a database, though long enough to look at" * 40),
+        lambda path: path.write_text("{}"),
+        foreign_database,
+    ],
+)
+def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened, spoil):
+    path, notices = tmp_path / "calls.sqlite", []
+    for number in (1, 2):
+        path.unlink(missing_ok=True)
+        spoil(path)
+        before = path.read_bytes()
+        store = opened(path, notices.append)
+        put(store, FULL)
+        assert get(store) == FULL
+        store.close()
+        assert (tmp_path / f"calls.sqlite.set-aside-{number}").read_bytes() == before
+        assert len(notices) == number
+        assert "set aside" in notices[-1]
+        assert "\n" not in notices[-1]
+
+
+def test_damage_found_later_is_set_aside_as_well(tmp_path, opened):
+    path, notices = tmp_path / "calls.sqlite", []
+    first = opened(path)
+
+    async def fill():
+        await asyncio.gather(*(first.put(number.to_bytes(32, "big"), "m", FULL) for number in range(2000)))
+
+    asyncio.run(fill())
+    first.close()
+    raw = bytearray(path.read_bytes())
+    raw[4096:] = b"\xff" * (len(raw) - 4096)  # every page but the first
+    path.write_bytes(raw)
+    store = opened(path, notices.append)
+    assert get(store) is None
+    put(store, FULL)
+    assert get(store) == FULL
+    assert len(notices) == 1
+
+
+def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
+    store = opened()
+    odd = [{"tool_calls": [{"unknown": 1}]}, {"text": 5}, {"finish_reason": None}]
+    for value in ("{", "[]", '{"text": "only"}', *(json.dumps({**FULL.to_json(), **change}) for change in odd)):
+        other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
+        other.execute("DELETE FROM calls")
+        other.execute("INSERT INTO calls VALUES (?, 'm', 0, ?)", (KEY, value))
+        other.close()
+        assert get(store) is None
+        put(store, FULL)
+        assert get(store) == FULL
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, opened):
+    (tmp_path / "calls.sqlite").mkdir()
+    with pytest.raises(UsageError, match=r"calls\.sqlite: cannot be used"):
+        opened()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be used"):
+        opened(tmp_path / "file" / "calls.sqlite")
+    store = opened(tmp_path / "full.sqlite")
+    store._do(lambda: store._database.execute("PRAGMA max_page_count = 1"))
+    with pytest.raises(UsageError, match="full"):
+        put(store, Completion("x" * 100_000))
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from memeval.models.completion import Completion
+from memeval.models.store import Store
+path, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+store = Store(path)
+async def main():
+    for number in range(first, first + count):
+        await store.put(number.to_bytes(32, "big"), "m", Completion("x" * (number % 5000)))
+        print(number, flush=True)
+asyncio.run(main())
+store.close()
+"""
+
+
+def test_what_was_acknowledged_survives_sigkill(tmp_path, opened):
+    path = tmp_path / "calls.sqlite"
+    last = -1
+    for _ in range(3):  # each process goes on where the killed one stopped
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, str(last + 1), "1000000"], stdout=subprocess.PIPE, text=True
+        )
+        for line in writer.stdout:
+            last = int(line)
+            if last % 150 == 149:
+                break
+        os.kill(writer.pid, signal.SIGKILL)
+        last = max([last, *(int(line) for line in writer.stdout.read().splitlines())])
+        writer.wait()
+        writer.stdout.close()
+    store = opened(path, pytest.fail)
+    assert [number for number in range(last + 1) if get(store, number.to_bytes(32, "big")) is None] == []
+    assert last + 1 <= len(store) <= last + 4  # one more per kill, committed but not yet acknowledged
+    with sqlite3.connect(path) as other:
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_several_processes_may_begin_and_fill_one_file(tmp_path, opened):
+    path = tmp_path / "calls.sqlite"
+    arguments = [[sys.executable, "-c", WRITER, path, str(first), "100"] for first in (0, 50, 100, 150)]
+    writers = [subprocess.Popen(each, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for each in arguments]
+    assert [writer.communicate()[1] for writer in writers] == [b""] * 4
+    assert len(opened(path)) == 250
+    assert list(tmp_path.glob("*set-aside*")) == []
+
+
+def test_the_users_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("MEMEVAL_CACHE")
+    assert cache_folder() == tmp_path / "xdg" / "memeval"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "memeval"
+
+
+def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(tmp_path):
+    (tmp_path / "file").write_text("")
+    notices = []
+    cache = open_cache(tmp_path / "file", notices.append)
+    put(cache, FULL)
+    assert get(cache) is None
+    cache.close()
+    assert len(notices) == 1
+    assert notices[0].startswith("the cache is off: ")
+
+    cache = open_cache(tmp_path / "cache", notices.append)
+    put(cache, FULL)
+    assert (get(cache), len(cache)) == (FULL, 1)
+    with sqlite3.connect(cache.path) as other:
+        other.execute("DROP TABLE calls")
+    assert get(cache) is None
+    assert get(cache) is None
+    assert len(notices) == 2
+    cache.close()
