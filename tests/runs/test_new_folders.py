@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from memeval.cli import main
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.run_journal import RunJournal
+from memeval.models.store import Store
 
 AGENT = """
 from memeval import Item, Recall
@@ -130,7 +130,7 @@ def test_a_package_of_the_working_directory(project: Path) -> None:
     first, score, _ = run(agent="pkg.agents:Mine")
     assert score == 1.0
     manifest = json.loads((project / "runs" / "notes" / first / "manifest.json").read_text())
-    assert set(manifest["agent_files"]) == {"pkg/__init__.py", "pkg/agents.py", "pkg/inner/keeping.py"}
+    assert set(manifest["identity"]["agent_files"]) == {"pkg/__init__.py", "pkg/agents.py", "pkg/inner/keeping.py"}
     (project / "pkg" / "unused.py").write_text("x = 1\n")
     assert run(agent="pkg.agents:Mine")[0] == first
     (project / "pkg" / "inner" / "keeping.py").write_text(KEEP_NONE)
@@ -211,7 +211,7 @@ def test_a_users_data_are_not_in_the_name_of_the_folder(project: Path) -> None:
 
 def folder_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
     """The folder of a run that is planned only; no model is called."""
-    from memeval.runs import command
+    from memeval.commands import run as command
     from memeval.runs.plan import plan
 
     found: list[Path] = []
@@ -279,7 +279,7 @@ def test_replies_under_another_tag_are_not_read_back(project: Path) -> None:
     model, request = Counting(), Request([{"role": "user", "content": "hello"}])
 
     async def main() -> list[str]:
-        journal = RunJournal(project / "calls.sqlite")
+        journal = Store(project / "calls.sqlite")
         gateway = Gateway(journal, opener=lambda spec, limiter: model)
         specs = [ModelSpec("scripted:x", tag=tag) for tag in ("", "one", "two", "one")]
         replies = [(await gateway.call(spec, request)).text for spec in specs]

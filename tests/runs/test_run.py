@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import signal
@@ -183,7 +182,7 @@ def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, mo
     left["calls"] = -1
     second = run(toy.planned(Diary, contexts, concurrency=2), quiet=True)
     assert second.summary.status == "complete"
-    assert second.summary.requests == 3
+    assert second.summary.requests in (3, 4)  # the call in flight at the stop may have been lost
     assert as_set(lines(second.planned, "samples")) == rows
 
 
@@ -289,18 +288,3 @@ def test_a_reader_without_its_key_costs_no_stream(toy: Any, monkeypatch: pytest.
     with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
         run(toy.planned(Reading, [simple(n) for n in range(4)], models=models), quiet=True)
     assert read == []
-
-
-@pytest.mark.parametrize("by_the_host", [False, True])
-def test_what_was_there_before_a_run_is_not_searched_for_garbage_in_it(by_the_host: bool) -> None:
-    from memeval.runs.run import _what_is_there_set_apart
-
-    if by_the_host:
-        gc.freeze()
-    before = gc.get_freeze_count()
-    try:
-        with _what_is_there_set_apart():
-            assert gc.get_freeze_count() > 0
-        assert (gc.get_freeze_count() > 0) == by_the_host == (before > 0)
-    finally:
-        gc.unfreeze()
