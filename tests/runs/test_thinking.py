@@ -217,4 +217,4 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
     steps = list(read_lines(folder / "operations.jsonl"))
     assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
     assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
-    assert f"{len(steps)} x while reading: the prompt exceeds the model's window" in show_run(folder)
+    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
