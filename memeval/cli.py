@@ -5,6 +5,8 @@ Exit codes: 0 ok; 2 usage (one line on stderr); 3 a run is invalid or partial; 1
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -24,14 +26,30 @@ class _Group(click.Group):
     """A group whose verbs' UsageErrors become one line and exit code 2, and misspelt verbs get a suggestion."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # a terminal or pipe may hold fewer characters than a result does
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         try:
-            return super().invoke(ctx)
+            return self._flushed(ctx)
         except UsageError as error:
             click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("memeval: interrupted", err=True)
             ctx.exit(130)
+
+    def _flushed(self, ctx: click.Context) -> Any:
+        """Run the verb and see its output written. Raises UsageError where stdout does not take it."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+            raise UsageError(f"stdout: cannot be written ({error.strerror}); the run's folder holds the results") from None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):

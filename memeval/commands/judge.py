@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 from tabulate import tabulate
 
@@ -58,7 +59,7 @@ def score_command(
     stopped = _guarded(work)
     if form == "json":
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
-        print(encode({"judged": rows}).decode())
+        click.echo(encode({"judged": rows}))  # JSON is UTF-8, whatever the terminal
     elif summaries:
         print(score_table(summaries))
     return stopped or (3 if any(found.status != "complete" for _, found in summaries) else 0)
@@ -93,7 +94,7 @@ def calibrate_command(
     path = None if invalid else save(calibration)
     if form == "json":
         facts = {**msgspec.to_builtins(calibration), "kept": str(path) if path else None}
-        print(encode(facts).decode())
+        click.echo(encode(facts))  # JSON is UTF-8, whatever the terminal
     else:
         kept = f"Kept in {path}: memeval score with this judge and family prints corrected scores from now on."
         print(f"{calibration_table(calibration)}\n{kept if path else 'Not kept: the judge gave up too often.'}")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import click
 from msgspec.structs import replace
 
 from memeval.contamination import contamination
@@ -42,7 +43,7 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
-        print(encode({"runs": runs, **({"suites": means} if means else {})}).decode())
+        click.echo(encode({"runs": runs, **({"suites": means} if means else {})}))  # JSON is UTF-8, whatever the terminal
     else:
         costs = [costs_table(runs)] if worth_a_table(runs) else []
         tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]

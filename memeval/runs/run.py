@@ -214,30 +214,35 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     basis = cards.digest([sorted(row.key for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
     asked = {question: questions[question] for question in planned.question_ids if question in questions}
     everything = {row.question_id for row in samples} <= set(asked)
+    requests = clock.requests if clock else 0
     stored = folder.summary()
-    if clock is None and everything and stored and stored.basis == basis and stored.status != "partial":
-        return replace(stored, path=spec.shown, requests=0)
+    current = stored if clock is None and stored and stored.basis == basis and stored.status != "partial" else None
+    if current and everything:
+        return replace(current, path=spec.shown, requests=0)
     scores = _scores(planned, folder, samples, questions, rules)
     written = folder.manifest()
     most = max(len(planned.question_ids), written.questions if written else 0)
-    whole = _summary(planned, folder, questions, samples, scores, most, complete)
-    if clock is not None:
-        found = OverlapFacts(clock.overlap.streams, clock.overlap.share)
-        whole = replace(whole, requests=clock.requests, overlap=found)
-    if stored and stored.overlap.streams > whole.overlap.streams:  # an earlier invocation may have built more of the streams
-        whole = replace(whole, overlap=stored.overlap)
-    whole = replace(whole, basis=basis)
-    if folder.writable:
-        mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
-        if written and written.trained_on != (trained := {**known, "mark": mark}):
-            folder.write_manifest(replace(written, trained_on=trained))
-        folder.write_summary(whole)
+    whole = current
+    if whole is None:
+        overlaps = [stored.overlap] if stored else []  # an earlier invocation may have built more of the streams
+        overlaps += [OverlapFacts(clock.overlap.streams, clock.overlap.share)] if clock else []
+        whole = replace(
+            _summary(planned, folder, questions, samples, scores, most, complete),
+            requests=requests if clock or not stored else stored.requests,
+            overlap=max(overlaps, key=lambda found: found.streams, default=OverlapFacts()),
+            basis=basis,
+        )
+        if folder.writable:
+            mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
+            if written and written.trained_on != (trained := {**known, "mark": mark}):
+                folder.write_manifest(replace(written, trained_on=trained))
+            folder.write_summary(whole)
     if everything and most == len(planned.question_ids):
-        return whole
+        return replace(whole, requests=requests)
     some = [row for row in samples if row.question_id in asked]
     mine = [row for row in scores if row.question_id in asked]
-    found_now = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
-    return replace(found_now, requests=whole.requests, overlap=whole.overlap, basis=basis)
+    part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
+    return replace(part, requests=requests, overlap=whole.overlap, basis=basis)
 
 
 def _scores(

@@ -231,9 +231,9 @@ def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: 
     assert any("mean of 8 earlier calls, 33% of the prompts cached" in note for note in told.notes)
     last = run(all_of_them, quiet=True).summary
     for key in ("prompt", "completion"):
-        assert getattr(told, key) == pytest.approx(last["tokens"][key] - first["tokens"][key], rel=0.2)
-    assert told.usd == pytest.approx(last["cost"]["usd"] - first["cost"]["usd"], rel=0.2)
-    assert blind.completion < 0.8 * last["tokens"]["completion"]
+        assert getattr(told, key) == pytest.approx(getattr(last.tokens, key) - getattr(first.tokens, key), rel=0.2)
+    assert told.usd == pytest.approx(last.cost.usd - first.cost.usd, rel=0.2)
+    assert blind.completion < 0.8 * last.tokens.completion
 
 
 class OwnTokenizer(Writer):

@@ -122,7 +122,7 @@ def test_where_the_mark_stands(toy: Any) -> None:
     scores = {line["question_id"]: line["metrics"]["f1"] for line in _scores(planned)}
     mean = sum(scores[key] for key in ("q1", "q2", "q3")) / 3
     others = printed["trained_on"].pop("others")
-    assert printed["trained_on"] == {"mark": "leaked", "by": ["Diary"], "notes": ["a test"], "asked": 4, "known": 1}
+    assert printed["trained_on"] == {"mark": "leaked", "by": ("Diary",), "notes": ("a test",), "asked": 4, "known": 1}
     assert (others["metric"], others["value"], others["n"]) == ("f1", pytest.approx(mean), 3)
     assert others["low"] <= mean <= others["high"]
 

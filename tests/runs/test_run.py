@@ -16,7 +16,10 @@ from msgspec.structs import replace
 from toys import Diary, context, simple
 
 from memeval.errors import UsageError
+from memeval.metrics import METRICS
 from memeval.models.completion import ModelSpec
+from memeval.records.folder import RunFolder, RunWriter
+from memeval.records.rows import InvocationRow
 from memeval.records.summary import Chunks, QueryFacts
 from memeval.report.table import runs_table
 from memeval.runs.progress import Progress
@@ -288,3 +291,77 @@ def test_a_reader_without_its_key_costs_no_stream(toy: Any, monkeypatch: pytest.
     with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
         run(toy.planned(Reading, [simple(n) for n in range(4)], models=models), quiet=True)
     assert read == []
+
+
+# -- what a folder tells later commands -------------------------------------------------------------------------------
+
+
+def test_a_smaller_limit_changes_nothing_that_a_larger_run_knows(toy: Any) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(6)])
+    folder = RunFolder(planned.spec.folder)
+    run(planned, quiet=True)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.suffix in (".json", ".jsonl")}
+    small = run(dataclasses.replace(planned, question_ids=planned.question_ids[:2]), quiet=True)
+    assert (small.summary.n, small.summary.status) == (2, "complete")
+    assert {name: (folder.path / name).read_bytes() for name in before} == before
+
+
+def test_the_summary_of_a_folder_covers_all_that_is_finished(toy: Any) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(6)])
+    for part in (planned.question_ids[:2], planned.question_ids[3:5]):
+        assert run(dataclasses.replace(planned, question_ids=part), quiet=True).summary.n == 2
+    stored = RunFolder(planned.spec.folder).summary()
+    assert stored is not None
+    assert (stored.n, stored.status, len(stored.notes) > 0) == (4, "complete", True)
+
+
+def test_scores_by_other_rules_are_made_anew(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(2)])
+    first = run(planned, quiet=True).summary
+    assert first.headline.value == 1.0
+    with monkeypatch.context() as changed:
+        changed.setitem(METRICS, "f1", lambda reply: 0.25)  # of another file
+        again = run(planned, quiet=True).summary
+    assert (again.headline.value, again.requests) == (0.25, 0)
+    assert run(planned, quiet=True).summary.headline == first.headline
+
+
+@pytest.mark.parametrize("name", ["questions", "texts", "operations"])
+@pytest.mark.parametrize("left", [0, 1])
+def test_what_a_power_cut_took_is_made_again_from_stored_replies(toy: Any, name: str, left: int) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(3)])
+    whole = run(planned, quiet=True).summary
+    names = ("questions", "texts", "operations", "samples")
+    rows = {each: as_set(lines(planned, each)) for each in names}
+    path = planned.spec.folder / f"{name}.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(True)[:left]))
+    again = run(planned, quiet=True).summary
+    assert {each: as_set(lines(planned, each)) for each in names} == rows
+    assert len(lines(planned, "samples")) == 3
+    assert (again.requests, again.headline) == (0, whole.headline)
+
+
+def test_seconds_of_a_killed_invocation_count(toy: Any) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(2)])
+    first = run(planned, quiet=True).summary
+    with RunWriter(RunFolder(planned.spec.folder)) as writer:
+        for seconds in (5.0, 40.0):  # as far as a process had come that was killed
+            writer.append(InvocationRow(id="killed", seconds=seconds, build_seconds=seconds / 10))
+    (planned.spec.folder / "summary.json").unlink()
+    again = run(planned, quiet=True).summary
+    assert again.seconds == pytest.approx(first.seconds + 40)
+    assert again.build_seconds == pytest.approx(first.build_seconds + 4)
+
+
+def test_a_finished_run_is_read_back_where_nothing_can_be_written(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = toy.planned(Diary, [simple(n) for n in range(2)])
+    first = run(planned, quiet=True).summary
+    (planned.spec.folder / "summary.json").unlink()
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise AssertionError("written")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # what a read-only mount says, also to root
+    monkeypatch.setattr("memeval.records.files.write_whole", refuse)
+    monkeypatch.setattr("memeval.runs.run.RunWriter", refuse)
+    assert replace(run(planned, quiet=True).summary, requests=0, overlap=first.overlap) == replace(first, requests=0)

@@ -75,11 +75,11 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
         assert score["metrics"]["evidence_all"] == 1.0  # what was recalled is not the reply's fault
     assert found["q7"][1]["reason"] == UNUSABLE["length"]
     assert [found[key][0]["answer"] for key in ("q0", "q4", "q5")] == ["Arlen", "Eskel", "Harrow"]
-    assert found["q0"][0]["tokens"]["reader"].reasoning == 94  # 75 of the reply's 80 characters, of 100 tokens
-    assert found["q1"][0]["tokens"]["reader"].reasoning == 100
-    assert found["q6"][0]["tokens"]["reader"].reasoning == 93  # 75 of 81
-    assert found["q7"][0]["tokens"]["reader"].reasoning == 0
-    total = sum(sample["tokens"]["reader"].reasoning for sample, _ in found.values())
+    assert found["q0"][0]["tokens"]["reader"]["reasoning"] == 94  # 75 of the reply's 80 characters, of 100 tokens
+    assert found["q1"][0]["tokens"]["reader"]["reasoning"] == 100
+    assert found["q6"][0]["tokens"]["reader"]["reasoning"] == 93  # 75 of 81
+    assert found["q7"][0]["tokens"]["reader"]["reasoning"] == 0
+    total = sum(sample["tokens"]["reader"]["reasoning"] for sample, _ in found.values())
     summary = outcome.summary
     assert summary.tokens_by_role["reader"].reasoning == total
     assert (summary.status, summary.failed, summary.verdicts) == ("complete", 0, {"right": 3, "wrong": 5})
@@ -217,4 +217,4 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
     steps = list(read_lines(folder / "operations.jsonl"))
     assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
     assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
-    assert f"{len(steps)} x while reading: the prompt exceeds the model's window" in show_run(folder)
+    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -118,7 +119,7 @@ def test_a_finished_run_reads_no_data(cache: Path, root: Path, tmp_path: Path, m
     assert (again.spec, again.question_ids) == (first.spec, first.question_ids)
     with monkeypatch.context() as without:
         without.setattr(TwoWiki, "load", None)  # to call it would fail
-        assert run(again, quiet=True).summary == {**done.summary, "requests": 0}
+        assert run(again, quiet=True).summary == msgspec.structs.replace(done.summary, requests=0)
     larger = run(planned(limit=6), quiet=True)  # what is left is read after all
     assert isinstance(larger.planned.task, IndexedTask)
     assert larger.planned.spec.folder == first.spec.folder
