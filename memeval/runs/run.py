@@ -24,6 +24,7 @@ from memeval.metrics.identity import scorer_digest
 from memeval.models import prices
 from memeval.models.budget import Budget
 from memeval.records.averages import average, named
+from memeval.records.clean import encode
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.rows import CallRow, InvocationRow, QuestionRow, SampleRow, ScoreRow, StoppedRow
 from memeval.records.summary import Contamination, OverlapFacts, Summary
@@ -209,9 +210,10 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     folder = RunFolder(spec.folder)
     questions = folder.questions()
     samples = [row for row in folder.samples() if row.question_id in questions]
-    rules = scorer_digest(spec.task.metrics, spec.task.headline, spec.agent.card.track == "native")
+    native = spec.agent.card.track == "native"
+    rules = scorer_digest(spec.task.metrics, spec.task.headline, native)
     known, headers = facts(spec.task, planned.claims), folder.judge_headers()
-    basis = cards.digest([sorted(row.key for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
+    basis = cards.digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
     asked = {question: questions[question] for question in planned.question_ids if question in questions}
     everything = {row.question_id for row in samples} <= set(asked)
     requests = clock.requests if clock else 0
@@ -219,7 +221,12 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     current = stored if clock is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and everything:
         return replace(current, path=spec.shown, requests=0)
-    scores = _scores(planned, folder, samples, questions, rules)
+    scores = folder.scores() if current else []
+    if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
+        task = spec.task
+        scores = list(score_samples(samples, questions, task.metrics, task.headline, native, rules))
+        if folder.writable:
+            folder.write_scores(scores)
     written = folder.manifest()
     most = max(len(planned.question_ids), written.questions if written else 0)
     whole = current
@@ -243,21 +250,6 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     mine = [row for row in scores if row.question_id in asked]
     part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
     return replace(part, requests=requests, overlap=whole.overlap, basis=basis)
-
-
-def _scores(
-    planned: Planned, folder: RunFolder, samples: Sequence[SampleRow], questions: dict[str, QuestionRow], rules: str
-) -> list[ScoreRow]:
-    """The scores of these samples: as they are in the folder while they were made by the same rules, else made anew."""
-    task = planned.spec.task
-    scores = folder.scores()
-    if [(row.key, row.scorer) for row in scores] == [(row.key, rules) for row in samples]:
-        return scores
-    native = planned.spec.agent.card.track == "native"
-    scores = list(score_samples(samples, questions, task.metrics, task.headline, native, rules))
-    if folder.writable:
-        folder.write_scores(scores)
-    return scores
 
 
 def _summary(

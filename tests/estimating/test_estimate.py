@@ -97,7 +97,8 @@ def test_calls_are_exact_where_all_streams_were_built(project: Path) -> None:
 async def _events(planned: Planned) -> list[Event]:
     planned.spec.folder.mkdir(parents=True)
     work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
-    return [event async for event in local.execute(planned.spec, planned.task, work)]
+    async with RunContext.of_run(planned.spec, lambda row: None) as context:
+        return [event async for event in local.execute(context, planned.task, work)]
 
 
 def test_scripted_replies(project: Path) -> None:
@@ -374,7 +375,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     whole = estimate(planned)
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
-        patch.setattr(local, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        patch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
         assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
@@ -562,7 +563,7 @@ def test_table_and_json(project: Path, capsys: pytest.CaptureFixture[str], serve
     assert found["total"]["calls"] == rows[0]["calls"] + 6
     assert found["total"]["usd"] == pytest.approx(rows[0]["usd"] + rows[1]["usd"])
     assert rows[1]["roles"]["reader"].keys() == {
-        "model", "calls", "prompt", "completion", "completion_most", "usd", "usd_least", "usd_most", "guessed", "thinks",
+        "model", "calls", "prompt", "completion", "completion_most", "usd", "usd_least", "usd_most", "guessed",
     }  # fmt: skip
     assert not (project / "runs").exists()
 

@@ -18,7 +18,7 @@ from toys import reply
 from memeval.commands.run import run_command
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
-from memeval.runs import local
+from memeval.runs import run_context
 from memeval.runs.options import Options
 
 QUESTIONS = 8
@@ -36,7 +36,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
         def gateway(*args: Any, **options: Any) -> Gateway:
             return Gateway(*args, **{**options, "policy": policy})
 
-        monkeypatch.setattr(local, "Gateway", gateway)
+        monkeypatch.setattr(run_context, "Gateway", gateway)
 
     return set_to
 

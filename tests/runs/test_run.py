@@ -365,3 +365,17 @@ def test_a_finished_run_is_read_back_where_nothing_can_be_written(toy: Any, monk
     monkeypatch.setattr("memeval.records.files.write_whole", refuse)
     monkeypatch.setattr("memeval.runs.run.RunWriter", refuse)
     assert replace(run(planned, quiet=True).summary, requests=0, overlap=first.overlap) == replace(first, requests=0)
+
+
+def test_scores_follow_samples_that_were_made_again(toy: Any) -> None:
+    """Killed behind the last new sample: the scores of the folder are still those of the failed one."""
+    planned = toy.planned(Diary, [simple(n) for n in range(2)])
+    run(planned, quiet=True)
+    folder = RunFolder(planned.spec.folder)
+    stale = [replace(row, verdict="failed", metrics={"f1": 0.0}) for row in folder.scores()]
+    folder.write_scores(stale)
+    stored = folder.summary()
+    assert stored is not None
+    folder.write_summary(replace(stored, basis="of the failed samples", failed=2))
+    again = run(planned, quiet=True).summary
+    assert (again.headline.value, again.failed, again.requests) == (1.0, 0, 0)
