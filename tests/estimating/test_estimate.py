@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from memeval.estimating.experience import experience
 from memeval.estimating.workload import measure
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
-from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
 from memeval.runs.manifest import manifest
