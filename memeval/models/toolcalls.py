@@ -264,9 +264,6 @@ def _plain(name: str, names: Names) -> str:
     return plain if plain in names else name
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------
-
-
 def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
     """A JSON value, or None and the reason. `complete`: damage may be repaired."""
     text = _unfenced(raw)
@@ -331,13 +328,10 @@ def _as_text(value: Any) -> str:
 def _depth(value: Any) -> int:
     deepest, level = 0, [value]
     while level and deepest <= DEEPEST:
-        level = [part for outer in level if isinstance(outer, (dict, list)) for part in _parts(outer)]
+        inner = [outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, (dict, list))]
+        level = [part for parts in inner for part in parts]
         deepest += 1
     return deepest
-
-
-def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _tidied(value: Any) -> Any:
