@@ -127,9 +127,6 @@ def tidy(text: str) -> str:
     return text
 
 
-# -- spellings --------------------------------------------------------------------------------------------------------
-
-
 def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
     """(start, end, what was found) of each block between a row's markers. A block ends where its JSON does, or at the marker
     after it, or where the next block starts; markers inside JSON strings are text."""
