@@ -30,6 +30,16 @@ def limit(params: Mapping[str, Any]) -> int | None:
     return min((params[name] for name in LIMITS if isinstance(params.get(name), int)), default=None)
 
 
+def switched(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a role that are sent to the model `name`: without our own, and with `thinking` as its family wants
+    it. What the role says itself goes first."""
+    thinking = mode(params)
+    sent = {key: value for key, value in params.items() if key not in OURS}
+    if not isinstance(sent.get("thinking"), Mapping):
+        sent.pop("thinking", None)
+    return sent if thinking == "auto" else _merged(rules.switch(name, thinking == "on"), sent)
+
+
 class Adapted:
     """How one server wants the calls to one model: learnt from its refusals, kept for the run.
 
@@ -49,12 +59,7 @@ class Adapted:
         """The JSON object to send. raised: with the limit of a model that thinks. Raises UsageError where `extra_body` is no
         mapping. A parameter that is null is left out."""
         params = request.params
-        thinking = mode(params)
-        body = {key: value for key, value in params.items() if key not in OURS}
-        if not isinstance(body.get("thinking"), Mapping):
-            body.pop("thinking", None)
-        if thinking != "auto":
-            body = _merged(rules.switch(self._name, thinking == "on"), body)
+        body = switched(self._name, params)
         if raised:
             most = params.get("thinking_tokens") or THINKING_TOKENS
             body |= {key: max(body[key], most) for key in LIMITS if isinstance(body.get(key), int)}

@@ -127,9 +127,6 @@ def tidy(text: str) -> str:
     return text
 
 
-# -- spellings --------------------------------------------------------------------------------------------------------
-
-
 def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
     """(start, end, what was found) of each block between a row's markers. A block ends where its JSON does, or at the marker
     after it, or where the next block starts; markers inside JSON strings are text."""
@@ -264,9 +261,6 @@ def _plain(name: str, names: Names) -> str:
     return plain if plain in names else name
 
 
-# -- JSON -------------------------------------------------------------------------------------------------------------
-
-
 def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
     """A JSON value, or None and the reason. `complete`: damage may be repaired."""
     text = _unfenced(raw)
@@ -331,13 +325,10 @@ def _as_text(value: Any) -> str:
 def _depth(value: Any) -> int:
     deepest, level = 0, [value]
     while level and deepest <= DEEPEST:
-        level = [part for outer in level if isinstance(outer, (dict, list)) for part in _parts(outer)]
+        inner = [outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, (dict, list))]
+        level = [part for parts in inner for part in parts]
         deepest += 1
     return deepest
-
-
-def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _tidied(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -28,12 +27,12 @@ from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.records.folder import RunFolder
 from memeval.records.rows import OperationRow, QuestionRow
-from memeval.report.estimates import estimates_table
-from memeval.runs import local
+from memeval.runs import local, run_context
 from memeval.runs.manifest import manifest
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
+from memeval.runs.run_context import RunContext
 from memeval.runs.sharing import sharing
 from memeval.runs.signals import Event
 
@@ -314,32 +313,6 @@ def test_lengths_that_differ_much_ask_for_more_questions(
     assert capsys.readouterr().out.endswith(f"memeval run --agent none --limit {found.first}\n")
     (few,) = plan(replace(chosen, limit=found.first))
     assert estimate(few).first == 0  # all would have to be asked
-
-
-@pytest.mark.parametrize("agent", ["memalpha", "bm25"])
-def test_a_guess_about_a_model_that_thinks_says_so_and_its_range_holds_what_the_run_costs(
-    project: Path, server: FaultyServer, agent: str
-) -> None:
-    prices = ", ".join(f"'{name}': {{prompt: 2, completion: 10}}" for name in ("wordy", "Qwen/Qwen3-4B"))
-    (project / "memeval.yaml").write_text(f"prices: {{{prices}}}\n")
-    server.body = Thinker(6)
-    (plain,) = plan(options([agent], model="wordy", limit=12, base_url=server.url))
-    (thinker,) = plan(options([agent], model="Qwen/Qwen3-4B", limit=12, base_url=server.url))
-    guesses = [estimate(plain), estimate(thinker)]
-    assert [{role.thinks for role in guess.roles.values()} for guess in guesses] == [{False}, {True}]
-    assert all(role.guessed for guess in guesses for role in guess.roles.values())
-    said = [[note for note in guess.notes if "thinks, by name or settings" in note] for guess in guesses]
-    assert (said[0], said[1][0].partition(" ")[0]) == ([], "Qwen/Qwen3-4B")
-    table = estimates_table(guesses)
-    for guess, mark in zip(guesses, ("~", "over "), strict=True):
-        assert f"| {mark}{guess.completion:,} | {mark}" in re.sub(" +", " ", table)
-    assert guesses[1].usd is not None
-    cost = run(thinker, quiet=True).summary.cost.usd
-    assert guesses[1].usd_least < cost < guesses[1].usd_most
-    assert guesses[1].usd < cost
-    (told,) = plan(options([agent], model="Qwen/Qwen3-4B", limit=24, base_url=server.url))
-    assert not any(role.guessed or role.thinks for role in estimate(told).roles.values())
-    assert "over" not in estimates_table([estimate(told)])
 
 
 def test_only_calls_of_the_same_kind_teach(project: Path, server: FaultyServer) -> None:

@@ -137,10 +137,10 @@ def test_each_fault_of_every_call_stops_the_run_with_one_line(fault):
 def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
     prompts = [f"question {number}" for number in range(200)]
 
-    async def answers(faults):
+    async def answers(faults, seconds=1.0):
         async with FaultyServer(faults, drip_seconds=0.2) as server:
             rows = []
-            policy = replace(QUICK, timeout=0.4, wait=10.0, wait_at_start=10.0)
+            policy = replace(QUICK, timeout=seconds, wait=20.0, wait_at_start=20.0)
             gateway = Gateway(None, concurrency=32, on_event=rows.append, policy=policy)
             spec = ModelSpec("m", server.url)
             calls = (
@@ -154,7 +154,7 @@ def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
         calls = [(tool.name, tool.arguments, tool.error) for tool in completion.tool_calls]
         return completion.text, calls, completion.usage, completion.finish_reason, completion.error
 
-    clean, _, counters = asyncio.run(answers(lambda prompt, attempt: None))
+    clean, _, counters = asyncio.run(answers(lambda prompt, attempt: None, seconds=20.0))
     assert counters.requests == 200
     faulty, server, counters = asyncio.run(answers(mixed(0.2)))
     assert [without_wire_noise(each) for each in faulty] == [without_wire_noise(each) for each in clean]

@@ -60,7 +60,8 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
         7: body("Harrow", "length"),
     }
     with in_thread(FaultyServer(body=by_number(replies))) as server:
-        planned = toy.planned(Diary, [simple(n) for n in range(8)], models=reader(server.url))
+        models = reader(server.url, thinking_tokens=2048)  # no more than the reader has: nothing is asked for twice
+        planned = toy.planned(Diary, [simple(n) for n in range(8)], models=models)
         outcome = run(planned, quiet=True)
     found = results(planned)
     assert {key: score["verdict"] for key, (_, score) in found.items()} == {
@@ -99,7 +100,7 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
         return body(f"<think>I should call <tool_call>{call}</tool_call>", "length")
 
     with in_thread(FaultyServer(body=reply)) as server:
-        spec = ModelSpec("tiny", server.url)
+        spec = ModelSpec("tiny", server.url, {"thinking_tokens": 2048})
         planned = toy.planned(MemAlpha, [simple(0)], models={"memory": spec, "reader": spec})
         outcome = run(planned, quiet=True)
     sample, score = results(planned)["q0"]
@@ -109,6 +110,20 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
     assert {line["tokens"]["memory"]["reasoning"] for line in operations} == {100}
     assert (sample["failure"], sample["recall"], score["verdict"]) == (None, [], "wrong")
     assert outcome.summary.status == "complete"
+
+
+def test_a_reply_that_was_cut_inside_its_thinking_is_asked_for_once_more(toy: Any) -> None:
+    def reply(asked: dict[str, Any]) -> dict[str, Any]:
+        cut = asked["max_tokens"] < 5000
+        return body(None if cut else "Arlen", "length" if cut else "stop", reasoning_content="hm " * 30)
+
+    with in_thread(FaultyServer(body=reply)) as server:
+        outcome = run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
+    assert outcome.summary["verdicts"] == {"right": 1}
+    assert [asked["max_tokens"] for asked in server.seen] == [2048, 8192]
+    assert (outcome.summary["requests"], outcome.summary["calls"]) == (2, {"reader": 1})
+    tokens = outcome.summary["tokens"]
+    assert (tokens["prompt"], tokens["completion"]) == (100, 200)  # the first is paid for as well
 
 
 def test_an_empty_answer_from_thinking_is_no_abstention(toy: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.errors import BadParameter, suggest
+from memeval.models.body import switched
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user"})
 """Parameters of the way to a server: here there is none."""
@@ -39,7 +40,8 @@ def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name
     """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as
     vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises BadParameter for an
     unknown parameter or a bad value."""
-    given = {key: value for key, value in {**params, **(params.get("extra_body") or {})}.items() if value is not None}
+    sent = {**switched(name, params), **(params.get("extra_body") or {})}
+    given = {key: value for key, value in sent.items() if value is not None}
     for key in given:
         if key not in _KNOWN and key not in _IGNORED and not (key in _NOTHING and given[key] == _NOTHING[key]):
             known = f"{suggest(key, _KNOWN)} (known: {', '.join(_KNOWN)})"
