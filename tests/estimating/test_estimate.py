@@ -358,7 +358,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
     assert f"{done} of 16 answers stand in {planned.spec.shown} already" in left.notes
     counted = Budget()
-    monkeypatch.setattr(local, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
+    monkeypatch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
     run(planned, quiet=True)
     assert left.calls == pytest.approx(counted.calls, rel=0.2)
 

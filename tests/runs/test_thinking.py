@@ -119,11 +119,11 @@ def test_a_reply_that_was_cut_inside_its_thinking_is_asked_for_once_more(toy: An
 
     with in_thread(FaultyServer(body=reply)) as server:
         outcome = run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
-    assert outcome.summary["verdicts"] == {"right": 1}
+    assert outcome.summary.verdicts == {"right": 1}
     assert [asked["max_tokens"] for asked in server.seen] == [2048, 8192]
-    assert (outcome.summary["requests"], outcome.summary["calls"]) == (2, {"reader": 1})
-    tokens = outcome.summary["tokens"]
-    assert (tokens["prompt"], tokens["completion"]) == (100, 200)  # the first is paid for as well
+    assert (outcome.summary.requests, outcome.summary.calls) == (2, {"reader": 1})
+    tokens = outcome.summary.tokens
+    assert (tokens.prompt, tokens.completion) == (100, 200)  # the first is paid for as well
 
 
 def test_an_empty_answer_from_thinking_is_no_abstention(toy: Any) -> None:
