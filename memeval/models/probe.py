@@ -275,7 +275,7 @@ def _local(where: Route) -> Iterator[Said]:
         text = str(error)
         yield (WARN, f"{text}; the first run fetches it") if "fetching is off" in text else (FAIL, text)
         return
-    yield OK, f"weights {found.digest[:12]} in {found.folder} (not loaded here)"
+    yield OK, f"weights {found.revision or found.digest[:12]} in {found.folder} (not loaded here)"
 
 
 def _template(where: Route, writes: bool) -> Iterator[Said]:
