@@ -82,8 +82,6 @@ class VllmServer:
             if self._process is None:
                 to_stderr(f"memeval: starting vllm serve {self.name} (log: {self.log})")
                 for attempt in range(PORTS):
-                    if self._process is not None:
-                        _kill_group(self._process)
                     self._up = self._started()
                     if self._up or attempt == PORTS - 1 or not _TAKEN.search(self._tail()):
                         break
@@ -115,7 +113,9 @@ class VllmServer:
         return f"vllm/{self.name}: {what}: {said or 'its log is empty'} (log: {self.log})"
 
     def _started(self) -> bool:
-        """One try: whether it is healthy in time."""
+        """One try: whether it is healthy in time. What an earlier one left behind is killed."""
+        if self._process is not None:
+            _kill_group(self._process)
         self.port = _free_port()
         guardian = [sys.executable, "-I", str(Path(__file__).with_name("guardian.py")), str(os.getpid()), str(GRACE)]
         with self.log.open("ab") as log:
