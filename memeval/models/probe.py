@@ -237,10 +237,7 @@ def _stored(completion: Completion, native: bool) -> Said:
 
 async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said]:
     if where.kind in registry.LOCAL:
-        said = list(_local(where))
-        if said[-1][0] == OK:  # the weights are here; whether they can be pooled as they ask to be is in other files
-            registry.open_embedder(spec)
-        return said
+        return list(_local(where, ("torch", "sentence_transformers")))
     limiter = Limiter(where.endpoint, 1, Policy(attempts=1, timeout=2 * patience, dead_at_start=0.0, dead_after=0.0))
     model = registry.open_embedder(spec, limiter)
     try:
@@ -256,7 +253,7 @@ async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said
     return [(OK, f"embedding works ({unpack([completion.text], spec.name).shape[1]} dimensions)")]
 
 
-def _local(where: Route) -> Iterator[Said]:
+def _local(where: Route, needs: Sequence[str] = ("torch", "transformers")) -> Iterator[Said]:
     """Weights and programs; nothing is loaded or started."""
     from importlib.util import find_spec
 
@@ -265,7 +262,7 @@ def _local(where: Route) -> Iterator[Said]:
 
         yield OK, f"vllm is {executable()}"
     else:
-        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+        missing = [name for name in needs if find_spec(name) is None]
         if missing:
             yield FAIL, f"hf/ needs {' and '.join(missing)}: pip install 'memeval[hf]'"
             return
