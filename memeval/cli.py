@@ -390,20 +390,6 @@ def data_verify(tasks: tuple[str, ...], everything: bool, contexts: int | None, 
     sys.exit(code)
 
 
-@data.command("build")
-@click.argument("families", nargs=-1, required=True, metavar="FAMILY...")
-@click.option("--to", type=_Path(), required=True, metavar="FILE.parquet", help="Where the rows go.")
-@click.option("--split", type=click.Choice(["train", "validation"]), default="train", show_default=True)
-@click.option("--share", type=float, default=0.1, show_default=True, help="Part of the source that goes to validation.")
-@click.option("--seed", type=int, default=42, show_default=True)
-@_DATA_DIR
-def data_build(families: tuple[str, ...], to: Path, data_dir: Path | None, **recipe: Any) -> None:
-    """Make training or validation sets in Mem-alpha's schema from source data (squad, hotpotqa, trec-c, banking77, ...)."""
-    from memeval import data_command
-
-    click.echo(data_command.data_build(families, data_folder(data_dir), to, **recipe))
-
-
 def data_folder(typed: Path | None) -> Path | None:
     """The data folder by flag, MEMEVAL_DATA or memeval.yaml."""
     from memeval.config import data_dir, read_config

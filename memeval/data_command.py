@@ -213,32 +213,3 @@ def _cards(tasks: Sequence[str], tasks_dir: tuple[str, ...]) -> Iterator[TaskCar
         card = cards.find(TaskCard, name, tasks_dir)
         if card is not None and not card.abstract:
             yield card
-
-
-def data_build(
-    families: Sequence[str], data_dir: Path | None, to: Path, split: str = "train", share: float = 0.1, seed: int = 42
-) -> str:
-    """Build one split of each family into one parquet file that `source: memalpha` reads; says what was made and dropped.
-    Raises UsageError, before anything is built for a `to` that is no name of such a file."""
-    from memeval.building import Recipe, build, write
-
-    if to.suffix != ".parquet" or to.is_dir():
-        raise UsageError(f"--to {to}: is {'a folder' if to.is_dir() else 'no parquet file'}; name a file, NAME.parquet")
-    recipe = Recipe(split, share, seed)
-    parts = [build(family, Settings(data_dir), recipe) for family in dict.fromkeys(families)]
-    rows = write(parts, to)
-    body = [
-        [
-            part.family,
-            len(part.instances),
-            sum(len(item.questions) for item in part.instances),
-            "; ".join(_filters(part.filters)),
-        ]
-        for part in parts
-    ]
-    table = tabulate(body, ["family", "streams", "questions", "filters"], tablefmt="github", disable_numparse=True)
-    return f"{table}\n\n{rows} rows ({split}, seed {seed}) in {to}"
-
-
-def _filters(filters: Mapping[str, str]) -> list[str]:
-    return [f"{name}: {done}" for name, done in filters.items()]

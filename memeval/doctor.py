@@ -1,7 +1,7 @@
 """`memeval doctor`: whether a run would work here, one line per finding, each with the remedy where it would not.
 
 Looks at Python and packages, memeval.yaml, the models of the roles (models/probe.py), the data and tokenizers of tasks, the
-cache and the runs folder. Writes nothing (but a memo of the hashes of local weights), and shows no key.
+cache and the runs folder. Writes nothing, and shows no key.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memeval.data_command import data_build, data_fetch, data_list, data_path, data_verify
+from memeval.data_command import data_fetch, data_list, data_path, data_verify
 from memeval.errors import UsageError
 
 NOTE = {"id": "one", "units": ["one two"], "questions": [{"text": "a?", "answer": "x", "kind": "red"}]}
@@ -142,28 +142,6 @@ def test_verify_all_takes_every_task_that_has_its_data() -> None:
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| synth")]
     assert rows == ["synth-100k", "synth-10k", "synth-1m", "synth-30k"]
     assert "2wiki-10k" in text.splitlines()[-1]
-
-
-def test_build_writes_each_family_once_to_a_parquet_file(tmp_path: Path) -> None:
-    train = tmp_path / "banking77" / "train.csv"
-    train.parent.mkdir()
-    rows = [f"how do i pay for thing number {place},{'pay' if place % 2 else 'pay_late'}" for place in range(4000)]
-    train.write_text("\n".join(["text,category", *rows]) + "\n")
-    once, twice = (
-        data_build(families, tmp_path, tmp_path / "out" / "train.parquet")
-        for families in (["banking77"], ["banking77", "banking77"])
-    )
-    assert once == twice
-    (tmp_path / "folder.parquet").mkdir()
-    (tmp_path / "file").write_text("")
-    for name, fault in {
-        "train.jsonl": "no parquet file",
-        "folder.parquet": "a folder",
-        "file/a.parquet": "cannot be",
-    }.items():
-        with pytest.raises(UsageError, match=fault) as caught:
-            data_build(["banking77"], tmp_path, tmp_path / name)
-        assert name in str(caught.value)
 
 
 def test_verify_all_does_not_call_a_pool_that_is_too_short_damaged(tmp_path: Path) -> None:

@@ -257,10 +257,7 @@ def _stored(completion: Completion, native: bool) -> Said:
 
 async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said]:
     if where.kind in registry.LOCAL:
-        said = list(_local(where))
-        if said[-1][0] == OK:  # the weights are here; whether they can be pooled as they ask to be is in other files
-            registry.open_embedder(spec)
-        return said
+        return list(_local(where, ("torch", "sentence_transformers")))
     model = registry.open_embedder(spec, _once(where, patience))
     try:
         (completion,) = await model.embed(["The library opens at nine."], spec.params)
@@ -275,7 +272,7 @@ async def _embedder(spec: ModelSpec, where: Route, patience: float) -> list[Said
     return [(OK, f"embedding works ({unpack([completion.text], spec.name).shape[1]} dimensions)")]
 
 
-def _local(where: Route) -> Iterator[Said]:
+def _local(where: Route, needs: Sequence[str] = ("torch", "transformers")) -> Iterator[Said]:
     """Weights and programs; nothing is loaded or started."""
     from importlib.util import find_spec
 
@@ -284,7 +281,7 @@ def _local(where: Route) -> Iterator[Said]:
 
         yield OK, f"vllm is {executable()}"
     else:
-        missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+        missing = [name for name in needs if find_spec(name) is None]
         if missing:
             yield FAIL, f"hf/ needs {' and '.join(missing)}: pip install 'memeval[hf]'"
             return
@@ -294,7 +291,7 @@ def _local(where: Route) -> Iterator[Said]:
         text = str(error)
         yield (WARN, f"{text}; the first run fetches it") if "fetching is off" in text else (FAIL, text)
         return
-    yield OK, f"weights {found.digest[:12]} in {found.folder} (not loaded here)"
+    yield OK, f"weights {found.revision or found.digest[:12]} in {found.folder} (not loaded here)"
 
 
 def _template(where: Route, writes: bool) -> Iterator[Said]:

@@ -2,7 +2,7 @@
 
 One row is one stream: `chunks` (a JSON string of texts) are its units, kept apart by the card's `one_unit_per_chunk`, and
 `questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to take. Rows
-of HotpotQA and of our own builder (memeval/building) have evidence, texts that stand in the chunks. As upstream's
+of HotpotQA and of our own builders (memeval/training) have evidence, texts that stand in the chunks. As upstream's
 process_data.py cuts long articles, some of its sentences stand in none: such a question counts as one without evidence.
 """
 

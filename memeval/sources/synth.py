@@ -19,7 +19,7 @@ from memeval.sources import Settings
 from memeval.streams import Example, PackedTask, Passage, Pool
 from memeval.synth import generator
 from memeval.synth.documents import EARLY, Document
-from memeval.synth.generator import LANGUAGES
+from memeval.synth.language import SPLITS
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
 from memeval.task import Context, Question
@@ -85,8 +85,8 @@ def generate(
 def _params(card: TaskCard) -> tuple[str, int, int]:
     given = params(card, {"split": "test", "world_seed": 1, "worlds": 1})
     split, worlds = given["split"], given["worlds"]
-    if split not in LANGUAGES:
-        near = f"{suggest(split, LANGUAGES)} (one of {', '.join(LANGUAGES)})"
+    if split not in SPLITS:
+        near = f"{suggest(split, SPLITS)} (one of {', '.join(SPLITS)})"
         raise UsageError(f"{card.path or card.name}: 'params.split' is {split!r}{near}")
     if not worlds:
         raise UsageError(f"{card.path or card.name}: 'params.worlds' is 0, expected a whole number, 1 or more")

@@ -16,7 +16,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval.synth.language import Language
-from memeval.synth.lexicon import LEXICONS
 from memeval.synth.relations import PERSON
 from memeval.synth.values import MONTHS
 from memeval.synth.world import FIRST_CHANGE, Circle, Entity, Fact, Key
@@ -55,7 +54,6 @@ class Document:
 
 def write(
     circle: Circle,
-    split: str,
     language: Language,
     rng: random.Random,
     withheld: Collection[Key] = (),
@@ -68,7 +66,7 @@ def write(
         name: collections.deque(_shuffled(language.prose.noise[entity.kind], rng))
         for name, entity in circle.entities.items()
     }
-    writer = _Writer(circle, frozenset(asked), LEXICONS[split].objects, language, rng, noise)
+    writer = _Writer(circle, frozenset(asked), language, rng, noise)
     facts = {key: history for key, history in circle.facts.items() if key not in withheld}
     documents = []
     for entity in circle.entities.values():
@@ -101,7 +99,6 @@ def write(
 class _Writer:
     circle: Circle
     asked: frozenset[Key]
-    objects: Sequence[str]
     language: Language
     rng: random.Random
     noise: Mapping[str, collections.deque[str]]
@@ -173,7 +170,12 @@ class _Writer:
             elif slot == "year":
                 slots[slot] = str(rng.randint(_FIRST_NOISE_YEAR, date.year - 1))
             elif slot != "x":
-                choices = {"weekday": _WEEKDAYS, "season": _SEASONS, "object": self.objects, "other": others}[slot]
+                choices = {
+                    "weekday": _WEEKDAYS,
+                    "season": _SEASONS,
+                    "object": self.language.lexicon.objects,
+                    "other": others,
+                }[slot]
                 slots[slot] = rng.choice(choices)
         return slots
 

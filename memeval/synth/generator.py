@@ -8,30 +8,13 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memeval.synth import (
-    documents,
-    phrases_test,
-    phrases_train,
-    phrases_validation,
-    prose_test,
-    prose_train,
-    prose_validation,
-    questions,
-    world,
-)
+from memeval.synth import documents, questions, world
 from memeval.synth.documents import Document
-from memeval.synth.language import Language
+from memeval.synth.language import language
 from memeval.synth.names import Names
 from memeval.synth.questions import KINDS, Item
-
-LANGUAGES: Mapping[str, Language] = {
-    "train": Language(phrases_train.PHRASES, prose_train.PROSE),
-    "validation": Language(phrases_validation.PHRASES, prose_validation.PROSE),
-    "test": Language(phrases_test.PHRASES, prose_test.PROSE),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +31,20 @@ def _names(split: str, seed: int) -> Names:
 
 
 def neighbourhood(split: str, seed: int, index: int) -> Neighbourhood:
-    """The index-th circle of a split (a key of LANGUAGES) and world seed."""
-    names, language = _names(split, seed), LANGUAGES[split]
-    circle = world.circle(names, index, language.prose.nouns)
+    """The index-th circle of a split (one of language.SPLITS) and world seed."""
+    names, spoken = _names(split, seed), language(split)
+    circle = world.circle(names, index, spoken.prose.nouns)
     rng = random.Random(f"text/{split}/{seed}/{index}")
-    asks = {ask.kind: ask for ask in questions.plan(circle, names, language, rng)}
+    asks = {ask.kind: ask for ask in questions.plan(circle, names, spoken, rng)}
     written = documents.write(
         circle,
-        split,
-        language,
+        spoken,
         rng,
         withheld=asks["unanswerable"].keys,
         asked=[key for ask in asks.values() for key in ask.keys],
         single=asks["two-hop"].keys,
     )
-    items = questions.phrase([asks[kind] for kind in KINDS], circle, written, language, rng)
+    items = questions.phrase([asks[kind] for kind in KINDS], circle, written, spoken, rng)
     return Neighbourhood(tuple(written), tuple(items))
 
 

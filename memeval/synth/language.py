@@ -1,4 +1,9 @@
-"""The shape of what one split can say; the words stand in phrases_*.py (facts and questions) and prose_*.py (the rest).
+"""What one split can say: its words, how it states and asks facts, and what its documents say besides.
+
+The texts are data: `_data/synth/SPLIT.yaml`, one file per split, read when a split is first used; `shared.yaml` holds the
+endings of coined words. A coined word (a name of a person, town, organisation, river or prize) begins with one of its
+split's three-letter syllables, so its first three letters tell the split, and its ending tells the type. English value
+words (professions, goods, words of book titles) are disjoint lists. Two splits share no entity, whatever the seed.
 
 Slots: {x} subject, {v} value, {av} value with its article, {since} year, {date} month and year, {old} the value before, {a}
 and {b} the two compared, {other} another person, {n} a number from 21 to 98, {year} a past year, {weekday}, {season},
@@ -7,8 +12,32 @@ and {b} the two compared, {other} another person, {n} a number from 21 to 98, {y
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.yamlfile import read_yaml
+
+SPLITS = ("train", "validation", "test")
+
+_FOLDER = Path(__file__).parent.parent / "_data" / "synth"
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """The words of one split. `syllables` have exactly three letters; the other fields are English words."""
+
+    syllables: tuple[str, ...]
+    title_adjectives: tuple[str, ...]
+    title_nouns: tuple[str, ...]
+    organisation_nouns: tuple[str, ...]
+    prize_nouns: tuple[str, ...]
+    professions: tuple[str, ...]
+    products: tuple[str, ...]
+    trades: tuple[str, ...]
+    objects: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +75,40 @@ class Prose:
     tails: tuple[str, ...]
     nouns: Mapping[str, str]
     titles: Mapping[str, tuple[str, ...]]
-    news_titles: tuple[str, ...] = ("{x}, {month}",)
+    news_titles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
     """phrases: by name of relation."""
 
+    lexicon: Lexicon
     phrases: Mapping[str, Phrases]
     prose: Prose
+
+
+@functools.cache
+def language(split: str) -> Language:
+    """The language of one of SPLITS; read once per process."""
+    data = _read(split)
+    phrases = {relation: Phrases(**texts) for relation, texts in data["phrases"].items()}
+    return Language(Lexicon(**data["lexicon"]), phrases, Prose(**data["prose"]))
+
+
+@functools.cache
+def endings(kind: str) -> tuple[str, ...]:
+    """The endings of coined words of a type: female, male, surname, town, town_middle, organisation, river, prize, book."""
+    found: tuple[str, ...] = _read("shared")[kind]
+    return found
+
+
+def _read(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = _frozen(read_yaml(_FOLDER / f"{name}.yaml"))
+    return data
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from memeval.synth import lexicon
-from memeval.synth.lexicon import LEXICONS
+from memeval.synth.language import endings, language
 
 _Left = TypeVar("_Left")
 _Right = TypeVar("_Right")
@@ -39,19 +38,19 @@ class Names:
     _books: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        words = LEXICONS[self.split]
+        words = language(self.split).lexicon
         rng = random.Random(f"names/{self.split}/{self.seed}")
 
-        def coin(endings: Sequence[str]) -> list[str]:
-            return [first + last for first in words.syllables for last in endings]
+        def coin(kind: str, middles: Sequence[str] = ("",)) -> list[str]:
+            return [first + middle + last for first in words.syllables for middle in middles for last in endings(kind)]
 
-        self._given = [(name, "She") for name in coin(lexicon.FEMALE)] + [(name, "He") for name in coin(lexicon.MALE)]
-        self._surnames = coin(lexicon.SURNAME)
-        self._towns = coin([middle + last for middle in lexicon.TOWN_MIDDLE for last in lexicon.TOWN])
-        self._coined = coin(lexicon.ORGANISATION)
-        self._rivers = coin(lexicon.RIVER)
-        self._prizes = [f"{first} {noun}" for first in coin(lexicon.PRIZE) for noun in words.prize_nouns]
-        self._books = coin(lexicon.BOOK)
+        self._given = [(name, "She") for name in coin("female")] + [(name, "He") for name in coin("male")]
+        self._surnames = coin("surname")
+        self._towns = coin("town", endings("town_middle"))
+        self._coined = coin("organisation")
+        self._rivers = coin("river")
+        self._prizes = [f"{first} {noun}" for first in coin("prize") for noun in words.prize_nouns]
+        self._books = coin("book")
         rng.shuffle(self._given)
         for parts in (self._surnames, self._towns, self._coined, self._rivers, self._prizes, self._books):
             rng.shuffle(parts)
@@ -66,12 +65,12 @@ class Names:
         return "-".join([self._towns[place], *_further(lap, self._towns)])
 
     def organisation(self, index: int) -> str:
-        first, noun, lap = _pair(index, self._coined, LEXICONS[self.split].organisation_nouns, step=1)
+        first, noun, lap = _pair(index, self._coined, language(self.split).lexicon.organisation_nouns, step=1)
         return "-".join([first, *_further(lap, self._coined)]) + f" {noun}"
 
     def book(self, index: int) -> str:
         """A title of English words, `The Silent Harbour`; a coined place is added when all pairs are used up."""
-        words = LEXICONS[self.split]
+        words = language(self.split).lexicon
         adjective, noun, lap = _pair(index, words.title_adjectives, words.title_nouns, step=5)
         origin = "-".join(_further(lap, self._books))
         return f"The {adjective} {noun} of {origin}" if origin else f"The {adjective} {noun}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from memeval.synth.documents import Document
 from memeval.synth.language import Language, Phrases
-from memeval.synth.lexicon import LEXICONS
 from memeval.synth.names import Names
 from memeval.synth.relations import RELATIONS, of
 from memeval.synth.values import Value
@@ -80,7 +79,7 @@ def plan(circle: Circle, names: Names, language: Language, rng: random.Random) -
     claimable = _any(rng, [key for key in free(static) if language.phrases[key[1]].yes_no])
     truth = (circle.index + names.seed) % 2 == 0
     value = circle.value(claimable)
-    ask("yes-no", claimable, claim=value if truth else _other(circle, names, claimable, rng))
+    ask("yes-no", claimable, claim=value if truth else _other(circle, names, language, claimable, rng))
     ask("one-hop", _any(rng, free(static)))
     ask("paraphrased", _any(rng, free(static)))
     every = [(name, relation) for name, entity in circle.entities.items() for relation in _relations(entity.kind)]
@@ -182,10 +181,10 @@ def _chains(circle: Circle, language: Language) -> list[tuple[Key, Key]]:
     return chains
 
 
-def _other(circle: Circle, names: Names, key: Key, rng: random.Random) -> Value:
+def _other(circle: Circle, names: Names, language: Language, key: Key, rng: random.Random) -> Value:
     """A value of the same type that is wrong, taken from what else the world speaks of."""
     right = circle.value(key)
-    words = LEXICONS[names.split]
+    words = language.lexicon
     pools: dict[str, Sequence[str]] = {
         "profession": words.professions,
         "trade": words.trades,

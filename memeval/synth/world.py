@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from memeval.synth import values
-from memeval.synth.lexicon import LEXICONS
+from memeval.synth.language import language
 from memeval.synth.names import Names
 from memeval.synth.relations import ORGANISATION, PERSON, RELATIONS, TOWN, WORK, of
 from memeval.synth.values import Value
@@ -105,7 +105,7 @@ def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
 
 def _lasting(circle: Circle, names: Names, others: Iterator[str], rng: random.Random) -> Iterator[tuple[Entity, str, Value]]:
     """The facts that never change."""
-    words = LEXICONS[names.split]
+    words = language(names.split).lexicon
     people, works, firms, towns = (circle.of_kind(kind) for kind in (PERSON, WORK, ORGANISATION, TOWN))
     region = town_names(names, circle.index)
 

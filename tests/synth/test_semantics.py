@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 
 from memeval.synth import generator
 from memeval.synth.documents import Document
-from memeval.synth.generator import LANGUAGES
-from memeval.synth.lexicon import LEXICONS
+from memeval.synth.language import SPLITS, language
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.relations import RELATIONS
 
-SPLITS = ("train", "validation", "test")
 MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
 NAME = r"[A-Z][a-z]+(?:-[A-Z][a-z]+)*"
 DATE = rf"(?:\d+ (?:{MONTH}) \d{{4}}|(?:{MONTH}) \d+, \d{{4}}|the \d+(?:st|nd|rd|th) of (?:{MONTH}) \d{{4}})"
@@ -43,8 +41,8 @@ class Reader:
 
     def __init__(self, split: str) -> None:
         self.rules: list[tuple[str, str, re.Pattern[str]]] = []
-        for name, phrases in LANGUAGES[split].phrases.items():
-            kind = TYPES.get(RELATIONS[name].value) or "|".join(getattr(LEXICONS[split], WORDS[name]))
+        for name, phrases in language(split).phrases.items():
+            kind = TYPES.get(RELATIONS[name].value) or "|".join(getattr(language(split).lexicon, WORDS[name]))
             slots = {"x": f"(?P<x>{SUBJECT})", "v": f"(?P<v>{kind})", "av": f"an? (?P<v>{kind})", "old": f"(?:{kind})"}
             slots |= {"since": r"\d{4}", "date": rf"(?:{MONTH}) \d{{4}}"}
             for template in (*phrases.statements, *phrases.changes):
@@ -145,7 +143,7 @@ def check(item: Item, documents: tuple[Document, ...], split: str, stating: dict
         for place, (index, sentence) in enumerate(item.evidence)
     ]
     if item.kind == "yes-no":
-        rules = [re.escape(rule) for rule in LANGUAGES[split].phrases[key[1]].yes_no]
+        rules = [re.escape(rule) for rule in language(split).phrases[key[1]].yes_no]
         claims = [rule.replace(r"\{x\}", re.escape(key[0])) for rule in rules]
         claims = [rule.replace(r"\{v\}", "(.+)").replace(r"\{av\}", "an? (.+)") for rule in claims]
         claim = next(match[1] for rule in claims if (match := re.fullmatch(rule, item.text)))

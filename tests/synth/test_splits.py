@@ -12,14 +12,11 @@ from pathlib import Path
 import pytest
 from test_semantics import content
 
-from memeval.synth import generator, lexicon, world
-from memeval.synth.generator import LANGUAGES
-from memeval.synth.language import Phrases
-from memeval.synth.lexicon import LEXICONS
+from memeval.synth import generator, world
+from memeval.synth.language import SPLITS, Lexicon, Phrases, endings, language
 from memeval.synth.names import Names
 from memeval.synth.relations import RELATIONS
 
-SPLITS = ("train", "validation", "test")
 PAIRS = list(itertools.combinations(SPLITS, 2))
 
 
@@ -36,7 +33,7 @@ def skeleton(text: str) -> str:
 @pytest.mark.parametrize(("left", "right"), PAIRS)
 def test_no_question_template_is_shared(left: str, right: str) -> None:
     templates = [
-        {skeleton(text) for item in LANGUAGES[split].phrases.values() for text in questions(item)} for split in (left, right)
+        {skeleton(text) for item in language(split).phrases.values() for text in questions(item)} for split in (left, right)
     ]
     assert not templates[0] & templates[1]
 
@@ -69,7 +66,7 @@ def test_no_word_of_a_name_or_value_is_shared(left: str, right: str) -> None:
         names = Names(split, 3)
         found: set[str] = set()
         for number in range(40):
-            circle = world.circle(names, number, LANGUAGES[split].prose.nouns)
+            circle = world.circle(names, number, language(split).prose.nouns)
             values = [fact.value for history in circle.facts.values() for fact in history]
             texts = [*circle.entities, *(value.text for value in values if value.type not in ("date", "year", "count"))]
             found.update(word for text in texts for word in re.split(r"[ -]", text))
@@ -78,7 +75,7 @@ def test_no_word_of_a_name_or_value_is_shared(left: str, right: str) -> None:
 
 
 def test_the_partition_holds_for_every_name_that_can_be_coined() -> None:
-    syllables = [LEXICONS[split].syllables for split in SPLITS]
+    syllables = [language(split).lexicon.syllables for split in SPLITS]
     assert all(len(syllable) == 3 for group in syllables for syllable in group)
     assert len({syllable for group in syllables for syllable in group}) == sum(map(len, syllables))
 
@@ -87,23 +84,28 @@ def test_the_partition_holds_for_every_name_that_can_be_coined() -> None:
 def test_no_english_word_of_the_lexicons_is_shared(left: str, right: str) -> None:
     words = []
     for split in (left, right):
-        entries = [entry for field in fields(lexicon.Lexicon) for entry in getattr(LEXICONS[split], field.name)]
+        entries = [entry for field in fields(Lexicon) for entry in getattr(language(split).lexicon, field.name)]
         assert len(set(entries)) == len(entries)
         words.append({word.lower() for entry in entries for word in entry.split()})
     assert not words[0] & words[1]
 
 
 def test_a_word_of_one_type_is_never_a_word_of_another() -> None:
-    middle = [first + last for first in lexicon.TOWN_MIDDLE for last in lexicon.TOWN]
-    types = {"given": (*lexicon.FEMALE, *lexicon.MALE), "surname": lexicon.SURNAME, "town": middle}
-    types |= {"organisation": lexicon.ORGANISATION, "river": lexicon.RIVER, "prize": lexicon.PRIZE, "book": lexicon.BOOK}
+    middle = [first + last for first in endings("town_middle") for last in endings("town")]
+    types = {"given": (*endings("female"), *endings("male")), "surname": endings("surname"), "town": middle}
+    types |= {
+        "organisation": endings("organisation"),
+        "river": endings("river"),
+        "prize": endings("prize"),
+        "book": endings("book"),
+    }
     for left, right in itertools.combinations(types.values(), 2):
         assert not set(left) & set(right)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_paraphrase_shares_no_content_word_with_any_statement(split: str) -> None:
-    for name, phrases in LANGUAGES[split].phrases.items():
+    for name, phrases in language(split).phrases.items():
         for question, statement in itertools.product(phrases.paraphrases, (*phrases.statements, *phrases.changes)):
             texts = [re.sub(r"\{\w+\}", " ", text) for text in (question, statement)]
             assert not content(texts[0]) & content(texts[1]), (name, question, statement)
@@ -111,7 +113,7 @@ def test_a_paraphrase_shares_no_content_word_with_any_statement(split: str) -> N
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_relation_can_be_worded_in_more_than_one_way(split: str) -> None:
-    phrases = LANGUAGES[split].phrases
+    phrases = language(split).phrases
     assert set(phrases) == set(RELATIONS)
     for name, relation in RELATIONS.items():
         item = phrases[name]

@@ -127,8 +127,7 @@ class Checkpoint:
         prompts = [prompt for prompt in read if isinstance(prompt, _Prompt)]
         replies: dict[int, Completion] = {}
         for group in grouped(prompts, self._chosen.get("batch_tokens", BATCH_TOKENS)):
-            for prompt, reply in zip(group, self._generate(loaded, group), strict=True):
-                replies[id(prompt)] = reply
+            replies.update(zip(map(id, group), self._generate(loaded, group), strict=True))
         return [replies[id(prompt)] if isinstance(prompt, _Prompt) else prompt for prompt in read]
 
     def _read(self, loaded: _Loaded, request: Request, wanted: Sampling) -> _Prompt | Completion:
@@ -185,10 +184,12 @@ class Checkpoint:
 
 
 def grouped(prompts: Sequence[_Prompt], most: int) -> Iterator[list[_Prompt]]:
-    """Prompts of similar length together, in groups of at most `most` tokens, padding and replies included; one at least."""
+    """Prompts of equal warpers and similar length together, in groups of at most `most` tokens, padding and replies
+    included; one at least."""
     group: list[_Prompt] = []
-    for prompt in sorted(prompts, key=lambda each: len(each.ids) + each.limit):
-        if group and (len(group) + 1) * (len(prompt.ids) + prompt.limit) > most:
+    for prompt in sorted(prompts, key=lambda each: (each.sampling.warpers, len(each.ids) + each.limit)):
+        full = (len(group) + 1) * (len(prompt.ids) + prompt.limit) > most
+        if group and (full or group[0].sampling.warpers != prompt.sampling.warpers):
             yield group
             group = []
         group.append(prompt)

@@ -35,6 +35,11 @@ class Sampling:
     seed: int = 0
     template: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def warpers(self) -> tuple[float, ...]:
+        """What rows of one batch must have in common."""
+        return self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty
+
 
 def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str) -> Sampling:
     """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as

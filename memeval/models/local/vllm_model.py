@@ -28,6 +28,7 @@ from memeval.models.local import lasting, weights
 from memeval.models.local.vllm_server import ServerEnded, VllmServer
 
 EXTRA = "pip install 'memeval[vllm]'"
+LOOK = 0.5  # seconds between two looks at a server that has calls to answer
 START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes
 PARSERS = {"llama": "llama3_json", "mistral": "mistral", "gpt_oss": "openai", "deepseek_v3": "deepseek_v3"}
 """model_type of config.json -> vLLM's tool-call parser; `hermes` for all others (Qwen2.5, Qwen3, Hermes)."""
@@ -63,9 +64,7 @@ class VllmModel:
         self._limiter = limiter
         self._key = ("vllm", self._weights.digest, json.dumps(backend, sort_keys=True), embeds)
         self._server: VllmServer | None = None
-        self._starting: asyncio.Task[None] | None = None
-        self._ended: asyncio.Future[None] | None = None
-        self._client: EndpointModel | EmbeddingEndpoint | None = None
+        self._starting: asyncio.Task[EndpointModel | EmbeddingEndpoint] | None = None
 
     async def complete(self, request: Request) -> Completion:
         """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended."""
@@ -76,58 +75,45 @@ class VllmModel:
             )
         client = await self._ready()
         assert isinstance(client, EndpointModel)
-        return await self._alive(client.complete(request))
+        return await self._while_running(client.complete(request))
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
         """As `EmbeddingEndpoint.embed`."""
         client = await self._ready()
         assert isinstance(client, EmbeddingEndpoint)
-        return await self._alive(client.embed(texts, params))
+        return await self._while_running(client.embed(texts, params))
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
         if self._server is not None:
             self._server = None
             await asyncio.to_thread(lasting.release, self._key)  # may wait for the server's end
         if self._starting is not None:
-            await asyncio.gather(self._starting, return_exceptions=True)
+            for client in await asyncio.gather(self._starting, return_exceptions=True):
+                if not isinstance(client, BaseException):
+                    await client.close()
 
     async def _ready(self) -> EndpointModel | EmbeddingEndpoint:
         """The client of a healthy server. Callers wait together for one start, which outlives those who are cancelled."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
-        await asyncio.shield(self._starting)
-        assert self._client is not None
-        return self._client
+        return await asyncio.shield(self._starting)
 
-    async def _start(self) -> None:
+    async def _start(self) -> EndpointModel | EmbeddingEndpoint:
         server = self._server = lasting.take(self._key, self._make)
         await asyncio.to_thread(server.start)
-        loop = asyncio.get_running_loop()
-        ended = self._ended = loop.create_future()
-
-        def settle() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        def tell() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle)
-
-        server.when_ended(tell)
         kind = EmbeddingEndpoint if self._embeds else EndpointModel
-        self._client = kind(self._name, server.base_url, server.key, self._limiter)
+        return kind(self._name, server.base_url, server.key, self._limiter)
 
-    async def _alive(self, call: Coroutine[Any, Any, Result]) -> Result:
-        """The result of a call, unless the server ends first: nobody need wait for its time-out then."""
-        assert self._ended is not None
+    async def _while_running(self, call: Coroutine[Any, Any, Result]) -> Result:
+        """The result of a call, unless the server ends first: none waits for its time-out then."""
         task = asyncio.ensure_future(call)
         try:
-            await asyncio.wait((task, self._ended), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                assert self._server is not None
-                raise ServerEnded(self._server.last_words())
+            while not (await asyncio.wait({task}, timeout=LOOK))[0]:
+                if self._server is None or not self._server.usable:
+                    words = "the server was stopped" if self._server is None else self._server.last_words()
+                    if self._server is not None:
+                        await asyncio.to_thread(self._server.close)
+                    raise ServerEnded(words)
             return task.result()
         finally:
             task.cancel()

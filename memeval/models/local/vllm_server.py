@@ -1,14 +1,15 @@
-"""One `vllm serve` process: started, waited for, watched, and ended always. UNTESTED ON A GPU: the tests run a stand-in.
+"""One `vllm serve` process: started, waited for, and always ended. UNTESTED ON A GPU: the tests run a stand-in.
 
 It listens on 127.0.0.1 at a free port, with a key of its own that it gets through its environment, writes to a log file, and
-runs under guardian.py, so that it ends with this process however that ends. Nothing here belongs to an event loop: a server
-may serve several runs, one after the other.
+runs under guardian.py in a session of its own, so that it ends with this process however that ends. Nothing here belongs to
+an event loop: a server may serve several runs, one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,11 +31,9 @@ from memeval.models.reply import one_line
 from memeval.models.store import to_stderr
 
 GRACE = 20.0  # seconds from SIGTERM to SIGKILL
-AFTERMATH = 5.0  # seconds for killed processes to go
 POLL = 0.25  # seconds between two looks at a server that is starting
 PORTS = 3  # tries, should another program take the port in between
 LOGS = 20  # log files that are kept
-_LISTEN = "0A"  # the state of a socket in /proc/net/tcp
 _TAKEN = re.compile(r"address already in use|errno 98\b|EADDRINUSE", re.IGNORECASE)
 _ERROR = re.compile(r"\b\w*(Error|Exception)\b: |^vllm( \w+)?: error: ")  # the second: an option it does not have
 _ELSEWHERE = re.compile(r"root cause|Engine core initialization failed", re.IGNORECASE)
@@ -47,16 +47,10 @@ class ServerEnded(EndpointError):
 
 class VllmServer:
     """command: the command line for a port. name: for messages. patience: seconds until it must be healthy. environment: set
-    on top of ours. grace: seconds from SIGTERM to SIGKILL."""
+    on top of ours."""
 
     def __init__(
-        self,
-        name: str,
-        command: Callable[[int], list[str]],
-        patience: float,
-        environment: Mapping[str, str] | None = None,
-        notice: Callable[[str], None] = to_stderr,
-        grace: float | None = None,
+        self, name: str, command: Callable[[int], list[str]], patience: float, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self.key = secrets.token_urlsafe(32)
@@ -64,17 +58,11 @@ class VllmServer:
         self.port = 0
         self._command = command
         self._patience = patience
-        self._environment = {**keys.environment(), **(environment or {})}
-        self._environment["VLLM_API_KEY"] = self.key
-        self._notice = notice
-        self._grace = GRACE if grace is None else grace
+        self._environment = {**keys.environment(), **(environment or {}), "VLLM_API_KEY": self.key}
         self._starting = threading.Lock()
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._up = False
-        self._watching: threading.Thread | None = None
-        self._mourners: list[Callable[[], None]] = []
-        self._mourning = threading.Lock()
 
     def __repr__(self) -> str:
         return f"VllmServer({self.name!r}, port {self.port})"
@@ -92,34 +80,28 @@ class VllmServer:
         """Return when the server is healthy; blocks for minutes. Raises ServerEnded; UsageError when nothing can be run."""
         with self._starting:
             if self._process is None:
-                self._notice(f"memeval: starting vllm serve {self.name} (log: {self.log})")
-                tries = 0
-                while not self._started():
-                    tries += 1
-                    if tries == PORTS or not _TAKEN.search(self._tail()):
-                        raise ServerEnded(self.last_words())
-                self._up = True
+                to_stderr(f"memeval: starting vllm serve {self.name} (log: {self.log})")
+                for attempt in range(PORTS):
+                    self._up = self._started()
+                    if self._up or attempt == PORTS - 1 or not _TAKEN.search(self._tail()):
+                        break
             if not self.usable:
-                raise ServerEnded(self.last_words())
-
-    def when_ended(self, mourner: Callable[[], None]) -> None:
-        """Call `mourner` once when the server has ended, from another thread; at once if it has."""
-        with self._mourning:
-            self._mourners.append(mourner)
-        if self._watching is not None and not self._watching.is_alive():
-            self._mourn()
+                words = self.last_words()
+                self.close()
+                raise ServerEnded(words)
 
     def close(self) -> None:
-        """SIGTERM, and SIGKILL for what is left of the process group. Returns when nothing of it is left."""
+        """SIGTERM, and SIGKILL for what is left of the process group."""
         self._closing.set()
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)  # to the guardian, which knows how to end the rest
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(self._grace + 2.0)
-            _kill_group(self._process.pid)
-        if self._watching is not None:
-            self._watching.join(5.0)
+        process = self._process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)  # to the guardian, which knows how to end the rest
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE + 2.0)
+        _kill_group(process)
+        process.wait()
 
     def last_words(self) -> str:
         """Why it ended, as one line."""
@@ -131,9 +113,11 @@ class VllmServer:
         return f"vllm/{self.name}: {what}: {said or 'its log is empty'} (log: {self.log})"
 
     def _started(self) -> bool:
-        """One try. False when the process ended; raises ServerEnded when it is running and still not healthy in time."""
+        """One try: whether it is healthy in time. What an earlier one left behind is killed."""
+        if self._process is not None:
+            _kill_group(self._process)
         self.port = _free_port()
-        guardian = [sys.executable, "-I", str(Path(__file__).with_name("guardian.py")), str(os.getpid()), str(self._grace)]
+        guardian = [sys.executable, "-I", str(Path(__file__).with_name("guardian.py")), str(os.getpid()), str(GRACE)]
         with self.log.open("ab") as log:
             try:
                 process = self._process = subprocess.Popen(
@@ -146,43 +130,27 @@ class VllmServer:
                 )
             except OSError as error:
                 raise UsageError(f"vllm/{self.name}: cannot be started ({error})") from None
-        self._watching = threading.Thread(target=self._watch, args=(process,), name="memeval-vllm", daemon=True)
-        self._watching.start()
         end = time.monotonic() + self._patience
-        while time.monotonic() < end and not self._closing.is_set():
-            if process.poll() is not None:
-                return False
-            if self._healthy(process.pid):
+        while time.monotonic() < end and process.poll() is None and not self._closing.wait(POLL):
+            if self._healthy():
                 return True
-            self._closing.wait(POLL)
-        words = self.last_words()
-        self.close()
-        raise ServerEnded(words)
+        return False
 
-    def _healthy(self, group: int) -> bool:
-        """Whether it answers, and is the one that was started: another program may have been quicker on the port."""
+    def _healthy(self) -> bool:
+        """Whether it answers, and to its own key: another program may have been quicker on the port."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
         try:
             connection.request("GET", "/health")
-            healthy = connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False  # it does not listen yet
+            reply = connection.getresponse()
+            reply.read()
+            connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {self.key}"})
+            models = connection.getresponse()
+            served = [model.get("id") for model in json.loads(models.read())["data"]] if models.status == 200 else []
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError):
+            return False  # it does not listen yet, or is another program
         finally:
             connection.close()
-        owners = _listening(self.port) if healthy else set()
-        return healthy and (not owners or group in owners)
-
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
-        _kill_group(process.pid)
-        if process is self._process:
-            self._mourn()
-
-    def _mourn(self) -> None:
-        with self._mourning:
-            mourners, self._mourners = self._mourners, []
-        for mourner in mourners:
-            mourner()
+        return reply.status == 200 and self.name in served
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError), self.log.open("rb") as log:
@@ -191,50 +159,18 @@ class VllmServer:
         return ""
 
 
+def _kill_group(leader: subprocess.Popen[bytes]) -> None:
+    """SIGKILL for the guardian, the server and all that the server started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left, or only zombies (macOS)
+        os.killpg(leader.pid, signal.SIGKILL)
+
+
 def _telling(log: str) -> str:
     """The last line of a log; before it the last error, where the last line only says that there was one."""
     lines = [text for line in log.splitlines() if (text := _PREFIX.sub("", line).rstrip())]
     last = lines[-1] if lines else ""
     causes = [line for line in lines if _ERROR.search(line) and not _ELSEWHERE.search(line)]
-    if not causes or causes[-1] == last:
-        return last
-    return f"{causes[-1][:150]} ... {last}"
-
-
-def _kill_group(leader: int) -> None:
-    """SIGKILL for whoever is left, and a moment until they are gone: the next server needs their memory."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left, or only ghosts (macOS)
-        os.killpg(leader, signal.SIGKILL)
-    end = time.monotonic() + AFTERMATH
-    while _living(leader) and time.monotonic() < end:
-        time.sleep(0.01)
-
-
-def _living(group: int) -> bool:
-    """Whether a process group has members that are no zombies, as far as one may know (Linux; False elsewhere)."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
-            state, _, of = status.read_text().rpartition(")")[2].split()[:3]
-            if int(of) == group and state != "Z":
-                return True
-    return False
-
-
-def _listening(port: int) -> set[int]:
-    """The process groups that listen on a port of this machine, as far as one may know (Linux; nothing elsewhere)."""
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    sockets.add(f"socket:[{fields[9]}]")
-    groups = set()
-    for process in Path("/proc").glob("[0-9]*") if sockets else ():
-        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
-            if any(os.readlink(handle) in sockets for handle in (process / "fd").iterdir()):
-                groups.add(os.getpgid(int(process.name)))
-    return groups
+    return f"{causes[-1][:150]} ... {last}" if causes and causes[-1] != last else last
 
 
 def _free_port() -> int:
@@ -246,13 +182,13 @@ def _free_port() -> int:
 def _new_log(name: str) -> Path:
     """A file for the log, readable for its owner only. The oldest of many are deleted."""
     folder = cache_folder() / "logs"
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[-60:]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in sorted(folder.glob("vllm-*.log"), key=lambda path: path.stat().st_mtime)[: -LOGS + 1]:
             old.unlink()
-        safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[-60:]
-        path = folder / f"vllm-{safe}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}.log"
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        handle, path = tempfile.mkstemp(".log", f"vllm-{safe}-{time.strftime('%Y%m%d-%H%M%S')}-", folder)
+        os.close(handle)
     except OSError as error:
         raise UsageError(f"{folder}: no log of the server can be written there ({error.strerror})") from None
-    return path
+    return Path(path)

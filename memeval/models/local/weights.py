@@ -1,9 +1,10 @@
-"""Which weights the name of a local model means, and a digest that names them wherever they lie.
+"""Which weights the name of a local model means, and a digest that identifies them.
 
-A folder is taken as it is; a hub id is looked up in the local hub cache and fetched only where it is not there. The digest
-covers the contents of every file that decides what the model says (weights, configuration, tokenizer, chat template) and
-nothing else: no path, no time, no training state. So a copy has the digest of its original, and a checkpoint that was
-overwritten has another one.
+A folder is taken as it is; a hub id is looked up in the local hub cache and fetched only where it is not there. Weights of
+the hub are identified by `ID@COMMIT`. The digest of a folder covers every file that decides what the model says (weights,
+configuration, tokenizer, chat template) and nothing else: no path, no time, no training state. So a copy has the digest of
+its original, and a checkpoint that was overwritten has another one. Of a large file its size, first and last megabyte
+count: training changes all tensors, and to read gigabytes at every start would take minutes.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.models.cache import cache_folder
 from memeval.models.reply import one_line
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -39,16 +37,15 @@ VOCABULARIES = (
 """One of these makes a tokenizer."""
 FETCHED = (*FILES, INDEX, "*.safetensors", "*/config.json", "additional_chat_templates/*")
 NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*")
-RACY = 2.0  # seconds: a file changed as recently as this may change again under the same time stamp
-REMEMBERED = 2000  # hashes in the memo
+EDGE = 2**20  # bytes at each end of a file that are read for the digest
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """name: as typed. folder: where the files lie. digest: sha256 (hex) over names and contents. revision: the commit of a
-    hub id."""
+    """name: as typed. folder: where the files are. digest: `ID@COMMIT` of a hub id, sha256 (hex) of a folder. revision: the
+    commit of a hub id."""
 
     name: str
     folder: Path
@@ -125,7 +122,8 @@ def _weights(name: str, folder: Path, revision: str | None) -> Weights:
     shards = _shards(folder)
     for shard in shards:
         check(shard)
-    return Weights(name, folder, _digest(folder, {*shards, *_others(folder)}), revision)
+    digest = f"{name}@{revision}" if revision else _digest(folder, {*shards, *_others(folder)})
+    return Weights(name, folder, digest, revision)
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -192,59 +190,15 @@ def check(path: Path) -> None:
 
 
 def _digest(folder: Path, files: Iterable[Path]) -> str:
-    paths = sorted(files)
-    memo = _Memo(cache_folder() / "weights.json")
-    with ThreadPoolExecutor(min(4, len(paths)), thread_name_prefix="memeval-hash") as threads:
-        hashes = list(threads.map(memo.sha256, paths))
-    memo.save()
-    lines = (f"{path.relative_to(folder).as_posix()} {found}\n" for path, found in zip(paths, hashes, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-class _Memo:
-    """sha256 of large files, so that gigabytes are read once and not at every start.
-
-    An entry is found by device, inode, size and both time stamps of the file. A program can set the time of modification,
-    but not that of the last change, so an overwritten file is read again even when its old date was put back. The files of
-    a hub cache are named by their sha256 and not read at all.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._new: dict[str, str] = {}
-        try:
-            known = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            known = {}  # not there yet, or damaged: it holds nothing that cannot be read again
-        self._known: dict[str, str] = known if isinstance(known, dict) else {}
-
-    def sha256(self, path: Path) -> str:
-        blob = path.resolve()
-        hub = blob.parent.name == "blobs" and blob.parent.parent.name.startswith("models--")
-        if hub and re.fullmatch(r"[0-9a-f]{64}", blob.name):
-            return blob.name
-        status = blob.stat()
-        key = f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-        found = self._known.get(key)
-        if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{64}", found):
-            return found
-        with blob.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if status.st_size > 2**20 and time.time() - max(status.st_mtime, status.st_ctime) > RACY:
-            self._new[key] = found
-        return found
-
-    def save(self) -> None:
-        if not self._new:
-            return
-        entries = [*self._known.items(), *self._new.items()][-REMEMBERED:]
-        own = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            own.write_text(json.dumps(dict(entries)), encoding="utf-8")
-            own.replace(self._path)
-        except OSError:
-            return  # it saves time, and nothing depends on it
+    found = hashlib.sha256()
+    for path in sorted(files):
+        size = path.stat().st_size
+        found.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        with path.open("rb") as file:
+            found.update(file.read(EDGE))
+            file.seek(max(EDGE, size - EDGE))
+            found.update(file.read(EDGE))
+    return found.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

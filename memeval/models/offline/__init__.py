@@ -8,20 +8,21 @@ show the machinery; they say nothing about memory systems (validity section 7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from memeval import prompts
 from memeval.models.completion import Completion, Message, Request, ToolCall, Usage
-from memeval.models.offline.calling import calls
-from memeval.models.offline.choosing import choose
-from memeval.models.offline.reading import ABSTAIN, RELATED, THRESHOLD, answer
-from memeval.models.offline.writing import CHARACTERS, rewritten
+from memeval.models.offline.reading import ABSTAIN, RELATED, THRESHOLD, answer, choose
+from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
-__all__ = ["ABSTAIN", "NOTHING", "RELATED", "THRESHOLD", "OfflineModel"]
+__all__ = ["ABSTAIN", "NOTHING", "RELATED", "THRESHOLD", "UNREAD", "OfflineModel"]
 
 NOTHING = "There is nothing more to do."
-"""The reply to a prompt that holds no material, and to the results of its own tool calls."""
+"""The reply to a prompt that holds nothing to write, and to the results of its own tool calls."""
+UNREAD = "The offline model cannot read this prompt: it holds none of the tags of memeval.prompts."
+"""The whole reply to any other prompt. Whoever counts replies may compare their text with it: an agent that gets it does not
+mark its material with the tags, and its numbers with this model mean nothing."""
 WRITE_TOKENS, REWRITE_TOKENS = 2048, 1024
 """Response limits (tokens) for tool calls and for a rewritten memory where `max_tokens` is not given."""
 
@@ -33,11 +34,12 @@ class OfflineModel:
     `<new_chunk>` otherwise: the memory rewritten as text with the new facts in it. Neither looks at a question.
     `<question>` with `<options>`: a letter. `<question>` with `<memory>`: a short answer or "I don't know", one sentence and
     one hop; abstains below `THRESHOLD`. `<question>` alone: "I don't know", for it has no knowledge of the world.
+    None of these: `UNREAD`.
 
     Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
     """
 
-    identity = "offline/1"
+    identity = "offline/2"
 
     async def complete(self, request: Request) -> Completion:
         prompt = "\n\n".join(_text(message) for message in request.messages)
@@ -53,32 +55,25 @@ class OfflineModel:
 
 def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
     chunk, memory, question, options = (prompts.untag(tag, prompt) for tag in prompts.TAGS)
-    if _answers_tools(request.messages):
+    if request.messages and request.messages[-1].get("role") == "tool":
         return NOTHING, ()
+    if chunk is not None and request.tools:
+        made = tuple(calls(chunk, memory or "", request.tools, _limit(request.params, WRITE_TOKENS)))
+        return ("" if made else NOTHING), made
     if chunk is not None:
-        if request.tools:
-            made = calls(chunk, memory or "", request.tools, _limit(request.params, WRITE_TOKENS))
-            return ("" if made else NOTHING), tuple(made)
         return rewritten(memory or "", chunk, _limit(request.params, REWRITE_TOKENS)) or NOTHING, ()
     if question is None:
-        return NOTHING, ()
+        return UNREAD, ()
     if options is not None:
         return choose(memory or "", question, options, request.params.get("seed")), ()
     return answer(memory or "", question), ()
 
 
-def _answers_tools(messages: Sequence[Message]) -> bool:
-    return bool(messages) and messages[-1].get("role") == "tool"
-
-
 def _text(message: Message) -> str:
     """The text of a message whose content is a string or a list of parts."""
     content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(part["text"] for part in content if isinstance(part, Mapping) and isinstance(part.get("text"), str))
-    return ""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
 
 
 def _limit(params: Mapping[str, Any], default: int) -> int:

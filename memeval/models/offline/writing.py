@@ -1,195 +1,253 @@
-"""Writing: a chunk condensed into notes, one per subject, and a free-text memory rewritten to hold them.
+"""Writing: a chunk condensed into notes, one per subject, then stored by tool calls or in a rewritten text.
 
-A sentence is kept when it states something: a named subject, a verb, and an object, a number or a date. What is asked later
-plays no part. A note replaces what an older one says only when it states a later value of the same predicate of the same
-subject.
+A sentence is kept when it states something: three words or more, and a number, or a name besides its subject, or a copula.
+What is asked later plays no part. A sentence replaces an older one about the same subject only when it states another value
+of the same predicate and says that something changed. Which tool writes is read off its JSON schema: a function that takes
+a free text and no id creates an entry, one that takes an id as well changes an entry, one that takes a query writes nothing.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from memeval.models.offline.documents import Document, documents, opening, resolved, same_subject
-from memeval.models.offline.spans import dates, names, numbers
-from memeval.models.offline.window import stamped
-from memeval.models.offline.words import COPULAS, PRONOUNS, STOP, WORD, fold, listed, stem, words
+from memeval.models.completion import ToolCall
+from memeval.models.offline.text import (
+    COPULA,
+    PRONOUNS,
+    Entry,
+    alone,
+    date_of,
+    dates,
+    entries,
+    fold,
+    names,
+    numbers,
+    opening,
+    stems,
+    words,
+)
 
 CHARACTERS = 4
 """Characters of a token, for every estimate of the offline model."""
-_ASIDE = re.compile(r"\s?\((?:[A-Z][a-z]+: [^()]*|[^()\x00-\x7f]+|pronounced[^()]*)\)")
-_DISCOURSE = re.compile(
-    r"(?:However|Moreover|Furthermore|In addition|Additionally|Meanwhile|Therefore|Thus|Nevertheless|Indeed|Overall), (?=\w)"
-)
-_CHANGE = re.compile(
-    r"\b(?:now|currently|as of|since|became|moved|no longer|new|newly|changed|replaced|instead|today)\b", re.IGNORECASE
-)
-_PRESENT = re.compile(r"\b(?:is|are|has|have|\w{2,}s)\b")
+FILL = 0.85
+"""Share of a response limit that is filled."""
+_OVERHEAD = 90  # characters of a call around its text
+_CHANGE = re.compile(r"\b(?:now|currently|since|became|moved|no longer|new|newly|changed|replaced|instead)\b", re.I)
 _PAST = re.compile(r"\b(?:was|were|had|\w{3,}ed)\b")
-_VERB = re.compile(r"\s(?!(?:of|in|at|on|by|for|from|to|and|or|the|with)\b)[a-z]{2,}")
-_FIRST_PERSON = listed("i my we our")
-_SAME_PREDICATE = 0.6
+_IDENT = re.compile(r"(?:^|_)(?:id|ids|uuid|identifier|index)$|[a-z]Id$")
+_QUERY = re.compile(r"query|question|search|keyword", re.I)
+_SUBJECT = re.compile(r"(?:^|_)(?:title|name|subject|topic|key|entity|person)$", re.I)
+_TIME = re.compile(r"time|date", re.I)
+_EVENT = re.compile(r"epis|event|exper|happen|diary|log", re.I)
+_STANDING = re.compile(r"core|profile|persona|summar|system", re.I)
+_EMPTY: Mapping[str, Any] = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}, "string": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be remembered of one subject. `sentences` stand alone: pronouns that open them are resolved."""
+    """What is to be remembered of one subject. Pronouns that open a sentence are replaced by the subject."""
 
     subject: str
     stamp: str
     sentences: tuple[str, ...]
 
     def text(self) -> str:
-        """One line: `[date] Subject: sentences`; the subject is left out where the first sentence opens with it."""
-        first = self.sentences[0] if self.sentences else ""
+        """One line, `[date] Subject: sentences`; the subject is left out where the first sentence opens with it."""
         stamp = f"[{self.stamp}] " if self.stamp else ""
-        lead = f"{self.subject}: " if self.subject and not same_subject(opening(first), self.subject) else ""
-        return stamp + lead + " ".join(self.sentences)
+        named = not self.subject or fold(opening(self.sentences[0])) == fold(self.subject)
+        return stamp + ("" if named else f"{self.subject}: ") + " ".join(self.sentences)
 
-    @property
     def event(self) -> bool:
-        """It tells of something that happened at a stated time, rather than of how something is."""
-        dated = sum(any(len(d.key) > 1 and d.key[1] for d in dates(s)) and bool(_PAST.search(s)) for s in self.sentences)
-        return bool(self.stamp) or dated * 2 > len(self.sentences)
+        """It tells of what happened at a stated time, rather than of how something is."""
+        return bool(self.stamp) or all(dates(text) and _PAST.search(text) for text in self.sentences)
 
 
-def condensed(chunk: str, budget: int, overhead: int = 0) -> list[Note]:
-    """The notes of a chunk, in its order, in at most `budget` characters (`overhead` of them for each note). Where not all
+def notes(chunk: str, room: int, overhead: int = 0) -> list[Note]:
+    """The notes of a chunk in its order, in at most `room` characters (`overhead` of them for each note). Where not all
     fits, every subject keeps its first sentence before any keeps its second."""
     gathered: dict[tuple[str, str], Note] = {}
-    for number, document in enumerate(documents(chunk)):
-        told = tuple(_shortened(s, document) for s in document.sentences if _tells(s, document))
-        key = (fold(document.subject) or f"\n{number}", document.stamp)
-        before = gathered.get(key)
-        if before is not None:
-            told = (*before.sentences, *(s for s in told if s not in before.sentences))
-        gathered[key] = Note(_plain(document.subject), document.stamp, told)
-    notes = list(gathered.values())
-    chosen: list[list[str]] = [[] for _ in notes]
-    for rank in range(max((len(note.sentences) for note in notes), default=0)):
-        for note, taken in zip(notes, chosen, strict=True):
+    for number, entry in enumerate(entries(chunk)):
+        said = tuple(dict.fromkeys(alone(text, entry) for text in entry.sentences if _states(text, entry)))
+        key = (fold(entry.subject) or f"\n{number}", entry.stamp)
+        before = gathered.get(key, Note(entry.subject, entry.stamp, ()))
+        gathered[key] = replace(before, sentences=tuple(dict.fromkeys((*before.sentences, *said))))
+    found = list(gathered.values())
+    kept: list[list[str]] = [[] for _ in found]
+    for rank in range(max((len(note.sentences) for note in found), default=0)):
+        for note, taken in zip(found, kept, strict=True):
             if rank < len(note.sentences):
-                cost = len(note.sentences[rank]) + 1
-                if not taken:
-                    cost += overhead + len(note.subject) + len(note.stamp) + 5
-                if cost <= budget:
+                cost = len(note.sentences[rank]) + 1 + (0 if taken else overhead + len(note.subject) + len(note.stamp) + 5)
+                if cost <= room:
                     taken.append(note.sentences[rank])
-                    budget -= cost
-    return [replace(note, sentences=tuple(taken)) for note, taken in zip(notes, chosen, strict=True) if taken]
+                    room -= cost
+    return [replace(note, sentences=tuple(taken)) for note, taken in zip(found, kept, strict=True) if taken]
 
 
 def rewritten(memory: str, chunk: str, tokens: int) -> str:
-    """The memory with the chunk's notes in it, in at most 85 % of `tokens` (4 characters each), oldest first.
-
-    The newest notes are kept whole in half of the room; of the older ones as many first sentences as the rest holds.
-    """
-    room = int(0.85 * tokens * CHARACTERS)
-    notes = [note for document in documents(memory) if (note := _kept(document))]
-    for note in condensed(chunk, room):
-        for place, old in enumerate(notes):
-            if (merged := updated(old, note)) is not None:
-                del notes[place]
-                note = merged
-                break
-        if all(note != old for old in notes):
-            notes.append(note)
+    """The memory with the chunk's notes in it, oldest first, in at most FILL of `tokens`: the newest notes are kept whole in
+    half of the room, the older ones with their first sentence as far as the rest goes."""
+    room = int(FILL * tokens * CHARACTERS)
+    held = [Note(entry.subject, entry.stamp, said) for entry in entries(memory) if (said := _stated(entry))]
+    for note in notes(chunk, room):
+        merged = next(((old, new) for old in held if (new := updated(old, note))), None)
+        if merged:
+            held.remove(merged[0])
+        if note not in held:
+            held.append(merged[1] if merged else note)
     lines: list[str] = []
     left = room
-    for note in reversed(notes):
+    for note in reversed(held):
         line = note.text()
-        if len(line) + 1 > left - room // 2:
+        if len(line) >= left - room // 2:
             line = replace(note, sentences=note.sentences[:1]).text()
-        if len(line) + 1 <= left:
+        if len(line) < left:
             lines.append(line)
             left -= len(line) + 1
     return "\n".join(reversed(lines))
 
 
 def updated(old: Note, new: Note) -> Note | None:
-    """`old` with the sentences replaced of which `new` states a later value, and the rest of `new` added; None when the
-    notes have different subjects or nothing is replaced."""
-    if not same_subject(old.subject, new.subject):
+    """`old` without the sentences of which `new` states a later value, and with `new`; None where nothing is replaced."""
+    if not old.subject or words(old.subject) != words(new.subject):
         return None
-    kept = [s for s in old.sentences if not any(later(s, old.stamp, t, new.stamp, new.subject) for t in new.sentences)]
+    kept = [text for text in old.sentences if not any(_replaces(old, text, new, said) for said in new.sentences)]
     if len(kept) == len(old.sentences):
         return None
-    sentences = (*kept, *(s for s in new.sentences if s not in kept))
-    return Note(new.subject, new.stamp or old.stamp, sentences)
+    return Note(new.subject, new.stamp or old.stamp, tuple(dict.fromkeys((*kept, *new.sentences))))
 
 
-def later(old: str, old_stamp: str, new: str, new_stamp: str, subject: str) -> bool:
-    """`new` gives another value of the predicate of `old`, and not an earlier one. Both must state how things stand (present
-    tense, or a word of change): two past events do not replace each other."""
-    if old == new or not _is_state(new):
+def _replaces(old: Note, before: str, new: Note, after: str) -> bool:
+    if before == after or not (_CHANGE.search(after) or not _PAST.search(before + after)):
         return False
-    before, after = _predicate(old, subject), _predicate(new, subject)
-    if not before or not after or len(before & after) < _SAME_PREDICATE * len(before | after):
+    value, other = ({span.text for span in (*names(text), *dates(text), *numbers(text))} for text in (before, after))
+    said, says = stems(_without(before, value)), stems(_without(after, other))
+    then, now = date_of(old.stamp, before), date_of(new.stamp, after)
+    return value != other and 0 < 0.6 * len(said | says) <= len(said & says) and (not then or not now or now >= then)
+
+
+def _without(text: str, spans: Iterable[str]) -> str:
+    text = _CHANGE.sub(" ", text)
+    for span in sorted(spans, key=len, reverse=True):
+        text = text.replace(span, " ")
+    return text
+
+
+def _stated(entry: Entry) -> tuple[str, ...]:
+    return tuple(text for text in entry.sentences if _states(text, entry))
+
+
+def _states(text: str, entry: Entry) -> bool:
+    tokens = words(text)
+    if len(tokens) < 3 or text.endswith("?"):
         return False
-    if _values(old, subject) == _values(new, subject):
-        return False
-    then = stamped(old_stamp) or max((d.key for d in dates(old)), default=())
-    now = stamped(new_stamp) or max((d.key for d in dates(new)), default=())
-    return not then or not now or now >= then
+    if any(character.isdigit() for character in text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
+        return True
+    subject = set(words(entry.subject))
+    others = [span for span in names(text) if not set(words(span.text)) <= subject]
+    return bool(others) or (bool(COPULA.search(text)) and len(tokens) > 4 and (tokens[0] in PRONOUNS or bool(opening(text))))
 
 
-def _is_state(sentence: str) -> bool:
-    return bool(_CHANGE.search(sentence)) or (bool(_PRESENT.search(sentence)) and not _PAST.search(sentence))
+@dataclass(slots=True)
+class Form:
+    """How to fill in one function: its parameters by what they hold, the values of its enum, and fixed values of others."""
+
+    name: str
+    slots: dict[str, str] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, number: int, note: Note, ident: str = "", kind: str = "") -> ToolCall:
+        filled = {"choice": kind or self.kind(note), "ident": ident, "time": note.stamp, "text": note.text()}
+        filled["subject"] = note.subject or note.sentences[0][:60]
+        arguments = self.fixed | {slot: filled[what] for what, slot in self.slots.items()}
+        return ToolCall(self.name, arguments, json.dumps(arguments, ensure_ascii=False), id=f"call_{number}")
+
+    def kind(self, note: Note) -> str:
+        """The entry type for a note: one named for events for what happened at a stated time, else the first other."""
+        events = [value for value in self.values if _EVENT.search(value)]
+        others = [value for value in self.values if value not in events]
+        plain = [value for value in others if not _STANDING.search(value)] or others
+        return next(iter(events if events and (note.event() or not plain) else plain), "")
 
 
-def _predicate(sentence: str, subject: str) -> set[str]:
-    """Stems of the sentence without its subject, names, numbers, dates and words of change."""
-    taken = [(s.start, s.end) for s in (*names(sentence), *dates(sentence), *numbers(sentence))]
-    about = set(words(subject))
-    found = set()
-    for match in WORD.finditer(sentence):
-        word = fold(match.group())
-        inside = any(start <= match.start() < end for start, end in taken)
-        if not inside and word not in STOP and word not in about and not _CHANGE.fullmatch(word):
-            found.add(stem(word))
+def calls(chunk: str, memory: str, tools: Iterable[Any], tokens: int) -> list[ToolCall]:
+    """The calls that write a chunk's notes, in at most FILL of `tokens`. An entry in view is changed, once, when a note
+    states a later value of what it says; what is in view already is not written again."""
+    forms = [form for tool in tools if (form := _form(tool))]
+    creators = [form for form in forms if "ident" not in form.slots]
+    if not creators:
+        return []
+    creator = max(creators, key=lambda form: "choice" in form.slots)
+    changer = next((form for form in forms if "ident" in form.slots), None)
+    held = _held(memory, changer.values if changer else ())
+    known = {text for _, _, note in held for text in note.sentences}
+    made: list[ToolCall] = []
+    left = int(FILL * tokens * CHARACTERS)
+    for note in notes(chunk, left, _OVERHEAD):
+        if known.issuperset(note.sentences):
+            continue
+        match = next(((item, new) for item in reversed(held) if (new := updated(item[2], note))), None)
+        if changer and match:
+            (ident, kind, _), merged = match
+            call = changer.call(len(made), merged, ident, kind)
+            held = [item for item in held if item[0] != ident]
+        else:
+            call = creator.call(len(made), note)
+        left -= len(call.name) + len(call.raw) + 20
+        if left < 0:
+            break
+        made.append(call)
+    return made
+
+
+def _held(memory: str, values: tuple[str, ...]) -> list[tuple[str, str, Note]]:
+    """(id, entry type, note) of the lines `[id] text` of a memory; the type is the enum value named by the line above."""
+    found: list[tuple[str, str, Note]] = []
+    kind = ""
+    for line in memory.splitlines():
+        entry = next(entries(line), None)
+        if entry and entry.ident:
+            found.append((entry.ident, kind, Note(entry.subject, entry.stamp, entry.sentences)))
+        elif line.strip():
+            named = set(words(line.replace("_", " ")))
+            kind = next((value for value in values if named.issuperset(words(value.replace("_", " "))[:1])), kind)
     return found
 
 
-def _values(sentence: str, subject: str) -> set[str]:
-    about = set(words(subject))
-    return {word for span in (*names(sentence), *numbers(sentence)) for word in words(span.text)} - about
+def _form(tool: Any) -> Form | None:
+    """A function that writes text; None for any other, and for a schema that cannot be read."""
+    try:
+        function = tool.get("function", tool)
+        schema = function["parameters"]
+        form, required = Form(str(function["name"])), set(schema.get("required", ()))
+        for name, kind in schema["properties"].items():
+            what = _slot(name, kind.get("type", "string"), kind.get("enum"), name in required)
+            if what == "query":
+                return None
+            if what == "choice" and what not in form.slots:
+                form.values = tuple(map(str, kind["enum"]))
+            if what and what not in form.slots:
+                form.slots[what] = name
+            elif name in required:
+                form.fixed[name] = kind["enum"][0] if kind.get("enum") else _EMPTY.get(kind.get("type", "string"))
+    except (AttributeError, KeyError, TypeError, IndexError):  # no JSON schema of a function
+        return None
+    if "text" not in form.slots and "subject" in form.slots:
+        form.slots["text"] = form.slots.pop("subject")
+    return form if "text" in form.slots else None
 
 
-def _shortened(sentence: str, document: Document) -> str:
-    """Without asides and discourse words, and standing alone. (A speaker's `he` is somebody else, any other the subject.)"""
-    short = _DISCOURSE.sub("", _ASIDE.sub("", " ".join(sentence.split())), count=1)
-    return short.strip() if document.spoken else resolved(short.strip(), _plain(document.subject))
-
-
-def _plain(subject: str) -> str:
-    return re.sub(r"\s*\([^)]*\)", "", subject).strip() or subject
-
-
-def _tells(sentence: str, document: Document) -> bool:
-    """The sentence states something: a named subject (the document's, or a speaker's `I`), a verb, and a name, a number or,
-    after a copula, any object. Questions and remarks do not."""
-    tokens = words(sentence)
-    if len(tokens) < 3 or sentence.endswith("?"):
-        return False
-    if document.spoken and tokens[0] in _FIRST_PERSON:
-        return True
-    copular = any(token in COPULAS for token in tokens[1:])
-    if not copular and not _VERB.search(sentence):
-        return False
-    if any(character.isdigit() for character in sentence):
-        return True
-    found = names(sentence)
-    about = set(words(document.subject))
-    if any(not about & set(words(span.text)) for span in found):
-        return True
-    return copular and len(tokens) > 4 and (tokens[0] in PRONOUNS or any(span.start < 4 for span in found))
-
-
-def _kept(document: Document) -> Note | None:
-    sentences = tuple(sentence for sentence in document.sentences if _tells(sentence, document))
-    return Note(document.subject, document.stamp, sentences) if sentences else None
-
-
-def told(notes: Iterable[Note]) -> set[str]:
-    """All sentences of some notes."""
-    return {sentence for note in notes for sentence in note.sentences}
+def _slot(name: str, kind: str, enum: Any, required: bool) -> str:
+    """What a parameter holds: choice, ident, query, subject, time or text; "" for what is left out or fixed."""
+    if enum:
+        return "choice"
+    if _IDENT.search(name):
+        return "ident"
+    if kind != "string" or not required:
+        return ""
+    patterns = {"query": _QUERY, "subject": _SUBJECT, "time": _TIME}
+    return next((what for what, pattern in patterns.items() if pattern.search(name)), "text")

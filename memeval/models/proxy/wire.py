@@ -1,17 +1,21 @@
 """OpenAI's HTTP shapes, from the server's side: requests read and checked, replies, streams and errors written.
 
-Fields as in OpenAI's API reference (chat completions, embeddings, models, errors). Requests come from foreign programs:
-whatever does not fit is a `Refused` with a message that names the field.
+Replies are built with the types of the openai package, which is imported at the first one. Requests come from foreign
+programs: whatever does not fit is a `Refused` with a message that names the field.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, ToolCall, Usage
@@ -20,6 +24,7 @@ from memeval.models.parameters import check
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from openai.types import CompletionUsage
 
 DEEPEST = 100  # levels of nesting; more is damage, and would exhaust the stack of whoever walks it
 _READ_HERE = frozenset({"model", "messages", "tools", "stream", "stream_options", "n"})
@@ -39,7 +44,6 @@ _PASSED = frozenset(
 _LABELS = frozenset(
     {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
 )
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _FINISH = {"unclosed_think": "length"}  # reasons that the API does not know
 Data = dict[str, Any]
 
@@ -56,6 +60,56 @@ class Refused(Exception):
     def body(self) -> Data:
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+
+
+class _Name(Struct):
+    name: str
+
+
+class _Arguments(_Name):
+    arguments: str
+
+
+class _Call(Struct):
+    function: _Arguments
+
+
+class _Part(Struct):
+    text: str = ""
+
+
+class _Message(Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Function(_Name):
+    parameters: Data | None = None
+
+
+class _Tool(Struct):
+    type: Literal["function"]
+    function: _Function
+
+
+class _Options(Struct):
+    include_usage: bool = False
+
+
+class _Chat(Struct):
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Annotated[list[_Message], Meta(min_length=1)]
+    tools: list[_Tool] = []
+    stream: bool = False
+    stream_options: _Options | None = None
+
+
+class _Texts(Struct):
+    model: Annotated[str, Meta(min_length=1)]
+    input: str | Annotated[list[str], Meta(min_length=1)]
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    encoding_format: Literal["float", "base64"] = "float"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,86 +164,89 @@ def read_chat(data: Data) -> Chat:
         check(params)
     except UsageError as error:
         raise Refused(400, str(error), "invalid_value", str(error).partition(":")[0]) from None
-    streamed, options = data.get("stream", False), data.get("stream_options", {})
-    if not isinstance(streamed, bool):
-        raise _wrong("stream", "true or false")
-    if not isinstance(options, dict):
-        raise _wrong("stream_options", "an object")
-    return Chat(
-        model=_model(data),
-        messages=_messages(data.get("messages")),
-        tools=_tools(data.get("tools")) or None,
-        params=params,
-        streamed=streamed,
-        with_usage=options.get("include_usage") is True,
-    )
+    asked = _shaped(data, _Chat)
+    with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    return Chat(asked.model, data["messages"], data.get("tools") or None, params, asked.stream, with_usage)
 
 
 def read_embeddings(data: Data) -> Texts:
-    """A request to /embeddings. Raises Refused."""
-    texts = data.get("input")
-    texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise _wrong("input", "a string or a list of strings, not of token ids")
-    dimensions = data.get("dimensions")
-    if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
-        raise _wrong("dimensions", "a whole number, 1 or more")
-    form = data.get("encoding_format") or "float"
-    if form not in ("float", "base64"):
-        raise _wrong("encoding_format", "float or base64")
-    return Texts(_model(data), texts, dimensions, form == "base64")
+    """A request to /embeddings: of texts, not of token ids. Raises Refused."""
+    asked = _shaped({key: value for key, value in data.items() if value is not None}, _Texts)
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    return Texts(asked.model, texts, asked.dimensions, asked.encoding_format == "base64")
+
+
+Shape = TypeVar("Shape")
+
+
+def _shaped(data: Data, shape: type[Shape]) -> Shape:
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as error:
+        said, _, place = str(error).partition(" - at `$.")
+        missing = re.search(r"required field `(\w+)`$", said)
+        place = place.rstrip("`") or (missing[1] if missing else "")
+        raise Refused(400, f"'{place}' is missing or has the wrong type: {said}", "invalid_type", place) from None
 
 
 def chat_reply(completion: Completion, name: str, number: str) -> Data:
     """The body of a `chat.completion`. name: the model that answered. number: the reply's id."""
-    message: Data = {"role": "assistant", "content": completion.text, "refusal": None}
-    if completion.reasoning:
-        message["reasoning_content"] = completion.reasoning
-    if completion.tool_calls:
-        message["content"] = completion.text or None
-        message["tool_calls"] = [_tool_call(call) for call in completion.tool_calls]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(completion)}
-    return {**_head("chat.completion", name, number), "choices": [choice], "usage": _usage(completion.usage)}
+    from openai.types.chat import ChatCompletion, ChatCompletionMessage
+    from openai.types.chat.chat_completion import Choice
+
+    calls = [_tool_call(call) for call in completion.tool_calls]
+    message = ChatCompletionMessage.model_validate(
+        {"role": "assistant", "content": completion.text or (None if calls else ""), "tool_calls": calls or None}
+        | ({"reasoning_content": completion.reasoning} if completion.reasoning else {})
+    )
+    choice = Choice.model_construct(index=0, message=message, finish_reason=_finish(completion), logprobs=None)
+    reply = ChatCompletion.model_construct(
+        **_head("chat.completion", name, number), choices=[choice], usage=_usage(completion.usage)
+    )
+    return reply.model_dump(warnings=False)
 
 
 def chat_stream(completion: Completion, name: str, number: str, with_usage: bool) -> Iterator[bytes]:
     """The same as server-sent events: role, thinking, text, tool calls (name first, then arguments), finish, usage."""
-    head = _head("chat.completion.chunk", name, number)
-    deltas: list[Data] = [{"role": "assistant", "content": None if completion.tool_calls else "", "refusal": None}]
-    if completion.reasoning:
-        deltas.append({"reasoning_content": completion.reasoning})
-    if completion.text:
-        deltas.append({"content": completion.text})
+    from openai.types.chat import ChatCompletionChunk
+
+    deltas: list[Data] = [{"role": "assistant", "content": None if completion.tool_calls else ""}]
+    deltas += [{"reasoning_content": completion.reasoning}] if completion.reasoning else []
+    deltas += [{"content": completion.text}] if completion.text else []
     for index, call in enumerate(map(_tool_call, completion.tool_calls)):
-        arguments = call["function"]["arguments"]
         begun = {**call, "index": index, "function": {**call["function"], "arguments": ""}}
-        deltas.append({"tool_calls": [begun]})
-        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": arguments}}]})
-    ends: list[str | None] = [None] * len(deltas)
-    for delta, finish in zip([*deltas, {}], [*ends, _finish(completion)], strict=True):
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        yield _event({**head, "choices": [choice], **({"usage": None} if with_usage else {})})
-    if with_usage:
-        yield _event({**head, "choices": [], "usage": _usage(completion.usage)})
+        rest = {"index": index, "function": {"arguments": call["function"]["arguments"]}}
+        deltas += [{"tool_calls": [begun]}, {"tool_calls": [rest]}]
+    choices: list[Data] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": _finish(completion)})
+    parts: list[Data] = [{"choices": [choice]} for choice in choices]
+    parts += [{"choices": [], "usage": _usage(completion.usage)}] if with_usage else []
+    for part in parts:
+        chunk = ChatCompletionChunk.model_construct(**_head("chat.completion.chunk", name, number), **part)
+        yield f"data: {chunk.model_dump_json(exclude_unset=True, warnings=False)}\n\n".encode()
     yield b"data: [DONE]\n\n"
 
 
 def embeddings_reply(vectors: NDArray[np.float32], tokens: int, name: str, encoded: bool) -> Data:
     """The body of an /embeddings reply. vectors: one row a text. encoded: as base64 of little-endian 32-bit floats."""
-    packed = vectors.astype("<f4")
-    rows: list[Data] = [
-        {
-            "object": "embedding",
-            "index": index,
-            "embedding": base64.b64encode(row.tobytes()).decode("ascii") if encoded else row.tolist(),
-        }
-        for index, row in enumerate(packed)
+    from openai.types import CreateEmbeddingResponse, Embedding
+    from openai.types.create_embedding_response import Usage as Spent
+
+    rows = [
+        Embedding.model_construct(
+            object="embedding", index=index, embedding=base64.b64encode(row.tobytes()).decode() if encoded else row.tolist()
+        )
+        for index, row in enumerate(vectors.astype("<f4"))
     ]
-    return {"object": "list", "data": rows, "model": name, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    spent = Spent(prompt_tokens=tokens, total_tokens=tokens)
+    reply = CreateEmbeddingResponse(object="list", data=rows, model=name, usage=spent)
+    return reply.model_dump(warnings=False)
 
 
 def model_reply(name: str) -> Data:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "memeval"}
+    from openai.types import Model
+
+    return Model(id=name, object="model", created=0, owned_by="memeval").model_dump()
 
 
 def _head(kind: str, name: str, number: str) -> Data:
@@ -206,70 +263,22 @@ def _tool_call(call: ToolCall) -> Data:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
 
 
-def _usage(usage: Usage) -> Data:
-    return {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
+def _usage(usage: Usage) -> CompletionUsage:
+    from openai.types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
 
-
-def _event(data: Data) -> bytes:
-    return f"data: {json.dumps(data)}\n\n".encode()
-
-
-def _model(data: Data) -> str:
-    model = data.get("model")
-    if not isinstance(model, str) or not model:
-        raise _wrong("model", "the name of a role or a model")
-    return model
-
-
-def _messages(messages: Any) -> list[Data]:
-    if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "a list of messages")
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            raise _wrong(f"messages[{number}]", f"an object whose role is one of {', '.join(_ROLES)}")
-        calls = message.get("tool_calls") or []
-        if not isinstance(calls, list) or not all(map(_is_call, calls)):
-            raise _wrong(f"messages[{number}].tool_calls", "a list of calls, each with its function's name and arguments")
-        content = message.get("content")
-        parts = content if isinstance(content, list) else []
-        if not isinstance(content, (str, list, type(None))) or not all(isinstance(part, dict) for part in parts):
-            raise _wrong(f"messages[{number}].content", "a string, a list of parts, or null")
-        if any("text" in part and not isinstance(part["text"], str) for part in parts):
-            raise _wrong(f"messages[{number}].content", "parts whose text is a string")
-    return messages
-
-
-def _is_call(call: Any) -> bool:
-    function = call.get("function") if isinstance(call, dict) else None
-    return isinstance(function, dict) and all(isinstance(function.get(key), str) for key in ("name", "arguments"))
-
-
-def _tools(tools: Any) -> list[Data]:
-    if not isinstance(tools, (list, type(None))):
-        raise _wrong("tools", "a list of tools")
-    for number, tool in enumerate(tools or []):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or tool.get("type") != "function":
-            raise _wrong(f"tools[{number}]", "an object of type function, with its name")
-        if not isinstance(function.get("parameters") or {}, dict):
-            raise _wrong(f"tools[{number}].function.parameters", "a JSON schema")
-    return tools or []
+    return CompletionUsage(
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        total_tokens=usage.prompt + usage.completion,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning),
+    )
 
 
 def _parts(value: Any) -> Sequence[Any] | Mapping[Any, Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else ()
-
-
-def _wrong(param: str, wanted: str) -> Refused:
-    return Refused(400, f"'{param}' is missing or has the wrong type; expected {wanted}", "invalid_type", param)
 
 
 def _no_number(name: str) -> None:

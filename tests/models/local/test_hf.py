@@ -24,7 +24,7 @@ transformers = pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file  # noqa: E402 (torch may be missing)
 
 from memeval.models.local import generation, hf  # noqa: E402
-from memeval.models.local.generation import choose, stops  # noqa: E402
+from memeval.models.local.generation import Choice, stops  # noqa: E402
 
 torch.set_num_threads(1)
 TOOLS = [{"type": "function", "function": {"name": "new_memory_insert", "parameters": {"type": "object"}}}]
@@ -221,10 +221,16 @@ def test_messages_reach_the_template_in_its_own_shape(tiny, reference):
 # -- sampling ---------------------------------------------------------------------------------------------------------
 
 
+def choose(logits, prompts, settings):
+    """The tokens that a batch takes after these prompts (rows of equal length, 0 is padding)."""
+    ids = torch.tensor(prompts)
+    return Choice(settings, ids > 0)(ids, torch.tensor(logits)).argmax(dim=-1).tolist()
+
+
 def drawn(logits, count=4000, **settings):
     """Frequencies of the tokens that `count` rows with seeds of their own draw."""
-    rows = [generation.Row([0], Sampling(seed=seed, **settings), 1) for seed in range(count)]
-    tokens = choose(torch.tensor([logits] * count), rows, range(count))
+    rows = [Sampling(seed=seed, **settings) for seed in range(count)]
+    tokens = choose([logits] * count, [[1]] * count, rows)
     return {token: number / count for token, number in sorted(Counter(tokens).items())}
 
 
@@ -254,11 +260,16 @@ def test_tokens_are_drawn_with_their_probabilities(settings, expected):
 
 
 def test_the_repetition_penalty_lowers_what_was_seen():
-    settings = Sampling(temperature=0.0, repetition_penalty=2.0)
-    rows = [generation.Row(prompt, settings, 1) for prompt in ([1], [0], [0, 1])]
-    assert choose(torch.tensor([[3.0, 4.0, 1.0]] * 3), rows, [0, 1, 2]) == [0, 1, 1]  # 4 / 2 < 3; 3 / 2; 3 / 2 < 4 / 2
-    negative = [generation.Row([1], settings, 1)]
-    assert choose(torch.tensor([[-1.5, -1.0, -3.0]]), negative, [0]) == [0]  # -1 * 2 < -1.5
+    settings = [Sampling(temperature=0.0, repetition_penalty=2.0)] * 3
+    prompts = [[0, 2], [0, 1], [1, 2]]  # 4 / 2 < 3; 3 / 2; 3 / 2 < 4 / 2
+    assert choose([[0.0, 3.0, 4.0, 1.0]] * 3, prompts, settings) == [1, 2, 2]
+    assert choose([[-9.0, -1.5, -1.0, -3.0]], [[2]], settings[:1]) == [1]  # -1 * 2 < -1.5
+
+
+def test_padding_was_not_seen():
+    """A row draws alone what it draws beside a longer one."""
+    settings = [Sampling(temperature=0.0, repetition_penalty=5.0)] * 2
+    assert choose([[4.0, 3.0, 1.0]] * 2, [[0, 0, 2], [1, 2, 2]], settings) == [0, 0]
 
 
 def test_parameters_and_what_fills_them_in():

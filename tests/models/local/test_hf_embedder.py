@@ -14,9 +14,18 @@ from memeval.models.registry import identity, open_embedder
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+pytest.importorskip("sentence_transformers")
 torch.set_num_threads(1)
 
-TEXTS = ["Ann Lee was born in Arlen.", "Bob", "", "When was he born? " * 12]
+TEXTS = ["Ann Lee was born in Arlen.", "Bob", "When was he born? " * 12]
+
+
+@pytest.fixture(scope="module")
+def plain(tiny, tmp_path_factory):
+    """Without a chat template, through which sentence-transformers would send the texts."""
+    folder = shutil.copytree(tiny, tmp_path_factory.mktemp("plain") / "model")
+    (folder / "chat_template.jinja").unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -50,89 +59,52 @@ def unit(vector):
     return vector / np.linalg.norm(vector)
 
 
-def test_the_mean_of_the_hidden_states_scaled_to_length_one(tiny, reference):
-    vectors, found = embed(tiny, TEXTS)
+def test_the_last_hidden_state_of_a_causal_model_scaled_to_length_one(plain, reference):
+    vectors, found = embed(plain, TEXTS)
     for text, vector, completion in zip(TEXTS, vectors, found, strict=True):
         assert completion.usage.prompt == len(reference.tokenizer(text)["input_ids"])
-        if text:
-            assert vector == pytest.approx(unit(states(reference, text).mean(axis=0)), abs=1e-5)
-        else:
-            assert not vector.any()
-    alone = np.concatenate([embed(tiny, [text])[0] for text in TEXTS])
+        assert vector == pytest.approx(unit(states(reference, text)[-1]), abs=1e-5)
+    alone = np.concatenate([embed(plain, [text])[0] for text in TEXTS])
     assert vectors == pytest.approx(alone, abs=1e-5)
-    assert embed(tiny, ["", ""])[0].tolist() == np.zeros((1, 48)).tolist() * 2
 
 
-def test_texts_beyond_the_window_are_cut_there(tiny, reference):
-    vectors, found = embed(tiny, [TEXTS[3]], backend={"max_model_len": 7})
+def test_texts_beyond_the_window_are_cut_there(plain, reference):
+    vectors, found = embed(plain, [TEXTS[2]], backend={"max_model_len": 7})
     assert found[0].usage.prompt == 7
-    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[3], 7).mean(axis=0)), abs=1e-5)
+    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[2], 7)[-1]), abs=1e-5)
 
 
-@pytest.fixture
-def sentences(tiny, tmp_path):
-    """The tiny model as a sentence-transformers folder; `sentences(pooling, ...)`."""
-
-    def make(pooling, kind="sentence_transformers.models.Pooling", longest=None):
-        folder = shutil.copytree(tiny, tmp_path / f"{pooling}-{longest}-{kind[-5:]}")
-        modules = [("", "sentence_transformers.models.Transformer"), ("1_Pooling", kind), ("2_Normalize", "s.Normalize")]
-        (folder / "modules.json").write_text(json.dumps([{"path": path, "type": type_} for path, type_ in modules]))
+def test_a_sentence_transformers_folder_says_how_to_pool(plain, tmp_path, reference):
+    identities = {open_embedder(ModelSpec(f"hf/{plain}")).identity, identity(ModelSpec(f"hf/{plain}"))}
+    for pooling, expected in (("cls_token", lambda hidden: hidden[0]), ("mean_tokens", lambda hidden: hidden.mean(axis=0))):
+        folder = shutil.copytree(plain, tmp_path / pooling)
+        parts = [("", "Transformer"), ("1_Pooling", "Pooling")]
+        modules = [
+            {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for place, (path, kind) in enumerate(parts)
+        ]
+        (folder / "modules.json").write_text(json.dumps(modules))
         (folder / "1_Pooling").mkdir()
-        chosen = {"word_embedding_dimension": 48, **{f"pooling_mode_{mode}": mode == pooling for mode in MODES}}
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(chosen))
-        if longest:
-            (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": longest}))
-        return folder
-
-    return make
-
-
-MODES = ("cls_token", "mean_tokens", "lasttoken", "max_tokens")
-
-
-def test_a_sentence_transformers_folder_says_how_to_pool(sentences, reference):
-    for pooling, expected in (("cls_token", lambda hidden: hidden[0]), ("lasttoken", lambda hidden: hidden[-1])):
-        vectors, _ = embed(sentences(pooling), TEXTS[:2])
+        modes = {f"pooling_mode_{mode}": mode == pooling for mode in ("cls_token", "mean_tokens", "lasttoken")}
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 48, **modes}))
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 5, "do_lower_case": False}))
+        vectors, found = embed(folder, TEXTS[:2])
         for text, vector in zip(TEXTS[:2], vectors, strict=True):
-            assert vector == pytest.approx(unit(expected(states(reference, text))), abs=1e-5)
-    vectors, found = embed(sentences("mean_tokens", longest=5), [TEXTS[0]])
-    assert found[0].usage.prompt == 5
-    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0], 5).mean(axis=0)), abs=1e-5)
+            assert vector == pytest.approx(unit(expected(states(reference, text, 5))), abs=1e-5)
+        assert found[0].usage.prompt == 5
+        identities.add(open_embedder(ModelSpec(f"hf/{folder}")).identity)
+    assert len(identities) == 4
 
 
-def written(folder, name, **values):
-    """The folder, with these values set in one of its JSON files."""
-    path = folder / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.exists() else {}), **values}))
-    return folder
-
-
-def test_how_to_pool_as_version_6_of_sentence_transformers_writes_it(sentences, reference):
-    folder = sentences("none")
-    for mode, expected in (("cls", lambda hidden: hidden[0]), ("lasttoken", lambda hidden: hidden[-1])):
-        (folder / "1_Pooling" / "config.json").unlink()
-        written(folder, "1_Pooling/config.json", embedding_dimension=48, pooling_mode=mode, include_prompt=True)
-        vectors, _ = embed(folder, TEXTS[:2])
-        for text, vector in zip(TEXTS[:2], vectors, strict=True):
-            assert vector == pytest.approx(unit(expected(states(reference, text))), abs=1e-5)
-    for modes in ("max", ["mean", "cls"], 3):
-        written(folder, "1_Pooling/config.json", pooling_mode=modes)
-        with pytest.raises(UsageError, match="pooling by .* is not supported"):
-            open_embedder(ModelSpec(f"hf/{folder}"))
-
-
-def test_texts_are_read_as_the_tokenizer_and_the_folder_say(sentences, reference):
-    folder = written(sentences("mean_tokens"), "tokenizer_config.json", model_max_length=6)
-    vectors, found = embed(folder, [TEXTS[0]])
-    assert found[0].usage.prompt == 6
-    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0], 6).mean(axis=0)), abs=1e-5)
-    written(folder, "sentence_bert_config.json", max_seq_length=7, do_lower_case=True)  # goes before the tokenizer's
-    vectors, found = embed(folder, [TEXTS[0]])
-    assert found[0].usage.prompt == 7
-    assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[0].lower(), 7).mean(axis=0)), abs=1e-5)
-    with pytest.raises(UsageError, match="max_seq_length is '7'"):
-        embed(written(folder, "sentence_bert_config.json", max_seq_length="7"), ["a"])
+def test_what_cannot_be_used_is_one_line(tiny, tmp_path):
+    with pytest.raises(UsageError, match="no parameter 'dimensions'"):
+        embed(tiny, ["a"], {"dimensions": 5})
+    folder = shutil.copytree(tiny, tmp_path / "damaged")
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "no-such-model"}))
+    with pytest.raises(UsageError, match="cannot be loaded") as caught:
+        embed(folder, ["a"])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_text_that_it_cannot_embed_is_an_error_of_that_text(tmp_path):
@@ -143,36 +115,6 @@ def test_a_text_that_it_cannot_embed_is_an_error_of_that_text(tmp_path):
     small = {"num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=700, hidden_size=8, max_position_embeddings=16, pad_token_id=0, **small)
     RobertaModel(config).save_pretrained(folder)  # its positions begin behind pad_token_id: 15 tokens fit, not 16
-    short, long = embed(folder, ["Bob"])[1] + embed(folder, [TEXTS[3]])[1]
+    short, long = embed(folder, ["Bob"])[1] + embed(folder, [TEXTS[2]])[1]
     assert (short.error, long.finish_reason) == (None, "error")
     assert long.error.startswith(f"'hf/{folder}' cannot embed this: ")
-
-
-def test_what_is_not_supported_is_named(sentences, tiny):
-    with pytest.raises(UsageError, match="pooling by 'max_tokens' is not supported"):
-        open_embedder(ModelSpec(f"hf/{sentences('max_tokens')}"))
-    with pytest.raises(UsageError, match="module of type 'Dense'"):
-        open_embedder(ModelSpec(f"hf/{sentences('mean_tokens', 'sentence_transformers.models.Dense')}"))
-    for key, value in (("default_prompt_name", "query"), ("truncate_dim", 8)):
-        folder = written(sentences("cls_token", longest=len(key)), "config_sentence_transformers.json", **{key: value})
-        with pytest.raises(UsageError, match=f"'{key}' is not supported"):
-            open_embedder(ModelSpec(f"hf/{folder}"))
-    with pytest.raises(UsageError, match="no parameter 'dimensions'"):
-        embed(tiny, ["a"], {"dimensions": 5})
-
-
-def test_pooling_is_part_of_what_it_is(sentences, tiny):
-    mean, cls = (open_embedder(ModelSpec(f"hf/{sentences(mode)}")).identity for mode in ("mean_tokens", "cls_token"))
-    assert len({mean, cls, open_embedder(ModelSpec(f"hf/{tiny}")).identity, identity(ModelSpec(f"hf/{tiny}"))}) == 4
-
-
-def test_a_checkpoint_for_generation_or_without_a_head_serves_alike(tmp_path, tiny):
-    import tiny_qwen
-
-    headless = tiny_qwen.save(tmp_path / "headless", causal=False)
-    assert embed(headless, TEXTS[:2])[0].shape == (2, 48)
-    path = headless / "config.json"
-    more = {"num_hidden_layers": 3, "layer_types": ["full_attention"] * 3}
-    path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
-    with pytest.raises(UsageError, match="the weights lack"):
-        embed(headless, ["a"])

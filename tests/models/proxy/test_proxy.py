@@ -351,7 +351,7 @@ def test_what_does_not_fit_is_a_bad_request_that_names_the_field(change, param):
         with step(slot) as ledger:
             error = await status_of(client.post("/chat/completions", body=body, cast_to=object))
         assert isinstance(error, openai.BadRequestError)
-        assert error.param == param
+        assert error.param.startswith(param)
         assert error.type == "invalid_request_error"
         assert param in error.message
         assert foreign.requests == []
@@ -549,7 +549,7 @@ def test_embeddings_that_cannot_be_had():
         with step(slot):
             for wrong in ([1, 2, 3], [[1]], [], ["a", 1]):
                 error = await status_of(client.embeddings.create(model="embedder", input=wrong))
-                assert (error.status_code, error.param) == (400, "input")
+                assert (error.status_code, error.param.partition("[")[0]) == (400, "input")
             for options in ({"dimensions": 0}, {"encoding_format": "hex"}):
                 error = await status_of(client.embeddings.create(model="embedder", input="a", **options))
                 assert (error.status_code, error.param) == (400, next(iter(options)))

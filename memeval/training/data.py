@@ -1,0 +1,176 @@
+"""Training and validation sets from source data, in Mem-alpha's published parquet schema, so that `source: memalpha` reads
+them like the published ones. What the published files do not give: splits by content, evidence, and labelled sets without
+the test questions of MemoryAgentBench.
+
+This module holds what the families share: the split, the form of a chunk, the filters, the rows. families.py holds the
+families. Everything is a pure function; nothing reads a data file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import UsageError
+from memeval.pool import number, plain
+from memeval.yamlfile import read_yaml
+
+TRAIN, VALIDATION = "train", "validation"
+MOST_QUESTIONS = 100
+"""Questions of one stream at most, as published; a random sample where there are more."""
+LONGEST_GOLD = 4
+"""Tokens of an answer to a question about SQuAD or HotpotQA: upstream keeps golds of fewer than five."""
+FIRST_DAY = datetime.date(2024, 1, 1)
+PROMPT = (
+    "You will be shown a text piece by piece. After each piece, decide what to keep in memory; questions about all of it "
+    "follow at the end."
+)
+JOINT = "\n\n"
+_DIALOGUE = Path(__file__).parent.parent / "_data" / "training" / "dialogue.yaml"
+Row = Mapping[str, Any]
+Question = dict[str, Any]
+"""`{"question", "answer": text or texts, "evidence"?: [[title, text of a chunk]]}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What every builder goes by. split: train or validation. share: of the source items that go to validation. seed: of the
+    split and of every draw. tokenizer: what sizes are counted with. Raises UsageError for values out of range."""
+
+    split: str = TRAIN
+    share: float = 0.1
+    seed: int = 42
+    tokenizer: str = "o200k_base"
+
+    def __post_init__(self) -> None:
+        if self.split not in (TRAIN, VALIDATION):
+            raise UsageError(f"split '{self.split}': use {TRAIN} or {VALIDATION}")
+        if not 0 < self.share < 1:
+            raise UsageError(f"share {self.share}: expected a number between 0 and 1, the part for validation")
+
+    def takes(self, content: str) -> bool:
+        """Whether a source item (an article, a labelled text, a character ...) belongs to this split. By a hash of its text,
+        blanks and case aside: the same text is never on both sides, whatever file or order it comes in."""
+        held_out = number("side", self.seed, plain(content).casefold()) < self.share * 2**64
+        return held_out == (self.split == VALIDATION)
+
+    def random(self, *parts: str | int) -> random.Random:
+        """A generator of its own for each thing that is drawn."""
+        return random.Random(number("build", self.seed, self.split, *parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One row to be. content: texts of the source items it was made of. facts: for its metadata."""
+
+    chunks: tuple[str, ...]
+    questions: tuple[Question, ...]
+    data_source: str
+    content: tuple[str, ...]
+    facts: Row = field(default_factory=dict)
+
+    def hashes(self) -> list[str]:
+        """16 hex digits per source item, sorted, each once."""
+        return sorted({f"{number(plain(text).casefold()):016x}" for text in self.content})
+
+
+@dataclass(slots=True)
+class Built:
+    """The streams of one split of one family, and how many items each filter dropped."""
+
+    streams: list[Stream] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def rows(built: Built, recipe: Recipe, files: Sequence[Row] = ()) -> list[dict[str, Any]]:
+    """Rows in the published schema: `chunks`, `questions_and_answers` and `metadata` are JSON texts. files: name and sha256
+    of what was read; they go into the metadata with the recipe and what was dropped."""
+    shared = {
+        **{"builder": "memeval", "version": 2, "split": recipe.split, "seed": recipe.seed},
+        **{"validation_share": recipe.share, "tokenizer": recipe.tokenizer},
+        **{"dropped": dict(built.dropped), "files": [{key: each[key] for key in ("name", "sha256")} for each in files]},
+    }
+    return [
+        {
+            "instance_id": position,
+            "prompt": PROMPT,
+            "chunks": json.dumps(stream.chunks),
+            "questions_and_answers": json.dumps(stream.questions),
+            "data_source": stream.data_source,
+            "metadata": json.dumps({**shared, **stream.facts, "content": stream.hashes()}),
+            "num_chunks": len(stream.chunks),
+            "num_questions": len(stream.questions),
+        }
+        for position, stream in enumerate(built.streams)
+    ]
+
+
+def shared_content(left: Built, right: Built) -> set[str]:
+    """Hashes of source items on both sides; empty for the train and validation sets of one recipe."""
+    first, second = ({name for stream in built.streams for name in stream.hashes()} for built in (left, right))
+    return first & second
+
+
+def chunked(
+    texts: Sequence[str],
+    draw: random.Random,
+    count: Callable[[str], int],
+    least: int = 100,
+    most: int = 2048,
+    joint: str = JOINT,
+) -> list[list[int]]:
+    """Indices of the texts of each chunk, as `create_chunks` upstream: greedy, in order, never cut. Every chunk has a size
+    of its own, drawn from `least` to `most` tokens, which it does not exceed unless one text alone does. joint: what
+    is counted between two texts."""
+    chunks: list[list[int]] = []
+    size, target = 0, 0
+    for index, text in enumerate(texts):
+        new = count(text)
+        joined = size + count(joint) + new
+        if not chunks or joined > target:
+            chunks.append([])
+            size, target = new, draw.randint(least, most)
+        else:
+            size = joined
+        chunks[-1].append(index)
+    return chunks
+
+
+def told(texts: Iterable[str], draw: random.Random, openings: str = "openings") -> tuple[str, ...]:
+    """A user tells an assistant one text a day, from FIRST_DAY on. The form is upstream's, the sentences are our own."""
+    said = _sentences()
+    return tuple(
+        f"[Dialogue between User and Assistant on {FIRST_DAY + datetime.timedelta(days=day)} 00:00]\n"
+        f"<User>{draw.choice(said[openings])}\n{text}\n<Assistant>{draw.choice(said['acknowledgements'])}"
+        for day, text in enumerate(texts)
+    )
+
+
+@functools.cache
+def _sentences() -> dict[str, list[str]]:
+    return read_yaml(_DIALOGUE)
+
+
+def short(
+    asked: list[Question], count: Callable[[str], int], before: int, after: int, dropped: Counter[str]
+) -> list[Question]:
+    """The questions with short golds; none where there are fewer than `before` questions, or than `after` short ones."""
+    kept = [item for item in asked if count(item["answer"]) <= LONGEST_GOLD]
+    if len(asked) < before or len(kept) < after:
+        dropped["streams with too few questions"] += 1
+        return []
+    dropped[f"questions with golds of more than {LONGEST_GOLD} tokens"] += len(asked) - len(kept)
+    return kept
+
+
+def capped(questions: Sequence[Question], draw: random.Random) -> tuple[Question, ...]:
+    """At most MOST_QUESTIONS of them, in their order."""
+    kept = sorted(draw.sample(range(len(questions)), min(len(questions), MOST_QUESTIONS)))
+    return tuple(questions[index] for index in kept)

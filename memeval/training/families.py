@@ -1,0 +1,278 @@
+"""The families of Mem-alpha's training mixture, built from records as the source files hold them.
+
+After Mem-alpha's process_data.py; filters that need a model (golds it knows without the text, shortened answers) are left
+out. Records that are not as published raise KeyError, TypeError or ValueError: whoever reads the file names it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from memeval import tokens
+from memeval.pool import plain
+from memeval.training.data import (
+    FIRST_DAY,
+    JOINT,
+    MOST_QUESTIONS,
+    Built,
+    Question,
+    Recipe,
+    Row,
+    Stream,
+    capped,
+    chunked,
+    short,
+    told,
+)
+
+_MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
+
+
+def squad_rows(document: Row) -> Iterator[Row]:
+    """SQuAD's own JSON as rows of the hub: `title`, `context`, `question`, `answers: {"text": [...]}`."""
+    for article in document["data"]:
+        for paragraph in article["paragraphs"]:
+            for item in paragraph["qas"]:
+                answers = {"text": [answer["text"] for answer in item["answers"]]}
+                yield {"title": article["title"], "context": paragraph["context"], **item, "answers": answers}
+
+
+def squad(records: Iterable[Row], recipe: Recipe, least_before: int = 50, least_after: int = 30) -> Built:
+    """Paragraphs told in ten dialogues of random size, and every question about them with a short gold. A stream needs
+    `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph is on both sides."""
+    paragraphs: dict[tuple[str, str], list[Question]] = {}
+    for row in records:
+        if recipe.takes(row["title"]):
+            item = (row["title"], row["context"])
+            question = {"question": row["question"], "answer": row["answers"]["text"][0].strip(), "evidence": [[*item]]}
+            paragraphs.setdefault(item, []).append(question)
+    built, draw, count = Built(), recipe.random("squad"), tokens.counter(recipe.tokenizer)
+    items = list(paragraphs)
+    groups = chunked([text for _, text in items], draw, count)
+    for start in range(0, len(groups), 10):
+        parts = [[items[index] for index in group] for group in groups[start : start + 10]]
+        asked = [question for part in parts for item in part for question in paragraphs[item]]
+        kept = short(asked, count, least_before, least_after, built.dropped)
+        if kept:
+            chunks = told([JOINT.join(text for _, text in part) for part in parts], draw)
+            content = tuple(text for part in parts for _, text in part)
+            built.streams.append(Stream(chunks, capped(kept, draw), "squad", content))
+    return built
+
+
+def hotpotqa(
+    records: Iterable[Row], recipe: Recipe, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
+) -> Built:
+    """The gold paragraphs of consecutive questions, up to `stream_tokens` to a stream, from train files only. A question
+    counts for a split only when all its paragraphs do; others are dropped, so no paragraph is on both sides."""
+    built, draw, count = Built(), recipe.random("hotpotqa"), tokens.counter(recipe.tokenizer)
+    streams: list[tuple[dict[str, str], list[Question]]] = []
+    size = 0
+    for row in records:
+        gold = _gold_paragraphs(row)
+        sides = {recipe.takes(title) for title in gold}
+        if sides != {True}:
+            built.dropped["questions with paragraphs on both sides of the split"] += len(sides) > 1
+            continue
+        texts = {title: f"Title: {title}\n{text}" for title, text in gold.items()}
+        new = sum(count(text) for title, text in texts.items() if not streams or title not in streams[-1][0])
+        if not streams or size + new > stream_tokens:
+            streams.append(({}, []))
+            size, new = 0, sum(map(count, texts.values()))
+        streams[-1][0].update(texts)
+        streams[-1][1].append({"question": row["question"], "answer": row["answer"], "evidence": [*map(list, gold.items())]})
+        size += new
+    for paragraphs, asked in streams:
+        kept = short(asked, count, least_before, least_after, built.dropped)
+        told_as = list(paragraphs.values())
+        groups = chunked(told_as, draw, count)
+        if kept and len(groups) <= 20:
+            chunks = told([JOINT.join(told_as[index] for index in group) for group in groups], draw)
+            built.streams.append(Stream(chunks, capped(kept, draw), "hotpotqa", tuple(told_as)))
+    return built
+
+
+def _gold_paragraphs(row: Row) -> dict[str, str]:
+    """title -> text of the supporting paragraphs, from upstream's JSON or a row of the hub."""
+    context, facts = row["context"], row["supporting_facts"]
+    if isinstance(context, Mapping):
+        context, facts = (
+            zip(context["title"], context["sentences"], strict=True),
+            zip(facts["title"], facts["sent_id"], strict=True),
+        )
+    wanted = {title for title, _ in facts}
+    return {title: "".join(sentences).strip() for title, sentences in context if title in wanted}
+
+
+def perltqa(people: Row, questions: Row, recipe: Recipe, least: int = 20) -> Built:
+    """One stream per character, one chunk per event with its dialogues. people, questions: the objects of PerLTQA's memory
+    and question files (version 2), by name. Questions on the profile, and those whose memory is in no event, are dropped.
+    A character needs `least` questions in the end, and one to thirty events. Characters are split."""
+    built = Built()
+    built.dropped["characters of one file only"] = len(people.keys() ^ questions.keys())
+    for name, record in people.items():
+        if name not in questions or not recipe.takes(name):
+            continue
+        memories: dict[str, str] = {}
+        chunks = tuple(
+            _event(name, key, event, record.get("dialogues", {}), memories) for key, event in record["events"].items()
+        )
+        kept = []
+        for item in (item for kind, groups in questions[name].items() if kind != "profile" for item in _items(groups)):
+            named = _MEMORY.findall(str(item.get("Reference Memory", "")))
+            if named and memories.keys() >= set(named):
+                evidence = [[key, memories[key]] for key in named]
+                kept.append({"question": item["Question"], "answer": item["Answer"], "evidence": evidence})
+            else:
+                built.dropped["questions whose memory is in no event"] += 1
+        if least <= len(kept) and 0 < len(chunks) <= 30:
+            draw = recipe.random("perltqa", name)
+            built.streams.append(Stream(chunks, capped(kept, draw), "perltqa", (name, *chunks), {"character": name}))
+    return built
+
+
+def _items(groups: Iterable[Mapping[str, Iterable[Row]]]) -> Iterator[Row]:
+    """The questions of `[{"4_0_0": [question, ...]}, ...]`."""
+    return (item for group in groups for items in group.values() for item in items)
+
+
+def _event(name: str, ident: str, event: Row, dialogues: Row, memories: dict[str, str]) -> str:
+    """The chunk of an event, with the dialogues whose id begins with its own before a "#"; adds to `memories`."""
+    when = f" on {event['Creation Time']}" if event.get("Creation Time") else ""
+    parts = [f"What happened to the user {name}{when}.\nSummary: {event.get('summary', '')}\nContent: {event['content']}"]
+    memories[ident] = event["content"]
+    for key, dialogue in dialogues.items():
+        if key.split("#")[0] == ident:
+            lines = []
+            for time, messages in dialogue["contents"].items():
+                said = (
+                    messages[0] if messages and isinstance(messages[0], list) else messages
+                )  # some lists are wrapped twice
+                lines += [f"Dialogue at {time}", *(re.sub(r"^([^:]+): ", r"<\1> ", message) for message in said)]
+            memories[key] = "\n".join(lines)
+            parts += [] if len(parts) > 1 else ["Dialogues about it:"]
+            parts.append(memories[key])
+    return JOINT.join(parts)
+
+
+def booksum(chapters: Iterable[Row], recipe: Recipe, pieces: Callable[[str], Sequence[str]]) -> Built:
+    """A chapter read over some weeks, and one question: what was it about? pieces: cuts a text to chunks of at most 2,048
+    tokens at sentence ends. Chapters of 5 to 20 pieces, one to three days apart; books are split. The gold is the whole
+    summary, which is for `rouge_l`: upstream's golds are keywords that a model drew from it."""
+    built = Built()
+    for number, row in enumerate(chapters):
+        if not recipe.takes(row["book_title"]):
+            continue
+        texts = pieces(row["text"])
+        if not 5 <= len(texts) <= 20:
+            built.dropped["chapters of fewer than 5 or more than 20 chunks"] += 1
+            continue
+        dates, draw = [FIRST_DAY], recipe.random("booksum", number)
+        for _ in texts[1:]:
+            dates.append(dates[-1] + datetime.timedelta(days=draw.choice((1, 2, 3))))
+        chunks = tuple(
+            f"[On {date} the user is reading a book]\n<User> {text}\n\n"
+            f"<System> Remember what the user read on {date}, and keep a summary of the book so far."
+            for text, date in zip(texts, dates, strict=True)
+        )
+        summary = row["summary"] if isinstance(row["summary"], str) else row["summary"][0]["text"]
+        question = {"question": f"Summarise what I read in the book from {dates[0]} to {dates[-1]}.", "answer": summary}
+        facts = {"book_title": row["book_title"], "chapter_id": str(row.get("chapter_id", ""))}
+        built.streams.append(Stream(chunks, (question,), "booksum", (row["text"],), facts))
+    return built
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text and the name of its class. group: what must be on one side of the split, such as the abstract of a sentence;
+    the text itself where it is empty."""
+
+    text: str
+    label: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """data_source: as published, which is what cards select by. size: tokens of one chunk, least and most: of its texts
+    alone, or (whole) of the examples with their marks. reuse: whether an example may be in several streams."""
+
+    data_source: str
+    size: tuple[int, int]
+    whole: bool = False
+    reuse: bool = True
+
+
+FAMILIES = {
+    "trec-c": Family("icl_trec_coarse_6600shot_balance", (200, 200)),
+    "trec-f": Family("icl_trec_fine_6400shot_balance", (200, 200)),
+    "nlu": Family("icl_nlu_8296shot_balance", (200, 200)),
+    "banking77": Family("icl_banking77_5900shot_balance", (400, 400)),
+    "clinc150": Family("icl_clinic150_7050shot_balance", (400, 400)),
+    "pubmed-rct": Family("pubmed-rct", (1024, 2048), whole=True, reuse=False),
+}
+
+
+def trec(lines: Iterable[str], fine: bool = False) -> Iterator[Labelled]:
+    """TREC questions (Li and Roth, COLING 2002), `COARSE:fine question` a line (ISO-8859-1): six classes, or fifty."""
+    for line in filter(str.strip, lines):
+        label, _, question = line.strip().partition(" ")
+        yield Labelled(question.strip(), label if fine else label.partition(":")[0])
+
+
+def pubmed(lines: Iterable[str]) -> Iterator[Labelled]:
+    """PubMed RCT (Dernoncourt and Lee, IJCNLP 2017): blocks of `###<id>`, then lines `LABEL<tab>sentence`."""
+    abstract = ""
+    for line in filter(str.strip, lines):
+        if line.startswith("###"):
+            abstract = line.strip()
+        else:
+            label, sentence = line.split("\t")
+            yield Labelled(sentence.strip(), label, abstract)
+
+
+def labelled(
+    texts: Iterable[Labelled], name: str, recipe: Recipe, streams: int = 20, questions: int = MOST_QUESTIONS
+) -> Built:
+    """Streams of ten dialogues of numbered examples, and held-out texts to be classed after them. name: a key of FAMILIES.
+    Labels are numbers, their names in alphabetical order. Each text counts once, one with two labels not at all. A label
+    without an example is not asked for. streams: at most; fewer where examples may not be used twice and run out."""
+    family, built, count = FAMILIES[name], Built(), tokens.counter(recipe.tokenizer)
+    found: dict[str, Labelled | None] = {}
+    for item in texts:
+        other = found.setdefault(plain(item.text).casefold(), item)
+        if other is None or other.label != item.label:
+            found[plain(item.text).casefold()] = None
+    distinct = [item for item in found.values() if item]
+    built.dropped["texts with two labels"] = len(found) - len(distinct)
+    numbers = {label: str(number) for number, label in enumerate(sorted({item.label for item in distinct}))}
+    side = [item for item in distinct if recipe.takes(item.group or item.text)]
+    rest = recipe.random(name).sample(side, len(side))
+    for position in range(streams):
+        draw = recipe.random(name, position)
+        pool = draw.sample(side, len(side)) if family.reuse else rest
+        asked, pool = pool[:questions], pool[questions:]
+        marked = [f"Sentence: {item.text}\nLabel: {numbers[item.label]}" for item in pool]
+        sized = marked if family.whole else [item.text for item in pool]
+        groups = chunked(sized, draw, count, *family.size, joint=JOINT if family.whole else "")[:10]
+        if len(groups) < 10:
+            break
+        shown = {pool[index].label for group in groups for index in group}
+        after = groups[-1][-1] + 1
+        for index in range(after, len(pool)):  # labels that chance left out are added to the first chunk
+            if pool[index].label not in shown:
+                shown.add(pool[index].label)
+                groups[0].append(index)
+        used = {index for group in groups for index in group}
+        rest = [item for index, item in enumerate(pool) if index not in used]
+        fair = [item for item in asked if item.label in shown]
+        built.dropped["questions whose label has no example"] += len(asked) - len(fair)
+        chunks = told([JOINT.join(marked[index] for index in group) for group in groups], draw, "labelled_openings")
+        ask = "Which label does this sentence have?"
+        items = tuple({"question": f"Sentence: {item.text}\n{ask}", "answer": numbers[item.label]} for item in fair)
+        content = tuple(item.text for item in (*asked, *(pool[index] for index in sorted(used))))
+        built.streams.append(Stream(chunks, items, family.data_source, content, {"labels": numbers}))
+    return built
