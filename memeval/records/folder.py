@@ -65,8 +65,11 @@ class MemoryFolder:
         return self.path / "operations.jsonl"
 
     def operations(self) -> list[OperationRow]:
-        """The steps of reading, in the order in which they were first made; of each the last attempt."""
-        return list({row.key: row for row in read_rows(self.operations_file, OperationRow)}.values())
+        """The steps of reading, in the order in which they were first made; of each the last attempt, and of a context that
+        was edited the steps of reading it as it is now."""
+        rows = list(read_rows(self.operations_file, OperationRow))
+        now = {row.context_id: row.digest for row in rows}
+        return list({row.key: row for row in rows if row.digest == now[row.context_id]}.values())
 
 
 class RunFolder:

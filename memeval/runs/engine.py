@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memeval.digests import question_digests
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.records.rows import EvidenceRow, QuestionRow
@@ -38,8 +39,9 @@ class Engine:
         """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
         is built. Raises StopRun when the whole run must stop."""
         asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
+        digests = question_digests(prepared.context)
         for asking, question in asked:
-            self.desk.emit(question_row(prepared, asking, question))
+            self.desk.emit(question_row(prepared, asking, question, digests[question.id]))
         if self.desk.spec.agent.is_arm:
             await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
         else:
@@ -66,12 +68,13 @@ class Engine:
             )  # fmt: skip
 
 
-def question_row(prepared: Prepared, asking: Asking, question: Question) -> QuestionRow:
+def question_row(prepared: Prepared, asking: Asking, question: Question, digest: str = "") -> QuestionRow:
     context = prepared.context
     chunks = evidence_chunks(question, asking.chunks)
     return QuestionRow(
         question_id=question.id,
         context_id=context.id,
+        digest=digest,
         cluster=context.cluster or context.id,
         kind=question.kind,
         answerable=question.answerable,

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from memeval import cards, tokens
 from memeval.contamination import contamination, facts
+from memeval.digests import question_digests
 from memeval.metrics.identity import scorer_digest
 from memeval.models import prices
 from memeval.models.budget import Budget
@@ -103,8 +104,19 @@ class _Clock:
 
 
 def finished(planned: Planned) -> set[Key]:
-    """The samples of the folder that are whole. Others are made again."""
-    return RunFolder(planned.spec.folder).finished(with_memory=not planned.spec.agent.is_arm)
+    """The samples of the folder that are whole, and whose questions are still the same. Others are made again."""
+    folder = RunFolder(planned.spec.folder)
+    found = folder.finished(with_memory=not planned.spec.agent.is_arm)
+    if not (found and planned.spec.own_data):
+        return found
+    asked = {question: row.digest for question, row in folder.questions().items()}
+    edited = {
+        question
+        for ref in planned.task.refs(planned.question_ids)
+        for question, digest in question_digests(planned.task.context(ref)).items()
+        if asked.get(question, digest) != digest
+    }
+    return {key for key in found if key[0] not in edited}
 
 
 def wanted(planned: Planned) -> set[Key]:

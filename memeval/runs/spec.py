@@ -81,14 +81,19 @@ class RunSpec:
         """The answer budget in tokens, whether the task's variant or `--answer-budget` sets it; None where none is set."""
         return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
+    @property
+    def own_data(self) -> bool:
+        """Whether the data are the user's (lines of JSON, a Python task): each question has a digest of its own, so that an
+        edited one is asked again and no other."""
+        return self.task.source == "jsonl" or self.task.source not in SOURCES
+
     def identity(self) -> dict[str, Any]:
         """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output,
         and users' own data (lines of JSON, a Python task), where each question has a digest of its own (digests.py)."""
-        own_data = self.task.source == "jsonl" or self.task.source not in SOURCES
         return {
             "format": FORMAT,
             "task": cards.identity(self.task),
-            "data": {} if own_data else self.data,
+            "data": {} if self.own_data else self.data,
             "seed": self.settings.seed,
             "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
             "agent_files": dict(self.agent.files),

@@ -206,6 +206,25 @@ def test_a_users_data_are_not_in_the_name_of_the_folder(project: Path) -> None:
     assert run()[0] == first
 
 
+def test_an_edited_line_asks_its_own_questions_again_and_no_others(project: Path) -> None:
+    other = {**LINE, "id": "b", "questions": [{"text": "Who lives in Arlen?", "answer": "Ann Lee"}]}
+    lines = [json.dumps(LINE), json.dumps(other)]
+    (project / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    first = json.loads(invoke("--agent", "bm25").stdout)["runs"][0]
+    assert (first["n"], first["calls"], first["requests"]) == (2, {"reader": 2}, 2)
+    lines[0] = json.dumps({**LINE, "questions": [{"text": "Where does Ann Lee live?", "answer": "Orsk"}]})
+    (project / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    again = json.loads(invoke("--agent", "bm25").stdout)["runs"][0]
+    assert (again["path"], again["n"], again["status"]) == (first["path"], 2, "complete")
+    assert again["metrics"]["f1"]["value"] == first["metrics"]["f1"]["value"] - 0.5  # Arlen is no longer right
+    assert json.loads(invoke("--agent", "bm25").stdout)["runs"][0]["requests"] == 0
+    units = ["Ann Lee lives in Orsk."]
+    lines[0] = json.dumps({**LINE, "units": units, "questions": [{"text": "Where does Ann Lee live?", "answer": "Orsk"}]})
+    (project / "notes.jsonl").write_text("\n".join(lines) + "\n")
+    moved = json.loads(invoke("--agent", "bm25").stdout)["runs"][0]
+    assert (moved["requests"], moved["metrics"]["f1"]["value"]) == (1, first["metrics"]["f1"]["value"])
+
+
 # -- models -------------------------------------------------------------------------------------------------------------
 
 
