@@ -9,7 +9,7 @@ from typing import Any
 from memeval.building import booksum, hotpotqa, labelled, perltqa, squad
 from memeval.building.instances import TRAIN, VALIDATION, Built, Recipe, shared_content, write
 from memeval.errors import UsageError, suggest
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 __all__ = ["FAMILIES", "TRAIN", "VALIDATION", "Built", "Recipe", "build", "shared_content", "write"]
 

@@ -14,12 +14,12 @@ from typing import Any
 from memeval import tokens
 from memeval.building.dialogue import FIRST_DAY, read
 from memeval.building.instances import Built, Instance, Recipe, find
-from memeval.datafiles import files
-from memeval.datafiles.fields import text_field
+from memeval.data import records
+from memeval.data.fields import text_field
 from memeval.errors import UsageError
-from memeval.packed import pack
-from memeval.sources import Settings
 from memeval.task import Unit
+from memeval.tasks import Settings
+from memeval.tasks.chunking import pack
 
 CHUNK_TOKENS, FEWEST, MOST = 2048, 5, 20
 Keywords = Callable[[str], Sequence[str]]
@@ -35,11 +35,11 @@ def build(
 ) -> Built:
     """names: files of chapters (`text`, `summary`, `book_title`, `chapter_id`) in the data folder, best first. Without
     `keywords` the gold is the whole summary, which is for `rouge_l` and not for `keyword_share`; the metadata say so."""
-    loaded = files.read(find(settings, names, [("ubaada/booksum-complete-cleaned", "chapters/train*.parquet")]))
+    loaded = records.read(find(settings, names, [("ubaada/booksum-complete-cleaned", "chapters/train*.parquet")]))
     count = tokens.counter(recipe.tokenizer)
     instances = []
     chapters = 0
-    for number, (place, row) in enumerate(loaded.objects()):
+    for number, (place, row) in enumerate(loaded.rows()):
         title = text_field(row, "book_title", place)
         if not recipe.takes(title):
             continue

@@ -14,10 +14,12 @@ from memeval.building.chunking import JOINT, chunked
 from memeval.building.closed_book import Ask, unknown
 from memeval.building.dialogue import told
 from memeval.building.instances import Built, Instance, Recipe, capped, find
-from memeval.datafiles import files
-from memeval.sources import Settings
-from memeval.sources.multihop import parse
-from memeval.streams import Example, Passage
+from memeval.data import records
+from memeval.data.fields import published
+from memeval.tasks import Settings
+from memeval.tasks.multihop import parse
+from memeval.tasks.pool import Passage
+from memeval.tasks.streams import Example
 
 MOST_CHUNKS = 20
 
@@ -35,14 +37,15 @@ def build(
     """names: files in the data folder, best first; never dev. stream_tokens: of the paragraphs of one stream. least_before,
     least_after, closed_book: as for SQuAD."""
     hub = [("hotpotqa/hotpot_qa", "fullwiki/train-*.parquet"), ("hotpotqa/hotpot_qa", "distractor/train-*.parquet")]
-    loaded = files.read(find(settings, names, hub))
+    loaded = records.read(find(settings, names, hub))
     count = tokens.counter(recipe.tokenizer)
     draw = recipe.random("hotpotqa")
     complete = across = 0
     streams: list[tuple[list[Passage], list[Example]]] = []
     size = 0
-    for place, row in loaded.objects():
-        _, example = parse(row, place, "")
+    for place, row in loaded.rows():
+        with published(place):
+            _, example = parse(row, "")
         if not example.evidence:
             continue
         complete += 1

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval.datafiles import files, parquet
-from memeval.datafiles.files import DataFile
+from memeval.data import files
+from memeval.data.files import DataFile, Found
 from memeval.errors import UsageError
-from memeval.pool import number, plain
-from memeval.sources import Settings
+from memeval.tasks import Settings
+from memeval.tasks.base import number, plain
 
 TRAIN, VALIDATION = "train", "validation"
 MOST_QUESTIONS = 100
@@ -108,7 +108,15 @@ def write(parts: Sequence[Built], path: Path) -> int:
     rows = [row for part in parts for row in part.rows()]
     if not rows:
         raise UsageError(f"{path}: nothing to write, no instance was built")
-    parquet.write([{**row, "instance_id": position} for position, row in enumerate(rows)], path)
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pylist([{**row, "instance_id": position} for position, row in enumerate(rows)])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(table, path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
     return len(rows)
 
 
@@ -118,21 +126,11 @@ def shared_content(left: Built, right: Built) -> set[str]:
     return first & second
 
 
-def find(settings: Settings, names: Sequence[str], hub: Sequence[tuple[str, str]] = ()) -> DataFile:
+def find(settings: Settings, names: Sequence[str], hub: Sequence[tuple[str, str]] = ()) -> Found:
     """The first of `names` in the data folder, else the first of `hub` (data set id, pattern). Raises UsageError with both
     remedies."""
-    for name in names:
-        file = files.find(settings, name)
-        if file is not None:
-            return file
-    reason = ""
-    for repository, pattern in hub:
-        found, reason = files.from_hub(repository, pattern)
-        if found:
-            return found[0]
-    folder = files.data_folder(settings) or "a folder DIR (--data-dir or MEMEVAL_DATA)"
-    online = f", or get {hub[0][0]} from the Hugging Face hub ({reason})" if hub else ""
-    raise UsageError(f"no source data: put {files.named(names)} into {folder}{online}")
+    file = DataFile(tuple(names), tuple(f"{repository}/{pattern}" for repository, pattern in hub))
+    return files.find(file, settings.data_dir)[0]
 
 
 def capped(questions: Sequence[Mapping[str, Any]], draw: random.Random) -> tuple[Mapping[str, Any], ...]:

@@ -18,7 +18,7 @@ from memeval.building.dialogue import LABELLED_OPENINGS, told
 from memeval.building.instances import MOST_QUESTIONS, Built, Instance, Recipe
 from memeval.building.utterances import Reader, Utterance
 from memeval.errors import UsageError
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 CHUNKS = 10
 

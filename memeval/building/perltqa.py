@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.building.instances import Built, Instance, Recipe, capped, find
-from memeval.datafiles import files, whole
-from memeval.datafiles.fields import text_field
-from memeval.datafiles.files import DataFile
+from memeval.data import records, whole
+from memeval.data.fields import text_field
+from memeval.data.files import Found
 from memeval.errors import UsageError
 from memeval.metrics.choices import keywords
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 MOST_CHUNKS = 30
 _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
@@ -50,9 +50,9 @@ def build(
     """least: questions a character needs in the end. shorten, answer: as above; without them the golds stay sentences, and
     no question is dropped for being unanswerable."""
     people, memory_facts = _people(find(settings, memory_names))
-    loaded = files.read(find(settings, question_names))
+    loaded = records.read(find(settings, question_names))
     asked: dict[str, list[Mapping[str, Any]]] = {}
-    for place, row in loaded.objects():
+    for place, row in loaded.rows():
         for name, parts in row.items():
             asked.setdefault(name, []).extend(_questions(parts, f"{place} ({name})"))
     instances, counts = [], dict.fromkeys(("all", "in events", "answered"), 0)
@@ -87,16 +87,16 @@ def build(
     return Built("perltqa", recipe, tuple(instances), filters, (memory_facts, loaded.facts))
 
 
-def _people(file: DataFile) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, Any]]:
+def _people(file: Found) -> tuple[dict[str, Mapping[str, Any]], Mapping[str, Any]]:
     """Character -> record: version 2 of the memory file is an object by name, version 1 a list."""
-    if files.content(file).lstrip().startswith(b"{"):
+    if whole.content(file).lstrip().startswith(b"{"):
         document, facts = whole.json_object(file)
         people = dict(document)
     else:
-        loaded = files.read(file)
+        loaded = records.read(file)
         facts = dict(loaded.facts)
         people = {}
-        for place, row in loaded.objects():
+        for place, row in loaded.rows():
             profile = row.get("profile")
             if not isinstance(profile, Mapping):
                 raise UsageError(f"{place}: no 'profile'")

@@ -16,11 +16,13 @@ from memeval.building.chunking import JOINT, chunked
 from memeval.building.closed_book import Ask, unknown
 from memeval.building.dialogue import told
 from memeval.building.instances import Built, Instance, Recipe, capped, find
-from memeval.datafiles import files, whole
-from memeval.datafiles.fields import text_field
+from memeval.data import whole
+from memeval.data.fields import text_field
+from memeval.data.files import Found
+from memeval.data.records import Records, read
 from memeval.errors import UsageError
-from memeval.pool import plain
-from memeval.sources import Settings
+from memeval.tasks import Settings
+from memeval.tasks.base import plain
 
 CHUNKS = 10
 """Chunks of one stream, the last stream's apart."""
@@ -65,11 +67,11 @@ def build(
     return Built("squad", recipe, tuple(instances), filters, (facts,))
 
 
-def _read(file: files.DataFile) -> tuple[list[Paragraph], Mapping[str, Any]]:
+def _read(file: Found) -> tuple[list[Paragraph], Mapping[str, Any]]:
     """Distinct paragraphs with their questions, from SQuAD's JSON or from rows of the hub, one per question."""
     loaded: Iterator[tuple[str, str, Any, str]]
     if file.name.endswith(".parquet"):
-        records = files.read(file)
+        records = read(file)
         facts, loaded = records.facts, _of_rows(records)
     else:
         document, facts = whole.json_object(file)
@@ -99,8 +101,8 @@ def _of_document(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, 
                 yield text_field(article, "title", place), text, row, place
 
 
-def _of_rows(records: files.Records) -> Iterator[tuple[str, str, Any, str]]:
-    for place, row in records.objects():
+def _of_rows(records: Records) -> Iterator[tuple[str, str, Any, str]]:
+    for place, row in records.rows():
         yield text_field(row, "title", place), text_field(row, "context", place), row, place
 
 

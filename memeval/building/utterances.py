@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.building.instances import find
-from memeval.datafiles import whole
-from memeval.datafiles.fields import text_field
+from memeval.data import whole
+from memeval.data.fields import text_field
 from memeval.errors import UsageError
-from memeval.pool import plain
-from memeval.sources import Settings
+from memeval.tasks import Settings
+from memeval.tasks.base import plain
 
 Facts = Mapping[str, Any]
 

@@ -28,7 +28,7 @@ from memeval.runs.engine import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared
 from memeval.runs.spec import RunSpec
-from memeval.streams import PackedChunk
+from memeval.tasks.chunking import PackedChunk
 
 Bill = Counter[tuple[str, str]]
 """(role, `calls` | `prompt` | `completion` | `cached`) -> number"""

@@ -7,23 +7,14 @@ off with one notice: it saves money, it never stops a run.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models.completion import Completion
 from memeval.models.journal import Entry, Journal, to_stderr
-
-
-def cache_folder() -> Path:
-    """Where the user's cache lies (it need not exist)."""
-    own = os.environ.get("MEMEVAL_CACHE")
-    if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "memeval"
 
 
 class Cache:

@@ -28,8 +28,8 @@ from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.siblings import Siblings
 from memeval.runs.spec import RunSpec
-from memeval.sources import Task
 from memeval.task import ContextRef
+from memeval.tasks import Task
 
 Event = dict[str, Any]
 Work = tuple[ContextRef, int]

@@ -23,7 +23,8 @@ from memeval.runs.familiarity import Claims, claims
 from memeval.runs.options import Options
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings, Task, index
+from memeval.tasks import Settings, Task
+from memeval.tasks.load import load
 
 PROMPT_ROLES = ("memory", "reader", "judge")
 
@@ -67,7 +68,7 @@ def plan(options: Options) -> list[Planned]:
     absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
         try:
-            task = index.load(card, settings, options.use_cache)
+            task = load(card, settings)
         except NoData as error:
             if typed in named:  # asked for by its own name
                 raise

@@ -13,7 +13,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.plugins import ARMS, source_hash
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 FORMAT = 2
 """Version of the run folder and of everything that changes what a sample holds; part of the identity."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memeval.sources.index import RACY
+from memeval.tasks.index import RACY
 
 pytestmark = pytest.mark.benchmark
 

@@ -11,7 +11,7 @@ from memeval import plugins, tokens
 from memeval.config import data_dir
 from memeval.errors import NoData
 from memeval.runs.prepare import prepare
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 pytestmark = pytest.mark.benchmark
 

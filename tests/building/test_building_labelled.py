@@ -14,8 +14,8 @@ from memeval import building, plugins, tokens
 from memeval.building import TRAIN, VALIDATION, Built, Recipe, utterances
 from memeval.building.labelled import FAMILIES
 from memeval.errors import UsageError
-from memeval.sources import Settings
-from memeval.sources.memalpha import MemAlphaSets, parse
+from memeval.tasks import Settings
+from memeval.tasks.memalpha import MemAlphaSets, parse
 
 COLOURS = ("BLUE", "GREEN", "RED")
 
@@ -44,7 +44,7 @@ def checked(part: Built, questions: int) -> None:
         assert len(set(asked)) == len(asked) <= questions
         assert not {text for text, _ in examples} & set(asked)
         assert {one["answer"] for one in item.questions} <= {label for _, label in examples}
-        assert len(parse(row, "here").units) == 10
+        assert len(parse(row).units) == 10
 
 
 def test_trec_streams(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_damaged_files(tmp_path: Path, family: str, name: str, content: bytes, m
 def test_too_few_texts(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"trec-c: the \d+ texts of the train split are too few for one stream"):
         building.build("trec-c", trec(tmp_path, 100), Recipe())
-    with pytest.raises(UsageError, match=r"no source data: put nlu_evaluation/trainset\.csv"):
+    with pytest.raises(UsageError, match=r"no data; put nlu_evaluation/trainset\.csv"):
         building.build("nlu", Settings(data_dir=tmp_path), Recipe())
 
 

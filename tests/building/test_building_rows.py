@@ -19,8 +19,8 @@ from memeval.building.closed_book import unknown
 from memeval.building.dialogue import ACKNOWLEDGEMENTS, LABELLED_OPENINGS, OPENINGS, told
 from memeval.building.instances import Instance, capped
 from memeval.errors import UsageError
-from memeval.sources import Settings
-from memeval.sources.memalpha import MemAlphaSets
+from memeval.tasks import Settings
+from memeval.tasks.memalpha import MemAlphaSets
 
 PROPERTY = settings(deadline=None, max_examples=80, derandomize=True)
 
@@ -91,7 +91,6 @@ def test_the_source_of_the_published_rows_reads_them(tmp_path: Path) -> None:
     assert building.write([built(), built(1)], tmp_path / "memalpha" / "test.parquet") == 3
     task = MemAlphaSets().load(plugins.find_task("memalpha-squad"), Settings(data_dir=tmp_path))
     assert sorted(task.order) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
-    assert task.data["with_evidence"] == 3
     (ref,) = task.refs(["1-0"])
     context = task.context(ref)
     assert [unit.text for unit in context.units] == ["Chunk 1 one. Ada met Bo.", "Chunk 1 two."]

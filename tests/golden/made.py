@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-WORDS = "river mill ferry copper lantern orchard harbour ledger winter bridge tailor meadow signal quarry".split()
+WORDS = (
+    *("river", "mill", "ferry", "copper", "lantern", "orchard", "harbour"),
+    *("ledger", "winter", "bridge", "tailor", "meadow", "signal", "quarry"),
+)
 
 
 def prose(seed: int, words: int) -> str:

@@ -57,7 +57,7 @@ def digest(value: Any) -> str:
 
 def record(name: str, root: Path, seed: int) -> dict[str, Any]:
     """Digests and counts of a task. root: the data folder. Raises NoData where the data are not at hand."""
-    from memeval.sources import Settings
+    from memeval.tasks import Settings
 
     card = plugins.find_task(str(root / "own.yaml") if name == "own" else name)
     task = plugins.source(card)().load(card, Settings(root, seed))

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from memeval.metrics import METRICS, Reply, abstained
-from memeval.sources.locomo import KINDS
+from memeval.tasks.locomo import KINDS
 from memeval.task import Question
 
 GOLDENS = [  # prediction, gold, category, upstream's value

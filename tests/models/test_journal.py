@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models.cache import Cache, cache_folder
+from memeval.config import cache_folder
+from memeval.models.cache import Cache
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.journal import APPLICATION, Journal, encode
 from memeval.models.run_journal import RunJournal

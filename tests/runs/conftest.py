@@ -17,7 +17,7 @@ from memeval.runs import local
 from memeval.runs.familiarity import claims
 from memeval.runs.plan import Planned
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings
+from memeval.tasks import Settings
 from memeval.task import Context
 
 

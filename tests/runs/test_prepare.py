@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memeval import tokens
 from memeval.runs.prepare import prepare
-from memeval.streams import pack
+from memeval.tasks.chunking import pack
 from memeval.task import Context, ContextRef, Question, Unit
 
 TEXT = st.text("abc de.\n", max_size=30) | st.sampled_from(["", " ", "word " * 40, "One sentence. " * 12, "x" * 90])

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
-from memeval.models.cache import cache_folder
 from memeval.models.reply import one_line
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
