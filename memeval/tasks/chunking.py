@@ -52,7 +52,10 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
         chunks.append(PackedChunk(f"c{len(chunks):05d}", JOINT.join(texts), time, tokens, tuple(dict.fromkeys(indices))))
 
     for index, unit in enumerate(units):
-        for text in _pieces(unit.render(), limit, count):
+        rendered = unit.render()
+        size = count(rendered)
+        whole = ((rendered, size),) if rendered else ()
+        for text, tokens_of in whole if size <= limit else _pieces(rendered, limit, count):
             if texts and not (apart and index != indices[-1]):
                 joined = extend(tokens, texts[-1], text) if extend else None
                 if joined is None:
@@ -64,20 +67,20 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
                     continue
             if texts:
                 close()
-            texts, indices, tokens, time = [text], [index], count(text), unit.time
+            texts, indices, tokens, time = [text], [index], tokens_of, unit.time
     if texts:
         close()
     return chunks
 
 
-def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[str]:
-    """The text whole where it fits, else in pieces that fit, blank at neither end."""
-    while text and count(text) > limit:
+def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+    """A text beyond the limit in pieces that fit, blank at neither end, each with its tokens."""
+    while text and (size := count(text)) > limit:
         head = text[: _cut(text, limit, count)]
         text = text[len(head) :].lstrip()
-        yield head.rstrip()
+        yield head.rstrip(), count(head.rstrip())
     if text:
-        yield text
+        yield text, size
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:

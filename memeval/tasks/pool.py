@@ -6,6 +6,7 @@ stream is a subsequence of the longer one, neither depends on the order of a fil
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from memeval.task import Unit
 from memeval.tasks.base import normalised, number, plain
 
 Hashes = NDArray[np.uint64]
+
+_BLOCK = 1 << 13
+"""Hashes mixed at a time: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Passage:
         return Unit(f"{self.title}\n{self.text}" if self.title else self.text, time=self.time)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def title_key(title: str) -> str:
     """What makes two titles the same: case and blanks do not count."""
     return plain(title).casefold()
@@ -45,11 +50,30 @@ def keys(passages: Iterable[Passage]) -> Hashes:
 def mixed(passage_keys: Hashes, salt: int) -> Hashes:
     """A hash per (salt, passage), vectorised: the finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable
     pseudorandom number generators, OOPSLA 2014) over the passage's key and the salt."""
-    value = passage_keys ^ np.uint64(salt)
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed_keys = passage_keys ^ np.uint64(salt)
+    for start in range(0, len(mixed_keys), _BLOCK):
+        value = mixed_keys[start : start + _BLOCK]
+        value += np.uint64(0x9E3779B97F4A7C15)
+        shifted = value >> np.uint64(30)
+        value ^= shifted
+        value *= np.uint64(0xBF58476D1CE4E5B9)
+        value ^= np.right_shift(value, np.uint64(27), out=shifted)
+        value *= np.uint64(0x94D049BB133111EB)
+        value ^= np.right_shift(value, np.uint64(31), out=shifted)
+    return mixed_keys
+
+
+def rising(hashes: Hashes, expected: int) -> Iterator[int]:
+    """Indices by rising hash (of equals the first), sorted only as far as they are taken. expected: how many, about."""
+    reached = np.uint64(0)
+    expected = max(expected, 1)
+    while expected < len(hashes) // 2:
+        limit = np.uint64(expected * 2**64 // len(hashes))  # hashes are spread evenly: about so many lie below it
+        found = np.flatnonzero((hashes >= reached) & (hashes < limit)) if reached else np.flatnonzero(hashes < limit)
+        yield from found[np.argsort(hashes[found], kind="stable")].tolist()
+        reached, expected = limit, 4 * expected
+    found = np.flatnonzero(hashes >= reached)
+    yield from found[np.argsort(hashes[found], kind="stable")].tolist()
 
 
 class Pool:
@@ -57,7 +81,8 @@ class Pool:
 
     Two passages are the same when title and text are, blanks aside. Filler whose title the pool has is left out: it
     would be a second version of the same article. size: passages of the pool proper; `passages[size:]` is filler.
-    digest: sha256 of the pool proper, so that scores on different pools are never taken for the same.
+    digest: sha256 of the pool proper, so that scores on different pools are never taken for the same. times: distinct
+    ones, in order; moments: of each passage the index of its time among them, -1 where it has none.
     """
 
     def __init__(self, passages: Iterable[Passage], filler: Iterable[Passage] = ()) -> None:
@@ -68,6 +93,10 @@ class Pool:
         self.size = len(own)
         self.keys = np.array([number(*key) for key in (*own, *extra)], dtype=np.uint64)
         self.times = tuple(sorted({item.time for item in self.passages if item.time}))
+        at = {time: moment for moment, time in enumerate(self.times)}
+        self.moments = np.array([at[item.time] if item.time else -1 for item in self.passages], dtype=np.int64)
+        self._by_key = np.argsort(self.keys, kind="stable")
+        self._sorted_keys = self.keys[self._by_key]
         digest = hashlib.sha256()
         for item in own.values():
             digest.update(f"{item.title}\x1f{item.text}\x1f{item.time or ''}\x1e".encode("utf-8", "surrogatepass"))
@@ -83,31 +112,46 @@ class Pool:
         return len(self.passages)
 
     def ranking(
-        self, salt: int, own: Sequence[Passage], titles: Collection[str] = (), same_titles: bool = False
-    ) -> NDArray[np.intp]:
+        self,
+        salt: int,
+        own: Sequence[Passage],
+        titles: Collection[str] = (),
+        same_titles: bool = False,
+        expected: int | None = None,
+    ) -> Iterator[int]:
         """Indices of the passages that may stand beside `own`, in the order in which a growing stream takes them: the
         pool by hash, then the filler by hash. Never a text of `own`; never a title of `titles`, nor (unless
-        same_titles) of `own`."""
-        open_ = np.ones(len(self.passages), dtype=bool)
-        shut = {title_key(title) for title in titles}
+        same_titles) of `own`. expected: how many will be taken, about (None: all); it changes the effort alone."""
+        shut = set(self._of_keys(keys(own)))
+        names = {title_key(title) for title in titles}
         if not same_titles:
-            shut |= {title_key(item.title) for item in own}
-        for title in shut:
-            open_[self._titles.get(title, [])] = False
-        open_ &= ~np.isin(self.keys, keys(own))
-        indices = np.flatnonzero(open_)
-        return indices[np.lexsort((mixed(self.keys[indices], salt), indices >= self.size))]
+            names |= {title_key(item.title) for item in own}
+        for name in names:
+            shut.update(self._titles.get(name, ()))
+        wanted = len(self) if expected is None else expected + len(shut)
+        for start, end in ((0, self.size), (self.size, len(self))):
+            for index in rising(mixed(self.keys[start:end], salt), wanted):
+                if start + index not in shut:
+                    yield start + index
 
-    def nearest(self, ranking: NDArray[np.intp], query: str, answers: Iterable[str]) -> Iterator[int]:
+    def _of_keys(self, wanted: Hashes) -> Iterator[int]:
+        """Indices of the passages with one of these keys."""
+        starts = np.searchsorted(self._sorted_keys, wanted, side="left")
+        ends = np.searchsorted(self._sorted_keys, wanted, side="right")
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            yield from self._by_key[start:end].tolist()
+
+    def nearest(self, ranking: Iterable[int], query: str, answers: Iterable[str]) -> Iterator[int]:
         """The same passages, those nearest to the query first (BM25; ties as ranked), without any that holds one of the
         answers as whole normalised tokens. Filler stays behind the pool."""
         with self._lock:
             if self._search is None:
                 self._search = _Nearest(self.passages)
-        scores = self._search.scores(query)[ranking]
+        ranked = np.fromiter(ranking, dtype=np.intp)
+        scores = self._search.scores(query)[ranked]
         needles = [f" {text} " for text in map(normalised, answers) if text]
-        for position in np.lexsort((np.arange(len(ranking)), -scores, ranking >= self.size)):
-            index = int(ranking[position])
+        for position in np.lexsort((np.arange(len(ranked)), -scores, ranked >= self.size)):
+            index = int(ranked[position])
             haystack = f" {normalised(f'{self.passages[index].title} {self.passages[index].text}')} "
             if not any(needle in haystack for needle in needles):
                 yield index

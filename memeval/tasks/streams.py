@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,17 @@ import numpy as np
 
 from memeval import tokens
 from memeval.errors import NoData, UsageError
-from memeval.task import Context, ContextRef, Evidence, Question
+from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks import memocr
 from memeval.tasks.base import Settings, number, refs_of, seeded
 from memeval.tasks.pool import Passage, Pool, keys, mixed
 
 if TYPE_CHECKING:
     from memeval.cards import TaskCard
+
+
+SHORTEST = 64
+"""Tokens: hardly a pool's documents are shorter on average, so no more than this many are taken for a length in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,11 @@ class PackedTask:
             raise UsageError(f"task '{self.card.name}': no context '{ref.context_id}'")
         examples = [self._examples[name] for name in self._groups[ref.context_id]]
         own = tuple(dict.fromkeys(item for example in examples for item in example.own))
-        drawn, filler, total = self._draw(ref.context_id, examples, own)
-        passages = [*own, *drawn]
-        order = self._arranged(ref.context_id, passages)
-        place = {passages[index]: position for position, index in enumerate(order) if index < len(own)}
+        units = [item.unit() for item in own]
+        drawn, total = self._draw(ref.context_id, examples, own, units)
+        order = self._arranged(ref.context_id, own, drawn)
+        position = {index: at for at, index in enumerate(order) if index < len(own)}
+        place = {item: position[index] for index, item in enumerate(own)}
         questions = tuple(
             dataclasses.replace(
                 example.question,
@@ -115,12 +121,13 @@ class PackedTask:
             )
             for example in examples
         )
-        units = tuple(passages[index].unit() for index in order)
+        stream = tuple(units[index] for index in order)
         if self.card.layout:
-            units = tuple(memocr.document(at, unit) for at, unit in enumerate(units))
-            total = sum(map(tokens.counter(self.card.tokenizer), (unit.render() for unit in units)))
-        meta = {"documents": len(passages), "tokens": total, "from_wiki_pool": filler}
-        return Context(ref.context_id, units, questions, cluster=ref.context_id, meta=meta)
+            stream = tuple(memocr.document(at, unit) for at, unit in enumerate(stream))
+            total = sum(map(tokens.counter(self.card.tokenizer), (unit.render() for unit in stream)))
+        filler = sum(index >= self.pool.size for index in drawn) if drawn else 0
+        meta = {"documents": len(units), "tokens": total, "from_wiki_pool": filler}
+        return Context(ref.context_id, stream, questions, cluster=ref.context_id, meta=meta)
 
     @property
     def pool(self) -> Pool:
@@ -129,58 +136,80 @@ class PackedTask:
                 self._pool = self._make_pool()
             return self._pool
 
-    def _draw(self, context_id: str, examples: Sequence[Example], own: Sequence[Passage]) -> tuple[list[Passage], int, int]:
-        """Distractors, how many of them are filler, and the tokens of the whole stream."""
+    def _draw(
+        self, context_id: str, examples: Sequence[Example], own: Sequence[Passage], units: list[Unit]
+    ) -> tuple[list[int], int]:
+        """Distractors, as indices into the pool, and the tokens of the whole stream. Their units are added to `units`."""
         count = tokens.counter(self.card.tokenizer)
-        total = sum(count(item.unit().render()) for item in own)
+        total = sum(count(unit.render()) for unit in units)
         wanted = max(self.card.documents - len(own), 0)
         if not wanted and total >= self.card.tokens:
-            return [], 0, total
-        drawn: list[Passage] = []
-        filler = 0
+            return [], total
+        drawn: list[int] = []
+        passages = self.pool.passages
         full = False
-        for index in self._candidates(context_id, examples, own):
-            passage = self.pool.passages[index]
-            size = count(passage.unit().render())
-            full = total + size > self.card.tokens if self.card.tokens else len(drawn) == wanted
-            if full:
+        for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
+            if not self.card.tokens and len(drawn) == wanted:
+                full = True
                 break
-            drawn.append(passage)
-            filler += index >= self.pool.size
+            unit = passages[index].unit()
+            size = count(unit.render())
+            if self.card.tokens and total + size > self.card.tokens:
+                full = True
+                break
+            drawn.append(index)
+            units.append(unit)
             total += size
         if full or (self.card.documents and len(drawn) == wanted):
-            return drawn, filler, total
+            return drawn, total
         length = f"{self.card.tokens} tokens" if self.card.tokens else f"{self.card.documents} documents"
         raise NoData(
             f"task '{self.card.name}': the stream of '{context_id}' wants {length}, but the pool gives only "
-            f"{len(own) + len(drawn)} documents ({total} tokens); take a shorter length, or put Wikipedia passages "
+            f"{len(units)} documents ({total} tokens); take a shorter length, or put Wikipedia passages "
             "(wiki_pool/corpus-*.jsonl, BEIR's hotpotqa corpus) into the data folder"
         )
 
-    def _candidates(self, context_id: str, examples: Sequence[Example], own: Sequence[Passage]) -> Iterable[int]:
+    def _candidates(
+        self, context_id: str, examples: Sequence[Example], own: Sequence[Passage], expected: int
+    ) -> Iterable[int]:
         if self.card.layout:
             salt = memocr.salt(self._seed, self.card.documents, context_id)
-            return map(int, self.pool.ranking(salt, own, same_titles=True))
+            return self.pool.ranking(salt, own, same_titles=True, expected=expected)
         titles = frozenset(itertools.chain.from_iterable(example.exclude for example in examples))
-        ranking = self.pool.ranking(number("draw", self._seed, context_id), own, titles)
+        salt = number("draw", self._seed, context_id)
         if not self.card.hard:
-            return map(int, ranking)
+            return self.pool.ranking(salt, own, titles, expected=expected)
         query = " ".join(example.question.text for example in examples)
-        return self.pool.nearest(ranking, query, _telltale(examples))
+        return self.pool.nearest(self.pool.ranking(salt, own, titles), query, _telltale(examples))
 
-    def _arranged(self, context_id: str, passages: Sequence[Passage]) -> list[int]:
-        """Indices of the passages in stream order. A passage without a time takes a moment of the pool's by its hash:
-        fixed per passage, so that streams of different lengths agree."""
+    def _arranged(self, context_id: str, own: Sequence[Passage], drawn: Sequence[int]) -> list[int]:
+        """Indices into own passages and drawn ones, one after the other, in stream order. A passage without a time
+        takes a moment of the pool's by its hash: fixed per passage, so that streams of different lengths agree.
+
+        Moments are places in the times of the pool and of the own passages together, sorted: those of the pool are
+        known, and each of the few other times moves what comes after it by one.
+        """
         if self.card.layout:
-            return memocr.permutation(len(passages))
-        hashes = mixed(keys(passages), number("place", self._seed, context_id))
-        times = sorted({*self.pool.times, *(item.time for item in passages if item.time)}) if passages else []
-        if not times:
+            return memocr.permutation(len(own) + len(drawn))
+        known = self.pool.times
+        all_keys = np.concatenate([keys(own), self.pool.keys[np.array(drawn, dtype=np.intp)]])
+        hashes = mixed(all_keys, number("place", self._seed, context_id))
+        more = sorted({item.time for item in own if item.time and not _holds(known, item.time)})
+        if not known and not more:
             return [int(index) for index in np.argsort(hashes, kind="stable")]
-        at = {time: position for position, time in enumerate(times)}
-        moments = hashes % np.uint64(len(times))
-        ranks = [at[item.time] if item.time else int(moments[index]) for index, item in enumerate(passages)]
-        return [int(index) for index in np.lexsort((hashes, np.array(ranks)))]
+        ranks = (hashes % np.uint64(len(known) + len(more))).astype(np.int64)
+        for index, item in enumerate(own):
+            if item.time:
+                ranks[index] = bisect_left(known, item.time) + bisect_left(more, item.time)
+        moments = self.pool.moments[np.array(drawn, dtype=np.intp)]
+        moved = np.searchsorted(np.array([bisect_left(known, time) for time in more]), moments, side="right")
+        ranks[len(own) :] = np.where(moments < 0, ranks[len(own) :], moments + moved)
+        return [int(index) for index in np.lexsort((hashes, ranks))]
+
+
+def _holds(times: Sequence[str], time: str) -> bool:
+    at = bisect_left(times, time)
+    return at < len(times) and times[at] == time
 
 
 def _marked(example: Example) -> Example:

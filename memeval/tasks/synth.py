@@ -9,13 +9,20 @@ every length.
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
 
 from memeval.cards import TaskCard, digest
+from memeval.data.records import folder
 from memeval.errors import UsageError, suggest
 from memeval.synth import generator
 from memeval.synth.documents import EARLY, Document
-from memeval.synth.generator import LANGUAGES
+from memeval.synth.generator import LANGUAGES, Neighbourhood
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
 from memeval.task import Context, Question
@@ -41,9 +48,7 @@ class Synth:
         early = _early(split, seed)
         examples = []
         for index in range(worlds * WORLD):
-            built = (
-                generator.world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
-            )
+            built = _world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
             for place, item in enumerate(built.items):
                 name = f"synth-{split}-{seed}-{index * len(KINDS) + place:06d}"
                 examples.append(_example(name, item, early))
@@ -97,16 +102,35 @@ def _passage(document: Document) -> Passage:
 
 
 @functools.lru_cache(maxsize=2)
+def _world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
+    """World 0, which takes most of a second to make: kept in the user's cache, by the text of the generator."""
+    package = Path(generator.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*package.glob("*.py"), *(package.parent / "_data" / "synth").glob("*.yaml")]):
+        digest.update(path.read_bytes())
+    kept = folder() / f"synth-{split}-{seed}-{digest.hexdigest()[:16]}.jsonl"
+    with suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(kept.read_bytes(), type=tuple[Neighbourhood, ...])
+    made = generator.world_zero(split, seed)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        own = kept.with_name(f"{kept.name}.{os.getpid()}")
+        own.write_bytes(msgspec.json.encode(made))
+        own.replace(kept)
+    return made
+
+
+@functools.lru_cache(maxsize=2)
 def _pool(split: str, seed: int) -> Pool:
     """World 0, the same for every length and every question."""
-    return Pool(_passage(document) for built in generator.world_zero(split, seed) for document in built.documents)
+    return Pool(_passage(document) for built in _world_zero(split, seed) for document in built.documents)
 
 
 @functools.lru_cache(maxsize=2)
 def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
     """(time, title) of the pool's documents that are dated in the early years, in order of time."""
     last = EARLY[1].isoformat()
-    documents = (item for built in generator.world_zero(split, seed) for item in built.documents)
+    documents = (item for built in _world_zero(split, seed) for item in built.documents)
     return tuple(sorted((item.time, item.title) for item in documents if item.time <= last))
 
 

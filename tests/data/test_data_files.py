@@ -72,7 +72,8 @@ def test_what_is_missing_names_every_remedy(tmp_path: Path) -> None:
     file = DataFile(("nq/a.jsonl", "nq/b.jsonl"), url="https://example.org/a.jsonl")
     wanted = (
         f"task 'nq-10k': no data; put nq/a.jsonl or nq/b.jsonl (plain or .gz) into {tmp_path} "
-        "from https://example.org/a.jsonl, or run `memeval data fetch nq-10k`, or run the bundled synth-30k, which needs no data"
+        "from https://example.org/a.jsonl, or run `memeval data fetch nq-10k`, "
+        "or run the bundled synth-30k, which needs no data"
     )
     with pytest.raises(NoData) as caught:
         files.find(file, tmp_path, "nq-10k", "synth-30k")
