@@ -90,9 +90,6 @@ class ToolResult:
     message: str = ""
     effect: Mapping[str, Any] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in ("name", "arguments", "status", "message", "effect")}
-
 
 @dataclass
 class Session:

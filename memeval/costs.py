@@ -131,7 +131,7 @@ def bookings(
     for line in operations:
         yield from (("ingest", role, usage, calls) for role, usage, calls in _booked(line))
     for line in samples:
-        recalling = {role: (usage, calls) for role, usage, calls in _booked(line.get("recalling", {}))}
+        recalling = {role: (usage, calls) for role, usage, calls in _booked(line.get("recalling") or {})}
         yield from (("recall", role, usage, calls) for role, (usage, calls) in recalling.items())
         for role, usage, calls in _booked(line):
             before, earlier = recalling.get(role, (Usage(), 0))

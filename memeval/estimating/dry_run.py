@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from memeval import tokens
 from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
@@ -23,10 +25,12 @@ from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
 from memeval.runs.answering import Desk
 from memeval.runs.engine import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import Prepared
+from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.tasks.chunking import PackedChunk
 
@@ -72,22 +76,22 @@ class DryRun:
     def longer(self) -> dict[str, float]:
         return {role: model.most / model.written if model.written else 1.0 for role, model in self.stand_ins.items()}
 
-    def see(self, event: Mapping[str, Any]) -> None:
-        """Book one event of the engine."""
-        if event["event"] == "operation":
-            book(self.reading if event["position"] is None else self.ends, event)
-            self.shown += event["chunk_tokens"] > 0
-            if event["position"] is not None:
-                self._reread[event["context_id"], event["position"]] += event["chunk_tokens"] > 0
-        elif event["event"] == "sample":
+    def see(self, event: Row) -> None:
+        """Book one row of the engine."""
+        if isinstance(event, OperationRow):
+            book(self.reading if event.position is None else self.ends, msgspec.to_builtins(event))
+            self.shown += event.chunk_tokens > 0
+            if event.position is not None:
+                self._reread[event.context_id, event.position] += event.chunk_tokens > 0
+        elif isinstance(event, SampleRow):
             recalled: Bill = Counter()
-            book(recalled, event.get("recalling", {"tokens": {}}))
-            book(self.answering, event)  # what recall cost is in it
+            book(recalled, msgspec.to_builtins(event.recalling or Spent()))
+            book(self.answering, msgspec.to_builtins(event))  # what recall cost is in it
             self.answering.subtract(recalled)
             self.recalling.update(recalled)
             self.answers += 1
-            if event["failure"] is not None:
-                self.failures.append(event["failure"])
+            if event.failure is not None:
+                self.failures.append(event.failure)
 
 
 def book(bill: Bill, line: Mapping[str, Any]) -> None:
@@ -115,12 +119,12 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
     }
     routes = {role: open_route(stand_ins[role].complete, loop, stand_ins[role].embed) for role in spec.models}
     found = DryRun(stand_ins)
-    lines: dict[str, list[dict[str, Any]]] = {"question": [], "sample": []}
+    lines: dict[type, list[dict[str, Any]]] = {QuestionRow: [], SampleRow: []}
 
-    def see(event: dict[str, Any]) -> None:
+    def see(event: Row) -> None:
         found.see(event)
-        if judge and event["event"] in lines:
-            lines[event["event"]].append(event)
+        if judge and type(event) in lines:
+            lines[type(event)].append(msgspec.to_builtins(event))
 
     threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-dry-run")
     scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
@@ -138,8 +142,8 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
         scratch.cleanup()
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
-        samples = lines["sample"] if answering.exact else _written(lines["sample"], lines["question"])
-        await _judge(found, samples, lines["question"], judge_family(spec), planned.judge_prompt)
+        samples = lines[SampleRow] if answering.exact else _written(lines[SampleRow], lines[QuestionRow])
+        await _judge(found, samples, lines[QuestionRow], judge_family(spec), planned.judge_prompt)
     return found
 
 

@@ -7,9 +7,10 @@ stopped goes on where it was. Equal answers to one question are one call, whatev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
@@ -91,7 +92,7 @@ def judge_folder(
             "related": related_roles(judge.name, _judged_models(manifest)),
         }
         write_lines(folder / "scores" / f"{scorer}.jsonl", _lines(samples, questions, family, hearing.rulings))
-        cost = {"calls": hearing.calls, "requests": hearing.requests, "tokens": asdict(hearing.tokens)}
+        cost = {"calls": hearing.calls, "requests": hearing.requests, "tokens": msgspec.structs.asdict(hearing.tokens)}
         write_json(
             folder / "scores" / f"{scorer}.json",
             {"scorer": scorer, **facts, "base_url": judge.base_url, **cost, "calibration": saved(scorer)},

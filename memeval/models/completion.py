@@ -6,36 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
+from memeval.records.rows import Usage as Usage
+
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a model named `openai/NAME` is."""
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one or more calls, as the server reports them (estimated with the task's tokenizer where it does not).
-
-    `cached` counts the part of `prompt` that the server read from its prefix cache; `reasoning` the part of `completion`
-    spent on thinking.
-    """
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    reasoning: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt + other.prompt,
-            self.completion + other.completion,
-            self.cached + other.cached,
-            self.reasoning + other.reasoning,
-        )
-
-    def to_json(self) -> dict[str, int]:
-        return {field: getattr(self, field) for field in ("prompt", "completion", "cached", "reasoning")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +52,7 @@ class Completion:
     text: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
     error: str | None = None
     row: Row | None = None
@@ -84,7 +63,7 @@ class Completion:
             "text": self.text,
             "reasoning": self.reasoning,
             "tool_calls": [call.to_json() for call in self.tool_calls],
-            "usage": self.usage.to_json(),
+            "usage": msgspec.structs.asdict(self.usage),
             "finish_reason": self.finish_reason,
             "error": self.error,
             "row": asdict(self.row) if self.row else None,

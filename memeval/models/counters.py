@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from memeval.models.completion import Completion, Usage
-
-Event = dict[str, Any]
+from memeval.records.rows import CallRow
 
 
 @dataclass
@@ -19,13 +17,10 @@ class Counters:
     failures: calls that ended with an error. tokens: of all calls; fresh: of those that were sent. first_call_at:
     `time.monotonic()` of the first call, or None.
 
-    on_event is given one plain dict per call: `{"event": "call", "time": Unix seconds, "model", "source": "model" |
-    "journal" | "cache" | "shared" | "window", "seconds", "attempts", "status": "ok" or the error, "finish_reason",
-    "prompt", "completion"}` (`window`: the prompt does not fit, so nothing was sent), with "run" where it is the journal of
-    another run.
+    on_event is given one row per call.
     """
 
-    on_event: Callable[[Event], None] | None = None
+    on_event: Callable[[CallRow], None] | None = None
     calls: int = 0
     cached: int = 0
     requests: int = 0
@@ -67,17 +62,16 @@ class Counters:
             self.failures += 1
         if self.on_event is not None:
             self.on_event(
-                {
-                    "event": "call",
-                    "time": round(time.time(), 3),
-                    "model": identity,
-                    "source": source,
-                    "seconds": round(time.monotonic() - begun, 6),
-                    "attempts": attempts,
-                    "status": completion.error or "ok",
-                    "finish_reason": completion.finish_reason,
-                    "prompt": completion.usage.prompt,
-                    "completion": completion.usage.completion,
-                    **({"run": run} if run and source == "journal" else {}),
-                }
+                CallRow(
+                    at=round(time.time(), 3),
+                    model=identity,
+                    source=source,
+                    seconds=round(time.monotonic() - begun, 6),
+                    attempts=attempts,
+                    status=completion.error or "ok",
+                    finish_reason=completion.finish_reason,
+                    prompt=completion.usage.prompt,
+                    completion=completion.usage.completion,
+                    run=run if source == "journal" else None,
+                )
             )

@@ -20,13 +20,14 @@ from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.cache import Cache
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
-from memeval.models.counters import Counters, Event
+from memeval.models.counters import Counters
 from memeval.models.flights import Flights
 from memeval.models.journal import Journal, encode
 from memeval.models.limits import Policy
 from memeval.models.opened import Opened, Opener
 from memeval.models.reply import one_line
 from memeval.models.turns import Turns
+from memeval.records.rows import CallRow
 
 FLUSH_SECONDS = 0.2
 LONGEST_BATCH = 200_000  # characters of the texts of one request for vectors; some 50,000 tokens
@@ -37,7 +38,7 @@ Elsewhere = Callable[[bytes], tuple[str, Completion] | None]
 class Gateway:
     """Calls models for one run on one event loop.
 
-    concurrency: the cap per endpoint. on_event: called with one plain dict per call, on the loop (counters.py). budget: what
+    concurrency: the cap per endpoint. on_event: called with one row per call, on the loop. budget: what
     may be sent, shared by the runs of one command. elsewhere: where other runs' replies are found.
     """
 
@@ -46,7 +47,7 @@ class Gateway:
         journal: Journal | None,
         cache: Cache | None = None,
         concurrency: int = 16,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[CallRow], None] | None = None,
         *,
         policy: Policy | None = None,
         opener: Opener = registry.open_model,

@@ -16,6 +16,7 @@ from typing import Any
 
 from memeval.errors import StopRun
 from memeval.models.completion import Completion, Usage
+from memeval.records.rows import Spent
 
 USELESS = frozenset({"overflow", "unclosed_think"})
 """Finish reasons of replies with nothing in them: an agent that reads on has not read this chunk."""
@@ -45,8 +46,8 @@ class Ledger:
         if completion.error:
             self.failures.append(f"{role}: {completion.error}")
 
-    def tokens_json(self) -> dict[str, dict[str, int]]:
-        return {role: usage.to_json() for role, usage in sorted(self.tokens.items())}
+    def spent(self) -> Spent:
+        return Spent(calls=dict(sorted(self.calls.items())), tokens=dict(sorted(self.tokens.items())))
 
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")

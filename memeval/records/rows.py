@@ -1,7 +1,7 @@
 """One line of each file of a run folder or a memory folder, as frozen data.
 
 Unknown fields are ignored when a row is read, so that a later version can add some; a field that may be absent has a
-default and is not written while it has it.
+default.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     """What all rows are."""
 
 
-class EvidenceRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class EvidenceRow(Row, frozen=True, kw_only=True):
     """A piece of gold evidence: its text, the units that hold it, and the chunks that hold one of these units."""
 
     text: str
@@ -44,7 +44,7 @@ class EvidenceRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     chunks: tuple[str, ...] = ()
 
 
-class QuestionRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class QuestionRow(Row, frozen=True, kw_only=True):
     """questions.jsonl: a question with its golds, and facts of its stream. With it a run can be scored, shown and compared
     where the data set is not at hand.
 
@@ -74,7 +74,7 @@ class QuestionRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     meta: dict[str, Any] = {}
 
 
-class RecallRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class RecallRow(Row, frozen=True, kw_only=True):
     """One recalled item that the reader saw. `text` names a line of texts.jsonl."""
 
     text: str
@@ -84,14 +84,14 @@ class RecallRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     tokens: int = 0
 
 
-class Spent(Row, frozen=True, kw_only=True, omit_defaults=True):
+class Spent(Row, frozen=True, kw_only=True):
     """Logical calls and tokens by model role."""
 
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
 
 
-class SampleRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class SampleRow(Row, frozen=True, kw_only=True):
     """samples.jsonl: one answer, with deterministic facts only, no clock.
 
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
@@ -126,7 +126,7 @@ class SampleRow(Row, frozen=True, kw_only=True, omit_defaults=True):
         return self.question_id, self.repeat, self.answer_repeat
 
 
-class ToolRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class ToolRow(Row, frozen=True, kw_only=True):
     """One memory operation, as the agent recorded it (`memeval.agent.ToolResult`)."""
 
     name: str
@@ -136,7 +136,7 @@ class ToolRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     effect: dict[str, Any] | None = None
 
 
-class OperationRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class OperationRow(Row, frozen=True, kw_only=True):
     """operations.jsonl: one step of reading. `chunk` is a chunk's id, or `begin` or `finish`.
 
     position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
@@ -163,15 +163,15 @@ class OperationRow(Row, frozen=True, kw_only=True, omit_defaults=True):
         return self.context_id, self.repeat, self.position, self.chunk
 
 
-class TextRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class TextRow(Row, frozen=True, kw_only=True):
     """texts.jsonl: a long text, kept once. `sha`: the first 16 hex digits of its sha256."""
 
     sha: str
     text: str
 
 
-class CallRow(Row, frozen=True, kw_only=True, omit_defaults=True):
-    """events.jsonl: one logical call. source: `model`, `store` (this run's or its memory's), `cache` (the user's),
+class CallRow(Row, frozen=True, kw_only=True):
+    """events.jsonl: one logical call. source: `model`, `journal` (this run's, or that of `run`), `cache` (the user's),
     `shared` (an equal call in flight) or `window` (the prompt does not fit, nothing was sent). seconds: waits included.
     attempts: sent, retries included. status: `ok`, or the error."""
 
@@ -186,9 +186,10 @@ class CallRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     finish_reason: str = ""
     prompt: int = 0
     completion: int = 0
+    run: str | None = None
 
 
-class TroubleRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class TroubleRow(Row, frozen=True, kw_only=True):
     """events.jsonl: what went wrong without changing a result, such as an agent's `close` that raised."""
 
     event: str = "trouble"
@@ -197,7 +198,7 @@ class TroubleRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     what: str
 
 
-class InvocationRow(Row, frozen=True, kw_only=True, omit_defaults=True):
+class InvocationRow(Row, frozen=True, kw_only=True):
     """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
     process loses little: of rows with the same `id` the last counts."""
 

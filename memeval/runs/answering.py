@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
+from memeval.records.rows import RecallRow, SampleRow, TextRow
+from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.runs.store import text_sha
 from memeval.task import Question
 
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[Row], None]
 SampleKey = tuple[str, int, int]
 """(question id, repeat, answer repeat)"""
 
@@ -116,34 +117,31 @@ class Desk:
         items = []
         for item, size in zip(shown.items, shown.sizes, strict=True):
             sha = text_sha(item.text)
-            self.emit({"event": "text", "sha": sha, "text": item.text})
+            self.emit(TextRow(sha=sha, text=item.text))
             score = None if item.score is None else round(float(item.score), 6)
-            row = {"text": sha, "chunks": list(item.chunks), "score": score, "tokens": size}
-            items.append(row if item.id is None else {**row, "id": item.id})
+            items.append(RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size))
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
-        line: dict[str, Any] = {
-            "event": "sample",
-            "question_id": question.id,
-            "context_id": context_id,
-            "repeat": repeat,
-            "answer_repeat": number,
-            "position": question.position,
-            "query": question.text,
-            "answer": None if ledger.failures else text,
-            "failure": ledger.failures[0] if ledger.failures else None,
-            "finish_reason": ledger.last.finish_reason if ledger.last and (reader or not text) else None,
-            "recall": items,
-            "recall_tokens": sum(shown.sizes),
-            "recall_dropped": shown.dropped,
-            "recall_lost": shown.lost,
-            "memory_tokens": held,
-            "tokens": ledger.tokens_json(),
-            "calls": dict(sorted(ledger.calls.items())),
-        }
-        if recalling is not None and recalling.calls:
-            line["recalling"] = {"tokens": recalling.tokens_json(), "calls": dict(sorted(recalling.calls.items()))}
-        if query_used is not None:
-            line["query_used"] = query_used
-        if not_applicable:
-            line["not_applicable"] = not_applicable
-        self.emit(line)
+        spent = ledger.spent()
+        self.emit(
+            SampleRow(
+                question_id=question.id,
+                context_id=context_id,
+                repeat=repeat,
+                answer_repeat=number,
+                position=question.position,
+                query=question.text,
+                answer=None if ledger.failures else text,
+                failure=ledger.failures[0] if ledger.failures else None,
+                finish_reason=ledger.last.finish_reason if ledger.last and (reader or not text) else None,
+                recall=tuple(items),
+                recall_tokens=sum(shown.sizes),
+                recall_dropped=shown.dropped,
+                recall_lost=shown.lost,
+                memory_tokens=held,
+                calls=spent.calls,
+                tokens=spent.tokens,
+                recalling=recalling.spent() if recalling is not None and recalling.calls else None,
+                query_used=query_used,
+                not_applicable=not_applicable,
+            )
+        )

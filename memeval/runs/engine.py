@@ -1,7 +1,6 @@
-"""One context through an agent or an engine arm. Everything that happens leaves as plain events.
+"""One context through an agent or an engine arm. Everything that happens leaves as rows, which the driver writes.
 
-Events: {"event": "question" | "operation" | "text" | "sample" | "trouble", ...}; the driver writes them. Golds are in
-`question` events only, which never meet an agent.
+Golds are in question rows only, which never meet an agent.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from memeval.models import usage
 from memeval.models.usage import Ledger
+from memeval.records.rows import EvidenceRow, QuestionRow
 from memeval.runs import arms
 from memeval.runs.answering import Desk, Shown
 from memeval.runs.ingest import Ingest, together
@@ -40,7 +39,7 @@ class Engine:
         is built. Raises StopRun when the whole run must stop."""
         asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
         for asking, question in asked:
-            self.desk.emit(question_event(prepared, asking, question))
+            self.desk.emit(question_row(prepared, asking, question))
         if self.desk.spec.agent.is_arm:
             await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
         else:
@@ -67,32 +66,29 @@ class Engine:
             )  # fmt: skip
 
 
-def question_event(prepared: Prepared, asking: Asking, question: Question) -> dict[str, Any]:
-    """The line of questions.jsonl: the question with its golds, and facts of its stream. With it a run folder can be
-    scored, shown and compared where the data set is not at hand."""
+def question_row(prepared: Prepared, asking: Asking, question: Question) -> QuestionRow:
     context = prepared.context
     chunks = evidence_chunks(question, asking.chunks)
-    return {
-        "event": "question",
-        "question_id": question.id,
-        "context_id": context.id,
-        "cluster": context.cluster or context.id,
-        "kind": question.kind,
-        "answerable": question.answerable,
-        "text": question.text,
-        "time": question.time,
-        "options": list(question.options) if question.options else None,
-        "answers": list(question.answers),
-        "position": question.position,
-        "evidence": [
-            {"text": piece.text, "units": list(piece.units), "chunks": ids}
+    return QuestionRow(
+        question_id=question.id,
+        context_id=context.id,
+        cluster=context.cluster or context.id,
+        kind=question.kind,
+        answerable=question.answerable,
+        text=question.text,
+        time=question.time,
+        options=tuple(question.options) if question.options else None,
+        answers=tuple(question.answers),
+        position=question.position,
+        evidence=tuple(
+            EvidenceRow(text=piece.text, units=tuple(piece.units), chunks=tuple(ids))
             for piece, ids in zip(question.evidence, chunks, strict=True)
-        ],
-        "keypoints": list(question.keypoints),
-        "stream_tokens": prepared.tokens,
-        "stream_units": len(context.units),
-        "stream_chunks": len(prepared.stream),
-        "prefix_chunks": len(asking.chunks),
-        "own_chunks": len(asking.chunks) - asking.shared,
-        "meta": dict(context.meta),
-    }
+        ),
+        keypoints=tuple(question.keypoints),
+        stream_tokens=prepared.tokens,
+        stream_units=len(context.units),
+        stream_chunks=len(prepared.stream),
+        prefix_chunks=len(asking.chunks),
+        own_chunks=len(asking.chunks) - asking.shared,
+        meta=dict(context.meta),
+    )

@@ -16,6 +16,7 @@ from memeval.agent import Query, Recall, Session, ToolResult
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.plugins import agent_class
+from memeval.records.rows import OperationRow, ToolRow, TroubleRow
 from memeval.runs import checked
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
@@ -160,22 +161,21 @@ class Ingest:
             raise AgentError(ledger.failures[0])
         if chunk is None and not (ledger.calls or ledger.events):
             return  # begin and finish leave a line only when they did something
-        stats = await host.memory()
+        stats, spent = await host.memory(), ledger.spent()
         self.desk.emit(
-            {
-                "event": "operation",
-                "context_id": self.prepared.context.id,
-                "repeat": self.repeat,
-                "position": position,
-                "chunk": chunk.id if chunk else name,
-                "chunk_tokens": chunk.tokens if chunk else 0,
-                "units": [chunk.units[0], chunk.units[-1]] if chunk else [],
-                "results": [event.to_json() for event in ledger.events if isinstance(event, ToolResult)],
-                "held": dict(stats.tokens) if stats else None,
-                "tokens": ledger.tokens_json(),
-                "calls": dict(sorted(ledger.calls.items())),
-                **({"unusable": dict(sorted(ledger.unusable.items()))} if ledger.unusable else {}),
-            }
+            OperationRow(
+                context_id=self.prepared.context.id,
+                repeat=self.repeat,
+                position=position,
+                chunk=chunk.id if chunk else name,
+                chunk_tokens=chunk.tokens if chunk else 0,
+                units=(chunk.units[0], chunk.units[-1]) if chunk else (),
+                results=tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult)),
+                held=dict(stats.tokens) if stats else None,
+                calls=spent.calls,
+                tokens=spent.tokens,
+                unusable=dict(sorted(ledger.unusable.items())),
+            )
         )
 
     def _fail(self, askings: Sequence[Asking], reason: str) -> None:
@@ -189,7 +189,7 @@ class Ingest:
         try:
             await host.close()
         except AgentError as error:  # its answers stand: a failing close is worth a line, not a result
-            self.desk.emit({"event": "trouble", "context_id": self.prepared.context.id, "what": str(error)})
+            self.desk.emit(TroubleRow(context_id=self.prepared.context.id, what=str(error)))
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -203,6 +203,16 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def _tool_row(event: ToolResult) -> ToolRow:
+    return ToolRow(
+        name=event.name,
+        arguments=dict(event.arguments),
+        status=event.status,
+        message=event.message,
+        effect=None if event.effect is None else dict(event.effect),
+    )
 
 
 def _record(event: ToolResult) -> None:

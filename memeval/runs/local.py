@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from memeval import cards, tokens
 from memeval.errors import StopRun
@@ -27,11 +26,11 @@ from memeval.runs.answering import Desk, SampleKey
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.siblings import Siblings
+from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.spec import RunSpec
 from memeval.task import ContextRef
 from memeval.tasks import Task
 
-Event = dict[str, Any]
 Work = tuple[ContextRef, int]
 """(context, repeat)"""
 
@@ -59,9 +58,9 @@ async def execute(
     constant: str | None = None,
     budget: Budget | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Run contexts and yield their events as they happen; the last is {"event": "end", ...} with the gateway's counters.
+    """Run contexts and yield rows and signals as they come; the last is `Ended`.
 
-    Ends early with {"event": "stopped", "reason"} when the run cannot go on (StopRun). Cancelling the iterator cancels
+    `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels
     what is in flight.
     """
     events: list[Event] = []
@@ -85,10 +84,9 @@ async def execute(
                 gateway.open(spec.models["reader"])  # should it lack its key, no stream is read and paid for
             await _contexts(engine, task, work, emit, siblings)
         except StopRun as stop:
-            emit({"event": "stopped", "reason": str(stop)})
+            emit(Stopped(str(stop)))
         finally:
-            counters = gateway.counters
-            emit({"event": "end", "requests": counters.requests, "first_call": counters.first_call_at})
+            emit(Ended(gateway.counters.requests, gateway.counters.first_call_at))
 
     driver = asyncio.create_task(drive())
     try:
@@ -129,8 +127,8 @@ async def _contexts(
         while left:
             await ahead.room()
             for prepared, repeat, seconds in await loop.run_in_executor(builder, _build_some, task, left, spec):
-                units = [hash(unit.text) for unit in prepared.context.units] if repeat == 0 else []
-                emit({"event": "built", "context_id": prepared.context.id, "seconds": seconds, "units": units})
+                units = tuple(hash(unit.text) for unit in prepared.context.units) if repeat == 0 else ()
+                emit(Built(prepared.context.id, seconds, units))
                 ahead.put((prepared, repeat))
         for _ in range(workers):
             ahead.put(None)
@@ -145,7 +143,7 @@ async def _contexts(
             else:
                 async with siblings.turn(prepared.context.id, repeat) as built:
                     await engine.run(prepared, repeat, built)
-            emit({"event": "context", "context_id": prepared.context.id, "repeat": repeat})
+            emit(ContextDone(prepared.context.id, repeat))
             item = await ahead.get()
 
     try:

@@ -11,6 +11,9 @@ from collections import deque
 from types import TracebackType
 from typing import Any
 
+from memeval.records.rows import OperationRow, SampleRow
+from memeval.runs.signals import ContextDone, Event
+
 
 class Progress:
     """Counts events of one run and shows them. total: samples and contexts still to do."""
@@ -38,18 +41,19 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def see(self, event: dict[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "context":
+    def see(self, event: Event) -> None:
+        if isinstance(event, ContextDone):
             self.done_contexts += 1
-        elif kind in ("sample", "operation"):
-            self.chunks += kind == "operation"
-            self.done_samples += kind == "sample"
-            self.failures += kind == "sample" and event["failure"] is not None
-            self.calls += sum(event["calls"].values())
-            for used in event["tokens"].values():
-                self.prompt += used["prompt"]
-                self.completion += used["completion"]
+        elif isinstance(event, (SampleRow, OperationRow)):
+            if isinstance(event, SampleRow):
+                self.done_samples += 1
+                self.failures += event.failure is not None
+            else:
+                self.chunks += 1
+            self.calls += sum(event.calls.values())
+            for used in event.tokens.values():
+                self.prompt += used.prompt
+                self.completion += used.completion
         if self._live is None and not self.quiet and time.monotonic() - self._printed >= 60:
             self._printed = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)

@@ -19,9 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from memeval import cards, tokens
 from memeval.models import prices
 from memeval.models.budget import Budget
+from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
 from memeval.runs import local
 from memeval.runs.answering import SampleKey
 from memeval.runs.arms import best_constant
@@ -32,6 +35,7 @@ from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
 from memeval.runs.score import score_samples
+from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
 from memeval.runs.summary import summarise, without
 
@@ -169,8 +173,8 @@ async def _drive(
     try:
         async with contextlib.aclosing(local.execute(spec, planned.task, work, done, constant, budget)) as events:
             async for event in events:
-                if event["event"] == "stopped":
-                    stopped = event["reason"]
+                if isinstance(event, Stopped):
+                    stopped = event.reason
                 record(store, event, clock)
                 progress.see(event)
     except asyncio.CancelledError:
@@ -180,31 +184,34 @@ async def _drive(
     return stopped, interrupted
 
 
-FILES = {"sample": "samples", "question": "questions", "operation": "operations", "text": "texts"}
+FILES: dict[type, str] = {
+    SampleRow: "samples",
+    QuestionRow: "questions",
+    OperationRow: "operations",
+    CallRow: "events",
+    TroubleRow: "events",
+}
 
 
-def record(store: Store, event: Line, clock: _Clock) -> None:
+def record(store: Store, event: Event, clock: _Clock) -> None:
     """One event into the folder. What has a clock goes to events.jsonl, facts go to their own files."""
-    kind = event["event"]
-    now = time.monotonic()
-    if kind == "end":
-        clock.requests = event["requests"]
-        clock.first = event["first_call"] or clock.first
-    elif kind == "built":
-        clock.build += event["seconds"]
-        if event["units"]:
-            clock.overlap.add(event["units"])
-    elif kind in FILES:
-        line = {key: value for key, value in event.items() if key != "event"}
-        if kind == "text":
-            store.text(line["sha"], line["text"])
-        else:
-            store.append(FILES[kind], line)
+    if isinstance(event, Ended):
+        clock.requests = event.requests
+        clock.first = event.first_call or clock.first
+    elif isinstance(event, Built):
+        clock.build += event.seconds
+        if event.units:
+            clock.overlap.add(event.units)
+    elif isinstance(event, Stopped):
+        store.append("events", {"event": "stopped", "reason": event.reason, "at": time.time()})
+    elif not isinstance(event, ContextDone):  # that one is for the progress display
         if clock.first is None:
-            clock.first = now
+            clock.first = time.monotonic()
+        if isinstance(event, TextRow):
+            store.text(event.sha, event.text)
+        else:
+            store.append(FILES[type(event)], msgspec.to_builtins(event))
         clock.last = time.monotonic()
-    elif kind != "context":  # that one is for the progress display
-        store.append("events", {**event, "at": time.time()})
 
 
 def _conclude(planned: Planned, clock: _Clock, complete: bool) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -33,3 +35,8 @@ class Ended:
 
     requests: int
     first_call: float | None
+
+
+Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TroubleRow
+Event = Row | Built | ContextDone | Stopped | Ended
+"""What an executor yields."""

@@ -153,7 +153,7 @@ def _spread(scores: Sequence[Line], headline: str) -> list[dict[str, Any]]:
 def _query(samples: Sequence[Line]) -> dict[str, bool]:
     """Whether the question was offered while the stream was read, and whether the agent looked at it."""
     return {
-        "offered": any("query_used" in line for line in samples),
+        "offered": any(line.get("query_used") is not None for line in samples),
         "used": any(line.get("query_used") for line in samples),
     }
 

@@ -23,6 +23,7 @@ from memeval.estimating.experience import experience
 from memeval.estimating.workload import measure
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
+from memeval.records.rows import OperationRow
 from memeval.report.estimates import estimates_table
 from memeval.runs import local
 from memeval.runs.command import run_command
@@ -31,6 +32,7 @@ from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.sharing import sharing
+from memeval.runs.signals import Event
 from memeval.runs.store import read_json, read_lines, write_json, write_lines
 
 
@@ -85,12 +87,12 @@ def test_calls_are_exact_where_all_streams_were_built(project: Path) -> None:
     found = estimate(planned)
     chunks = 0
     for event in asyncio.run(_events(planned)):
-        chunks += event["event"] == "operation" and event["chunk_tokens"] > 0
+        chunks += isinstance(event, OperationRow) and event.chunk_tokens > 0
     assert found.chunks == chunks == found.roles["memory"].calls
     assert found.streams == 16
 
 
-async def _events(planned: Planned) -> list[dict[str, Any]]:
+async def _events(planned: Planned) -> list[Event]:
     planned.spec.folder.mkdir(parents=True)
     work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
     return [event async for event in local.execute(planned.spec, planned.task, work)]

@@ -504,7 +504,7 @@ def test_each_text_is_asked_for_once(counting, tmp_path, own_cache):
     assert (again[1:] == first[[1, 0]]).all()
     run(["a", "b", "c"], "two")  # another run: all from the cache
     assert len(model.asked) == 2
-    assert [event["source"] for event in events] == ["model", "model", "cache"]
+    assert [event.source for event in events] == ["model", "model", "cache"]
     gateways(lambda door: door.embed(SPEC, ["a"], {"dimensions": 5}))
     assert len(model.asked) == 3  # other parameters, other vectors
 
@@ -524,7 +524,7 @@ def test_vectors_of_another_run(counting):
     assert embed(["a", "b"], [True, True]) == ([True, True], 0)
     assert embed(["a", "b"], [False, True]) == ([True, False], 1)
     assert model.asked == [["b"]]
-    assert [(event["source"], event.get("run")) for event in events] == [("journal", "task/run"), ("model", None)]
+    assert [(event.source, event.run) for event in events] == [("journal", "task/run"), ("model", None)]
 
 
 def test_equal_texts_in_the_air_are_shared(counting):

@@ -61,25 +61,15 @@ def test_journal_then_cache_then_model(tmp_path):
         without_cache = gateway(model, Journal(tmp_path / "two.sqlite"), on_event=events.append)
         await without_cache.call(SPEC, asked("a"))
         assert len(model.requests) == 1
-        assert [event["source"] for event in events] == ["model", "journal", "cache", "journal"]
-        assert [event["attempts"] for event in events] == [1, 0, 0, 0]
+        assert [event.source for event in events] == ["model", "journal", "cache", "journal"]
+        assert [event.attempts for event in events] == [1, 0, 0, 0]
         counters = one.counters
         assert (counters.calls, counters.cached, counters.requests, counters.failures) == (2, 1, 1, 0)
         assert (counters.tokens, counters.fresh) == (Usage(6, 4), Usage(3, 2))
         assert counters.first_call_at is not None
-        event = events[0]
-        assert {**event, "time": 0, "seconds": 0} == {
-            "event": "call",
-            "time": 0,
-            "model": "scripted",
-            "source": "model",
-            "seconds": 0,
-            "attempts": 1,
-            "status": "ok",
-            "finish_reason": "stop",
-            "prompt": 3,
-            "completion": 2,
-        }
+        row = events[0]
+        assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
+        assert (row.prompt, row.completion) == (3, 2)
 
     asyncio.run(main())
 
@@ -97,7 +87,7 @@ def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
         alone = gateway(model, journal, on_event=events.append)
         assert (await alone.call(SPEC, asked("a"))).text == "theirs"
         assert len(model.requests) == 1
-        assert [(event["source"], event.get("run"), event["attempts"]) for event in events] == [
+        assert [(event.source, event.run, event.attempts) for event in events] == [
             ("journal", "task/run", 0),
             ("journal", None, 0),
         ]
@@ -227,7 +217,7 @@ def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_li
 
     counters, events, widest = asyncio.run(main())
     assert (counters.calls, counters.requests, counters.cached) == (20, 60, 0)
-    assert {event["attempts"] for event in events} == {3}
+    assert {event.attempts for event in events} == {3}
     assert widest == 3
 
 

@@ -8,17 +8,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from toys import MemoryTask
 
 from memeval.cards import AgentCard, TaskCard
 from memeval.models.completion import ModelSpec
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs import local
 from memeval.runs.familiarity import claims
 from memeval.runs.plan import Planned
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings
 from memeval.task import Context
+
+KINDS: dict[type, str] = {OperationRow: "operation", QuestionRow: "question", SampleRow: "sample", TextRow: "text"}
 
 
 @pytest.fixture
@@ -54,7 +58,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         work = [(ref, repeat) for repeat in range(run.spec.repeats) for ref in run.task.refs(run.question_ids)]
 
         async def collect() -> list[dict[str, Any]]:
-            return [event async for event in local.execute(run.spec, run.task, work)]
+            found = [event async for event in local.execute(run.spec, run.task, work)]
+            return [
+                {"event": KINDS[type(event)], **msgspec.json.decode(msgspec.json.encode(event))}
+                for event in found
+                if type(event) in KINDS
+            ]
 
         return asyncio.run(collect())
 

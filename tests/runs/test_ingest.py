@@ -238,7 +238,7 @@ def test_calls_are_booked_where_they_belong(toy: Any) -> None:
     asked = [event for event in events if event["event"] == "sample"]
     assert [sample["calls"] for sample in asked] == [{"reader": 2}, {"reader": 1}]  # recalling is paid once
     assert asked[0]["recalling"]["calls"] == {"reader": 1}
-    assert "recalling" not in asked[1]
+    assert asked[1]["recalling"] is None
 
 
 def test_visible_query_is_offered_and_its_use_recorded(toy: Any) -> None:
@@ -254,7 +254,7 @@ def test_visible_query_is_offered_and_its_use_recorded(toy: Any) -> None:
     blind = samples(toy.events(toy.planned(Diary, [context("c", ["A text."], questions)], card={"query_visible": True})))
     assert {sample["query_used"] for sample in blind.values()} == {False}
     hidden = samples(toy.events(toy.planned(Diary, [context("c", ["A text."], questions)])))
-    assert "query_used" not in hidden["a"]
+    assert hidden["a"]["query_used"] is None
 
 
 def test_budget_drops_the_lowest_ranked_and_counts_them(toy: Any) -> None:

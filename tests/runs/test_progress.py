@@ -7,19 +7,24 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
+from memeval.records.rows import SampleRow, Usage
 from memeval.runs import progress
 from memeval.runs.progress import Progress
+from memeval.runs.signals import ContextDone
 
-SAMPLE: dict[str, Any] = {
-    "event": "sample",
-    "failure": None,
-    "calls": {"reader": 1},
-    "tokens": {"reader": {"prompt": 1500, "completion": 10}},
-}
+SAMPLE = SampleRow(
+    question_id="q",
+    context_id="c",
+    repeat=0,
+    answer="Arlen",
+    failure=None,
+    calls={"reader": 1},
+    tokens={"reader": Usage(1500, 10)},
+)
 
 
 class Clock:
@@ -35,8 +40,8 @@ def test_the_line_counts_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Progress("bm25 on synth-10k", contexts=10, samples=20, quiet=True)
     clock.now += 10
     for number in range(5):
-        shown.see({**SAMPLE, "failure": "no reply" if number == 0 else None})
-    shown.see({"event": "context"})
+        shown.see(msgspec.structs.replace(SAMPLE, failure="no reply" if number == 0 else None))
+    shown.see(ContextDone("c", 0))
     line = shown.line()
     assert line.startswith("bm25 on synth-10k: 1/10 contexts, 5/20 questions")
     assert "0.5 calls/s, 7.5k tokens in, 50 out, 1 failed, 0:30 left" in line

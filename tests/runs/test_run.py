@@ -19,6 +19,7 @@ from memeval.report.table import runs_table
 from memeval.runs.outcome import public
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
+from memeval.runs.signals import Ended, Event
 from memeval.runs.spec import RunSpec
 from memeval.runs.store import read_lines
 from memeval.task import Evidence, Question
@@ -47,6 +48,7 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     assert set(sample) == {
         "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
         "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls",
+        "recalling", "query_used", "not_applicable",
     }  # fmt: skip
     score = next(read_lines(planned.spec.folder / "scores" / "task.jsonl"))
     assert (score["verdict"], score["reason"]) == ("right", None)
@@ -189,9 +191,9 @@ def test_a_run_stopped_behind_its_last_sample_is_whole_when_the_same_command_com
     contexts = [simple(n) for n in range(4)]
     real = Progress.see
 
-    def see(self: Progress, event: dict[str, Any]) -> None:
+    def see(self: Progress, event: Event) -> None:
         real(self, event)
-        if event["event"] == "end":
+        if isinstance(event, Ended):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Progress, "see", see)

@@ -146,7 +146,7 @@ def test_four_budgets_cost_one_ingest(project: Path, server: FaultyServer, capsy
         shared = {} if planned is plans[0] else {f"diary/{first.name}": sum(ONE.values())}
         assert summary["memory_from"] == shared
         for line in read_lines(planned.spec.folder / "events.jsonl"):
-            assert "run" not in line or (line["source"], line["attempts"]) == ("journal", 0)
+            assert line.get("run") is None or (line["source"], line["attempts"]) == ("journal", 0)
     whole = seen(plans[0])
     for budget, planned in zip((60, 12, 4), plans[1:], strict=True):
         count = counter(planned.spec.task.tokenizer)

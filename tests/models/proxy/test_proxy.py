@@ -135,7 +135,7 @@ def test_a_chat_through_the_openai_package():
         assert (request.messages, request.tools) == (MESSAGES, None)
         assert request.params == {"temperature": 0.0, "stop": ["x"]}  # what the user set for the role overrules
         assert dict(ledger.calls) == {"memory": 1}
-        assert ledger.tokens_json() == {"memory": {"prompt": 5, "completion": 3, "cached": 2, "reasoning": 1}}
+        assert ledger.spent().tokens == {"memory": Usage(5, 3, 2, 1)}
         assert ledger.failures == []
 
     served(scenario)
