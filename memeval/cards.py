@@ -24,7 +24,7 @@ from memeval.yamlfile import at_key, read_yaml
 
 @dataclass(frozen=True, slots=True)
 class TaskCard:
-    """WHAT is asked. `source` is a module of memeval/sources (or `file.py:Class`) and `params` are its own settings.
+    """WHAT is asked. `source` is a module of memeval/tasks (or `file.py:Class`) and `params` are its own settings.
 
     documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.

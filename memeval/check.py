@@ -30,8 +30,8 @@ from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings
 from memeval.task import Context, ContextRef, Evidence, Question
+from memeval.tasks import Settings
 
 GOLD = (Context, Question, Evidence, ContextRef, Prepared, Desk)
 """Types that must not be reachable from an agent or its session."""

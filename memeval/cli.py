@@ -340,7 +340,7 @@ _TASK = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 @_FORMAT
 def data_list(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...], form: str) -> None:
     """What tasks need, where it was found, its size and licence, and how to get what is missing."""
-    from memeval import data_command
+    from memeval.commands import data as data_command
 
     click.echo(data_command.data_list(tasks, data_folder(data_dir), tasks_dir, form))
 
@@ -351,7 +351,7 @@ def data_list(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[st
 @_TASKS_DIR
 def data_path(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...]) -> None:
     """The files that tasks read, one a line."""
-    from memeval import data_command
+    from memeval.commands import data as data_command
 
     found = data_command.data_path(tasks, data_folder(data_dir), tasks_dir)
     if found:
@@ -368,7 +368,7 @@ def data_fetch(
     tasks: tuple[str, ...], to: Path | None, accepted: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...]
 ) -> None:
     """Get what tasks need and this machine lacks."""
-    from memeval import data_command
+    from memeval.commands import data as data_command
 
     click.echo(data_command.data_fetch(tasks, data_folder(data_dir), tasks_dir, to, accepted))
 
@@ -382,7 +382,7 @@ def data_fetch(
 @_FORMAT
 def data_verify(tasks: tuple[str, ...], everything: bool, contexts: int | None, form: str, **where: Any) -> None:
     """Read every record; count contexts, clusters, questions, kinds and tokens; refuse damaged files."""
-    from memeval import data_command
+    from memeval.commands import data as data_command
 
     folder = data_folder(where["data_dir"])
     text, code = data_command.data_verify(tasks, folder, where["tasks_dir"], form, contexts, everything)

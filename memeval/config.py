@@ -68,3 +68,12 @@ def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:
     if not path.is_dir():
         raise UsageError(f"{where} {path}: no such folder")
     return path.absolute()  # an agent may change the working directory
+
+
+def cache_folder() -> Path:
+    """The user's cache (it need not exist): `MEMEVAL_CACHE`, else `XDG_CACHE_HOME/memeval`, else `~/.cache/memeval`."""
+    own = os.environ.get("MEMEVAL_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "memeval"

@@ -20,16 +20,15 @@ from typing import Any
 import memeval
 from memeval import plugins, tokens
 from memeval.cards import AgentCard, TaskCard
-from memeval.config import ROLES, data_dir, read_config
+from memeval.config import ROLES, cache_folder, data_dir, read_config
 from memeval.errors import UsageError
 from memeval.models import prices
-from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
 from memeval.models.probe import FAIL, OK, PATIENCE, WARN, Finding, probe_all
 from memeval.runs.options import Options
 from memeval.runs.plan import find_task
 from memeval.runs.roles import role_model
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 REPLY = 2048
 """Tokens of a reply, of the reader and of the writer of a memory, that must fit the window besides the prompt."""
@@ -126,7 +125,7 @@ def _is_installed(name: str) -> bool:
 
 def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -> Iterator[Finding]:
     """Also fills `cards` with the tasks that were found."""
-    from memeval.sources.data import missing, remedy
+    from memeval.tasks.verify import missing, remedy
 
     settings = Settings()
     try:
@@ -140,8 +139,7 @@ def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -
             cards.append(card)
             lacking = missing(card, settings)
             for found in lacking:
-                wanted = " or ".join(found.need.files)
-                yield Finding(FAIL, f"task {name}", f"no {wanted}; {remedy(card, found.need, settings)}")
+                yield Finding(FAIL, f"task {name}", f"no {found}; {remedy(card, found, settings)}")
             if not lacking:
                 yield Finding(OK, f"task {name}", "its data are at hand")
         except UsageError as error:

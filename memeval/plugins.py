@@ -1,7 +1,7 @@
 """What a name stands for: sources, agents, metrics and models, built in, from entry points, or `file.py:Class`.
 
 Built-in names are looked up in the tables below and imported only when used. Entry-point groups (`memeval.agents`,
-`memeval.sources`, `memeval.metrics`, `memeval.models`) are scanned only for a name that nothing else has.
+`memeval.tasks`, `memeval.metrics`, `memeval.models`) are scanned only for a name that nothing else has.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from memeval.cards import AgentCard
 from memeval.errors import UsageError, suggest
 
 SOURCES = {
-    "synth": "memeval.sources.synth:Synth",
-    "hotpotqa": "memeval.sources.hotpotqa:HotpotQA",
-    "2wiki": "memeval.sources.twowiki:TwoWiki",
-    "nq": "memeval.sources.nq:NQ",
-    "triviaqa": "memeval.sources.triviaqa:TriviaQA",
-    "jsonl": "memeval.sources.jsonl:Jsonl",
-    "memalpha": "memeval.sources.memalpha:MemAlphaSets",
-    "memoryagentbench": "memeval.sources.memoryagentbench:MemoryAgentBench",
-    "personamem": "memeval.sources.personamem:PersonaMem",
-    "longmemeval": "memeval.sources.longmemeval:LongMemEval",
-    "locomo": "memeval.sources.locomo:LoCoMo",
+    "synth": "memeval.tasks.synth:Synth",
+    "hotpotqa": "memeval.tasks.multihop:HotpotQA",
+    "2wiki": "memeval.tasks.multihop:TwoWiki",
+    "nq": "memeval.tasks.nq:NQ",
+    "triviaqa": "memeval.tasks.triviaqa:TriviaQA",
+    "jsonl": "memeval.tasks.jsonl:Jsonl",
+    "memalpha": "memeval.tasks.memalpha:MemAlphaSets",
+    "memoryagentbench": "memeval.tasks.memoryagentbench:MemoryAgentBench",
+    "personamem": "memeval.tasks.personamem:PersonaMem",
+    "longmemeval": "memeval.tasks.longmemeval:LongMemEval",
+    "locomo": "memeval.tasks.locomo:LoCoMo",
 }
 AGENTS = {
     "memalpha": "memeval.agents.memalpha:MemAlpha",

@@ -55,6 +55,12 @@ class Question:
     evidence: tuple[Evidence, ...] = ()
     keypoints: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("answers", "options", "keypoints"):  # one text is one of them, not its letters
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, tuple):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

@@ -85,7 +85,7 @@ def test_a_base_with_a_length_is_a_task() -> None:
 
 
 SOURCE = """
-from memeval.sources.fixed import FixedTask
+from memeval.tasks.fixed import FixedTask
 from memeval.task import Context, Question, Unit
 
 class Diary:

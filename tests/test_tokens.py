@@ -167,11 +167,28 @@ def test_half_a_surrogate_pair_is_counted_not_raised() -> None:
     assert count.truncate("a\ud83db", 1) == "a"
 
 
-def test_the_memo_is_bounded_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MEMO", 10)
-    count = tokens.TokenCounter("fresh", tokens.counter()._codec)
+def test_counts_are_remembered_and_the_oldest_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Codec:
+        additive = False
+        counted = 0
+
+        def size(self, text: str) -> int:
+            self.counted += 1
+            return len(text)
+
+        def prefix(self, text: str, tokens: int) -> str:
+            return text[:tokens]
+
+    codec = Codec()
+    count = tokens.TokenCounter("toy", codec)
     texts = [f"{'word ' * 20}{n}" for n in range(50)]
-    expected = [tokens.counter("o200k_base")._codec.size(text) for text in texts]
-    assert [count(text) for text in texts] == expected
-    assert [count(text) for text in texts] == expected
-    assert len(count._memo) <= 10
+    assert [count(text) for text in texts * 3] == [len(text) for text in texts * 3]
+    assert codec.counted == 50
+    count = tokens.TokenCounter("toy", codec)
+    monkeypatch.setattr(tokens, "MEMO", 2_000)  # some ten of these texts, and ten older ones
+    assert [count(text) for text in texts * 3] == [len(text) for text in texts * 3]
+    assert codec.counted > 100
+    before = codec.counted
+    for _ in range(5):
+        assert count(texts[-1]) == len(texts[-1])
+    assert codec.counted == before

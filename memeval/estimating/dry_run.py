@@ -27,7 +27,7 @@ from memeval.runs.prepare import Prepared
 from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
-from memeval.streams import PackedChunk
+from memeval.tasks.chunking import PackedChunk
 
 Bill = Counter[tuple[str, str]]
 """(role, `calls` | `prompt` | `completion` | `cached`) -> number"""

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memeval.datafiles.files import parse_line
+from memeval.config import cache_folder
+from memeval.data.records import parse_line
 from memeval.errors import UsageError, suggest
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
-from memeval.models.cache import cache_folder
 from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate

@@ -1,4 +1,4 @@
-"""LoCoMo's own scoring, by the kind of question (`memeval.sources.locomo.KINDS`).
+"""LoCoMo's own scoring, by the kind of question (`memeval.tasks.locomo.KINDS`).
 
 Source: `eval_question_answering`, `f1`, `f1_score` and `normalize_answer` in task_eval/evaluation.py of
 snap-research/locomo.

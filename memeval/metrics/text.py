@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import re
-import string
 
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
+from memeval.tasks.base import normalised
+
 _BOXED, _FINAL, _FINAL_END = "\\boxed{", "<final_answer>", "</final_answer>"
 _ANSWER_MARK = re.compile(r"(?:^[^\w\n]*|[.!?]\s+)(?:final )?answer\*{0,2}:", re.IGNORECASE | re.MULTILINE)
 
 
-def normalise(text: str) -> str:
-    """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
-
-    Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
-    without leaving a blank: "well-known" becomes "wellknown".
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+normalise = normalised
+"""As SQuAD and HotpotQA do it."""
 
 
 def answer_text(text: str) -> str:

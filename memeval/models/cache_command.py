@@ -1,7 +1,8 @@
-"""`memeval cache stats|clear|prune`: what the user's cache holds, calls and facts about data, and how to make it smaller.
+"""`memeval cache stats|clear|prune`: what the user's cache holds, calls and records of data files, and how to make it
+smaller.
 
-Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that misses one calls again;
-or reads its data again, where it misses what an index (sources/index.py) held of them. Other files in the folder stay.
+Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that misses one calls
+again; or reads its data again, where it misses what was kept of them (data/records.py). Other files in the folder stay.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any
 
 from tabulate import tabulate
 
+from memeval.config import cache_folder
+from memeval.data import records
 from memeval.errors import UsageError, suggest
-from memeval.models.cache import cache_folder
 from memeval.models.store import Store
-from memeval.sources import index
 
 VERBS = ("stats", "clear", "prune")
 DAY = 86_400
@@ -40,7 +41,7 @@ def cache_command(verb: str, *, older_than: float | None = None, yes: bool = Fal
         if not known and os.path.lexists(place):
             raise UsageError(f"{place}: not a {kind}; move it away, or set MEMEVAL_CACHE to a folder of yours")
     try:
-        tasks = index.entries()
+        tasks = records.entries()
         found, text = _tasks(tasks)
         if not path.is_file() and not tasks:
             _print(form, {"path": str(path), "entries": 0, **found}, f"no cache yet: {path}")
@@ -70,8 +71,8 @@ def cache_command(verb: str, *, older_than: float | None = None, yes: bool = Fal
 def _tasks(entries: Sequence[Path]) -> tuple[dict[str, Any], str]:
     """What the index holds, for JSON and in words."""
     size = sum(path.stat().st_size for path in entries)
-    text = f"what {len(entries)} tasks held when their data were read last ({index.folder()}, {megabytes(size)})"
-    return {"tasks": {"path": str(index.folder()), "entries": len(entries), "bytes": size}}, text
+    text = f"the records of {len(entries)} data files ({records.folder()}, {megabytes(size)})"
+    return {"tasks": {"path": str(records.folder()), "entries": len(entries), "bytes": size}}, text
 
 
 def _stats(store: Store) -> tuple[dict[str, Any], str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from memeval.agent import Item, Recall
 from memeval.metrics import METRICS, Reply
-from memeval.streams import PackedChunk
 from memeval.task import Question, Unit
+from memeval.tasks.chunking import PackedChunk
 
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 

@@ -21,8 +21,8 @@ from memeval.runs import checked
 from memeval.runs.answering import Desk
 from memeval.runs.host import AgentError, Host
 from memeval.runs.prepare import Asking, Prepared, observed
-from memeval.streams import PackedChunk
 from memeval.task import Question
+from memeval.tasks.chunking import PackedChunk
 
 
 @dataclass

@@ -18,8 +18,8 @@ from memeval.runs.engine import Engine
 from memeval.runs.prepare import Prepared, prepare
 from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
-from memeval.sources import Task
 from memeval.task import ContextRef
+from memeval.tasks import Task
 
 Work = tuple[ContextRef, int]
 """(context, repeat)"""

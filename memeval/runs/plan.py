@@ -24,7 +24,8 @@ from memeval.runs.changed import changed_since
 from memeval.runs.options import Options
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings, Task, index
+from memeval.tasks import Settings, Task
+from memeval.tasks.load import load
 
 PROMPT_ROLES = ("memory", "reader", "judge")
 
@@ -68,7 +69,7 @@ def plan(options: Options) -> list[Planned]:
     absent: list[NoData] = []
     for typed, card in zip(typed_names, task_cards, strict=True):
         try:
-            task = _loaded(card, settings, options.use_cache)
+            task = load(card, settings)
         except NoData as error:
             if typed in named:  # asked for by its own name
                 raise
@@ -108,17 +109,6 @@ def plan(options: Options) -> list[Planned]:
     if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return planned
-
-
-def _loaded(card: TaskCard, settings: Settings, use_cache: bool) -> Task:
-    """Raises UsageError, with the user's file and line, for whatever a task of the user's own raises."""
-    try:
-        return index.load(card, settings, use_cache)
-    except Exception as error:
-        place = identity.place(error)
-        if isinstance(error, UsageError) or not place:
-            raise
-        raise UsageError(f"{place}: task '{card.name}': load raised {plugins.described(error)}") from error
 
 
 def _say_what_changed(planned: Sequence[Planned], options: Options) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memeval.agent import Chunk
-from memeval.streams import PackedChunk, pack
 from memeval.task import Context, ContextRef, Question, Unit
+from memeval.tasks.chunking import PackedChunk, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def prepare(
     """Pack the stream once, and of each asked prefix its last chunk. Questions come in order of position, then in the
     context's order. apart: no two units share a chunk (the card's `one_unit_per_chunk`).
 
-    The chunks of a prefix are a prefix of the stream's chunks but for the last (streams.pack), so a fork needs at most one
+    The chunks of a prefix are a prefix of the stream's chunks but for the last (chunking.pack), so a fork needs at most one
     chunk of its own.
     """
     wanted = set(ref.question_ids)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from memeval import tokens
 from memeval.runs.prepare import Prepared, prepare
-from memeval.sources import Task
+from memeval.tasks import Task
 
 
 def sharing(task: Task, question_ids: Sequence[str]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from memeval.models.limits import Policy
 from memeval.plugins import ARMS, SOURCES
 from memeval.prompts import READER
 from memeval.records.folder import folder_name
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 FORMAT = 3
 """Version of the run folder and of everything that changes what a sample holds; part of the identity."""

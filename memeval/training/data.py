@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.pool import number, plain
+from memeval.tasks.base import number, plain
 from memeval.yamlfile import read_yaml
 
 TRAIN, VALIDATION = "train", "validation"

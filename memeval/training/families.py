@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval import tokens
-from memeval.pool import plain
+from memeval.tasks.base import plain
 from memeval.training.data import (
     FIRST_DAY,
     JOINT,

@@ -9,7 +9,7 @@ import pytest
 
 from memeval import plugins
 from memeval.runs.sharing import sharing
-from memeval.sources import Settings
+from memeval.tasks import Settings
 
 pytestmark = pytest.mark.benchmark
 

@@ -20,8 +20,8 @@ from memeval.runs import local
 from memeval.runs.plan import Planned
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.sources import Settings
 from memeval.task import Context
+from memeval.tasks import Settings
 
 KINDS: dict[type, str] = {OperationRow: "operation", QuestionRow: "question", SampleRow: "sample", TextRow: "text"}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from memeval.sources.synth import generate
 from memeval.synth import generator
+from memeval.tasks.synth import generate
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_digests.json").read_text(encoding="utf-8"))
 CIRCLES = [0, 1, 17, 179, 180, 25_000]

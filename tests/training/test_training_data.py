@@ -99,7 +99,7 @@ def test_rows_are_in_the_published_schema_and_say_how_they_were_made() -> None:
 
 
 def test_the_source_of_the_published_rows_reads_them() -> None:
-    memalpha = pytest.importorskip("memeval.sources.memalpha")
+    memalpha = pytest.importorskip("memeval.tasks.memalpha")
     question = {"question": "Whom?", "answer": ["Bo", "Bob"], "evidence": [["Ada", "Ada met Bo."]]}
     (row,) = rows(Built([Stream(("One.", "Two. Ada met Bo."), (question,), "squad", ("x",))]), Recipe())
     context = memalpha.parse(row, "here")

@@ -23,9 +23,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models import keys
-from memeval.models.cache import cache_folder
 from memeval.models.faults import EndpointError
 from memeval.models.reply import one_line
 from memeval.models.store import to_stderr

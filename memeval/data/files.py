@@ -1,0 +1,164 @@
+"""The files that tasks read: what each is called, where it may come from, and where it is on this machine.
+
+The data folder is `--data-dir` or the environment's MEMEVAL_DATA, with a folder per data set and upstream's file names
+(`2wikimultihopqa/dev.json`), plain or gzipped. Then comes the cache of the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval.errors import NoData, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that a task reads, or several of one pattern.
+
+    names: in the data folder, best first, the first that is there is read; `*` stands for several files; an absolute
+    name lies outside. hub: where it may be taken from instead, `owner/name/file` or `owner/name@revision/file`, best
+    first, with `*` as before. url, sha256: where it is published outside the hub, and the digest of that file where
+    known. licence: of this file, where it is not the card's. required: the task cannot be built without it. note:
+    what it is for.
+    """
+
+    names: tuple[str, ...]
+    hub: tuple[str, ...] = ()
+    url: str = ""
+    sha256: str = ""
+    licence: str = ""
+    required: bool = True
+    note: str = ""
+
+    def __str__(self) -> str:
+        """The names in words: "a.jsonl or b.jsonl (plain or .gz)". Parquet is compressed in itself."""
+        zipped = "" if all(name.endswith(".parquet") for name in self.names) else " (plain or .gz)"
+        return f"{' or '.join(self.names)}{zipped}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file on this machine. name: as manifests print it, relative to the data folder or the hub's data set, without
+    .gz."""
+
+    name: str
+    path: Path
+    hub: str = ""
+    revision: str = ""
+
+    def facts(self, sha256: str, size: int, records: int) -> dict[str, Any]:
+        """What a manifest says of it. sha256, size (bytes): of the unzipped content, so that `dev.json` and
+        `dev.json.gz` are the same data."""
+        facts = {"name": self.name, "sha256": sha256, "bytes": size, "records": records}
+        return facts | ({"hub": self.hub, "revision": self.revision} if self.hub else {})
+
+
+def data_folder(data_dir: Path | None) -> Path | None:
+    """Where the user keeps data, or None. Raises UsageError for a folder that does not exist."""
+    named = data_dir or os.environ.get("MEMEVAL_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"data folder {folder} does not exist; see --data-dir and MEMEVAL_DATA")
+    return folder
+
+
+def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "synth-10k") -> tuple[Found, ...]:
+    """The files of the data folder, else those of the hub, downloaded where they are not in its cache.
+
+    task: whose it is (empty: no task's); bundled: the task to run instead; both for the message of NoData, which
+    names every remedy. An optional file is not downloaded, and may be missing.
+    """
+    found = local(file, data_dir)
+    if found or not file.required:
+        return found
+    reasons = []
+    for place in file.hub:
+        from memeval.data.fetch import from_hub
+
+        try:
+            return from_hub(place)
+        except UsageError as error:
+            reasons.append(str(error))
+    folder = data_folder(data_dir)
+    where = f"{folder}" if folder else "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
+    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
+    remedies = [f"put {file} into {where}{source}"]
+    if file.hub:
+        state = "; ".join(dict.fromkeys(reasons))
+        remedies.append(
+            f"get {' or '.join(file.hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})"
+        )
+    if file.url and task:
+        remedies.append(f"run `memeval data fetch {task}`")
+    if not task:
+        raise NoData(f"no data; {', or '.join(remedies)}")
+    raise NoData(f"task '{task}': no data; {', or '.join(remedies)}, or run the bundled {bundled}, which needs no data")
+
+
+def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
+    """The files of the data folder, else those of the hub's cache. Asks no network."""
+    found = local(file, data_dir)
+    if not found and file.hub:
+        from memeval.data.fetch import in_cache
+
+        found = next(filter(None, map(in_cache, file.hub)), ())
+    return found
+
+
+def local(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
+    """The files of the first name that the data folder has, in order of name, each once. A file may also lie right in
+    the folder, where that is the data set's own. Raises UsageError for a folder of that name, and for a link that
+    leads nowhere."""
+    root = data_folder(data_dir)
+    for name in file.names:
+        for place in _places(name, root):
+            found: dict[str, Found] = {}
+            for path in _candidates(place):
+                if path.is_file():
+                    inside = root is not None and path.is_relative_to(root)
+                    plain = (path.relative_to(root).as_posix() if root and inside else path.name).removesuffix(".gz")
+                    found.setdefault(plain, Found(plain, path))
+                elif path.suffix and (path.is_dir() or path.is_symlink()):
+                    what = "a folder" if path.is_dir() else "a link that leads nowhere"
+                    raise UsageError(f"{path}: is {what}, expected a file; put the file itself there")
+            if found:
+                return tuple(found.values())
+    return ()
+
+
+def _places(name: str, root: Path | None) -> tuple[Path, ...]:
+    if Path(name).is_absolute():
+        return (Path(name),)
+    return () if root is None else (root / name, root / Path(name).name)
+
+
+def _candidates(place: Path) -> Sequence[Path]:
+    """Paths of that name, plain or gzipped; of that pattern, where the name has a `*`."""
+    if "*" not in place.name:
+        return (place, place.with_name(f"{place.name}.gz"))[: 1 if place.is_file() else 2]
+    paths = sorted(place.parent.glob(f"{place.name}*"))
+    return [path for path in paths if fnmatch.fnmatchcase(path.name.removesuffix(".gz"), place.name)]
+
+
+def split_place(place: str) -> tuple[str, str | None, str]:
+    """`owner/name@revision/file` as (owner/name, revision or None, file). Raises UsageError for anything else."""
+    owner, _, rest = place.partition("/")
+    name, _, path = rest.partition("/")
+    name, _, revision = name.partition("@")
+    if not owner or not name or not path:
+        raise UsageError(f"'{place}' is no place on the hub, expected owner/name/file or owner/name@revision/file")
+    return f"{owner}/{name}", revision or None, path
+
+
+def megabytes(size: float) -> str:
+    """`12.3 MB` (10^6 bytes); kB or bytes where it is small."""
+    if size < 1000:
+        return f"{size:.0f} bytes"
+    return f"{size / 1e6:.1f} MB" if size >= 50_000 else f"{size / 1e3:.1f} kB"

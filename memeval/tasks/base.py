@@ -1,0 +1,161 @@
+"""What a task is to the engine, and what every source needs to make one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memeval.data.fields import is_whole
+from memeval.errors import UsageError, suggest
+from memeval.task import Context, ContextRef, Question, Unit
+
+if TYPE_CHECKING:
+    from memeval.cards import TaskCard
+    from memeval.data.files import DataFile
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user sets for data: where they lie (None: the hub), the seed (42) of question order, distractors and
+    packing, and how many questions will be asked (0: the card's number, or all), for sources that make theirs."""
+
+    data_dir: Path | None = None
+    seed: int = 42
+    questions: int = 0
+
+
+class Task(Protocol):
+    """A loaded task.
+
+    card: as resolved. data: facts for the manifest (every file that was read, with its sha256; hub revision, corpus
+    hash, pool sizes); its digest is part of the run's identity. order: question ids in the seeded order, of which a
+    run asks a prefix.
+    """
+
+    card: TaskCard
+    data: Mapping[str, Any]
+    order: Sequence[str]
+
+    def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
+        """The contexts that hold these questions, each once, in order; a larger prefix only adds to it."""
+        ...
+
+    def context(self, ref: ContextRef) -> Context:
+        """Build one context, deterministically. Holds all its questions, also those the ref does not ask."""
+        ...
+
+    def golds(self) -> Sequence[Question]:
+        """Questions with their golds but without evidence, in seeded order, without building a stream."""
+        ...
+
+
+class Source(Protocol):
+    """What makes a task of a card. A built-in one also has `files(card) -> tuple[DataFile, ...]`: what it reads."""
+
+    def load(self, card: TaskCard, settings: Settings) -> Task:
+        """Read what the card names. Raises NoData with the remedy when it is not at hand, UsageError when it is
+        damaged."""
+        ...
+
+
+_EXPECTED = {str: "a text", bool: "true or false", int: "a whole number, 0 or more"}
+
+
+def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool | int]) -> dict[str, Any]:
+    """The card's `params` over a source's defaults, of the defaults' types (one text will do for a list of texts).
+
+    Raises UsageError for a key that the source does not know, and for a value of another type.
+    """
+    values: dict[str, Any] = dict(defaults)
+    for key, value in card.params.items():
+        place = card.path or card.name
+        if key not in defaults:
+            raise UsageError(f"{place}: unknown key 'params.{key}'{suggest(key, defaults)}")
+        wanted = type(defaults[key])
+        if wanted is tuple:
+            parts = (value,) if isinstance(value, str) else value
+            if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+                raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected a list of texts")
+            value = tuple(filter(None, parts))
+        elif not (is_whole(value) if wanted is int else isinstance(value, wanted)):
+            raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected {_EXPECTED[wanted]}")
+        values[key] = value
+    return values
+
+
+def with_params(file: DataFile, given: Mapping[str, Any]) -> DataFile:
+    """A source's file under the names and places that a card's params `files` and `hub` give it. A card's own files
+    are not taken from the source's address."""
+    if given["files"] == file.names:
+        return dataclasses.replace(file, hub=given["hub"])
+    return dataclasses.replace(file, names=given["files"], hub=given["hub"], url="", sha256="")
+
+
+def plain(text: str) -> str:
+    """Blanks collapsed: what makes two texts the same."""
+    return " ".join(text.split())
+
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalised(text: str) -> str:
+    """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
+
+    Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
+    without leaving a blank: "well-known" becomes "wellknown".
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def number(*parts: str | int) -> int:
+    """A 64-bit hash of the parts, the same on every machine (`hash()` is salted per process)."""
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def contradiction(question: Question, units: Sequence[Unit] | None = None) -> str:
+    """What a user's own question contradicts itself in: options that lack the answer, evidence that is not in its unit.
+    Empty where it does not. units: of its context, where they are known."""
+    if question.answerable and not question.answers:
+        return "a question needs answers, or must say that it is not answerable"
+    options = question.options
+    if options is not None and question.answerable:
+        letters = {string.ascii_lowercase[at] for at in range(min(len(options), 26))}
+        known = {normalised(option) for option in options}
+        if not any(normalised(answer) in known or answer.lower().strip("() .") in letters for answer in question.answers):
+            return f"its options ({'; '.join(options)[:120]}) lack the answer {question.answers[0][:80]!r}"
+    if units is None:
+        return ""
+    for piece in question.evidence:
+        if not all(0 <= at < len(units) for at in piece.units):
+            return f"its evidence lies outside its {len(units)} units"
+        held = [units[at].render() for at in piece.units] or [unit.render() for unit in units]
+        if plain(piece.text) not in plain(" ".join(held)):
+            return f"its evidence {piece.text[:80]!r} is not in {f'unit {piece.units[0]}' if piece.units else 'any unit'}"
+    return ""
+
+
+def seeded(ids: Iterable[str], seed: int) -> list[str]:
+    """The ids in a random order that depends on the seed and the ids only, not on the order of a file."""
+    return sorted(ids, key=lambda name: (number("order", seed, name), name))
+
+
+def refs_of(card: TaskCard, context_of: Mapping[str, str], question_ids: Sequence[str]) -> list[ContextRef]:
+    """The contexts that hold these questions, in order of their first one. Where the task shows its question while the
+    stream is read, one ref per question."""
+    asked: dict[str, list[str]] = {}
+    for name in question_ids:
+        if name not in context_of:
+            raise UsageError(f"task '{card.name}': no question '{name}'{suggest(name, context_of)}")
+        asked.setdefault(context_of[name], []).append(name)
+    if card.query_visible:
+        return [ContextRef(context, (name,), name) for context, names in asked.items() for name in names]
+    return [ContextRef(context, tuple(names)) for context, names in asked.items()]

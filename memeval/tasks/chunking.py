@@ -1,0 +1,115 @@
+"""Packing units into chunks of at most so many tokens: greedy, left to right, looking only at what is placed and the
+next unit. So the chunks of a prefix of the units are a prefix of the chunks, but for the last (DESIGN section 3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from memeval.errors import UsageError
+from memeval.task import Unit
+
+JOINT = "\n\n"
+"""What stands between the units of a chunk: a blank line."""
+
+MIN_LIMIT = 8
+"""Tokens. A single character can take several, and is never cut."""
+
+_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*\s+|[。！？]|\n+")
+_WORD_END = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedChunk:
+    """One chunk. tokens: those of `text`, counted as a whole. time: of its last unit that has one. units: indices
+    (0-based, rising) of the units it holds or holds a part of."""
+
+    id: str
+    text: str
+    time: str | None
+    tokens: int
+    units: tuple[int, ...]
+
+
+def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: bool = False) -> list[PackedChunk]:
+    """The units as chunks `c00000`, `c00001`, ... of at most `limit` tokens each, joined by blank lines.
+
+    A unit that alone exceeds the limit is cut at sentence ends, then between words, then between tokens; no other unit
+    is. A unit without text is in no chunk. apart: no two units share a chunk. `count` is a
+    `memeval.tokens.TokenCounter` or any function from text to tokens. Raises UsageError when the limit is below
+    `MIN_LIMIT`.
+    """
+    if limit < MIN_LIMIT:
+        raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_LIMIT} tokens")
+    extend = getattr(count, "extend", None)
+    chunks: list[PackedChunk] = []
+    texts: list[str] = []
+    indices: list[int] = []
+    tokens, time = 0, None
+
+    def close() -> None:
+        chunks.append(PackedChunk(f"c{len(chunks):05d}", JOINT.join(texts), time, tokens, tuple(dict.fromkeys(indices))))
+
+    for index, unit in enumerate(units):
+        rendered = unit.render()
+        size = count(rendered)
+        whole = ((rendered, size),) if rendered else ()
+        for text, tokens_of in whole if size <= limit else _pieces(rendered, limit, count):
+            if texts and not (apart and index != indices[-1]):
+                joined = extend(tokens, texts[-1], text) if extend else None
+                if joined is None:
+                    joined = count(JOINT.join([*texts, text]))
+                if joined <= limit:
+                    texts.append(text)
+                    indices.append(index)
+                    tokens, time = joined, unit.time or time
+                    continue
+            if texts:
+                close()
+            texts, indices, tokens, time = [text], [index], tokens_of, unit.time
+    if texts:
+        close()
+    return chunks
+
+
+def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
+    """A text beyond the limit in pieces that fit, blank at neither end, each with its tokens."""
+    while text and (size := count(text)) > limit:
+        head = text[: _cut(text, limit, count)]
+        text = text[len(head) :].lstrip()
+        yield head.rstrip(), count(head.rstrip())
+    if text:
+        yield text, size
+
+
+def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
+    """Where the first piece of a text beyond the limit ends: characters, at least one."""
+    for boundary in (_SENTENCE_END, _WORD_END):
+        fitting = _fitting(text, (match.end() for match in boundary.finditer(text)), limit, count)
+        if fitting:
+            return fitting
+    truncate = getattr(count, "truncate", None)
+    if truncate is not None:
+        return max(len(truncate(text, limit)), 1)
+    low, high = 1, len(text)  # by halving: the longest prefix that fits, for a plain function
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(text[:middle]) <= limit else (low, middle - 1)
+    return low
+
+
+def _fitting(text: str, ends: Iterator[int], limit: int, count: Callable[[str], int]) -> int:
+    """The last of `ends` before which the text fits, 0 when there is none. Parts are summed to find the place, and the
+    result is counted as a whole, because tokens of parts need not add up."""
+    passed: list[int] = []
+    total, start = 0, 0
+    for end in ends:
+        total += count(text[start:end])
+        passed.append(end)
+        start = end
+        if total > limit:
+            break
+    while passed and count(text[: passed[-1]].rstrip()) > limit:
+        passed.pop()
+    return passed[-1] if passed else 0

@@ -1,0 +1,74 @@
+"""Mem-alpha's own sets (Wang et al., arXiv 2509.25911) and its MemoryAgentBench subset, from the published parquet
+schema.
+
+One row is one stream: `chunks` (a JSON string of texts) are its units, kept apart by the card's `one_unit_per_chunk`,
+and `questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to
+take. Rows of HotpotQA and of our own builder have evidence, texts that stand in the chunks. As upstream's
+process_data.py cuts long articles, some of its sentences stand in none: such a question counts as one without
+evidence. `metadata` is not read: where sets of several families were put together upstream, it holds NaN.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memeval.cards import TaskCard
+from memeval.data.files import DataFile, find
+from memeval.data.records import Span, read
+from memeval.task import Context, Evidence, Question, Unit
+from memeval.tasks.base import Settings, params
+from memeval.tasks.fixed import FixedTask, Head, from_records
+
+STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
+"""Of the licences of the sets that share upstream's files, the one that allows least."""
+
+
+class MemAlphaSets:
+    """The source of cards that say `source: memalpha`. params: data_source (which rows), files (names in the data
+    folder, best first), hub (`owner/name@revision/file`, best first)."""
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        given = params(card, {"data_source": "", "files": (), "hub": ()})
+        shared = any(place.startswith("YuWangX/Memalpha/") for place in given["hub"])
+        return (DataFile(given["files"], given["hub"], licence=STRICTEST if shared else ""),)
+
+    def load(self, card: TaskCard, settings: Settings) -> FixedTask:
+        """Raises UsageError when there are no rows of the data source, or a row is not as published."""
+        (file,) = find(self.files(card)[0], settings.data_dir, card.name)
+        wanted = ("data_source", card.params.get("data_source", ""), lambda row: str(row["data_source"]))
+
+        def head(row: Any, span: Span) -> Head:
+            context = parse(row)
+            return context.id, context.questions
+
+        return from_records(card, settings, read(file), head, lambda row, span: parse(row), only=wanted)
+
+
+def parse(row: Mapping[str, Any]) -> Context:
+    """One row. Its id is `instance_id`; question n (from 0) of it is `<instance_id>-<n>`."""
+    name = str(int(row["instance_id"]))
+    units = tuple(Unit(chunk.strip()) for chunk in json.loads(row["chunks"]))
+    asked = json.loads(row["questions_and_answers"])
+    if not units or not asked:
+        raise ValueError("no chunks or no questions")
+    questions = tuple(_question(item, f"{name}-{at}", units) for at, item in enumerate(asked))
+    return Context(name, units, questions, cluster=name, meta={"documents": len(units)})
+
+
+def _question(item: Mapping[str, Any], name: str, units: Sequence[Unit]) -> Question:
+    answers = item["answer"] if isinstance(item["answer"], list) else [item["answer"]]
+    golds = tuple(str(answer).strip() for answer in answers)
+    return Question(name, item["question"].strip(), golds, evidence=_evidence(item.get("evidence") or (), units))
+
+
+def _evidence(pieces: Sequence[Any], units: Sequence[Unit]) -> tuple[Evidence, ...]:
+    """Pieces are texts or [title, text]; none at all where the chunks lack one of them. Upstream's `evidence_idx` is
+    not used: for several families it is a mere 0."""
+    texts = [(piece if isinstance(piece, str) else piece[-1]).strip() for piece in pieces]
+    found = [
+        Evidence(text, tuple(number for number, unit in enumerate(units) if text in unit.text))
+        for text in filter(None, texts)  # HotpotQA has blank sentences
+    ]
+    return tuple(found) if all(piece.units for piece in found) else ()

@@ -1,0 +1,103 @@
+"""MemoryAgentBench (Hu et al., ICLR 2026, arXiv 2507.05257): one long context, many questions; four splits.
+
+A card's `params` name the `source` (the data's `metadata.source`) and the file of its split. Upstream cuts a context at
+sentence ends into chunks of 4096 tokens; here its natural units are packed into chunks, and never cut unless one alone
+exceeds a chunk. Question n (from 0) of the source's row r is `<r>-<n>`: upstream's ids repeat between rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from memeval.cards import TaskCard
+from memeval.data.fields import texts
+from memeval.data.files import DataFile, find
+from memeval.data.records import Span, read
+from memeval.task import Context, Question
+from memeval.tasks import mab_units, redial
+from memeval.tasks.base import Settings, number, params
+from memeval.tasks.fixed import FixedTask, Head, from_records
+
+DEFAULTS: Mapping[str, tuple[str, ...] | str | bool] = {
+    **{"source": "", "files": (), "hub": ()},
+    **{"titles": ("memoryagentbench/entity2id.json",), "titles_hub": ()},
+}
+"""files, hub: the split's parquet file in the data folder and on the hub (`owner/name@revision/file`). titles,
+titles_hub: entity2id.json, which says what the numbers stand for that are ReDial's golds."""
+
+Gold = Callable[[str], str]
+"""Gold as the data have it -> gold to be compared with."""
+
+
+class MemoryAgentBench:
+    """The source of cards that say `source: memoryagentbench`."""
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        """The split's file, and for the recommendations the titles."""
+        given = params(card, DEFAULTS)
+        split = DataFile(given["files"], given["hub"])
+        if not given["source"].startswith("recsys"):
+            return (split,)
+        return split, DataFile(given["titles"], given["titles_hub"], note="what the numbers stand for that are its golds")
+
+    def load(self, card: TaskCard, settings: Settings) -> FixedTask:
+        """Raises UsageError when there are no rows of the source, or a row is not as published."""
+        wanted = params(card, DEFAULTS)["source"]
+        (file,), *titles_file = (find(needed, settings.data_dir, card.name) for needed in self.files(card))
+        gold: Gold = str
+        others: tuple[Mapping[str, Any], ...] = ()
+        if titles_file:
+            titles = redial.Titles(titles_file[0][0])
+            gold, others = titles.gold, (titles.facts,)
+        names: dict[int, str] = {}  # number of a record -> how many of the source's came before it
+
+        def head(row: Any, span: Span) -> Head:
+            name = names.setdefault(span.number, str(len(names)))
+            return name, parse(row, name, gold)
+
+        def build(row: Any, span: Span) -> Context:
+            name = names[span.number]
+            units = mab_units.units(wanted, row["context"])
+            cluster = f"{number(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
+            return Context(name, units, _with_evidence(row, parse(row, name, gold)), cluster, {"documents": len(units)})
+
+        only = ("source", wanted, lambda row: str(row["metadata"]["source"]).strip())
+        return from_records(card, settings, read(file), head, build, others=others, only=only)
+
+
+def parse(record: Mapping[str, Any], name: str, gold: Gold) -> tuple[Question, ...]:
+    """The questions of one row, without evidence; `name` is its context's id."""
+    meta, asked = record["metadata"], texts(record["questions"])
+    kinds, dates, ids = (_column(meta, key, len(asked)) for key in ("question_types", "question_dates", "question_ids"))
+    keypoints = tuple(texts(meta.get("keypoints") or []))
+    return tuple(
+        Question(
+            id=f"{name}-{index}",
+            text=text,
+            answers=tuple(dict.fromkeys(gold(item) for item in texts(golds))),
+            kind=kind or "all",
+            time=date if date and date not in text else None,
+            answerable=not (other_id or "").endswith("_abs"),
+            keypoints=keypoints,
+        )
+        for index, (text, golds, kind, date, other_id) in enumerate(
+            zip(asked, record["answers"], kinds, dates, ids, strict=True)
+        )
+    )
+
+
+def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions with the chat turns that hold their answers, where the data mark them."""
+    sessions = _column(record["metadata"], "haystack_sessions", len(questions))
+    marked = [mab_units.marked(item) for item in sessions]
+    if not any(marked):
+        return tuple(questions)
+    pieces = mab_units.evidence(marked, mab_units.turns(record["context"]))
+    return tuple(replace(item, evidence=found) for item, found in zip(questions, pieces, strict=True))
+
+
+def _column(meta: Mapping[str, Any], key: str, length: int) -> list[Any]:
+    """A column of `metadata` beside the questions; where a source does not use it, it is null or empty."""
+    return meta.get(key) or [None] * length

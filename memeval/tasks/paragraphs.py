@@ -1,0 +1,131 @@
+"""What question sets over paragraphs share: records, the pool and its filler.
+
+A subclass says where its data lie and turns a record into passages and an example. The pool is every distinct passage
+of the task's files, also of records that are not asked, plus the `*_corpus*` file beside them; `wiki_pool` fills it
+up where it is too short.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from memeval.cards import TaskCard
+from memeval.data.fields import published
+from memeval.data.files import DataFile, Found, find
+from memeval.data.records import read
+from memeval.errors import UsageError
+from memeval.tasks.base import Settings, number, params, with_params
+from memeval.tasks.pool import Passage, Pool
+from memeval.tasks.streams import Example, PackedTask
+
+FILLER = DataFile(
+    ("wiki_pool/corpus-*.jsonl",),
+    required=False,
+    note="any part of BEIR's hotpotqa corpus, for streams that the pool is too short for",
+)
+FILLER_WORDS = 20
+"""Shorter filler is left out: stubs of one clause."""
+
+
+class ParagraphQA(ABC):
+    """A source of one file (or several parts of one) of questions.
+
+    file: with the questions; corpus: further passages. records: read about so many, chosen by a hash of `id_field`,
+    where reading all takes long (0: all). A card's `params` may name others: files, hub, corpus, records.
+    """
+
+    file: ClassVar[DataFile]
+    corpus: ClassVar[DataFile]
+    records: ClassVar[int] = 0
+    id_field: ClassVar[str] = "id"
+
+    @abstractmethod
+    def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
+        """One record: its passages, and the question with them. An example without evidence is not asked."""
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        given = self._given(card)
+        corpus = self.corpus
+        if given["corpus"] != corpus.names[0]:
+            corpus = DataFile((given["corpus"],), required=False, note=corpus.note)
+        return (with_params(self.file, given), *([corpus] if given["corpus"] else []), FILLER)
+
+    def load(self, card: TaskCard, settings: Settings) -> PackedTask:
+        """Read records and pool. Raises UsageError when the data are not at hand, damaged, or too few for the
+        length."""
+        file, *corpora, filler = self.files(card)
+        facts: list[Mapping[str, Any]] = []
+        examples: dict[str, Example] = {}
+        passages: list[Passage] = []
+        read_ = [read(part) for part in find(file, settings.data_dir, card.name, _bundled(card))]
+        wanted, total = self._given(card)["records"], sum(map(len, read_))
+        share = wanted / total if wanted and total else 1.0
+        for loaded in read_:
+            for place, row in loaded.rows():
+                with published(place):
+                    if share < 1 and number("record", row[self.id_field].strip()) >= share * 2**64:
+                        continue
+                    own, example = self.parse(row)
+                    if not example.question.answers or not example.question.text:
+                        raise ValueError("no question or no answer")
+                if example.question.id in examples:
+                    raise UsageError(f"{place}: id '{example.question.id}' was already used by another record")
+                passages.extend(own)
+                examples[example.question.id] = example
+            facts.append(loaded.facts)
+        asked = [example for example in examples.values() if example.evidence]
+        if not asked:
+            raise UsageError(f"task '{card.name}': no record of {facts[0]['name']} has its evidence among its paragraphs")
+        passages += [item for corpus in corpora for item in titled(find(corpus, settings.data_dir, card.name), facts)]
+        pool = Pool(passages)
+        if _short(pool, card):
+            more = titled(find(filler, settings.data_dir, card.name), facts)
+            pool = Pool(passages, (item for item in more if len(item.text.split()) >= FILLER_WORDS))
+        data = {
+            "files": facts,
+            "questions": len(asked),
+            "incomplete": len(examples) - len(asked),
+            "pool": pool.size,
+            "wiki_pool": len(pool) - pool.size,
+            "corpus": pool.digest,
+        }
+        return PackedTask(card, settings, asked, lambda: pool, data)
+
+    def _given(self, card: TaskCard) -> Mapping[str, Any]:
+        defaults: dict[str, Any] = {
+            "files": self.file.names,
+            "hub": self.file.hub,
+            "corpus": self.corpus.names[0],
+            "records": self.records,
+        }
+        return params(card, defaults)
+
+
+def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[Passage]:
+    """The passages of corpus files: records with `title` and `text`, those without text left out. Their facts are
+    added."""
+    for file in files:
+        loaded = read(file)
+        facts.append(loaded.facts)
+        for place, row in loaded.rows():
+            with published(place):
+                passage = Passage(row["title"].strip(), row["text"].strip())
+            if passage.text:
+                yield passage
+
+
+def _bundled(card: TaskCard) -> str:
+    """The bundled task of the same length."""
+    base, _, length = card.name.partition("@")[0].rpartition("-")
+    return f"synth-{length}" if base and length in ("10k", "30k", "100k", "1m") else "synth-10k"
+
+
+def _short(pool: Pool, card: TaskCard) -> bool:
+    """Whether the pool may not suffice for a stream. On the safe side, because the answer must not depend on the
+    question: own titles bar a few passages each, and no pool of English has fewer than one token in eight
+    characters."""
+    if card.tokens:
+        return sum(len(item.text) for item in pool.passages) < 8 * card.tokens
+    return pool.size < card.documents + 20 * card.shared

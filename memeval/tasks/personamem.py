@@ -1,0 +1,113 @@
+"""PersonaMem (Jiang et al., COLM 2025, arXiv 2504.14225): four-option questions in the middle of long chat histories.
+
+Per size a CSV with the questions and a JSONL with the histories they share. Upstream shows `history[:end_index]` and
+then asks (inference_standalone_openai.py): the end is exclusive and becomes `Question.position`. One unit per turn;
+the system turns, which carry the persona, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from memeval.cards import TaskCard
+from memeval.data.fields import literal, published
+from memeval.data.files import DataFile, find
+from memeval.data.records import Span, read
+from memeval.errors import UsageError
+from memeval.task import Context, Question, Unit
+from memeval.tasks.base import Settings, params
+from memeval.tasks.fixed import FixedTask, Head, from_records
+
+SIZES = {"32k": "synth-30k", "128k": "synth-100k", "1M": "synth-1m"}
+"""Size, as upstream spells it -> the bundled task of about that length."""
+
+SKILLS = {
+    "recall_user_shared_facts": "recalling_facts_mentioned_by_the_user",
+    "suggest_new_ideas": "",
+    "acknowledge_latest_user_preferences": "",
+    "track_full_preference_evolution": "track_full_preference_updates",
+    "revisit_reasons_behind_preference_updates": "recalling_the_reasons_behind_previous_updates",
+    "provide_preference_aligned_recommendations": "",
+    "generalize_to_new_scenarios": "generalizing_to_new_scenarios",
+}
+"""One name per skill -> what some sizes call it instead."""
+
+_KINDS = {name: skill for skill, other in SKILLS.items() for name in (skill, other) if name}
+_SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
+_LONGEST = 100_000
+"""Characters of a list of options: 30 times the longest there is. Beyond, it is not parsed."""
+
+
+class PersonaMem:
+    """The source of cards that say `source: personamem`. params: size (32k, 128k or 1M), hub
+    (`owner/name@revision`)."""
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        """The file with the questions, and the one with the histories."""
+        given = params(card, {"size": "", "hub": "bowen-upenn/PersonaMem"})
+        if given["size"] not in SIZES:
+            raise UsageError(
+                f"{card.path or card.name}: 'params.size' is {given['size']!r}, expected one of {', '.join(SIZES)}"
+            )
+        names = (f"questions_{given['size']}.csv", f"shared_contexts_{given['size']}.jsonl")
+        return tuple(
+            DataFile((f"personamem/{name}",), (f"{given['hub']}/{name}",) if given["hub"] else ()) for name in names
+        )
+
+    def load(self, card: TaskCard, settings: Settings) -> FixedTask:
+        """Raises UsageError when the data are not at hand, damaged, or do not fit each other."""
+        needed, bundled = self.files(card), SIZES[card.params["size"]]
+        (table,), (histories,) = (find(file, settings.data_dir, card.name, bundled) for file in needed)
+        loaded = read(table)
+        contexts: dict[str, list[Question]] = {}
+        personas: dict[str, str] = {}
+        for place, row in loaded.rows():
+            with published(place):
+                contexts.setdefault(row["shared_context_id"], []).append(parse(row))
+                personas[row["shared_context_id"]] = row["persona_id"]
+        missing = set(contexts)
+
+        def head(row: Any, span: Span) -> Head | None:
+            ((name, turns),) = row.items()
+            missing.discard(name)
+            if any((question.position or 0) > len(turns) for question in contexts.get(name, ())):
+                raise ValueError(f"its {len(turns)} turns are fewer than stand before a question of {table.path.name}")
+            return (name, contexts[name]) if name in contexts else None
+
+        def build(row: Any, span: Span) -> Context:
+            ((name, turns),) = row.items()
+            return history(name, turns, contexts[name], personas[name])
+
+        task = from_records(card, settings, read(histories), head, build, others=(loaded.facts,))
+        if missing:
+            raise UsageError(f"{histories.path}: lacks the history '{min(missing)}' of {table.path}; fetch both files again")
+        return task
+
+
+def parse(row: Mapping[str, Any]) -> Question:
+    """One question, of a row of the CSV."""
+    gold = row["correct_answer"].lower().strip("() ")
+    options = tuple(item.strip() for item in literal(row["all_options"], _LONGEST))
+    if gold not in tuple("abcd") or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
+        raise ValueError("expected four options, (a) to (d), one of which is the answer")
+    return Question(
+        id=row["question_id"].strip(),
+        text=row["user_question_or_message"].strip(),
+        answers=(f"({gold})",),
+        kind=_KINDS[row["question_type"].strip()],
+        options=options,
+        position=int(row["end_index_in_shared_context"]),
+    )
+
+
+def history(name: str, turns: list[Any], asked: list[Question], persona: str) -> Context:
+    """A history of the JSONL, with the questions asked of it."""
+    meta = {"documents": len(turns), "sessions": sum(turn["role"] == "system" for turn in turns)}
+    return Context(name, tuple(map(_unit, turns)), tuple(asked), f"persona-{int(persona)}", meta)
+
+
+def _unit(turn: Mapping[str, str]) -> Unit:
+    """Most contents start with their speaker already (`User: `), which is not said twice."""
+    speaker = _SPEAKERS[turn["role"]]
+    return Unit(turn["content"].removeprefix(f"{speaker}: "), speaker=speaker)

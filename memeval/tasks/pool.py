@@ -1,0 +1,183 @@
+"""Passages, and the pool that a stream is filled from.
+
+Which passages a stream gets, and in which order, is decided by hashes of (question, passage) alone. So a shorter
+stream is a subsequence of the longer one, neither depends on the order of a file, and curves over lengths are paired.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memeval.task import Unit
+from memeval.tasks.base import normalised, number, plain
+
+Hashes = NDArray[np.uint64]
+
+_BLOCK = 1 << 13
+"""Hashes mixed at a time: they stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A titled paragraph. time: an ISO date when the stream has an order in time."""
+
+    title: str
+    text: str
+    time: str | None = None
+
+    def unit(self) -> Unit:
+        return Unit(f"{self.title}\n{self.text}" if self.title else self.text, time=self.time)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def title_key(title: str) -> str:
+    """What makes two titles the same: case and blanks do not count."""
+    return plain(title).casefold()
+
+
+def keys(passages: Iterable[Passage]) -> Hashes:
+    """One hash per passage, of its title and text."""
+    return np.array([number(plain(item.title), plain(item.text)) for item in passages], dtype=np.uint64)
+
+
+def mixed(passage_keys: Hashes, salt: int) -> Hashes:
+    """A hash per (salt, passage), vectorised: the finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable
+    pseudorandom number generators, OOPSLA 2014) over the passage's key and the salt."""
+    mixed_keys = passage_keys ^ np.uint64(salt)
+    for start in range(0, len(mixed_keys), _BLOCK):
+        value = mixed_keys[start : start + _BLOCK]
+        value += np.uint64(0x9E3779B97F4A7C15)
+        shifted = value >> np.uint64(30)
+        value ^= shifted
+        value *= np.uint64(0xBF58476D1CE4E5B9)
+        value ^= np.right_shift(value, np.uint64(27), out=shifted)
+        value *= np.uint64(0x94D049BB133111EB)
+        value ^= np.right_shift(value, np.uint64(31), out=shifted)
+    return mixed_keys
+
+
+def rising(hashes: Hashes, expected: int) -> Iterator[int]:
+    """Indices by rising hash (of equals the first), sorted only as far as they are taken. expected: how many, about."""
+    reached = np.uint64(0)
+    expected = max(expected, 1)
+    while expected < len(hashes) // 2:
+        limit = np.uint64(expected * 2**64 // len(hashes))  # hashes are spread evenly: about so many lie below it
+        found = np.flatnonzero((hashes >= reached) & (hashes < limit)) if reached else np.flatnonzero(hashes < limit)
+        yield from found[np.argsort(hashes[found], kind="stable")].tolist()
+        reached, expected = limit, 4 * expected
+    found = np.flatnonzero(hashes >= reached)
+    yield from found[np.argsort(hashes[found], kind="stable")].tolist()
+
+
+class Pool:
+    """Distinct passages in order of title, and filler that is used only when they do not suffice.
+
+    Two passages are the same when title and text are, blanks aside. Filler whose title the pool has is left out: it
+    would be a second version of the same article. size: passages of the pool proper; `passages[size:]` is filler.
+    digest: sha256 of the pool proper, so that scores on different pools are never taken for the same. times: distinct
+    ones, in order; moments: of each passage the index of its time among them, -1 where it has none.
+    """
+
+    def __init__(self, passages: Iterable[Passage], filler: Iterable[Passage] = ()) -> None:
+        own = _distinct(passages)
+        titles = {title.casefold() for title, _ in own}
+        extra = {key: item for key, item in _distinct(filler).items() if key[0].casefold() not in titles}
+        self.passages: tuple[Passage, ...] = (*own.values(), *extra.values())
+        self.size = len(own)
+        self.keys = np.array([number(*key) for key in (*own, *extra)], dtype=np.uint64)
+        self.times = tuple(sorted({item.time for item in self.passages if item.time}))
+        at = {time: moment for moment, time in enumerate(self.times)}
+        self.moments = np.array([at[item.time] if item.time else -1 for item in self.passages], dtype=np.int64)
+        self._by_key = np.argsort(self.keys, kind="stable")
+        self._sorted_keys = self.keys[self._by_key]
+        digest = hashlib.sha256()
+        for item in own.values():
+            digest.update(f"{item.title}\x1f{item.text}\x1f{item.time or ''}\x1e".encode("utf-8", "surrogatepass"))
+        self.digest = digest.hexdigest()
+        self._titles: dict[str, list[int]] = {}
+        for index, item in enumerate(self.passages):
+            if item.title:  # passages without a title are told apart by their text alone
+                self._titles.setdefault(title_key(item.title), []).append(index)
+        self._lock = threading.Lock()
+        self._search: _Nearest | None = None
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+    def ranking(
+        self,
+        salt: int,
+        own: Sequence[Passage],
+        titles: Collection[str] = (),
+        same_titles: bool = False,
+        expected: int | None = None,
+    ) -> Iterator[int]:
+        """Indices of the passages that may stand beside `own`, in the order in which a growing stream takes them: the
+        pool by hash, then the filler by hash. Never a text of `own`; never a title of `titles`, nor (unless
+        same_titles) of `own`. expected: how many will be taken, about (None: all); it changes the effort alone."""
+        shut = set(self._of_keys(keys(own)))
+        names = {title_key(title) for title in titles}
+        if not same_titles:
+            names |= {title_key(item.title) for item in own}
+        for name in names:
+            shut.update(self._titles.get(name, ()))
+        wanted = len(self) if expected is None else expected + len(shut)
+        for start, end in ((0, self.size), (self.size, len(self))):
+            for index in rising(mixed(self.keys[start:end], salt), wanted):
+                if start + index not in shut:
+                    yield start + index
+
+    def _of_keys(self, wanted: Hashes) -> Iterator[int]:
+        """Indices of the passages with one of these keys."""
+        starts = np.searchsorted(self._sorted_keys, wanted, side="left")
+        ends = np.searchsorted(self._sorted_keys, wanted, side="right")
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            yield from self._by_key[start:end].tolist()
+
+    def nearest(self, ranking: Iterable[int], query: str, answers: Iterable[str]) -> Iterator[int]:
+        """The same passages, those nearest to the query first (BM25; ties as ranked), without any that holds one of the
+        answers as whole normalised tokens. Filler stays behind the pool."""
+        with self._lock:
+            if self._search is None:
+                self._search = _Nearest(self.passages)
+        ranked = np.fromiter(ranking, dtype=np.intp)
+        scores = self._search.scores(query)[ranked]
+        needles = [f" {text} " for text in map(normalised, answers) if text]
+        for position in np.lexsort((np.arange(len(ranked)), -scores, ranked >= self.size)):
+            index = int(ranked[position])
+            haystack = f" {normalised(f'{self.passages[index].title} {self.passages[index].text}')} "
+            if not any(needle in haystack for needle in needles):
+                yield index
+
+
+class _Nearest:
+    """BM25 scores of a query against every passage, on the index that the agents search with."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        from memeval.memory.bm25 import BM25Index
+
+        self._count = len(passages)
+        self._index = BM25Index()
+        for item in passages:
+            self._index.add(f"{item.title} {item.text}")
+
+    def scores(self, query: str) -> NDArray[np.float64]:
+        scores = np.zeros(self._count)
+        for position, score in self._index.search(query, self._count):
+            scores[position] = score
+        return scores
+
+
+def _distinct(passages: Iterable[Passage]) -> dict[tuple[str, str], Passage]:
+    """Passages by title and text, blanks collapsed, in that order."""
+    found: dict[tuple[str, str], Passage] = {}
+    for item in dict.fromkeys(passages):  # most repeats are exact, and found faster so
+        found.setdefault((plain(item.title), plain(item.text)), item)
+    return dict(sorted(found.items(), key=lambda pair: pair[0]))

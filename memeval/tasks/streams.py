@@ -1,0 +1,225 @@
+"""From questions with their own paragraphs, and a pool, to streams: the part of task building that no data set owns.
+
+One stream per question: its own paragraphs and random ones of the pool, in an order drawn per question. Variants:
+filled to a number of tokens, nearest distractors instead of random ones, several questions in one stream (DESIGN
+section 3).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memeval import tokens
+from memeval.errors import NoData, UsageError
+from memeval.task import Context, ContextRef, Evidence, Question, Unit
+from memeval.tasks import memocr
+from memeval.tasks.base import Settings, number, refs_of, seeded
+from memeval.tasks.pool import Passage, Pool, keys, mixed
+
+if TYPE_CHECKING:
+    from memeval.cards import TaskCard
+
+
+SHORTEST = 64
+"""Tokens: hardly a pool's documents are shorter on average, so no more than this many are taken for a length in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question and the passages that belong to it.
+
+    question: without evidence and without position (both are set when the stream is built). own: passages that are
+    always in the stream. evidence: (index into own, supporting text). exclude: titles never drawn as distractors,
+    besides the titles of `own`. hygiene: strings that a `@hard` distractor must not hold, besides the question's
+    answers (aliases).
+    """
+
+    question: Question
+    own: tuple[Passage, ...]
+    evidence: tuple[tuple[int, str], ...] = ()
+    exclude: frozenset[str] = frozenset()
+    hygiene: tuple[str, ...] = ()
+
+
+class PackedTask:
+    """A task whose streams are built from examples and a pool; implements `memeval.tasks.Task`.
+
+    pool: called once, when the first context is built. data: facts for the manifest. order: of the questions, where the
+    seeded one will not do. Streams follow the card: `documents`
+    (own ones counted) or `tokens` (as near below as the next document allows), `hard`, `shared`; own passages are
+    always in, also where they alone exceed the length. Passages with a `time` go in order of time, the others are
+    strewn among them by hash. `layout: memocr` draws, orders and prints them as that script does (memocr.py);
+    examples then count in the order given. Raises UsageError when the pool is too small.
+    """
+
+    def __init__(
+        self,
+        card: TaskCard,
+        settings: Settings,
+        examples: Sequence[Example],
+        pool: Callable[[], Pool],
+        data: Mapping[str, Any],
+        order: Sequence[str] | None = None,
+    ) -> None:
+        if card.documents and card.tokens:
+            raise UsageError(f"task '{card.name}': has 'documents' and 'tokens'; set one of them to 0")
+        if card.shared < 1:
+            raise UsageError(f"task '{card.name}': 'shared' is {card.shared}; questions per stream, at least 1")
+        self.card = card
+        self.data = data
+        self._seed = settings.seed
+        self._examples: dict[str, Example] = {}
+        for example in examples:
+            if example.question.id in self._examples:
+                raise UsageError(f"task '{card.name}': question id '{example.question.id}' occurs twice")
+            self._examples[example.question.id] = _marked(example) if card.layout else example
+        self.order: Sequence[str] = seeded(self._examples, settings.seed) if order is None else order
+        if card.layout:
+            drawn = memocr.drawn(list(self._examples), card.documents, settings.seed)
+            self.order = list(dict.fromkeys([*drawn, *self.order]))
+        self._groups: dict[str, tuple[str, ...]] = {}
+        self._group_of: dict[str, str] = {}
+        for start in range(0, len(self.order), card.shared):
+            ids = tuple(self.order[start : start + card.shared])
+            context_id = ids[0] if card.shared == 1 else f"shared{card.shared}-{start // card.shared:05d}"
+            self._groups[context_id] = ids
+            self._group_of.update(dict.fromkeys(ids, context_id))
+        self._make_pool = pool
+        self._pool: Pool | None = None
+        self._lock = threading.Lock()
+
+    def golds(self) -> Sequence[Question]:
+        """Questions with their golds, in seeded order; builds no stream."""
+        return [self._examples[name].question for name in self.order]
+
+    def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
+        return refs_of(self.card, self._group_of, question_ids)
+
+    def context(self, ref: ContextRef) -> Context:
+        """Build one stream. meta: documents, tokens (units counted and summed), from_wiki_pool (filler among them)."""
+        if ref.context_id not in self._groups:
+            raise UsageError(f"task '{self.card.name}': no context '{ref.context_id}'")
+        examples = [self._examples[name] for name in self._groups[ref.context_id]]
+        own = tuple(dict.fromkeys(item for example in examples for item in example.own))
+        units = [item.unit() for item in own]
+        drawn, total = self._draw(ref.context_id, examples, own, units)
+        order = self._arranged(ref.context_id, own, drawn)
+        position = {index: at for at, index in enumerate(order) if index < len(own)}
+        place = {item: position[index] for index, item in enumerate(own)}
+        questions = tuple(
+            dataclasses.replace(
+                example.question,
+                evidence=tuple(Evidence(text, (place[example.own[index]],)) for index, text in example.evidence),
+            )
+            for example in examples
+        )
+        stream = tuple(units[index] for index in order)
+        if self.card.layout:
+            stream = tuple(memocr.document(at, unit) for at, unit in enumerate(stream))
+            total = sum(map(tokens.counter(self.card.tokenizer), (unit.render() for unit in stream)))
+        filler = sum(index >= self.pool.size for index in drawn) if drawn else 0
+        meta = {"documents": len(units), "tokens": total, "from_wiki_pool": filler}
+        return Context(ref.context_id, stream, questions, cluster=ref.context_id, meta=meta)
+
+    @property
+    def pool(self) -> Pool:
+        with self._lock:  # contexts are built by several threads
+            if self._pool is None:
+                self._pool = self._make_pool()
+            return self._pool
+
+    def _draw(
+        self, context_id: str, examples: Sequence[Example], own: Sequence[Passage], units: list[Unit]
+    ) -> tuple[list[int], int]:
+        """Distractors, as indices into the pool, and the tokens of the whole stream. Their units are added to `units`."""
+        count = tokens.counter(self.card.tokenizer)
+        total = sum(count(unit.render()) for unit in units)
+        wanted = max(self.card.documents - len(own), 0)
+        if not wanted and total >= self.card.tokens:
+            return [], total
+        drawn: list[int] = []
+        passages = self.pool.passages
+        full = False
+        for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
+            if not self.card.tokens and len(drawn) == wanted:
+                full = True
+                break
+            unit = passages[index].unit()
+            size = count(unit.render())
+            if self.card.tokens and total + size > self.card.tokens:
+                full = True
+                break
+            drawn.append(index)
+            units.append(unit)
+            total += size
+        if full or (self.card.documents and len(drawn) == wanted):
+            return drawn, total
+        length = f"{self.card.tokens} tokens" if self.card.tokens else f"{self.card.documents} documents"
+        raise NoData(
+            f"task '{self.card.name}': the stream of '{context_id}' wants {length}, but the pool gives only "
+            f"{len(units)} documents ({total} tokens); take a shorter length, or put Wikipedia passages "
+            "(wiki_pool/corpus-*.jsonl, BEIR's hotpotqa corpus) into the data folder"
+        )
+
+    def _candidates(
+        self, context_id: str, examples: Sequence[Example], own: Sequence[Passage], expected: int
+    ) -> Iterable[int]:
+        if self.card.layout:
+            salt = memocr.salt(self._seed, self.card.documents, context_id)
+            return self.pool.ranking(salt, own, same_titles=True, expected=expected)
+        titles = frozenset(itertools.chain.from_iterable(example.exclude for example in examples))
+        salt = number("draw", self._seed, context_id)
+        if not self.card.hard:
+            return self.pool.ranking(salt, own, titles, expected=expected)
+        query = " ".join(example.question.text for example in examples)
+        return self.pool.nearest(self.pool.ranking(salt, own, titles), query, _telltale(examples))
+
+    def _arranged(self, context_id: str, own: Sequence[Passage], drawn: Sequence[int]) -> list[int]:
+        """Indices into own passages and drawn ones, one after the other, in stream order. A passage without a time
+        takes a moment of the pool's by its hash: fixed per passage, so that streams of different lengths agree.
+
+        Moments are places in the times of the pool and of the own passages together, sorted: those of the pool are
+        known, and each of the few other times moves what comes after it by one.
+        """
+        if self.card.layout:
+            return memocr.permutation(len(own) + len(drawn))
+        known = self.pool.times
+        all_keys = np.concatenate([keys(own), self.pool.keys[np.array(drawn, dtype=np.intp)]])
+        hashes = mixed(all_keys, number("place", self._seed, context_id))
+        more = sorted({item.time for item in own if item.time and not _holds(known, item.time)})
+        if not known and not more:
+            return [int(index) for index in np.argsort(hashes, kind="stable")]
+        ranks = (hashes % np.uint64(len(known) + len(more))).astype(np.int64)
+        for index, item in enumerate(own):
+            if item.time:
+                ranks[index] = bisect_left(known, item.time) + bisect_left(more, item.time)
+        moments = self.pool.moments[np.array(drawn, dtype=np.intp)]
+        moved = np.searchsorted(np.array([bisect_left(known, time) for time in more]), moments, side="right")
+        ranks[len(own) :] = np.where(moments < 0, ranks[len(own) :], moments + moved)
+        return [int(index) for index in np.lexsort((hashes, ranks))]
+
+
+def _holds(times: Sequence[str], time: str) -> bool:
+    at = bisect_left(times, time)
+    return at < len(times) and times[at] == time
+
+
+def _marked(example: Example) -> Example:
+    question = dataclasses.replace(example.question, text=memocr.asked(example.question.text))
+    return dataclasses.replace(example, question=question)
+
+
+def _telltale(examples: Sequence[Example]) -> Iterator[str]:
+    """Strings that give an answer away. Not yes and no: they say nothing about what a passage holds."""
+    for example in examples:
+        for text in (*example.question.answers, *example.hygiene):
+            if text.strip().lower() not in ("yes", "no"):
+                yield text

@@ -1,0 +1,146 @@
+"""The bundled task: questions about a fictional world, with typed evidence; no data files, no network.
+
+params of a card: split (train, validation or test: they share no entity and no question template), world_seed (a whole
+number: which world), worlds (at least 1; 1440 questions each: how many the task offers, as far as `questions` or
+`--limit` needs no more). More worlds only add questions; the pool of distractors is always world 0 of the split, for
+every length.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from memeval.cards import TaskCard, digest
+from memeval.data.records import folder
+from memeval.errors import UsageError, suggest
+from memeval.synth import generator
+from memeval.synth.documents import EARLY, Document
+from memeval.synth.generator import Neighbourhood
+from memeval.synth.language import SPLITS
+from memeval.synth.questions import KINDS, Item
+from memeval.synth.world import WORLD
+from memeval.task import Context, Question
+from memeval.tasks.base import Settings, number, params
+from memeval.tasks.pool import Passage, Pool
+from memeval.tasks.streams import Example, PackedTask
+
+PER_WORLD = WORLD * len(KINDS)
+"""Questions in a world."""
+
+_BLOCK = 2 * len(KINDS)  # two circles: every kind twice, one yes and one no
+
+
+class Synth:
+    """The source of cards that say `source: synth`."""
+
+    def load(self, card: TaskCard, settings: Settings) -> PackedTask:
+        """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
+        UsageError for params that are unknown or out of range."""
+        split, seed, worlds = _params(card)
+        worlds = max(worlds, -(-max(card.questions, settings.questions) // PER_WORLD))
+        pool = _pool(split, seed)
+        early = _early(split, seed)
+        examples = []
+        for index in range(worlds * WORLD):
+            built = _world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
+            for place, item in enumerate(built.items):
+                name = f"synth-{split}-{seed}-{index * len(KINDS) + place:06d}"
+                examples.append(_example(name, item, early))
+        asked = [(example.question.text, *example.question.answers) for example in examples[:PER_WORLD]]
+        data = {"split": split, "world_seed": seed, "asked": digest(asked), "pool": pool.size, "corpus": pool.digest}
+        order = _rotation([example.question.id for example in examples], settings.seed)
+        return PackedTask(card, settings, examples, lambda: pool, data, order)
+
+
+def _rotation(ids: Sequence[str], seed: int) -> tuple[str, ...]:
+    """An order that goes through the kinds in rotation, so that every prefix is balanced.
+
+    The seed shuffles blocks of sixteen questions (two circles) within a world; worlds follow each other, so that a task
+    that offers more worlds begins with the same questions.
+    """
+
+    def rank(name: str) -> tuple[int, int, int]:
+        place = int(name.rpartition("-")[2])
+        return place // PER_WORLD, number("order", seed, f"block {place // _BLOCK}"), place
+
+    return tuple(sorted(ids, key=rank))
+
+
+def generate(
+    split: str, world_seed: int, documents: int, questions: int, start: int = 0, seed: int = 42
+) -> Iterator[Context]:
+    """Streams with one question each, without a card: questions `start`, `start + 1`, ... of the seeded order.
+
+    documents: per stream. seed: of order, distractors and packing. Raises UsageError as `Synth.load` does.
+    """
+    params = {"split": split, "world_seed": world_seed}
+    card = TaskCard("synth", "synth", params=params, documents=documents, questions=start + questions)
+    task = Synth().load(card, Settings(seed=seed))
+    for ref in task.refs(task.order[start : start + questions]):
+        yield task.context(ref)
+
+
+def _params(card: TaskCard) -> tuple[str, int, int]:
+    given = params(card, {"split": "test", "world_seed": 1, "worlds": 1})
+    split, worlds = given["split"], given["worlds"]
+    if split not in SPLITS:
+        near = f"{suggest(split, SPLITS)} (one of {', '.join(SPLITS)})"
+        raise UsageError(f"{card.path or card.name}: 'params.split' is {split!r}{near}")
+    if not worlds:
+        raise UsageError(f"{card.path or card.name}: 'params.worlds' is 0, expected a whole number, 1 or more")
+    return split, given["world_seed"], worlds
+
+
+def _passage(document: Document) -> Passage:
+    return Passage(document.title, document.text, document.time)
+
+
+@functools.lru_cache(maxsize=2)
+def _world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
+    """World 0, which takes most of a second to make: kept in the user's cache, by the text of the generator."""
+    package = Path(generator.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*package.glob("*.py"), *(package.parent / "_data" / "synth").glob("*.yaml")]):
+        digest.update(path.read_bytes())
+    kept = folder() / f"synth-{split}-{seed}-{digest.hexdigest()[:16]}.jsonl"
+    with suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(kept.read_bytes(), type=tuple[Neighbourhood, ...])
+    made = generator.world_zero(split, seed)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        own = kept.with_name(f"{kept.name}.{os.getpid()}")
+        own.write_bytes(msgspec.json.encode(made))
+        own.replace(kept)
+    return made
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(split: str, seed: int) -> Pool:
+    """World 0, the same for every length and every question."""
+    return Pool(_passage(document) for built in _world_zero(split, seed) for document in built.documents)
+
+
+@functools.lru_cache(maxsize=2)
+def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
+    """(time, title) of the pool's documents that are dated in the early years, in order of time."""
+    last = EARLY[1].isoformat()
+    documents = (item for built in _world_zero(split, seed) for item in built.documents)
+    return tuple(sorted((item.time, item.title) for item in documents if item.time <= last))
+
+
+def _example(name: str, item: Item, early: Sequence[tuple[str, str]]) -> Example:
+    """A long-gap question excludes every document as old as its evidence: nothing but its own stands before it."""
+    exclude = item.exclude
+    if item.kind == "long-gap":
+        latest = max(item.own[index].time for index, _ in item.evidence)
+        exclude |= {title for time, title in early if time <= latest} - {document.title for document in item.own}
+    question = Question(name, item.text, item.answers, kind=item.kind, answerable=item.answerable)
+    own = tuple(_passage(document) for document in item.own)
+    return Example(question, own, item.evidence, exclude, hygiene=item.clues)

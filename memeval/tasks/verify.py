@@ -1,0 +1,186 @@
+"""The data of a task: what is at hand, how to get the rest, and whether it is sound.
+
+`fetch_data` gets what is required and missing, `verify` loads a task for real and counts what is in it. Nothing that
+forbids commercial use is fetched before its licence was named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memeval import plugins, tokens
+from memeval.cards import TaskCard
+from memeval.data import files
+from memeval.data.fetch import Fetched, Say, fetch
+from memeval.data.files import DataFile
+from memeval.errors import UsageError
+from memeval.task import Context, ContextRef
+from memeval.tasks.base import Settings
+from memeval.tasks.chunking import pack
+from memeval.tasks.load import load
+
+SAMPLE_TOKENS = 5_000_000
+"""How much of the streams `verify` builds and counts when it is not told how many."""
+
+_CREATIVE = re.compile(r"(?i)\bCC[ -]BY(?:[ -](?:NC|SA|ND))+(?:[ -]\d\.\d)?")
+
+Progress = Callable[[int, int], None]
+"""Takes contexts built so far, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a task holds. files: facts (name, sha256, bytes, records). kinds: questions per kind, `unanswerable` apart.
+    built: how many contexts were built, checked and counted. tokens: min, mean, max of their streams, by tokenizer."""
+
+    task: str
+    files: tuple[Mapping[str, Any], ...]
+    contexts: int
+    clusters: int
+    questions: int
+    unanswerable: int
+    kinds: Mapping[str, int]
+    built: int
+    tokens: Mapping[str, float]
+    tokenizer: str
+
+
+def data_files(card: TaskCard) -> tuple[DataFile, ...]:
+    """What the card's source reads; nothing for one that makes its data, or does not say. Raises UsageError for
+    params of a wrong type."""
+    source = plugins.source(card)
+    return tuple(source().files(card)) if hasattr(source, "files") else ()
+
+
+def missing(card: TaskCard, settings: Settings) -> list[DataFile]:
+    """The required files that are not on this machine."""
+    return [file for file in data_files(card) if file.required and not files.at_hand(file, settings.data_dir)]
+
+
+def restricted(licence: str) -> str:
+    """The name of a licence that forbids commercial use; empty for any other."""
+    if not re.search(r"(?i)\bNC\b|\bnon-?commercial", licence):
+        return ""
+    named = _CREATIVE.search(licence)
+    return named[0] if named else re.split(r"[;,(]", licence)[0].strip()
+
+
+def remedy(card: TaskCard, file: DataFile, settings: Settings) -> str:
+    """How to get a file that is not at hand: the command that fetches it, or where to put it."""
+    folder = files.data_folder(settings.data_dir)
+    if (file.hub or file.url) and file.required:
+        licence = restricted(file.licence or card.licence)
+        consent = f" --accept-licence '{licence}'" if licence else ""
+        return f"memeval data fetch {card.name}{consent}{'' if file.hub or folder else ' --to DIR'}"
+    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
+    return f"put {file} into {folder or 'a folder DIR (then --data-dir DIR, or MEMEVAL_DATA)'}{source}"
+
+
+def fetch_data(card: TaskCard, settings: Settings, to: Path | None, accepted: Sequence[str], say: Say) -> list[Fetched]:
+    """Get every required file of the task that is not there; what is there already is returned without an origin.
+
+    to: a data folder to fill (made when it does not exist); None: the hub's cache, and the user's data folder for
+    files that the hub does not have. accepted: licences the user named. Raises UsageError.
+    """
+    if to is not None:
+        try:
+            to.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--to {to}: cannot be made ({error.strerror or error})") from None
+    got: list[Fetched] = []
+    for file in data_files(card):
+        if not file.required:
+            continue
+        found = files.local(file, to) if to is not None else files.at_hand(file, settings.data_dir)
+        if found:
+            got += [Fetched(item.path) for item in found]
+            continue
+        _check_consent(card, file, accepted)
+        try:
+            got += fetch(file, settings.data_dir, to, say)
+        except UsageError as error:
+            raise UsageError(f"task '{card.name}': {error}") from None
+    return got
+
+
+def _check_consent(card: TaskCard, file: DataFile, accepted: Sequence[str]) -> None:
+    licence = restricted(file.licence or card.licence)
+    if licence and _plain(licence) not in map(_plain, accepted):
+        raise UsageError(
+            f"task '{card.name}': its data may not be used commercially ({file.licence or card.licence}); if that "
+            f"suits you, add --accept-licence '{licence}'"
+        )
+
+
+def _plain(licence: str) -> str:
+    return re.sub(r"[\s_-]+", "-", licence.strip()).lower()
+
+
+def verify(
+    card: TaskCard, settings: Settings, contexts: int | None = None, progress: Progress = lambda built, of: None
+) -> Verified:
+    """Load the task as a run does, look at every question, and build contexts in seeded order.
+
+    contexts: how many to build (0: all); None: until `SAMPLE_TOKENS`. All are built where a cluster holds several of
+    them, but not all counted. Raises the source's UsageError for missing or damaged data, and one for a task that
+    contradicts itself.
+    """
+    task = load(card, settings)
+    golds = task.golds()
+    if [question.id for question in golds] != list(task.order):
+        raise UsageError(f"task '{card.name}': its golds are not the questions of its order")
+    for question in golds:
+        if question.answerable and not question.answers:
+            raise UsageError(f"task '{card.name}': question '{question.id}' has no answer")
+    refs: dict[str, ContextRef] = {}
+    for ref in task.refs(task.order):
+        refs.setdefault(ref.context_id, ref)
+    count = tokens.counter(card.tokenizer)
+    sizes: list[int] = []
+    clusters: dict[str, str] = {}
+    for name, ref in refs.items():
+        if sum(sizes) >= SAMPLE_TOKENS if contexts is None else 0 < contexts <= len(sizes):
+            break
+        progress(len(sizes), len(refs))
+        context = task.context(ref)
+        clusters[name] = _checked(card, context, ref)
+        chunks = pack(context.units, card.chunk_tokens, count, card.one_unit_per_chunk)
+        sizes.append(sum(chunk.tokens for chunk in chunks))
+    if any(cluster != name for name, cluster in clusters.items()):
+        for name in refs.keys() - clusters.keys():
+            clusters[name] = _checked(card, task.context(refs[name]), refs[name])
+    kinds = Counter(question.kind if question.answerable else "unanswerable" for question in golds)
+    return Verified(
+        task=card.name,
+        files=tuple(task.data.get("files", ())),
+        contexts=len(refs),
+        clusters=len({*clusters.values(), *(refs.keys() - clusters.keys())}),
+        questions=len(golds),
+        unanswerable=kinds["unanswerable"],
+        kinds={kind: number for kind, number in kinds.most_common() if number},
+        built=len(sizes),
+        tokens={"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)} if sizes else {},
+        tokenizer=count.name,
+    )
+
+
+def _checked(card: TaskCard, context: Context, ref: ContextRef) -> str:
+    """The context's cluster, after a look at what must hold of every context."""
+    place = f"task '{card.name}': context '{context.id}'"
+    known = {question.id for question in context.questions}
+    if context.id != ref.context_id or not known.issuperset(ref.question_ids):
+        raise UsageError(f"{place} is not the one that was wanted ('{ref.context_id}')")
+    if not any(unit.text.strip() for unit in context.units):
+        raise UsageError(f"{place} has no text")
+    for question in context.questions:
+        units = [unit for piece in question.evidence for unit in piece.units]
+        if any(not 0 <= unit < len(context.units) for unit in units):
+            raise UsageError(f"{place}: the evidence of '{question.id}' lies outside its {len(context.units)} units")
+        if question.position is not None and not 0 <= question.position <= len(context.units):
+            raise UsageError(f"{place}: '{question.id}' is asked after unit {question.position} of {len(context.units)}")
+    return context.cluster or context.id

@@ -1,0 +1,36 @@
+"""Questions, streams and chunks of every data set are what they were in the first version, bit for bit.
+
+`record.py` says how the files came about. A test is skipped where the data set is not at hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from made import folder
+from record import SEEDS, TASKS, file_of, record, root_of
+
+from memeval.errors import NoData
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("pyarrow")
+    return folder(tmp_path_factory.mktemp("made"))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_what_it_was(name: str, seed: int, made: Path) -> None:
+    root = root_of(name, made)
+    if not root.is_dir() and not name.startswith("synth"):
+        pytest.skip(f"needs the data of {name} in MEMEVAL_DATA or ../shared/data")
+    try:
+        found = record(name, root if root.is_dir() else made, seed)
+    except NoData as error:
+        pytest.skip(str(error))
+    wanted = json.loads(file_of(name).read_text())["seeds"][str(seed)]
+    found["data"] = {key: found["data"][key] for key in wanted["data"]}  # a manifest may say more than it did
+    assert json.loads(json.dumps(found)) == wanted

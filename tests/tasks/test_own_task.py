@@ -1,0 +1,96 @@
+"""A user's own task as a Python class: what it says is checked, and what is wrong is one line with its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from memeval import plugins
+from memeval.cli import main
+from memeval.errors import UsageError
+from memeval.task import Evidence, Question
+from memeval.tasks import Settings, Task
+from memeval.tasks.load import load
+
+DIARY = """
+from memeval.tasks.fixed import FixedTask
+from memeval.task import Context, Evidence, Question, Unit
+
+class Diary:
+    def load(self, card, settings):
+        {before}
+        question = Question("q", "Where does Ann live?", {answers}, options={options}, evidence={evidence})
+        context = Context("monday", (Unit("Ann lives in Arlen."), Unit("Bo has a cat.")), (question,))
+        return FixedTask(card, settings, {{"monday": [question]}}, lambda name: context, {{}})
+"""
+
+
+def diary(
+    folder: Path, answers: str = '"Arlen"', options: str = "None", evidence: str = "()", before: str = "pass", card: str = ""
+) -> Task:
+    path = folder / "diary.py"
+    path.write_text(DIARY.format(answers=answers, options=options, evidence=evidence, before=before))
+    if card:
+        (folder / "mine.yaml").write_text(f"source: diary.py:Diary\n{card}\n")
+        return load(plugins.find_task(str(folder / "mine.yaml")), Settings())
+    return load(plugins.find_task(f"{path}:Diary"), Settings())
+
+
+def refused(task: Task) -> str:
+    def read() -> None:
+        for question in task.golds():
+            task.context(task.refs([question.id])[0])
+
+    with pytest.raises(UsageError) as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_one_text_is_one_answer(tmp_path: Path) -> None:
+    assert diary(tmp_path).golds()[0].answers == ("Arlen",)
+    assert Question("q", "?", ["a", "b"]).answers == ("a", "b")  # type: ignore[arg-type]
+    assert Question("q", "?", ("a",), options=["a", "b"]).options == ("a", "b")  # type: ignore[arg-type]
+
+
+def test_a_sound_task_is_what_it_was(tmp_path: Path) -> None:
+    evidence = '(Evidence("lives in Arlen", (0,)),)'
+    task = diary(tmp_path, options='("Arlen", "Oslo")', evidence=evidence)
+    (ref,) = task.refs(task.order)
+    (question,) = task.context(ref).questions
+    assert (question.answers, question.options) == (("Arlen",), ("Arlen", "Oslo"))
+    assert question.evidence == (Evidence("lives in Arlen", (0,)),)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"options": '("Oslo", "Rome")'}, "question 'q': its options (Oslo; Rome) lack the answer 'Arlen'"),
+        ({"answers": "()"}, "question 'q': a question needs answers, or must say that it is not answerable"),
+        ({"evidence": '(Evidence("Arlen", (1,)),)'}, "question 'q': its evidence 'Arlen' is not in unit 1"),
+        ({"evidence": '(Evidence("Arlen", (2,)),)'}, "question 'q': its evidence lies outside its 2 units"),
+        ({"card": "cluster: persona"}, "context 'monday' has no cluster, but the card says 'cluster: persona'"),
+    ],
+)
+def test_what_contradicts_itself_names_the_file(wrong: dict[str, str], message: str, tmp_path: Path) -> None:
+    assert refused(diary(tmp_path, **wrong)) == f"{tmp_path / 'diary.py'}: {message}"
+
+
+def test_a_load_that_raises_is_one_line_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        diary(tmp_path, before="{}['no such key']".replace("{}", "dict()"))
+    assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: loading the task raised KeyError('no such key')"
+
+
+def test_a_run_refuses_it_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    note = {"units": ["a"], "questions": [{"text": "b?", "answer": "x", "options": ["y", "z"]}]}
+    (tmp_path / "notes.jsonl").write_text(json.dumps(note))
+    (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\n")
+    words = ["run", "--agent", "none", "--task", "notes.yaml", "--model", "offline", "--quiet"]
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert "notes.jsonl:1: questions[0]: its options (y; z) lack the answer 'x'" in done.output
