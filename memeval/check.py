@@ -25,17 +25,17 @@ from memeval.models.bound import close_route, open_route
 from memeval.models.completion import ModelSpec
 from memeval.models.gateway import Gateway
 from memeval.models.usage import Ledger, current
-from memeval.runs.answering import Desk
+from memeval.runs.reader import Desk
 from memeval.runs.host import AgentError, Host
 from memeval.runs.ingest import Ingest
 from memeval.runs.options import Options
 from memeval.runs.plan import agent_specs
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.sources import Settings
 from memeval.task import Context, ContextRef, Evidence, Question
 
-GOLD = (Context, Question, Evidence, ContextRef, Prepared, Desk)
+GOLD = (Context, Question, Evidence, ContextRef, PackedContext, Desk)
 """Types that must not be reachable from an agent or its session."""
 
 Texts = tuple[str, ...]

@@ -10,7 +10,6 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,10 +25,10 @@ from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
-from memeval.runs.answering import Desk
-from memeval.runs.engine import Engine
+from memeval.runs.reader import AnswerStage
+from memeval.runs.context import Engine
 from memeval.runs.plan import Planned
-from memeval.runs.prepare import Prepared
+from memeval.runs.prepare import PackedContext
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
@@ -101,14 +100,14 @@ def book(bill: Bill, line: Mapping[str, Any]) -> None:
 
 
 def dry_run(
-    planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({})
+    planned: Planned, streams: Sequence[PackedContext], lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({})
 ) -> DryRun:
     """Run the agent of a run on these streams, one after the other, and have its answers judged if there is a judge.
     lengths: role -> those of its replies (models/stand_in.py). Raises UsageError where a run would."""
     return asyncio.run(_run(planned, streams, lengths))
 
 
-async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
+async def _run(planned: Planned, streams: Sequence[PackedContext], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
     spec, judge = planned.spec, planned.judge
     loop = asyncio.get_running_loop()
     models = {**spec.models, **({"judge": judge} if judge else {})}
@@ -126,19 +125,17 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
         if judge and type(event) in lines:
             lines[type(event)].append(msgspec.to_builtins(event))
 
-    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix="memeval-dry-run")
     scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
-    engine = Engine(Desk(spec, routes, see), threads, Path(scratch.name), constant="")
+    engine = Engine((AnswerStage(spec, routes, see),), see, Path(scratch.name), constant="")
     try:
         for prepared in streams:
             await engine.run(prepared, 0)
             found.tokens += sum(chunk.tokens for chunk in visible(prepared))
             found.chunks += len(visible(prepared))
-            found.positions += len(prepared.askings)
+            found.positions += len(prepared.points)
     finally:
         for route in routes.values():
             close_route(route)
-        threads.shutdown(wait=False, cancel_futures=True)
         scratch.cleanup()
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
@@ -193,9 +190,9 @@ def judge_family(spec: RunSpec) -> str:
     return family_of({"task": {"judge": spec.task.judge, "source": spec.task.source}})
 
 
-def visible(prepared: Prepared) -> tuple[PackedChunk, ...]:
+def visible(prepared: PackedContext) -> tuple[PackedChunk, ...]:
     """The chunks before the last position that is asked at: what an agent reads."""
-    return prepared.askings[-1].chunks if prepared.askings else ()
+    return prepared.points[-1].chunks if prepared.points else ()
 
 
 def spread(items: Sequence[Any], number: int) -> list[Any]:

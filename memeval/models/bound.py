@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,11 @@ class BoundModel:
         What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
         counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
+        return await self._on_its_loop(self._generate, messages, tools, sample, **params)
+
+    async def _generate(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, sample: int, **params: Any
+    ) -> Completion:
         call, _, _ = _routes[self.route]
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample)
         try:
@@ -80,7 +86,7 @@ class BoundModel:
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
         """`generate` for agents with plain methods (they run in a worker thread, never on the event loop)."""
-        completion: Completion = self._on_the_loop(self.generate, *args, **kwargs)
+        completion: Completion = self._handed_over(self.generate, *args, **kwargs).result()
         return completion
 
     async def embed(self, texts: Sequence[str], **params: Any) -> NDArray[np.float32]:
@@ -95,6 +101,9 @@ class BoundModel:
 
     async def embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         """`embed`, and the tokens of the distinct texts."""
+        return await self._on_its_loop(self._embed_counted, texts, **params)
+
+    async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         from memeval.models.embeddings import unpack  # numpy is not needed by those who embed nothing
 
         embed = _routes[self.route][2]
@@ -117,11 +126,17 @@ class BoundModel:
 
     def embed_sync(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
         """`embed` for agents with plain methods."""
-        vectors: NDArray[np.float32] = self._on_the_loop(self.embed, *args, **kwargs)
+        vectors: NDArray[np.float32] = self._handed_over(self.embed, *args, **kwargs).result()
         return vectors
 
-    def _on_the_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Run a method of this model on the loop of its route, booked where the calling thread books."""
+    async def _on_its_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Await a method of this model on the loop of its route; the thread of an agent has a loop of its own."""
+        if asyncio.get_running_loop() is _routes[self.route][1]:
+            return await method(*args, **kwargs)
+        return await asyncio.wrap_future(self._handed_over(method, *args, **kwargs))
+
+    def _handed_over(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Future[Any]:
+        """A method of this model on the loop of its route, booked where the caller books."""
         ledger = usage.current.get()
         loop = _routes[self.route][1]
 
@@ -129,7 +144,7 @@ class BoundModel:
             usage.current.set(ledger)
             return await method(*args, **kwargs)
 
-        return asyncio.run_coroutine_threadsafe(booked(), loop).result()
+        return asyncio.run_coroutine_threadsafe(booked(), loop)
 
     def __copy__(self) -> BoundModel:
         return self

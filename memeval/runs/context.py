@@ -1,13 +1,17 @@
-"""One agent reading one stream: fed chunk by chunk, forked where questions are asked, asked, dropped."""
+"""One context through an agent or a control: fed chunk by chunk, forked where questions are asked, asked, dropped.
+
+Everything that happens leaves as rows, which the driver writes. Golds are in question rows only, which never meet an agent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+import itertools
+import shutil
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,155 +20,306 @@ from memeval.agent import Query, Recall, Session, ToolResult
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.plugins import agent_class
-from memeval.records.rows import OperationRow, ToolRow, TroubleRow
-from memeval.runs import checked
-from memeval.runs.answering import Desk
-from memeval.runs.host import AgentError, Host
-from memeval.runs.prepare import Asking, Prepared, observed
+from memeval.records.rows import EvidenceRow, OperationRow, QuestionRow, ToolRow, TroubleRow
+from memeval.runs import controls, handed_over
+from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
+from memeval.runs.agent_thread import AgentThread
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, observed
+from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
 from memeval.task import Question
 
+FORKS = 4
+"""Forks of one context that may be open at once."""
+
+ANSWERS = 64
+"""Questions of one context that may wait for the reader at once."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the contexts of one memory share.
+
+    stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
+    samples. emit: takes the rows of reading. scratch: a folder for what agents leave on disk; who made it deletes it.
+    constant: the fixed answer of the control `constant`.
+    """
+
+    stages: Sequence[AnswerStage]
+    emit: Callable[[Row | AgentSlow], None]
+    scratch: Path
+    constant: str | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
+        return self.stages[0].spec
+
+    async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
+        """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
+        is built. Raises StopRun when the whole run must stop."""
+        asked = [(point, question) for point in packed.points for question in point.questions]
+        for stage in self.stages:
+            for point, question in asked:
+                stage.emit(question_row(packed, point, question))
+        if self.spec.agent.is_arm:
+            await together(
+                self._control(stage, packed, point, question, repeat) for stage in self.stages for point, question in asked
+            )
+        else:
+            folder = self.scratch / str(next(self._numbers))
+            await ContextRun(self, packed, repeat, folder, built).run()
+            if folder.exists():
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _control(
+        self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
+    ) -> None:
+        name = self.spec.agent.card.agent
+        reason = controls.not_applicable(name, question)
+        for number in stage.open(question, repeat):
+            ledger = Ledger("answer")
+            usage.current.set(ledger)
+            view: ReaderView | None = None
+            text = self.constant if name == "constant" and not reason else None
+            if name != "constant" and not reason:
+                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
+                view = stage.view(recall) if recall is not None else None
+                text = await stage.read(question, view, repeat, number)
+            stage.sample(
+                packed.context.id, question, repeat, number,
+                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
+            )  # fmt: skip
+
 
 @dataclass
-class Ingest:
-    """The life of an agent in one context and repeat. folder: for what it leaves on disk, made when it is needed, deleted
-    by the caller. built: called when only recall and answers of the last position are left."""
+class ContextRun:
+    """The life of an agent in one context and repeat. folder: for what it leaves on disk, made when it is needed, deleted by
+    the caller.
 
-    desk: Desk
-    prepared: Prepared
+    A fork is needed until its questions are recalled: then it is dropped, and the agent reads on while the reader answers.
+    An agent that answers by itself keeps its fork until it has answered.
+    """
+
+    engine: Engine
+    packed: PackedContext
     repeat: int
     folder: Path
-    threads: Executor
     built: Callable[[], None] = lambda: None
+    _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
+    _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
+
+    def __post_init__(self) -> None:
+        self.spec = self.engine.spec
+        self.native = self.spec.agent.card.track == "native"
+        agent = agent_class(self.spec.agent.card)
+        built_in = str(getattr(agent, "__module__", "")).startswith(BUILT_IN)
+        self.maker = AgentMaker(
+            functools.partial(agent, **self.spec.agent.params),
+            None if built_in else AgentThread(f"memeval-agent-{self.packed.context.id}"),
+            self.spec.agent_timeout,
+            lambda method: self.engine.emit(AgentSlow(self.packed.context.id, method)),
+        )
 
     async def run(self) -> None:
         """Ask all open questions, in order of position. An agent's error or a call that failed for good makes the
         questions that depend on it failed samples; StopRun passes through."""
-        left = [
-            asking
-            for asking in self.prepared.askings
-            if any(self.desk.open(question, self.repeat) for question in asking.questions)
-        ]
-        host: Host | None = None
+        left = [point for point in self.packed.points if any(map(self._open, point.questions))]
         try:
-            host = await self.begin()
+            async with asyncio.TaskGroup() as answers:
+                await self._read(left, answers)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        if self.maker.thread is not None:
+            self.maker.thread.end()
+
+    async def _read(self, left: list[AskPoint], answers: asyncio.TaskGroup) -> None:
+        agent: AgentRunner | None = None
+        try:
+            agent = await self.begin()
             fed = 0
             while left:
-                asking = left[0]
-                await self.feed(host, asking.chunks[fed : asking.shared], None)
-                fed = max(fed, asking.shared)
-                await self._visit(host, asking, last=len(left) == 1)
+                point = left[0]
+                await self.feed(agent, point.chunks[fed : point.shared], None)
+                fed = max(fed, point.shared)
+                if len(left) == 1:
+                    await self._visit(agent, point, point.chunks[point.shared :], answers)
+                else:
+                    await self._fork(agent, point, answers)
                 left.pop(0)
         except AgentError as error:
             self._fail(left, str(error))
         finally:
-            if host is not None:
-                await self._close(host)
+            if agent is not None:
+                await self.close(agent)
 
-    async def _visit(self, host: Host, asking: Asking, last: bool) -> None:
-        """Show the rest of the prefix to a fork (the last position needs none), finish it, ask there, drop it."""
-        rest, branch = asking.chunks[asking.shared :], host
-        name = f"position-{asking.position}"
-        if not last:
-            fork = await host.fork(self.folder / name)
-            if fork is None:  # it cannot be copied: rebuilt from the start, seeing the prefix only
-                fork = host.fresh(self.folder / name)
-                await self._step(fork, "begin", asking.position)
-                rest = asking.chunks
-            branch = fork
+    async def _fork(self, agent: AgentRunner, point: AskPoint, answers: asyncio.TaskGroup) -> None:
+        """Have a fork asked, or where the agent cannot be copied a new one that sees the prefix only."""
+        await self._forks.acquire()
+        folder, chunks, rebuilt = self.folder / f"position-{point.position}", point.chunks[point.shared :], ""
         try:
-            try:
-                await self.feed(branch, rest, asking.position)
-                await self._step(branch, "finish", asking.position)
-            except AgentError as error:
-                self._fail([asking], str(error))
-                return
-            if last:
+            fork = await agent.fork(folder)
+        except CannotFork as reason:
+            fork, chunks, rebuilt = await agent.fresh(folder), point.chunks, str(reason)
+        visit = self._visit(fork, point, chunks, answers, fork=True, rebuilt=rebuilt)
+        if self.native:
+            answers.create_task(visit)
+        else:
+            await visit
+
+    async def _visit(
+        self,
+        agent: AgentRunner,
+        point: AskPoint,
+        rest: Sequence[PackedChunk],
+        answers: asyncio.TaskGroup,
+        fork: bool = False,
+        rebuilt: str = "",
+    ) -> None:
+        """Show the rest of the prefix to the agent or its fork, finish it, ask it; drop a fork."""
+        try:
+            if rebuilt:
+                await self._step(agent, "begin", point.position, rebuilt=rebuilt)
+            await self.feed(agent, rest, point.position, rebuilt)
+            await self._step(agent, "finish", point.position, rebuilt=rebuilt)
+            if not fork:
                 self.built()
-            stats = await branch.memory()
+            stats = await agent.memory()
             held = stats.total if stats else None
-            asks = (self._ask(branch, question, held) for question in asking.questions)
-            if branch.concurrent:
+            asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
+            if agent.concurrent:
                 await together(asks)
             else:
                 for ask in asks:
                     await ask
+        except AgentError as error:
+            self._fail([point], str(error))
         finally:
-            if branch is not host:
-                await self._close(branch)
+            if fork:
+                await self.close(agent)
+                self._forks.release()
 
-    async def _ask(self, host: Host, question: Question, held: int | None) -> None:
-        """Recall once, answer as often as is still open."""
-        numbers = self.desk.open(question, self.repeat)
-        if not numbers:
-            return
+    async def _ask(self, agent: AgentRunner, question: Question, held: int | None, answers: asyncio.TaskGroup) -> None:
+        """Recall once, for all answers that are still open."""
+        await self._unanswered.acquire()
         query = Query(question.text, question.time, question.options)
         recall, recalling = Recall(), Ledger("recall")
         try:
             with usage.booking(recalling):
-                recall = await host.recall(query)
+                recall = await agent.recall(query)
         except AgentError as error:
             recalling.failures.append(str(error))
-        shown = self.desk.shown(recall)
-        for number in numbers:
-            ledger = Ledger("answer", failures=list(recalling.failures))
-            if number == 0:  # the price of recalling is paid once
-                ledger.calls.update(recalling.calls)
-                ledger.tokens.update(recalling.tokens)
-            text = None
-            if not ledger.failures:
-                try:
-                    with usage.booking(ledger):
-                        if self.desk.spec.agent.card.track == "native":
-                            text = await host.answer(query, Recall(list(shown.items), recall.order))
-                        else:
-                            text = await self.desk.read(question, shown, self.repeat, number)
-                except AgentError as error:
-                    ledger.failures.append(str(error))
-            used = host.session.query_used if host.session.visible_query is not None else None
-            self.desk.sample(
-                self.prepared.context.id, question, self.repeat, number,
-                ledger=ledger, shown=shown, text=text, held=held, query_used=used,
-                recalling=recalling if number == 0 else None,
-            )  # fmt: skip
+        answered = self._answer(agent, question, recall, recalling, held)
+        if self.native:
+            await answered
+        else:
+            answers.create_task(answered)
 
-    async def begin(self) -> Host:
-        spec, context = self.desk.spec, self.prepared.context
-        visible = next((q for q in context.questions if q.id == self.prepared.ref.visible_question), None)
+    async def _answer(
+        self, agent: AgentRunner, question: Question, recall: Recall, recalling: Ledger, held: int | None
+    ) -> None:
+        samples = (
+            self._sample(stage, agent, question, recall, recalling, held, number)
+            for stage in self.engine.stages
+            for number in stage.open(question, self.repeat)
+        )
+        try:
+            if not self.native or agent.concurrent:
+                await together(samples)
+            else:
+                for sample in samples:
+                    await sample
+        finally:
+            self._unanswered.release()
+
+    async def _sample(
+        self,
+        stage: AnswerStage,
+        agent: AgentRunner,
+        question: Question,
+        recall: Recall,
+        recalling: Ledger,
+        held: int | None,
+        number: int,
+    ) -> None:
+        view = stage.view(recall)
+        ledger = Ledger("answer", failures=list(recalling.failures))
+        if number == 0:  # the price of recalling is paid once
+            ledger.calls.update(recalling.calls)
+            ledger.tokens.update(recalling.tokens)
+            ledger.services.update(recalling.services)
+        text = None
+        if not ledger.failures:
+            try:
+                with usage.booking(ledger):
+                    if self.native:
+                        query = Query(question.text, question.time, question.options)
+                        text = await agent.answer(query, Recall(list(view.items), recall.order))
+                    else:
+                        text = await stage.read(question, view, self.repeat, number)
+            except AgentError as error:
+                ledger.failures.append(str(error))
+        stage.sample(
+            self.packed.context.id, question, self.repeat, number,
+            ledger=ledger, view=view, text=text, held=held,
+            query_used=agent.session.query_used if agent.session.visible_query is not None else None,
+            recalling=recalling if number == 0 else None,
+        )  # fmt: skip
+
+    async def begin(self) -> AgentRunner:
+        """A new agent that has begun."""
+        spec, context = self.spec, self.packed.context
+        visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
         session = Session(
-            models=self.desk.bound(self.repeat),
+            models=self.engine.stages[0].bound(self.repeat),
             seed=_seed(context.id, self.repeat),
             scratch=self.folder / "agent",
             budget=spec.recall_budget,
             count=functools.partial(_count, spec.task.tokenizer),
             record=_record,
+            spend=_spend,
             prompts=dict(spec.prompts),
             visible_query=Query(visible.text, visible.time, visible.options) if visible else None,
         )
-        make = functools.partial(agent_class(spec.agent.card), **spec.agent.params)
-        host = Host(make, session, self.threads, asyncio.Lock())
-        await self._step(host, "begin", None)
-        return host
+        agent = await self.maker.agent(session)
+        await self._step(agent, "begin", None)
+        return agent
 
-    async def feed(self, host: Host, chunks: Sequence[PackedChunk], position: int | None) -> None:
+    async def feed(
+        self, agent: AgentRunner, chunks: Sequence[PackedChunk], position: int | None, rebuilt: str = ""
+    ) -> None:
         for chunk in chunks:
-            await self._step(host, "observe", position, chunk)
+            await self._step(agent, "observe", position, chunk, rebuilt)
 
-    async def _step(self, host: Host, name: str, position: int | None, chunk: PackedChunk | None = None) -> None:
+    async def _step(
+        self,
+        agent: AgentRunner,
+        name: str,
+        position: int | None,
+        chunk: PackedChunk | None = None,
+        rebuilt: str = "",
+    ) -> None:
         """One method of the agent, booked, and its line for operations.jsonl. Raises AgentError also when a model call
         failed for good: what depends on a lost chunk is lost, and later chunks need not be paid for. The line of a failed
         step is left out, because a resumed run does the step again."""
         ledger = Ledger("ingest")
         with usage.booking(ledger):
-            await getattr(host, name)(*([observed(chunk)] if chunk else []))
+            await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
-        if chunk is None and not (ledger.calls or ledger.events):
+        if chunk is None and not (ledger.calls or ledger.services or ledger.events):
             return  # begin and finish leave a line only when they did something
-        stats, spent = await host.memory(), ledger.spent()
-        self.desk.emit(
+        stats, spent = await agent.memory(), ledger.spent()
+        self.engine.emit(
             OperationRow(
-                context_id=self.prepared.context.id,
+                context_id=self.packed.context.id,
                 repeat=self.repeat,
                 position=position,
                 chunk=chunk.id if chunk else name,
@@ -174,22 +329,55 @@ class Ingest:
                 held=dict(stats.tokens) if stats else None,
                 calls=spent.calls,
                 tokens=spent.tokens,
+                services=spent.services,
                 unusable=dict(sorted(ledger.unusable.items())),
+                rebuilt=rebuilt,
             )
         )
 
-    def _fail(self, askings: Sequence[Asking], reason: str) -> None:
-        for asking in askings:
-            for question in asking.questions:
-                for number in self.desk.open(question, self.repeat):
-                    ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
-                    self.desk.sample(self.prepared.context.id, question, self.repeat, number, ledger=ledger)
+    def _open(self, question: Question) -> bool:
+        return any(stage.open(question, self.repeat) for stage in self.engine.stages)
 
-    async def _close(self, host: Host) -> None:
+    def _fail(self, points: Sequence[AskPoint], reason: str) -> None:
+        for stage in self.engine.stages:
+            for question in (question for point in points for question in point.questions):
+                for number in stage.open(question, self.repeat):
+                    ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
+                    stage.sample(self.packed.context.id, question, self.repeat, number, ledger=ledger)
+
+    async def close(self, agent: AgentRunner) -> None:
         try:
-            await host.close()
+            await agent.close()
         except AgentError as error:  # its answers stand: a failing close is worth a line, not a result
-            self.desk.emit(TroubleRow(context_id=self.prepared.context.id, what=str(error)))
+            self.engine.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
+
+
+def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
+    context = packed.context
+    chunks = evidence_chunks(question, point.chunks)
+    return QuestionRow(
+        question_id=question.id,
+        context_id=context.id,
+        cluster=context.cluster or context.id,
+        kind=question.kind,
+        answerable=question.answerable,
+        text=question.text,
+        time=question.time,
+        options=tuple(question.options) if question.options else None,
+        answers=tuple(question.answers),
+        position=question.position,
+        evidence=tuple(
+            EvidenceRow(text=piece.text, units=tuple(piece.units), chunks=tuple(ids))
+            for piece, ids in zip(question.evidence, chunks, strict=True)
+        ),
+        keypoints=tuple(question.keypoints),
+        stream_tokens=packed.tokens,
+        stream_units=len(context.units),
+        stream_chunks=len(packed.stream),
+        prefix_chunks=len(point.chunks),
+        own_chunks=len(point.chunks) - point.shared,
+        meta=dict(context.meta),
+    )
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -217,7 +405,12 @@ def _tool_row(event: ToolResult) -> ToolRow:
 
 def _record(event: ToolResult) -> None:
     """`session.record`: into the ledger of the step at hand."""
-    usage.current.get().events.append(checked.event(event))
+    usage.current.get().events.append(handed_over.event(event))
+
+
+def _spend(tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
+    """`session.spend`: into the ledger of the step at hand."""
+    usage.current.get().spend(*handed_over.spent(tokens, usd, role))
 
 
 def _count(tokenizer: str, text: str) -> int:

@@ -22,9 +22,9 @@ from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
 from memeval.models.run_journal import RunJournal
 from memeval.models.turns import Turns
-from memeval.runs.answering import Desk, SampleKey
-from memeval.runs.engine import Engine
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.reader import AnswerStage, SampleKey
+from memeval.runs.context import Engine
+from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.siblings import Siblings
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.spec import RunSpec
@@ -36,9 +36,6 @@ Work = tuple[ContextRef, int]
 
 AHEAD = 64_000_000
 """Characters of stream text that may wait in the queue of prepared contexts."""
-
-AGENT_THREADS = "memeval-agent"
-"""How the names of threads begin in which plain methods of agents run."""
 
 PAUSE = 0.02
 """Seconds for which events gather before they are handed on: writing them must not keep the next request waiting."""
@@ -74,9 +71,8 @@ async def execute(
         role: open_route(partial(gateway.call, model), loop, partial(gateway.embed, model))
         for role, model in spec.models.items()
     }
-    threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix=AGENT_THREADS)
     scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
-    engine = Engine(Desk(spec, routes, emit, done), threads, Path(scratch.name), constant)
+    engine = Engine((AnswerStage(spec, routes, emit, done),), emit, Path(scratch.name), constant)
 
     async def drive() -> None:
         try:
@@ -106,7 +102,6 @@ async def execute(
             cache.close()
         for route in routes.values():
             close_route(route)
-        threads.shutdown(wait=False, cancel_futures=True)
         scratch.cleanup()
         journal.close()
 
@@ -115,7 +110,7 @@ async def _contexts(
     engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None], siblings: Siblings
 ) -> None:
     """`concurrency` contexts open at once, fed by one building thread that works ahead."""
-    spec = engine.desk.spec
+    spec = engine.spec
     ahead = _Ahead(4 * spec.concurrency)
     builder = ThreadPoolExecutor(1, thread_name_prefix="memeval-build")
     loop = asyncio.get_running_loop()
@@ -158,10 +153,10 @@ async def _contexts(
 
 
 class _Ahead:
-    """Prepared contexts that wait for a worker: at most `number` of them, and few when their streams are long."""
+    """PackedContext contexts that wait for a worker: at most `number` of them, and few when their streams are long."""
 
     def __init__(self, number: int) -> None:
-        self._queue: asyncio.Queue[tuple[Prepared, int] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[PackedContext, int] | None] = asyncio.Queue()
         self._number = number
         self._characters = 0
         self._taken = asyncio.Event()
@@ -171,18 +166,18 @@ class _Ahead:
             self._taken.clear()
             await self._taken.wait()
 
-    def put(self, item: tuple[Prepared, int] | None) -> None:
+    def put(self, item: tuple[PackedContext, int] | None) -> None:
         self._characters += item[0].characters if item else 0
         self._queue.put_nowait(item)
 
-    async def get(self) -> tuple[Prepared, int] | None:
+    async def get(self) -> tuple[PackedContext, int] | None:
         item = await self._queue.get()
         self._characters -= item[0].characters if item else 0
         self._taken.set()
         return item
 
 
-def _build_some(task: Task, left: list[Work], spec: RunSpec) -> list[tuple[Prepared, int, float]]:
+def _build_some(task: Task, left: list[Work], spec: RunSpec) -> list[tuple[PackedContext, int, float]]:
     """Take work off the end of the list and build it, for a few milliseconds: one large context, or many small ones."""
     built = []
     begun = time.monotonic()

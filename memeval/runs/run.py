@@ -26,8 +26,8 @@ from memeval.models import prices
 from memeval.models.budget import Budget
 from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
 from memeval.runs import local
-from memeval.runs.answering import SampleKey
-from memeval.runs.arms import best_constant
+from memeval.runs.reader import SampleKey
+from memeval.runs.controls import best_constant
 from memeval.runs.familiarity import facts, familiarity
 from memeval.runs.manifest import manifest
 from memeval.runs.outcome import Outcome
@@ -35,7 +35,7 @@ from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
 from memeval.runs.score import score_samples
-from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
+from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
 from memeval.runs.summary import summarise, without
 
@@ -204,7 +204,7 @@ def record(store: Store, event: Event, clock: _Clock) -> None:
             clock.overlap.add(event.units)
     elif isinstance(event, Stopped):
         store.append("events", {"event": "stopped", "reason": event.reason, "at": time.time()})
-    elif not isinstance(event, ContextDone):  # that one is for the progress display
+    elif not isinstance(event, (ContextDone, AgentSlow)):  # those are for the progress display
         if clock.first is None:
             clock.first = time.monotonic()
         if isinstance(event, TextRow):
