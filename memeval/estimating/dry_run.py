@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from memeval import tokens
+from memeval import process, tokens
 from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
 from memeval.models.bound import close_route, open_route
@@ -25,10 +25,10 @@ from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
-from memeval.runs.reader import AnswerStage
 from memeval.runs.context import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
+from memeval.runs.reader import AnswerStage
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
@@ -104,7 +104,7 @@ def dry_run(
 ) -> DryRun:
     """Run the agent of a run on these streams, one after the other, and have its answers judged if there is a judge.
     lengths: role -> those of its replies (models/stand_in.py). Raises UsageError where a run would."""
-    return asyncio.run(_run(planned, streams, lengths))
+    return process.run(_run(planned, streams, lengths))
 
 
 async def _run(planned: Planned, streams: Sequence[PackedContext], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:

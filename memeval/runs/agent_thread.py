@@ -51,7 +51,7 @@ class AgentThread:
     def __init__(self, name: str) -> None:
         self.stuck: str | None = None
         self._inbox: queue.SimpleQueue[_Call | int | None] = queue.SimpleQueue()
-        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._tasks: dict[int, asyncio.Task[Outcome]] = {}
         self._new_loop()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -128,10 +128,9 @@ class AgentThread:
         self._tasks[call.number] = task
         task.add_done_callback(partial(self._finished, call.number))
 
-    def _finished(self, number: int, task: asyncio.Task[Any]) -> None:
+    def _finished(self, number: int, task: asyncio.Task[Outcome]) -> None:
         del self._tasks[number]
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        _deliver(number, (None if error else task.result(), error))
+        _deliver(number, (None, asyncio.CancelledError()) if task.cancelled() else task.result())
 
     def _aside(self, call: _Call) -> None:
         value, error = call.outcome()
@@ -141,8 +140,11 @@ class AgentThread:
             _deliver(call.number, (value, error))
 
 
-async def _awaited(value: Any) -> Any:
-    return await value
+async def _awaited(value: Any) -> Outcome:
+    try:
+        return await value, None
+    except BaseException as error:
+        return None, error
 
 
 def _deliver(number: int, outcome: Outcome) -> None:

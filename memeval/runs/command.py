@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import sys
-import threading
-import time
+from typing import TextIO
 
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
+from memeval.process import foreign_code
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
-from memeval.runs.local import AGENT_THREADS
 from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome, public
 from memeval.runs.plan import plan, suites
@@ -25,8 +23,12 @@ from memeval.runs.run import aggregate_again, run, start_anew
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
-    with contextlib.redirect_stdout(sys.stderr):  # what agents print
-        outcomes = _outcomes(options, fresh)
+    with foreign_code() as out:
+        return _run(options, fresh, form, out)
+
+
+def _run(options: Options, fresh: bool, form: str, out: TextIO) -> int:
+    outcomes = _outcomes(options, fresh)
     runs = [public(outcome) for outcome in outcomes]
     idle = options.models.get("embedder") and not any(run["embedder"] or run["status"] == "partial" for run in runs)
     if idle and not options.quiet:
@@ -34,11 +36,11 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
-        print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False))
+        print(json.dumps({"runs": runs, **({"suites": means} if means else {})}, ensure_ascii=False), file=out)
     else:
         costs = [costs_table(runs)] if worth_a_table(runs) else []
         tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
-        print("\n\n".join(tables))
+        print("\n\n".join(tables), file=out)
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
@@ -70,16 +72,6 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
                     print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
                 break
     return outcomes
-
-
-def busy(patience: float = 1.0) -> bool:
-    """Whether an agent still works in a thread of its own although its run has ended: it would keep the process alive. Waits
-    up to `patience` seconds for it."""
-    end = time.monotonic() + patience
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith(AGENT_THREADS)]
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    return any(thread.is_alive() for thread in threads)
 
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget | None) -> Outcome:

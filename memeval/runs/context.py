@@ -292,9 +292,7 @@ class ContextRun:
         await self._step(agent, "begin", None)
         return agent
 
-    async def feed(
-        self, agent: AgentRunner, chunks: Sequence[PackedChunk], position: int | None, rebuilt: str = ""
-    ) -> None:
+    async def feed(self, agent: AgentRunner, chunks: Sequence[PackedChunk], position: int | None, rebuilt: str = "") -> None:
         for chunk in chunks:
             await self._step(agent, "observe", position, chunk, rebuilt)
 

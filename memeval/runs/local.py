@@ -22,9 +22,9 @@ from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
 from memeval.models.run_journal import RunJournal
 from memeval.models.turns import Turns
-from memeval.runs.reader import AnswerStage, SampleKey
 from memeval.runs.context import Engine
 from memeval.runs.prepare import PackedContext, prepare
+from memeval.runs.reader import AnswerStage, SampleKey
 from memeval.runs.siblings import Siblings
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.spec import RunSpec

@@ -21,12 +21,11 @@ from typing import Any
 
 import msgspec
 
-from memeval import cards, tokens
+from memeval import cards, process, tokens
 from memeval.models import prices
 from memeval.models.budget import Budget
 from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
 from memeval.runs import local
-from memeval.runs.reader import SampleKey
 from memeval.runs.controls import best_constant
 from memeval.runs.familiarity import facts, familiarity
 from memeval.runs.manifest import manifest
@@ -34,6 +33,7 @@ from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
+from memeval.runs.reader import SampleKey
 from memeval.runs.score import score_samples
 from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.store import Store, read_json, read_lines, write_json, write_lines
@@ -69,7 +69,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         work = _work(planned, left)
         label = f"{spec.agent.typed} on {spec.task_typed}"
         with Progress(label, len(work), len(left), quiet=quiet) as progress, _what_is_there_set_apart():
-            stopped, interrupted = asyncio.run(_drive(planned, work, done, store, clock, progress, budget))
+            stopped, interrupted = process.run(_drive(planned, work, done, store, clock, progress, budget))
         store.append(
             "events", {"event": "invocation", **clock.to_json(), "wall": time.monotonic() - started, "at": time.time()}
         )
