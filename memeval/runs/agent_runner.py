@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import inspect
 import shutil
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,10 @@ Handed = TypeVar("Handed")
 BUILT_IN = "memeval.agents."
 SLOW = 60.0
 """Seconds after which a method that has not returned is reported."""
+
+
+LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Folders whose frames are passed over when an error's place in an agent is named."""
 
 
 class AgentError(Exception):
@@ -187,6 +192,7 @@ def _describe(error: BaseException, method: str) -> str:
         error = error.__cause__
     ours = (__file__, agent_thread.__file__)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
+    frames = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())[:200]
     return f"agent raised {type(error).__name__}({text}) in {method}{place}"

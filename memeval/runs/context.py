@@ -58,6 +58,11 @@ class Engine:
         """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
         return self.stages[0].spec
 
+    @functools.cached_property
+    def agent(self) -> Any:
+        """The class, looked up before an agent can change the working directory."""
+        return agent_class(self.spec.agent.card)
+
     async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
         """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
         is built. Raises StopRun when the whole run must stop."""
@@ -115,7 +120,7 @@ class ContextRun:
     def __post_init__(self) -> None:
         self.spec = self.engine.spec
         self.native = self.spec.agent.card.track == "native"
-        agent = agent_class(self.spec.agent.card)
+        agent = self.engine.agent
         built_in = str(getattr(agent, "__module__", "")).startswith(BUILT_IN)
         self.maker = AgentMaker(
             functools.partial(agent, **self.spec.agent.params),
