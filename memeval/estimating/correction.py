@@ -38,7 +38,7 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     if all(model.exact for model in dry.stand_ins.values()):
         return {}
     contexts = {prepared.context.id for prepared in streams}
-    questions = {question.id for prepared in streams for asking in prepared.askings for question in asking.questions}
+    questions = {question.id for prepared in streams for asking in prepared.points for question in asking.questions}
     same = [line for line in samples if line["question_id"] in questions and not line["answer_repeat"]]
     read = (
         line

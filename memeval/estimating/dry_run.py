@@ -29,7 +29,7 @@ from memeval.runs.context import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
 from memeval.runs.reader import AnswerStage
-from memeval.runs.signals import Row
+from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
 
@@ -75,7 +75,7 @@ class DryRun:
     def longer(self) -> dict[str, float]:
         return {role: model.most / model.written if model.written else 1.0 for role, model in self.stand_ins.items()}
 
-    def see(self, event: Row) -> None:
+    def see(self, event: Row | AgentSlow) -> None:
         """Book one row of the engine."""
         if isinstance(event, OperationRow):
             book(self.reading if event.position is None else self.ends, msgspec.to_builtins(event))
@@ -120,7 +120,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext], lengths: Mapp
     found = DryRun(stand_ins)
     lines: dict[type, list[dict[str, Any]]] = {QuestionRow: [], SampleRow: []}
 
-    def see(event: Row) -> None:
+    def see(event: Row | AgentSlow) -> None:
         found.see(event)
         if judge and type(event) in lines:
             lines[type(event)].append(msgspec.to_builtins(event))

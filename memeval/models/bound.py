@@ -69,7 +69,8 @@ class BoundModel:
         What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
         counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
-        return await self._on_its_loop(self._generate, messages, tools, sample, **params)
+        completion: Completion = await self._on_its_loop(self._generate, messages, tools, sample, **params)
+        return completion
 
     async def _generate(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, sample: int, **params: Any
@@ -101,7 +102,8 @@ class BoundModel:
 
     async def embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         """`embed`, and the tokens of the distinct texts."""
-        return await self._on_its_loop(self._embed_counted, texts, **params)
+        counted: tuple[NDArray[np.float32], Usage] = await self._on_its_loop(self._embed_counted, texts, **params)
+        return counted
 
     async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         from memeval.models.embeddings import unpack  # numpy is not needed by those who embed nothing

@@ -17,6 +17,7 @@ from typing import Any
 
 from memeval import tokens
 from memeval.agent import Query, Recall, Session, ToolResult
+from memeval.digests import question_digest
 from memeval.models import usage
 from memeval.models.usage import Ledger
 from memeval.plugins import agent_class
@@ -323,6 +324,7 @@ class ContextRun:
         self.engine.emit(
             OperationRow(
                 context_id=self.packed.context.id,
+                digest=self.packed.digest,
                 repeat=self.repeat,
                 position=position,
                 chunk=chunk.id if chunk else name,
@@ -361,6 +363,7 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
     return QuestionRow(
         question_id=question.id,
         context_id=context.id,
+        digest=question_digest(context, question, packed.digest),
         cluster=context.cluster or context.id,
         kind=question.kind,
         answerable=question.answerable,

@@ -72,11 +72,11 @@ def event(value: Any) -> ToolResult:
 
 def spent(tokens: Any, usd: Any, role: Any) -> tuple[int, float | None, str]:
     """What `session.spend` takes: whole tokens, USD or None, and a name."""
-    if not isinstance(tokens, Integral) or isinstance(tokens, bool) or tokens < 0:
+    if not isinstance(tokens, Integral) or tokens < 0:
         raise TypeError(f"spend was given tokens={tokens!r:.60}, expected a whole number, 0 or more")
     if not isinstance(role, str) or not role:
         raise TypeError(f"spend was given role={role!r:.60}, expected a name")
-    if usd is not None and (not isinstance(usd, Real) or isinstance(usd, bool) or not 0 <= usd < math.inf):
+    if usd is not None and not (isinstance(usd, Real) and 0 <= float(usd) < math.inf):
         raise TypeError(f"spend was given usd={usd!r:.60}, expected USD, 0 or more, or None where it is unknown")
     return int(tokens), None if usd is None else float(usd), role
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memeval.agent import Chunk
+from memeval.digests import context_digest
 from memeval.streams import PackedChunk, pack
 from memeval.task import Context, ContextRef, Question, Unit
 
@@ -25,13 +26,14 @@ class AskPoint:
 
 @dataclass(frozen=True, slots=True)
 class PackedContext:
-    """One context, ready to run: its whole stream packed, and what is asked where."""
+    """One context, ready to run: its whole stream packed, and what is asked where. digest: of its units."""
 
     context: Context
     ref: ContextRef
     stream: tuple[PackedChunk, ...]
     points: tuple[AskPoint, ...]
     tokens: int
+    digest: str = ""
 
     @property
     def characters(self) -> int:
@@ -67,7 +69,7 @@ def prepare(
         questions = tuple(by_position[end])
         points.append(AskPoint(questions[0].position, (*stream[:shared], *own), shared, questions))
     tokens = sum(chunk.tokens for chunk in stream)
-    return PackedContext(context, ref, stream, tuple(points), tokens)
+    return PackedContext(context, ref, stream, tuple(points), tokens, context_digest(context))
 
 
 def _last_chunk(
