@@ -64,10 +64,11 @@ def paired(
     left, right, labels = checked("paired", clusters, a, b)
     delta = left - right
     groups, found = grouped(delta, labels)
-    low, high, _ = limits(groups, confidence, seed, resamples)
     scores = np.concatenate([left, right])
-    if bool(((scores >= 0) & (scores <= 1)).all()):
-        wide = _few_unequal(groups, float(np.abs(delta).mean()), confidence)
+    bounded = bool(((scores >= 0) & (scores <= 1)).all())
+    low, high, _ = limits(groups, confidence, seed, resamples, (-1.0, 1.0) if bounded else None)
+    if bounded:
+        wide = _near_a_bound(groups, float(np.abs(delta).mean()), confidence)
         low, high = max(min(low, wide[0]), -1.0), min(max(high, wide[1]), 1.0)
     single = len(groups.sums) == len(delta)
     if single and bool(((scores == 0) | (scores == 1)).all()):
@@ -110,18 +111,20 @@ def _sign_flip(sums: Floats, seed: int, draws: int) -> float:
     return (extreme + 1) / (draws + 1)
 
 
-def _few_unequal(groups: Groups, unequal: float, confidence: float) -> tuple[float, float]:
-    """Limits of a difference of scores in [0, 1] where few pairs differ; the empty range elsewhere.
+def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[float, float]:
+    """Limits of a difference of scores in [0, 1] where few pairs differ, or nearly all differ the same way; the empty range
+    elsewhere.
 
-    `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0]. Gains and losses
-    each get binomial limits at the effective number of answers, and these are joined into limits of their difference
-    (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
+    `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0], nor one that wins
+    every question [1, 1]. Gains and losses each get binomial limits at the effective number of answers, and these are
+    joined into limits of their difference (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
     """
     mean = groups.mean
-    answers = effective_answers(groups, unequal - mean * mean, groups.n * unequal)
-    if not near(answers, unequal, groups):
-        return math.inf, -math.inf
     gain, loss = (unequal + mean) / 2, (unequal - mean) / 2
+    rare = min(unequal, 1 - max(gain, loss))
+    answers = effective_answers(groups, unequal - mean * mean, groups.n * rare)
+    if not near(answers, rare, groups):
+        return math.inf, -math.inf
     gain_low, gain_high = binomial_limits(gain * answers, answers, confidence)
     loss_low, loss_high = binomial_limits(loss * answers, answers, confidence)
     return mean - math.hypot(gain - gain_low, loss_high - loss), mean + math.hypot(gain_high - gain, loss - loss_low)

@@ -1,8 +1,9 @@
 """Confidence intervals of a mean over questions that come in clusters (validity section 1).
 
-`G` = clusters. G >= 30: percentile cluster bootstrap. 5 <= G < 30: cluster-robust t. G < 5: the same over questions,
-marked `within_stream`: it says nothing about other streams. Scores in [0, 1] are treated as such: limits stay inside, and
-near 0 or 1, where both methods are far too narrow, the limits are widened (`_near_a_bound`). Simulated coverage of the 95 %
+`G` = clusters. G >= 30: percentile cluster bootstrap. 5 <= G < 30: cluster-robust t, on the logit scale where scores have
+bounds. G < 5: the same over questions, marked `within_stream`: it says nothing about other streams. Scores in [0, 1] are
+treated as such: limits stay inside, and near 0 or 1, where both methods are far too narrow, the limits are widened
+(`_near_a_bound`). Simulated coverage of the 95 %
 interval is 92 to 98 % away from the bounds and at least 92 % near them, where it reaches 100 %: G from 5 to 128, clusters
 of 1 to 25 questions, correlation inside clusters up to 0.5 (tests/stats/test_intervals.py).
 
@@ -91,7 +92,7 @@ def interval(
     data, labels = checked("interval", clusters, values)
     bounded = bool(((data >= 0) & (data <= 1)).all())
     groups, found = grouped(data, labels)
-    low, high, method = limits(groups, confidence, seed, resamples)
+    low, high, method = limits(groups, confidence, seed, resamples, (0.0, 1.0) if bounded else None)
     if bounded:
         wide = _near_a_bound(groups, confidence)
         if wide and (wide[0] < low or wide[1] > high):
@@ -127,8 +128,10 @@ def grouped(values: Floats, labels: NDArray[np.int64]) -> tuple[Groups, int]:
     return Groups(np.bincount(labels, values).astype(np.float64), np.bincount(labels).astype(np.float64)), found
 
 
-def limits(groups: Groups, confidence: float, seed: int, resamples: int) -> tuple[float, float, str]:
-    """Low, high and method by the cluster rule alone, without regard to bounds."""
+def limits(
+    groups: Groups, confidence: float, seed: int, resamples: int, bounds: tuple[float, float] | None = None
+) -> tuple[float, float, str]:
+    """Low, high and method by the cluster rule alone. bounds: the lowest and the highest value there can be, if any."""
     count = len(groups.sums)
     if count == 1:  # one value says nothing about its spread
         return -math.inf, math.inf, "none"
@@ -137,7 +140,7 @@ def limits(groups: Groups, confidence: float, seed: int, resamples: int) -> tupl
     quantile = t_quantile(0.5 + confidence / 2, max(groups.effective - 1, 1.0))
     error = math.sqrt(jackknife_variance(groups))
     if count < MANY_CLUSTERS:
-        return groups.mean - quantile * error, groups.mean + quantile * error, "t"
+        return *_t_limits(groups.mean, quantile * error, bounds), "t"
     # The bootstrap's own spread is too small by (G - 1) / G and has normal tails: its levels are moved outward so that on
     # symmetric data it equals the t interval (the expanded percentile interval of Hesterberg 2015, Am. Stat. 69:371).
     residuals = groups.sums - groups.mean * groups.sizes
@@ -145,6 +148,20 @@ def limits(groups: Groups, confidence: float, seed: int, resamples: int) -> tupl
     level = NORMAL.cdf(-quantile * error / spread) if spread > 0 else 0.5
     low, high = np.quantile(_resampled_means(groups, seed, resamples), [level, 1 - level])
     return float(low), float(high), "bootstrap"
+
+
+def _t_limits(mean: float, half: float, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """mean -+ half; between bounds on the logit scale, where the sampling distribution of a mean off the centre is about
+    symmetric, so that each end alone keeps its level too (the usual interval of survey proportions: Korn and Graubard 1999,
+    Analysis of Health Surveys, 2.8; by simulation a rate of .3 is missed above in at most 3.5 % of samples, of 2.5 nominal).
+    """
+    if bounds is None or not bounds[0] < mean < bounds[1]:
+        return mean - half, mean + half
+    width = bounds[1] - bounds[0]
+    share = (mean - bounds[0]) / width
+    centre, reach = math.log(share / (1 - share)), half / width / (share * (1 - share))
+    low, high = (0.5 + 0.5 * math.tanh((centre + side) / 2) for side in (-reach, reach))  # the inverse logit
+    return bounds[0] + width * low, bounds[0] + width * high
 
 
 def jackknife_variance(groups: Groups) -> float:

@@ -102,6 +102,24 @@ def test_the_difference_interval_is_the_interval_of_the_differences():
     assert (found.value, found.low, found.high) == (plain.value, plain.low, plain.high)
 
 
+@pytest.mark.parametrize("n", [5, 10, 29, 30, 128])
+def test_to_win_every_question_is_not_certain(n):
+    found = paired([1.0] * n, [0.0] * n, list(range(n)))
+    assert found.value == found.high == 1.0
+    # gains: the mid-P limit of n of n, .05^(1/n); losses: that of 0 of n, 1 - .05^(1/n); joined by the root of their squares
+    assert found.low == pytest.approx(1 - np.sqrt(2) * (1 - 0.05 ** (1 / n)), abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "wins"), [(10, 0.99), (40, 0.95), (128, 0.99)])
+def test_a_difference_near_one_is_covered(n, wins):
+    rng = np.random.default_rng(n)
+    covered = 0
+    for _ in range(200):
+        found = paired((rng.random(n) < wins).astype(float), np.zeros(n), list(range(n)), resamples=200)
+        covered += found.low <= wins <= found.high
+    assert covered / 200 >= 0.93
+
+
 def test_a_difference_of_gains_only_keeps_its_lower_limit_below_the_value():
     found = paired([1.0] * 128, [1.0] * 120 + [0.0] * 8, list(range(128)))
     assert 0.0 < found.low < 8 / 128 < found.high

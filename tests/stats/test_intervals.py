@@ -18,10 +18,11 @@ def expand(means, size):
 
 def test_five_equal_clusters_are_the_t_interval_worked_by_hand():
     # cluster means .25 .5 .5 .75 1: mean .6, squared deviations sum to .325, so se = sqrt(.325 / 4 / 5) = .127475
-    # and t(.975, 4) = 2.776445 gives .6 +- .353928
+    # and t(.975, 4) = 2.776445. On the logit scale: log(.6 / .4) = .405465, se / (.6 x .4) = .531146, so the ends are
+    # .405465 -+ 1.474698, that is -1.069233 and 1.880163, and 1 / (1 + e^-x) gives .255550 and .867629
     found = interval(*expand([0.25, 0.5, 0.5, 0.75, 1.0], 4))
     assert found.value == pytest.approx(0.6)
-    assert (found.low, found.high) == pytest.approx((0.246072, 0.953928), abs=1e-5)
+    assert (found.low, found.high) == pytest.approx((0.255550, 0.867629), abs=1e-5)
     assert (found.n, found.clusters, found.method, found.within_stream) == (20, 5, "t", False)
 
 
@@ -155,10 +156,11 @@ def sizes(kind, clusters, rng):
     return {"one": np.ones, "equal": lambda g: np.full(g, 8), "unequal": lambda g: rng.integers(1, 16, g)}[kind](clusters)
 
 
-def coverage(clusters, kind, rate, correlation, runs, seed=11):
-    """How often the interval holds the true rate; answers are beta-binomial with this correlation inside clusters."""
+def missed(clusters, kind, rate, correlation, runs, seed=11):
+    """How often the true rate lies below the interval, and above it; answers are beta-binomial with this correlation
+    inside clusters."""
     rng = np.random.default_rng([seed, clusters, round(rate * 1000), round(correlation * 1000)])
-    hits = 0
+    below = above = 0
     for run in range(runs):
         if run % 40 == 0:
             each = sizes(kind, clusters, rng).astype(int)
@@ -169,8 +171,13 @@ def coverage(clusters, kind, rate, correlation, runs, seed=11):
         )
         values = (rng.random(len(labels)) < rates[labels]).astype(float)
         found = interval(values, labels, resamples=1000)
-        hits += found.low - 1e-9 <= rate <= found.high + 1e-9
-    return hits / runs
+        below += rate < found.low - 1e-9
+        above += rate > found.high + 1e-9
+    return below / runs, above / runs
+
+
+def coverage(clusters, kind, rate, correlation, runs):
+    return 1 - sum(missed(clusters, kind, rate, correlation, runs))
 
 
 @pytest.mark.parametrize(
@@ -206,3 +213,14 @@ def test_coverage_over_the_whole_grid(clusters):
                     middle.append(found)
                     assert found <= 0.97 + 0.015, (kind, rate, correlation, found)
     assert 0.94 <= float(np.mean(middle)) <= 0.965
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clusters", [5, 10, 20])
+def test_each_end_alone_keeps_its_level_off_the_centre(clusters):
+    runs = 600
+    for kind in ("equal", "unequal"):
+        for correlation in (0.0, 0.25):
+            for rate in (0.2, 0.3, 0.7):
+                below, above = missed(clusters, kind, rate, correlation, runs)
+                assert max(below, above) <= 0.025 + 0.02, (kind, rate, correlation, below, above)  # three standard errors
