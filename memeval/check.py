@@ -25,7 +25,8 @@ from memeval.models.completion import ModelSpec
 from memeval.models.gateway import Gateway
 from memeval.models.usage import Ledger, current
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
-from memeval.runs.context import ContextRun, Engine
+from memeval.runs.context import ContextRun
+from memeval.runs.engine import Engine
 from memeval.runs.options import Options
 from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import PackedContext, prepare
@@ -133,9 +134,9 @@ class _Bench:
         """A fresh agent that has begun, and its life in one of the two contexts."""
         self._made += 1
         stage = AnswerStage(self.spec, self.routes, lambda row: None)
-        life = ContextRun(
-            Engine((stage,), lambda row: None, self.folder), self.contexts[number], 0, self.folder / str(self._made)
-        )
+        agent_class = plugins.agent_class(self.spec.agent.card)
+        folder = self.folder / str(self._made)
+        life = ContextRun((stage,), lambda row: None, agent_class, self.contexts[number], 0, folder)
         agent = await life.begin()
         self._open.append((life, agent))
         return life, agent

@@ -25,7 +25,7 @@ from memeval.models.completion import Completion, Request
 from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
-from memeval.runs.context import Engine
+from memeval.runs.engine import Engine
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
 from memeval.runs.reader import AnswerStage

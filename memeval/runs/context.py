@@ -1,34 +1,26 @@
-"""One context through an agent or a control: fed chunk by chunk, forked where questions are asked, asked, dropped.
-
-Everything that happens leaves as rows, which the driver writes. Golds are in question rows only, which never meet an agent.
-"""
+"""One context through an agent: fed chunk by chunk, forked where questions are asked, asked, dropped."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import hashlib
-import itertools
-import shutil
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from memeval import tokens
 from memeval.agent import Query, Recall, Session, ToolResult
-from memeval.digests import question_digest
 from memeval.models import usage
 from memeval.models.usage import Ledger
-from memeval.plugins import agent_class
-from memeval.records.rows import EvidenceRow, OperationRow, QuestionRow, ToolRow, TroubleRow
-from memeval.runs import controls, handed_over
+from memeval.records.rows import OperationRow, ToolRow, TroubleRow
+from memeval.runs import handed_over
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
-from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, observed
-from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.prepare import AskPoint, PackedContext, observed
+from memeval.runs.reader import AnswerStage
 from memeval.runs.signals import AgentSlow, Row
-from memeval.runs.spec import RunSpec
 from memeval.streams import PackedChunk
 from memeval.task import Question
 
@@ -39,78 +31,18 @@ ANSWERS = 64
 """Questions of one context that may wait for the reader at once."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """What the contexts of one memory share.
-
-    stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
-    samples. emit: takes the rows of reading. scratch: a folder for what agents leave on disk; who made it deletes it.
-    constant: the fixed answer of the control `constant`.
-    """
-
-    stages: Sequence[AnswerStage]
-    emit: Callable[[Row | AgentSlow], None]
-    scratch: Path
-    constant: str | None = None
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    @property
-    def spec(self) -> RunSpec:
-        """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
-        return self.stages[0].spec
-
-    @functools.cached_property
-    def agent(self) -> Any:
-        """The class, looked up before an agent can change the working directory."""
-        return agent_class(self.spec.agent.card)
-
-    async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
-        """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
-        is built. Raises StopRun when the whole run must stop."""
-        asked = [(point, question) for point in packed.points for question in point.questions]
-        for stage in self.stages:
-            for point, question in asked:
-                stage.emit(question_row(packed, point, question))
-        if self.spec.agent.is_arm:
-            await together(
-                self._control(stage, packed, point, question, repeat) for stage in self.stages for point, question in asked
-            )
-        else:
-            folder = self.scratch / str(next(self._numbers))
-            await ContextRun(self, packed, repeat, folder, built).run()
-            if folder.exists():
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-    async def _control(
-        self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
-    ) -> None:
-        name = self.spec.agent.card.agent
-        reason = controls.not_applicable(name, question)
-        for number in stage.open(question, repeat):
-            ledger = Ledger("answer")
-            usage.current.set(ledger)
-            view: ReaderView | None = None
-            text = self.constant if name == "constant" and not reason else None
-            if name != "constant" and not reason:
-                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
-                view = stage.view(recall) if recall is not None else None
-                text = await stage.read(question, view, repeat, number)
-            stage.sample(
-                packed.context.id, question, repeat, number,
-                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
-            )  # fmt: skip
-
-
 @dataclass
 class ContextRun:
-    """The life of an agent in one context and repeat. folder: for what it leaves on disk, made when it is needed, deleted by
-    the caller.
+    """The life of an agent in one context and repeat. stages, emit, built: as of the engine. agent: its class. folder: for
+    what it leaves on disk, made when it is needed, deleted by the caller.
 
     A fork is needed until its questions are recalled: then it is dropped, and the agent reads on while the reader answers.
     An agent that answers by itself keeps its fork until it has answered.
     """
 
-    engine: Engine
+    stages: Sequence[AnswerStage]
+    emit: Callable[[Row | AgentSlow], None]
+    agent: Any
     packed: PackedContext
     repeat: int
     folder: Path
@@ -119,15 +51,14 @@ class ContextRun:
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
 
     def __post_init__(self) -> None:
-        self.spec = self.engine.spec
+        self.spec = self.stages[0].spec
         self.native = self.spec.agent.card.track == "native"
-        agent = self.engine.agent
-        built_in = str(getattr(agent, "__module__", "")).startswith(BUILT_IN)
+        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
         self.maker = AgentMaker(
-            functools.partial(agent, **self.spec.agent.params),
+            functools.partial(self.agent, **self.spec.agent.params),
             None if built_in else AgentThread(f"memeval-agent-{self.packed.context.id}"),
             self.spec.agent_timeout,
-            lambda method: self.engine.emit(AgentSlow(self.packed.context.id, method)),
+            lambda method: self.emit(AgentSlow(self.packed.context.id, method)),
         )
 
     async def run(self) -> None:
@@ -233,7 +164,7 @@ class ContextRun:
     ) -> None:
         samples = (
             self._sample(stage, agent, question, recall, recalling, held, number)
-            for stage in self.engine.stages
+            for stage in self.stages
             for number in stage.open(question, self.repeat)
         )
         try:
@@ -284,7 +215,7 @@ class ContextRun:
         spec, context = self.spec, self.packed.context
         visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
         session = Session(
-            models=self.engine.stages[0].bound(self.repeat),
+            models=self.stages[0].bound(self.repeat),
             seed=_seed(context.id, self.repeat),
             scratch=self.folder / "agent",
             budget=spec.recall_budget,
@@ -321,7 +252,7 @@ class ContextRun:
         if chunk is None and not (ledger.calls or ledger.services or ledger.events):
             return  # begin and finish leave a line only when they did something
         stats, spent = await agent.memory(), ledger.spent()
-        self.engine.emit(
+        self.emit(
             OperationRow(
                 context_id=self.packed.context.id,
                 digest=self.packed.digest,
@@ -341,10 +272,10 @@ class ContextRun:
         )
 
     def _open(self, question: Question) -> bool:
-        return any(stage.open(question, self.repeat) for stage in self.engine.stages)
+        return any(stage.open(question, self.repeat) for stage in self.stages)
 
     def _fail(self, points: Sequence[AskPoint], reason: str) -> None:
-        for stage in self.engine.stages:
+        for stage in self.stages:
             for question in (question for point in points for question in point.questions):
                 for number in stage.open(question, self.repeat):
                     ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
@@ -354,36 +285,7 @@ class ContextRun:
         try:
             await agent.close()
         except AgentError as error:  # its answers stand: a failing close is worth a line, not a result
-            self.engine.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
-
-
-def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
-    context = packed.context
-    chunks = evidence_chunks(question, point.chunks)
-    return QuestionRow(
-        question_id=question.id,
-        context_id=context.id,
-        digest=question_digest(context, question, packed.digest),
-        cluster=context.cluster or context.id,
-        kind=question.kind,
-        answerable=question.answerable,
-        text=question.text,
-        time=question.time,
-        options=tuple(question.options) if question.options else None,
-        answers=tuple(question.answers),
-        position=question.position,
-        evidence=tuple(
-            EvidenceRow(text=piece.text, units=tuple(piece.units), chunks=tuple(ids))
-            for piece, ids in zip(question.evidence, chunks, strict=True)
-        ),
-        keypoints=tuple(question.keypoints),
-        stream_tokens=packed.tokens,
-        stream_units=len(context.units),
-        stream_chunks=len(packed.stream),
-        prefix_chunks=len(point.chunks),
-        own_chunks=len(point.chunks) - point.shared,
-        meta=dict(context.meta),
-    )
+            self.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:

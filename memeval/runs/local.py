@@ -22,7 +22,7 @@ from memeval.models.cache import Cache
 from memeval.models.gateway import Gateway
 from memeval.models.run_journal import RunJournal
 from memeval.models.turns import Turns
-from memeval.runs.context import Engine
+from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import AnswerStage, SampleKey
 from memeval.runs.siblings import Siblings

@@ -14,7 +14,7 @@ from memeval import Recall
 from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, Request
 from memeval.records.rows import OperationRow, SampleRow
-from memeval.runs.context import Engine
+from memeval.runs.engine import Engine
 from memeval.runs.prepare import prepare
 from memeval.runs.reader import AnswerStage, SampleKey
 from memeval.task import Question

@@ -1,0 +1,119 @@
+"""The contexts of one memory, through an agent or a control, and the runs that are answered from it.
+
+Everything that happens leaves as rows, which the driver writes. Golds are in question rows only, which never meet an agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memeval.digests import question_digest
+from memeval.models import usage
+from memeval.models.usage import Ledger
+from memeval.plugins import agent_class
+from memeval.records.rows import EvidenceRow, QuestionRow
+from memeval.runs import controls
+from memeval.runs.context import ContextRun, together
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks
+from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.spec import RunSpec
+from memeval.task import Question
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the contexts of one memory share.
+
+    stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
+    samples. emit: takes the rows of reading. scratch: a folder for what agents leave on disk; who made it deletes it.
+    constant: the fixed answer of the control `constant`.
+    """
+
+    stages: Sequence[AnswerStage]
+    emit: Callable[[Row | AgentSlow], None]
+    scratch: Path
+    constant: str | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
+        return self.stages[0].spec
+
+    @functools.cached_property
+    def agent(self) -> Any:
+        """The class, looked up before an agent can change the working directory."""
+        return agent_class(self.spec.agent.card)
+
+    async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
+        """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
+        is built. Raises StopRun when the whole run must stop."""
+        asked = [(point, question) for point in packed.points for question in point.questions]
+        for stage in self.stages:
+            for point, question in asked:
+                stage.emit(question_row(packed, point, question))
+        if self.spec.agent.is_arm:
+            await together(
+                self._control(stage, packed, point, question, repeat) for stage in self.stages for point, question in asked
+            )
+        else:
+            folder = self.scratch / str(next(self._numbers))
+            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, built).run()
+            if folder.exists():
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _control(
+        self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
+    ) -> None:
+        name = self.spec.agent.card.agent
+        reason = controls.not_applicable(name, question)
+        for number in stage.open(question, repeat):
+            ledger = Ledger("answer")
+            usage.current.set(ledger)
+            view: ReaderView | None = None
+            text = self.constant if name == "constant" and not reason else None
+            if name != "constant" and not reason:
+                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
+                view = stage.view(recall) if recall is not None else None
+                text = await stage.read(question, view, repeat, number)
+            stage.sample(
+                packed.context.id, question, repeat, number,
+                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
+            )  # fmt: skip
+
+
+def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
+    context = packed.context
+    chunks = evidence_chunks(question, point.chunks)
+    return QuestionRow(
+        question_id=question.id,
+        context_id=context.id,
+        digest=question_digest(context, question, packed.digest),
+        cluster=context.cluster or context.id,
+        kind=question.kind,
+        answerable=question.answerable,
+        text=question.text,
+        time=question.time,
+        options=tuple(question.options) if question.options else None,
+        answers=tuple(question.answers),
+        position=question.position,
+        evidence=tuple(
+            EvidenceRow(text=piece.text, units=tuple(piece.units), chunks=tuple(ids))
+            for piece, ids in zip(question.evidence, chunks, strict=True)
+        ),
+        keypoints=tuple(question.keypoints),
+        stream_tokens=packed.tokens,
+        stream_units=len(context.units),
+        stream_chunks=len(packed.stream),
+        prefix_chunks=len(point.chunks),
+        own_chunks=len(point.chunks) - point.shared,
+        meta=dict(context.meta),
+    )
