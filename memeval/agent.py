@@ -1,13 +1,13 @@
 """Who answers: the contract between the engine and a memory agent.
 
 An agent is any class with `begin`, `observe` and `recall`; `finish`, `answer`, `memory`, `fork` and `close` are optional,
-and each may be a plain or an `async` method. Plain methods run in a worker thread, one at a time per context.
-Nothing defined here can hold a gold answer.
+and each may be a plain or an `async` method. All methods of one context run in one thread, which has an event loop of its
+own, plain ones one after the other. Nothing defined here can hold a gold answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -66,9 +66,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:
-    """Tokens held by the memory now, by type (`{"core": 120, "semantic": 900}`), in the task's tokenizer."""
+    """Tokens held by the memory now, by type (`{"core": 120, "semantic": 900}`), in the task's tokenizer. entries:
+    everything that is held, where the agent can list it."""
 
     tokens: Mapping[str, int] = field(default_factory=dict)
+    entries: Sequence[Item] | None = None
 
     @property
     def total(self) -> int:
@@ -98,8 +100,9 @@ class Session:
     models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
     scratch: the path of `workdir`. budget: tokens to recall at most; an answer budget, which cuts more of it, is not told,
     for one memory is read under several. count: tokens of a text (task's tokenizer). query: the question, only when the task
-    shows it while reading. record: hands an event to the run's log. prompts: role -> text that the user gave in place of
-    the agent's own prompt of that role (`--prompt memory=FILE`).
+    shows it while reading. record: hands an event to the run's log. spend(tokens=0, usd=None, role="service"): books one
+    call of a service that is no model of the session; without `usd` its cost is unknown, and so is the run's. prompts: role
+    -> text that the user gave in place of the agent's own prompt of that role (`--prompt memory=FILE`).
     """
 
     models: Mapping[str, BoundModel]
@@ -108,6 +111,7 @@ class Session:
     budget: int
     count: Callable[[str], int]
     record: Callable[[ToolResult], None]
+    spend: Callable[..., None] = lambda **spent: None
     prompts: Mapping[str, str] = field(default_factory=dict)
     visible_query: Query | None = None
     query_used: bool = False
@@ -128,11 +132,17 @@ class Session:
 
 @runtime_checkable
 class Agent(Protocol):
-    """The three methods every agent has. See the module docstring for the optional ones.
+    """The three methods that every agent has: `begin(session)`, `observe(chunk)`, `recall(query) -> Recall`.
 
-    `recall` must not change what later recalls return. A class may set `concurrent = True` (its forks answer several
-    questions at once), `inline = True` (its plain methods never wait, so they need no thread; `generate_sync` waits) and
-    `track = "native"` (it answers by itself); `fork = None` says that it cannot be forked.
+    Optional are `finish()`, called before questions are asked; `answer(query, recall) -> Answer | str` of an agent that
+    answers by itself (`track = "native"`); `memory() -> MemoryStats`; `fork(session) -> agent`, a copy that can be fed and
+    asked without changing this one (`copy.deepcopy` where it is not defined; `fork = None`, or None as its result, says
+    that the agent cannot be copied, and it is built anew for every position at which questions are asked); `close()`.
+
+    `recall` must not change what later recalls return. `concurrent = True` promises that recall and answer may be called
+    from several threads at once; then the questions of one position are asked side by side. Each context has a thread of
+    its own, so handles that are bound to a thread (sqlite3), `asyncio.get_event_loop()`, `asyncio.run` and code that blocks
+    slow down their own context alone; Python allows signal handlers in the main thread only.
     """
 
     def begin(self, session: Session) -> Any: ...

@@ -15,25 +15,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from memeval import plugins, tokens
+from memeval import plugins, process, tokens
 from memeval.agent import Query, Recall
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
 from memeval.models.usage import Ledger, current
-from memeval.runs.answering import Desk
-from memeval.runs.host import AgentError, Host
-from memeval.runs.ingest import Ingest
+from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
+from memeval.runs.context import ContextRun
+from memeval.runs.engine import Engine
 from memeval.runs.options import Options
 from memeval.runs.plan import agent_specs
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.prepare import PackedContext, prepare
+from memeval.runs.reader import AnswerStage
+from memeval.runs.roles import model_spec
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, ContextRef, Evidence, Question
 from memeval.tasks import Settings
 
-GOLD = (Context, Question, Evidence, ContextRef, Prepared, Desk)
+OFFLINE = ModelSpec("offline")
+GOLD = (Context, Question, Evidence, ContextRef, PackedContext, AnswerStage, Engine, ContextRun)
 """Types that must not be reachable from an agent or its session."""
 
 Texts = tuple[str, ...]
@@ -48,29 +51,38 @@ class Finding:
     says: str
 
 
-def check_command(names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...]) -> int:
+def check_command(
+    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None = None
+) -> int:
     """Print the findings of each agent; 0 when every probe passed, 3 otherwise."""
+    with process.foreign_code() as out:
+        return _print(names, settings, agents_dir, model_spec(embedder, None) if embedder else OFFLINE, out)
+
+
+def _print(
+    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: ModelSpec, out: TextIO
+) -> int:
     failed = False
     for name in names:
         options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
         for spec in agent_specs(name, options):
             if spec.is_arm:
-                raise UsageError(f"'{name}' is an engine arm, not an agent: it has nothing to check")
-            findings, claims = asyncio.run(check(spec))
+                raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
+            findings, claims = process.run(check(spec, embedder))
             failed |= any(finding.ok is False for finding in findings)
-            print(f"{name}")
+            print(f"{name}", file=out)
             for finding in findings:
                 mark = {True: "ok", False: "FAILED", None: "n/a"}[finding.ok]
-                print(f"  {finding.probe:22} {mark:7} {finding.says}".rstrip())
-            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"))
+                print(f"  {finding.probe:22} {mark:7} {finding.says}".rstrip(), file=out)
+            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
     return 3 if failed else 0
 
 
-async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
+async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Finding], list[str]]:
     """Findings in the order of the module docstring, and what the agent may claim."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
-        bench = _Bench(spec, Path(folder))
-        async with bench.run:
+        bench = _Bench(spec, Path(folder), embedder)
+        async with bench:
             try:
                 first = await bench.read(0)
                 again = await first.recall(bench.queries(0)[0])
@@ -88,31 +100,52 @@ async def check(spec: AgentSpec) -> tuple[list[Finding], list[str]]:
 class _Bench:
     """Two bundled streams and the means to show them to fresh agents."""
 
-    def __init__(self, spec: AgentSpec, folder: Path) -> None:
+    def __init__(self, spec: AgentSpec, folder: Path, embedder: ModelSpec) -> None:
         self.folder = folder
         card = dataclasses.replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])
         self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
-        models = dict.fromkeys(("memory", "reader", "embedder"), ModelSpec("offline"))
+        models = {"memory": OFFLINE, "reader": OFFLINE, "embedder": embedder}
         self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}))
+        self._open: list[tuple[ContextRun, AgentRunner]] = []
         self._made = 0
 
-    def life(self, number: int) -> Ingest:
-        """A fresh agent's life in one of the two contexts."""
-        self._made += 1
-        folder = self.folder / str(self._made)
-        return Ingest(self.run.desk(lambda event: None), self.contexts[number], 0, folder, self.run.threads)
+    async def __aenter__(self) -> _Bench:
+        return self
 
-    async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> Host:
+    async def __aexit__(self, *exception: object) -> None:
+        """Close every agent that was made, and what it ran on."""
+        async with self.run:
+            for life, agent in reversed(self._open):
+                await life.close(agent)
+                life.end()
+
+    async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:
+        """A fresh agent that has begun, and its life in one of the two contexts."""
+        self._made += 1
+        stage = self.run.stage(lambda row: None)
+        agent_class = plugins.agent_class(self.run.spec.agent.card)
+        folder = self.folder / str(self._made)
+        life = ContextRun((stage,), lambda row: None, agent_class, self.contexts[number], 0, folder)
+        agent = await life.begin()
+        self._open.append((life, agent))
+        return life, agent
+
+    async def fork(self, life: ContextRun, agent: AgentRunner) -> AgentRunner:
+        """Raises CannotFork."""
+        fork = await agent.fork(life.folder / "fork")
+        self._open.append((life, fork))
+        return fork
+
+    async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> AgentRunner:
         """An agent that has read some chunks of a context and finished."""
-        life = self.life(number)
-        host = await life.begin()
+        life, agent = await self.begin(number)
         stream = self.contexts[number].stream[chunks]
-        await life.feed(host, stream[::-1] if reverse else stream, None)
-        await host.finish()
-        return host
+        await life.feed(agent, stream[::-1] if reverse else stream, None)
+        await agent.finish()
+        return agent
 
     def queries(self, number: int) -> list[Query]:
         """The questions of both contexts, those of this one first."""
@@ -122,9 +155,9 @@ class _Bench:
         return [Query(question.text, question.time, question.options) for question in ordered]
 
 
-async def _recalled(host: Host, query: Query) -> Texts:
+async def _recalled(agent: AgentRunner, query: Query) -> Texts:
     current.set(Ledger("recall"))
-    return _texts(await host.recall(query))
+    return _texts(await agent.recall(query))
 
 
 def _texts(recall: Recall) -> Texts:
@@ -132,11 +165,11 @@ def _texts(recall: Recall) -> Texts:
 
 
 async def _pure(bench: _Bench) -> Finding:
-    host = await bench.read(0)
+    agent = await bench.read(0)
     one, two = bench.queries(0)[:2]
-    before = await _recalled(host, one)
-    await _recalled(host, two)
-    same = before == await _recalled(host, one) == await _recalled(host, one)
+    before = await _recalled(agent, one)
+    await _recalled(agent, two)
+    same = before == await _recalled(agent, one) == await _recalled(agent, one)
     return Finding("pure recall", same, "" if same else "recall returned something else when asked again")
 
 
@@ -160,44 +193,43 @@ async def _chunk_order(bench: _Bench) -> Finding:
 async def _isolation(bench: _Bench) -> Finding:
     query = bench.queries(0)[0]
     alone = await _recalled(await bench.read(0), query)
-    lives = [bench.life(0), bench.life(1)]
-    hosts = [await life.begin() for life in lives]
+    begun = [await bench.begin(0), await bench.begin(1)]
     longest = max(len(context.stream) for context in bench.contexts)
     for index in range(longest):
-        for life, host, context in zip(lives, hosts, bench.contexts, strict=True):
-            await life.feed(host, context.stream[index : index + 1], None)
-    for host in hosts:
-        await host.finish()
-    same = alone == await _recalled(hosts[0], query)
+        for (life, agent), context in zip(begun, bench.contexts, strict=True):
+            await life.feed(agent, context.stream[index : index + 1], None)
+    for _, agent in begun:
+        await agent.finish()
+    same = alone == await _recalled(begun[0][1], query)
     return Finding("isolation", same, "" if same else "reading another context at the same time changed what is recalled")
 
 
 async def _fork(bench: _Bench) -> Finding:
     stream, query = bench.contexts[0].stream, bench.queries(0)[0]
     half = len(stream) // 2
-    life = bench.life(0)
-    host = await life.begin()
-    await life.feed(host, stream[:half], None)
-    fork = await host.fork(life.folder / "fork")
-    if fork is None:
-        return Finding("fork", None, "cannot be forked: rebuilt for every position that is asked at")
+    life, agent = await bench.begin(0)
+    await life.feed(agent, stream[:half], None)
+    try:
+        fork = await bench.fork(life, agent)
+    except CannotFork as reason:
+        return Finding("fork", None, f"cannot be forked ({reason}): rebuilt for every position that is asked at")
     await life.feed(fork, stream[half : half + 1], None)
     await fork.finish()
     prefix = await bench.read(0, slice(0, half + 1))
     if await _recalled(fork, query) != await _recalled(prefix, query):
         return Finding("fork", False, "a fork recalls something else than an agent that saw only the prefix")
-    await life.feed(host, stream[half:], None)
-    await host.finish()
-    same = await _recalled(host, query) == await _recalled(await bench.read(0), query)
+    await life.feed(agent, stream[half:], None)
+    await agent.finish()
+    same = await _recalled(agent, query) == await _recalled(await bench.read(0), query)
     return Finding(
         "fork", same, "equals an agent that saw only the prefix" if same else "feeding a fork changed the original"
     )
 
 
 async def _leaks(bench: _Bench) -> Finding:
-    host = await bench.read(0)
-    await _recalled(host, bench.queries(0)[0])
-    for thing, path in reachable({"agent": host.agent, "session": host.session}):
+    agent = await bench.read(0)
+    await _recalled(agent, bench.queries(0)[0])
+    for thing, path in reachable({"agent": agent.agent, "session": agent.session}):
         if isinstance(thing, GOLD):
             return Finding("leaks", False, f"{path} is a {type(thing).__name__}: gold must not reach an agent")
     return Finding("leaks", True, "no gold within reach")
@@ -207,9 +239,9 @@ async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
     outcome = {finding.probe: finding.ok for finding in findings}
     if any(ok is False for ok in outcome.values()):
         return []
-    host = await bench.read(0)
+    agent = await bench.read(0)
     current.set(Ledger("recall"))
-    recall = await host.recall(bench.queries(0)[0])
+    recall = await agent.recall(bench.queries(0)[0])
     known = {chunk.id for chunk in bench.contexts[0].stream}
     sourced = bool(recall.items) and all(item.chunks and known.issuperset(item.chunks) for item in recall.items)
     claims = []
@@ -217,11 +249,11 @@ async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
         claims.append("one ingest for all positions (forks)")
     if sourced:
         claims.append("evidence metrics and attribution (every item names its chunks)")
-    if await host.memory() is not None:
+    if await agent.memory() is not None:
         claims.append("a memory size")
-    if host.concurrent:
+    if agent.concurrent:
         claims.append("questions asked at once")
-    if host.has("answer"):
+    if agent.has("answer"):
         claims.append("native answers (track: native)")
     return claims
 

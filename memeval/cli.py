@@ -9,7 +9,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,14 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 class _Group(click.Group):
     """A group whose verbs' UsageErrors become one line and exit code 2, and misspelt verbs get a suggestion."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Called without arguments, by the installed script or `python -m`, it is the program itself."""
+        if args is None:
+            from memeval.process import program
+
+            program()
+        return super().main(args, *rest, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):  # a terminal or pipe may hold fewer characters than a result does
@@ -175,18 +183,20 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
 @click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent.")
 @click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent.")
 @_NO_CACHE
+@click.option(
+    "--agent-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Of one method of an agent.",
+)
 @click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
 @_QUIET
 def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
-    from memeval.commands.run import busy, run_command
+    from memeval.commands.run import run_command
+    from memeval.process import end
 
-    code = run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form)
-    if busy():  # nothing is left to do but to wait for an agent that may never end
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    end(run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
 
 
 @main.command()
@@ -194,8 +204,9 @@ def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool,
 def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given: Any) -> None:
     """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
     from memeval.estimating.estimate import estimate_command
+    from memeval.process import end
 
-    sys.exit(estimate_command(_options(agents, tasks, {**given, "quiet": True}), form))
+    end(estimate_command(_options(agents, tasks, {**given, "quiet": True}), form))
 
 
 @main.command()
@@ -400,12 +411,14 @@ def data_folder(typed: Path | None) -> Path | None:
 @main.command()
 @click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Agent parameter.")
+@click.option("--embedder", metavar="NAME[@URL]", help=_ROLES["embedder"])
 @_AGENTS_DIR
-def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
+def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix; say what it may claim."""
     from memeval.check import check_command
+    from memeval.process import end
 
-    sys.exit(check_command(agents, settings, agents_dir))
+    end(check_command(agents, settings, agents_dir, embedder))
 
 
 if __name__ == "__main__":

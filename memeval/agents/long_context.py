@@ -15,7 +15,7 @@ from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 class Stream:
     """What the flat baselines share: every chunk is kept, and the memory is the stream itself."""
 
-    concurrent = inline = True
+    concurrent = True
 
     def begin(self, session: Session) -> None:
         self.session = session

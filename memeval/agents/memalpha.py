@@ -55,7 +55,7 @@ class MemAlpha:
     (the text format of the released checkpoint) or `auto` (qwen for a model whose name says Memalpha). A prompt file for the
     role `memory` replaces the system text (the tags, the tools and the limit stay)."""
 
-    concurrent = inline = True
+    concurrent = True
 
     def __init__(
         self,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
-import threading
-import time
+from typing import TextIO
 
 import click
 from msgspec.structs import replace
@@ -16,6 +14,7 @@ from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
+from memeval.process import foreign_code
 from memeval.records.averages import named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
@@ -28,14 +27,17 @@ from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
 from memeval.runs.run import conclude, run
-from memeval.runs.run_context import AGENT_THREADS
 from memeval.runs.summary import with_judge
 
 
 def run_command(options: Options, *, fresh: bool, form: str) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
-    with contextlib.redirect_stdout(sys.stderr):  # what agents print
-        outcomes = _outcomes(options, fresh)
+    with foreign_code() as out:
+        return _run(options, fresh, form, out)
+
+
+def _run(options: Options, fresh: bool, form: str, out: TextIO) -> int:
+    outcomes = _outcomes(options, fresh)
     runs = [outcome.summary for outcome in outcomes]
     idle = options.models.get("embedder") and not any(row.embedder or row.status == "partial" for row in runs)
     if idle and not options.quiet:
@@ -43,11 +45,12 @@ def run_command(options: Options, *, fresh: bool, form: str) -> int:
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":
-        click.echo(encode({"runs": runs, **({"suites": means} if means else {})}))  # JSON is UTF-8, whatever the terminal
+        report = encode({"runs": runs, **({"suites": means} if means else {})})
+        click.echo(report, file=out)  # JSON is UTF-8, whatever the terminal
     else:
         costs = [costs_table(runs)] if worth_a_table(runs) else []
         tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
-        print("\n\n".join(tables))
+        print("\n\n".join(tables), file=out)
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
         print(f"  {_again()}", file=sys.stderr)
@@ -79,16 +82,6 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
                     print(f"memeval: stopped: {outcome.stopped} (the same command resumes)", file=sys.stderr)
                 break
     return outcomes
-
-
-def busy(patience: float = 1.0) -> bool:
-    """Whether an agent still works in a thread of its own although its run has ended: it would keep the process alive. Waits
-    up to `patience` seconds for it."""
-    end = time.monotonic() + patience
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith(AGENT_THREADS)]
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    return any(thread.is_alive() for thread in threads)
 
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget | None) -> Outcome:

@@ -39,7 +39,7 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     if all(model.exact for model in dry.stand_ins.values()):
         return {}
     contexts = {prepared.context.id for prepared in streams}
-    questions = {question.id for prepared in streams for asking in prepared.askings for question in asking.questions}
+    questions = {question.id for prepared in streams for point in prepared.points for question in point.questions}
     same = [row for row in samples if row.question_id in questions and not row.answer_repeat]
     read = [
         row for row in folder.memory.operations() if row.context_id in contexts and not row.repeat and row.position is None

@@ -5,7 +5,6 @@ The engine is the real one (forks, budgets, prompts, the reader), the folder is 
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from memeval import tokens
+from memeval import process, tokens
 from memeval.judging.judge import family_of, judge_samples
 from memeval.judging.prompts import ASPECTS
 from memeval.models.completion import Completion, Request
@@ -23,9 +22,9 @@ from memeval.models.stand_in import ANSWER, Lengths, StandIn
 from memeval.models.usage import Ledger, booking
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
 from memeval.runs.plan import Planned
-from memeval.runs.prepare import Prepared
+from memeval.runs.prepare import PackedContext
 from memeval.runs.run_context import RunContext
-from memeval.runs.signals import Row
+from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
 from memeval.tasks.chunking import PackedChunk
 
@@ -71,7 +70,7 @@ class DryRun:
     def longer(self) -> dict[str, float]:
         return {role: model.most / model.written if model.written else 1.0 for role, model in self.stand_ins.items()}
 
-    def see(self, event: Row) -> None:
+    def see(self, event: Row | AgentSlow) -> None:
         """Book one row of the engine."""
         if isinstance(event, OperationRow):
             book(self.reading if event.position is None else self.ends, event)
@@ -96,14 +95,14 @@ def book(bill: Bill, row: OperationRow | SampleRow | Spent) -> None:
 
 
 def dry_run(
-    planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({})
+    planned: Planned, streams: Sequence[PackedContext], lengths: Mapping[str, Mapping[str, Lengths]] = MappingProxyType({})
 ) -> DryRun:
     """Run the agent of a run on these streams, one after the other, and have its answers judged if there is a judge.
     lengths: role -> those of its replies (models/stand_in.py). Raises UsageError where a run would."""
-    return asyncio.run(_run(planned, streams, lengths))
+    return process.run(_run(planned, streams, lengths))
 
 
-async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
+async def _run(planned: Planned, streams: Sequence[PackedContext], lengths: Mapping[str, Mapping[str, Lengths]]) -> DryRun:
     spec, judge = planned.spec, planned.judge
     models = {**spec.models, **({"judge": judge} if judge else {})}
     answers = dict.fromkeys(models, _answer(planned))
@@ -115,7 +114,7 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
     samples: list[SampleRow] = []
     questions: dict[str, QuestionRow] = {}
 
-    def see(event: Row) -> None:
+    def see(event: Row | AgentSlow) -> None:
         found.see(event)
         if isinstance(event, SampleRow):
             samples.append(event)
@@ -128,7 +127,7 @@ async def _run(planned: Planned, streams: Sequence[Prepared], lengths: Mapping[s
             await engine.run(prepared, 0)
             found.tokens += sum(chunk.tokens for chunk in visible(prepared))
             found.chunks += len(visible(prepared))
-            found.positions += len(prepared.askings)
+            found.positions += len(prepared.points)
     if judge:
         answering = stand_ins["memory" if spec.agent.card.track == "native" else "reader"]
         judged = samples if answering.exact else _written(samples, questions)
@@ -182,9 +181,9 @@ def judge_family(spec: RunSpec) -> str:
     return family_of(spec.task.judge, spec.task.source)
 
 
-def visible(prepared: Prepared) -> tuple[PackedChunk, ...]:
+def visible(prepared: PackedContext) -> tuple[PackedChunk, ...]:
     """The chunks before the last position that is asked at: what an agent reads."""
-    return prepared.askings[-1].chunks if prepared.askings else ()
+    return prepared.points[-1].chunks if prepared.points else ()
 
 
 def spread(items: Sequence[Any], number: int) -> list[Any]:

@@ -29,6 +29,7 @@ from memeval.estimating.workload import left_over, measure, unjudged
 from memeval.models.completion import Usage
 from memeval.models.prices import cost, price
 from memeval.models.stand_in import Lengths, StandIn
+from memeval.process import foreign_code
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.stats import detectable_effect, half_width
@@ -198,16 +199,21 @@ def estimate_command(options: Options, form: str) -> int:
     """`memeval estimate`: one table, or one JSON object, on stdout. Returns the exit code."""
     from memeval.report.estimates import estimates_table
 
-    plans = plan(options)
-    found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
-    if form == "json":
-        sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
-        money = {key: added([getattr(one, key) for one in found]) for key in USD}
-        print(json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False))
-    else:
-        print(estimates_table(found))
-        if enough := max(one.first for one in found):
-            print(f"- to come within {CLOSE:.0%}, run this first, then estimate again:\n  {_command(enough, sys.argv[1:])}")
+    with foreign_code() as out:
+        plans = plan(options)
+        found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
+        if form == "json":
+            sums = {key: sum(getattr(one, key) for one in found) for key in ("calls", "prompt", "completion")}
+            money = {key: added([getattr(one, key) for one in found]) for key in USD}
+            print(
+                json.dumps({"estimates": [one.to_json() for one in found], "total": {**sums, **money}}, ensure_ascii=False),
+                file=out,
+            )
+        else:
+            print(estimates_table(found), file=out)
+            if enough := max(one.first for one in found):
+                again = _command(enough, sys.argv[1:])
+                print(f"- to come within {CLOSE:.0%}, run this first, then estimate again:\n  {again}", file=out)
     return 0
 
 

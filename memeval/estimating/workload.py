@@ -12,7 +12,7 @@ from memeval.estimating.dry_run import judge_family, spread, visible
 from memeval.judging.ruling import scorer_name
 from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.siblings import siblings
 from memeval.task import ContextRef
 
@@ -84,10 +84,10 @@ def unjudged(planned: Planned) -> int:
     return max(0, len(planned.question_ids) * spec.repeats * spec.answer_repeats - ruled)
 
 
-def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, Size], list[Prepared], list[str]]:
+def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, Size], list[PackedContext], list[str]]:
     """The size of each context, those to run dry with a few of their questions, and what was assumed."""
     sizes: dict[ContextRef, Size] = {}
-    sampled: list[Prepared] = []
+    sampled: list[PackedContext] = []
     built = 0
     first = random.Random(0).sample(refs, min(STREAMS, len(refs)))  # not in step with kinds of questions that take turns
     others = [] if planned.spec.agent.is_arm else [ref for ref in refs if ref not in first]  # controls read no stream
@@ -97,9 +97,9 @@ def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, 
             break
         prepared = _prepared(planned, ref)
         chunks = visible(prepared)
-        sizes[ref] = Size(sum(chunk.tokens for chunk in chunks), len(chunks), len(prepared.askings))
+        sizes[ref] = Size(sum(chunk.tokens for chunk in chunks), len(chunks), len(prepared.points))
         if ref in first and (not sampled or built + prepared.tokens <= longest):
-            asked = [question.id for asking in prepared.askings for question in asking.questions]
+            asked = [question.id for point in prepared.points for question in point.questions]
             sampled.append(_prepared(planned, dataclasses.replace(ref, question_ids=tuple(spread(asked, QUESTIONS)))))
         built += prepared.tokens
     notes = [f"dry run on {len(sampled)} of {len(refs)} streams"] if refs else []
@@ -113,7 +113,7 @@ def measure(planned: Planned, refs: list[ContextRef]) -> tuple[dict[ContextRef, 
     return sizes, sampled, notes
 
 
-def _prepared(planned: Planned, ref: ContextRef) -> Prepared:
+def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
     card = planned.spec.task
     count = tokens.counter(card.tokenizer)
     return prepare(planned.task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)

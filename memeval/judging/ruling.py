@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from memeval import process
 from memeval.cards import digest
 from memeval.judging.counts import read_counts, shares
 from memeval.judging.offline import OfflineJudge
@@ -167,7 +168,7 @@ def consult(
         used = sum((Usage(row.prompt, row.completion) for row in rows), Usage())
         return Hearing(rulings, len(rows), gateway.requests, used)
 
-    return asyncio.run(run())
+    return process.run(run())
 
 
 def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Sent = TypeVar("Sent")
 Call = Callable[[Request], Awaitable[Completion]]
 Embed = Callable[[Sequence[str], Mapping[str, Any]], Awaitable[list[Completion]]]
 """(texts, parameters) -> one completion per text, as `Embedder.embed` gives them"""
@@ -69,16 +69,22 @@ class BoundModel:
         What a server does wrong is no exception: `Completion.error` says it. An agent need not look, because the engine
         counts every question that depends on a failed call as failed. Raises only when the run itself must stop.
         """
+        completion: Completion = await self._on_its_loop(self._generate, messages, tools, sample, **params)
+        return completion
+
+    async def _generate(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, sample: int, **params: Any
+    ) -> Completion:
         call, _, _ = _routes[self.route]
         ledger = usage.current.get()
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
-        completion = await self._routed(lambda: call(request))
+        completion = await call(request)
         ledger.book(self.role, completion)
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
         """`generate` for agents with plain methods (they run in a worker thread, never on the event loop)."""
-        completion: Completion = self._on_the_loop(self.generate, *args, **kwargs)
+        completion: Completion = self._handed_over(self.generate, *args, **kwargs).result()
         return completion
 
     async def embed(self, texts: Sequence[str], **params: Any) -> NDArray[np.float32]:
@@ -93,6 +99,10 @@ class BoundModel:
 
     async def embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         """`embed`, and the tokens of the distinct texts."""
+        counted: tuple[NDArray[np.float32], Usage] = await self._on_its_loop(self._embed_counted, texts, **params)
+        return counted
+
+    async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         from memeval.models.embeddings import unpack  # numpy is not needed by those who embed nothing
 
         embed = _routes[self.route][2]
@@ -101,7 +111,7 @@ class BoundModel:
         if isinstance(texts, str):
             raise TypeError("embed takes a list of texts, not one text")
         texts = list(texts)
-        found = await self._routed(lambda: embed(texts, {**params, **self.params}))
+        found = await embed(texts, {**params, **self.params})
         first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
         spent = sum((completion.usage for completion in first.values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
@@ -112,27 +122,21 @@ class BoundModel:
 
     def embed_sync(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
         """`embed` for agents with plain methods."""
-        vectors: NDArray[np.float32] = self._on_the_loop(self.embed, *args, **kwargs)
+        vectors: NDArray[np.float32] = self._handed_over(self.embed, *args, **kwargs).result()
         return vectors
 
-    async def _routed(self, send: Callable[[], Awaitable[Sent]]) -> Sent:
-        """Send on the loop of the route, wherever the caller runs: agents have threads and loops of their own."""
-        ledger, loop = usage.current.get(), _routes[self.route][1]
-
-        async def sent() -> Sent:
-            usage.current.set(ledger)
-            return await send()
-
+    async def _on_its_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Await a method of this model on the loop of its route; the thread of an agent has a loop of its own."""
         try:
-            if asyncio.get_running_loop() is loop:
-                return await send()
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sent(), loop))
+            if asyncio.get_running_loop() is _routes[self.route][1]:
+                return await method(*args, **kwargs)
+            return await asyncio.wrap_future(self._handed_over(method, *args, **kwargs))
         except StopRun as stop:
-            ledger.stopped = stop  # an agent that catches everything must not swallow it
+            usage.current.get().stopped = stop  # an agent that catches everything must not swallow it
             raise
 
-    def _on_the_loop(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Run a method of this model on the loop of its route, booked where the calling thread books."""
+    def _handed_over(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Future[Any]:
+        """A method of this model on the loop of its route, booked where the caller books."""
         ledger = usage.current.get()
         loop = _routes[self.route][1]
 
@@ -140,7 +144,7 @@ class BoundModel:
             usage.current.set(ledger)
             return await method(*args, **kwargs)
 
-        return asyncio.run_coroutine_threadsafe(booked(), loop).result()
+        return asyncio.run_coroutine_threadsafe(booked(), loop)
 
     def __copy__(self) -> BoundModel:
         return self

@@ -5,7 +5,6 @@ Nothing is repeated and nothing waits longer than `patience`; keys are never sho
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from memeval import process
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
 from memeval.models.completion import OPENAI_URL, Completion, Model, ModelSpec, Request
@@ -350,4 +350,4 @@ def probe_all(wanted: Sequence[tuple[Sequence[str], ModelSpec, Mapping[str, int]
     async def main() -> list[Finding]:
         return [finding for roles, spec, needs in wanted for finding in await probe(spec, roles, needs, patience)]
 
-    return asyncio.run(main())
+    return process.run(main())

@@ -16,7 +16,7 @@ from typing import Any
 
 from memeval.errors import StopRun
 from memeval.models.completion import Completion, Usage
-from memeval.records.rows import Spent
+from memeval.records.rows import ServiceRow, Spent
 
 USELESS = frozenset({"overflow", "unclosed_think"})
 """Finish reasons of replies with nothing in them: an agent that reads on has not read this chunk."""
@@ -25,13 +25,14 @@ USELESS = frozenset({"overflow", "unclosed_think"})
 @dataclass
 class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
-    unusable: replies that came and are of no use, by finish reason. completions: (role, reply) of every call, in order, with
-    its training row where the model records rows. stopped: the error of a call after which the whole run
-    must stop."""
+    services: what the agent says it spent elsewhere, by role. unusable: replies that came and are of no use, by finish
+    reason. completions: (role, reply) of every call, in order, with its training row where the model records rows. stopped:
+    the error of a call after which the whole run must stop."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
     tokens: defaultdict[str, Usage] = field(default_factory=partial(defaultdict, Usage))
+    services: dict[str, ServiceRow] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     unusable: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
     events: list[Any] = field(default_factory=list)
@@ -47,13 +48,23 @@ class Ledger:
         if completion.error:
             self.failures.append(f"{role}: {completion.error}")
 
+    def spend(self, tokens: int, usd: float | None, role: str) -> None:
+        """Book a call of a service. A sum of which a part is unknown is unknown."""
+        before = self.services.get(role, ServiceRow())
+        total = None if usd is None or before.usd is None else before.usd + usd
+        self.services[role] = ServiceRow(calls=before.calls + 1, tokens=before.tokens + tokens, usd=total)
+
     @property
     def last(self) -> Completion | None:
         """The reply to the last call."""
         return self.completions[-1][1] if self.completions else None
 
     def spent(self) -> Spent:
-        return Spent(calls=dict(sorted(self.calls.items())), tokens=dict(sorted(self.tokens.items())))
+        return Spent(
+            calls=dict(sorted(self.calls.items())),
+            tokens=dict(sorted(self.tokens.items())),
+            services=dict(sorted(self.services.items())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

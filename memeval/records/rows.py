@@ -101,11 +101,21 @@ class RecallRow(Row, frozen=True, kw_only=True):
     tokens: int = 0
 
 
+class ServiceRow(Row, frozen=True, kw_only=True):
+    """What a service with a price of its own took, as the agent reported it (`session.spend`). usd: None where one of the
+    reports named no price."""
+
+    calls: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+
+
 class Spent(Row, frozen=True, kw_only=True):
-    """Logical calls and tokens by model role."""
+    """Logical calls and tokens by model role, and what services took beside them."""
 
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
+    services: dict[str, ServiceRow] = {}
 
 
 class SampleRow(Row, frozen=True, kw_only=True):
@@ -113,7 +123,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
 
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
     and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
-    say. calls, tokens: of this answer, with those of the recall in answer repeat 0; recalling: the recall's alone.
+    say. calls, tokens, services: of this answer, with those of the recall in answer repeat 0; recalling: the recall's alone.
     query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
     """
 
@@ -133,6 +143,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
     memory_tokens: int | None = None
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
+    services: dict[str, ServiceRow] = {}
     recalling: Spent | None = None
     query_used: bool | None = None
     not_applicable: str | None = None
@@ -158,7 +169,9 @@ class OperationRow(Row, frozen=True, kw_only=True):
 
     position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
     made before; readers take the last. units: first and last unit of the chunk. held: tokens held afterwards, by type.
-    unusable: replies that came and were of no use, by finish reason.
+    unusable: replies that came and were of no use, by finish reason. rebuilt: what of the agent cannot be copied, where a
+    new agent read the prefix of this position from its start; empty for the agent itself and for forks. Chunks read in all,
+    divided by those of rows that are not rebuilt and the own chunks of rebuilt positions (QuestionRow), is what it costs.
     """
 
     context_id: str
@@ -173,7 +186,9 @@ class OperationRow(Row, frozen=True, kw_only=True):
     held: dict[str, int] | None = None
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
+    services: dict[str, ServiceRow] = {}
     unusable: dict[str, int] = {}
+    rebuilt: str = ""
 
     @property
     def key(self) -> tuple[str, int, int | None, str]:

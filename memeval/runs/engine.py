@@ -1,80 +1,103 @@
-"""One context through an agent or an engine arm. Everything that happens leaves as rows, which the driver writes.
+"""The contexts of one memory, through an agent or a control, and the runs that are answered from it.
 
-Golds are in question rows only, which never meet an agent.
+Everything that happens leaves as rows, which the driver writes. Golds are in question rows only, which never meet an agent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from memeval.digests import question_digests
+from memeval.digests import question_digest
 from memeval.models import usage
-from memeval.models.usage import Ledger
+from memeval.models.usage import Ledger, Step
+from memeval.plugins import agent_class
 from memeval.records.rows import EvidenceRow, QuestionRow
-from memeval.runs import arms
-from memeval.runs.answering import Desk, Shown
-from memeval.runs.ingest import Ingest, together
-from memeval.runs.prepare import Asking, Prepared, evidence_chunks
+from memeval.runs import controls
+from memeval.runs.context import ContextRun, together
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks
+from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.spec import RunSpec
 from memeval.task import Question
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What the contexts of one run share. scratch: a folder for what agents leave on disk; who made it deletes it. constant:
-    the fixed answer of the `constant` arm."""
+    """What the contexts of one memory share.
 
-    desk: Desk
-    threads: Executor
+    stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
+    samples. emit: takes the rows of reading. scratch: a folder for what agents leave on disk; who made it deletes it.
+    constant: the fixed answer of the control `constant`. on_step: given what each step of reading called.
+    """
+
+    stages: Sequence[AnswerStage]
+    emit: Callable[[Row | AgentSlow], None]
     scratch: Path
     constant: str | None = None
+    on_step: Callable[[Step], None] = lambda step: None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    async def run(self, prepared: Prepared, repeat: int, built: Callable[[], None] = lambda: None) -> None:
+    @property
+    def spec(self) -> RunSpec:
+        """What all stages have in common: task, agent, the models that write the memory, prompts other than the reader's."""
+        return self.stages[0].spec
+
+    @functools.cached_property
+    def agent(self) -> Any:
+        """The class, looked up before an agent can change the working directory."""
+        return agent_class(self.spec.agent.card)
+
+    async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
         """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
         is built. Raises StopRun when the whole run must stop."""
-        asked = [(asking, question) for asking in prepared.askings for question in asking.questions]
-        digests = question_digests(prepared.context)
-        for asking, question in asked:
-            self.desk.emit(question_row(prepared, asking, question, digests[question.id]))
-        if self.desk.spec.agent.is_arm:
-            await together(self._arm(prepared, asking, question, repeat) for asking, question in asked)
+        asked = [(point, question) for point in packed.points for question in point.questions]
+        for stage in self.stages:
+            for point, question in asked:
+                stage.emit(question_row(packed, point, question))
+        if self.spec.agent.is_arm:
+            await together(
+                self._control(stage, packed, point, question, repeat) for stage in self.stages for point, question in asked
+            )
         else:
             folder = self.scratch / str(next(self._numbers))
-            await Ingest(self.desk, prepared, repeat, folder, self.threads, built).run()
+            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, built, self.on_step).run()
             if folder.exists():
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _arm(self, prepared: Prepared, asking: Asking, question: Question, repeat: int) -> None:
-        arm = self.desk.spec.agent.card.agent
-        reason = arms.not_applicable(arm, question)
-        for number in self.desk.open(question, repeat):
+    async def _control(
+        self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
+    ) -> None:
+        name = self.spec.agent.card.agent
+        reason = controls.not_applicable(name, question)
+        for number in stage.open(question, repeat):
             ledger = Ledger("answer")
             usage.current.set(ledger)
-            shown: Shown | None = None
-            text = self.constant if arm == "constant" and not reason else None
-            if arm != "constant" and not reason:
-                recall = arms.arm_recall(arm, question, prepared.context.units, asking.chunks)
-                shown = self.desk.shown(recall) if recall is not None else None
-                text = await self.desk.read(question, shown, repeat, number)
-            self.desk.sample(
-                prepared.context.id, question, repeat, number,
-                ledger=ledger, shown=shown, text=text, held=arms.held(arm), not_applicable=reason,
+            view: ReaderView | None = None
+            text = self.constant if name == "constant" and not reason else None
+            if name != "constant" and not reason:
+                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
+                view = stage.view(recall) if recall is not None else None
+                text = await stage.read(question, view, repeat, number)
+            stage.sample(
+                packed.context.id, question, repeat, number,
+                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
             )  # fmt: skip
 
 
-def question_row(prepared: Prepared, asking: Asking, question: Question, digest: str = "") -> QuestionRow:
-    context = prepared.context
-    chunks = evidence_chunks(question, asking.chunks)
+def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
+    context = packed.context
+    chunks = evidence_chunks(question, point.chunks)
     return QuestionRow(
         question_id=question.id,
         context_id=context.id,
-        digest=digest,
+        digest=question_digest(context, question, packed.digest),
         cluster=context.cluster or context.id,
         kind=question.kind,
         answerable=question.answerable,
@@ -88,10 +111,10 @@ def question_row(prepared: Prepared, asking: Asking, question: Question, digest:
             for piece, ids in zip(question.evidence, chunks, strict=True)
         ),
         keypoints=tuple(question.keypoints),
-        stream_tokens=prepared.tokens,
+        stream_tokens=packed.tokens,
         stream_units=len(context.units),
-        stream_chunks=len(prepared.stream),
-        prefix_chunks=len(asking.chunks),
-        own_chunks=len(asking.chunks) - asking.shared,
+        stream_chunks=len(packed.stream),
+        prefix_chunks=len(point.chunks),
+        own_chunks=len(point.chunks) - point.shared,
         meta=dict(context.meta),
     )

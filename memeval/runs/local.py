@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from memeval import tokens
 from memeval.errors import StopRun
-from memeval.runs.answering import SampleKey
 from memeval.runs.engine import Engine
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.prepare import PackedContext, prepare
+from memeval.runs.reader import SampleKey
 from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
 from memeval.task import ContextRef
@@ -68,10 +68,10 @@ async def _contexts(
     run: RunContext, engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None]
 ) -> None:
     """`concurrency` contexts open at once, fed by one thread that builds ahead."""
-    ahead: asyncio.Queue[tuple[Prepared, int] | None] = asyncio.Queue(AHEAD)
+    ahead: asyncio.Queue[tuple[PackedContext, int] | None] = asyncio.Queue(AHEAD)
     workers = min(run.spec.concurrency, max(1, len(work)))
 
-    def built(ref: ContextRef) -> Prepared:
+    def built(ref: ContextRef) -> PackedContext:
         card = run.spec.task
         count = tokens.counter(card.tokenizer)
         return prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)

@@ -27,6 +27,7 @@ class Options:
     answer_repeats: int = 1
     answer_budget: int = 0
     concurrency: int = 16
+    agent_timeout: float | None = None
     runs_dir: Path = Path("runs")
     data_dir: Path | None = None
     settings: Sequence[str] = ()

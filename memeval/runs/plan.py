@@ -92,6 +92,7 @@ def plan(options: Options) -> list[Planned]:
                 answer_repeats=options.answer_repeats,
                 answer_budget=options.answer_budget,
                 concurrency=options.concurrency,
+                agent_timeout=options.agent_timeout,
                 use_cache=options.use_cache,
                 policy=options.policy,
             )

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memeval.agent import Chunk
+from memeval.digests import context_digest
 from memeval.task import Context, ContextRef, Question, Unit
 from memeval.tasks.chunking import PackedChunk, pack
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class AskPoint:
     """Questions asked at one position. `chunks` are those of the visible prefix; the first `shared` of them are chunks of
     the whole stream too, the rest (at most the last one) ends where the prefix ends."""
 
@@ -24,14 +25,15 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """One context, ready to run: its whole stream packed, and what is asked where."""
+class PackedContext:
+    """One context, ready to run: its whole stream packed, and what is asked where. digest: of its units."""
 
     context: Context
     ref: ContextRef
     stream: tuple[PackedChunk, ...]
-    askings: tuple[Asking, ...]
+    points: tuple[AskPoint, ...]
     tokens: int
+    digest: str = ""
 
     @property
     def characters(self) -> int:
@@ -40,7 +42,7 @@ class Prepared:
 
 def prepare(
     context: Context, ref: ContextRef, chunk_tokens: int, count: Callable[[str], int], apart: bool = False
-) -> Prepared:
+) -> PackedContext:
     """Pack the stream once, and of each asked prefix its last chunk. Questions come in order of position, then in the
     context's order. apart: no two units share a chunk (the card's `one_unit_per_chunk`).
 
@@ -57,7 +59,7 @@ def prepare(
         context = dataclasses.replace(context, id=f"{context.id}?{ref.visible_question}")
     stream = tuple(pack(context.units, chunk_tokens, count, apart))
     starts = [chunk.units[0] for chunk in stream]
-    askings = []
+    points = []
     for end in sorted(by_position):
         shared = bisect_left(starts, end)  # chunks that hold some of the prefix
         own: tuple[PackedChunk, ...] = ()
@@ -65,9 +67,9 @@ def prepare(
             shared -= 1
             own = (_last_chunk(context.units, stream, shared, end, chunk_tokens, count, apart),)
         questions = tuple(by_position[end])
-        askings.append(Asking(questions[0].position, (*stream[:shared], *own), shared, questions))
+        points.append(AskPoint(questions[0].position, (*stream[:shared], *own), shared, questions))
     tokens = sum(chunk.tokens for chunk in stream)
-    return Prepared(context, ref, stream, tuple(askings), tokens)
+    return PackedContext(context, ref, stream, tuple(points), tokens, context_digest(context))
 
 
 def _last_chunk(

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from memeval.records.rows import OperationRow, SampleRow
-from memeval.runs.signals import ContextDone, Event
+from memeval.runs.signals import AgentSlow, ContextDone, Event
 
 
 class Progress:
@@ -27,6 +27,7 @@ class Progress:
         self._started = self._printed = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
         self._live: Any = None
+        self._slow: AgentSlow | None = None
 
     def __enter__(self) -> Progress:
         if not self.quiet and sys.stderr.isatty():
@@ -44,7 +45,11 @@ class Progress:
     def see(self, event: Event) -> None:
         if isinstance(event, ContextDone):
             self.done_contexts += 1
+        elif isinstance(event, AgentSlow):
+            self._slow = event
         elif isinstance(event, (SampleRow, OperationRow)):
+            if self._slow is not None and event.context_id == self._slow.context_id:
+                self._slow = None
             if isinstance(event, SampleRow):
                 self.done_samples += 1
                 self.failures += event.failure is not None
@@ -66,10 +71,11 @@ class Progress:
         rate = (self.calls - before) / (now - since) if now - since > 0.5 else self.calls / max(now - self._started, 1e-3)
         share = max(self.done_samples / max(self.samples, 1), self.done_contexts / max(self.contexts, 1))
         eta = f"{_clock((now - self._started) * (1 - share) / share)} left" if share > 0 else "time left unknown"
+        slow = f"; {self._slow.context_id}: {self._slow.method} has not returned for a minute" if self._slow else ""
         return (
             f"{self.label}: {self.done_contexts}/{self.contexts} contexts, {self.done_samples}/{self.samples} questions, "
             f"{self.chunks} chunks, {rate:.1f} calls/s, {_short(self.prompt)} tokens in, {_short(self.completion)} out, "
-            f"{self.failures} failed, {eta}"
+            f"{self.failures} failed, {eta}{slow}"
         )
 
     def _panel(self) -> Any:

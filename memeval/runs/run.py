@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from memeval import cards, tokens
+from memeval import cards, process, tokens
 from memeval.contamination import contamination, facts
 from memeval.digests import question_digests
 from memeval.metrics.identity import scorer_digest
@@ -30,7 +30,7 @@ from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.rows import CallRow, InvocationRow, QuestionRow, SampleRow, ScoreRow, StoppedRow
 from memeval.records.summary import Contamination, OverlapFacts, Summary
 from memeval.runs import local
-from memeval.runs.arms import best_constant
+from memeval.runs.controls import best_constant
 from memeval.runs.manifest import manifest
 from memeval.runs.notes import notes
 from memeval.runs.outcome import Outcome
@@ -39,7 +39,7 @@ from memeval.runs.plan import Planned
 from memeval.runs.progress import Progress
 from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
-from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
+from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
 from memeval.runs.summary import summarise
 
 REPORTED = 5.0
@@ -71,7 +71,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         work = _work(planned, again)
         label = f"{spec.agent.typed} on {spec.task_typed}"
         with Progress(label, len(work), len(again), quiet=quiet) as progress:
-            stopped, interrupted = asyncio.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
+            stopped, interrupted = process.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
         writer.append(clock.row())
         return Outcome(planned, conclude(planned, clock, stopped is None), stopped, interrupted)
 
@@ -199,7 +199,7 @@ def record(writer: RunWriter, event: Event, clock: _Clock) -> None:
             clock.overlap.add(event.units)
     elif isinstance(event, Stopped):
         writer.append(StoppedRow(at=time.time(), reason=event.reason))
-    elif not isinstance(event, ContextDone):  # that one is for the progress display
+    elif not isinstance(event, (ContextDone, AgentSlow)):  # those are for the progress display
         if clock.first is None:
             clock.first = time.monotonic()
         if isinstance(event, CallRow):

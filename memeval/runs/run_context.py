@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -24,13 +23,11 @@ from memeval.models.limits import Policy
 from memeval.models.store import Store
 from memeval.models.usage import Step
 from memeval.records.rows import CallRow
-from memeval.runs.answering import Desk, Emit, SampleKey
 from memeval.runs.engine import Engine
+from memeval.runs.reader import AnswerStage, Emit, SampleKey
 from memeval.runs.siblings import Siblings
+from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
-
-AGENT_THREADS = "memeval-agent"
-"""How the names of threads begin in which plain methods of agents run."""
 
 
 def phase_stores(memory: Store, run: Store) -> dict[str, Store]:
@@ -70,7 +67,7 @@ class RunContext:
         self.spec = spec
         self.shared = shared
         self._stores = {store.path: store for store in (*(stores or {}).values(), *([cache] if cache else []))}
-        self._on_step = on_step
+        self._on_step = on_step or (lambda step: None)
         elsewhere: Elsewhere = shared.get if shared is not None else lambda key, phase: None
         self.gateway = Gateway(stores, cache, spec.concurrency, on_call, policy=policy, budget=budget, elsewhere=elsewhere)
         self.routes = {}
@@ -80,7 +77,6 @@ class RunContext:
                 self.routes[role] = open_route(live.complete, loop, getattr(live, "embed", None))
             else:
                 self.routes[role] = open_route(partial(self.gateway.call, model), loop, partial(self.gateway.embed, model))
-        self.threads = ThreadPoolExecutor(spec.concurrency + 2, thread_name_prefix=AGENT_THREADS)
         self._scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
 
@@ -101,13 +97,15 @@ class RunContext:
             shared=shared,
         )
 
-    def engine(self, emit: Emit, done: frozenset[SampleKey] = frozenset(), constant: str | None = None) -> Engine:
+    def engine(
+        self, emit: Callable[[Row | AgentSlow], None], done: frozenset[SampleKey] = frozenset(), constant: str | None = None
+    ) -> Engine:
         """What runs one context after the other. done: samples that are not asked again. constant: the fixed answer of the
         `constant` control."""
-        return Engine(self.desk(emit, done), self.threads, self.scratch, constant)
+        return Engine((self.stage(emit, done),), emit, self.scratch, constant, self._on_step)
 
-    def desk(self, emit: Emit, done: frozenset[SampleKey] = frozenset()) -> Desk:
-        return Desk(self.spec, self.routes, emit, done, self._on_step)
+    def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset()) -> AnswerStage:
+        return AnswerStage(self.spec, self.routes, emit, done)
 
     async def __aenter__(self) -> RunContext:
         return self
@@ -122,5 +120,4 @@ class RunContext:
                 store.close()
             if self.shared is not None:
                 self.shared.close()
-            self.threads.shutdown(wait=False, cancel_futures=True)
             self._scratch.cleanup()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval import tokens
-from memeval.runs.prepare import Prepared, prepare
+from memeval.runs.prepare import PackedContext, prepare
 from memeval.tasks import Task
 
 
@@ -26,10 +26,10 @@ def sharing(task: Task, question_ids: Sequence[str]) -> tuple[int, int]:
     return once, alone
 
 
-def chunks_shown(prepared: Prepared) -> tuple[int, int]:
+def chunks_shown(prepared: PackedContext) -> tuple[int, int]:
     """The same for one context."""
-    if not prepared.askings:
+    if not prepared.points:
         return 0, 0
-    *earlier, last = prepared.askings  # the agent itself reads to the last position; forks read the ends of the others
-    once = len(last.chunks) + sum(len(asking.chunks) - asking.shared for asking in earlier)
-    return once, sum(len(asking.chunks) * len(asking.questions) for asking in prepared.askings)
+    *earlier, last = prepared.points  # the agent itself reads to the last position; forks read the ends of the others
+    once = len(last.chunks) + sum(len(point.chunks) - point.shared for point in earlier)
+    return once, sum(len(point.chunks) * len(point.questions) for point in prepared.points)

@@ -23,6 +23,14 @@ class ContextDone:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSlow:
+    """A method of an agent has not returned for a minute."""
+
+    context_id: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The run cannot go on; `reason` is one line for the user."""
 
@@ -38,5 +46,5 @@ class Ended:
 
 
 Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TroubleRow
-Event = Row | Built | ContextDone | Stopped | Ended
+Event = Row | Built | ContextDone | AgentSlow | Stopped | Ended
 """What an executor yields."""

@@ -45,8 +45,9 @@ class RunSpec:
     """One agent on one task, everything that decides its numbers, and how to execute it.
 
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
-    tokens of recalled material the reader sees (0 = the task's reader budget). policy: how calls go over the wire. folder:
-    absolute, because an agent may change the working directory; shown: the same as users see it.
+    tokens of recalled material the reader sees (0 = the task's reader budget). agent_timeout: seconds for one method of an
+    agent, None for no limit. policy: how calls go over the wire. folder: absolute, because an agent may change the working
+    directory; shown: the same as users see it.
     """
 
     task_typed: str
@@ -60,6 +61,7 @@ class RunSpec:
     answer_repeats: int = 1
     answer_budget: int = 0
     concurrency: int = 16
+    agent_timeout: float | None = None
     use_cache: bool = True
     policy: Policy = field(default_factory=Policy)
     folder: Path = Path()

@@ -554,7 +554,7 @@ def test_the_streams_run_dry_are_of_every_kind(project: Path) -> None:
     """Kinds of question take turns in synth, eight of them: streams at equal distances would all be of one."""
     (planned,) = plan(options(["oracle"], limit=128, model="wordy", base_url="http://127.0.0.1:9/v1"))
     _, sampled, _ = measure(planned, planned.task.refs(planned.question_ids))
-    asked = Counter(asking.questions[0].kind for prepared in sampled for asking in prepared.askings)
+    asked = Counter(point.questions[0].kind for packed in sampled for point in packed.points)
     assert len(sampled) == 32
     assert len(asked) == 8
     assert max(asked.values()) < 10

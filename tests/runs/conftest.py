@@ -31,7 +31,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`toy.planned(agent class or arm, contexts, ...)` makes a run, `toy.events(planned)` its raw events."""
     monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
     classes: dict[str, type] = {}
-    monkeypatch.setattr("memeval.runs.ingest.agent_class", lambda card: classes[card.agent])
+    monkeypatch.setattr("memeval.runs.engine.agent_class", lambda card: classes[card.agent])
 
     def planned(agent: Any, contexts: Sequence[Context], *, card: dict[str, Any] | None = None, **options: Any) -> Planned:
         task = MemoryTask(

@@ -27,7 +27,7 @@ def test_a_prefix_ends_with_a_whole_chunk() -> None:
     ref = ContextRef("c", tuple(question.id for question in questions))
     prepared = prepare(stream, ref, 2048, tokens.counter(), apart=True)
     assert [chunk.text for chunk in prepared.stream] == units
-    for asking in prepared.askings:
-        assert asking.position is not None
-        assert asking.chunks == prepared.stream[: asking.position]
-        assert asking.shared == asking.position
+    for point in prepared.points:
+        assert point.position is not None
+        assert point.chunks == prepared.stream[: point.position]
+        assert point.shared == point.position

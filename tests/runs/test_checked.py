@@ -9,7 +9,7 @@ import pytest
 from toys import Diary, simple
 
 from memeval import Answer, Item, MemoryStats, Recall, ToolResult
-from memeval.runs import checked
+from memeval.runs import handed_over as checked
 
 ITEM = Item("a")
 

@@ -201,7 +201,6 @@ def test_an_agent_is_not_told_the_answer_budget(toy: Any) -> None:
 
 def test_plain_methods_of_a_context_never_overlap(toy: Any) -> None:
     class Slow(Diary):
-        concurrent = True
         inside = 0
 
         def recall(self, query: Any) -> Recall:

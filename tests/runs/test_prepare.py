@@ -32,14 +32,14 @@ def test_each_prefix_is_packed_as_if_it_were_the_whole_stream(
     prepared = prepare(context, ContextRef("c", tuple(question.id for question in questions)), limit, count, apart)
     stream = tuple(pack(units, limit, count, apart))
     assert prepared.stream == stream
-    asked = {len(units) if asking.position is None else asking.position: asking for asking in prepared.askings}
+    asked = {len(units) if point.position is None else point.position: point for point in prepared.points}
     assert list(asked) == sorted({len(units) if end is None else end for end in ends})
-    for end, asking in asked.items():
+    for end, point in asked.items():
         alone = tuple(pack(units[:end], limit, count, apart))
-        assert asking.chunks == alone
-        assert asking.shared == len(alone) - (bool(alone) and alone[-1] not in stream)
-        assert asking.chunks[: asking.shared] == stream[: asking.shared]
-        assert asking.questions == tuple(q for q in questions if (len(units) if q.position is None else q.position) == end)
+        assert point.chunks == alone
+        assert point.shared == len(alone) - (bool(alone) and alone[-1] not in stream)
+        assert point.chunks[: point.shared] == stream[: point.shared]
+        assert point.questions == tuple(q for q in questions if (len(units) if q.position is None else q.position) == end)
 
 
 @pytest.mark.parametrize("positions", [10, 90])

@@ -14,7 +14,7 @@ import pytest
 from memeval.records.rows import SampleRow, Usage
 from memeval.runs import progress
 from memeval.runs.progress import Progress
-from memeval.runs.signals import ContextDone
+from memeval.runs.signals import AgentSlow, ContextDone
 
 SAMPLE = SampleRow(
     question_id="q",
@@ -25,6 +25,14 @@ SAMPLE = SampleRow(
     calls={"reader": 1},
     tokens={"reader": Usage(1500, 10)},
 )
+
+
+def test_a_method_that_takes_long_is_named_until_its_context_goes_on() -> None:
+    shown = Progress("bm25 on synth-10k", contexts=10, samples=20, quiet=True)
+    shown.see(AgentSlow("c", "observe"))
+    assert shown.line().endswith("; c: observe has not returned for a minute")
+    shown.see(SAMPLE)
+    assert "has not returned" not in shown.line()
 
 
 class Clock:

@@ -127,10 +127,10 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turn() -> None:
     ref = FixedTask(plugins.find_task("locomo"), Settings(), {context.id: context.questions}, lambda _: context, {}).refs(
         [question.id for question in context.questions]
     )[0]
-    asking = prepare(context, ref, 64, tokens.counter("o200k_base")).askings[0]
-    held = {chunk.id: chunk.text for chunk in asking.chunks}
-    multi = next(question for question in asking.questions if question.kind == "multi-hop")
-    first, second = evidence_chunks(multi, asking.chunks)
+    point = prepare(context, ref, 64, tokens.counter("o200k_base")).points[0]
+    held = {chunk.id: chunk.text for chunk in point.chunks}
+    multi = next(question for question in point.questions if question.kind == "multi-hop")
+    first, second = evidence_chunks(multi, point.chunks)
     assert all("a photo of a bowl" in held[name] for name in first)
     assert all("In spring?" in held[name] for name in second)
     assert first

@@ -230,8 +230,8 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turns(tmp_path: Path) -> None
     task = load(tmp_path)
     (ref,) = task.refs(task.order)
     prepared = prepare(task.context(ref), ref, 64, tokens.counter("o200k_base"))
-    (question,) = prepared.askings[0].questions
-    ids = evidence_chunks(question, prepared.askings[0].chunks)
+    (question,) = prepared.points[0].questions
+    ids = evidence_chunks(question, prepared.points[0].chunks)
     held = {chunk.id: chunk.text for chunk in prepared.stream}
     assert any("I bought a third bike." in held[name] for name in ids[0])
     assert any("I own two bikes." in held[name] for name in ids[1])

@@ -147,7 +147,7 @@ def test_the_end_is_exclusive_and_nothing_later_is_in_a_chunk(tmp_path: Path) ->
     ref = next(ref for ref in task.refs(task.order) if ref.context_id == "ctx-a")
     assert set(ref.question_ids) == {"q0", "q1", "q4"}
     prepared = prepare(task.context(ref), ref, 2048, tokens.counter())
-    early, late = prepared.askings
+    early, late = prepared.points
     assert ([q.id for q in early.questions], [q.id for q in late.questions]) == (["q0", "q4"], ["q1"])
     assert early.chunks[-1].units == (0, 1, 2, 3)
     assert "Noted." in early.chunks[-1].text

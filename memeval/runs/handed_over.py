@@ -1,7 +1,7 @@
 """What an agent hands over, checked before anything of the run rests on it.
 
-Each function returns what it was given, or raises TypeError with one line that names the field. Here it is one context's
-trouble; found later, it would be the whole run's.
+Each function returns what it was given, or raises TypeError with one line that names the field. Found here, a wrong
+value fails one context; found later, it would end the whole run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from memeval.agent import Answer, Item, MemoryStats, Recall, ToolResult
@@ -25,14 +25,7 @@ def recall(value: Any) -> Recall:
         raise TypeError(f"recall returned {_name(value)}, expected memeval.Recall")
     if value.order not in ("rank", "stream"):
         raise TypeError(f"recall returned order {value.order!r}, expected 'rank' or 'stream'")
-    if not isinstance(value.items, (list, tuple)):
-        raise TypeError(f"recall returned items as {_name(value.items)}, expected a list")
-    for number, item in enumerate(value.items):
-        if not isinstance(item, Item):
-            raise TypeError(f"recall returned items[{number}] as {_name(item)}, expected memeval.Item")
-        wrong = _wrong(item)
-        if wrong:
-            raise TypeError(f"recall returned items[{number}].{wrong}")
+    _items("recall", "items", value.items)
     return value
 
 
@@ -49,13 +42,15 @@ def memory(value: Any) -> MemoryStats:
         raise TypeError(f"memory returned {_name(value)}, expected memeval.MemoryStats")
     if not isinstance(value.tokens, Mapping):
         raise TypeError(f"memory returned tokens as {_name(value.tokens)}, expected a mapping")
+    if value.entries is not None:
+        _items("memory", "entries", value.entries)
     counts: Mapping[Any, Any] = value.tokens
     if all(type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()):
         return value
     for kind, count in counts.items():
         if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
             raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
-    return MemoryStats({kind: int(count) for kind, count in counts.items()})  # numpy's, say
+    return MemoryStats({kind: int(count) for kind, count in counts.items()}, value.entries)  # numpy's, say
 
 
 def event(value: Any) -> ToolResult:
@@ -73,6 +68,28 @@ def event(value: Any) -> ToolResult:
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"record was given a ToolResult whose {field} cannot be written as JSON ({error})") from None
     return value
+
+
+def spent(tokens: Any, usd: Any, role: Any) -> tuple[int, float | None, str]:
+    """What `session.spend` takes: whole tokens, USD or None, and a name."""
+    if not isinstance(tokens, Integral) or tokens < 0:
+        raise TypeError(f"spend was given tokens={tokens!r:.60}, expected a whole number, 0 or more")
+    if not isinstance(role, str) or not role:
+        raise TypeError(f"spend was given role={role!r:.60}, expected a name")
+    if usd is not None and not (isinstance(usd, Real) and 0 <= float(usd) < math.inf):
+        raise TypeError(f"spend was given usd={usd!r:.60}, expected USD, 0 or more, or None where it is unknown")
+    return int(tokens), None if usd is None else float(usd), role
+
+
+def _items(method: str, field: str, value: Any) -> None:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{method} returned {field} as {_name(value)}, expected a list")
+    for number, item in enumerate(value):
+        if not isinstance(item, Item):
+            raise TypeError(f"{method} returned {field}[{number}] as {_name(item)}, expected memeval.Item")
+        wrong = _wrong(item)
+        if wrong:
+            raise TypeError(f"{method} returned {field}[{number}].{wrong}")
 
 
 def _wrong(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""Engine arms: controls that are not memory agents, so they may see what an agent never sees (validity section 2)."""
+"""Controls: they are no memory agents, so they may see what an agent never sees (validity section 2)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from memeval.tasks.chunking import PackedChunk
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
-def arm_recall(arm: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
+def control_recall(control: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
     """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
     (`closed-book`: None).
 
     Whole units, not the annotated sentences alone: those lose what their pronouns stand for, and annotations are not
     complete. Evidence that names no unit is shown by its text.
     """
-    if arm == "closed-book":
+    if control == "closed-book":
         return None
-    if arm == "none":
+    if control == "none":
         return Recall()
     shown = sorted({index for piece in question.evidence for index in piece.units})
     items = [Item(units[index].render(), tuple(chunk.id for chunk in chunks if index in chunk.units)) for index in shown]
@@ -29,14 +29,14 @@ def arm_recall(arm: str, question: Question, units: Sequence[Unit], chunks: Sequ
     return Recall(items, order="stream")
 
 
-def held(arm: str) -> int | None:
-    """Memory tokens of an arm: nothing, but for the oracle, which has no memory to measure."""
-    return None if arm == "oracle" else 0
+def held(control: str) -> int | None:
+    """Memory tokens of a control: nothing, but for the oracle, which has no memory to measure."""
+    return None if control == "oracle" else 0
 
 
-def not_applicable(arm: str, question: Question) -> str | None:
-    """Why an arm has no result for a question; None where it has one."""
-    if arm == "oracle" and question.answerable and not question.evidence:
+def not_applicable(control: str, question: Question) -> str | None:
+    """Why a control has no result for a question; None where it has one."""
+    if control == "oracle" and question.answerable and not question.evidence:
         return "the data have no gold evidence for this question"
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall
 from memeval.models.bound import BoundModel
-from memeval.models.usage import Ledger, Step
+from memeval.models.usage import Ledger
 from memeval.records.folder import text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
 from memeval.runs.signals import Row
@@ -24,7 +24,7 @@ BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReaderView:
     """What the reader sees of a recall: `items` in reading order, and `sizes`, their tokens. Beyond the budget were
     `dropped` whole items, and `lost` tokens."""
 
@@ -35,15 +35,18 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where questions of one run are answered. routes: role -> route of its calls (models/bound.py). done: samples that
-    stand already and are not asked again. on_step: given what each step of reading called."""
+class AnswerStage:
+    """The answers of one run. Runs that differ only in answer budget, reader, its prompt or answer repeats are stages over
+    one memory and one recall.
+
+    routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: samples that are finished
+    and are not asked again.
+    """
 
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
-    on_step: Callable[[Step], None] | None = None
 
     def bound(self, repeat: int) -> dict[str, BoundModel]:
         """role -> model, for one session."""
@@ -57,28 +60,28 @@ class Desk:
         """The answer repeats of a question that are still to be asked."""
         return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
 
-    async def read(self, question: Question, shown: Shown | None, repeat: int, number: int) -> str:
+    async def read(self, question: Question, view: ReaderView | None, repeat: int, number: int) -> str:
         """The harness's reader answers from what was recalled; None stands for no memory block at all (closed-book).
 
         T = 0 and at most 2048 new tokens unless the role is configured otherwise (the limit of the published reader,
         Mem-alpha's memory_server).
         """
-        name = self.spec.task.reader_prompt if shown is not None else "closed-book"
+        name = self.spec.task.reader_prompt if view is not None else "closed-book"
         system = self.spec.prompts.get("reader") or prompts.READER[name]
-        memory = None if shown is None else BETWEEN.join(item.text for item in shown.items)
+        memory = None if view is None else BETWEEN.join(item.text for item in view.items)
         messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
         model = self.bound(repeat)["reader"]
         completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=2048)
         return completion.text
 
-    def shown(self, recall: Recall) -> Shown:
+    def view(self, recall: Recall) -> ReaderView:
         """The items that the reader sees within the budget.
 
         Lowest-ranked items go first; what separates the others counts. A text that alone exceeds the budget (a memory of
         free text) is cut to its first tokens instead.
         """
         if not recall.items:
-            return Shown()
+            return ReaderView()
         counter = tokens.counter(self.spec.task.tokenizer)
         sizes = [counter(item.text) for item in recall.items]
         kept: list[tuple[Item, int]] = []
@@ -94,7 +97,7 @@ class Desk:
         if recall.order == "stream":
             kept.sort(key=lambda pair: min(pair[0].chunks, default=""))
         held = tuple(size for _, size in kept)
-        return Shown(tuple(item for item, _ in kept), held, len(sizes) - len(kept), sum(sizes) - sum(held))
+        return ReaderView(tuple(item for item, _ in kept), held, len(sizes) - len(kept), sum(sizes) - sum(held))
 
     def sample(
         self,
@@ -104,19 +107,18 @@ class Desk:
         number: int,
         *,
         ledger: Ledger,
-        shown: Shown | None = None,
+        view: ReaderView | None = None,
         text: str | None = None,
         held: int | None = None,
         recalling: Ledger | None = None,
         query_used: bool | None = None,
         not_applicable: str | None = None,
     ) -> None:
-        """Emit the line of samples.jsonl: deterministic facts only, no clock. The reader saw `recall_tokens`; `recall_lost`
-        tokens, and `recall_dropped` whole items, were beyond the budget. held: tokens of memory when asked. recalling: what
-        recall cost, which `ledger` has too."""
-        shown = shown or Shown()
+        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked. recalling:
+        what recall cost, which `ledger` has too."""
+        view = view or ReaderView()
         items = []
-        for item, size in zip(shown.items, shown.sizes, strict=True):
+        for item, size in zip(view.items, view.sizes, strict=True):
             sha = text_sha(item.text)
             self.emit(TextRow(sha=sha, text=item.text))
             score = None if item.score is None else round(float(item.score), 6)
@@ -135,13 +137,14 @@ class Desk:
                 failure=ledger.failures[0] if ledger.failures else None,
                 finish_reason=ledger.last.finish_reason if ledger.last and (reader or not text) else None,
                 recall=tuple(items),
-                recall_tokens=sum(shown.sizes),
-                recall_dropped=shown.dropped,
-                recall_lost=shown.lost,
+                recall_tokens=sum(view.sizes),
+                recall_dropped=view.dropped,
+                recall_lost=view.lost,
                 memory_tokens=held,
                 calls=spent.calls,
                 tokens=spent.tokens,
-                recalling=recalling.spent() if recalling is not None and recalling.calls else None,
+                services=spent.services,
+                recalling=recalling.spent() if recalling is not None and (recalling.calls or recalling.services) else None,
                 query_used=query_used,
                 not_applicable=not_applicable,
             )

@@ -1,0 +1,198 @@
+"""An agent as the engine sees it: plain or async methods, optional methods and forks behind one interface."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import inspect
+import shutil
+import sysconfig
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from memeval.agent import Chunk, MemoryStats, Query, Recall, Session
+from memeval.errors import StopRun, UsageError
+from memeval.models.bound import EmbeddingFailed
+from memeval.runs import agent_thread, handed_over
+from memeval.runs.agent_thread import AgentThread
+
+Handed = TypeVar("Handed")
+BUILT_IN = "memeval.agents."
+SLOW = 60.0
+"""Seconds after which a method that has not returned is reported."""
+
+
+LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Folders whose frames are passed over when an error's place in an agent is named."""
+
+
+class AgentError(Exception):
+    """An agent raised: the questions that depend on it fail. The message is one line with the place in the agent's code."""
+
+
+class CannotFork(Exception):
+    """The agent cannot be copied. The message says what of it cannot."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentMaker:
+    """How agents of one context and repeat are made. thread: where they run; None runs them on the driver's loop, as agents
+    do that never block it (the built-in ones). timeout: seconds for one method, None for no limit. slow: called with the
+    name of a method that has not returned after SLOW seconds."""
+
+    make: Callable[[], Any]
+    thread: AgentThread | None
+    timeout: float | None = None
+    slow: Callable[[str], None] = lambda method: None
+
+    async def agent(self, session: Session) -> AgentRunner:
+        """A new agent, not begun yet."""
+        return AgentRunner(self, session, await self.run("__init__", self.make))
+
+    async def run(self, name: str, function: Callable[..., Any], *args: Any, side_by_side: bool = False) -> Any:
+        """Run code of the agent. Raises AgentError with place and reason for whatever it raises."""
+        value, error = await self._outcome(name, function, *args, side_by_side=side_by_side)
+        if error is None:
+            return value
+        if isinstance(error, (StopRun, UsageError, CannotFork)):
+            raise error
+        if isinstance(error, EmbeddingFailed):  # not the agent's doing
+            raise AgentError(f"embedder: {error}") from error
+        raise AgentError(_describe(error, name)) from error
+
+    async def _outcome(
+        self, name: str, function: Callable[..., Any], *args: Any, side_by_side: bool
+    ) -> agent_thread.Outcome:
+        thread = self.thread
+        if thread is None:
+            try:
+                value = function(*args)
+                return (await value if inspect.isawaitable(value) else value), None
+            except Exception as error:
+                return None, error
+        if thread.stuck:
+            raise AgentError(thread.stuck)
+        notice = asyncio.get_running_loop().call_later(SLOW, self.slow, name)
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await thread.call(function, *args, side_by_side=side_by_side)
+        except TimeoutError:
+            thread.stuck = f"agent's {name} had not returned after {self.timeout:g} s (--agent-timeout)"
+            raise AgentError(thread.stuck) from None
+        finally:
+            notice.cancel()
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentRunner:
+    """One agent object and its session. Methods of one context run one after the other, but for async ones, which may wait
+    side by side, and for recall and answer of a class that sets `concurrent`."""
+
+    maker: AgentMaker
+    session: Session
+    agent: Any
+
+    @property
+    def concurrent(self) -> bool:
+        return bool(getattr(self.agent, "concurrent", False))
+
+    def has(self, method: str) -> bool:
+        return callable(getattr(self.agent, method, None))
+
+    async def call(self, name: str, *args: Any) -> Any:
+        """Run one method. Raises AgentError for whatever the agent raises."""
+        side_by_side = self.concurrent and name in ("recall", "answer")
+        return await self.maker.run(name, getattr(self.agent, name), *args, side_by_side=side_by_side)
+
+    async def begin(self) -> None:
+        await self.call("begin", self.session)
+
+    async def observe(self, chunk: Chunk) -> None:
+        await self.call("observe", chunk)
+
+    async def finish(self) -> None:
+        if self.has("finish"):
+            await self.call("finish")
+
+    async def close(self) -> None:
+        """Close the agent. When the run is being stopped, wait a second at most: it may be busy, and may never end."""
+        task = asyncio.current_task()
+        stuck = self.maker.thread is not None and self.maker.thread.stuck
+        if self.has("close") and not stuck:
+            try:
+                async with asyncio.timeout(1.0 if task is not None and task.cancelling() else None):
+                    await self.call("close")
+            except TimeoutError:
+                return
+
+    async def recall(self, query: Query) -> Recall:
+        return _checked(handed_over.recall, await self.call("recall", query))
+
+    async def answer(self, query: Query, recall: Recall) -> str:
+        return _checked(handed_over.answer, await self.call("answer", query, recall))
+
+    async def memory(self) -> MemoryStats | None:
+        """Tokens held now; None where the agent does not say."""
+        if not self.has("memory"):
+            return None
+        return _checked(handed_over.memory, await self.call("memory"))
+
+    async def fork(self, scratch: Path) -> AgentRunner:
+        """A copy that can be fed and asked without changing this one, with a copy of its workdir at `scratch`. Raises
+        CannotFork."""
+        if getattr(self.agent, "fork", self) is None:
+            raise CannotFork("the class sets fork = None")
+        if self.session.scratch.exists():
+            await asyncio.to_thread(shutil.copytree, self.session.scratch, scratch, dirs_exist_ok=True)
+        session = dataclasses.replace(self.session, scratch=scratch)
+        if self.has("fork"):
+            agent = await self.call("fork", session)
+            if agent is None:
+                raise CannotFork("its fork() returned None")
+        else:
+            # whatever the agent kept of its session becomes the child's
+            agent = await self.maker.run("__deepcopy__", _copied, self.agent, {id(self.session): session})
+        return AgentRunner(self.maker, session, agent)
+
+    async def fresh(self, scratch: Path) -> AgentRunner:
+        """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        return await self.maker.agent(dataclasses.replace(self.session, scratch=scratch))
+
+
+def _copied(agent: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return copy.deepcopy(agent, dict(memo))
+    except (TypeError, copy.Error, RecursionError) as error:
+        raise CannotFork(f"{_uncopied(agent, memo)}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _uncopied(agent: Any, memo: dict[int, Any]) -> str:
+    """The attribute that cannot be copied, else the class."""
+    for name, value in getattr(agent, "__dict__", {}).items():
+        try:
+            copy.deepcopy(value, dict(memo))
+        except (TypeError, copy.Error, RecursionError):
+            return f"{type(agent).__name__}.{name}"
+    return type(agent).__name__
+
+
+def _checked(check: Callable[[Any], Handed], value: Any) -> Handed:
+    try:
+        return check(value)
+    except TypeError as error:
+        raise AgentError(str(error)) from None
+
+
+def _describe(error: BaseException, method: str) -> str:
+    if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
+        error = error.__cause__
+    ours = (__file__, agent_thread.__file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
+    frames = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = " ".join(str(error).split())[:200]
+    return f"agent raised {type(error).__name__}({text}) in {method}{place}"

@@ -1,0 +1,334 @@
+"""One context through an agent: fed chunk by chunk, forked where questions are asked, asked, dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memeval import tokens
+from memeval.agent import Query, Recall, Session, ToolResult
+from memeval.models import usage
+from memeval.models.usage import Ledger, Step
+from memeval.records.rows import OperationRow, ToolRow, TroubleRow
+from memeval.runs import handed_over
+from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
+from memeval.runs.agent_thread import AgentThread
+from memeval.runs.prepare import AskPoint, PackedContext, observed
+from memeval.runs.reader import AnswerStage
+from memeval.runs.signals import AgentSlow, Row
+from memeval.task import Question
+from memeval.tasks.chunking import PackedChunk
+
+FORKS = 4
+"""Forks of one context that may be open at once."""
+
+ANSWERS = 64
+"""Questions of one context that may wait for the reader at once."""
+
+
+@dataclass
+class ContextRun:
+    """The life of an agent in one context and repeat. stages, emit, built, on_step: as of the engine. agent: its class.
+    folder: for what it leaves on disk, made when it is needed, deleted by the caller.
+
+    A fork is needed until its questions are recalled: then it is dropped, and the agent reads on while the reader answers.
+    An agent that answers by itself keeps its fork until it has answered.
+    """
+
+    stages: Sequence[AnswerStage]
+    emit: Callable[[Row | AgentSlow], None]
+    agent: Any
+    packed: PackedContext
+    repeat: int
+    folder: Path
+    built: Callable[[], None] = lambda: None
+    on_step: Callable[[Step], None] = lambda step: None
+    _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
+    _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
+
+    def __post_init__(self) -> None:
+        self.spec = self.stages[0].spec
+        self.native = self.spec.agent.card.track == "native"
+        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
+        self.maker = AgentMaker(
+            functools.partial(self.agent, **self.spec.agent.params),
+            None if built_in else AgentThread(f"memeval-agent-{self.packed.context.id}"),
+            self.spec.agent_timeout,
+            lambda method: self.emit(AgentSlow(self.packed.context.id, method)),
+        )
+
+    async def run(self) -> None:
+        """Ask all open questions, in order of position. An agent's error or a call that failed for good makes the
+        questions that depend on it failed samples; StopRun passes through."""
+        left = [point for point in self.packed.points if any(map(self._open, point.questions))]
+        try:
+            async with asyncio.TaskGroup() as answers:
+                await self._read(left, answers)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        if self.maker.thread is not None:
+            self.maker.thread.end()
+
+    async def _read(self, left: list[AskPoint], answers: asyncio.TaskGroup) -> None:
+        agent: AgentRunner | None = None
+        try:
+            agent = await self.begin()
+            fed = 0
+            while left:
+                point = left[0]
+                await self.feed(agent, point.chunks[fed : point.shared], None)
+                fed = max(fed, point.shared)
+                if len(left) == 1:
+                    await self._visit(agent, point, point.chunks[point.shared :], answers)
+                else:
+                    await self._fork(agent, point, answers)
+                left.pop(0)
+        except AgentError as error:
+            self._fail(left, str(error))
+        finally:
+            if agent is not None:
+                await self.close(agent)
+
+    async def _fork(self, agent: AgentRunner, point: AskPoint, answers: asyncio.TaskGroup) -> None:
+        """Have a fork asked, or where the agent cannot be copied a new one that sees the prefix only."""
+        await self._forks.acquire()
+        folder, chunks, rebuilt = self.folder / f"position-{point.position}", point.chunks[point.shared :], ""
+        try:
+            fork = await agent.fork(folder)
+        except CannotFork as reason:
+            fork, chunks, rebuilt = await agent.fresh(folder), point.chunks, str(reason)
+        visit = self._visit(fork, point, chunks, answers, fork=True, rebuilt=rebuilt)
+        if self.native:
+            answers.create_task(visit)
+        else:
+            await visit
+
+    async def _visit(
+        self,
+        agent: AgentRunner,
+        point: AskPoint,
+        rest: Sequence[PackedChunk],
+        answers: asyncio.TaskGroup,
+        fork: bool = False,
+        rebuilt: str = "",
+    ) -> None:
+        """Show the rest of the prefix to the agent or its fork, finish it, ask it; drop a fork."""
+        try:
+            if rebuilt:
+                await self._step(agent, "begin", point.position, rebuilt=rebuilt)
+            await self.feed(agent, rest, point.position, rebuilt)
+            await self._step(agent, "finish", point.position, rebuilt=rebuilt)
+            if not fork:
+                self.built()
+            stats = await agent.memory()
+            held = stats.total if stats else None
+            asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
+            if agent.concurrent:
+                await together(asks)
+            else:
+                for ask in asks:
+                    await ask
+        except AgentError as error:
+            self._fail([point], str(error))
+        finally:
+            if fork:
+                await self.close(agent)
+                self._forks.release()
+
+    async def _ask(self, agent: AgentRunner, question: Question, held: int | None, answers: asyncio.TaskGroup) -> None:
+        """Recall once, for all answers that are still open."""
+        await self._unanswered.acquire()
+        query = Query(question.text, question.time, question.options)
+        recall, recalling = Recall(), Ledger("recall")
+        try:
+            with usage.booking(recalling):
+                recall = await agent.recall(query)
+        except AgentError as error:
+            recalling.failures.append(str(error))
+        answered = self._answer(agent, question, recall, recalling, held)
+        if self.native:
+            await answered
+        else:
+            answers.create_task(answered)
+
+    async def _answer(
+        self, agent: AgentRunner, question: Question, recall: Recall, recalling: Ledger, held: int | None
+    ) -> None:
+        samples = (
+            self._sample(stage, agent, question, recall, recalling, held, number)
+            for stage in self.stages
+            for number in stage.open(question, self.repeat)
+        )
+        try:
+            if not self.native or agent.concurrent:
+                await together(samples)
+            else:
+                for sample in samples:
+                    await sample
+        finally:
+            self._unanswered.release()
+
+    async def _sample(
+        self,
+        stage: AnswerStage,
+        agent: AgentRunner,
+        question: Question,
+        recall: Recall,
+        recalling: Ledger,
+        held: int | None,
+        number: int,
+    ) -> None:
+        view = stage.view(recall)
+        ledger = Ledger("answer", failures=list(recalling.failures))
+        if number == 0:  # the price of recalling is paid once
+            ledger.calls.update(recalling.calls)
+            ledger.tokens.update(recalling.tokens)
+            ledger.services.update(recalling.services)
+        text = None
+        if not ledger.failures:
+            try:
+                with usage.booking(ledger):
+                    if self.native:
+                        query = Query(question.text, question.time, question.options)
+                        text = await agent.answer(query, Recall(list(view.items), recall.order))
+                    else:
+                        text = await stage.read(question, view, self.repeat, number)
+            except AgentError as error:
+                ledger.failures.append(str(error))
+        stage.sample(
+            self.packed.context.id, question, self.repeat, number,
+            ledger=ledger, view=view, text=text, held=held,
+            query_used=agent.session.query_used if agent.session.visible_query is not None else None,
+            recalling=recalling if number == 0 else None,
+        )  # fmt: skip
+
+    async def begin(self) -> AgentRunner:
+        """A new agent that has begun."""
+        spec, context = self.spec, self.packed.context
+        visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
+        session = Session(
+            models=self.stages[0].bound(self.repeat),
+            seed=_seed(context.id, self.repeat),
+            scratch=self.folder / "agent",
+            budget=spec.recall_budget,
+            count=functools.partial(_count, spec.task.tokenizer),
+            record=_record,
+            spend=_spend,
+            prompts=dict(spec.prompts),
+            visible_query=Query(visible.text, visible.time, visible.options) if visible else None,
+        )
+        agent = await self.maker.agent(session)
+        await self._step(agent, "begin", None)
+        return agent
+
+    async def feed(self, agent: AgentRunner, chunks: Sequence[PackedChunk], position: int | None, rebuilt: str = "") -> None:
+        for chunk in chunks:
+            await self._step(agent, "observe", position, chunk, rebuilt)
+
+    async def _step(
+        self,
+        agent: AgentRunner,
+        name: str,
+        position: int | None,
+        chunk: PackedChunk | None = None,
+        rebuilt: str = "",
+    ) -> None:
+        """One method of the agent, booked, and its line for operations.jsonl. Raises AgentError also when a model call
+        failed for good: what depends on a lost chunk is lost, and later chunks need not be paid for. The line of a failed
+        step is left out, because a resumed run does the step again."""
+        ledger = Ledger("ingest")
+        with usage.booking(ledger):
+            await getattr(agent, name)(*([observed(chunk)] if chunk else []))
+        if ledger.failures:
+            raise AgentError(ledger.failures[0])
+        replies = tuple(ledger.completions)
+        self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
+        if chunk is None and not (ledger.calls or ledger.services or ledger.events):
+            return  # begin and finish leave a line only when they did something
+        stats, spent = await agent.memory(), ledger.spent()
+        self.emit(
+            OperationRow(
+                context_id=self.packed.context.id,
+                digest=self.packed.digest,
+                repeat=self.repeat,
+                position=position,
+                chunk=chunk.id if chunk else name,
+                chunk_tokens=chunk.tokens if chunk else 0,
+                units=(chunk.units[0], chunk.units[-1]) if chunk else (),
+                results=tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult)),
+                held=dict(stats.tokens) if stats else None,
+                calls=spent.calls,
+                tokens=spent.tokens,
+                services=spent.services,
+                unusable=dict(sorted(ledger.unusable.items())),
+                rebuilt=rebuilt,
+            )
+        )
+
+    def _open(self, question: Question) -> bool:
+        return any(stage.open(question, self.repeat) for stage in self.stages)
+
+    def _fail(self, points: Sequence[AskPoint], reason: str) -> None:
+        for stage in self.stages:
+            for question in (question for point in points for question in point.questions):
+                for number in stage.open(question, self.repeat):
+                    ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
+                    stage.sample(self.packed.context.id, question, self.repeat, number, ledger=ledger)
+
+    async def close(self, agent: AgentRunner) -> None:
+        try:
+            await agent.close()
+        except AgentError as error:  # its answers stand: a failing close is worth a line, not a result
+            self.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines at once; the first error cancels the others and is raised as itself."""
+    several = list(coroutines)
+    if len(several) == 1:  # a stream's only question needs no task of its own
+        return await several[0]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in several:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+def _tool_row(event: ToolResult) -> ToolRow:
+    return ToolRow(
+        name=event.name,
+        arguments=dict(event.arguments),
+        status=event.status,
+        message=event.message,
+        effect=None if event.effect is None else dict(event.effect),
+    )
+
+
+def _record(event: ToolResult) -> None:
+    """`session.record`: into the ledger of the step at hand."""
+    usage.current.get().events.append(handed_over.event(event))
+
+
+def _spend(tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
+    """`session.spend`: into the ledger of the step at hand."""
+    usage.current.get().spend(*handed_over.spent(tokens, usd, role))
+
+
+def _count(tokenizer: str, text: str) -> int:
+    """`session.count`. A function of a name, so that an agent that walks it finds no cache of other texts."""
+    return tokens.counter(tokenizer)(text)
+
+
+def _seed(context_id: str, repeat: int) -> int:
+    """For the random choices of an agent. The run's own seed is not in it: that one is for questions and streams alone."""
+    return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

@@ -1,0 +1,51 @@
+"""`memeval check`: what it opens it closes, and an embedder can be named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from memeval.cli import main
+
+COUNTS = """
+import sqlite3
+from memeval import Item, Recall
+
+class Counts:
+    opened = closed = 0
+
+    def begin(self, session):
+        type(self).opened += 1
+        self.db = sqlite3.connect(session.workdir / "notes.db")
+        self.db.execute("create table notes(text text)")
+        {begin}
+    def observe(self, chunk): self.db.execute("insert into notes values(?)", (chunk.text,))
+    def recall(self, query):
+        return Recall([Item(text) for (text,) in self.db.execute("select text from notes order by rowid")])
+    def close(self):
+        type(self).closed += 1
+        self.db.close()
+        open("closed", "w").write(f"{{self.opened - self.closed}} left")
+"""
+
+
+def check(folder: Path, monkeypatch: pytest.MonkeyPatch, begin: str, *options: str) -> tuple[int, str]:
+    monkeypatch.chdir(folder)
+    (folder / "counts.py").write_text(COUNTS.format(begin=begin))
+    done = CliRunner().invoke(main, ["check", "--agent", "counts.py:Counts", *options])
+    return done.exit_code, done.output
+
+
+def test_every_agent_that_was_made_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output = check(tmp_path, monkeypatch, "")
+    assert (code, "FAILED" in output) == (0, False)
+    assert "n/a     cannot be forked (Counts.db: cannot pickle 'sqlite3.Connection' object)" in output
+    assert (tmp_path / "closed").read_text() == "0 left"
+
+
+def test_an_embedder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = 'assert session.models["embedder"].name == "openai/text-embedding-3-small"'
+    assert check(tmp_path, monkeypatch, begin)[0] == 3  # without it the embedder is the offline one
+    assert check(tmp_path, monkeypatch, begin, "--embedder", "openai/text-embedding-3-small")[0] == 0
