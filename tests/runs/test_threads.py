@@ -292,6 +292,7 @@ def test_a_method_that_does_not_return_in_time_fails_its_context(toy: Any, kind:
 
 def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from memeval.runs import local
+    from memeval.runs.run_context import RunContext
     from memeval.runs.signals import AgentSlow
 
     monkeypatch.setattr(agent_runner, "SLOW", 0.01)
@@ -305,10 +306,12 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
         found = []
         run = toy.planned(Slow, [simple(0)])
         run.spec.folder.mkdir(parents=True)
-        async for event in local.execute(run.spec, run.task, [(ref, 0) for ref in run.task.refs(["q0"])]):
-            if isinstance(event, AgentSlow):
-                found.append(event)
-                reported.set()
+        work = [(ref, 0) for ref in run.task.refs(["q0"])]
+        async with RunContext.of_run(run.spec, lambda row: None) as context:
+            async for event in local.execute(context, run.task, work):
+                if isinstance(event, AgentSlow):
+                    found.append(event)
+                    reported.set()
         return found
 
     assert AgentSlow("ctx0", "finish") in asyncio.run(collect())
