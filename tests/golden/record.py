@@ -96,7 +96,7 @@ def _built(task: Any, ref: Any, card: Any, count: Any) -> dict[str, Any]:
         "chunks": len(prepared.stream),
         "chunk_texts": digest([dataclasses.asdict(chunk) for chunk in prepared.stream]),
         "askings": digest(
-            [[item.position, [chunk.text for chunk in item.chunks], item.shared] for item in prepared.askings]
+            [[item.position, [chunk.text for chunk in item.chunks], item.shared] for item in prepared.points]
         ),
         "tokens": prepared.tokens,
     }
