@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 import threading
 import time
@@ -38,6 +39,7 @@ BLOCK = 1 << 22
 DEEPEST = 100
 BATCH = 16  # rows of a table decoded at a time: they may hold whole books
 
+_NAME = re.compile(r"([0-9a-f]{32}|synth-[a-z]+-[0-9]+-[0-9a-f]{16})\.jsonl(\.[0-9.]+)?")
 _AGAIN = "fix it, or fetch the file again"
 
 
@@ -117,8 +119,10 @@ def folder() -> Path:
 
 
 def entries() -> list[Path]:
-    """The files in which records are kept. Raises OSError where the folder cannot be read."""
-    return sorted(folder().glob("*.jsonl")) if folder().is_dir() else []
+    """The files in which records are kept, what a killed process left of one too, and no others that lie there. Raises
+    OSError where the folder cannot be read."""
+    found = folder().iterdir() if folder().is_dir() else ()
+    return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
 
 def file_sha256(path: Path) -> str:

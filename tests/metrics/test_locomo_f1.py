@@ -8,8 +8,8 @@ import random
 import pytest
 
 from memeval.metrics import METRICS, Reply, abstained
-from memeval.tasks.locomo import KINDS
 from memeval.task import Question
+from memeval.tasks.locomo import KINDS
 
 GOLDENS = [  # prediction, gold, category, upstream's value
     ("7 May 2023", "7 May 2023", 2, 1.0),

@@ -55,7 +55,7 @@ def said(capsys: pytest.CaptureFixture[str], *args: Any, **options: Any) -> Any:
 def test_no_cache_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "stats") == f"no cache yet: {folder / 'calls.sqlite'}\n"
     assert said(capsys, "clear", yes=True).startswith("no cache yet")
-    tasks = {"path": str(folder / "tasks"), "entries": 0, "bytes": 0}
+    tasks = {"path": str(folder / "data"), "entries": 0, "bytes": 0}
     assert said(capsys, "stats", form="json") == {"path": str(folder / "calls.sqlite"), "entries": 0, "tasks": tasks}
     assert not folder.exists()
 
@@ -66,15 +66,15 @@ def test_what_tasks_held_is_shown_and_cleared_and_nothing_else_in_their_folder(
 ) -> None:
     if calls:
         fill(folder, [0.0] * calls)
-    ours = [folder / "tasks" / name for name in (f"{'a' * 64}.json", f"{'b' * 64}.json.4711")]
-    others = [folder / "tasks" / name for name in ("notes.txt", f"{'a' * 63}.json", f"{'c' * 64}.json/mine")]
+    ours = [folder / "data" / name for name in (f"{'a' * 32}.jsonl", f"{'b' * 32}.jsonl.4711.99")]
+    others = [folder / "data" / name for name in ("notes.txt", f"{'a' * 31}.jsonl", f"{'c' * 32}.jsonl/mine")]
     for path in (*ours, *others):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("12345")
-    assert said(capsys, "stats", form="json")["tasks"] == {"path": str(folder / "tasks"), "entries": 2, "bytes": 10}
-    shown = f"what 2 tasks held when their data were read last ({folder / 'tasks'}, 0.0 MB)"
+    assert said(capsys, "stats", form="json")["tasks"] == {"path": str(folder / "data"), "entries": 2, "bytes": 10}
+    shown = f"the records of 2 data files ({folder / 'data'}, 0.0 MB)"
     assert shown in said(capsys, "stats")
-    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* and what 2 tasks held .*; add --yes"):
+    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* and the records of 2 data files .*; add --yes"):
         cache_command("clear")
     assert shown not in said(capsys, "prune", older_than=1.0)
     assert all(path.exists() for path in ours)

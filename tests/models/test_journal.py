@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from memeval.errors import UsageError
 from memeval.config import cache_folder
+from memeval.errors import UsageError
 from memeval.models.cache import Cache
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.journal import APPLICATION, Journal, encode

@@ -19,8 +19,8 @@ from memeval.runs import local
 from memeval.runs.familiarity import claims
 from memeval.runs.plan import Planned
 from memeval.runs.spec import AgentSpec, RunSpec
-from memeval.tasks import Settings
 from memeval.task import Context
+from memeval.tasks import Settings
 
 KINDS: dict[type, str] = {OperationRow: "operation", QuestionRow: "question", SampleRow: "sample", TextRow: "text"}
 

@@ -86,8 +86,8 @@ def test_memory_is_built_once_per_context(toy: Any) -> None:
 
 def toy_chunks(units: list[str]) -> list[Any]:
     from memeval import tokens
-    from memeval.tasks.chunking import pack
     from memeval.task import Unit
+    from memeval.tasks.chunking import pack
 
     return pack([Unit(text) for text in units], 32, tokens.counter("o200k_base"))
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from memeval import tokens
 from memeval.runs.prepare import prepare
-from memeval.tasks.chunking import pack
 from memeval.task import Context, ContextRef, Question, Unit
+from memeval.tasks.chunking import pack
 
 TEXT = st.text("abc de.\n", max_size=30) | st.sampled_from(["", " ", "word " * 40, "One sentence. " * 12, "x" * 90])
 UNITS = st.lists(st.builds(Unit, TEXT, st.sampled_from([None, "2024-01-01", "2024-02-01"])), min_size=1, max_size=14)

@@ -16,9 +16,9 @@ from toys import Diary, MemoryTask
 from memeval import Item, Recall
 from memeval.cards import TaskCard
 from memeval.runs.sharing import sharing
+from memeval.task import Context, Question, Unit
 from memeval.tasks import Settings
 from memeval.tasks.personamem import PersonaMem
-from memeval.task import Context, Question, Unit
 
 UNITS = st.lists(st.text("abcdefgh .", min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=12)
 OPTIONS = ("(a) Green tea.", "(b) Black coffee.", "(c) Cold water.", "(d) Warm milk.")
