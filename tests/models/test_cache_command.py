@@ -74,7 +74,7 @@ def test_what_tasks_held_is_shown_and_cleared_and_nothing_else_in_their_folder(
     assert said(capsys, "stats", form="json")["tasks"] == {"path": str(folder / "data"), "entries": 2, "bytes": 10}
     shown = f"the records of 2 data files ({folder / 'data'}, 0.0 MB)"
     assert shown in said(capsys, "stats")
-    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* and the records of 2 data files .*; add --yes"):
+    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* the records of 2 data files .*; add --yes"):
         cache_command("clear")
     assert shown not in said(capsys, "prune", older_than=1.0)
     assert all(path.exists() for path in ours)
