@@ -2,8 +2,8 @@
 
 A .json array, .jsonl, .csv or .parquet file, plain or gzipped and of any size, is read once from beginning to end, a
 few records at a time. What is kept (`<cache>/data/<hash of its path>.jsonl`) is one line per record, and a last line
-with the facts: stamp of the file (path, size, time of its change), sha256, bytes, number of records. Whatever is
-wrong with a file is one UsageError with file and record.
+with the facts: stamp of the file (path, size, time of its change), sha256, bytes, number of records. It is removed when
+the file is gone. Whatever is wrong with a file is one UsageError with file and record.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import io
 import json
 import os
+import re
 import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import msgspec
 
 from memeval.config import cache_folder
+from memeval.data.containers import BLANK, BLOCK, READERS, Content, array, strict_json
 from memeval.data.files import Found
 from memeval.errors import UsageError
 
@@ -34,10 +35,8 @@ FORMAT = 1
 """Of what is kept."""
 RACY = 20_000_000
 """Nanoseconds: a file changed as recently before it is read may change again under the same time stamp."""
-BLOCK = 1 << 22
-DEEPEST = 100
-BATCH = 16  # rows of a table decoded at a time: they may hold whole books
 
+_NAME = re.compile(r"([0-9a-f]{32}|synth-[a-z]+-[0-9]+-[0-9a-f]{16})\.jsonl(\.[0-9.]+)?")
 _AGAIN = "fix it, or fetch the file again"
 
 
@@ -117,8 +116,10 @@ def folder() -> Path:
 
 
 def entries() -> list[Path]:
-    """The files in which records are kept. Raises OSError where the folder cannot be read."""
-    return sorted(folder().glob("*.jsonl")) if folder().is_dir() else []
+    """The files in which records are kept, what a killed process left of one too, and no others that lie there. Raises
+    OSError where the folder cannot be read."""
+    found = folder().iterdir() if folder().is_dir() else ()
+    return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
 
 def file_sha256(path: Path) -> str:
@@ -131,14 +132,27 @@ def _kept(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mappin
     """What is kept of a file, if it is as it was then: the file, its facts, and where its records end."""
     with suppress(OSError, ValueError, LookupError, TypeError):  # damaged: it holds nothing that cannot be read again
         kept = path.open("rb")
-        size = kept.seek(0, os.SEEK_END)
-        kept.seek(max(0, size - 8192))
-        last = kept.read().splitlines()[-1]
-        facts = json.loads(last)
+        facts, end = _last_line(kept)
         if facts["stamp"] == stamp and facts["begun"] - changed > RACY:
-            return kept, facts, size - len(last) - 1
+            return kept, facts, end
         kept.close()
     return None
+
+
+def _last_line(kept: IO[bytes]) -> tuple[Mapping[str, Any], int]:
+    """The facts at the end of what is kept, and where they begin."""
+    size = kept.seek(0, os.SEEK_END)
+    kept.seek(max(0, size - 8192))
+    last = kept.read().splitlines()[-1]
+    return json.loads(last), size - len(last) - 1
+
+
+def _forget() -> None:
+    """Remove what is kept of files that are gone."""
+    for path in entries():
+        with suppress(ValueError, LookupError, TypeError), path.open("rb") as kept:
+            if not Path(_last_line(kept)[0]["stamp"][1]).exists():
+                path.unlink()
 
 
 def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping[str, Any], int]:
@@ -159,6 +173,7 @@ def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping
         kept.flush()
         with suppress(OSError):
             own.replace(path)
+            _forget()
     except OSError as error:
         raise UsageError(
             f"{own}: cannot be written ({error.strerror or error}); set MEMEVAL_CACHE to another folder"
@@ -173,132 +188,16 @@ def _write(file: Found, kept: IO[bytes], reached: list[int]) -> dict[str, Any]:
     """Write every record as a line (a blank line of a JSONL as a blank one, so that line numbers hold), and return
     sha256, bytes and number of records. reached: its one item is the number of the record that is read."""
     count = 0
-    content = _Content(file)
-    reader = next((read for end, read in _READERS.items() if file.name.endswith(end)), _array)
+    content = Content(file)
+    reader = next((read for end, read in READERS.items() if file.name.endswith(end)), array)
     for row in reader(content):
-        if row is not _BLANK:
+        if row is not BLANK:
             count += 1
             # surrogates have no UTF-8, and NaN is no JSON: both are refused here
             kept.write(json.dumps(row, ensure_ascii=False, allow_nan=False, default=str).encode())
         kept.write(b"\n")
         reached[0] += 1
     return {**content.facts(), "records": count}
-
-
-_BLANK = object()
-
-
-class _Content(io.RawIOBase):
-    """The unzipped bytes of a file, hashed as they are read. A byte order mark at their beginning is passed over."""
-
-    def __init__(self, file: Found) -> None:
-        self.file = file
-        self._stream: IO[bytes] = _opened(file.path)
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(BLOCK if size < 0 else size)
-        self._digest.update(data)
-        first, self._size = not self._size, self._size + len(data)
-        if first and data.startswith(b"\xef\xbb\xbf"):
-            return data[3:] or self.read(size)
-        return data
-
-    def facts(self) -> dict[str, Any]:
-        """sha256 and bytes, once the rest was read. Of a parquet file, of its own bytes."""
-        while self.read(BLOCK):
-            pass
-        self._stream.close()
-        return {"sha256": self._digest.hexdigest(), "bytes": self._size}
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(".gz") else path.open("rb")
-
-
-def _array(content: _Content) -> Iterator[Any]:
-    """The records of a JSON array."""
-    import ijson
-    from ijson.common import ObjectBuilder
-
-    stream = io.BufferedReader(content, BLOCK)
-    if not stream.peek(64).lstrip(b" \t\r\n").startswith(b"["):
-        raise ValueError("expected a JSON array of records")
-    depth, builder = 0, ObjectBuilder()
-    try:
-        for event, value in ijson.basic_parse(stream, use_float=True):  # `ijson.items` takes memory by depth squared
-            depth -= event.startswith("end_")
-            inside = depth > 0
-            if inside:
-                builder.event(event, value)
-            depth += event.startswith("start_")
-            if depth > DEEPEST:
-                raise ValueError(f"nested more than {DEEPEST} deep")
-            if inside and depth == 1:
-                yield builder.value
-                builder = ObjectBuilder()
-    except ijson.JSONError as error:
-        fault = error.args[0] if error.args else error
-        raise ValueError(fault.decode(errors="replace") if isinstance(fault, bytes) else str(fault)) from None
-
-
-def _lines(content: _Content) -> Iterator[Any]:
-    """The records of a JSONL, its blank lines among them."""
-    for line in io.BufferedReader(content, BLOCK):
-        yield _json(line) if line.strip() else _BLANK
-
-
-def _table(content: _Content) -> Iterator[Any]:
-    """The rows of a CSV with a header: column -> cell, as text. Every row has as many cells as the header."""
-    lines = (line.decode("utf-8") for line in io.BufferedReader(content, BLOCK))
-    cells = filter(None, csv.reader(lines, strict=True))
-    header = next(cells, [])
-    if not all(name.strip() for name in header) or len(set(header)) < len(header):
-        raise ValueError(f"the header has a blank or repeated column ({', '.join(header)[:120]})")
-    for row in cells:
-        if len(row) != len(header):
-            raise ValueError(f"{len(row)} cells, expected {len(header)}; a cut file?")
-        yield dict(zip(header, row, strict=True))
-
-
-def _parquet(content: _Content) -> Iterator[Any]:
-    """The rows of a parquet file: of the user's own by pyarrow, of the hub's by datasets."""
-    path = content.file.path
-    if content.file.hub:
-        import datasets
-
-        table = datasets.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
-        yield from map(_finite, table)
-        return
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=BATCH):
-                yield from map(_finite, batch.to_pylist())
-    except OSError as error:  # so pyarrow says that a file is damaged
-        raise ValueError(str(error)) from None
-
-
-_READERS: Mapping[str, Callable[[_Content], Iterator[Any]]] = {".jsonl": _lines, ".csv": _table, ".parquet": _parquet}
-
-
-def _finite(value: Any) -> Any:
-    """The value with None for numbers that JSON does not have: tables hold NaN where a cell is missing."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not -float("inf") < value < float("inf") else value
 
 
 @contextmanager
@@ -332,7 +231,7 @@ def place_of(file: Found, number: int) -> str:
 def parse_line(line: bytes, place: str) -> Any:
     """One JSON value. Strict: no NaN, no half surrogate pairs. Raises UsageError with the place."""
     try:
-        row = _json(line)
+        row = strict_json(line)
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeError as error:
         half = isinstance(error, UnicodeEncodeError)
@@ -340,11 +239,3 @@ def parse_line(line: bytes, place: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not valid JSON ({' '.join(str(error).split())[:120]}); {_AGAIN}") from None
     return row
-
-
-def _json(line: bytes) -> Any:
-    return json.loads(line.decode("utf-8"), parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON value")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memeval.tasks.index import RACY
+
+from memeval.data.records import RACY
 
 pytestmark = pytest.mark.benchmark
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ from memeval.data.records import read
 from memeval.errors import UsageError
 
 ROWS = [{"a": "one"}, {"a": "zwei \u2013 \u00fc"}, {"a": "three"}]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def records_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Records of made-up files are not kept in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -125,6 +134,17 @@ def test_a_file_is_read_once_and_again_when_it_changes(tmp_path: Path, cache: Pa
     put(tmp_path, "a.json", json.dumps(ROWS[::-1]))  # as large as before
     assert rows(file) == ROWS[::-1]
     assert list(cache.iterdir()) == [kept]
+
+
+def test_what_is_kept_goes_with_its_file(tmp_path: Path, cache: Path) -> None:
+    gone = put(tmp_path, "gone.json", "[]")
+    read(gone)
+    read(put(tmp_path, "stays.json", "[]"))
+    (cache / "notes.txt").touch()
+    (cache / f"synth-test-1-{'a' * 16}.jsonl").write_text("[1]")
+    gone.path.unlink()
+    read(put(tmp_path, "new.json", "[]"))
+    assert len(list(cache.iterdir())) == 4
 
 
 def test_a_file_changed_just_now_is_not_taken_from_the_cache(tmp_path: Path) -> None:

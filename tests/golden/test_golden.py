@@ -1,6 +1,6 @@
 """Questions, streams and chunks of every data set are what they were in the first version, bit for bit.
 
-`record.py` says how the files came about. A test is skipped where the data set is not at hand.
+`golden.py` says how the files came about. A test is skipped where the data set is not at hand.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
-from made import folder
-from record import SEEDS, TASKS, file_of, record, root_of
+from golden import SEEDS, TASKS, file_of, record, root_of
+from golden_data import folder
 
 from memeval.errors import NoData
 

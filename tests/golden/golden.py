@@ -1,4 +1,4 @@
-"""What a task holds, as digests and counts: `python tests/golden/record.py` writes one JSON file per task beside this file.
+"""What a task holds, as digests and counts: `python tests/golden/golden.py` writes one JSON file per task beside this file.
 
 The files were made by the first version of memeval. They hold no text of the data. Questions, streams and chunks must stay
 what they were, whatever becomes of the code that builds them: published results rest on them.
@@ -95,9 +95,7 @@ def _built(task: Any, ref: Any, card: Any, count: Any) -> dict[str, Any]:
         "asked": digest([dataclasses.asdict(question) for question in context.questions]),
         "chunks": len(prepared.stream),
         "chunk_texts": digest([dataclasses.asdict(chunk) for chunk in prepared.stream]),
-        "askings": digest(
-            [[item.position, [chunk.text for chunk in item.chunks], item.shared] for item in prepared.points]
-        ),
+        "askings": digest([[item.position, [chunk.text for chunk in item.chunks], item.shared] for item in prepared.points]),
         "tokens": prepared.tokens,
     }
 
@@ -114,13 +112,13 @@ def file_of(name: str) -> Path:
 
 
 def main() -> None:
-    from made import folder
+    from golden_data import folder
 
     with tempfile.TemporaryDirectory() as temporary:
         made = folder(Path(temporary))
         for name in sys.argv[1:] or TASKS:
             found = {str(seed): record(name, root_of(name, made), seed) for seed in SEEDS}
-            whole = {"command": f"python tests/golden/record.py {name}", "seeds": found}
+            whole = {"command": f"python tests/golden/golden.py {name}", "seeds": found}
             file_of(name).write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
             print(name, flush=True)
 
