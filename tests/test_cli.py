@@ -373,7 +373,7 @@ def test_a_task_that_cannot_be_loaded_names_the_users_line(project: Path) -> Non
     (project / "diary.py").write_text(OWN_TASK)
     result = memeval("run", "--agent", "bm25", "--task", "diary.py:Diary", "--model", "offline")
     assert result.exit_code == 2
-    assert result.stderr == f"memeval: {project}/diary.py:4: task 'Diary': load raised KeyError('monday')\n"
+    assert result.stderr == f"memeval: {project}/diary.py:4: loading the task raised KeyError('monday')\n"
 
 
 @pytest.mark.parametrize(
