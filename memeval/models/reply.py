@@ -113,7 +113,7 @@ def read_usage(
     written = f"{reasoning}{text}{''.join(call.name + call.raw for call in calls)}"
     counts = data if isinstance(data, dict) else {}
     prompt, completion = token_count(counts.get("prompt_tokens")), token_count(counts.get("completion_tokens"))
-    total = token_count(counts.get("total_tokens"))
+    total = token_count(counts.get("total_tokens")) or None  # litellm writes 0 where a server gives none
     cached = _detail(counts, "prompt_tokens_details", "cached_tokens")
     if cached is None:
         cached = token_count(counts.get("prompt_cache_hit_tokens"))

@@ -52,7 +52,7 @@ def test_bad_requests_and_wrong_configurations(monkeypatch):
     assert "trouble 400" in completion.error
     assert server.attempts["hi"] == 1
     for status in ("401", "404"):
-        with pytest.raises(EndpointRefused, match="hosted_vllm/m"):
+        with pytest.raises(EndpointRefused, match="hosted_vllm"):
             call(FaultyServer(always(status)), monkeypatch)
 
 

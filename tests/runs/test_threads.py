@@ -228,7 +228,7 @@ def test_the_agent_reads_on_while_the_reader_answers(toy: Any, monkeypatch: pyte
 
         return asyncio_run(noted())
 
-    monkeypatch.setattr("conftest.asyncio.run", running)
+    monkeypatch.setattr(asyncio, "run", running)
     assert failures(toy.events(run)) == {None}
     assert forks == [1, -1] * 3  # each fork is dropped before the next is made
 

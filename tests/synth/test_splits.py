@@ -136,6 +136,6 @@ def test_names_never_repeat(split: str, lap: int) -> None:
 
 def test_the_generator_knows_nothing_of_models_and_agents() -> None:
     package = Path(generator.__file__).parent
-    for path in [*package.glob("*.py"), package.parent / "sources" / "synth.py"]:
+    for path in [*package.glob("*.py"), package.parent / "tasks" / "synth.py"]:
         imported = re.findall(r"^\s*(?:from|import)\s+([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
         assert not [name for name in imported if re.match(r"memeval\.(models|agents|memory|metrics|prompts)", name)], path
