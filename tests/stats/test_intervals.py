@@ -201,6 +201,7 @@ def test_coverage_near_a_bound_is_at_least_nominal(clusters, kind, rate):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("clusters", [5, 10, 20, 37, 128])
 def test_coverage_over_the_whole_grid(clusters):
     runs, middle = 800, []
@@ -216,11 +217,12 @@ def test_coverage_over_the_whole_grid(clusters):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("clusters", [5, 10, 20])
 def test_each_end_alone_keeps_its_level_off_the_centre(clusters):
-    runs = 600
+    runs = 400
     for kind in ("equal", "unequal"):
         for correlation in (0.0, 0.25):
             for rate in (0.2, 0.3, 0.7):
                 below, above = missed(clusters, kind, rate, correlation, runs)
-                assert max(below, above) <= 0.025 + 0.02, (kind, rate, correlation, below, above)  # three standard errors
+                assert max(below, above) <= 0.025 + 0.03, (kind, rate, correlation, below, above)  # nearly four standard errors
