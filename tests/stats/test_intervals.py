@@ -225,4 +225,10 @@ def test_each_end_alone_keeps_its_level_off_the_centre(clusters):
         for correlation in (0.0, 0.25):
             for rate in (0.2, 0.3, 0.7):
                 below, above = missed(clusters, kind, rate, correlation, runs)
-                assert max(below, above) <= 0.025 + 0.03, (kind, rate, correlation, below, above)  # nearly four standard errors
+                assert max(below, above) <= 0.025 + 0.03, (
+                    kind,
+                    rate,
+                    correlation,
+                    below,
+                    above,
+                )  # nearly four standard errors
