@@ -165,13 +165,13 @@ def _tokenizers(names: set[str]) -> Iterator[Finding]:
 
 def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCard], patience: float) -> Iterator[Finding]:
     """Each model once, with all its roles."""
-    nobody = AgentCard("doctor", "doctor")
+    own = AgentCard("doctor", "doctor")
     wanted: list[tuple[list[str], ModelSpec]] = []
     for role in ROLES:
         try:
             if role in ("judge", "embedder") and not _chosen(role, options, config):
                 continue
-            spec = role_model(role, nobody, options, config)
+            spec = role_model(role, own, options, config)
         except UsageError as error:
             yield Finding(FAIL, role, str(error))
             continue
