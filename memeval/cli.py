@@ -126,7 +126,9 @@ _RUN = [
     click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
     click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
     click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
-    click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
+    click.option(
+        "--answer-budget", "answer_budgets", metavar="TOKENS[,TOKENS...]", help="Cut what the reader sees; a run for each."
+    ),
     click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
     _WIDTH,
     *_WIRE,
@@ -173,9 +175,10 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
     models = {role: name for role in _ROLES if (name := given.pop(role, None))}
     prompts = _pairs("--prompt", given.pop("prompts", ()))
     agents, tasks = _listed(agents), _listed(tasks)
-    counts: dict[str, Any] = {key: given.pop(key, None) or 0 for key in ("answer_budget", "exact_tokens")}
+    given["exact_tokens"] = given.pop("exact_tokens", None) or 0
+    given["answer_budgets"] = _budgets(given.pop("answer_budgets", None))
     tags = dict(map(_tag, given.pop("tags", ())))
-    return Options(agents=agents, tasks=tasks, models=models, tags=tags, prompts=prompts, **counts, **given)
+    return Options(agents=agents, tasks=tasks, models=models, tags=tags, prompts=prompts, **given)
 
 
 @main.command()
@@ -189,14 +192,24 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
     metavar="SECONDS",
     help="Of one method of an agent.",
 )
-@click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
+@click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
+@click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @_QUIET
-def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
+def run(
+    agents: tuple[str, ...],
+    tasks: tuple[str, ...],
+    form: str,
+    fresh: bool,
+    fresh_memory: bool,
+    no_cache: bool,
+    **given: Any,
+) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
 
-    end(run_command(_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+    options = _options(agents, tasks, {**given, "use_cache": not no_cache})
+    end(run_command(options, fresh=fresh, fresh_memory=fresh_memory, form=form))
 
 
 @main.command()
@@ -257,6 +270,14 @@ def _tag(text: str) -> tuple[str, str]:
     if not tag:
         raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
     return role, tag
+
+
+def _budgets(text: str | None) -> tuple[int, ...]:
+    """`1024,256`, each once."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:

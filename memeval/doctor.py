@@ -41,8 +41,8 @@ ROOM = 200_000_000
 
 
 def doctor_command(options: Options, form: str = "table", patience: float = PATIENCE) -> int:
-    """Prints the findings; returns 0, or 3 when one of them is FAIL. Of the options, models, base_url, tasks, answer_budget,
-    data_dir, runs_dir and tasks_dir count. patience: seconds per call to a model."""
+    """Prints the findings; returns 0, or 3 when one of them is FAIL. Of the options, models, base_url, tasks,
+    answer_budgets, data_dir, runs_dir and tasks_dir count. patience: seconds per call to a model."""
     found = list(findings(options, patience))
     broken = sum(finding.level == FAIL for finding in found)
     if form == "json":
@@ -194,7 +194,7 @@ def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) ->
         if "memory" in roles:
             needs[f"a chunk of {card.name}"] = card.chunk_tokens + VIEW + REPLY
         if "reader" in roles:
-            budget = min((n for n in (card.reader_budget, card.answer_budget, options.answer_budget) if n), default=0)
+            budget = min((n for n in (card.reader_budget, card.answer_budget, *options.answer_budgets) if n), default=0)
             if budget:
                 needs[f"the reader's budget on {card.name} (--answer-budget)"] = budget + AROUND + REPLY
     return needs

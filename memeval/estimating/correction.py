@@ -42,7 +42,9 @@ def correction(planned: Planned, known: Mapping[str, Mapping[str, Lengths]]) -> 
     questions = {question.id for prepared in streams for point in prepared.points for question in point.questions}
     same = [row for row in samples if row.question_id in questions and not row.answer_repeat]
     read = [
-        row for row in folder.memory.operations() if row.context_id in contexts and not row.repeat and row.position is None
+        row
+        for row in (folder.memory.operations() if folder.memory else ())
+        if row.context_id in contexts and not row.repeat and row.position is None
     ]
     judged = []
     if planned.judge is not None:

@@ -122,7 +122,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext], lengths: Mapp
             questions[event.question_id] = event
 
     async with RunContext(spec, models=stand_ins) as context:
-        engine = context.engine(see, constant="")
+        engine = context.engine([context.stage(see)], see, "")
         for prepared in streams:
             await engine.run(prepared, 0)
             found.tokens += sum(chunk.tokens for chunk in visible(prepared))

@@ -4,7 +4,7 @@ A few of the run's own streams are run dry (dry_run.py) and scaled to all that a
 earlier positions by their number, answers by the questions. Replies are taken to be as long as those of earlier calls of
 their kind in the runs folder (experience.py), and prompts as much longer than counted as they were so far (correction.py);
 where there are none, a guess says that it is one. What the run's folder holds
-already is taken off, and memories that another run holds or builds before (runs/siblings.py). Replies that the user's cache
+already is taken off, and memories that another run has read or builds before. Replies that the user's cache
 may hold are not.
 """
 

@@ -71,7 +71,8 @@ def _told(planned: Planned, folder: Path) -> Iterator[tuple[Key, Usage, int, boo
         scorer = scorer_name(planned.judge, judge_family(spec), planned.judge_prompt)
         judged = [header for header in [run.judge_header(scorer)] if header]
     samples = [row for row in run.samples() if row.failure is None]
-    for phase, role, usage, calls in bookings(samples[:MOST], run.memory.operations()[:MOST], judged):
+    operations = run.memory.operations() if run.memory else []
+    for phase, role, usage, calls in bookings(samples[:MOST], operations[:MOST], judged):
         like = same_agent or (role, phase) == ("reader", "answer")
         if role == "judge" or (like and role in ours and theirs.get(role) == ours[role]):
             yield (role, phase), usage, calls, same_agent

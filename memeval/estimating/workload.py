@@ -7,13 +7,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from memeval import cards, tokens
+from memeval import tokens
 from memeval.estimating.dry_run import judge_family, spread, visible
 from memeval.judging.ruling import scorer_name
-from memeval.records.folder import RunFolder
+from memeval.records.folder import RunFolder, readers
+from memeval.records.memory import MemoryFolder
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
-from memeval.runs.siblings import siblings
 from memeval.task import ContextRef
 
 STREAMS, STREAM_TOKENS = 32, 400_000
@@ -46,21 +46,19 @@ class Left:
 
 
 def left_over(planned: Planned, before: Sequence[Planned] = ()) -> Iterator[Left]:
-    """What the folder does not hold yet, nor the folders of its siblings. before: runs of the same command that go first."""
+    """What the folder does not hold yet, nor other runs from the same memory. before: runs of the same command that go
+    first."""
     spec = planned.spec
-    with_memory = not spec.agent.is_arm
-    finished = RunFolder(spec.folder).finished(with_memory)
-    ingest = cards.digest(spec.ingest_identity())
-    folders = [] if spec.agent.is_arm else list(siblings(spec.folder, ingest))
-    elsewhere = {(question, repeat) for folder in folders for question, repeat, _ in RunFolder(folder).finished(with_memory)}
+    finished = RunFolder(spec.folder).finished()
+    others = [path for path in readers(spec.memory) if path != spec.folder] if spec.memory else []
+    elsewhere = {(question, repeat) for folder in others for question, repeat, _ in RunFolder(folder).finished()}
     for other in before:
-        if other.spec.folder != spec.folder and cards.digest(other.spec.ingest_identity()) == ingest:
+        if other.spec.folder != spec.folder and other.spec.memory == spec.memory:
             elsewhere |= {(question, repeat) for question in other.question_ids for repeat in range(other.spec.repeats)}
     read: dict[tuple[str, int], dict[str, int]] = {}
-    for folder in (spec.folder, *folders):
-        for row in RunFolder(folder).memory.operations():
-            if row.position is None:
-                read.setdefault((row.context_id, row.repeat), {})[row.chunk] = row.chunk_tokens
+    for row in MemoryFolder(spec.memory).operations() if spec.memory else ():
+        if row.position is None:
+            read.setdefault((row.context_id, row.repeat), {})[row.chunk] = row.chunk_tokens
     for repeat in range(spec.repeats):
         for ref in planned.task.refs(planned.question_ids):
             name = f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id

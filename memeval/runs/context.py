@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from memeval import tokens
-from memeval.agent import Query, Recall, Session, ToolResult
+from memeval.agent import MemoryStats, Query, Recall, Session, ToolResult
 from memeval.models import usage
 from memeval.models.usage import Ledger, Step
-from memeval.records.rows import OperationRow, ToolRow, TroubleRow
+from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs import handed_over
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
@@ -33,7 +33,7 @@ ANSWERS = 64
 
 @dataclass
 class ContextRun:
-    """The life of an agent in one context and repeat. stages, emit, built, on_step: as of the engine. agent: its class.
+    """The life of an agent in one context and repeat. stages, emit, read, on_step: as of the engine. agent: its class.
     folder: for what it leaves on disk, made when it is needed, deleted by the caller.
 
     A fork is needed until its questions are recalled: then it is dropped, and the agent reads on while the reader answers.
@@ -46,7 +46,7 @@ class ContextRun:
     packed: PackedContext
     repeat: int
     folder: Path
-    built: Callable[[], None] = lambda: None
+    read: Callable[[], None] = lambda: None
     on_step: Callable[[Step], None] = lambda step: None
     _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
@@ -69,6 +69,10 @@ class ContextRun:
         try:
             async with asyncio.TaskGroup() as answers:
                 await self._read(left, answers)
+                if not self.native:
+                    self._end_of_reading()
+            if self.native:  # its forks answer, and then are read no further
+                self._end_of_reading()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -126,10 +130,7 @@ class ContextRun:
             if rebuilt:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
             await self.feed(agent, rest, point.position, rebuilt)
-            await self._step(agent, "finish", point.position, rebuilt=rebuilt)
-            if not fork:
-                self.built()
-            stats = await agent.memory()
+            stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             held = stats.total if stats else None
             asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
             if agent.concurrent:
@@ -188,7 +189,7 @@ class ContextRun:
         number: int,
     ) -> None:
         view = stage.view(recall)
-        ledger = Ledger("answer", failures=list(recalling.failures))
+        ledger = Ledger(stage.phase, failures=list(recalling.failures))
         if number == 0:  # the price of recalling is paid once
             ledger.calls.update(recalling.calls)
             ledger.tokens.update(recalling.tokens)
@@ -241,10 +242,10 @@ class ContextRun:
         position: int | None,
         chunk: PackedChunk | None = None,
         rebuilt: str = "",
-    ) -> None:
-        """One method of the agent, booked, and its line for operations.jsonl. Raises AgentError also when a model call
-        failed for good: what depends on a lost chunk is lost, and later chunks need not be paid for. The line of a failed
-        step is left out, because a resumed run does the step again."""
+    ) -> MemoryStats | None:
+        """One method of the agent, booked, and its line for operations.jsonl; returns what the agent holds then. Raises
+        AgentError also when a model call failed for good: what depends on a lost chunk is lost, and later chunks need not
+        be paid for. The line of a failed step is left out, because a resumed run does the step again."""
         ledger = Ledger("ingest")
         with usage.booking(ledger):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
@@ -252,27 +253,32 @@ class ContextRun:
             raise AgentError(ledger.failures[0])
         replies = tuple(ledger.completions)
         self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
-        if chunk is None and not (ledger.calls or ledger.services or ledger.events):
-            return  # begin and finish leave a line only when they did something
+        if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
+            return None  # it leaves a line only when it did something
         stats, spent = await agent.memory(), ledger.spent()
-        self.emit(
-            OperationRow(
-                context_id=self.packed.context.id,
-                digest=self.packed.digest,
-                repeat=self.repeat,
-                position=position,
-                chunk=chunk.id if chunk else name,
-                chunk_tokens=chunk.tokens if chunk else 0,
-                units=(chunk.units[0], chunk.units[-1]) if chunk else (),
-                results=tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult)),
-                held=dict(stats.tokens) if stats else None,
-                calls=spent.calls,
-                tokens=spent.tokens,
-                services=spent.services,
-                unusable=dict(sorted(ledger.unusable.items())),
-                rebuilt=rebuilt,
-            )
+        row = self._row(
+            chunk.id if chunk else name,
+            position=position,
+            chunk_tokens=chunk.tokens if chunk else 0,
+            units=(chunk.units[0], chunk.units[-1]) if chunk else (),
+            results=tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult)),
+            held=dict(stats.tokens) if stats else None,
+            calls=spent.calls,
+            tokens=spent.tokens,
+            services=spent.services,
+            unusable=dict(sorted(ledger.unusable.items())),
+            rebuilt=rebuilt,
         )
+        self.emit(row)
+        return stats
+
+    def _end_of_reading(self) -> None:
+        self.emit(self._row(READ))
+        self.read()
+
+    def _row(self, step: str, **facts: Any) -> OperationRow:
+        context = self.packed.context
+        return OperationRow(context_id=context.id, digest=self.packed.digest, repeat=self.repeat, chunk=step, **facts)
 
     def _open(self, question: Question) -> bool:
         return any(stage.open(question, self.repeat) for stage in self.stages)

@@ -38,9 +38,9 @@ def _notes(run: Summary) -> Iterator[Note]:
         yield Note("judged", f"judged by {run.judge.judge} (prompts {run.judge.prompt_hash[:8]}{related}){parts}")
     if run.trained_on:
         yield Note("contamination", trained_text(run.trained_on))
-    if run.memory_from:
-        calls, others = sum(run.memory_from.values()), ", ".join(run.memory_from)
-        yield Note("shared-memory", f"memory shared with {others} ({calls:,} calls not sent again)")
+    if not run.replayable:
+        text = "the memory does not follow from stored replies: runs of other commands have read another one."
+        yield Note("own-memory", text)
     if run.query.offered:
         used = "used" if run.query.used else "not used"
         yield Note("query-visible", f"the question was shown while reading ({used})")

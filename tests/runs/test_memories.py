@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import random
@@ -23,7 +22,6 @@ from memeval.commands.run import run_command
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
-from memeval.runs.siblings import Siblings
 from memeval.tokens import counter
 
 AGENT = """
@@ -159,8 +157,8 @@ def test_four_budgets_cost_one_ingest(project: Path, server: FaultyServer, capsy
 
 def test_the_option_and_the_variant_agree(project: Path, server: FaultyServer) -> None:
     (variant,) = plan(options(server, ["diary@b12"]))
-    (option,) = plan(options(server, ["diary"], answer_budget=12))
-    (both,) = plan(options(server, ["diary@many"], answer_budget=12))
+    (option,) = plan(options(server, ["diary"], answer_budgets=(12,)))
+    (both,) = plan(options(server, ["diary@many"], answer_budgets=(12,)))
     for planned in (variant, option, both):
         summary = run(planned, quiet=True).summary
         assert (summary.answer_budget, planned.spec.budget, planned.spec.recall_budget) == (12, 12, 30_000)
@@ -333,59 +331,3 @@ def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
     assert len(server.seen) <= sum(ONE.values()) + 4 * STREAMS * QUESTIONS + 2 * kills
 
 
-HOLD = """
-import asyncio, sys
-from pathlib import Path
-from memeval.models.completion import Completion
-from memeval.models.store import Store
-from memeval.runs.siblings import Siblings
-
-async def hold():
-    folder = Path(sys.argv[1])
-    store = Store(folder / "calls.sqlite")
-    async with Siblings(folder, "h").turn("c", 0) as built:
-        await store.put(bytes(32), "m", Completion("the memory"))
-        print("held", flush=True)
-        sys.stdin.readline()
-        built()
-        sys.stdin.readline()
-
-asyncio.run(hold())
-"""
-
-
-@pytest.mark.parametrize("end", ["built", "killed"])
-def test_who_builds_a_memory_is_waited_for(tmp_path: Path, end: str) -> None:
-    folder = tmp_path / "task" / "agent-11111111"
-    folder.mkdir(parents=True)
-    program = [sys.executable, "-c", HOLD, str(folder)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        notices: list[str] = []
-        order: list[str] = []
-        second = tmp_path / "task" / "agent-22222222"
-        waiting = Siblings(second, "h", notices.append)
-
-        async def take(context: str, repeat: int) -> None:
-            async with waiting.turn(context, repeat):
-                order.append(f"{context}{repeat}")
-
-        async def main() -> None:
-            tasks = [asyncio.create_task(take(*place)) for place in (("c", 0), ("c", 1), ("d", 0))]
-            await asyncio.sleep(0.3)
-            assert sorted(order) == ["c1", "d0"]  # other repeats and contexts do not wait
-            if end == "killed":
-                holder.kill()
-            else:
-                print(file=holder.stdin, flush=True)
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
-
-        asyncio.run(main())
-        assert order[-1] == "c0"
-        if end == "built":  # what was built can be read although its run goes on
-            with sqlite3.connect(folder / "calls.sqlite") as database:
-                assert database.execute("SELECT count(*) FROM calls").fetchone() == (1,)
-        assert notices == [f"{waiting.folder}: waiting for another run, which builds the same memory"]
-        waiting.close()
