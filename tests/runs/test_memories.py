@@ -329,5 +329,3 @@ def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
         assert all(whole[name].startswith(text) for name, text in seen(planned).items())
     # nothing that was committed is sent again: at most the two calls in flight are lost with each kill
     assert len(server.seen) <= sum(ONE.values()) + 4 * STREAMS * QUESTIONS + 2 * kills
-
-
