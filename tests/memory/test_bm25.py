@@ -106,10 +106,6 @@ class Changes(RuleBasedStateMachine):
     def look_away(self, steps: int) -> None:  # what is added now is indexed later
         self.unseen = steps
 
-    @rule(at=st.integers(0, 2))
-    def catch_up(self, at: int) -> None:
-        self.pick(at)[0].catch_up()
-
     @invariant()
     def all_equal_the_reference(self) -> None:
         self.unseen -= 1
