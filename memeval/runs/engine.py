@@ -18,6 +18,7 @@ from memeval.digests import question_digest
 from memeval.models import usage
 from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
+from memeval.records.clean import lost_numbers
 from memeval.records.rows import EvidenceRow, QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
@@ -117,4 +118,5 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         prefix_chunks=len(point.chunks),
         own_chunks=len(point.chunks) - point.shared,
         meta=dict(context.meta),
+        lost=lost_numbers(context.meta),
     )
