@@ -118,7 +118,7 @@ def other_model(run: Summary) -> Texts:
 
 def adapted(run: Summary) -> Texts:
     if run.adapted:
-        yield f"sent otherwise than asked, because the server wants it: {'; '.join(run.adapted)}"
+        yield f"calls are adapted to their server: {'; '.join(run.adapted)}"
 
 
 def agent_changed(run: Summary) -> Texts:
