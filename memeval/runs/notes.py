@@ -162,7 +162,8 @@ def unreadable(run: Summary) -> Texts:
 
 def unread(run: Summary) -> Texts:
     for reason, number in run.unread.items():
-        yield f"{number:,} calls while reading: {reason}"
+        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "were not whole"
+        yield f"{number:,} calls while reading {what}: {reason}"
 
 
 def operations(run: Summary) -> Texts:

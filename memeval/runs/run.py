@@ -43,7 +43,7 @@ from memeval.runs.progress import Progress
 from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
-from memeval.runs.spec import NO_LIMIT, RunSpec
+from memeval.runs.spec import RunSpec
 from memeval.runs.summary import summarise
 
 REPORTED = 5.0
@@ -351,9 +351,9 @@ def _summary(
 def _window(spec: RunSpec) -> dict[str, int]:
     """The reader's window and what agents may recall, where it leaves less room than the task does."""
     size = window.known(spec.models["reader"]) if "reader" in spec.models else None
-    if size is None or spec.recall_budget >= (spec.task.reader_budget or NO_LIMIT):
+    if size is None or spec.agent_budget >= spec.recall_budget:
         return {}
-    return {"window": size, "recall_budget": spec.recall_budget}
+    return {"window": size, "recall_budget": spec.agent_budget}
 
 
 def _trained_on(planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
