@@ -8,7 +8,6 @@ official main.py and agent.py), the words are our own; official defaults through
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import re
 from collections.abc import Sequence
@@ -42,10 +41,6 @@ _STEPS = (
     "entry so that it can be understood alone. You are asked only once for each piece, so make all the calls in this one "
     "reply. If nothing in it is worth storing, reply Done."
 )
-
-
-WRITTEN = 0.01
-"""Seconds after which what was written is indexed: the request for the next chunk has left by then."""
 
 
 class MemAlpha:
@@ -95,7 +90,6 @@ class MemAlpha:
     async def observe(self, chunk: Chunk) -> None:
         for call in await self._generate(chunk):
             self.session.record(tools.execute(self.store, call, chunk.id))
-        asyncio.get_running_loop().call_later(WRITTEN, self.store.catch_up)
 
     def recall(self, query: Query) -> Recall:
         """Core memory first, then the two lists by turns, each by score: semantic 1, episodic 1, semantic 2, ...

@@ -30,8 +30,7 @@ class BM25Index:
 
     Every version of an entry's text gets a slot of its own. A posting is a flat array `slot, frequency, slot, ...` that
     only grows; a changed or deleted entry leaves its old slot behind as a tombstone, which counts nowhere and is swept
-    once tombstones outnumber the live entries. A copy shares every array until one side writes to it. What was added is
-    indexed when it is needed first: an agent that writes does not wait for what only a search wants.
+    once tombstones outnumber the live entries. A copy shares every array until one side writes to it.
     """
 
     def __init__(self) -> None:
@@ -39,7 +38,6 @@ class BM25Index:
         self._documents: Counter[str] = Counter()  # word -> live entries that hold it
         self._shapes: Counter[int] = Counter()  # number of live entries -> words held by that many
         self._texts: list[str] = []  # by slot
-        self._indexed = 0  # slots whose words are counted; the later ones are new
         self._lengths = np.zeros(16, dtype=np.float64)  # words, by slot
         self._slot_of = np.full(16, -1, dtype=np.intp)  # by entry number; -1: deleted
         self._added = 0
@@ -68,7 +66,6 @@ class BM25Index:
         """Replace the text of a live entry, which keeps its place in the order. KeyError when there is none."""
         slot = self._slot(number)
         self._before_write()
-        self.catch_up()
         self._drop(slot)
         self._slot_of[number] = self._put(text)
         self._sweep_if_due()
@@ -77,7 +74,6 @@ class BM25Index:
         """Remove a live entry. KeyError when there is none."""
         slot = self._slot(number)
         self._before_write()
-        self.catch_up()
         self._drop(slot)
         self._slot_of[number] = -1
         self._live -= 1
@@ -87,7 +83,6 @@ class BM25Index:
         """The `k` best live entries as (number, score), best first; fewer only when fewer are live."""
         if k <= 0 or not self._live:
             return []
-        self.catch_up()
         numbers = np.flatnonzero(self._slot_of[: self._added] >= 0)
         scores = self._scores(tokenize(query))[self._slot_of[numbers]]
         if k < len(scores):
@@ -99,29 +94,9 @@ class BM25Index:
         best = chosen[np.lexsort((chosen, -scores[chosen]))]
         return [(int(numbers[i]), float(scores[i])) for i in best]
 
-    def catch_up(self) -> None:
-        """Index what was added meanwhile: what a search does first, for who has time now."""
-        for slot in range(self._indexed, len(self._texts)):
-            words = tokenize(self._texts[slot])
-            self._lengths[slot] = len(words)
-            self._words += len(words)
-            for word, frequency in Counter(words).items():
-                posting = self._postings.get(word)
-                if posting is None:
-                    self._postings[word] = posting = array("i")
-                elif self._owned is not None and word not in self._owned:
-                    self._postings[word] = posting = posting[:]
-                if self._owned is not None:
-                    self._owned.add(word)
-                posting.append(slot)
-                posting.append(frequency)
-                self._count(word, 1)
-        self._indexed = len(self._texts)
-
     def copy(self) -> BM25Index:
         """An independent index with the same entries. Costs nothing until either side is written to; then that side
         copies its tables (not the postings: those are copied one by one, when they grow)."""
-        self.catch_up()
         twin = BM25Index.__new__(BM25Index)
         self._shared = True
         self._owned = set()
@@ -178,6 +153,20 @@ class BM25Index:
         if slot == len(self._lengths):
             self._lengths = np.concatenate([self._lengths, np.zeros(slot)])
         self._texts.append(text)
+        words = tokenize(text)
+        self._lengths[slot] = len(words)
+        self._words += len(words)
+        for word, frequency in Counter(words).items():
+            posting = self._postings.get(word)
+            if posting is None:
+                self._postings[word] = posting = array("i")
+            elif self._owned is not None and word not in self._owned:
+                self._postings[word] = posting = posting[:]
+            if self._owned is not None:
+                self._owned.add(word)
+            posting.append(slot)
+            posting.append(frequency)
+            self._count(word, 1)
         return slot
 
     def _drop(self, slot: int) -> None:
@@ -207,6 +196,6 @@ class BM25Index:
         numbers = np.flatnonzero(self._slot_of[: self._added] >= 0)
         kept = [self._texts[slot] for slot in self._slot_of[numbers]]
         self._postings, self._documents, self._shapes = {}, Counter(), Counter()
-        self._texts, self._indexed, self._words, self._owned = [], 0, 0, None
+        self._texts, self._words, self._owned = [], 0, None
         for number, text in zip(numbers, kept, strict=True):
             self._slot_of[number] = self._put(text)

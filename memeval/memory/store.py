@@ -123,11 +123,6 @@ class MemoryStore:
         ids, entries = self._ids[kind], self._entries[kind]
         return [(ids[number], entries[ids[number]], score) for number, score in self._indexes[kind].search(query, k)]
 
-    def catch_up(self) -> None:
-        """Index what was written: what a search does first, for who has time now."""
-        for index in self._indexes.values():
-            index.catch_up()
-
     def contents(self) -> dict[str, dict[str, str]]:
         """type -> id -> text, in order; types that hold nothing are left out. Equals what `replay` makes of the effects."""
         found = {CORE: {CORE: self._core.text}} if self._core else {}

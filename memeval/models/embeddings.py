@@ -1,6 +1,6 @@
 """Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the form in which vectors are kept.
 
-A vector travels, and lies in journal and cache, as base64 of little-endian 32-bit floats: what OpenAI's API sends when it is
+A vector is sent, and kept in the stores, as base64 of little-endian 32-bit floats: what OpenAI's API sends when it is
 asked for `base64`. Embedders on this machine (`hf/`) are in local/hf_embedder.py.
 """
 

@@ -39,9 +39,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class EvidenceRow(Row, frozen=True, kw_only=True):
-    """A piece of gold evidence: its text, the units that hold it, and the chunks that hold one of these units."""
+    """A piece of gold evidence: its text, the titles of its documents, the units that hold it, and the chunks that hold one
+    of these units."""
 
     text: str
+    titles: tuple[str, ...] = ()
     units: tuple[int, ...] = ()
     chunks: tuple[str, ...] = ()
 

@@ -1,13 +1,14 @@
 """The local executor: contexts of one run side by side on this machine's event loop.
 
-The models are the driver's (run_context.py); what happens leaves as rows and signals. Contexts are built ahead in a thread,
-as far as a bounded queue lets it.
+The models are the driver's (run_context.py); what happens leaves as rows and signals. Contexts are built ahead in
+one thread, which waits while AHEAD of them are ready.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -25,7 +26,7 @@ Work = tuple[ContextRef, int]
 """(context, repeat)"""
 
 AHEAD = 8
-"""Prepared contexts that may wait for a worker."""
+"""Contexts that may be ready and wait for a worker."""
 
 
 async def execute(
@@ -68,26 +69,37 @@ async def _contexts(
     run: RunContext, engine: Engine, task: Task, work: Sequence[Work], emit: Callable[[Event], None]
 ) -> None:
     """`concurrency` contexts open at once, fed by one thread that builds ahead."""
-    ahead: asyncio.Queue[tuple[PackedContext, int] | None] = asyncio.Queue(AHEAD)
+    ahead: asyncio.Queue[tuple[PackedContext, int] | None] = asyncio.Queue()
+    places = threading.Semaphore(AHEAD)
     workers = min(run.spec.concurrency, max(1, len(work)))
+    loop = asyncio.get_running_loop()
+    ended = False
 
-    def built(ref: ContextRef) -> PackedContext:
+    def put(prepared: PackedContext, repeat: int, seconds: float) -> None:
+        units = tuple(hash(unit.text) for unit in prepared.context.units) if repeat == 0 else ()
+        emit(Built(prepared.context.id, seconds, units))
+        ahead.put_nowait((prepared, repeat))
+
+    def build() -> None:
+        """Build every context in this one thread: changing threads takes longer than building a small context."""
         card = run.spec.task
         count = tokens.counter(card.tokenizer)
-        return prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
-
-    async def build() -> None:
         for ref, repeat in work:
+            places.acquire()
+            if ended:
+                return
             begun = time.monotonic()
-            prepared = await asyncio.to_thread(built, ref)
-            units = tuple(hash(unit.text) for unit in prepared.context.units) if repeat == 0 else ()
-            emit(Built(prepared.context.id, time.monotonic() - begun, units))
-            await ahead.put((prepared, repeat))
+            prepared = prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
+            loop.call_soon_threadsafe(put, prepared, repeat, time.monotonic() - begun)
+
+    async def feed() -> None:
+        await asyncio.to_thread(build)
         for _ in range(workers):
-            await ahead.put(None)
+            ahead.put_nowait(None)
 
     async def worker() -> None:
         while (item := await ahead.get()) is not None:
+            places.release()
             prepared, repeat = item
             async with contextlib.AsyncExitStack() as stack:
                 memory_built: Callable[[], None] = lambda: None  # noqa: E731
@@ -98,8 +110,11 @@ async def _contexts(
 
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(build())
+            group.create_task(feed())
             for _ in range(workers):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+    finally:
+        ended = True
+        places.release()  # the thread may be waiting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 from dataclasses import replace
@@ -262,13 +261,3 @@ def test_the_wire_format_follows_the_model_unless_told(bench, model: str, wire: 
 def test_wrong_parameters_are_one_line(params: dict, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         MemAlpha(**params)
-
-
-def test_what_was_written_is_indexed_while_the_agent_waits(bench, monkeypatch) -> None:
-    caught: list[int] = []
-    original = BM25Index.catch_up
-    monkeypatch.setattr(BM25Index, "catch_up", lambda index: (caught.append(len(index)), original(index))[1])
-    begun(bench, [insert("semantic", "Ada lives in Oslo.")])
-    assert caught == []  # nothing is done before the next request can leave
-    bench.run(asyncio.sleep(0.05))
-    assert sorted(caught) == [0, 1]

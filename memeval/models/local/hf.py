@@ -35,7 +35,7 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 class HfModel:
     """Raises UsageError, when it is made, for bad settings and for what `weights.find` raises. The weights are loaded at the
-    first call that neither journal nor cache can answer, once for all roles that use them alike."""
+    first call that no store can answer, once for all roles that use them alike."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
         chosen = settings(name, spec)

@@ -1,6 +1,6 @@
 """`vllm/<folder or hub id>`: a model behind a `vllm serve` that memeval starts itself. UNTESTED ON A GPU.
 
-Nothing is started before the first call that neither journal nor cache can answer. Roles that use the same model with the
+Nothing is started before the first call that no store can answer. Roles that use the same model with the
 same settings share one server. Settings are `backend:` of the model in a card: `revision`, `local_files_only`,
 `start_timeout` (seconds), `gpus` ("0,1"), and every option of `vllm serve` by its name with underscores (max_model_len,
 tool_call_parser, dtype, tensor_parallel_size, ...). The role's `context` is the default of max_model_len.
