@@ -24,6 +24,7 @@ from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
+from memeval.runs.origins import with_origins
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
 from memeval.runs.run import conclude, run
@@ -71,6 +72,7 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
     if fresh:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             RunFolder(planned.spec.folder).remove()
+    plans = with_origins(plans, options.same_model)
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
         for planned in plans:
             outcome = run(planned, quiet=options.quiet, budget=budget)
