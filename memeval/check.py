@@ -15,21 +15,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from memeval import plugins, process, tokens
+from memeval import plugins, tokens
 from memeval.agent import Query, Recall
-from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
 from memeval.models.usage import Ledger, current
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
 from memeval.runs.context import ContextRun
 from memeval.runs.engine import Engine
-from memeval.runs.options import Options
-from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import AnswerStage
-from memeval.runs.roles import model_spec
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, ContextRef, Evidence, Question
@@ -49,33 +45,6 @@ class Finding:
     probe: str
     ok: bool | None
     says: str
-
-
-def check_command(
-    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None = None
-) -> int:
-    """Print the findings of each agent; 0 when every probe passed, 3 otherwise."""
-    with process.foreign_code() as out:
-        return _print(names, settings, agents_dir, model_spec(embedder, None) if embedder else OFFLINE, out)
-
-
-def _print(
-    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: ModelSpec, out: TextIO
-) -> int:
-    failed = False
-    for name in names:
-        options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
-        for spec in agent_specs(name, options):
-            if spec.is_arm:
-                raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
-            findings, claims = process.run(check(spec, embedder))
-            failed |= any(finding.ok is False for finding in findings)
-            print(f"{name}", file=out)
-            for finding in findings:
-                mark = {True: "ok", False: "FAILED", None: "n/a"}[finding.ok]
-                print(f"  {finding.probe:22} {mark:7} {finding.says}".rstrip(), file=out)
-            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
-    return 3 if failed else 0
 
 
 async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Finding], list[str]]:

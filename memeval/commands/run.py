@@ -19,6 +19,7 @@ from memeval.records.averages import named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
 from memeval.records.rows import QuestionRow
+from memeval.report.columns import width
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
@@ -48,8 +49,9 @@ def _run(options: Options, fresh: bool, form: str, out: TextIO) -> int:
         report = encode({"runs": runs, **({"suites": means} if means else {})})
         click.echo(report, file=out)  # JSON is UTF-8, whatever the terminal
     else:
-        costs = [costs_table(runs)] if worth_a_table(runs) else []
-        tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
+        line = width(out)
+        costs = [costs_table(runs, line)] if worth_a_table(runs) else []
+        tables = [runs_table(runs, line), *costs, *([suites_table(means, line)] if means else [])]
         print("\n\n".join(tables), file=out)
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
