@@ -27,7 +27,8 @@ from memeval.runs.notes import notes
 from memeval.runs.options import Options
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
-from memeval.runs.run import conclude, run
+from memeval.runs.progress import Position
+from memeval.runs.run import conclude, run, wanted
 from memeval.runs.summary import with_judge
 
 
@@ -74,8 +75,10 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             RunFolder(planned.spec.folder).remove()
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+        position = Position([len(wanted(planned)) for planned in plans], 0)
         for planned in plans:
-            outcome = run(planned, quiet=options.quiet, budget=budget)
+            position.number += 1
+            outcome = run(planned, quiet=options.quiet, budget=budget, position=position)
             if planned.judge is not None and not outcome.stopped:
                 outcome = _judged(outcome, planned.judge, options, budget)
             outcomes.append(outcome)
