@@ -142,6 +142,20 @@ def test_table_says_what_it_is(project: Path) -> None:
     assert "controls not run: none, oracle (add --agent none --agent oracle)" in result.stdout
 
 
+def test_an_oracle_without_evidence_says_why_it_has_no_score(project: Path) -> None:
+    bare = [
+        {**note, "questions": [{k: v for k, v in q.items() if k != "evidence"} for q in note["questions"]]} for note in NOTES
+    ]
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
+    result = run("--agent", "oracle", "--agent", "none")
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.stdout.splitlines() if line.startswith("| oracle"))
+    assert row.split("|")[2].strip() == "n/a"
+    why = "n/a for 2 of 2 answers: the data have no gold evidence for this question"
+    assert f"oracle on notes.yaml: {why}" in result.stdout
+    assert why in memeval("show", json.loads(run("--agent", "oracle", "--format", "json").stdout)["runs"][0]["path"]).output
+
+
 def test_a_grid_is_a_row_for_each_value(project: Path) -> None:
     result = run("--agent", "bm25", "--agent", "recent", "--set", "k=1,2", "--format", "json")
     assert [(row["agent"], row["params"]["k"]) for row in json.loads(result.stdout)["runs"]] == [

@@ -50,7 +50,7 @@ def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
     body = [
         [
             label(run, runs),
-            percent(run.headline.value) + mark(run.trained_on),
+            _score(run) + mark(run.trained_on),
             range_text(run.headline),
             _count(run),
             run.failed,
@@ -94,6 +94,10 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
     lines += legend([run.trained_on for run in runs])
     rows = (f"{run.agent} on {run.task}: {note.text}" for run in runs for note in run.notes if note.code not in OF_THE_TABLE)
     return [*lines, *dict.fromkeys(rows)]
+
+
+def _score(run: Summary) -> str:
+    return "n/a" if run.headline.value is None and run.verdicts.get("n/a") else percent(run.headline.value)
 
 
 def _count(run: Summary) -> str:
