@@ -51,7 +51,7 @@ def _tasks(tasks_dir: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 def _agents(agents_dir: tuple[str, ...]) -> str:
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
-    rows = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
+    rows: list[tuple[str, ...]] = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
     rows += [(name, "control", description) for name, description in plugins.ARMS.items()]
     return f"{_columns([('AGENT', 'TRACK', 'DESCRIPTION'), *rows])}\n\nmemeval list agents NAME shows the parameters of one."
 
