@@ -22,7 +22,7 @@ from memeval.judging.ruling import scorer_name
 from memeval.models import prices, registry
 from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
-from memeval.records.rows import Spent
+from memeval.records.rows import OperationRow, Spent
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.stats import detectable_effect, half_width
@@ -182,7 +182,7 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     }
     read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
     forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
-    for row in folder.memory.operations():
+    for row in _operations(planned):
         if row.position is not None:
             forked[row.context_id, row.repeat].add(row.position)
         elif row.chunk_tokens:
@@ -194,6 +194,11 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
             if answers := sum(sample not in finished for sample in wanted):
                 shared = elsewhere.issuperset((question, repeat) for question in ref.question_ids)
                 yield Left(ref, answers, len(read[key]), len(forked[key]), shared)
+
+
+def _operations(planned: Planned) -> list[OperationRow]:
+    """The steps of reading that the run's memory holds."""
+    return RunFolder(planned.spec.folder).memory.operations()
 
 
 def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:
@@ -227,7 +232,7 @@ def _costs_so_far(planned: Planned) -> dict[str, Costs]:
     if planned.judge is not None and (header := folder.judge_header(scorer := _scorer(planned, planned.judge))):
         judged = Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens})
         verdicts = len(folder.scores(scorer))
-    return costs(folder.memory.operations(), [row for row in folder.samples() if row.failure is None], judged, verdicts)
+    return costs(_operations(planned), [row for row in folder.samples() if row.failure is None], judged, verdicts)
 
 
 def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[ContextRef, Size], list[PackedContext]]:
