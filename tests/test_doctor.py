@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 from faulty_server import FAULTS, FaultyServer, always, in_thread
 
+import memeval
 from memeval import doctor, tokens
 from memeval.commands.doctor import doctor_command
 from memeval.doctor import findings, sort_requirements, unwritable
+from memeval.errors import install_hint
 from memeval.models import prices
 from memeval.models.probe import Finding
 from memeval.runs.options import Options
@@ -447,6 +450,14 @@ def test_requirements() -> None:
         ["tiktoken"],
         {"hf": [], "vllm": ["vllm"]},
     )
+
+
+def test_no_text_names_the_package_of_the_index() -> None:
+    """`memeval` of the package index is another one: hints install an extra from the checkout."""
+    root = Path(memeval.__file__).parents[1]
+    files = [*(root / "memeval").rglob("*.py"), *(root / "docs").glob("*.md"), root / "README.md"]
+    assert [path.name for path in files if re.search(r"install\W+(-\S+ )*'?memeval\b", path.read_text())] == []
+    assert install_hint("hf") == "pip install -c constraints.txt -e '.[hf]' in memeval's checkout"
 
 
 def test_packages_of_this_installation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -178,18 +179,20 @@ def data_verify(
 
 
 class _Progress:
-    """How far a task is, on stderr: one line that is written over on a terminal, a line per task elsewhere."""
+    """How far a task is, on stderr: one line that is written over on a terminal, a line per task and minute elsewhere."""
 
     def __init__(self, task: str) -> None:
         self._task = task
         self._live = sys.stderr.isatty()
+        self._printed = time.monotonic()
 
     def __enter__(self) -> _Progress:
         self._write("reading")
         return self
 
     def show(self, built: int, of: int) -> None:
-        if self._live:
+        if self._live or time.monotonic() - self._printed >= 60:
+            self._printed = time.monotonic()
             self._write(f"{built} of {of} contexts built")
 
     def __exit__(self, *_: object) -> None:
