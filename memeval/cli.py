@@ -112,6 +112,10 @@ _WIRE = [
     click.option("--tpm", type=_SECONDS, metavar="N", help="Tokens a minute at most, per endpoint."),
     click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
 ]
+_LIMITS = [
+    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent."),
+    click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
+]
 _RUN = [
     click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
     click.option(
@@ -180,9 +184,7 @@ def _options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, A
 
 @main.command()
 @_with(*_RUN)
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent.")
-@click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent.")
-@_NO_CACHE
+@_with(*_LIMITS, _NO_CACHE)
 @click.option(
     "--agent-timeout",
     type=click.FloatRange(0, min_open=True),
@@ -299,6 +301,8 @@ _JUDGING = _with(
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
     click.option("--prompt", type=_Path(), help="A prompt file instead of the family's."),
     _WIDTH,
+    *_WIRE,
+    *_LIMITS,
     _NO_CACHE,
     _FORMAT,
     _QUIET,
@@ -308,12 +312,25 @@ _JUDGING = _with(
 @main.command()
 @click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=_Path())
 @_JUDGING
-def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
+def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
     from memeval.commands.judge import score_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    sys.exit(score_command(folders, judge_spec(typed, base_url), use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    sys.exit(score_command(folders, judge, settings=_call_settings(options, judge), **options))
+
+
+def _call_settings(given: dict[str, Any], judge: Any) -> Any:
+    """How a judge's calls are made, out of the options given, as `models.calls.CallSettings`."""
+    from memeval.models.budget import Budget
+    from memeval.models.calls import CallSettings
+
+    max_cost, max_calls, cached = given.pop("max_cost"), given.pop("max_calls"), not given.pop("no_cache")
+    budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
+    if budget is not None:
+        budget.require_prices([judge])
+    return CallSettings(given.pop("concurrency"), cached, _policy(given), budget)
 
 
 @main.group()
@@ -324,15 +341,14 @@ def judge() -> None:
 @judge.command("calibrate")
 @click.argument("file", required=False, type=_Path())
 @_JUDGING
-def calibrate(
-    file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
-) -> None:
+def calibrate(file: Path | None, typed: str, base_url: str | None, family: str | None, **options: Any) -> None:
     """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
     from memeval.commands.judge import calibrate_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    spec = judge_spec(typed, base_url)
-    sys.exit(calibrate_command(file, spec, family=family or "generic", use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    settings = _call_settings(options, judge)
+    sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **options))
 
 
 @main.group()

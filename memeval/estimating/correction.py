@@ -15,7 +15,7 @@ from memeval.costs import bookings
 from memeval.estimating.dry_run import Bill, DryRun, dry_run, judge_family
 from memeval.estimating.experience import FEWEST
 from memeval.estimating.workload import measure
-from memeval.judging.ruling import scorer_name
+from memeval.judging.scorer import scorer_name
 from memeval.models.stand_in import Lengths
 from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned

@@ -16,7 +16,7 @@ from pathlib import Path
 from memeval.costs import bookings
 from memeval.errors import UsageError
 from memeval.estimating.dry_run import judge_family
-from memeval.judging.ruling import scorer_name
+from memeval.judging.scorer import scorer_name
 from memeval.models.completion import Usage
 from memeval.models.stand_in import Lengths
 from memeval.records.folder import RunFolder

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from memeval import cards, tokens
 from memeval.estimating.dry_run import judge_family, spread, visible
-from memeval.judging.ruling import scorer_name
+from memeval.judging.scorer import scorer_name
 from memeval.records.folder import RunFolder
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare

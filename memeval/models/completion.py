@@ -13,6 +13,9 @@ from memeval.records.rows import Usage as Usage
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a model named `openai/NAME` is."""
 
+WHOLE = frozenset({"stop", "tool_calls", "empty"})
+"""Finish reasons of replies that ended by themselves."""
+
 Message = Mapping[str, Any]
 """One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
 
@@ -44,9 +47,9 @@ class Row:
 class Completion:
     """A model's reply.
 
-    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `length` (cut off),
-    `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the model's window), `content_filter`, or what
-    the server said.
+    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `empty` (it ended by itself
+    without text or call), `length` (cut off), `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the
+    model's window), `content_filter`, or what the server said.
     `error` is set only when no reply was obtained after all retries (transport, server): the sample counts as failed.
     `model` is the name under which the server says it answered. `estimated`: the usage is ours, because the server's is
     missing or cannot be true.
@@ -61,6 +64,11 @@ class Completion:
     row: Row | None = None
     model: str | None = None
     estimated: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the reply ended by itself: a call at the end of one that was cut off is not trusted."""
+        return self.finish_reason in WHOLE
 
     def to_json(self) -> dict[str, Any]:
         """What `asdict` gives, without its deep copies: this is written once per call."""

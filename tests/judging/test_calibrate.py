@@ -14,7 +14,7 @@ from memeval.errors import UsageError
 from memeval.judging.calibrate import STARTER, calibrate, calibration_file, read_items, save, saved
 from memeval.judging.prompts import RULES, prompt_hash
 from memeval.judging.rates import corrected
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 
 
