@@ -179,7 +179,9 @@ def _item(row: Any, number: int, place: str) -> Item:
         line = msgspec.convert(row, _Line)
     except msgspec.ValidationError as error:
         unknown = re.search(r"unknown field `(.*)`", str(error))
-        raise UsageError(f"{place}: {error}{suggest(unknown[1], _Line.__struct_fields__) if unknown else ''}") from None
+        near = suggest(unknown[1], _Line.__struct_fields__) if unknown else ""
+        form = "an object with the texts question, gold, answer and human (right or wrong)"
+        raise UsageError(f"{place}: {error}{near} (a line is {form})") from None
     golds = [line.gold] if isinstance(line.gold, str) else line.gold
     if not golds and line.kind != ABSTENTION:
         raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")

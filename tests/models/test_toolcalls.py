@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from memeval.models.toolcalls import named_call, parse_arguments, parse_text, tidy
 
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
-FAST = settings(deadline=None, max_examples=80, derandomize=True)
+FAST = settings(deadline=None, max_examples=100, derandomize=True)
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 )
