@@ -28,7 +28,8 @@ class TaskCard:
 
     documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
+    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: what the reader's reply may have (0: as its prompt
+    wants it, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
     cluster: what the interval resamples: question, context, persona or conversation. judge: the family of judge prompts
     that `memeval score --judge` uses for this task. family, split: whose questions these are, and of which part (train,
@@ -55,6 +56,7 @@ class TaskCard:
     reader_prompt: str = "reader"
     reader_budget: int = 30_000
     answer_budget: int = 0
+    answer_tokens: int = 0
     query_visible: bool = False
     metrics: tuple[str, ...] = ("exact_match", "f1", "substring", "evidence_any", "evidence_all", "abstention")
     headline: str = "f1"
@@ -131,7 +133,8 @@ _NOT_IDENTITY = {
     *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
-    *("name", "reader_prompt", "answer_budget", "metrics", "headline", "cluster", "scoring", "published_metrics"),
+    *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
+    *("cluster", "scoring", "published_metrics"),
     *("trained_on", "sampling"),  # how each role samples stands among the parameters of its model
 }
 
