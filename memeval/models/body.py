@@ -73,7 +73,7 @@ class Adapted:
         return self._changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
 
     def learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
-        """Change what is sent as a refusal asks for. Returns whether that makes the call another one, worth sending again."""
+        """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
         row, found = refused.row, refused.found
         for old, new in row.rename.items():
             self.note(f"{old} is sent as {new}")
