@@ -15,7 +15,6 @@ calibration on answers of one's own runs corrects better.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import msgspec
 
 from memeval.config import cache_folder
 from memeval.data.records import parse_line
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError
 from memeval.judging.judge import Judgement, Seen, judge_cases
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
@@ -35,6 +34,7 @@ from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
 from memeval.task import Question
+from memeval.yamlfile import typed
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -46,7 +46,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     question: Text
     answer: Text
     human: Literal["right", "wrong"]
-    gold: Text | list[Text] = []
+    gold: Text | tuple[Text, ...] = ()
     kind: Text = "all"
     case: Text = "all"
 
@@ -163,7 +163,7 @@ def read_items(path: Path) -> tuple[list[Item], str]:
     first: dict[tuple[str, str], int] = {}
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
-            place = f"{path}: line {number}"
+            place = f"{path}:{number}"
             item = _item(parse_line(line, place), number, place)
             before = first.setdefault((item.question.text, item.answer), number)
             if before != number:
@@ -175,13 +175,7 @@ def read_items(path: Path) -> tuple[list[Item], str]:
 
 
 def _item(row: Any, number: int, place: str) -> Item:
-    try:
-        line = msgspec.convert(row, _Line)
-    except msgspec.ValidationError as error:
-        unknown = re.search(r"unknown field `(.*)`", str(error))
-        near = suggest(unknown[1], _Line.__struct_fields__) if unknown else ""
-        form = "an object with the texts question, gold, answer and human (right or wrong)"
-        raise UsageError(f"{place}: {error}{near} (a line is {form})") from None
+    line = typed(row, _Line, Path(place))
     golds = [line.gold] if isinstance(line.gold, str) else line.gold
     if not golds and line.kind != ABSTENTION:
         raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")

@@ -160,18 +160,14 @@ def test_more_items_never_hold_less(
 
 @given(questions, pieces, items_)
 def test_both_chunk_and_text_are_needed(question: Question, evidence: list[EvidenceRow], items: list[Item]) -> None:
-    found = each_held(question, evidence, items)
     useless = [Item("nothing useful", item.chunks) for item in items]
     elsewhere = [Item(item.text, ("other",)) for item in items]
     assert not any(each_held(question, evidence, useless))
     assert not any(each_held(question, evidence, elsewhere))
     verbatim = [Item(piece.text, piece.chunks[:1]) for piece in evidence if piece.text]
-    told = [
-        one
-        for one, piece in zip(each_held(question, evidence, verbatim), filter(lambda p: p.chunks, evidence))
-        if piece.text
-    ]
-    assert all(told), (found, told)
+    located = [piece for piece in evidence if piece.chunks]
+    found = each_held(question, evidence, verbatim)
+    assert all(one for one, piece in zip(found, located, strict=True) if piece.text)
 
 
 @given(questions, pieces, items_)
