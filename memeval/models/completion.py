@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-import msgspec
 
 from memeval.records.rows import Usage as Usage
 
@@ -32,9 +30,6 @@ class ToolCall:
     raw: str = ""
     error: str | None = None
     id: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in ("name", "arguments", "raw", "error", "id")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,39 +67,6 @@ class Completion:
     def whole(self) -> bool:
         """Whether the reply ended by itself: a call at the end of one that was cut off is not trusted."""
         return self.finish_reason in WHOLE
-
-    def to_json(self) -> dict[str, Any]:
-        """What `asdict` gives, without its deep copies: this is written once per call."""
-        return {
-            "text": self.text,
-            "reasoning": self.reasoning,
-            "tool_calls": [call.to_json() for call in self.tool_calls],
-            "usage": msgspec.structs.asdict(self.usage),
-            "finish_reason": self.finish_reason,
-            "error": self.error,
-            "row": asdict(self.row) if self.row else None,
-            "model": self.model,
-            "estimated": self.estimated,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Completion:
-        """Raises TypeError, KeyError or AttributeError for what `to_json` never wrote."""
-        calls = tuple(ToolCall(**call) for call in data["tool_calls"])
-        row = data.get("row")
-        if not all(isinstance(data[key], str) for key in ("text", "reasoning", "finish_reason")):
-            raise TypeError("a text is no string")
-        return cls(
-            text=data["text"],
-            reasoning=data["reasoning"],
-            tool_calls=calls,
-            usage=Usage(**data["usage"]),
-            finish_reason=data["finish_reason"],
-            error=data["error"],
-            row=Row(**{key: tuple(value) for key, value in row.items()}) if row else None,
-            model=data.get("model"),
-            estimated=bool(data.get("estimated")),
-        )
 
 
 @dataclass(frozen=True, slots=True)
