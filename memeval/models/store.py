@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sqlite3
 import sys
 import threading
@@ -22,8 +21,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import msgspec
+
 from memeval.errors import UsageError
 from memeval.models.completion import Completion
+from memeval.records.clean import encode
 
 SCHEMA = 1
 APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
@@ -104,7 +106,7 @@ class Store:
     async def put(self, key: bytes, model: str, completion: Completion) -> None:
         """Store a reply; returns when it is committed. Completions with `error` are not taken."""
         if completion.error is None:
-            row = (key, model, time.time(), json.dumps(completion.to_json()))
+            row = (key, model, time.time(), encode(msgspec.to_builtins(completion)).decode())
             await asyncio.wrap_future(self._submit(_Job(row)))
 
     def __len__(self) -> int:
@@ -239,8 +241,8 @@ class Store:
 def decoded(text: str) -> Completion | None:
     """A completion from its JSON; None where it cannot be read."""
     try:
-        return Completion.from_json(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return msgspec.json.decode(text, type=Completion)
+    except msgspec.DecodeError:
         return None
 
 
