@@ -83,6 +83,12 @@ class _Path(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
+def _affordable(wanted: int) -> int:
+    from memeval.process import affordable
+
+    return affordable(wanted)
+
+
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 _BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
 _DATA_DIR = click.option("--data-dir", type=_Path(), help="Where data sets lie; also MEMEVAL_DATA.")
@@ -90,7 +96,12 @@ _TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 _AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
 _RUNS_DIR = click.option("--runs-dir", type=_Path(), default=Path("runs"), show_default=True)
 _WIDTH = click.option(
-    "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    callback=lambda context, parameter, wanted: _affordable(wanted),
+    help="Open contexts; calls per endpoint.",
 )
 _NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 _QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")

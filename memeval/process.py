@@ -17,6 +17,11 @@ Result = TypeVar("Result")
 PATIENCE = 3.0
 """Seconds that threads and exit hooks of others have when the program ends."""
 
+OPEN_FILES = 48
+"""What a run has open beside its contexts: standard streams, the files of its folder, three stores, modules."""
+FILES_A_CONTEXT = 4
+"""A connection, and the event loop of an agent's thread."""
+
 _program = False
 
 
@@ -71,6 +76,25 @@ def end(code: int) -> NoReturn:
         last.daemon = True
         last.start()
     sys.exit(code)
+
+
+def affordable(wanted: int) -> int:
+    """How many of `wanted` contexts may be open at once, with the files that this process may open. Says on stderr when
+    these are fewer."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    found = max(1, min(wanted, (soft - OPEN_FILES) // FILES_A_CONTEXT))
+    if found < wanted:
+        print(f"memeval: --concurrency {found}, not {wanted}: only {soft} files may be open (ulimit -n)", file=sys.stderr)
+    return found
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
