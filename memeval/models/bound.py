@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage
+from memeval.models.call_facts import call_facts
 from memeval.models.completion import Completion, Message, Request, Usage
+from memeval.records.rows import CallFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +83,7 @@ class BoundModel:
         ledger = usage.current.get()
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
         completion = await call(request)
-        ledger.book(self.role, completion)
+        ledger.book(self.role, completion, call_facts(self.role, request, completion))
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
@@ -117,7 +119,7 @@ class BoundModel:
         first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
         spent = sum((completion.usage for completion in first.values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
-        usage.current.get().book(self.role, Completion(usage=spent, error=error))
+        usage.current.get().book(self.role, Completion(usage=spent, error=error), CallFacts())
         if error:
             raise EmbeddingFailed(error)
         return unpack([completion.text for completion in found], self.name), spent

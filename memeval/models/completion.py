@@ -13,6 +13,9 @@ from memeval.records.rows import Usage as Usage
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a model named `openai/NAME` is."""
 
+UNREAD = "The offline model cannot read this prompt: it holds none of the tags of memeval.prompts."
+"""The whole reply of the offline model to a prompt that it cannot read: the numbers of an agent that gets it say nothing."""
+
 Message = Mapping[str, Any]
 """One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
 
@@ -115,13 +118,17 @@ class ModelSpec:
     """What a role is bound to, picklable. `name` as the user typed it; `base_url` makes it the literal name of a model
     behind that endpoint. `params` are sampling defaults. `backend`: how a local model (vllm/, hf/) is started or loaded,
     never sent with a call. `tag`: which checkpoint it is, where the name does not say so; part of its identity, not
-    sent either. A key is never part of a spec: it is read from the environment."""
+    sent either. `checkpoint`, `window` (tokens): what its server says of the model when a run starts; the first tells
+    replies in the user's cache apart, and neither is in the identity of a run. A key is never part of a spec: it is read
+    from the environment."""
 
     name: str
     base_url: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, Any] = field(default_factory=dict)
     tag: str = ""
+    checkpoint: str = ""
+    window: int | None = None
 
 
 class Model(Protocol):

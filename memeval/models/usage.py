@@ -18,18 +18,17 @@ from typing import Any
 
 from memeval.errors import StopRun
 from memeval.models.completion import Completion, Usage
-from memeval.records.rows import ServiceRow, Spent
-
-USELESS = frozenset({"overflow", "unclosed_think"})
-"""Finish reasons of replies with nothing in them: an agent that reads on has not read this chunk."""
+from memeval.records.rows import CallFacts, ServiceRow, Spent
+from memeval.records.verdicts import UNUSABLE
 
 
 @dataclass
 class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
-    services: what the agent says it spent elsewhere, by role. unusable: replies that came and are of no use, by finish
-    reason. completions: (role, reply) of every call, in order, with its training row where the model records rows. stopped:
-    the error of a call after which the whole run must stop. closed: its row has been written."""
+    services: what the agent says it spent elsewhere, by role. unusable: replies that are not whole, by finish reason. facts:
+    what the notes of the run must know of the calls. completions: (role, reply) of every call, in order, with its training
+    row where the model records rows. stopped: the error of a call after which the whole run must stop. closed: its row
+    has been written."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
@@ -37,16 +36,18 @@ class Ledger:
     services: dict[str, ServiceRow] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     unusable: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
+    facts: CallFacts = field(default_factory=CallFacts)
     events: list[Any] = field(default_factory=list)
     completions: list[tuple[str, Completion]] = field(default_factory=list)
     stopped: StopRun | None = None
     closed: bool = False
 
-    def book(self, role: str, completion: Completion) -> None:
+    def book(self, role: str, completion: Completion, facts: CallFacts) -> None:
         self.calls[role] += 1
+        self.facts += facts
         self.tokens[role] = self.tokens[role] + completion.usage
         self.completions.append((role, completion))
-        if completion.finish_reason in USELESS:
+        if completion.finish_reason in UNUSABLE:
             self.unusable[completion.finish_reason] += 1
         if completion.error:
             self.failures.append(f"{role}: {completion.error}")

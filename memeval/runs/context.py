@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from memeval import tokens
 from memeval.agent import Query, Recall, Session, ToolResult
 from memeval.models import usage
+from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
+from memeval.records.clean import lost_numbers
 from memeval.records.rows import OperationRow, ToolRow, TroubleRow
 from memeval.runs import handed_over
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
@@ -185,6 +187,7 @@ class ContextRun:
             ledger.calls.update(recalling.calls)
             ledger.tokens.update(recalling.tokens)
             ledger.services.update(recalling.services)
+            ledger.facts += recalling.facts
         text = None
         if not ledger.failures:
             try:
@@ -250,6 +253,8 @@ class ContextRun:
         if chunk is None and not (ledger.calls or ledger.services or ledger.events):
             return  # begin and finish have a row only when they called or recorded something
         stats, spent = await agent.memory(), ledger.spent()
+        held = dict(stats.tokens) if stats else None
+        results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
         self.emit(
             OperationRow(
                 context_id=self.packed.context.id,
@@ -259,12 +264,15 @@ class ContextRun:
                 chunk=chunk.id if chunk else name,
                 chunk_tokens=chunk.tokens if chunk else 0,
                 units=(chunk.units[0], chunk.units[-1]) if chunk else (),
-                results=tuple(_tool_row(event) for event in ledger.events),
-                held=dict(stats.tokens) if stats else None,
+                results=results,
+                held=held,
                 calls=spent.calls,
                 tokens=spent.tokens,
                 services=spent.services,
                 unusable=dict(sorted(ledger.unusable.items())),
+                facts=ledger.facts,
+                reply=_unstored(ledger, results, held) if chunk else None,
+                lost=lost_numbers([[result.arguments, result.effect] for result in results]),
                 rebuilt=rebuilt,
             )
         )
@@ -317,6 +325,18 @@ def _tool_row(event: ToolResult) -> ToolRow:
     )
 
 
+def _unstored(ledger: Ledger, results: Sequence[ToolRow], held: Mapping[str, int] | None) -> str | None:
+    """The first reply to a chunk of which nothing was stored, for a note: of an agent that writes by tools where no call
+    changed anything, of another where its memory is still empty. None where something was stored, or nothing says."""
+    if results:
+        stored = any(row.status == "ok" for row in results)
+    elif ledger.facts.offered:  # nothing was called, or the agent does not record what its calls did
+        stored = any(completion.tool_calls for _, completion in ledger.completions)
+    else:
+        stored = held is None or sum(held.values()) > 0
+    return None if stored or not ledger.completions else quoted(ledger.completions[0][1])
+
+
 def _record(agent: int, event: ToolResult) -> None:
     """`session.record`: goes to the ledger of the running method."""
     usage.ledger_of(agent).events.append(handed_over.event(event))
@@ -328,7 +348,7 @@ def _spend(agent: int, tokens: int = 0, usd: float | None = None, role: str = "s
 
 
 def _count(tokenizer: str, text: str) -> int:
-    """`session.count`. It holds the tokenizer's name only, so that nothing in reach of an agent leads to a cache of texts."""
+    """`session.count`. It holds only the tokenizer's name, so that no agent reaches a cache of texts."""
     return tokens.counter(tokenizer)(text)
 
 

@@ -144,6 +144,7 @@ class AnswerStage:
                 calls=spent.calls,
                 tokens=spent.tokens,
                 services=spent.services,
+                facts=ledger.facts,
                 recalling=recalling.spent() if recalling is not None and (recalling.calls or recalling.services) else None,
                 query_used=query_used,
                 not_applicable=not_applicable,

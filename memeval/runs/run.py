@@ -236,7 +236,7 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     scores = folder.scores() if current else []
     if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
         task = spec.task
-        scores = list(score_samples(samples, questions, task.metrics, task.headline, native, rules))
+        scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
         if folder.writable:
             folder.write_scores(scores)
     written = folder.manifest()

@@ -115,7 +115,7 @@ class Changes(RuleBasedStateMachine):
             agrees(index, live, "the river in Oslo the the", 20)
 
 
-Changes.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None, derandomize=True)
+Changes.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None, derandomize=True)
 TestChanges = Changes.TestCase
 
 

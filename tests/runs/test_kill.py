@@ -21,6 +21,7 @@ import pytest
 from faulty_server import FaultyServer
 from toys import killed_again, reply
 
+pytestmark = pytest.mark.slow
 CONCURRENCY = 4
 
 

@@ -160,6 +160,7 @@ def test_unanswerable_questions_are_marked_and_have_no_gold() -> None:
         assert question.answerable == bool(question.answers) == (question.kind != "unanswerable")
 
 
+@pytest.mark.slow
 def test_variants_and_splits_share_no_document_and_no_question() -> None:
     base = card()
     loaded = [Synth().load(cards.with_variant(base, name), Settings()) for name in ("train", "validation")]
