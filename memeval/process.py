@@ -29,9 +29,17 @@ _program = False
 
 
 def program() -> None:
-    """Say that this process is the `memeval` program, not another one that calls it: a notebook, a test."""
+    """Say that this process is the `memeval` program, not another one that calls it: a notebook, a test.
+
+    Standard streams that the caller has closed go to the null device: else the first file that is opened, a result's, would
+    have the number of stdout.
+    """
     global _program
     _program = True
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        name = ("stdin", "stdout", "stderr")[number]
+        setattr(sys, name, open(number, "r" if number == 0 else "w"))  # noqa: SIM115
+    os.close(number)
 
 
 @contextlib.contextmanager
