@@ -48,8 +48,21 @@ DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data 
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
+
+
+def _affordable(wanted: int) -> int:
+    from memeval.process import affordable
+
+    return affordable(wanted)
+
+
 WIDTH = click.option(
-    "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    callback=lambda context, parameter, wanted: _affordable(wanted),
+    help="Open contexts; calls per endpoint.",
 )
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
