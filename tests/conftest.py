@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
+# Small matrices on all cores at once: slower than on one, many times so where other processes run.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass
@@ -18,15 +22,20 @@ class Clock:
     now: float = 1000.0
 
 
+GRACE = 0.002
+"""Seconds for what one end of a local connection has written to be there at the other."""
+
+
 class _Jumping(selectors.DefaultSelector):
-    """Waits for nothing: where no socket is ready, the clock goes on to the event loop's next timer at once."""
+    """Does not wait: where no socket is ready, the clock goes on to the event loop's next timer at once."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(None if timeout is None else 0)
+        alone = len(self.get_map()) == 1  # the event loop's own pipe
+        ready = super().select(timeout if timeout is None else min(timeout, 0 if alone else GRACE))
         if not ready and timeout is not None:
             self._clock.now += timeout
         return ready
@@ -34,7 +43,8 @@ class _Jumping(selectors.DefaultSelector):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    """Event loops whose seconds pass only while all their tasks wait. For code without sockets and threads."""
+    """Event loops whose seconds pass only while all their tasks wait. For code without threads, whose connections have
+    both ends in the test."""
     made = Clock()
 
     class Policy(asyncio.DefaultEventLoopPolicy):

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from memeval.contamination import contamination
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
+from memeval.models.calls import CallSettings
 from memeval.models.local.lasting import lasting
 from memeval.process import foreign_code
 from memeval.records.averages import named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
 from memeval.records.rows import QuestionRow
+from memeval.report.columns import width
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
@@ -26,9 +28,11 @@ from memeval.runs.anew import anew
 from memeval.runs.conclude import conclude
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
+from memeval.runs.origins import with_origins
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
-from memeval.runs.run import run_together, together
+from memeval.runs.progress import Position
+from memeval.runs.run import run_together, together, wanted
 from memeval.runs.summary import with_judge
 
 
@@ -49,8 +53,9 @@ def _print(outcomes: Sequence[Outcome], options: Options, form: str, out: TextIO
         report = encode({"runs": runs, **({"suites": means} if means else {})})
         click.echo(report, file=out)  # JSON is UTF-8, whatever the terminal
     else:
-        costs = [costs_table(runs)] if worth_a_table(runs) else []
-        tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
+        line = width(out)
+        costs = [costs_table(runs, line)] if worth_a_table(runs) else []
+        tables = [runs_table(runs, line), *costs, *([suites_table(means, line)] if means else [])]
         print("\n\n".join(tables), file=out)
     if any(outcome.interrupted for outcome in outcomes):
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
@@ -69,11 +74,14 @@ def _outcomes(options: Options, fresh: bool, fresh_memory: bool) -> list[Outcome
         budget = Budget(options.max_cost, options.max_calls)
         judges = [planned.judge for planned in plans if planned.judge is not None]
         budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
-    plans = anew(plans, fresh=fresh, fresh_memory=fresh_memory)
+    plans = with_origins(anew(plans, fresh=fresh, fresh_memory=fresh_memory), options.same_model)
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
-        for group in together(plans):
+        groups = together(plans)
+        position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
+        for group in groups:
+            position.number += len(group)
             stopped: Outcome | None = None
-            for outcome in run_together(group, quiet=options.quiet, budget=budget):
+            for outcome in run_together(group, quiet=options.quiet, budget=budget, position=position):
                 if not (stopped or outcome.stopped):
                     outcome = _judged(outcome, options, budget)
                 stopped = outcome if outcome.stopped else stopped
@@ -89,7 +97,7 @@ def _outcomes(options: Options, fresh: bool, fresh_memory: bool) -> list[Outcome
 def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcome:
     """The run with its answers judged, where it has a judge. One that cannot be reached, and Ctrl-C, leave the run as it is,
     to be judged again."""
-    from memeval.judging.judge import judge_folder
+    from memeval.judging.judged_run import judge_folder
     from memeval.judging.summary import judged_summary
 
     planned = outcome.planned
@@ -97,8 +105,8 @@ def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcom
     if judge is None:
         return outcome
     try:
-        width, cached = options.concurrency, options.use_cache
-        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=width, use_cache=cached, budget=budget)
+        settings = CallSettings(options.concurrency, options.use_cache, options.policy, budget)
+        scorer = judge_folder(folder, judge, prompt=prompt, settings=settings)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     except KeyboardInterrupt:

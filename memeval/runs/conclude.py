@@ -11,15 +11,17 @@ from msgspec.structs import replace
 from memeval import cards, tokens
 from memeval.contamination import contamination, facts
 from memeval.metrics.identity import scorer_digest
-from memeval.models import prices
+from memeval.models import prices, window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
+from memeval.records.manifest import AgentFiles
 from memeval.records.rows import InvocationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Contamination, Summary
 from memeval.runs.notes import notes
 from memeval.runs.plan import Planned
 from memeval.runs.score import score_samples
+from memeval.runs.spec import RunSpec
 from memeval.runs.summary import summarise
 
 
@@ -41,11 +43,11 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     stored = folder.summary()
     current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and everything:
-        return replace(current, path=spec.shown, requests=0)
+        return _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
     scores = folder.scores() if current else []
     if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
         task = spec.task
-        scores = list(score_samples(samples, questions, task.metrics, task.headline, native, rules))
+        scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
         if folder.writable:
             folder.write_scores(scores)
     written = folder.manifest()
@@ -57,15 +59,25 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
         whole = replace(whole, requests=sent, basis=basis)
         if folder.writable:
             mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
-            if written and written.trained_on != (trained := {**known, "mark": mark}):
-                folder.write_manifest(replace(written, trained_on=trained))
+            if written:
+                served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
+                found = replace(written, trained_on={**known, "mark": mark}, served=served, adapted=whole.adapted)
+                if found != written:
+                    folder.write_manifest(found)
             folder.write_summary(whole)
     if everything and most == len(planned.question_ids):
-        return replace(whole, requests=requests or 0)
+        return _read_back(replace(whole, requests=requests or 0), planned, requests)
     some = [row for row in samples if row.question_id in asked]
     mine = [row for row in scores if row.question_id in asked]
     part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
-    return replace(part, requests=requests or 0, basis=basis)
+    return _read_back(replace(part, requests=requests or 0, basis=basis), planned, requests)
+
+
+def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:
+    """The summary with the notes that hold for this command alone: what of it was read back."""
+    service = requests is None and bool(found.services)
+    found = replace(found, read_back=planned.read_back, service_read_back=service)
+    return replace(found, notes=notes(found))
 
 
 def _summary(
@@ -92,6 +104,7 @@ def _summary(
         judged=folder.judge_headers(),
     )
     invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
+    written = folder.manifest()
     names = {role: model.name for role, model in spec.models.items()}
     found = replace(
         found,
@@ -107,10 +120,21 @@ def _summary(
         embedder=names.get("embedder") if found.calls.get("embedder") else None,
         judge_family=spec.task.judge,
         trained_on=_trained_on(planned, questions, scores),
+        adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
+        agent_files=written.agent_files if written else AgentFiles(),
+        **_window(spec),
         seconds=sum(row.seconds for row in invocations.values()),
         build_seconds=sum(row.build_seconds for row in invocations.values()),
     )
     return replace(found, notes=notes(found))
+
+
+def _window(spec: RunSpec) -> dict[str, int]:
+    """The reader's window and what agents may recall, where it leaves less room than the task does."""
+    size = window.known(spec.models["reader"]) if "reader" in spec.models else None
+    if size is None or spec.agent_budget >= spec.recall_budget:
+        return {}
+    return {"window": size, "recall_budget": spec.agent_budget}
 
 
 def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:

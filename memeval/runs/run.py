@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,9 @@ from msgspec.structs import replace
 from memeval import process
 from memeval.digests import question_digests
 from memeval.models.budget import Budget
+from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
+from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
 from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TroubleRow
 from memeval.runs import local
@@ -31,7 +33,7 @@ from memeval.runs.manifest import manifest, memory_manifest
 from memeval.runs.memory_turn import MemoryTurn
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned
-from memeval.runs.progress import Progress
+from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
 from memeval.runs.signals import Built, ContextRead, Ended, Event, RunRow, Stopped
 
@@ -44,16 +46,21 @@ def run(planned: Planned, *, quiet: bool = False, budget: Budget | None = None) 
     return run_together([planned], quiet=quiet, budget=budget)[0]
 
 
-def run_together(plans: Sequence[Planned], *, quiet: bool = False, budget: Budget | None = None) -> list[Outcome]:
+def run_together(
+    plans: Sequence[Planned], *, quiet: bool = False, budget: Budget | None = None, position: Position | None = None
+) -> list[Outcome]:
     """Finish runs that are answered from one recall (`together`). A finished run costs no model call, and its folder need
-    not be writable. budget: what may be sent.
+    not be writable. budget: what may be sent. position: of the last of them among the runs of the command, for the progress
+    display.
 
     Raises UsageError when a folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
     left = [planned for planned in plans if wanted(planned) - finished(planned)]
     with contextlib.ExitStack() as stack:
         runs = {planned.spec.folder: _OpenRun(planned, stack) for planned in left}
-        stopped, interrupted = _Driver(list(runs.values()), stack).run(quiet, budget) if runs else (None, False)
+        stopped, interrupted = None, False
+        if runs:
+            stopped, interrupted = _Driver(list(runs.values()), stack).run(quiet, budget, position)
         outcomes = []
         for planned in plans:
             found = runs.get(planned.spec.folder)
@@ -112,7 +119,7 @@ def wanted(planned: Planned) -> set[Key]:
 class _OpenRun:
     """A run with something left to ask, its folder open for writing until `stack` ends, and what this invocation takes:
     seconds from the first model call sent (or the first row) to the last row written, beside them those of building
-    contexts; requests sent, retries included."""
+    contexts; requests sent, retries included; what servers want sent otherwise (adapted)."""
 
     planned: Planned
     stack: contextlib.ExitStack
@@ -121,6 +128,7 @@ class _OpenRun:
     last: float = 0.0
     build: float = 0.0
     requests: int = 0
+    adapted: Callable[[], tuple[str, ...]] = tuple
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     reported: float = field(default_factory=time.monotonic)
 
@@ -154,8 +162,20 @@ class _OpenRun:
                 build_seconds=self.build,
                 wall=now - self.started,
                 requests=self.requests,
+                adapted=self.adapted(),
             )
         )
+
+    def check_files(self, loaded: frozenset[str]) -> None:
+        """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
+        run."""
+        agent, folder = self.planned.spec.agent, RunFolder(self.planned.spec.folder)
+        changed, missed = not_as_recorded(agent.card, agent.files, loaded) if agent.files else ([], [])
+        written = folder.manifest()
+        if written and (changed or missed):
+            before = written.agent_files
+            files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
+            folder.write_manifest(replace(written, agent_files=files))
 
 
 class _Driver:
@@ -185,14 +205,17 @@ class _Driver:
             if any((question, repeat) in left for question in ref.question_ids)
         ]
 
-    def run(self, quiet: bool, budget: Budget | None) -> tuple[str | None, bool]:
+    def run(self, quiet: bool, budget: Budget | None, position: Position | None) -> tuple[str | None, bool]:
         """(why it stopped early, whether the user interrupted it)"""
         spec = self.planned.spec
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(self.work), sum(len(run.left) for run in self.runs), quiet=quiet) as self.progress:
+        loaded = frozenset(sys.modules)
+        left = sum(len(run.left) for run in self.runs)
+        with Progress(label, len(self.work), left, quiet=quiet, position=position) as self.progress:
             ended = process.run(self._drive(budget))
         for run in self.runs:
             run.report()
+            run.check_files(loaded)
         return ended
 
     async def _drive(self, budget: Budget | None) -> tuple[str | None, bool]:
@@ -209,23 +232,19 @@ class _Driver:
             interrupted = True
             this.cancel()
 
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
-                loop.add_signal_handler(number, interrupt)
+        specs, done = [run.planned.spec for run in self.runs], [frozenset(run.done) for run in self.runs]
         try:
-            async with (
-                RunContext.of_runs([run.planned.spec for run in self.runs], self._see, self.turn, budget) as context,
-                contextlib.aclosing(
-                    local.execute(
-                        context, self.planned.task, self.work, [frozenset(run.done) for run in self.runs], constant
-                    )
-                ) as events,
-            ):
-                async for event in events:
-                    if isinstance(event, Stopped):
-                        stopped = event.reason
-                    self._see(event)
+            with process.stopping(interrupt):
+                async with (
+                    RunContext.of_runs(specs, self._see, self.turn, budget) as context,
+                    contextlib.aclosing(local.execute(context, self.planned.task, self.work, done, constant)) as events,
+                ):
+                    for run in self.runs:
+                        run.adapted = lambda: context.gateway.adapted
+                    async for event in events:
+                        if isinstance(event, Stopped):
+                            stopped = event.reason
+                        self._see(event)
         except asyncio.CancelledError:
             if not interrupted:
                 raise
