@@ -7,7 +7,6 @@ saw only the prefix, and feeding a fork does not change the original; nothing it
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import tempfile
 import types
 from collections import deque
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
+
+from msgspec.structs import replace
 
 from memeval import plugins, process, tokens
 from memeval.agent import Query, Recall
@@ -102,7 +103,7 @@ class _Bench:
 
     def __init__(self, spec: AgentSpec, folder: Path, embedder: ModelSpec) -> None:
         self.folder = folder
-        card = dataclasses.replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
+        card = replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])

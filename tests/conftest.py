@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
+
+# Small matrices on all cores at once: slower than on one, many times so where other processes run.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass

@@ -13,7 +13,7 @@ ORDER = """
 errors process yamlfile config tokens prompts identity
 task
 agent
-trained cards protocol digests plugins
+trained cards digests plugins
 data
 synth tasks
 metrics stats
@@ -34,7 +34,6 @@ ANYTHING = {"__init__", "listing", "commands", "cli", "__main__"}  # the first i
 # Imports that are still backwards. Entries are only ever removed.
 ALLOWED = {
     "memeval/agent.py imports memeval.models.bound",
-    "memeval/cards.py imports memeval.protocol",
     "memeval/estimating/estimate.py imports memeval.report.estimates",
     "memeval/models/stand_in.py imports memeval.agents",
     "memeval/plugins.py imports memeval.metrics",

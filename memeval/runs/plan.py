@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, identity, plugins, protocol, tokens
+from memeval import cards, identity, plugins, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -87,7 +87,7 @@ def plan(options: Options) -> list[Planned]:
         for agent in agents:
             spec = RunSpec(
                 task_typed=typed,
-                task=protocol.scored(card, agent.card),
+                task=cards.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
                 models=with_sampling(role_models(agent, options, config), card),
