@@ -45,7 +45,8 @@ class Provider:
     spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
     runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
     cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
-    told apart by a URL in the user's cache, and by their name alone in a run.
+    told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
+    machine is there; raises UsageError where it is not.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Provider:
     fills_cache: bool = True
     has_weights: bool = False
     needs_url: bool = False
+    installed: Callable[[], str] = lambda: "nothing more is needed"
 
 
 def known() -> dict[str, str]:
@@ -324,6 +326,18 @@ def _vllm_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
     return VllmModel(where.name, spec, limiter, embeds=True)
 
 
+def _vllm_installed() -> str:
+    from memeval.models.local.vllm_model import executable
+
+    return f"vllm is {executable()}"
+
+
+def _hf_installed() -> str:
+    from memeval.models.local.hf_loading import installed
+
+    return installed()
+
+
 def _hf(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
     from memeval.models.local.hf import HfModel
 
@@ -371,13 +385,13 @@ PROVIDERS = (
     ),
     Provider(
         "vllm", "vllm/WEIGHTS",
-        "a folder or hub id behind a `vllm serve` that memeval starts and stops (pip install 'memeval[vllm]')",
-        _vllm, _vllm_embedder, runs_here=True, has_weights=True,
+        "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
+        _vllm, _vllm_embedder, runs_here=True, has_weights=True, installed=_vllm_installed,
     ),
     Provider(
         "hf", "hf/WEIGHTS",
-        "a folder or hub id in this process, on CPU or GPU (pip install 'memeval[hf]'); also as embedder",
-        _hf, _hf_embedder, runs_here=True, has_weights=True,
+        "a folder or hub id in this process, on CPU or GPU (extra hf); also as embedder",
+        _hf, _hf_embedder, runs_here=True, has_weights=True, installed=_hf_installed,
     ),
     Provider("plugin", "", "registered by an installed package", _plugin),
 )  # fmt: skip

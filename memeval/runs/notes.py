@@ -12,6 +12,7 @@ from memeval.models.model_names import same_name
 from memeval.records.averages import Average
 from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
+from memeval.runs.controls import NO_EVIDENCE
 
 Texts = Iterator[str]
 
@@ -67,6 +68,11 @@ def judged(run: Summary) -> Texts:
 def contamination(run: Summary) -> Texts:
     if run.trained_on:
         yield trained_text(run.trained_on)
+
+
+def not_applicable(run: Summary) -> Texts:
+    if without := run.verdicts.get("n/a"):
+        yield f"n/a for {without:,} of {sum(run.verdicts.values()):,} answers: {NO_EVIDENCE}"
 
 
 def shared_memory(run: Summary) -> Texts:
@@ -224,6 +230,7 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "offline-embedder": offline_embedder,
     "judged": judged,
     "contamination": contamination,
+    "not-applicable": not_applicable,
     "shared-memory": shared_memory,
     "query-visible": query_visible,
     "rebuilt": rebuilt,

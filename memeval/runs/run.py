@@ -39,7 +39,7 @@ from memeval.runs.notes import notes
 from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
-from memeval.runs.progress import Progress
+from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
@@ -50,9 +50,16 @@ REPORTED = 5.0
 """Seconds after which an invocation writes again how far it has come."""
 
 
-def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: Budget | None = None) -> Outcome:
+def run(
+    planned: Planned,
+    *,
+    fresh: bool = False,
+    quiet: bool = False,
+    budget: Budget | None = None,
+    position: Position | None = None,
+) -> Outcome:
     """Finish one run and return it. A finished run costs no model call, and its folder need not be writable. budget: what
-    may be sent.
+    may be sent. position: of the run among those of the command, for the progress display.
 
     Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
@@ -74,7 +81,7 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
         clock = _Clock(started)
         work, loaded = _work(planned, again), frozenset(sys.modules)
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(again), quiet=quiet) as progress:
+        with Progress(label, len(work), len(again), quiet=quiet, position=position) as progress:
             stopped, interrupted = process.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
         writer.append(clock.row())
         _check_files(planned, folder, loaded)
