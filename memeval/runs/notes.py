@@ -176,7 +176,7 @@ def operations(run: Summary) -> Texts:
     wrong, silent = counts.get("error", 0) + counts.get("cut", 0), counts.get("no call", 0)
     if wrong or silent * 10 > sum(counts.values()):
         found = ", ".join(f"{number:,} {status}" for status, number in counts.items())
-        reason, number = next(iter(run.operations.reasons.items()), ("", 0))
+        reason, number = next(iter(run.operations.reasons.get("error", {}).items()), ("", 0))
         yield f"memory operations: {found}" + (f"; most often: {reason} ({number:,})" if reason else "")
 
 

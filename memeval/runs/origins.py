@@ -69,11 +69,8 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
     origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
     if different and manifest and folder.writable:
         folder.write_manifest(replace(manifest, origins=origins))
-    back = tuple(
-        ReadBack(role, before[0].url, before[0].since)
-        for role, origin in now.items()
-        if (before := stored.get(role)) and not _compared(before, origin)
-    )
+    makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
+    back = tuple(ReadBack(role, maker.url, maker.since) for role, maker in makers.items())
     models = dict(spec.models)
     for role, origin in now.items():
         window = origin.window or next((one.window for one in reversed(stored.get(role, ())) if one.window), None)
@@ -132,9 +129,10 @@ def _served(origin: Origin, name: str) -> Served | None:
     return Served(origin.ids, {one: origin.root for one in origin.ids[:1] if origin.root is not None})
 
 
-def _compared(before: Sequence[Origin], now: Origin) -> bool:
-    """Whether the model is known to be the one of the stored replies: listed then and now, at the same URL."""
-    return bool(now.ids) and any(one.ids and one.url == now.url for one in before)
+def _unproven(before: Sequence[Origin], now: Origin) -> Origin | None:
+    """The first server that made stored replies at another URL, or whose list there is not to compare with the one now."""
+    compared = bool(now.ids) and any(one.ids for one in before)
+    return next((one for one in before if one.url != now.url or not compared), None)
 
 
 def _added(before: tuple[Origin, ...], now: Origin) -> tuple[Origin, ...]:
