@@ -30,7 +30,7 @@ from memeval.task import ContextRef
 
 FEWEST = 8
 """Chunks, forks, answers or verdicts in the run's folder from which their cost is taken from there."""
-STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 16
+STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
 """Limits of a dry run: streams, their tokens together (one is read whatever its length), questions of each stream."""
 BUILD_TOKENS = 2_000_000
 """Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
@@ -306,7 +306,7 @@ def _about_costs(
         if guessed := [role for role, found in roles.items() if found.guessed]:
             counters = ", ".join(sorted({dry.stand_ins[role].counter.name for role in guessed}))
             yield (
-                f"replies of {', '.join(guessed)} are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
+                f"the lengths of replies are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
                 f"else as long as the gold answers (or {ANSWER} tokens), no thinking; prompts counted with {counters}. "
                 f"Run the same with --limit {FEWEST}, which is kept, and estimate again: then they are measured"
             )
