@@ -32,6 +32,7 @@ def main() -> None:
 @flags.NO_CACHE
 @click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 @click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
+@click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
 @flags.QUIET
 def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""

@@ -25,6 +25,7 @@ from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
+from memeval.runs.origins import with_origins
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
 from memeval.runs.progress import Position
@@ -74,6 +75,7 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
     if fresh:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             RunFolder(planned.spec.folder).remove()
+    plans = with_origins(plans, options.same_model)
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
         position = Position([len(wanted(planned)) for planned in plans], 0)
         for planned in plans:

@@ -124,7 +124,7 @@ def other_model(run: Summary) -> Texts:
 
 def adapted(run: Summary) -> Texts:
     if run.adapted:
-        yield f"sent otherwise than asked, because the server wants it: {'; '.join(run.adapted)}"
+        yield f"calls are adapted to their server: {'; '.join(run.adapted)}"
 
 
 def agent_changed(run: Summary) -> Texts:
@@ -168,7 +168,8 @@ def unreadable(run: Summary) -> Texts:
 
 def unread(run: Summary) -> Texts:
     for reason, number in run.unread.items():
-        yield f"{number:,} calls while reading: {reason}"
+        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "were not whole"
+        yield f"{number:,} calls while reading {what}: {reason}"
 
 
 def operations(run: Summary) -> Texts:
