@@ -27,8 +27,7 @@ def main() -> None:
 
 @main.command()
 @flags.RUN
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent.")
-@click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent.")
+@flags.LIMITS
 @flags.NO_CACHE
 @click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 @click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
@@ -120,12 +119,13 @@ def new(what: str, name: str) -> None:
 @main.command()
 @click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @flags.JUDGING
-def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
+def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
     from memeval.commands.judge import score_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    sys.exit(score_command(folders, judge_spec(typed, base_url), use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()
@@ -136,15 +136,14 @@ def judge() -> None:
 @judge.command("calibrate")
 @click.argument("file", required=False, type=flags.UserPath())
 @flags.JUDGING
-def calibrate(
-    file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
-) -> None:
+def calibrate(file: Path | None, typed: str, base_url: str | None, family: str | None, **options: Any) -> None:
     """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
     from memeval.commands.judge import calibrate_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    spec = judge_spec(typed, base_url)
-    sys.exit(calibrate_command(file, spec, family=family or "generic", use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    settings = flags.call_settings(options, judge)
+    sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **options))
 
 
 @main.group()

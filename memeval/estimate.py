@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from memeval import cards, tokens
 from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
 from memeval.judging.judge import family_of
-from memeval.judging.ruling import scorer_name
+from memeval.judging.scorer import scorer_name
 from memeval.models import prices, registry
 from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder

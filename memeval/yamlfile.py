@@ -108,7 +108,7 @@ def typed(value: Any, kind: Any, path: Path, *keys: str) -> Any:
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", fault)
     if unknown:
         place, known = at_key(path, *keys, *map(str, inner), unknown[1]), _known(kind, inner)
-        raise UsageError(f"{place}: {unknown_key(f'{name}.{unknown[1]}', known)} (known: {', '.join(known)})")
+        raise UsageError(f"{place}: {unknown_key(f'{name}.{unknown[1]}'.lstrip('.'), known)} (known: {', '.join(known)})")
     for step in inner:
         value = value[step]
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."

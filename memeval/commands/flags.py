@@ -12,6 +12,9 @@ import click
 from memeval.errors import UsageError, suggest
 
 if TYPE_CHECKING:
+    from memeval.models.calls import CallSettings
+    from memeval.models.completion import ModelSpec
+    from memeval.models.limits import Policy
     from memeval.runs.options import Options
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -45,8 +48,21 @@ DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data 
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
+
+
+def _affordable(wanted: int) -> int:
+    from memeval.process import affordable
+
+    return affordable(wanted)
+
+
 WIDTH = click.option(
-    "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    callback=lambda context, parameter, wanted: _affordable(wanted),
+    help="Open contexts; calls per endpoint.",
 )
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
@@ -70,6 +86,10 @@ WIRE = together(
     click.option("--rpm", type=SECONDS, metavar="N", help="Requests a minute at most, per endpoint."),
     click.option("--tpm", type=SECONDS, metavar="N", help="Tokens a minute at most, per endpoint."),
     click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
+)
+LIMITS = together(
+    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent."),
+    click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
 )
 RUN = together(
     click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
@@ -105,6 +125,8 @@ JUDGING = together(
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
     click.option("--prompt", type=UserPath(), help="A prompt file instead of the family's."),
     WIDTH,
+    WIRE,
+    LIMITS,
     NO_CACHE,
     FORMAT,
     QUIET,
@@ -116,11 +138,8 @@ JUDGING = together(
 
 def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Options:
     """The options of `run`, `estimate` and `doctor`."""
-    from memeval.models.limits import Policy
     from memeval.runs.options import Options
 
-    wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
-    wire["wait_at_start"] = wire["wait"]
     return Options(
         agents=_listed(agents),
         tasks=_listed(tasks),
@@ -129,9 +148,30 @@ def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str
         prompts=_pairs("--prompt", given.pop("prompts", ())),
         answer_budget=given.pop("answer_budget", None) or 0,
         exact_tokens=given.pop("exact_tokens", None) or 0,
-        policy=Policy(**{key: value for key, value in wire.items() if value is not None}),
+        policy=_policy(given),
         **given,
     )
+
+
+def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
+    """How a judge's calls are made; takes the options that say so out of those given."""
+    from memeval.models.budget import Budget
+    from memeval.models.calls import CallSettings
+
+    max_cost, max_calls, cached = given.pop("max_cost"), given.pop("max_calls"), not given.pop("no_cache")
+    budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
+    if budget is not None:
+        budget.require_prices([judge])
+    return CallSettings(given.pop("concurrency"), cached, _policy(given), budget)
+
+
+def _policy(given: dict[str, Any]) -> Policy:
+    """Takes the flags of the wire out of those given."""
+    from memeval.models.limits import Policy
+
+    wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
+    wire["wait_at_start"] = wire["wait"]
+    return Policy(**{key: value for key, value in wire.items() if value is not None})
 
 
 def data_folder(typed: Path | None) -> Path | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from memeval.contamination import contamination
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
 from memeval.process import foreign_code
@@ -93,14 +94,14 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget | None) -> Outcome:
     """The run with its answers judged. A judge that cannot be reached leaves the run as it is, to be judged again."""
-    from memeval.judging.judge import judge_folder
+    from memeval.judging.judged_run import judge_folder
     from memeval.judging.summary import judged_summary
 
     planned = outcome.planned
     prompt, folder = planned.judge_prompt, planned.spec.folder
     try:
-        width, cached = options.concurrency, options.use_cache
-        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=width, use_cache=cached, budget=budget)
+        settings = CallSettings(options.concurrency, options.use_cache, options.policy, budget)
+        scorer = judge_folder(folder, judge, prompt=prompt, settings=settings)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
