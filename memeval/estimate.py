@@ -104,7 +104,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     for piece, found in each.items():
         for key, value in found.bill.items():
             bill[key] += value * number[piece] / max(1, found.units)
-            if dry is not None and piece in missing and not dry.stand_ins[key[0]].exact:
+            if dry is not None and piece in missing and not dry.substitutes[key[0]].exact:
                 guessed.add(key[0])
     roles = {}
     for role, model in models(planned).items():
@@ -300,11 +300,11 @@ def _about_costs(
         if dry.failures:
             answers = dry.costs["answer"].units
             yield f"WARNING: {len(dry.failures)} of {answers} answers failed in the dry run: {dry.failures[0]}"
-        for role, model in dry.stand_ins.items():
+        for role, model in dry.substitutes.items():
             if model.overflows:
                 yield f"WARNING: {model.overflows} prompts of {role} exceed the window of {model.spec.name} in the dry run"
         if guessed := [role for role, found in roles.items() if found.guessed]:
-            counters = ", ".join(sorted({dry.stand_ins[role].counter.name for role in guessed}))
+            counters = ", ".join(sorted({dry.substitutes[role].counter.name for role in guessed}))
             yield (
                 f"the lengths of replies are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
                 f"else as long as the gold answers (or {ANSWER} tokens), no thinking; prompts counted with {counters}. "
