@@ -17,6 +17,7 @@ from typing import Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
+from memeval.models.adaptive import Adaptive
 from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
@@ -81,6 +82,18 @@ class Gateway:
         self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._adapted: tuple[str, ...] = ()
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """What the servers of this gateway want sent otherwise, in words."""
+        notes = (
+            f"{model.name}: {note}"
+            for model in self._models.values()
+            if isinstance(model, Adaptive)
+            for note in model.adapted
+        )
+        return tuple(dict.fromkeys([*self._adapted, *notes]))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
@@ -121,6 +134,7 @@ class Gateway:
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
+        self._adapted = self.adapted
         models = list(self._models.values())
         self._models.clear()
         for error in await asyncio.gather(*(model.close() for model in models), return_exceptions=True):
@@ -217,8 +231,9 @@ class Gateway:
         return self._cache if registry.fills_cache(call.spec) else None
 
     def _cache_key(self, call: _Call) -> bytes:
-        """The key in the user's cache, where the same name at another URL may be another model."""
-        return call_key(registry.tagged(call.model.identity, call.spec), call.request)
+        """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
+        identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
+        return call_key(registry.tagged(identity, call.spec), call.request)
 
     def _book(
         self, call: _Call, source: str, completion: Completion, attempts: int = 0, run: str | None = None

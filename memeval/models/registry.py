@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -140,10 +139,7 @@ def tagged(identity: str, spec: ModelSpec) -> str:
 def check(spec: ModelSpec, embeds: bool = False) -> None:
     """Open a model and let go of it, before anything is paid for. Raises UsageError: an unknown name, a missing key or
     extra, a script or weights that cannot be read."""
-    row = provider(spec)
-    missing = [name for name in row.needs if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"model '{spec.name}' needs {' and '.join(missing)}: pip install 'memeval[{row.extra}]'")
+    provider(spec).installed()
     (open_embedder if embeds else open_model)(spec)
 
 

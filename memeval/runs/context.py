@@ -222,7 +222,7 @@ class ContextRun:
             models=self.stages[0].bound(self.repeat),
             seed=_seed(context.id, self.repeat),
             scratch=self.folder / "agent",
-            budget=spec.recall_budget,
+            budget=spec.agent_budget,
             count=functools.partial(_count, spec.task.tokenizer),
             record=_record,
             spend=_spend,

@@ -41,3 +41,4 @@ class Options:
     policy: Policy = field(default_factory=Policy)
     max_cost: float | None = None
     max_calls: int | None = None
+    same_model: bool = False
