@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from memeval import plugins, tokens
 from memeval.agent import Query, Recall
 from memeval.models.completion import ModelSpec
-from memeval.models.usage import Ledger, current
+from memeval.models.usage import Ledger
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
 from memeval.runs.context import ContextRun
 from memeval.runs.engine import Engine
@@ -127,8 +127,8 @@ class _Bench:
 
 
 async def _recalled(agent: AgentRunner, query: Query) -> Texts:
-    current.set(Ledger("recall"))
-    return _texts(await agent.recall(query))
+    with agent.booking(Ledger("recall")):
+        return _texts(await agent.recall(query))
 
 
 def _texts(recall: Recall) -> Texts:
@@ -211,8 +211,8 @@ async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
     if any(ok is False for ok in outcome.values()):
         return []
     agent = await bench.read(0)
-    current.set(Ledger("recall"))
-    recall = await agent.recall(bench.queries(0)[0])
+    with agent.booking(Ledger("recall")):
+        recall = await agent.recall(bench.queries(0)[0])
     known = {chunk.id for chunk in bench.contexts[0].stream}
     sourced = bool(recall.items) and all(item.chunks and known.issuperset(item.chunks) for item in recall.items)
     claims = []

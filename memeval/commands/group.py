@@ -25,7 +25,11 @@ class Group(click.Group):
             from memeval.process import program
 
             program()
-        return super().main(args, *rest, **options)
+        try:
+            return super().main(args, *rest, **options)
+        except OSError as error:  # --help; what a verb prints is flushed by `invoke`
+            click.echo(f"memeval: {_unwritten(error)}", err=True)
+            sys.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may lack characters of a result
@@ -48,12 +52,17 @@ class Group(click.Group):
             finally:
                 sys.stdout.flush()
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
-                raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is thrown away
-            raise UsageError(f"stdout: cannot be written ({error.strerror}); the run's folder holds the results") from None
+            raise UsageError(_unwritten(error)) from None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UsageError(f"no command '{args[0]}'{suggest(args[0], self.list_commands(ctx))} (memeval --help shows all)")
         return super().resolve_command(ctx, args)
+
+
+def _unwritten(error: OSError) -> str:
+    """The line for a standard output that takes no more. Other errors are raised again."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is thrown away
+    return f"stdout: cannot be written ({error.strerror}); what a run found is in its folder"

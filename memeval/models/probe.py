@@ -16,6 +16,7 @@ from memeval import tokens
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
 from memeval.models.completion import OPENAI_URL, Completion, ModelSpec, Request
+from memeval.models.keys import api_key
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
 from memeval.models.reply import one_line
@@ -108,7 +109,7 @@ class _Probe:
             self.add(WARN, f"the key in {openai} is sent to {url}; set {own} to send that server's own")
         else:
             self.add(OK, f"key found in {name}")
-        key, proxy = registry.api_key(*variables), proxy_for(url)
+        key, proxy = api_key(*variables), proxy_for(url)
         sent = {**headers(url), **({"Authorization": f"Bearer {key}"} if key else {})}
         options: dict[str, Any] = {"headers": sent, "proxy": proxy.url if proxy else None, "ssl": authorities()}
         served = await read_served(url, **options, patience=self.seconds)

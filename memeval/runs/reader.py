@@ -48,11 +48,11 @@ class AnswerStage:
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
 
-    def bound(self, repeat: int) -> dict[str, BoundModel]:
-        """role -> model, for one session."""
+    def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
+        """role -> model, for one session. agent: number of the agent that gets them."""
         models = self.spec.models
         return {
-            role: BoundModel(models[role].name, role, route, models[role].params, repeat)
+            role: BoundModel(models[role].name, role, route, models[role].params, repeat, agent)
             for role, route in self.routes.items()
         }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 import uuid
@@ -192,21 +191,18 @@ async def _drive(
         interrupted = True
         this.cancel()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
-            loop.add_signal_handler(number, interrupt)
     try:
-        async with (
-            RunContext.of_run(spec, called, budget) as context,
-            contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
-        ):
-            clock.adapted = lambda: context.gateway.adapted
-            async for event in events:
-                if isinstance(event, Stopped):
-                    stopped = event.reason
-                record(writer, event, clock)
-                progress.see(event)
+        with process.stopping(interrupt):
+            async with (
+                RunContext.of_run(spec, called, budget) as context,
+                contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
+            ):
+                clock.adapted = lambda: context.gateway.adapted
+                async for event in events:
+                    if isinstance(event, Stopped):
+                        stopped = event.reason
+                    record(writer, event, clock)
+                    progress.see(event)
     except asyncio.CancelledError:
         if not interrupted:
             raise
