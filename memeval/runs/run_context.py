@@ -16,11 +16,10 @@ from typing import Protocol
 from memeval import cards
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, Request
 from memeval.models.gateway import Elsewhere, Gateway
 from memeval.models.limits import Policy
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.models.usage import Step
 from memeval.records.rows import CallRow
 from memeval.runs.engine import Engine
