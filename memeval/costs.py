@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from memeval.models.prices import Price, cost
 from memeval.records.judgements import JudgeHeader
-from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow, Spent, Usage
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow, ServiceRow, Spent, Usage
 from memeval.records.summary import Cost, PriceFacts, TokenSums
 
 PHASES = ("ingest", "recall", "answer", "judge")
@@ -33,33 +33,25 @@ class Booking(NamedTuple):
     calls: int
 
 
+class _Priced(NamedTuple):
+    """A part of what was spent; usd is None where it is not known."""
+
+    phase: str
+    role: str
+    usage: Usage
+    usd: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """calls: logical, by role. by_role, by_phase: tokens."""
+    """calls: logical, by role. by_role, by_phase: tokens. services: what agents report beside the calls of models."""
 
     calls: dict[str, int]
     tokens: TokenSums
     by_role: dict[str, Usage]
     by_phase: dict[str, Usage]
+    services: dict[str, ServiceRow]
     cost: Cost
-
-
-class _Sum:
-    """Calls, tokens and USD of some bookings. usd is exact (fsum), so the order of rows does not matter."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.usage = Usage()
-        self._usd: list[float | None] = []
-
-    def add(self, booking: Booking, usd: float | None) -> None:
-        self.calls += booking.calls
-        self.usage += booking.usage
-        self._usd.append(usd)
-
-    @property
-    def usd(self) -> float | None:
-        return added(self._usd)
 
 
 def costs(
@@ -75,46 +67,75 @@ def costs(
 
     An agent that reads the stream for its one question pays for it each time.
     """
-    roles: dict[str, _Sum] = defaultdict(_Sum)
-    phases: dict[str, _Sum] = {phase: _Sum() for phase in PHASES}
-    total = _Sum()
-    for booking in bookings(samples, operations, judged):
-        usd = cost(booking.usage, prices.get(booking.role), booking.calls)
-        for part in (total, roles[booking.role], phases[booking.phase]):
-            part.add(booking, usd)
-    read: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
-    for step in operations:
-        if step.chunk_tokens:  # a fork reads the last chunk of its prefix, or all of it, once more
-            chunks = read[step.context_id, step.repeat]
-            chunks[step.chunk] = max(chunks.get(step.chunk, 0), step.chunk_tokens)
+    booked = list(bookings(samples, operations, judged))
+    served = list(_services(samples, operations))
+    spent = [_Priced(one.phase, one.role, one.usage, cost(one.usage, prices.get(one.role), one.calls)) for one in booked]
+    spent += [_Priced(phase, role, Usage(), service.usd) for phase, role, service in served]
+    roles = sorted({part.role for part in spent})
+    of_role = {role: [part for part in spent if part.role == role] for role in roles}
+    of_phase = {phase: [part for part in spent if part.phase == phase] for phase in PHASES}
+    by_role = {role: _tokens(parts) for role, parts in of_role.items()}
+    by_phase = {phase: _tokens(parts) for phase, parts in of_phase.items()}
+    in_usd = {phase: added(part.usd for part in parts) for phase, parts in of_phase.items()}
+    in_tokens = {phase: float(used.prompt + used.completion) for phase, used in by_phase.items()}
+    total = _tokens(spent)
+    read = _chunks_read(operations)
     streams = {(row.context_id, row.repeat) for row in samples} | set(read)
     sizes = {row.context_id: row.stream_tokens for row in questions.values()}
     answers = sum(not row.not_applicable for row in samples)
     once = any(row.query_used for row in samples)
-    in_usd = {phase: part.usd for phase, part in phases.items()}
-    in_tokens = {phase: float(part.usage.prompt + part.usage.completion) for phase, part in phases.items()}
-    prompt = sum(phases[phase].usage.prompt for phase in OWN)
-    reporting = sum(part.usage.prompt for part in roles.values() if part.usage.cached)
+    prompt = sum(by_phase[phase].prompt for phase in OWN)
+    reporting = sum(used.prompt for used in by_role.values() if used.cached)
     found = Cost(
-        usd=total.usd,
-        usd_by_role={role: roles[role].usd for role in sorted(roles)},
+        usd=added(part.usd for part in spent),
+        usd_by_role={role: added(part.usd for part in parts) for role, parts in of_role.items()},
         usd_by_phase=in_usd,
         usd_per_right=_ratio(added(in_usd[phase] for phase in OWN), sum(row.verdict == "right" for row in scores)),
         **_rates("usd", in_usd, len(streams), answers, once),
         **_rates("tokens", in_tokens, len(streams), answers, once),
-        cached_share=_ratio(total.usage.cached, reporting),
+        cached_share=_ratio(total.cached, reporting),
         read_amplification=_ratio(prompt, sum(sizes.get(context, 0) for context, _ in streams)),
         ingest_tokens_per_1k=_ratio(1000 * in_tokens["ingest"], sum(sum(chunks.values()) for chunks in read.values())),
-        prices={role: PriceFacts(**listed.to_json()) for role, listed in sorted(prices.items()) if listed and role in roles},
-        unpriced=tuple(role for role in sorted(roles) if prices.get(role) is None),
+        prices={role: PriceFacts(**listed.to_json()) for role in roles if (listed := prices.get(role))},
+        unpriced=tuple(role for role, parts in of_role.items() if any(part.usd is None for part in parts)),
     )
-    return Costs(
-        {role: roles[role].calls for role in sorted(roles)},
-        TokenSums(total.usage.prompt, total.usage.completion, total.usage.cached),
-        {role: roles[role].usage for role in sorted(roles)},
-        {phase: phases[phase].usage for phase in PHASES},
-        found,
-    )
+    services: dict[str, ServiceRow] = {}
+    for _, role, service in served:
+        before = services.get(role, ServiceRow())
+        usd = added((before.usd, service.usd))
+        services[role] = ServiceRow(calls=before.calls + service.calls, tokens=before.tokens + service.tokens, usd=usd)
+    calls = {role: sum(one.calls for one in booked if one.role == role) for role in sorted({one.role for one in booked})}
+    models = {role: used for role, used in by_role.items() if role in calls}
+    return Costs(calls, TokenSums(total.prompt, total.completion, total.cached), models, by_phase, services, found)
+
+
+def _tokens(parts: Iterable[_Priced]) -> Usage:
+    return sum((part.usage for part in parts), Usage())
+
+
+def _chunks_read(operations: Iterable[OperationRow]) -> dict[tuple[str, int], dict[str, int]]:
+    """(context, repeat) -> chunk -> its tokens. A fork reads the last chunk of its prefix, or all of it, once more."""
+    read: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+    for step in operations:
+        if step.chunk_tokens:
+            chunks = read[step.context_id, step.repeat]
+            chunks[step.chunk] = max(chunks.get(step.chunk, 0), step.chunk_tokens)
+    return read
+
+
+def _services(samples: Iterable[SampleRow], operations: Iterable[OperationRow]) -> Iterator[tuple[str, str, ServiceRow]]:
+    """(phase, role, what was spent) of every row. What recall took is a part of the sample's own services."""
+    for step in operations:
+        yield from (("ingest", role, service) for role, service in step.services.items())
+    for row in samples:
+        recalling = row.recalling.services if row.recalling else {}
+        yield from (("recall", role, service) for role, service in recalling.items())
+        for role, whole in row.services.items():
+            part = recalling.get(role, ServiceRow())
+            if whole.calls > part.calls:
+                usd = None if whole.usd is None or part.usd is None else whole.usd - part.usd
+                calls, tokens = whole.calls - part.calls, whole.tokens - part.tokens
+                yield "answer", role, ServiceRow(calls=calls, tokens=tokens, usd=usd)
 
 
 def break_even(agent: Cost, other: Cost) -> float | None:

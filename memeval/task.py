@@ -13,11 +13,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A document or a turn: the smallest piece of a stream. It is never split unless it alone exceeds a chunk."""
+    """A document or a turn: the smallest piece of a stream. It is never split unless it alone exceeds a chunk.
+
+    title: of a document that has one, as the first line of `text` says it too; it names what the document is about.
+    """
 
     text: str
     time: str | None = None
     speaker: str | None = None
+    title: str = ""
 
     def render(self) -> str:
         """The unit as an agent reads it: `[time] speaker: text`, each part only where the data have it."""

@@ -14,6 +14,7 @@ from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
 
+pytestmark = pytest.mark.slow
 QUESTIONS = 64
 
 

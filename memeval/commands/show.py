@@ -10,12 +10,14 @@ import msgspec
 from memeval.errors import UsageError, suggest
 from memeval.judging.summary import judged_summary
 from memeval.memory.replay import replay
+from memeval.metrics.held import each_held, supported
 from memeval.records.averages import Average
 from memeval.records.folder import RunFolder
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Cost, OverlapFacts, Sizes, StreamSizes, Summary
 from memeval.report.costs import count, money
 from memeval.runs.notes import percent
+from memeval.runs.score import recalled_items
 
 
 def _summary(folder: RunFolder) -> Summary:
@@ -89,7 +91,9 @@ def show_question(path: Path, question_id: str, repeat: int = 0) -> str:
             lines.append(f"reason    {score.reason}")
         lines += [_ruling(name, rows[sample.key]) for name, rows in judged.items() if sample.key in rows]
     lines += [f"keypoint  {_short(point)}" for point in question.keypoints]
-    return "\n".join([*lines, *_recalled(folder, question, samples[0]), "", *_memory(folder, samples[0])])
+    first = scores.get(samples[0].key)
+    right = first is not None and first.verdict == "right"
+    return "\n".join([*lines, *_recalled(folder, question, samples[0], right), "", *_memory(folder, samples[0])])
 
 
 def _asked(question: QuestionRow) -> list[str]:
@@ -102,14 +106,19 @@ def _asked(question: QuestionRow) -> list[str]:
     ]
 
 
-def _recalled(folder: RunFolder, question: QuestionRow, sample: SampleRow) -> list[str]:
+_FOUND = {True: "recalled", False: "not recalled", None: "cannot be traced: recalled from too many chunks"}
+
+
+def _recalled(folder: RunFolder, question: QuestionRow, sample: SampleRow, right: bool) -> list[str]:
     texts = folder.texts()
-    chunks = {chunk for item in sample.recall for chunk in item.chunks}
+    asked, items = question.question(), recalled_items(sample, texts)
+    found = iter(each_held(asked, question.evidence, items))
     lines = []
     for piece in question.evidence:
-        where = ", ".join(piece.chunks) or "not in the stream"
-        found = "among the recalled" if chunks & set(piece.chunks) else "not among the recalled"
-        lines.append(f"evidence  in {where} ({found}): {_short(piece.text)}")
+        where = f"in {', '.join(piece.chunks)} ({_FOUND[next(found)]})" if piece.chunks else "not in the stream"
+        lines.append(f"evidence  {where}: {_short(piece.text)}")
+    if right and supported(asked, question.evidence, items) is False:
+        lines.append("          the answer is right but unsupported: the evidence is not held in what was recalled")
     lines += [
         "",
         f"recalled  {len(sample.recall)} items, {sample.recall_tokens:,} tokens, "

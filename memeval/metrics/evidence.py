@@ -1,27 +1,21 @@
-"""Did what was recalled come from where the gold evidence stands? Necessary for a right answer from memory, not
-sufficient: a chunk holds some twenty documents (validity section 4)."""
+"""Did the agent recall the gold evidence? Found by text and provenance (held.py)."""
 
 from __future__ import annotations
 
+from memeval.metrics.held import each_held, held
 from memeval.metrics.reply import Reply
 
 
 def evidence_any(reply: Reply) -> float | None:
-    """1 when a recalled chunk holds at least one piece of the evidence. None without evidence or without a recall."""
-    met = _met(reply)
-    return None if met is None else float(any(met))
+    """1 when the recalled items hold at least one piece of the evidence. None without evidence, without a recall, and where
+    the items cannot be traced to it."""
+    found = each_held(reply.question, reply.evidence, reply.recalled or ())
+    if reply.recalled is None or not found or (None in found and True not in found):
+        return None
+    return float(True in found)
 
 
 def evidence_all(reply: Reply) -> float | None:
-    """1 when the recalled chunks hold every piece of the evidence, as multi-hop needs. None as in `evidence_any`."""
-    met = _met(reply)
-    return None if met is None else float(all(met))
-
-
-def _met(reply: Reply) -> list[bool] | None:
-    """Per piece of evidence: is one of its chunks among the recalled? Pieces that lie in no chunk are left out."""
-    pieces = [piece for piece in reply.evidence if piece]
-    if reply.recalled is None or not pieces:
-        return None
-    recalled = set(reply.recalled)
-    return [not recalled.isdisjoint(piece) for piece in pieces]
+    """1 when the recalled items hold every piece of the evidence, as multi-hop needs. None as in `evidence_any`."""
+    found = held(reply.question, reply.evidence, reply.recalled or ())
+    return None if reply.recalled is None or found is None else float(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from memeval.agent import Item
+from memeval.metrics.held import Piece
 from memeval.task import Question
 
 
@@ -12,14 +14,14 @@ from memeval.task import Question
 class Reply:
     """A prediction (thinking already removed) and what it is judged by.
 
-    recalled: ids of the chunks that what was recalled came from; None for an agent that shows no recall. evidence: for
-    each piece of gold evidence the ids of the chunks that hold it.
+    recalled: what the reader saw, with the chunks it came from; None for an agent that shows no recall. evidence: the gold
+    evidence, with the chunks that hold it.
     """
 
     prediction: str
     question: Question
-    recalled: tuple[str, ...] | None = None
-    evidence: tuple[frozenset[str], ...] = ()
+    recalled: tuple[Item, ...] | None = None
+    evidence: tuple[Piece, ...] = ()
 
 
 Metric = Callable[[Reply], float | None]

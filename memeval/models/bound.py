@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage
+from memeval.models.call_facts import call_facts
 from memeval.models.completion import Completion, Message, Request, Usage
+from memeval.records.rows import CallFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +49,8 @@ class BoundModel:
     """A model bound to one role of a run: the only way for an agent to call a model, and where usage is booked.
 
     name: as the user gave it, for agents that adapt their wire format. params: sampling parameters the user configured for
-    the role. A copy of an agent holds the same bound model.
+    the role. agent: number of the agent that holds it (usage.py), 0 for the harness itself. A copy of an agent holds the
+    same bound model.
     """
 
     name: str
@@ -55,6 +58,7 @@ class BoundModel:
     route: int
     params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
+    agent: int = 0
 
     async def generate(
         self,
@@ -79,7 +83,7 @@ class BoundModel:
         ledger = usage.current.get()
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
         completion = await call(request)
-        ledger.book(self.role, completion)
+        ledger.book(self.role, completion, call_facts(self.role, request, completion))
         return completion
 
     def generate_sync(self, *args: Any, **kwargs: Any) -> Completion:
@@ -115,7 +119,7 @@ class BoundModel:
         first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
         spent = sum((completion.usage for completion in first.values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
-        usage.current.get().book(self.role, Completion(usage=spent, error=error))
+        usage.current.get().book(self.role, Completion(usage=spent, error=error), CallFacts())
         if error:
             raise EmbeddingFailed(error)
         return unpack([completion.text for completion in found], self.name), spent
@@ -132,12 +136,12 @@ class BoundModel:
                 return await method(*args, **kwargs)
             return await asyncio.wrap_future(self._handed_over(method, *args, **kwargs))
         except StopRun as stop:
-            usage.current.get().stopped = stop  # an agent that catches everything must not swallow it
+            usage.ledger_of(self.agent).stopped = stop  # an agent that catches everything must not swallow it
             raise
 
     def _handed_over(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Future[Any]:
         """A method of this model on the loop of its route, booked where the caller books."""
-        ledger = usage.current.get()
+        ledger = usage.ledger_of(self.agent)
         loop = _routes[self.route][1]
 
         async def booked() -> Any:

@@ -61,8 +61,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """One way in which models write tool calls. starts, ends: patterns. holds: `json`, `arguments`, `xml`, `loose`, or
-    `name` (then `starts` is what decorates a function's name)."""
+    """One way in which models write tool calls. starts, ends: patterns. holds: what is between them, `calls`, `arguments` or
+    `pairs`; `json` or `python` where there are no markers; `name` where `starts` is what decorates a function's name."""
 
     name: str
     starts: re.Pattern[str]

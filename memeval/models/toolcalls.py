@@ -1,7 +1,7 @@
 """Tool calls read from what a model wrote: native arguments, and the spellings of the table `tool_calls` (rules.py) in text.
 
-Nothing here raises: what cannot be read becomes a call with an `error`, and the memory's economics counts it as a failed
-operation. Damaged JSON is repaired (json_repair) unless the reply was cut off. Reading time is linear in the text.
+Nothing here raises: what cannot be read becomes a call with an `error`, which counts as a failed operation of the memory.
+Damaged JSON is repaired (json_repair) unless the reply was cut off. Reading time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ from typing import Any
 
 from memeval.models import rules
 from memeval.models.completion import ToolCall
+from memeval.models.python_calls import bracket_end, python_calls
+from memeval.records.clean import clean
 
-DEEPEST = 32  # levels of nesting; deeper arguments are damage, and would exhaust the stack of whoever walks them
-MOST_CALLS = 200  # of one reply; a text with more of them is damage
-LONGEST_REPAIR = 32_768  # characters; repairing takes far longer than reading
-_TRIES = 50  # places of a text that look like JSON and are none
-_LANGUAGE = re.compile(r"[\w-]*")
+MOST_CALLS = 200
+"""Calls of one reply; a text with more of them is damage."""
+LONGEST_REPAIR = 32_768
+"""Characters of damaged JSON that are repaired; repairing takes far longer than reading."""
+_TRIES = 50  # places of a text that look like a call and are none
+_FENCE = re.compile(r"```[\w-]*\s*(.*?)\s*```", re.DOTALL)
 _OPENED_FENCE = re.compile(r"\s*(?:```[\w-]*\s*)?")
 _EMPTY_FENCE = re.compile(r"```[\w-]*\s*```")
-_PARAMETER = re.compile(r"<parameter=([^>\n]{1,100})>")
+_PAIR = re.compile(
+    r"""(?:<parameter(?:=|\s+name=)["']?|<arg_key>)([^<>\n"']{1,100})(?:["']?>|</arg_key>\s*<arg_value>)"""
+    r"(.*?)(?=</parameter>|</arg_value>|<parameter|<arg_key>|\Z)",
+    re.DOTALL,
+)
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "action_input", "params")
 
 Names = Mapping[str, Mapping[str, Any]]
 """Names of the offered functions -> the schemas of their parameters by name."""
 _Found = tuple[str, object]  # (name, arguments)
+_Span = tuple[int, int, list[_Found]]  # (start, end, the calls between them)
 
 
 def offered(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Mapping[str, Any]]:
-    """What a call may name."""
+    """The functions that a call may name."""
     found = {}
     for tool in tools or ():
         function = tool.get("function", tool)
@@ -44,26 +52,21 @@ def offered(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Mapping[str,
 
 
 def parse_arguments(raw: object, complete: bool = True) -> tuple[dict[str, Any] | None, str | None]:
-    """The arguments of one call as a dict, or None and why not. `raw` is a JSON text (or, from some servers, the object
-    itself, or a JSON text once more in quotes); nothing at all means no arguments. `complete`: the reply was not cut off, so
-    damaged JSON may be repaired."""
-    if isinstance(raw, Mapping):
-        try:
-            raw = json.dumps(raw)
-        except (TypeError, ValueError, RecursionError):
-            return None, "the arguments are not JSON"
-    if raw is None or (isinstance(raw, str) and not raw.strip()):
-        return {}, None
-    if not isinstance(raw, str):
-        return None, f"the arguments are a {type(raw).__name__}, not a JSON object"
-    value, error = _read(tidy(raw), complete)
-    if isinstance(value, str):
-        value, error = _read(value, complete)
+    """The arguments of one call as a dict, or None and the reason why there are none. `raw` is a JSON text (or, from some
+    servers, the object itself, or a JSON text once more in quotes); nothing at all means no arguments. `complete`: the reply
+    was not cut off, so damaged JSON may be repaired."""
+    value, error = raw, None
+    for _ in range(2):  # JSON, and JSON once more in quotes
+        if isinstance(value, str) and error is None:
+            value, error = _read(value, complete) if value.strip() else ({}, None)
     if error is not None:
         return None, error
-    if not isinstance(value, dict):
-        return None, f"the arguments are a {_kind(value)}, not a JSON object"
-    return value, None
+    if value is None and raw is None:
+        return {}, None
+    if not isinstance(value, Mapping):
+        return None, f"the arguments are a {type(value).__name__}, not a JSON object"
+    arguments: dict[str, Any] = clean(value)
+    return arguments, None
 
 
 def parse_text(text: str, tools: Sequence[Mapping[str, Any]] | None) -> tuple[str, tuple[ToolCall, ...]]:
@@ -73,16 +76,13 @@ def parse_text(text: str, tools: Sequence[Mapping[str, Any]] | None) -> tuple[st
         return text, ()
     names, tidied = offered(tools), tidy(text)
     for row in rules.spellings():
-        if row.holds == "name":
-            continue
-        spans = _loose(tidied, row, names) if row.holds == "loose" else _marked(tidied, row, names)
+        parser = _LOOSE.get(row.holds, _marked)
         kept, calls, at = [], list[ToolCall](), 0
-        for start, end, found in spans:
+        for start, end, found in parser(tidied, row, names) if row.holds != "name" else ():
             kept.append(tidied[at:start])
             at = end
-            for name, raw in found:
-                if len(calls) < MOST_CALLS:
-                    calls.append(named_call(name, raw, len(calls), names=names))
+            for name, raw in found[: MOST_CALLS - len(calls)]:
+                calls.append(named_call(name, raw, len(calls), names=names))
         if calls:
             left = "".join([*kept, tidied[at:]])
             return _EMPTY_FENCE.sub("", left).strip(), tuple(calls)
@@ -98,9 +98,9 @@ def named_call(
     names: Names | None = None,
     cut: bool = False,
 ) -> ToolCall:
-    """The call of tool `name` with arguments `raw`. Without an id of its own it gets one made from its content. names: what
-    was offered; other names are failed calls. cut: the reply ended inside this call."""
-    text = tidy(raw) if isinstance(raw, str) else "" if raw is None else tidy(_as_text(raw))
+    """The call of tool `name` with arguments `raw`. Without an id of its own it gets one made from its content. names: the
+    functions that were offered; calls of others fail. cut: the reply ended inside this call."""
+    text = "" if raw is None else tidy(_as_text(raw))
     title = tidy(name.strip()) if isinstance(name, str) else ""
     if names:
         title = _plain(title, names)
@@ -117,9 +117,8 @@ def named_call(
 
 
 def tidy(text: str) -> str:
-    """`text` without lone surrogates: they come from broken `\\ud83d` escapes and can be written nowhere."""
-    if text.isascii():
-        return text
+    """`text` without lone surrogates: they come from broken `\\ud83d` escapes and can be written nowhere. Halves of a pair
+    that stand side by side are joined."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -127,58 +126,79 @@ def tidy(text: str) -> str:
     return text
 
 
-def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
-    """(start, end, what was found) of each block between a row's markers. A block ends where its JSON does, or at the marker
-    after it, or where the next block starts; markers inside JSON strings are text."""
+# -- parsers: (text, row of the table, names) -> where calls stand, and which ------------------------------------------
+
+
+def _marked(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
+    """Blocks between a row's markers. A block ends where its JSON does, or at the marker after it, or where the next block
+    starts; markers inside JSON strings are text."""
     starts = list(islice(row.starts.finditer(text), MOST_CALLS + 1))
     at = 0
     for number, start in enumerate(starts):
         if start.start() < at:
             continue
-        begin = start.end()
-        stop = _json_end(text, begin)
+        stop = _json_end(text, start.end())
         following = next((other.start() for other in starts[number + 1 :] if other.start() >= stop), len(text))
         close = row.ends.search(text, stop, following) if row.ends else None
-        body = text[begin : close.start() if close else following]
+        body = text[start.end() : close.start() if close else following]
         at = close.end() if close else following
-        if row.holds == "json":
-            yield start.start(), at, _of_body(body)
-        elif row.holds == "xml":
-            yield start.start(), at, [(start["name"], _xml(body, names.get(_plain(start["name"].strip(), names), {})))]
+        if row.holds == "calls":
+            yield start.start(), at, _listed(_unfenced(body), names)
         else:
-            yield start.start(), at, [(start["name"], _unfenced(body))]
+            name = start["name"].strip()
+            pairs = row.holds == "pairs"
+            yield start.start(), at, [(name, _pairs(body, names.get(_plain(name, names), {})) if pairs else body)]
 
 
-def _loose(text: str, row: rules.Spelling, names: Names) -> Iterator[tuple[int, int, list[_Found]]]:
-    """The same for JSON without markers: only what has the shape of a call of an offered tool, or nothing but that shape."""
+def _among_prose(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
+    """JSON without markers: only what has the shape of a call of an offered tool, or nothing but that shape."""
     at = tries = 0
     some = False
     for start in row.starts.finditer(text):
-        if start.start() < at:
+        if start.start() < at or tries == _TRIES:
             continue
-        if tries == _TRIES:
-            break
         try:
-            value, end = _STRICT.raw_decode(text, start.start())
+            value, at = _STRICT.raw_decode(text, start.start())
         except (ValueError, RecursionError):
             tries += 1
             continue
-        at = end
         if found := _shaped(value, names):
             some = True
-            yield start.start(), end, found
+            yield start.start(), at, found
     first = row.starts.search(text)
     if not some and tries and first is not None:
         stop = max(text.rfind("}"), text.rfind("]")) + 1
         value, error = _read(text[first.start() : stop], complete=True)
-        if error is None and (found := [call for call in _shaped(value, names) if _plain(call[0], names) in names]):
+        if error is None and _all_offered(found := _shaped(value, names), names):
             yield first.start(), max(stop, first.end()), found
 
 
-def _of_body(body: str) -> list[_Found]:
-    """The calls of a marked block of JSON: one, a list, or one after the other."""
-    values = _objects(_unfenced(body))
+def _as_python(text: str, row: rules.Spelling, names: Names) -> Iterator[_Span]:
+    """Python's notation, `[f(a="b"), g(x=1)]`: the whole text, or a list among prose."""
+    whole = python_calls(_unfenced(text), names)
+    if whole and (_all_offered(whole, names) or _unfenced(text).startswith("[")):
+        yield 0, len(text), whole
+        return
+    at = 0
+    for start in islice(row.starts.finditer(text), _TRIES):
+        end = bracket_end(text, start.start())
+        if start.start() >= at and _all_offered(found := python_calls(text[start.start() : end], names), names):
+            at = end
+            yield start.start(), end, found
+
+
+_LOOSE = {"json": _among_prose, "python": _as_python}
+
+
+# -- what stands between markers ----------------------------------------------------------------------------------------
+
+
+def _listed(body: str, names: Names) -> list[_Found]:
+    """The calls of a block: JSON (one call, a list, or one after the other), else Python's notation."""
+    values = _objects(body)
     if not values:
+        if found := python_calls(body, names):
+            return found
         value, error = _read(body, complete=True)
         if error is not None:
             return [("", body.strip())]
@@ -228,10 +248,7 @@ def _shaped(value: Any, names: Names) -> list[_Found]:
     found = []
     for each in value if isinstance(value, list) else [value]:
         call = _named(each)
-        arguments = call is not None and (
-            isinstance(call[1], dict) or (isinstance(call[1], str) and call[1].lstrip()[:1] == "{")
-        )
-        if call is None or not arguments:
+        if call is None or not (isinstance(call[1], dict) or str(call[1]).lstrip().startswith("{")):
             return []
         if _plain(call[0], names) not in names and not each.keys() <= {"name", "arguments", "parameters", "type", "id"}:
             return []
@@ -239,17 +256,23 @@ def _shaped(value: Any, names: Names) -> list[_Found]:
     return found
 
 
-def _xml(body: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """Qwen3-Coder's `<parameter=KEY>VALUE</parameter>`. A value is text unless its schema says otherwise and it is JSON."""
-    _, *parts = _PARAMETER.split(body)
+def _pairs(body: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters one by one, `<parameter=KEY>VALUE</parameter>` and the like. A value is text unless its schema says
+    otherwise and it is JSON."""
     found: dict[str, Any] = {}
-    for key, rest in zip(parts[::2], parts[1::2], strict=True):
-        text = rest.partition("</parameter>")[0].removeprefix("\n").removesuffix("\n")
-        schema = schemas.get(key.strip())
+    for key, raw in _PAIR.findall(body):
+        text, schema = raw.removeprefix("\n").removesuffix("\n"), schemas.get(key.strip())
         is_text = not isinstance(schema, Mapping) or schema.get("type", "string") == "string"
         value, error = (text, None) if is_text else _read(text, complete=False)
         found[key.strip()] = text if error else value
     return found
+
+
+def _all_offered(found: Sequence[_Found], names: Names) -> bool:
+    return bool(found) and all(_plain(name, names) in names for name, _ in found)
+
+
+# -- pieces ---------------------------------------------------------------------------------------------------------------
 
 
 def _plain(name: str, names: Names) -> str:
@@ -263,22 +286,14 @@ def _plain(name: str, names: Names) -> str:
 
 def _read(raw: str, complete: bool) -> tuple[Any, str | None]:
     """A JSON value, or None and the reason. `complete`: damage may be repaired."""
-    text = _unfenced(raw)
+    text = _unfenced(tidy(raw))
     try:
-        value: Any = _STRICT.decode(text)
+        return _STRICT.decode(text), None
     except RecursionError:
         return None, "nested too deeply"
     except ValueError as error:
         value = _repaired(text) if complete else None
-        if not value:
-            return None, f"not JSON: {error}"
-    if text.count("{") + text.count("[") >= DEEPEST and _depth(value) > DEEPEST:
-        return None, "nested too deeply"
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:
-        return None, "a number in it is not finite"
-    return (_tidied(value) if "\\u" in text else value), None
+        return (value, None) if value else (None, f"not JSON: {error}")
 
 
 def _repaired(text: str) -> Any:
@@ -298,21 +313,16 @@ def _json_end(text: str, begin: int) -> int:
     """Where the JSON value ends that begins a block, behind its fence if it has one; `begin` without one."""
     fence = _OPENED_FENCE.match(text, begin)
     at = fence.end() if fence else begin
-    if not text.startswith(("{", "["), at):
-        return begin
     try:
-        return _STRICT.raw_decode(text, at)[1]
+        return _STRICT.raw_decode(text, at)[1] if text.startswith(("{", "["), at) else begin
     except (ValueError, RecursionError):
         return begin
 
 
 def _unfenced(text: str) -> str:
     text = text.strip()
-    if len(text) >= 6 and text.startswith("```") and text.endswith("```"):
-        inner = text[3:-3]
-        language = _LANGUAGE.match(inner)
-        return inner[language.end() if language else 0 :].strip()
-    return text
+    fenced = _FENCE.fullmatch(text)
+    return fenced[1] if fenced else text
 
 
 def _as_text(value: Any) -> str:
@@ -320,29 +330,6 @@ def _as_text(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         return repr(value)
-
-
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level and deepest <= DEEPEST:
-        inner = [outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, (dict, list))]
-        level = [part for parts in inner for part in parts]
-        deepest += 1
-    return deepest
-
-
-def _tidied(value: Any) -> Any:
-    if isinstance(value, str):
-        return tidy(value)
-    if isinstance(value, list):
-        return [_tidied(part) for part in value]
-    if isinstance(value, dict):
-        return {tidy(key): _tidied(part) for key, part in value.items()}
-    return value
-
-
-def _kind(value: Any) -> str:
-    return {dict: "object", list: "list", str: "string", bool: "truth value", type(None): "null"}.get(type(value), "number")
 
 
 _STRICT = json.JSONDecoder()

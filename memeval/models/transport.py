@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -61,9 +62,13 @@ def proxy_for(base_url: str) -> Proxy | None:
 def authorities() -> ssl.SSLContext:
     """Which certificates are trusted: the system's, and those that SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE name.
     Raises UsageError, naming the variable, where such a file cannot be read."""
+    return _authorities(tuple(os.environ.get(variable, "").strip() for variable in AUTHORITIES))
+
+
+@functools.cache  # reading them takes as long as a small run
+def _authorities(names: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    for variable in AUTHORITIES:
-        name = os.environ.get(variable, "").strip()
+    for variable, name in zip(AUTHORITIES, names, strict=True):
         if not name:
             continue
         path = Path(name).expanduser()

@@ -27,6 +27,19 @@ def encode(value: Any) -> bytes:
         return _encode(clean(value))
 
 
+def lost_numbers(value: Any) -> int:
+    """How many numbers of plain data become null, because JSON cannot hold them."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, int):
+        return not -_LARGEST <= value < _LARGEST
+    if isinstance(value, Mapping):
+        return sum(map(lost_numbers, value.values()))
+    if isinstance(value, (Sequence, Set)) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+        return sum(map(lost_numbers, value))
+    return 0
+
+
 def clean(value: Any, depth: int = 0) -> Any:
     """The same with everything replaced that JSON cannot hold. Typed rows stay rows."""
     if value is None or isinstance(value, bool):

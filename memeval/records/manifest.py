@@ -25,13 +25,35 @@ class JudgeFacts(msgspec.Struct, frozen=True, kw_only=True):
     related: tuple[str, ...] = ()
 
 
+class AgentFiles(msgspec.Struct, frozen=True):
+    """Source files of an agent that are not as its identity has them. changed: while a run went on; missed: imported from
+    beside it, and not part of its identity."""
+
+    changed: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that made stored replies of a role, as it was when a run started. url: where it is; since: the day on which
+    it was first used. ids: the model's name where the server lists it, else all that it lists; root: where it says the
+    weights are from; window: of the model, in tokens."""
+
+    url: str
+    since: str = ""
+    ids: tuple[str, ...] = ()
+    root: str | None = None
+    window: int | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a number rests on.
 
     identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare; ingest_hash: of the part
     that makes its memory. agent: the card's name; track: who answers. source: of the task. judge: the family of judge
     prompts that the task is published by. models: role -> name. questions: asked at most so far. shadowed: cards that the
-    run's cards hide. trained_on: what is known of the training data of its models.
+    run's cards hide. trained_on: what is known of the training data of its models. origins: role -> the servers that made
+    its stored replies; served: role -> names under which they said that they answered; adapted: what they wanted sent
+    otherwise. agent_files: source files of the agent that are not as the identity has them.
     """
 
     format: int
@@ -55,4 +77,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     git: str | None = None
     judges: dict[str, JudgeFacts] = {}
     trained_on: dict[str, Any] = {}
+    origins: dict[str, tuple[Origin, ...]] = {}
+    served: dict[str, tuple[str, ...]] = {}
+    adapted: tuple[str, ...] = ()
+    agent_files: AgentFiles = AgentFiles()
     identity: dict[str, Any] = {}

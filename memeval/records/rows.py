@@ -39,9 +39,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class EvidenceRow(Row, frozen=True, kw_only=True):
-    """A piece of gold evidence: its text, the units that hold it, and the chunks that hold one of these units."""
+    """A piece of gold evidence: its text, the titles of its documents, the units that hold it, and the chunks that hold one
+    of these units."""
 
     text: str
+    titles: tuple[str, ...] = ()
     units: tuple[int, ...] = ()
     chunks: tuple[str, ...] = ()
 
@@ -53,6 +55,7 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished
     sample is used again only while it agrees. Sizes are in tokens of the task's tokenizer. prefix_chunks: chunks of the
     visible prefix, the last `own_chunks` (0 or 1) of which end where the prefix ends and are no chunk of the whole stream.
+    lost: numbers of `meta` that JSON cannot hold, written as null.
     """
 
     question_id: str
@@ -74,6 +77,7 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     prefix_chunks: int = 0
     own_chunks: int = 0
     meta: dict[str, Any] = {}
+    lost: int = 0
 
     def question(self) -> Question:
         """The question as metrics and judges take it."""
@@ -118,12 +122,45 @@ class Spent(Row, frozen=True, kw_only=True):
     services: dict[str, ServiceRow] = {}
 
 
+class CallFacts(Row, frozen=True, kw_only=True):
+    """What the notes of a run must know of its calls; each number counts calls.
+
+    estimated: the usage is ours, because the server's is missing or cannot be true. undercounted: the prompt has more than
+    1,000 tokens, and the server counts fewer than half of them. unreadable: the offline model found nothing in the prompt
+    that it can read. offered: the model was offered tools; uncalled: of these, whole replies without a call. served: role ->
+    name under which the server says that it answered -> calls.
+    """
+
+    estimated: int = 0
+    undercounted: int = 0
+    unreadable: int = 0
+    offered: int = 0
+    uncalled: int = 0
+    served: dict[str, dict[str, int]] = {}
+
+    def __add__(self, other: CallFacts) -> CallFacts:
+        served = {role: dict(names) for role, names in self.served.items()}
+        for role, names in other.served.items():
+            mine = served.setdefault(role, {})
+            for name, calls in names.items():
+                mine[name] = mine.get(name, 0) + calls
+        return CallFacts(
+            estimated=self.estimated + other.estimated,
+            undercounted=self.undercounted + other.undercounted,
+            unreadable=self.unreadable + other.unreadable,
+            offered=self.offered + other.offered,
+            uncalled=self.uncalled + other.uncalled,
+            served=served,
+        )
+
+
 class SampleRow(Row, frozen=True, kw_only=True):
     """samples.jsonl: one answer, with deterministic facts only, no clock.
 
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
     and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
-    say. calls, tokens, services: of this answer, with those of the recall in answer repeat 0; recalling: the recall's alone.
+    say. calls, tokens, services, facts: of this answer, with those of the recall in answer repeat 0; recalling: the
+    recall's alone.
     query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
     """
 
@@ -144,6 +181,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
     calls: dict[str, int] = {}
     tokens: dict[str, Usage] = {}
     services: dict[str, ServiceRow] = {}
+    facts: CallFacts = CallFacts()
     recalling: Spent | None = None
     query_used: bool | None = None
     not_applicable: str | None = None
@@ -169,9 +207,11 @@ class OperationRow(Row, frozen=True, kw_only=True):
 
     position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
     made before; readers take the last. units: first and last unit of the chunk. held: tokens held afterwards, by type.
-    unusable: replies that came and were of no use, by finish reason. rebuilt: what of the agent cannot be copied, where a
-    new agent read the prefix of this position from its start; empty for the agent itself and for forks. Chunks read in all,
-    divided by those of rows that are not rebuilt and the own chunks of rebuilt positions (QuestionRow), is what it costs.
+    unusable: replies that were cut off, filtered or never sent, by finish reason. reply: the first reply to a chunk of which
+    nothing was stored, shortened; None where something was, or nothing says. lost: numbers that JSON cannot hold, written as
+    null. rebuilt: what of the agent cannot be copied, where a new agent read the prefix of this position from its start;
+    empty for the agent itself and for forks. Chunks read in all, divided by those of rows that are not rebuilt and the own
+    chunks of rebuilt positions (QuestionRow), is what it costs.
     """
 
     context_id: str
@@ -188,6 +228,9 @@ class OperationRow(Row, frozen=True, kw_only=True):
     tokens: dict[str, Usage] = {}
     services: dict[str, ServiceRow] = {}
     unusable: dict[str, int] = {}
+    facts: CallFacts = CallFacts()
+    reply: str | None = None
+    lost: int = 0
     rebuilt: str = ""
 
     @property
@@ -261,7 +304,7 @@ class StoppedRow(Row, frozen=True, kw_only=True, tag_field="event", tag="stopped
 
 class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
     """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
-    process loses little: of rows with the same `id` the last counts."""
+    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise."""
 
     at: float = 0.0
     id: str = ""
@@ -269,6 +312,7 @@ class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invo
     build_seconds: float = 0.0
     wall: float = 0.0
     requests: int = 0
+    adapted: tuple[str, ...] = ()
 
 
 EventRow = CallRow | TroubleRow | StoppedRow | InvocationRow

@@ -12,7 +12,8 @@ import msgspec
 
 from memeval.records.averages import Average, MetricAverage
 from memeval.records.judgements import CalibrationFacts
-from memeval.records.rows import Usage
+from memeval.records.manifest import AgentFiles
+from memeval.records.rows import CallFacts, ServiceRow, Usage
 from memeval.records.verdicts import Status
 
 
@@ -129,6 +130,36 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: tuple[str, ...] = ()
 
 
+class Operations(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and whatever agents
+    record of their operations; `cut`: replies that were cut off or never left their thinking; `no call`: whole replies
+    without a call, of models that write by calls. reasons: why operations were not ok, the five most frequent. chunks: that
+    a model read; unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
+    """
+
+    counts: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    chunks: int = 0
+    unstored: int = 0
+    reply: str = ""
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """Of an agent that cannot fork. why: what of it cannot be copied; factor: chunks read, divided by what forks need."""
+
+    why: tuple[str, ...]
+    factor: float
+
+
+class ReadBack(msgspec.Struct, frozen=True):
+    """Stored replies of a role that were used, where nothing says that its server still has the model that made them. url:
+    of the server that made them; since: the day of the first."""
+
+    role: str
+    url: str
+    since: str
+
+
 class Limits(msgspec.Struct, frozen=True):
     """A value with its 95 % limits."""
 
@@ -181,9 +212,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right. headline: over
     answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or count as
     wrong, the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run
-    shares -> calls that were read from there. calls: logical, by role; requests: sent by this invocation, retries included.
-    seconds: first model call to last sample, over all invocations; build_seconds: of building streams. basis: digest of
-    what the summary was made of.
+    shares -> calls that were read from there. calls: logical, by role; services: beside them, by role, as agents report
+    them; requests: sent by this invocation, retries included. seconds: first model call to last sample, over all
+    invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers given while the memory held
+    nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because JSON cannot hold them.
+    read_back: by this command; service_read_back: the result rests on a service, which was not asked again. window: the
+    reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of what the summary was
+    made of.
     """
 
     path: str = ""
@@ -226,5 +261,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     seconds: float = 0.0
     build_seconds: float = 0.0
+    operations: Operations = Operations()
+    empty_memory: int = 0
+    facts: CallFacts = CallFacts()
+    services: dict[str, ServiceRow] = {}
+    adapted: tuple[str, ...] = ()
+    rebuilt: Rebuilt | None = None
+    lost_numbers: int = 0
+    agent_files: AgentFiles = AgentFiles()
+    read_back: tuple[ReadBack, ...] = ()
+    service_read_back: bool = False
+    window: int | None = None
+    recall_budget: int | None = None
     notes: tuple[Note, ...] = ()
     basis: str = ""

@@ -18,10 +18,11 @@ from memeval.digests import question_digest
 from memeval.models import usage
 from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
+from memeval.records.clean import lost_numbers
 from memeval.records.rows import EvidenceRow, QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
-from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, titles
 from memeval.runs.reader import AnswerStage, ReaderView
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
@@ -78,13 +79,13 @@ class Engine:
         reason = controls.not_applicable(name, question)
         for number in stage.open(question, repeat):
             ledger = Ledger("answer")
-            usage.current.set(ledger)
             view: ReaderView | None = None
             text = self.constant if name == "constant" and not reason else None
             if name != "constant" and not reason:
                 recall = controls.control_recall(name, question, packed.context.units, point.chunks)
                 view = stage.view(recall) if recall is not None else None
-                text = await stage.read(question, view, repeat, number)
+                with usage.booking(ledger):
+                    text = await stage.read(question, view, repeat, number)
             stage.sample(
                 packed.context.id, question, repeat, number,
                 ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
@@ -107,7 +108,7 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         answers=tuple(question.answers),
         position=question.position,
         evidence=tuple(
-            EvidenceRow(text=piece.text, units=tuple(piece.units), chunks=tuple(ids))
+            EvidenceRow(text=piece.text, titles=titles(piece, context.units), units=tuple(piece.units), chunks=tuple(ids))
             for piece, ids in zip(question.evidence, chunks, strict=True)
         ),
         keypoints=tuple(question.keypoints),
@@ -117,4 +118,5 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         prefix_chunks=len(point.chunks),
         own_chunks=len(point.chunks) - point.shared,
         meta=dict(context.meta),
+        lost=lost_numbers(context.meta),
     )

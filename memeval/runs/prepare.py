@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from memeval.agent import Chunk
 from memeval.digests import context_digest
-from memeval.task import Context, ContextRef, Question, Unit
+from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks.chunking import PackedChunk, pack
 
 
@@ -102,3 +102,8 @@ def observed(chunk: PackedChunk) -> Chunk:
 def evidence_chunks(question: Question, chunks: tuple[PackedChunk, ...]) -> list[list[str]]:
     """For each piece of evidence, the ids of the chunks that hold one of its units."""
     return [[chunk.id for chunk in chunks if not set(piece.units).isdisjoint(chunk.units)] for piece in question.evidence]
+
+
+def titles(piece: Evidence, units: Sequence[Unit]) -> tuple[str, ...]:
+    """The titles of the documents that hold a piece of evidence, each once."""
+    return tuple(dict.fromkeys(units[at].title for at in piece.units if units[at].title))

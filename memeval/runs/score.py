@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from memeval.agent import Item
 from memeval.metrics import Reply, score
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.verdicts import UNUSABLE
@@ -19,15 +20,19 @@ ABOUT_RECALL = {"evidence_any", "evidence_all"}
 def score_samples(
     samples: Iterable[SampleRow],
     questions: Mapping[str, QuestionRow],
+    texts: Mapping[str, str],
     metrics: Sequence[str],
     headline: str,
     native: bool = False,
     scorer: str = "",
 ) -> Iterator[ScoreRow]:
-    """The rows of scores/task.jsonl, in the order of the samples. native: the agent answers by itself; where it shows no
-    recall, the metrics of recall do not apply to it. scorer: digest of the metrics (ScoreRow)."""
+    """The rows of scores/task.jsonl, in the order of the samples.
+
+    texts: those of the recalled items, by name (texts.jsonl). native: the agent answers by itself; where it shows no recall,
+    the metrics of recall do not apply to it. scorer: digest of the metrics (ScoreRow).
+    """
     for sample in samples:
-        values, verdict, reason = score_sample(sample, questions[sample.question_id], metrics, headline, native)
+        values, verdict, reason = score_sample(sample, questions[sample.question_id], texts, metrics, headline, native)
         yield ScoreRow(
             question_id=sample.question_id,
             repeat=sample.repeat,
@@ -40,7 +45,7 @@ def score_samples(
 
 
 def score_sample(
-    sample: SampleRow, row: QuestionRow, metrics: Sequence[str], headline: str, native: bool
+    sample: SampleRow, row: QuestionRow, texts: Mapping[str, str], metrics: Sequence[str], headline: str, native: bool
 ) -> tuple[dict[str, float], str, str | None]:
     """(name -> value of the metrics that apply, verdict, reason) of one sample.
 
@@ -48,12 +53,12 @@ def score_sample(
     """
     if sample.not_applicable:
         return {}, "n/a", sample.not_applicable
-    recalled = tuple(chunk for item in sample.recall for chunk in item.chunks)
+    recalled = recalled_items(sample, texts)
     reply = Reply(
         prediction=sample.answer or "",
         question=row.question(),
-        recalled=None if native and not recalled else recalled,
-        evidence=tuple(frozenset(piece.chunks) for piece in row.evidence),
+        recalled=None if native and not any(item.chunks for item in recalled) else recalled,
+        evidence=row.evidence,
     )
     values = {name: value for name, value in score(metrics, reply).items() if value is not None}
     reason = UNUSABLE.get(sample.finish_reason or "")
@@ -64,3 +69,8 @@ def score_sample(
     success = values.get(headline) if row.answerable else values.get("abstention")
     verdict = "wrong" if not success else "right" if success >= 1.0 else "partly"
     return values, verdict, reason
+
+
+def recalled_items(sample: SampleRow, texts: Mapping[str, str]) -> tuple[Item, ...]:
+    """What the reader saw of a recall, with its texts."""
+    return tuple(Item(texts.get(item.text, ""), item.chunks, item.id, item.score) for item in sample.recall)

@@ -14,15 +14,18 @@ from msgspec.structs import replace
 
 from memeval.costs import costs
 from memeval.metrics import abstention_scores
+from memeval.models.call_facts import quotable
 from memeval.models.prices import Price
-from memeval.records.averages import MetricAverage, average, named, plain
+from memeval.records.averages import Average, MetricAverage, average, named, plain
 from memeval.records.judgements import JudgeHeader
-from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import CallFacts, OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import (
     Abstention,
     Chunks,
     JudgeSummary,
+    Operations,
     QueryFacts,
+    Rebuilt,
     RepeatValue,
     Sizes,
     StreamSizes,
@@ -32,6 +35,8 @@ from memeval.records.verdicts import UNUSABLE, status
 from memeval.stats import failure_bounds
 
 ABSTENTION = "abstention"
+CUT = ("length", "unclosed_think")
+"""Finish reasons of replies that ended too early: what they would have called is lost."""
 
 
 def summarise(
@@ -51,7 +56,7 @@ def summarise(
     price of its model. judged: what judges cost (costs.py)."""
     verdicts = Counter(row.verdict for row in scores)
     names = dict.fromkeys(name for row in scores for name in row.metrics if name != ABSTENTION)
-    metrics = {name: average(scores, questions, name) for name in names}
+    metrics = {name: _average(scores, questions, name) for name in names}
     counted = [row for row in scores if headline in row.metrics]
     lost = sum(row.verdict == "failed" for row in counted)
     unread: Counter[str] = Counter()
@@ -66,7 +71,7 @@ def summarise(
         reasons=dict(Counter(row.reason for row in scores if row.reason).most_common(5)),
         unread={UNUSABLE[reason]: number for reason, number in unread.most_common()},
         verdicts=dict(verdicts),
-        headline=named(headline, average(scores, questions, headline)),
+        headline=named(headline, _average(scores, questions, headline)),
         metrics=metrics,
         kinds=_kinds(scores, questions, headline),
         abstention=_abstention(scores, questions),
@@ -85,6 +90,12 @@ def summarise(
         tokens_by_role=spent.by_role,
         tokens_by_phase=spent.by_phase,
         cost=spent.cost,
+        services=spent.services,
+        operations=_operations(operations),
+        empty_memory=sum(row.memory_tokens == 0 and row.failure is None for row in samples) if operations else 0,
+        facts=sum([step.facts for step in operations] + [row.facts for row in samples], CallFacts()),
+        rebuilt=_rebuilt(operations, questions),
+        lost_numbers=sum(step.lost for step in operations) + sum(row.lost for row in questions.values()),
     )  # fmt: skip
 
 
@@ -97,7 +108,7 @@ def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | N
         metrics={**summary.metrics, "judge": plain(judged)},
         status=judged.status if summary.status == "complete" else summary.status,
     )
-    if not summary.judge_family:
+    if not summary.judge_family or summary.failed == sum(summary.verdicts.values()):
         return found
     trained = summary.trained_on
     return replace(
@@ -106,6 +117,51 @@ def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | N
         kinds={kind: named("judge", row) for kind, row in judged.kinds.items()},
         trained_on=replace(trained, others=others) if trained and trained.others else trained,
     )
+
+
+def _average(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], metric: str) -> Average:
+    """Without a value where no sample got a reply: there is nothing to average."""
+    found = average(scores, questions, metric)
+    if all(row.verdict == "failed" for row in scores if metric in row.metrics):
+        return replace(found, value=None, low=None, high=None)
+    return found
+
+
+def _operations(steps: Sequence[OperationRow]) -> Operations:
+    """What came of the operations of reading. Whole replies without a call are counted where calls were expected: where
+    tools were offered, and in steps without results of agents that have results elsewhere (their calls are text)."""
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    by_tools = any(step.results or step.facts.offered for step in steps)
+    for step in steps:
+        counts.update(row.status for row in step.results)
+        reasons.update(quotable(row.message) for row in step.results if row.status != "ok" and row.message)
+        if by_tools:
+            counts["cut"] += sum(step.unusable.get(reason, 0) for reason in CUT)
+            whole = sum(step.calls.values()) - sum(step.unusable.values())
+            counts["no call"] += step.facts.uncalled if step.facts.offered or step.results else whole
+    read = [step for step in steps if step.units and step.calls]
+    unstored = [step.reply for step in read if step.reply is not None]
+    return Operations(
+        counts={status: number for status, number in counts.items() if number},
+        reasons=dict(reasons.most_common(5)),
+        chunks=len(read),
+        unstored=len(unstored),
+        reply=next(filter(None, unstored), ""),
+    )
+
+
+def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]) -> Rebuilt | None:
+    """What reading costs an agent that is built anew for each position, against one that can fork."""
+    again = [step for step in steps if step.rebuilt]
+    if not again:
+        return None
+    read = [step for step in steps if step.units]
+    own = {(row.context_id, row.position): row.own_chunks for row in questions.values()}
+    positions = {(step.context_id, step.repeat, step.position) for step in again}
+    needed = sum(not step.rebuilt for step in read)
+    needed += sum(own.get((context, position), 0) for context, _, position in positions)
+    return Rebuilt(tuple(dict.fromkeys(step.rebuilt for step in again)), len(read) / max(1, needed))
 
 
 def _bounds(values: Sequence[float], lost: int) -> tuple[float, float] | None:
@@ -122,7 +178,7 @@ def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], hea
     for kind in sorted(set(kinds.values())):
         metric = ABSTENTION if kind == "unanswerable" else headline
         rows = [row for row in scores if kinds[row.question_id] == kind]
-        found[kind] = named(metric, average(rows, questions, metric))
+        found[kind] = named(metric, _average(rows, questions, metric))
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memeval.task import Unit
 from memeval.tasks.base import number
@@ -47,7 +48,7 @@ def salt(seed: int, documents: int, context_id: str) -> int:
 
 def document(place: int, unit: Unit) -> Unit:
     """The unit (title and text on lines of their own) under the line `Document i:`. place: from 0."""
-    return Unit(f"Document {place + 1}:\n{unit.text}", unit.time)
+    return replace(unit, text=f"Document {place + 1}:\n{unit.text}")
 
 
 def asked(question: str) -> str:

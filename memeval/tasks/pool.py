@@ -33,7 +33,7 @@ class Passage:
     time: str | None = None
 
     def unit(self) -> Unit:
-        return Unit(f"{self.title}\n{self.text}" if self.title else self.text, time=self.time)
+        return Unit(f"{self.title}\n{self.text}" if self.title else self.text, time=self.time, title=self.title)
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -105,8 +105,15 @@ def test_no_answers_no_rate() -> None:
 
 @pytest.mark.parametrize(
     ("true", "accept", "reject", "n"),
-    [(0.6, 0.1, 0.08, 128), (0.9, 0.1, 0.05, 128), (0.5, 0.2, 0.2, 128), (0.3, 0.02, 0.05, 500)],
+    [
+        (0.6, 0.1, 0.08, 128),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(0.9, 0.1, 0.05, 128), (0.5, 0.2, 0.2, 128), (0.3, 0.02, 0.05, 500)]
+        ),
+    ],
 )
+@pytest.mark.slow
 def test_coverage(true: float, accept: float, reject: float, n: int) -> None:
     """The limits hold the truth in some 95 % of simulated runs and calibrations of 45 wrong and 40 right answers."""
     random = np.random.default_rng(7)

@@ -41,9 +41,10 @@ def agrees(index: BM25Index, live: dict[int, str], query: str, k: int) -> None:
         assert high > low or (high == low and first < second)
     if hits:
         worst_number, worst = hits[-1]
+        scores = dict(index.search(query, len(live)))
         for number in wanted.keys() - {number for number, _ in hits}:
             assert wanted[number] <= worst + max(1e-12, 1e-9 * abs(worst))
-            if dict(index.search(query, len(live)))[number] == worst:
+            if scores[number] == worst:
                 assert number > worst_number
 
 
@@ -115,7 +116,7 @@ class Changes(RuleBasedStateMachine):
             agrees(index, live, "the river in Oslo the the", 20)
 
 
-Changes.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None, derandomize=True)
+Changes.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None, derandomize=True)
 TestChanges = Changes.TestCase
 
 

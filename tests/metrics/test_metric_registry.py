@@ -1,4 +1,4 @@
-"""The table of metrics, scoring by name, and the evidence metrics."""
+"""The table of metrics, and scoring by name."""
 
 import pytest
 
@@ -36,25 +36,3 @@ def test_a_metric_of_one_s_own_is_an_entry_in_the_table(monkeypatch):
         monkeypatch.setitem(METRICS, "length", lambda reply, wrong=wrong: wrong)
         with pytest.raises(UsageError, match="metric 'length' returned .* for question 'q7'"):
             score(["length"], Reply("Oslo", QUESTION))
-
-
-def pieces(*chunks):
-    return tuple(frozenset(piece) for piece in chunks)
-
-
-@pytest.mark.parametrize(
-    ("recalled", "evidence", "some", "every"),
-    [
-        (("c1", "c9"), pieces({"c1"}, {"c4"}), 1.0, 0.0),
-        (("c4", "c1"), pieces({"c1"}, {"c4", "c5"}), 1.0, 1.0),
-        (("c2",), pieces({"c1"}, {"c4"}), 0.0, 0.0),
-        ((), pieces({"c1"}), 0.0, 0.0),
-        (("c1",), (), None, None),  # no evidence
-        (None, pieces({"c1"}), None, None),  # the agent shows no recall
-        (("c1",), pieces(set()), None, None),  # evidence that lies in no chunk
-        (("c1",), pieces({"c1"}, set()), 1.0, 1.0),
-    ],
-)
-def test_evidence_asks_whether_recalled_chunks_meet_the_gold(recalled, evidence, some, every):
-    found = score(["evidence_any", "evidence_all"], Reply("x", QUESTION, recalled, evidence))
-    assert found == {"evidence_any": some, "evidence_all": every}

@@ -19,6 +19,7 @@ from memeval.models.gateway import Gateway
 from memeval.models.limits import Limiter, Policy
 from memeval.models.transport import authorities, headers, proxy_for
 
+pytestmark = pytest.mark.usefixtures("clock")
 QUICK = replace(Policy().faster(200), jitter=False)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
 IMPATIENT = replace(QUICK, timeout=0.3)
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from memeval.models.toolcalls import named_call, parse_arguments, parse_text, tidy
 
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
-FAST = settings(deadline=None, max_examples=200, derandomize=True)
+FAST = settings(deadline=None, max_examples=100, derandomize=True)
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 )
@@ -40,7 +40,9 @@ OBJECTS = st.dictionaries(
         ('{"a": ["b", true', {"a": ["b", True]}),
         ('{"a": 1}}', {"a": 1}),
         ('{"a": {"b": 2}} ] }', {"a": {"b": 2}}),
-        ('{"a": "\\ud83d\\ude00 \\ud83d"}', {"a": "😀 \ufffd"}),
+        ('{"a": "\\ud83d\\ude00 \\ud83d"}', {"a": "😀 ?"}),
+        ('{"a": NaN}', {"a": None}),
+        ('{"a": 1e999}', {"a": None}),
         ('{"a": "quote \\" and \\\\", }', {"a": 'quote " and \\'}),
     ],
 )
@@ -67,15 +69,12 @@ def test_damaged_arguments_are_repaired_only_where_the_reply_was_not_cut_off(raw
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        ('{"a": NaN}', "finite"),
-        ('{"a": 1e999}', "finite"),
         ("[1, 2]", "list"),
-        ("17", "number"),
+        ("17", "int"),
         ('"text"', "not JSON"),
-        ("null", "null"),
+        ("null", "NoneType"),
         (17, "int"),
         ("plain words", "not JSON"),
-        ('{"a":' * 40 + "1" + "}" * 40, "deeply"),
         ("[" * 100_000, "deeply"),
     ],
 )
@@ -180,6 +179,53 @@ def test_other_shapes_of_one_call(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('[f(a=1), g(b="x)]", c=[True, None], d={"e": -1.5})]', ""),
+        ('f(1)\ng(b="x)]", c=[True, None], d={"e": -1.5})', ""),
+        (
+            "I will store both: [functions.f(a=1), g(b='x)]', c=[true, null], d={'e': -1.5})] Done.",
+            "I will store both:  Done.",
+        ),
+        ('```python\n[f(a=1), g(b="x)]", c=[True, None], d={"e": -1.5})]\n```', ""),
+        ('```tool_code\nprint(f(a=1))\nprint(g(b="x)]", c=[True, None], d={"e": -1.5}))\n```', ""),
+        ('<tool_call>[f(a=1), g(b="x)]", c=[True, None], d={"e": -1.5})]</tool_call>', ""),
+        ('<|python_start|>[f(a=1), g(b="x)]", c=[True, None], d={"e": -1.5})]<|python_end|>', ""),
+    ],
+)
+def test_calls_in_pythons_notation(text, kept):
+    tools = [
+        {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}},
+        TWO[1],
+    ]
+    left, calls = parse_text(text, tools)
+    assert [(call.name, call.arguments) for call in calls] == [
+        ("f", {"a": 1}),
+        ("g", {"b": "x)]", "c": [True, None], "d": {"e": -1.5}}),
+    ]
+    assert left == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The value f(a=1) was computed.",
+        "[x(1), y(2)] is a list of other functions",
+        "[f(a=__import__('os').getcwd())]",
+        "[f(a=open('x'))]",
+        "[f(a=1), 2]",
+        "[f(**{'a': 1})]",
+        "[f(a=1",
+        "lambda: f(a=1)",
+        "[" + "f(a=" * 5000 + "1" + ")" * 5000 + "]",
+        "x = 1\nimport os",
+    ],
+)
+def test_python_that_is_no_list_of_calls_with_literals_is_text(text):
+    assert parse_text(text, TWO) == (text, ())
+
+
+@pytest.mark.parametrize(
     "body", ["", "17", '{"arguments": {}}', '{"name": 5, "arguments": {}}', '{"name": "memory_insert", "arguments": [1]}']
 )
 def test_a_block_that_is_no_call_is_a_failed_call(body):
@@ -189,7 +235,12 @@ def test_a_block_that_is_no_call_is_a_failed_call(body):
 
 
 @pytest.mark.parametrize(
-    "text", ['<tool_call>{"name": "other", "arguments": {}}</tool_call>', '{"name": "other", "arguments": {}}']
+    "text",
+    [
+        '<tool_call>{"name": "other", "arguments": {}}</tool_call>',
+        '{"name": "other", "arguments": {}}',
+        '[other(content="x")]',
+    ],
 )
 def test_a_call_of_a_tool_that_was_not_offered_is_a_failed_call(text):
     _, (call,) = parse_text(text, TOOLS)
@@ -242,16 +293,21 @@ def test_native_calls_get_an_id_that_depends_on_their_content():
             "[TOOL_CALLS][",
             "<function=f>",
         ),
+        *("[f(", "[f('", '[f(a="\\', "f(a=[", ">>>f\n", '<invoke name="f">', "<arg_key>", "Action: f "),
         *("<|python_tag|>{", '{"a":', '{"', "<parameter=a>", '{"a": "\\', " ", '[{"name": "f", "arguments": {'),
     ],
 )
 def test_hostile_text_takes_linear_time(piece):
     """The largest texts that a server may send within reason; a quadratic reader takes minutes."""
-    begun = time.process_time()
-    parse_text("<tool_call>" + piece * (768_000 // len(piece)), TOOLS)
-    parse_text(piece * (768_000 // len(piece)), TOOLS)
-    parse_arguments(piece * (768_000 // len(piece)))
-    assert time.process_time() - begun < 4
+    text = piece * (768_000 // len(piece))
+    for read in (
+        lambda: parse_text(f"<tool_call>{text}", TOOLS),
+        lambda: parse_text(text, TWO),
+        lambda: parse_arguments(text),
+    ):
+        begun = time.process_time()
+        read()
+        assert time.process_time() - begun < 1
 
 
 def test_tidy_joins_pairs_and_replaces_lone_surrogates():

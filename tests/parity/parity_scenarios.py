@@ -264,6 +264,7 @@ SLOW = {
     *("several", "variants", "exact-tokens", "width", "limits-positions", "repeats", "repeats-again", "seeds", "grid"),
     *("another-memory", "budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "default-questions"),
     *("cache", "max-cost", "one-context-refused", "judge-refused", "judge-another", "contamination", "verbs"),
-    *("bad-agent", "bad-flags", "budget-of-variant"),
+    *("bad-agent", "bad-flags", "budget-of-variant", "budgets", "limits", "max-calls", "several-refused", "judge-later"),
+    *("agent-raises", "bad-task"),
 }
 """Left out of the default run of the tests: each has a faster neighbour."""

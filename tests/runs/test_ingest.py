@@ -48,7 +48,7 @@ def samples(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(units=units, data=st.data(), agent=st.sampled_from([Diary, NoFork, AsyncDiary, OwnFork]))
 def test_a_fork_equals_an_agent_that_saw_only_the_prefix(
     toy: Any, units: list[str], data: st.DataObject, agent: type

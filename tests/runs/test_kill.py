@@ -21,6 +21,7 @@ import pytest
 from faulty_server import FaultyServer
 from toys import killed_again, reply
 
+pytestmark = pytest.mark.slow
 CONCURRENCY = 4
 
 
@@ -28,7 +29,7 @@ CONCURRENCY = 4
 def server() -> Iterator[FaultyServer]:
     """The endpoint in a thread of its own, so that the test can count what it served."""
     loop = asyncio.new_event_loop()
-    endpoint = FaultyServer(latency=0.02, body=reply)
+    endpoint = FaultyServer(latency=0.02, body=reply, models=[{"id": "tiny", "object": "model"}])
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result()

@@ -51,7 +51,7 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     sample = lines(planned, "samples")[0]
     assert set(sample) == {
         "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
-        "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls", "services",
+        "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls", "services", "facts",
         "recalling", "query_used", "not_applicable",
     }  # fmt: skip
     score = read_lines(planned.spec.folder / "scores" / "task.jsonl")[0]
@@ -151,14 +151,13 @@ def test_arms(toy: Any) -> None:
 
 
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
-    from memeval.runs.sharing import sharing
-
     units = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(12)]
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
     outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
-    with_sharing, without = sharing(outcome.planned.task, outcome.planned.question_ids)
-    assert outcome.summary.chunks == Chunks(with_sharing, without)
-    assert with_sharing == len(lines(outcome.planned, "operations")) < without
+    shown = len(lines(outcome.planned, "operations"))
+    alone = sum(line["prefix_chunks"] for line in lines(outcome.planned, "questions"))
+    assert outcome.summary.chunks == Chunks(shown, alone)
+    assert shown < alone
     assert outcome.summary.query == QueryFacts()
 
 

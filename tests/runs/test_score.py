@@ -22,7 +22,8 @@ def question(**changes: Any) -> QuestionRow:
 def scored(answer: str | None, asked: QuestionRow | None = None, native: bool = False, **changes: Any) -> Scored:
     recall = (RecallRow(text="x", chunks=("c00001",), tokens=3),)
     facts = {"question_id": "q", "context_id": "c", "repeat": 0, "failure": None, "finish_reason": "stop", "recall": recall}
-    return score_sample(SampleRow(**{**facts, "answer": answer, **changes}), asked or question(), METRICS, "f1", native)
+    sample = SampleRow(**{**facts, "answer": answer, **changes})
+    return score_sample(sample, asked or question(), {"x": "Ann's home is in Arlen."}, METRICS, "f1", native)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,11 @@ def test_declining_is_right_only_where_it_is_due() -> None:
 def test_recall_of_agents_that_answer_themselves() -> None:
     assert "evidence_all" not in scored("Arlen", native=True, recall=())[0]
     assert scored("Arlen", recall=())[0]["evidence_all"] == 0.0
+
+
+def test_recalled_chunks_without_the_evidence_in_their_text_count_for_nothing() -> None:
+    everything = (RecallRow(text="useless", chunks=("c00001", "c00002", "c00003", "c00004"), tokens=2),)
+    assert scored("Arlen Hill", recall=everything)[0]["evidence_all"] == 0.0
 
 
 def test_a_control_without_a_result() -> None:

@@ -37,7 +37,7 @@ def test_circles(split: str, seed: int) -> None:
     assert digest([part.items for part in built]) == GOLDEN["questions"][f"{split}/{seed}"]
 
 
-@pytest.mark.parametrize("size", [10, 50, 200])
+@pytest.mark.parametrize("size", [10, 50, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_streams(split: str, size: int) -> None:
     contexts = list(generate(split, 1, documents=size, questions=16, start=1430))

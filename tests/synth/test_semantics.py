@@ -213,7 +213,9 @@ def test_every_question_follows_from_its_documents_and_from_no_other(split: str,
         check(item, built.documents, split, stating)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+    "split", [split if split == "test" else pytest.param(split, marks=pytest.mark.slow) for split in SPLITS]
+)
 def test_no_document_of_the_whole_pool_states_what_is_asked(split: str) -> None:
     world = generator.world_zero(split, 1)
     documents = tuple(document for built in world for document in built.documents)

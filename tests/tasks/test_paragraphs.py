@@ -119,7 +119,10 @@ def test_cards(name: str, length: str, documents: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "file", "from_wiki_pool"),
-    [("2wiki", "2wikimultihopqa/dev.json", False), ("nq", "nq/nq-open-oracle.jsonl", True)],
+    [
+        ("2wiki", "2wikimultihopqa/dev.json", False),
+        pytest.param("nq", "nq/nq-open-oracle.jsonl", True, marks=pytest.mark.slow),
+    ],
 )
 def test_real_slices_nest_over_all_lengths(
     name: str, file: str, from_wiki_pool: bool, slices: Callable[[str], Path]

@@ -59,6 +59,7 @@ def test_the_real_slice_asks_every_question(real: Path) -> None:
     assert {question.kind for question in task.golds()} == {"compositional", "comparison", "inference", "bridge_comparison"}
 
 
+@pytest.mark.slow
 def test_variants_on_the_real_slice(real: Path) -> None:
     settings = Settings(data_dir=real)
     hard = TwoWiki().load(plugins.find_task("2wiki-10k@hard"), settings)
@@ -73,6 +74,7 @@ def test_variants_on_the_real_slice(real: Path) -> None:
     assert (len(context.units), len(context.questions)) == (200, 8)
 
 
+@pytest.mark.slow
 def test_a_context_of_a_million_tokens(real: Path) -> None:
     task = TwoWiki().load(plugins.find_task("2wiki-1m@tokens-1000000"), Settings(data_dir=real))
     context = task.context(task.refs(task.order[:1])[0])

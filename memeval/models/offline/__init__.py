@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval import prompts
-from memeval.models.completion import Completion, Message, Request, ToolCall, Usage
+from memeval.models.completion import UNREAD, Completion, Message, Request, ToolCall, Usage
 from memeval.models.offline.reading import ABSTAIN, RELATED, THRESHOLD, answer, choose
 from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
@@ -20,9 +20,6 @@ __all__ = ["ABSTAIN", "NOTHING", "RELATED", "THRESHOLD", "UNREAD", "OfflineModel
 
 NOTHING = "There is nothing more to do."
 """The reply to a prompt that holds nothing to write, and to the results of its own tool calls."""
-UNREAD = "The offline model cannot read this prompt: it holds none of the tags of memeval.prompts."
-"""The whole reply to any other prompt. Whoever counts replies may compare their text with it: an agent that gets it does not
-mark its material with the tags, and its numbers with this model mean nothing."""
 WRITE_TOKENS, REWRITE_TOKENS = 2048, 1024
 """Response limits (tokens) for tool calls and for a rewritten memory where `max_tokens` is not given."""
 

@@ -14,18 +14,19 @@ from contextlib import contextmanager
 from memeval.models import usage
 from memeval.models.completion import Completion
 from memeval.models.usage import Ledger
+from memeval.records.rows import CallFacts
 
 
 class Slot(Ledger):
     """A ledger that passes on what is booked in it to the ledger of the step at hand. Safe to use from several threads.
 
-    waiting: (role, completion) of calls that ended outside any step and are not booked yet; what is left when the agent is
-    closed belongs to no step.
+    waiting: (role, completion, facts) of calls that ended outside any step and are not booked yet; what is left when the
+    agent is closed belongs to no step.
     """
 
     def __init__(self) -> None:
         super().__init__("proxy")
-        self.waiting: list[tuple[str, Completion]] = []
+        self.waiting: list[tuple[str, Completion, CallFacts]] = []
         self._at_hand: Ledger | None = None
         self._stop: Exception | None = None
         self._lock = threading.Lock()
@@ -42,8 +43,8 @@ class Slot(Ledger):
             if self._at_hand is not None:
                 raise RuntimeError("another step of this agent is under way")
             self._at_hand, self.phase = ledger, ledger.phase  # what is called after the step belongs to its phase still
-            for role, completion in self.waiting:
-                ledger.book(role, completion)
+            for call in self.waiting:
+                ledger.book(*call)
             self.waiting.clear()
         try:
             yield
@@ -53,12 +54,12 @@ class Slot(Ledger):
             if self._stop is not None:
                 raise self._stop
 
-    def book(self, role: str, completion: Completion) -> None:
+    def book(self, role: str, completion: Completion, facts: CallFacts) -> None:
         with self._lock:
             if self._at_hand is None:
-                self.waiting.append((role, completion))
+                self.waiting.append((role, completion, facts))
             else:
-                self._at_hand.book(role, completion)
+                self._at_hand.book(role, completion, facts)
 
     def stop(self, error: Exception) -> None:
         """Remember the first error that must stop the run."""

@@ -1,0 +1,130 @@
+"""Is the gold evidence held in what was recalled, or in a memory? Found by text (validity section 4).
+
+Provenance alone proves little: a chunk holds some twenty documents, and a memory that is rewritten whole names every chunk.
+A piece of evidence is *held* when an item names one of its chunks *and* says what the piece says of the answer:
+
+* a gold answer as whole normalised tokens, where the piece itself contains one;
+* else an entity of the piece: the title of its document where the piece names it, otherwise a capitalised span of its text
+  (the bridge of a multi-hop question, or an answer that the data word differently), or the piece word for word.
+
+Golds prove nothing for closed questions, where entities decide alone: yes or no, options, unanswerable, comparisons (the
+answer stands in the question already), and golds of fewer than three characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
+
+from memeval.agent import Item
+from memeval.metrics.text import normalise
+from memeval.task import Question
+
+MOST_SOURCES = 3
+"""An item made from more chunks than this, such as a memory that is rewritten whole, cannot be traced to a piece."""
+
+SHORTEST = 3
+"""Characters. A shorter gold or entity occurs everywhere."""
+
+_RENDERED = re.compile(r"^\[[^\]\n]*\] (?:[^:\n]{1,40}: )?", re.MULTILINE)
+_BRACKETED = re.compile(r"\s*\([^()]*\)\s*$")
+_SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
+_WORD = re.compile(r"\w[\w'’&-]*|[^\w\s\"“‘]")
+_INSIDE_NAMES = re.compile("of|the|de|la|von|van|der")
+_NO_NAMES = re.compile(
+    "a|an|and|are|as|at|be|but|by|can|could|did|do|does|for|from|had|has|have|he|her|here|his|how|i|i'm|i've|if|in|is|it|its"
+    "|just|let|let's|may|me|my|no|not|of|oh|on|or|our|she|so|some|that|the|their|then|there|these|they|this|those|to|was|we"
+    "|were|what|when|where|which|while|who|why|will|with|would|yes|you|your|january|february|march|april|june|july|august"
+    "|september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
+    re.IGNORECASE,
+)
+"""Words that are often capitalised and name nothing that an answer could be found by."""
+
+
+class Piece(Protocol):
+    """A piece of gold evidence: its text, the titles of its documents, and the ids of the chunks that hold it. The row of a
+    question's evidence is one (`memeval.records.EvidenceRow`)."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def titles(self) -> Collection[str]: ...
+    @property
+    def chunks(self) -> Collection[str]: ...
+
+
+def held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> bool | None:
+    """Whether the items hold every piece of the evidence. None where it cannot be told: without evidence, or where a piece
+    stands only in items that are made from more than `MOST_SOURCES` chunks."""
+    found = each_held(question, evidence, items)
+    return False if False in found else None if None in found or not found else True
+
+
+def each_held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> list[bool | None]:
+    """`held` for each piece of the evidence. Pieces that lie in no chunk are left out."""
+    items, pieces = list(items), [piece for piece in evidence if piece.chunks]
+    golds = _telling_golds(question)
+    told = any(_holds(normalise(piece.text), golds) for piece in pieces)  # without any, the data word the answer differently
+    found = []
+    for piece in pieces:
+        text, chunks = normalise(piece.text), set(piece.chunks)
+        signs = golds if _holds(text, golds) else {text, *entities(piece), *(() if told else golds)}
+        near = (item for item in items if not chunks.isdisjoint(item.chunks))
+        sources = [len(set(item.chunks)) for item in near if _holds(normalise(item.text), signs)]
+        found.append(None if sources and min(sources) > MOST_SOURCES else bool(sources))
+    return found
+
+
+def supported(question: Question, evidence: Sequence[Piece], items: Sequence[Item]) -> bool | None:
+    """Whether a right answer rests on what was recalled. False is *unsupported*, which is not claimed (None) where an answer
+    string stands in what was recalled, or where `held` cannot tell."""
+    found = held(question, evidence, items)
+    golds = {gold for gold in map(normalise, question.answers) if gold}
+    return None if found is False and any(_holds(normalise(item.text), golds) for item in items) else found
+
+
+def entities(piece: Piece) -> set[str]:
+    """The entities of a piece, normalised: the titles that its text names (without what they have in brackets at their
+    end), else the capitalised spans of its text. The speaker and time of a turn are none; nor is a single word that begins a
+    sentence, unless nothing else is capitalised."""
+    titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
+    titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
+    if titles:
+        return titles
+    inside: set[str] = set()
+    first: set[str] = set()
+    for sentence in _SENTENCE.split(_RENDERED.sub("", piece.text)):
+        for start, span in _capitalised(_WORD.findall(sentence)):
+            (first if start == 0 and " " not in span else inside).add(normalise(span))
+    return {span for span in inside or first if len(span) >= SHORTEST}
+
+
+def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
+    """(index of its first word, text) of each run of capitalised words, such as "Duke of York", stripped of words such as
+    "The" and "April" at both ends."""
+    start = 0
+    for end in range(len(words) + 1):
+        if end < len(words) and (words[end][0].isupper() or (end > start and _INSIDE_NAMES.fullmatch(words[end]))):
+            continue
+        first, last = start, end
+        while first < last and _NO_NAMES.fullmatch(words[first]):
+            first += 1
+        while last > first and _NO_NAMES.fullmatch(words[last - 1]):
+            last -= 1
+        if first < last:
+            yield first, " ".join(words[first:last])
+        start = end + 1
+
+
+def _telling_golds(question: Question) -> set[str]:
+    """The golds that prove something where they stand; none for a closed question."""
+    if not question.answerable or question.options or "comparison" in question.kind:
+        return set()
+    golds = {gold for gold in map(normalise, question.answers) if len(gold) >= SHORTEST and gold != "yes"}
+    return {gold for gold in golds if not _holds(normalise(question.text), [gold])}
+
+
+def _holds(text: str, signs: Iterable[str]) -> bool:
+    """Whether one of the signs stands in the text as whole tokens; all are normalised."""
+    return any(f" {sign} " in f" {text} " for sign in signs if sign)
