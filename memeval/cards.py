@@ -141,7 +141,11 @@ FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "b
 GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8")
 """Variants of any task whose streams are put together here, with examples of their numbers."""
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
-_KINDS: dict[type[msgspec.Struct], str] = {TaskCard: "into a task's card", AgentCard: "into an agent's card", SuiteCard: "into a suite's card"}
+_KINDS: dict[type[msgspec.Struct], str] = {
+    TaskCard: "into a task's card",
+    AgentCard: "into an agent's card",
+    SuiteCard: "into a suite's card",
+}
 _INSIDE: dict[type, dict[str, str]] = {
     TaskCard: {
         **dict.fromkeys(fields(Sampling), "under 'sampling: {reader: ...}'"),
