@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import pytest
 
-
 # Small matrices on all cores at once: slower than on one, many times so where other processes run.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
