@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from memeval import cards, identity, yamlfile
+from memeval import cards, identity, typed
 from memeval.cards import AgentCard
 from memeval.errors import UsageError, suggest
 
@@ -296,7 +296,7 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
 
 def _track(made: Any, name: str) -> Any:
     """`reader` or `native`, as the class says. Raises UsageError for anything else."""
-    return yamlfile.typed(getattr(made, "track", "reader"), yamlfile.fields(AgentCard)["track"].type, Path(name), "track")
+    return typed.typed(getattr(made, "track", "reader"), typed.fields(AgentCard)["track"].type, lambda *keys: name, "track")
 
 
 def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:
@@ -316,7 +316,7 @@ def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Ca
 def _parameters(kind: type, name: str, base: Path) -> Iterable[str]:
     """What may be under a card's `params`: the fields of its source's `Params`, or the parameters of its agent's class."""
     found = load_object((SOURCES if kind is cards.TaskCard else AGENTS).get(name, name), base)
-    return yamlfile.fields(found.Params) if hasattr(found, "Params") else inspect.signature(found).parameters
+    return typed.fields(found.Params) if hasattr(found, "Params") else inspect.signature(found).parameters
 
 
 def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:

@@ -32,7 +32,7 @@ def test_extends_inherits_everything_but_name_and_abstract(tmp_path: Path) -> No
         ("source: jsonl\nchunk_tokens: many\n", "bad.yaml:2: 'chunk_tokens' is 'many', expected a whole number"),
         ("source: jsonl\nchunk_tokens: true\n", "bad.yaml:2: 'chunk_tokens' is True, expected a whole number"),
         ("source: jsonl\nquestions: -1\n", "expected a whole number >= 0"),
-        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list of texts"),
+        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list"),
         ("source: jsonl\nhard: maybe\n", "expected true or false"),
         ("description: none\n", "bad.yaml: the key 'source' is missing"),
         ("extends: nobody\n", "bad.yaml:1: no card 'nobody' to extend"),

@@ -10,7 +10,7 @@ import memeval
 
 PACKAGE = Path(memeval.__file__).parent
 ORDER = """
-errors process yamlfile config tokens prompts identity
+errors process typed yamlfile config tokens prompts identity
 task
 agent
 trained cards digests plugins

@@ -18,7 +18,8 @@ from memeval.cards import TaskCard
 from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
-from memeval.yamlfile import at_key, decoded, fields, unknown_key
+from memeval.typed import fields, unknown_key
+from memeval.yamlfile import at_key, decoded
 
 
 @dataclass(frozen=True, slots=True)

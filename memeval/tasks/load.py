@@ -31,7 +31,7 @@ def load(card: TaskCard, settings: Settings) -> Task:
 
 @contextmanager
 def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
-    """Whatever a user's task raises, as one line with the last place in its file; line: of its class, where there is none."""
+    """Whatever a user's task raises, as one line with the last place in its file, else the line of its class."""
     try:
         yield
     except (UsageError, StopRun):

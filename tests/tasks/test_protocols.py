@@ -244,7 +244,7 @@ BAD = {
     "scoring: equally": "'scoring' is 'equally'; did you mean 'equal'?",
     "scoring: as-published": "'published_metrics' has no rule for all other agents ('*')",
     "published_metrics: {bm25: recall}": "'published_metrics.bm25' is 'recall', expected one of the card's 'metrics'",
-    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list of texts",
+    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list",
 }
 
 
