@@ -155,17 +155,12 @@ def agent_files(card: AgentCard) -> dict[str, Path]:
     return {**files, **_named(card)}
 
 
-def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> list[str]:
-    """What a note says at the end of a run about the agent's source files: those that have changed since they were recorded
-    (label -> digest), and those that were imported (since `sys.modules` had the names `before`) without being recorded."""
+def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
+    imported (since `sys.modules` had the names `before`) without being recorded."""
     files = agent_files(card)
-    changed = identity.differences(recorded, identity.digests(files))
     missed = identity.imported_since(before, list(files.values()))
-    said = [f"{', '.join(changed)} changed while the run went on"] if changed else []
-    if missed:
-        names = ", ".join(path.name for path in missed)
-        said.append(f"{names} was imported and is not part of the agent's identity; name it under the card's 'source:'")
-    return said
+    return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
 
 
 def _named(card: AgentCard) -> dict[str, Path]:
@@ -296,7 +291,7 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
 
 def _track(made: Any, name: str) -> Any:
     """`reader` or `native`, as the class says. Raises UsageError for anything else."""
-    return typed.typed(getattr(made, "track", "reader"), typed.fields(AgentCard)["track"].type, lambda *keys: name, "track")
+    return typed.typed(getattr(made, "track", "reader"), typed.fields(AgentCard)["track"].type, name, "track")
 
 
 def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:

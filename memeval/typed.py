@@ -11,8 +11,8 @@ import msgspec
 
 from memeval.errors import UsageError, suggest
 
-Place = Callable[..., str]
-"""Where a key is, `file:line`; takes the key and, before it, those that it is nested in."""
+Place = str | Callable[..., str]
+"""Where a value is, `file:line`; or what says it of a key, given with those that it is nested in."""
 
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -48,7 +48,8 @@ def typed(value: Any, kind: Any, place: Place, *keys: str) -> Any:
     wrong = _KEY.fullmatch(fault)
     if wrong:
         inner.append(wrong[2])
-    where, name = place(*keys, *(step for step in inner if isinstance(step, str))), dotted(*keys, *inner)
+    name, names = dotted(*keys, *inner), (*keys, *(step for step in inner if isinstance(step, str)))
+    where = place if isinstance(place, str) else place(*names)
     if wrong:
         known = fields(_record(kind, inner[:-1]))
         raise UsageError(f"{where}: {f'{name!r} is missing' if wrong[2] in known else unknown_key(name, known)}")

@@ -101,7 +101,7 @@ class Jsonl:
 
 def parse(record: Any, place: str, number: int) -> Context:
     """The line of that number. Raises UsageError with the place."""
-    line: Line = typed(record, Line, lambda *keys: place)
+    line: Line = typed(record, Line, place)
     name = _plain(line.id) or f"line-{number}"
     units = tuple(
         Unit(unit.strip()) if isinstance(unit, str) else Unit(unit.text.strip(), _plain(unit.time), _plain(unit.speaker))
