@@ -119,8 +119,6 @@ def _question(row: QuestionLine, default_id: str, units: Sequence[Unit], place: 
         raise UsageError(f"{place}: a question needs 'text'")
     if row.answerable and not answers:
         raise UsageError(f"{place}: a question needs 'answers' (or 'answerable': false)")
-    if row.position is not None and row.position > len(units):
-        raise UsageError(f"{place}: 'position' is {row.position}, expected a number of units from 0 to {len(units)}")
     question = Question(
         id=_plain(row.id) or default_id,
         text=text.strip(),

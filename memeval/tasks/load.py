@@ -6,12 +6,12 @@ import inspect
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from memeval import plugins
 from memeval.cards import TaskCard
 from memeval.errors import StopRun, UsageError
-from memeval.task import Context, ContextRef, Question
+from memeval.task import Context, ContextRef, Question, Unit
 from memeval.tasks.base import Settings, Task, contradiction
 
 
@@ -54,8 +54,9 @@ class OwnTask:
     def golds(self) -> Sequence[Question]:
         with _users_code(self._file, self._line, "golds()"):
             golds = self._task.golds()
-            for question in golds:
-                self._check(question, contradiction(question))
+            if [question.id for question in golds] != list(self.order):
+                self._refuse("its golds are not the questions of its order")
+            self._check(golds)
             return golds
 
     def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
@@ -65,13 +66,21 @@ class OwnTask:
     def context(self, ref: ContextRef) -> Context:
         with _users_code(self._file, self._line, f"building context '{ref.context_id}'"):
             context = self._task.context(ref)
+            name = f"context '{context.id}'"
+            if context.id != ref.context_id or not {item.id for item in context.questions}.issuperset(ref.question_ids):
+                self._refuse(f"{name} is not the one that was wanted ('{ref.context_id}')")
+            if not any(unit.text.strip() for unit in context.units):
+                self._refuse(f"{name} has no text")
             if not context.cluster and self.card.cluster not in ("question", "context"):
-                text = f"context '{context.id}' has no cluster, but the card says 'cluster: {self.card.cluster}'"
-                raise UsageError(f"{self._file}:{self._line}: {text}")
-            for question in context.questions:
-                self._check(question, contradiction(question, context.units))
+                self._refuse(f"{name} has no cluster, but the card says 'cluster: {self.card.cluster}'")
+            self._check(context.questions, context.units)
             return context
 
-    def _check(self, question: Question, fault: str) -> None:
-        if fault:
-            raise UsageError(f"{self._file}:{self._line}: question '{question.id}': {fault}")
+    def _check(self, questions: Sequence[Question], units: Sequence[Unit] | None = None) -> None:
+        for question in questions:
+            fault = contradiction(question, units)
+            if fault:
+                self._refuse(f"question '{question.id}': {fault}")
+
+    def _refuse(self, fault: str) -> NoReturn:
+        raise UsageError(f"{self._file}:{self._line}: {fault}")
