@@ -13,7 +13,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
-from memeval.plugins import ARMS, SOURCES
+from memeval.plugins import CONTROLS, SOURCES
 from memeval.prompts import READER
 from memeval.records.folder import folder_name
 from memeval.tasks import Settings
@@ -37,7 +37,7 @@ class AgentSpec:
 
     @property
     def is_arm(self) -> bool:
-        return self.card.agent in ARMS
+        return self.card.agent in CONTROLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from memeval import plugins
+from memeval import identity, plugins
 from memeval.cards import TaskCard
 from memeval.errors import StopRun, UsageError
 from memeval.task import Context, ContextRef, Question, Unit
@@ -37,8 +36,8 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
     except (UsageError, StopRun):
         raise
     except Exception as error:
-        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        raise UsageError(f"{file}:{frames[-1] if frames else line}: {doing} raised {plugins.described(error)}") from error
+        place = identity.place(error) or f"{file}:{line}"
+        raise UsageError(f"{place}: {doing} raised {plugins.described(error)}") from error
 
 
 class OwnTask:
