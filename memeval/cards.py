@@ -1,88 +1,93 @@
 """Cards: the YAML files that say what is asked (tasks) and who answers (agents).
 
-A card becomes a frozen dataclass. An unknown key, a wrong type or a missing base is one line with file, line and fix.
+A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and fix.
 `extends: other` inherits every key of another card of the same kind. A task may carry variants, written `task@variant`.
 Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; entry points (plugins.py); bundled.
+docs/cards.md describes every key.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
-from memeval import protocol, trained
+import msgspec
+from msgspec.structs import asdict, replace
+
+from memeval import trained
 from memeval.errors import UsageError, suggest
-from memeval.yamlfile import at_key, read_yaml
+from memeval.yamlfile import at_key, decoded, fields, read_yaml, typed, unknown_key
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCard:
+class TaskCard(msgspec.Struct, frozen=True):
     """WHAT is asked. `source` is a module of memeval/tasks (or `file.py:Class`) and `params` are its own settings.
 
     documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
+    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: those that the reader's reply may have (0: as many as
+    its prompt needs, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
     cluster: what the interval resamples: question, context, persona or conversation. judge: the family of judge prompts
     that `memeval score --judge` uses for this task. family, split: whose questions these are, and of which part (train,
     dev, test ...), for the look-up of what was trained on. trained_on: models known to have been trained on this data, as
     `NAME` (in-domain) or `NAME: leaked, how` (on this very split).
 
-    A published protocol's own (protocol.py checks them): layout: how streams are laid out (empty: ours; memocr). sampling:
-    role -> parameters that every agent's and the reader's calls take (temperature, top_p, top_k, max_tokens). repeats:
-    default runs of the whole. scoring: `equal`, or `as-published`: the headline is the metric that `published_metrics` has
-    for the agent (`*`: any other). protocol: whose it is. deviations: what is known to differ from it here.
+    Of a published protocol: layout: how streams are laid out (empty: as streams.py does; `memocr`: as MemOCR's script does).
+    sampling: role -> parameters of every call of the agent and of the reader. repeats: default runs of the whole. scoring:
+    `equal` (one rule for all agents), or `as-published`: the headline is the metric that `published_metrics` has for the
+    agent (`*`: any other). protocol: whose it is. deviations: what is known to differ from it here (validity section 5).
     """
 
     name: str
     source: str
     description: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    documents: int = 0
-    tokens: int = 0
-    shared: int = 1
+    params: dict[str, Any] = {}
+    documents: Count = 0
+    tokens: Count = 0
+    shared: Positive = 1
     hard: bool = False
-    chunk_tokens: int = 2048
+    chunk_tokens: Count = 2048
     one_unit_per_chunk: bool = False
     tokenizer: str = "o200k_base"
     reader_prompt: str = "reader"
-    reader_budget: int = 30_000
-    answer_budget: int = 0
+    reader_budget: Count = 30_000
+    answer_budget: Count = 0
+    answer_tokens: Count = 0
     query_visible: bool = False
     metrics: tuple[str, ...] = ("exact_match", "f1", "substring", "evidence_any", "evidence_all", "abstention")
     headline: str = "f1"
     cluster: str = "question"
-    questions: int = 128
-    version: int = 1
+    questions: Count = 128
+    version: Count = 1
     licence: str = ""
     citation: str = ""
     family: str = ""
     split: str = ""
     trained_on: tuple[str, ...] = ()
     judge: str = ""
-    layout: str = ""
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-    repeats: int = 1
-    scoring: str = "equal"
-    published_metrics: Mapping[str, str] = field(default_factory=dict)
+    layout: Literal["", "memocr"] = ""
+    sampling: dict[str, Any] = {}
+    repeats: Positive = 1
+    scoring: Literal["equal", "as-published"] = "equal"
+    published_metrics: dict[str, str] = {}
     protocol: str = ""
     deviations: tuple[str, ...] = ()
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = {}
     abstract: bool = False
     extends: str = ""
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentCard:
-    """WHO answers. `agent` is a built-in class (`memalpha`), an engine arm, `package.module:Class` or `file.py:Class`.
+class AgentCard(msgspec.Struct, frozen=True):
+    """WHO answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
     model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
@@ -93,13 +98,13 @@ class AgentCard:
     name: str
     agent: str
     description: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    track: str = "reader"
-    models: Mapping[str, Any] = field(default_factory=dict)
-    prompts: Mapping[str, str] = field(default_factory=dict)
+    params: dict[str, Any] = {}
+    track: Literal["reader", "native"] = "reader"
+    models: dict[str, Any] = {}
+    prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
     trained_on: tuple[trained.TrainedOn, ...] = ()
-    version: int = 1
+    version: Count = 1
     licence: str = ""
     citation: str = ""
     abstract: bool = False
@@ -107,17 +112,30 @@ class AgentCard:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SuiteCard:
+class SuiteCard(msgspec.Struct, frozen=True):
     """Several tasks under one name. reduce: how their headlines become one number; `mean` is the plain mean of the tasks
     (each counts the same, whatever its number of questions)."""
 
     name: str
-    tasks: tuple[str, ...]
+    tasks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     description: str = ""
-    reduce: str = "mean"
+    reduce: Literal["mean"] = "mean"
     citation: str = ""
     path: str = ""
+
+
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sampling parameters that a protocol may fix; null: the server's own."""
+
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    top_k: Positive | None = None
+    max_tokens: Positive | None = None
+
+
+class RoleSampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    memory: Sampling = Sampling()
+    reader: Sampling = Sampling()
 
 
 Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
@@ -125,24 +143,40 @@ FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "b
 GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8")
 """Variants of any task whose streams are put together here, with examples of their numbers."""
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
+_KINDS: dict[type[msgspec.Struct], str] = {
+    TaskCard: "into a task's card",
+    AgentCard: "into an agent's card",
+    SuiteCard: "into a suite's card",
+}
+_INSIDE: dict[type, dict[str, str]] = {
+    TaskCard: {
+        **dict.fromkeys(fields(Sampling), "under 'sampling: {reader: ...}'"),
+        **dict.fromkeys(fields(RoleSampling), "under 'sampling'"),
+    },
+    AgentCard: dict.fromkeys(("memory", "reader", "judge", "embedder"), "under 'models'"),
+    SuiteCard: {},
+}
+"""Kind of card -> key -> where in it the key belongs, for keys that are not at its top."""
+_MERGED = ("params", "variants", "models", "prompts")
+"""Mappings of which an extending card or a variant replaces the keys that it has itself."""
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
     *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
-    *("name", "reader_prompt", "answer_budget", "metrics", "headline", "cluster", "scoring", "published_metrics"),
-    *("trained_on", "sampling"),  # how each role samples stands among the parameters of its model
+    *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
+    *("cluster", "scoring", "published_metrics"),
+    *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
 }
 
 
-def _hints(kind: type) -> dict[str, Any]:
-    if kind not in _known_hints:
-        _known_hints[kind] = get_type_hints(kind)
-    return _known_hints[kind]
+class UnknownKey(UsageError):
+    """A key that a card does not have. data: the card's; plugins.py looks whether its source or agent has the key."""
 
-
-_known_hints: dict[type, dict[str, Any]] = {}  # to read them takes longer than to read a card
+    def __init__(self, message: str, key: str, data: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.key, self.data = key, data
 
 
 def bundled(folder: str) -> Path:
@@ -166,11 +200,21 @@ def listing(kind: type, extra: tuple[str, ...] = ()) -> dict[str, Path]:
 
 
 def find(kind: type[Card], name: str, extra: tuple[str, ...] = ()) -> Card | None:
-    """The card of that name or path, its `extends` resolved; None when no card has that name."""
+    """The card of that name or path, its `extends` resolved; None when no card has that name. `name` in the file defaults to
+    the file's name."""
     path = Path(name).expanduser().absolute() if name.endswith((".yaml", ".yml")) else _named(kind, name, extra)
     if path is None or (kind is not AgentCard and (kind is SuiteCard) != _is_suite(path)):
         return None
-    return build(kind, _merged(kind, path, extra, ()), path)
+    values = {"name": path.stem, **_merged(kind, path, extra, ()), "path": str(path)}
+    missing = next((field.name for field in fields(kind).values() if field.required and field.name not in values), None)
+    if missing:
+        raise UsageError(f"{path}: the key '{missing}' is missing")
+    card = kind(**values)
+    if isinstance(card, TaskCard):
+        _check(card, path)
+        for variant, changes in card.variants.items():
+            _known_keys(TaskCard, changes, path, "variants", variant)
+    return card
 
 
 def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
@@ -193,52 +237,65 @@ def shadowed(kind: type, name: str, extra: tuple[str, ...] = ()) -> list[str]:
     return existing[1:]
 
 
-def _merged(kind: type, path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
-    data = read_yaml(path)
-    check_keys(kind, data, path)
+def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The typed values of a card's file over those of the card that it extends."""
+    data = _typed(kind, read_yaml(path), path)
     base_name = data.get("extends")
     if not base_name:
         return data
-    sibling = path.parent / f"{base_name}.yaml"
-    base_path = sibling if sibling.is_file() else _named(kind, str(base_name), extra)
+    beside = path.parent / f"{base_name}.yaml"
+    base_path = beside if beside.is_file() else _named(kind, base_name, extra)
     if base_path is None:
         known = listing(kind, extra)
-        raise UsageError(f"{at_key(path, 'extends')}: no card '{base_name}' to extend{suggest(str(base_name), known)}")
+        raise UsageError(f"{at_key(path, 'extends')}: no card '{base_name}' to extend{suggest(base_name, known)}")
     if base_path in seen:
         raise UsageError(f"{at_key(path, 'extends')}: 'extends' goes in a circle through {base_path.name}")
     base = _merged(kind, base_path, extra, (*seen, path))
-    kept = {key: value for key, value in base.items() if key not in _NOT_INHERITED}
-    for key in ("params", "variants", "models", "prompts"):
-        if isinstance(kept.get(key), dict) and isinstance(data.get(key), dict):
-            data[key] = {**kept[key], **data[key]}
-    merged = {**kept, **data}
+    merged = _over({key: value for key, value in base.items() if key not in _NOT_INHERITED}, data)
     if "trained_on" not in data and own_model(merged.get("models")) != own_model(base.get("models")):
-        merged.pop("trained_on", None)  # it spoke of the base's model
+        merged.pop("trained_on", None)  # it is about the model of the base
     return merged
 
 
-def build(kind: type[Card], data: Mapping[str, Any], path: Path) -> Card:
-    """A checked card from merged YAML data. `name` defaults to the file's name."""
-    values: dict[str, Any] = {"name": path.stem, **data, "path": str(path)}
-    hints = _hints(kind)
-    for item in dataclasses.fields(kind):
-        if item.name not in values:
-            if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-                raise UsageError(f"{path}: the key '{item.name}' is missing")
+def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {**base, **{key: {**base.get(key, {}), **new} if key in _MERGED else new for key, new in changes.items()}}
+
+
+def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> dict[str, Any]:
+    """The values of a card's file, or of one of its variants, each of the type of its field."""
+    _known_keys(kind, data, path, *keys)
+    if kind is AgentCard and "trained_on" in data:
+        data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
+    found = decoded(kind, data, path, *keys)
+    if kind is TaskCard and "sampling" in found:
+        typed(found["sampling"], RoleSampling, path, *keys, "sampling")
+    return found
+
+
+def _known_keys(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> None:
+    """Raises UnknownKey, which says where the key belongs, if it is one of another place."""
+    known = _keys(kind)
+    for key in data:
+        if key in known:
             continue
-        values[item.name] = _typed(values[item.name], hints[item.name], item.name, path)
-    card = kind(**values)
-    if isinstance(card, AgentCard) and card.track not in ("reader", "native"):
-        raise UsageError(f"{at_key(path, 'track')}: track is '{card.track}', use 'reader' or 'native'")
-    if isinstance(card, TaskCard):
-        _check_protocol(card, path)
-    if isinstance(card, SuiteCard) and (card.reduce != "mean" or not card.tasks):
-        raise UsageError(f"{at_key(path, 'reduce')}: a suite names its tasks and reduces them by 'mean'")
-    return card
+        fault = f"{at_key(path, *keys, key)}: {unknown_key('.'.join((*keys, key)), known)}"
+        raise UnknownKey(misplaced(kind, key, fault), key, data)
+
+
+def _keys(kind: type[msgspec.Struct]) -> list[str]:
+    """What may be in a card's file."""
+    return [name for name in fields(kind) if name != "path"]
+
+
+def misplaced(kind: type[msgspec.Struct], key: str, fault: str) -> str:
+    """What is said of a key that is unknown where it is (`fault`), and where it belongs instead, if that is known."""
+    where = _INSIDE[kind].get(key) or next((name for other, name in _KINDS.items() if key in _keys(other)), None)
+    where = "one level up, beside 'params'" if key in _keys(kind) else where
+    return f"{fault.partition(';')[0]}; it belongs {where}" if where else fault
 
 
 def own_model(models: Any) -> tuple[str, str]:
-    """(role, name) of the model that an agent card's `trained_on` speaks of: the writer of the memory, else the reader."""
+    """(role, name) of the model that an agent card's `trained_on` is about: the writer of the memory, else the reader."""
     for role in ("memory", "reader"):
         entry = models.get(role) if isinstance(models, Mapping) else None
         name = entry.get("name") if isinstance(entry, Mapping) else entry
@@ -247,41 +304,31 @@ def own_model(models: Any) -> tuple[str, str]:
     return "", ""
 
 
-def _check_protocol(card: TaskCard, path: Path) -> None:
-    fault = protocol.fault(card)
-    if fault:
-        raise UsageError(f"{at_key(path, fault[0])}: {fault[1]}")
+def _check(card: TaskCard, path: Path) -> None:
+    """Raises UsageError where the keys of a card contradict each other."""
+    if card.layout and (card.hard or card.tokens or card.shared != 1):
+        raise UsageError(
+            f"{at_key(path, 'layout')}: layout '{card.layout}' is one question per stream of so many documents, filled at "
+            "random: it does not go with 'hard', 'tokens' or 'shared'"
+        )
+    for agent, metric in card.published_metrics.items():
+        if metric not in card.metrics:
+            place = at_key(path, "published_metrics", agent)
+            raise UsageError(f"{place}: 'published_metrics.{agent}' is {metric!r}, expected one of the card's 'metrics'")
+    if card.scoring == "as-published" and "*" not in card.published_metrics:
+        raise UsageError(
+            f"{at_key(path, 'scoring')}: scoring is 'as-published', but 'published_metrics' has no rule for all other "
+            "agents ('*')"
+        )
 
 
-def check_keys(kind: type, data: Mapping[str, Any], path: Path, where: str = "") -> None:
-    known = [item.name for item in dataclasses.fields(kind) if item.name != "path"]
-    for key in data:
-        if key not in known:
-            raise UsageError(f"{at_key(path, str(key))}: unknown key '{where}{key}'{suggest(str(key), known)}")
-
-
-def _typed(value: Any, hint: Any, key: str, path: Path) -> Any:
-    kind = getattr(hint, "__origin__", hint)
-    if trained.TrainedOn in get_args(hint):
-        return trained.parse(value, at_key(path, key))
-    if kind is tuple:
-        value = (value,) if isinstance(value, str) else value
-        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
-            return tuple(value)
-        wanted = "a list of strings"
-    elif kind is int:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        wanted = "a whole number, 0 or more"
-    elif kind in (str, bool):
-        if isinstance(value, kind):
-            return value
-        wanted = "true or false" if kind is bool else "a string"
-    else:
-        if isinstance(value, Mapping):
-            return dict(value)
-        wanted = "a mapping"
-    raise UsageError(f"{at_key(path, key)}: '{key}' is {value!r}, expected {wanted}")
+def scored(card: TaskCard, agent: AgentCard) -> TaskCard:
+    """The card as this agent is scored: with `scoring: as-published` the headline is the metric of `published_metrics` under
+    the agent's name, else under its class's name, else under `*`. Every metric of the card is computed either way."""
+    if card.scoring == "equal":
+        return card
+    rules = card.published_metrics
+    return replace(card, headline=rules.get(agent.name) or rules.get(agent.agent) or rules["*"])
 
 
 def with_variant(card: TaskCard, variant: str) -> TaskCard:
@@ -293,13 +340,9 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     name = f"{card.name}@{variant}"
     general = _GENERAL.fullmatch(variant)
     path = Path(card.path)
+    changes: dict[str, Any]
     if variant in card.variants:
-        changes = dict(card.variants[variant])
-        check_keys(TaskCard, changes, path, f"variants.{variant}.")
-        hints = _hints(TaskCard)
-        changes = {key: _typed(value, hints[key], key, path) for key, value in changes.items()}
-        if "params" in changes:  # as with `extends`: the others stay
-            changes["params"] = {**card.params, **changes["params"]}
+        changes = _over({"params": card.params}, _typed(TaskCard, card.variants[variant], path, "variants", variant))
     elif variant == "hard":
         changes = {"hard": True}
     elif variant == "shared" or (general and general[1] == "shared"):
@@ -309,14 +352,14 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     else:
         known = [*card.variants, *GENERAL]
         raise UsageError(f"task '{name}': no variant '{variant}'{suggest(variant, known)} (known: {', '.join(known)})")
-    changed = dataclasses.replace(card, **{**changes, "name": name})
-    _check_protocol(changed, path)
+    changed = replace(card, **{**changes, "name": name})
+    _check(changed, path)
     return changed
 
 
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
-    found = {key: value for key, value in dataclasses.asdict(card).items() if key not in _NOT_IDENTITY}
+    found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
     for key in ("agent", "source"):
         if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not where it lies
             found[key] = Path(found[key]).name

@@ -1,13 +1,13 @@
-"""`memeval check`: does an agent keep the contract, and what may it claim? Probed on small bundled streams, no key needed.
+"""Whether an agent keeps the contract, and what it may claim, probed on small bundled streams. No key is needed.
 
-Required: it runs; recall is pure; the order of questions does not matter; contexts are isolated; a fork equals an agent that
-saw only the prefix, and feeding a fork does not change the original; nothing it holds leads to gold (object-graph walk).
+Required: it runs; recall changes nothing; the order of questions does not matter; contexts are isolated; a fork equals an
+agent that saw only the prefix, and feeding a fork does not change the original; nothing that the agent holds leads to gold
+(a walk over the object graph). Every agent that was made is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import tempfile
 import types
 from collections import deque
@@ -15,21 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from memeval import plugins, process, tokens
+from msgspec.structs import replace
+
+from memeval import plugins, tokens
 from memeval.agent import Query, Recall
-from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
-from memeval.models.usage import Ledger, current
+from memeval.models.usage import Ledger
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
 from memeval.runs.context import ContextRun
 from memeval.runs.engine import Engine
-from memeval.runs.options import Options
-from memeval.runs.plan import agent_specs
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import AnswerStage
-from memeval.runs.roles import model_spec
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, ContextRef, Evidence, Question
@@ -44,42 +42,15 @@ Texts = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One probe. ok: None = it does not apply to this agent."""
+    """One probe. ok: None where it does not apply to this agent."""
 
     probe: str
     ok: bool | None
     says: str
 
 
-def check_command(
-    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None = None
-) -> int:
-    """Print the findings of each agent; 0 when every probe passed, 3 otherwise."""
-    with process.foreign_code() as out:
-        return _print(names, settings, agents_dir, model_spec(embedder, None) if embedder else OFFLINE, out)
-
-
-def _print(
-    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: ModelSpec, out: TextIO
-) -> int:
-    failed = False
-    for name in names:
-        options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
-        for spec in agent_specs(name, options):
-            if spec.is_arm:
-                raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
-            findings, claims = process.run(check(spec, embedder))
-            failed |= any(finding.ok is False for finding in findings)
-            print(f"{name}", file=out)
-            for finding in findings:
-                mark = {True: "ok", False: "FAILED", None: "n/a"}[finding.ok]
-                print(f"  {finding.probe:22} {mark:7} {finding.says}".rstrip(), file=out)
-            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
-    return 3 if failed else 0
-
-
 async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Finding], list[str]]:
-    """Findings in the order of the module docstring, and what the agent may claim."""
+    """The findings, and what the agent may claim."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
         bench = _Bench(spec, Path(folder), embedder)
         async with bench:
@@ -98,11 +69,11 @@ async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Fi
 
 
 class _Bench:
-    """Two bundled streams and the means to show them to fresh agents."""
+    """Two bundled streams, and fresh agents that read them."""
 
     def __init__(self, spec: AgentSpec, folder: Path, embedder: ModelSpec) -> None:
         self.folder = folder
-        card = dataclasses.replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
+        card = replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])
@@ -118,32 +89,32 @@ class _Bench:
     async def __aexit__(self, *exception: object) -> None:
         """Close every agent that was made, and what it ran on."""
         async with self.run:
-            for life, agent in reversed(self._open):
-                await life.close(agent)
-                life.end()
+            for run, agent in reversed(self._open):
+                await run.close(agent)
+                run.end()
 
     async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:
-        """A fresh agent that has begun, and its life in one of the two contexts."""
+        """A fresh agent that has begun, with its run in one of the two contexts."""
         self._made += 1
         stage = self.run.stage(lambda row: None)
         agent_class = plugins.agent_class(self.run.spec.agent.card)
         folder = self.folder / str(self._made)
-        life = ContextRun((stage,), lambda row: None, agent_class, self.contexts[number], 0, folder)
-        agent = await life.begin()
-        self._open.append((life, agent))
-        return life, agent
+        run = ContextRun((stage,), lambda row: None, agent_class, self.contexts[number], 0, folder)
+        agent = await run.begin()
+        self._open.append((run, agent))
+        return run, agent
 
-    async def fork(self, life: ContextRun, agent: AgentRunner) -> AgentRunner:
+    async def fork(self, run: ContextRun, agent: AgentRunner) -> AgentRunner:
         """Raises CannotFork."""
-        fork = await agent.fork(life.folder / "fork")
-        self._open.append((life, fork))
+        fork = await agent.fork(run.folder / "fork")
+        self._open.append((run, fork))
         return fork
 
     async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> AgentRunner:
         """An agent that has read some chunks of a context and finished."""
-        life, agent = await self.begin(number)
+        run, agent = await self.begin(number)
         stream = self.contexts[number].stream[chunks]
-        await life.feed(agent, stream[::-1] if reverse else stream, None)
+        await run.feed(agent, stream[::-1] if reverse else stream, None)
         await agent.finish()
         return agent
 
@@ -156,8 +127,8 @@ class _Bench:
 
 
 async def _recalled(agent: AgentRunner, query: Query) -> Texts:
-    current.set(Ledger("recall"))
-    return _texts(await agent.recall(query))
+    with agent.booking(Ledger("recall")):
+        return _texts(await agent.recall(query))
 
 
 def _texts(recall: Recall) -> Texts:
@@ -196,8 +167,8 @@ async def _isolation(bench: _Bench) -> Finding:
     begun = [await bench.begin(0), await bench.begin(1)]
     longest = max(len(context.stream) for context in bench.contexts)
     for index in range(longest):
-        for (life, agent), context in zip(begun, bench.contexts, strict=True):
-            await life.feed(agent, context.stream[index : index + 1], None)
+        for (run, agent), context in zip(begun, bench.contexts, strict=True):
+            await run.feed(agent, context.stream[index : index + 1], None)
     for _, agent in begun:
         await agent.finish()
     same = alone == await _recalled(begun[0][1], query)
@@ -207,18 +178,18 @@ async def _isolation(bench: _Bench) -> Finding:
 async def _fork(bench: _Bench) -> Finding:
     stream, query = bench.contexts[0].stream, bench.queries(0)[0]
     half = len(stream) // 2
-    life, agent = await bench.begin(0)
-    await life.feed(agent, stream[:half], None)
+    run, agent = await bench.begin(0)
+    await run.feed(agent, stream[:half], None)
     try:
-        fork = await bench.fork(life, agent)
+        fork = await bench.fork(run, agent)
     except CannotFork as reason:
-        return Finding("fork", None, f"cannot be forked ({reason}): rebuilt for every position that is asked at")
-    await life.feed(fork, stream[half : half + 1], None)
+        return Finding("fork", None, f"cannot be forked ({reason}): rebuilt for every position of a question")
+    await run.feed(fork, stream[half : half + 1], None)
     await fork.finish()
     prefix = await bench.read(0, slice(0, half + 1))
     if await _recalled(fork, query) != await _recalled(prefix, query):
         return Finding("fork", False, "a fork recalls something else than an agent that saw only the prefix")
-    await life.feed(agent, stream[half:], None)
+    await run.feed(agent, stream[half:], None)
     await agent.finish()
     same = await _recalled(agent, query) == await _recalled(await bench.read(0), query)
     return Finding(
@@ -240,8 +211,8 @@ async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
     if any(ok is False for ok in outcome.values()):
         return []
     agent = await bench.read(0)
-    current.set(Ledger("recall"))
-    recall = await agent.recall(bench.queries(0)[0])
+    with agent.booking(Ledger("recall")):
+        recall = await agent.recall(bench.queries(0)[0])
     known = {chunk.id for chunk in bench.contexts[0].stream}
     sourced = bool(recall.items) and all(item.chunks and known.issuperset(item.chunks) for item in recall.items)
     claims = []
@@ -252,7 +223,7 @@ async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:
     if await agent.memory() is not None:
         claims.append("a memory size")
     if agent.concurrent:
-        claims.append("questions asked at once")
+        claims.append("several questions at once")
     if agent.has("answer"):
         claims.append("native answers (track: native)")
     return claims
@@ -262,10 +233,8 @@ _OPAQUE = (types.ModuleType, type, str, bytes, int, float, complex, type(None), 
 
 
 def reachable(roots: Mapping[str, Any], limit: int = 1_000_000) -> Iterator[tuple[Any, str]]:
-    """Every object that attributes, slots, containers, closures, partials and bound methods lead to, with its path.
-
-    Modules and classes end the walk, but for what the agent's own class holds.
-    """
+    """Every object that can be reached by attributes, slots, containers, closures, partials and bound methods, with its
+    path. The walk stops at modules and classes, except for what the agent's own class holds."""
     seen: set[int] = set()
     queue = deque((value, name) for name, value in roots.items())
     for name, value in roots.items():

@@ -26,7 +26,7 @@ def read_config() -> dict[str, Any]:
     """The keys of `memeval.yaml`, checked; empty when there is none. `prices` is a mapping (models/prices.py); `model` and
     the roles are names, or mappings of `name`, `tag`, sampling parameters, `context` and `backend`, as in an agent card; the
     others are strings. Raises UsageError naming the key."""
-    _tell_of_unread_variables()
+    _warn_of_unread_variables()
     path = Path("memeval.yaml")
     if not path.is_file():
         if os.path.lexists(path):
@@ -46,11 +46,12 @@ def read_config() -> dict[str, Any]:
 
 
 @functools.cache
-def _tell_of_unread_variables() -> None:
-    """A line on stderr, once. No error: programs around memeval may have variables of that name for themselves."""
+def _warn_of_unread_variables() -> None:
+    """A line on stderr for each, once. It is no error: other programs may have variables of such names."""
     for name in sorted(os.environ):
         if name.startswith(_ENVIRONMENT) and name not in VARIABLES:
-            print(f"memeval: the variable {name} is not read (but {', '.join(VARIABLES)} are)", file=sys.stderr)
+            known = ", ".join(VARIABLES)
+            print(f"memeval: the variable {name} is not read{suggest(name, VARIABLES)} (known: {known})", file=sys.stderr)
 
 
 def data_dir(typed: Path | None, config: Mapping[str, Any]) -> Path | None:

@@ -1,33 +1,30 @@
-"""`memeval doctor`: whether a run would work here, one line per finding, each with the remedy where it would not.
+"""Whether a run would work here: packages, memeval.yaml, the models of the roles, data and tokenizers of tasks, folders.
 
-Looks at Python and packages, memeval.yaml, the models of the roles (models/probe.py), the data and tokenizers of tasks, the
-cache and the runs folder. Writes nothing, and shows no key.
+Each finding has the remedy where something is missing. Nothing is written, and no key is shown.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import memeval
-from memeval import plugins, tokens
+from memeval import plugins, process, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, cache_folder, data_dir, read_config
-from memeval.errors import UsageError
+from memeval.errors import UsageError, install_hint
 from memeval.models import prices
 from memeval.models.completion import ModelSpec
-from memeval.models.probe import FAIL, OK, PATIENCE, WARN, Finding, probe_all
+from memeval.models.probe import FAIL, OK, TIMEOUT, WARN, Finding, probe
 from memeval.runs.options import Options
 from memeval.runs.plan import find_task
-from memeval.runs.roles import role_model
+from memeval.runs.roles import chosen, role_model
 from memeval.tasks import Settings
 
 REPLY = 2048
@@ -36,26 +33,13 @@ AROUND = 1000
 """Tokens of instructions and question around what the reader reads."""
 VIEW = 4096
 """Tokens of instructions, tools and memory around the chunk that a writer reads."""
-ROOM = 200_000_000
+FREE = 200_000_000
 """Bytes that should be free where runs and the cache are written."""
 
 
-def doctor_command(options: Options, form: str = "table", patience: float = PATIENCE) -> int:
-    """Prints the findings; returns 0, or 3 when one of them is FAIL. Of the options, models, base_url, tasks, answer_budget,
-    data_dir, runs_dir and tasks_dir count. patience: seconds per call to a model."""
-    found = list(findings(options, patience))
-    broken = sum(finding.level == FAIL for finding in found)
-    if form == "json":
-        print(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in found]}, ensure_ascii=False))
-    else:
-        for finding in found:
-            print(f"{finding.level:5}{finding.subject}: {' '.join(finding.says.split())}")
-        warnings = sum(finding.level == WARN for finding in found)
-        print(f"\n{'nothing is in the way of a run' if not broken else f'{broken} to mend'}, {warnings} to know")
-    return 3 if broken else 0
-
-
-def findings(options: Options, patience: float) -> Iterator[Finding]:
+def findings(options: Options, timeout: float | None = None) -> Iterator[Finding]:
+    """Of the options, models, base_url, tasks, answer_budget, data_dir, runs_dir and tasks_dir count. timeout: seconds for
+    one call to a model."""
     yield from _packages()
     config: dict[str, Any] = {}
     try:
@@ -67,17 +51,20 @@ def findings(options: Options, patience: float) -> Iterator[Finding]:
         yield Finding(FAIL, "memeval.yaml", str(error))
     cards: list[TaskCard] = []
     yield from _tasks(options, config, cards)
-    yield from _models(options, config, cards, patience)
-    yield from _folders(options)
-
-
-# -- packages ---------------------------------------------------------------------------------------------------------
+    yield from _models(options, config, cards, timeout or TIMEOUT)
+    for subject, folder, level, remedy in (
+        ("cache", cache_folder(), WARN, "set MEMEVAL_CACHE to a folder of yours, or use --no-cache"),
+        ("runs", options.runs_dir, FAIL, "use --runs-dir"),
+    ):
+        if fault := unwritable(folder):
+            yield Finding(level, subject, f"{fault}; {remedy}")
+        else:
+            yield Finding(OK, subject, f"{folder}{'' if folder.exists() else ' (will be made)'}")
 
 
 def _packages() -> Iterator[Finding]:
-    yield Finding(
-        OK, "memeval", f"{memeval.__version__} on Python {platform.python_version()}, {platform.platform(terse=True)}"
-    )
+    system = f"Python {platform.python_version()}, {platform.platform(terse=True)}"
+    yield Finding(OK, "memeval", f"{memeval.__version__} on {system}")
     try:
         required = metadata.requires("memeval") or []
     except metadata.PackageNotFoundError:
@@ -87,16 +74,13 @@ def _packages() -> Iterator[Finding]:
     if missing:
         yield Finding(FAIL, "packages", f"{', '.join(missing)} missing; pip install {' '.join(missing)}")
     for extra, lacking in extras.items():
-        if lacking:
-            remedy = f"pip install 'memeval[{extra}]' where it is needed"
-            yield Finding(OK, f"extra [{extra}]", f"not installed ({', '.join(lacking)}); {remedy}")
-        else:
-            yield Finding(OK, f"extra [{extra}]", "installed")
+        says = f"not installed ({', '.join(lacking)}); where it is needed: {install_hint(extra)}"
+        yield Finding(OK, f"extra [{extra}]", says if lacking else "installed")
     if prices.table_path() is None:
         yield Finding(WARN, "prices", "litellm's price table is not where it was: prices and context lengths are not known")
 
 
-def sort_requirements(required: Sequence[str], installed: Any) -> tuple[list[str], dict[str, list[str]]]:
+def sort_requirements(required: Sequence[str], installed: Callable[[str], bool]) -> tuple[list[str], dict[str, list[str]]]:
     """(required packages that are missing, extra -> its missing packages) of a distribution's requirements, as
     `importlib.metadata` gives them. `dev` and an extra within an extra are left out."""
     missing: list[str] = []
@@ -120,11 +104,8 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-# -- tasks ------------------------------------------------------------------------------------------------------------
-
-
 def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -> Iterator[Finding]:
-    """Also fills `cards` with the tasks that were found."""
+    """The tasks that were named, with their data and tokenizers. Fills `cards` with those that were found."""
     from memeval.tasks.verify import missing, remedy
 
     settings = Settings()
@@ -144,34 +125,24 @@ def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -
                 yield Finding(OK, f"task {name}", "its data are at hand")
         except UsageError as error:
             yield Finding(FAIL, f"task {name}", str(error))
-    yield from _tokenizers({card.tokenizer for card in cards} or {tokens.DEFAULT})
-
-
-def _tokenizers(names: set[str]) -> Iterator[Finding]:
-    for name in sorted(names):
+    for name in sorted({card.tokenizer for card in cards} or {tokens.DEFAULT}):
         try:
             counter = tokens.counter(name)
         except UsageError as error:
             yield Finding(FAIL, f"tokenizer {name}", str(error))
             continue
-        if counter.approximate:
-            yield Finding(WARN, f"tokenizer {name}", f"not on this machine: counts are those of {counter.name}")
-        else:
-            yield Finding(OK, f"tokenizer {name}", "found")
+        says = f"not on this machine: counts are those of {counter.name}" if counter.approximate else "found"
+        yield Finding(WARN if counter.approximate else OK, f"tokenizer {name}", says)
 
 
-# -- models -----------------------------------------------------------------------------------------------------------
-
-
-def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCard], patience: float) -> Iterator[Finding]:
+def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCard], timeout: float) -> Iterator[Finding]:
     """Each model once, with all its roles."""
-    own = AgentCard("doctor", "doctor")
     wanted: list[tuple[list[str], ModelSpec]] = []
     for role in ROLES:
+        if role in ("judge", "embedder") and not chosen(role, options, config):
+            continue
         try:
-            if role in ("judge", "embedder") and not _chosen(role, options, config):
-                continue
-            spec = role_model(role, own, options, config)
+            spec = role_model(role, AgentCard("doctor", "doctor"), options, config)
         except UsageError as error:
             yield Finding(FAIL, role, str(error))
             continue
@@ -180,11 +151,8 @@ def _models(options: Options, config: Mapping[str, Any], cards: Sequence[TaskCar
             wanted.append(([role], spec))
         else:
             same.append(role)
-    yield from probe_all([(roles, spec, _needs(roles, options, cards)) for roles, spec in wanted], patience)
-
-
-def _chosen(role: str, options: Options, config: Mapping[str, Any]) -> bool:
-    return bool(options.models.get(role) or os.environ.get(f"MEMEVAL_{role.upper()}") or config.get(role))
+    for roles, spec in wanted:
+        yield from process.run(probe(spec, roles, _needs(roles, options, cards), timeout))
 
 
 def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) -> dict[str, int]:
@@ -193,26 +161,10 @@ def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) ->
     for card in cards:
         if "memory" in roles:
             needs[f"a chunk of {card.name}"] = card.chunk_tokens + VIEW + REPLY
-        if "reader" in roles:
-            budget = min((n for n in (card.reader_budget, card.answer_budget, options.answer_budget) if n), default=0)
-            if budget:
-                needs[f"the reader's budget on {card.name} (--answer-budget)"] = budget + AROUND + REPLY
+        budget = min((n for n in (card.reader_budget, card.answer_budget, options.answer_budget) if n), default=0)
+        if "reader" in roles and budget:
+            needs[f"the reader's budget on {card.name} (--answer-budget)"] = budget + AROUND + REPLY
     return needs
-
-
-# -- folders ----------------------------------------------------------------------------------------------------------
-
-
-def _folders(options: Options) -> Iterator[Finding]:
-    for subject, folder, remedy in (
-        ("cache", cache_folder(), "set MEMEVAL_CACHE to a folder of yours, or use --no-cache"),
-        ("runs", options.runs_dir, "use --runs-dir"),
-    ):
-        fault = unwritable(folder)
-        if fault:
-            yield Finding(FAIL if subject == "runs" else WARN, subject, f"{fault}; {remedy}")
-        else:
-            yield Finding(OK, subject, f"{folder}{'' if folder.exists() else ' (will be made)'}")
 
 
 def unwritable(folder: Path) -> str:
@@ -225,4 +177,4 @@ def unwritable(folder: Path) -> str:
     if not os.access(there, os.W_OK | os.X_OK):
         return f"{folder}: {there} cannot be written"
     free = shutil.disk_usage(there).free
-    return "" if free >= ROOM else f"{folder}: only {free / 1e6:,.0f} MB are free"
+    return "" if free >= FREE else f"{folder}: only {free / 1e6:,.0f} MB are free"

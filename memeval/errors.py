@@ -31,5 +31,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
+def install_hint(extra: str) -> str:
+    """How the packages of an extra are installed. Never by memeval's name: the package index has another one."""
+    return f"pip install -c constraints.txt -e '.[{extra}]' in memeval's checkout"
+
+
 class StopRun(Exception):
     """The whole run must stop now (endpoint down, key refused, budget spent); its folder can be resumed. One line."""

@@ -6,19 +6,21 @@ Built-in names are looked up in the tables below and imported only when used. En
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from memeval import cards, identity
+from msgspec.structs import replace
+
+from memeval import cards, identity, yamlfile
 from memeval.cards import AgentCard
 from memeval.errors import UsageError, suggest
 
@@ -153,17 +155,12 @@ def agent_files(card: AgentCard) -> dict[str, Path]:
     return {**files, **_named(card)}
 
 
-def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> list[str]:
-    """What a note says at the end of a run about the agent's source files: those that have changed since they were recorded
-    (label -> digest), and those that were imported (since `sys.modules` had the names `before`) without being recorded."""
+def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
+    imported (since `sys.modules` had the names `before`) without being recorded."""
     files = agent_files(card)
-    changed = identity.differences(recorded, identity.digests(files))
     missed = identity.imported_since(before, list(files.values()))
-    said = [f"{', '.join(changed)} changed while the run went on"] if changed else []
-    if missed:
-        names = ", ".join(path.name for path in missed)
-        said.append(f"{names} was imported and is not part of the agent's identity; name it under the card's 'source:'")
-    return said
+    return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
 
 
 def _named(card: AgentCard) -> dict[str, Path]:
@@ -279,18 +276,42 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
     """The agent a user typed: a card, an engine arm, `file.py:Class` or an entry point."""
     if name in ARMS:
         return AgentCard(name=name, agent=name, description=ARMS[name])
-    card = cards.find(AgentCard, name, extra)
+    card = _card(AgentCard, name, extra)
     if card is not None:
-        return dataclasses.replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
+        return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:
         reference = _fixed(name)
-        track = getattr(load_object(reference), "track", "reader")
-        return AgentCard(name=name.rpartition(":")[2], agent=reference, track=track)
+        return AgentCard(name=name.rpartition(":")[2], agent=reference, track=_track(load_object(reference), reference))
     found = entry_point("agents", name)
     if found is not None:
-        return AgentCard(name=name, agent=name, track=getattr(found, "track", "reader"))
+        return AgentCard(name=name, agent=name, track=_track(found, name))
     known = [*cards.listing(AgentCard, extra), *ARMS, *entry_point_names("agents")]
     raise UsageError(f"no agent '{name}'{suggest(name, known)} (memeval list agents shows all; or give file.py:Class)")
+
+
+def _track(made: Any, name: str) -> Any:
+    """`reader` or `native`, as the class says. Raises UsageError for anything else."""
+    return yamlfile.typed(getattr(made, "track", "reader"), yamlfile.fields(AgentCard)["track"].type, Path(name), "track")
+
+
+def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:
+    """`cards.find`, where a key that is a parameter of the card's source or agent is told to belong under `params`."""
+    try:
+        return cards.find(kind, name, extra)
+    except cards.UnknownKey as error:
+        try:
+            known = _parameters(kind, str(error.data.get("source") or error.data.get("agent")), Path(name))
+        except UsageError:
+            raise error from None
+        if error.key not in known:
+            raise
+        raise UsageError(f"{str(error).partition(';')[0]}; it belongs under 'params'") from None
+
+
+def _parameters(kind: type, name: str, base: Path) -> Iterable[str]:
+    """What may be under a card's `params`: the fields of its source's `Params`, or the parameters of its agent's class."""
+    found = load_object((SOURCES if kind is cards.TaskCard else AGENTS).get(name, name), base)
+    return yamlfile.fields(found.Params) if hasattr(found, "Params") else inspect.signature(found).parameters
 
 
 def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
@@ -303,7 +324,7 @@ def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
 def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
     """The task a user typed: a card's name or path, or a source's `file.py:Class`, with `@variant`s."""
     base, *variants = name.split("@")
-    card = cards.find(cards.TaskCard, base, extra)
+    card = _card(cards.TaskCard, base, extra)
     if card is None and ":" in base:
         reference = _fixed(base)
         load_object(reference)
@@ -313,7 +334,7 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
     if ":" in card.source and card.path:
-        card = dataclasses.replace(card, source=_fixed(card.source, Path(card.path)))
+        card = replace(card, source=_fixed(card.source, Path(card.path)))
     for variant in variants:
         card = cards.with_variant(card, variant)
     if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task

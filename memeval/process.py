@@ -1,14 +1,16 @@
-"""This process while it runs code of others: what that does to the working directory, the environment, descriptor 1 and the
-end of the process reaches no result."""
+"""This process while it runs code of others: what that does to the working directory, the environment, descriptor 1, forked
+children and the end of the process changes no result."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -17,25 +19,39 @@ Result = TypeVar("Result")
 PATIENCE = 3.0
 """Seconds that threads and exit hooks of others have when the program ends."""
 
+OPEN_FILES = 48
+"""What a run has open beside its contexts: standard streams, the files of its folder, three stores, modules."""
+FILES_A_CONTEXT = 4
+"""A connection, and the event loop of an agent's thread."""
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _program = False
 
 
 def program() -> None:
-    """Say that this process is the `memeval` program, not another one that calls it: a notebook, a test."""
+    """Say that this process is the `memeval` program, not another one that calls it: a notebook, a test.
+
+    Standard streams that the caller has closed go to the null device: else the first file that is opened, a result's, would
+    have the number of stdout.
+    """
     global _program
     _program = True
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        name = ("stdin", "stdout", "stderr")[number]
+        setattr(sys, name, open(number, "r" if number == 0 else "w"))  # noqa: SIM115
+    os.close(number)
 
 
 @contextlib.contextmanager
 def foreign_code() -> Iterator[TextIO]:
-    """A block in which agents run. Yields the stream for results: what is printed otherwise, or written to descriptor 1,
-    goes to stderr; in the program for good, because threads and exit hooks may outlast the block. At its end working
-    directory and environment are as they were."""
-    results, folder, environment = sys.stdout, os.getcwd(), dict(os.environ)
+    """A block in which agents are imported and run. Yields the stream for results. Whatever else is printed, or written to
+    descriptor 1, goes to stderr; in the program until its end, because threads and exit hooks may outlast the block."""
+    results = sys.stdout
     out = _apart(results)
     sys.stdout = sys.stderr
     try:
-        yield out
+        with surroundings():
+            yield out
     finally:
         out.flush()
         if not _program:
@@ -43,6 +59,15 @@ def foreign_code() -> Iterator[TextIO]:
             if out is not results:
                 os.dup2(out.fileno(), 1)
                 out.close()
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[None]:
+    """A block after which the working directory and the environment are as they were before."""
+    folder, environment = os.getcwd(), dict(os.environ)
+    try:
+        yield
+    finally:
         with contextlib.suppress(OSError):  # it may have been deleted
             os.chdir(folder)
         if dict(os.environ) != environment:
@@ -73,36 +98,85 @@ def end(code: int) -> NoReturn:
     sys.exit(code)
 
 
+def affordable(wanted: int) -> int:
+    """How many of `wanted` contexts may be open at once, with the files that this process may open. Says on stderr when
+    these are fewer."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    found = max(1, min(wanted, (soft - OPEN_FILES) // FILES_A_CONTEXT))
+    if found < wanted:
+        print(f"memeval: --concurrency {found}, not {wanted}: only {soft} files may be open (ulimit -n)", file=sys.stderr)
+    return found
+
+
+@contextlib.contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """A block in which Ctrl-C and SIGTERM call `stop` on the running loop. Outside the main thread they stay as they are."""
+    global _handling
+    loop = asyncio.get_running_loop()
+    handled = []
+    for number in _STOPPING:
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # Windows; not the main thread
+            loop.add_signal_handler(number, stop)
+            handled.append(number)
+    _handling = bool(handled)
+    try:
+        yield
+    finally:
+        _handling = False
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+_handling = False
+
+
+def _in_child() -> None:
+    """A forked child (multiprocessing in an agent) shares the descriptor by which signals wake the loop of its parent: a
+    signal to the child would stop the run."""
+    if _handling:
+        signal.set_wakeup_fd(-1)
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_in_child)
+
+
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """`asyncio.run`, also where an event loop runs already (a notebook): then in a thread of its own, whose main task
-    KeyboardInterrupt cancels."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(main)
-    outcome: list[Result] = []
-    raised: list[BaseException] = []
-    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = []
-
-    async def task() -> Result:
-        loops.append((asyncio.get_running_loop(), asyncio.create_task(main)))
-        return await loops[0][1]
-
-    def target() -> None:
+    """`asyncio.run`. Where an event loop is running already (a notebook) it happens in another thread; KeyboardInterrupt
+    cancels it. Afterwards the working directory and the environment are as they were before."""
+    with surroundings():
         try:
-            outcome.append(asyncio.run(task()))
-        except BaseException as error:
-            raised.append(error)
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(main)
+        return _beside(main)
 
-    thread = threading.Thread(target=copy_context().run, args=(target,), daemon=True)
-    thread.start()
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        for loop, running in loops:
-            loop.call_soon_threadsafe(running.cancel)
-        thread.join()
-        raise
-    if raised:
-        raise raised[0]
-    return outcome[0]
+
+def _beside(main: Coroutine[Any, Any, Result]) -> Result:
+    cancel: list[Callable[[], object]] = []
+
+    async def cancellable() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            cancel.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await main
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(copy_context().run, asyncio.run, cancellable())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            for call in cancel:
+                call()
+            raise

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from memeval import cards
+from memeval import cards, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError
+from memeval.tasks import Settings
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -30,8 +31,8 @@ def test_extends_inherits_everything_but_name_and_abstract(tmp_path: Path) -> No
         ("source: jsonl\nchunk_token: 5\n", "bad.yaml:2: unknown key 'chunk_token'; did you mean 'chunk_tokens'?"),
         ("source: jsonl\nchunk_tokens: many\n", "bad.yaml:2: 'chunk_tokens' is 'many', expected a whole number"),
         ("source: jsonl\nchunk_tokens: true\n", "bad.yaml:2: 'chunk_tokens' is True, expected a whole number"),
-        ("source: jsonl\nquestions: -1\n", "expected a whole number, 0 or more"),
-        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list of strings"),
+        ("source: jsonl\nquestions: -1\n", "expected a whole number >= 0"),
+        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list of texts"),
         ("source: jsonl\nhard: maybe\n", "expected true or false"),
         ("description: none\n", "bad.yaml: the key 'source' is missing"),
         ("extends: nobody\n", "bad.yaml:1: no card 'nobody' to extend"),
@@ -60,7 +61,7 @@ def test_card_that_is_not_there_or_not_text(tmp_path: Path) -> None:
 
 def test_track_is_reader_or_native(tmp_path: Path) -> None:
     path = write(tmp_path, "a.yaml", "agent: bm25\ntrack: both\n")
-    with pytest.raises(UsageError, match=r"a\.yaml:2: track is 'both'"):
+    with pytest.raises(UsageError, match=r"a\.yaml:2: 'track' is 'both'"):
         cards.find(AgentCard, str(path))
 
 
@@ -132,7 +133,7 @@ def test_suites(tmp_path: Path) -> None:
     assert suite is not None
     assert (suite.tasks, suite.reduce) == (("a", "b"), "mean")
     assert cards.find(TaskCard, str(path)) is None
-    with pytest.raises(UsageError, match="reduces them by 'mean'"):
+    with pytest.raises(UsageError, match=r"three\.yaml:2: 'reduce' is 'median'; did you mean 'mean'"):
         cards.find(SuiteCard, str(write(tmp_path, "three.yaml", "tasks: [a]\nreduce: median\n")))
     with pytest.raises(UsageError, match="unknown key 'task'"):
         cards.find(SuiteCard, str(write(tmp_path, "four.yaml", "tasks: [a]\ntask: b\n")))
@@ -148,3 +149,37 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
         found = cards.find(AgentCard, name)
         assert found is not None
         assert Path(found.path) == path
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("task", "source: jsonl\nfile: notes.jsonl\n", "2: unknown key 'file'; it belongs under 'params'"),
+        ("task", "source: synth\nworld_seed: 4\n", "2: unknown key 'world_seed'; it belongs under 'params'"),
+        ("task", "source: jsonl\ntrack: native\n", "2: unknown key 'track'; it belongs into an agent's card"),
+        ("task", "source: jsonl\ntemperature: 0.7\n", "2: unknown key 'temperature'; it belongs under 'sampling: {reader: ...}'"),
+        ("task", "source: jsonl\nreader: {temperature: 1}\n", "2: unknown key 'reader'; it belongs under 'sampling'"),
+        ("task", "source: jsonl\nparams:\n  chunk_tokens: 9\n  file: x\n", "3: unknown key 'params.chunk_tokens'; it belongs one level up"),
+        ("task", "source: jsonl\nvariants:\n  mine:\n    models: x\n", "4: unknown key 'variants.mine.models'; it belongs into an agent's"),
+        ("task", "source: jsonl\nvariants:\n  mine: {chunk_token: 3}\n", "3: unknown key 'variants.mine.chunk_token'; did you mean 'chunk_tokens'?"),
+        ("agent", "agent: bm25\nk: 3\n", "2: unknown key 'k'; it belongs under 'params'"),
+        ("agent", "agent: mine.py:Mine\nlast: 3\n", "2: unknown key 'last'; it belongs under 'params'"),
+        ("agent", "agent: bm25\nreader: tiny\n", "2: unknown key 'reader'; it belongs under 'models'"),
+        ("agent", "agent: bm25\nheadline: f1\n", "2: unknown key 'headline'; it belongs into a task's card"),
+    ],
+)  # fmt: skip
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(tmp_path: Path, kind: str, text: str, message: str) -> None:
+    write(tmp_path, "mine.py", "class Mine:\n    def __init__(self, last=5): pass\n")
+    path = write(tmp_path, "card.yaml", text)
+    with pytest.raises(UsageError) as error:
+        card = plugins.find_task(str(path)) if kind == "task" else plugins.find_agent(str(path))
+        assert isinstance(card, TaskCard)
+        plugins.source(card)().load(card, Settings())
+    assert str(error.value).startswith(f"{path}:{message}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_value_of_the_extended_card_names_its_own_file(tmp_path: Path) -> None:
+    base = write(tmp_path, "base.yaml", "source: jsonl\nabstract: true\nhard: maybe\n")
+    with pytest.raises(UsageError, match=rf"{base}:3: 'hard' is 'maybe', expected true or false"):
+        cards.find(TaskCard, str(write(tmp_path, "longer.yaml", "extends: base\n")))

@@ -142,6 +142,20 @@ def test_table_says_what_it_is(project: Path) -> None:
     assert "controls not run: none, oracle (add --agent none --agent oracle)" in result.stdout
 
 
+def test_an_oracle_without_evidence_says_why_it_has_no_score(project: Path) -> None:
+    bare = [
+        {**note, "questions": [{k: v for k, v in q.items() if k != "evidence"} for q in note["questions"]]} for note in NOTES
+    ]
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
+    result = run("--agent", "oracle", "--agent", "none")
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.stdout.splitlines() if line.startswith("| oracle"))
+    assert row.split("|")[2].strip() == "n/a"
+    why = "n/a for 2 of 2 answers: the data have no gold evidence for this question"
+    assert f"oracle on notes.yaml: {why}" in result.stdout
+    assert why in memeval("show", json.loads(run("--agent", "oracle", "--format", "json").stdout)["runs"][0]["path"]).output
+
+
 def test_a_grid_is_a_row_for_each_value(project: Path) -> None:
     result = run("--agent", "bm25", "--agent", "recent", "--set", "k=1,2", "--format", "json")
     assert [(row["agent"], row["params"]["k"]) for row in json.loads(result.stdout)["runs"]] == [
@@ -283,6 +297,85 @@ def test_list_and_help() -> None:
         assert memeval(verb, "--help").exit_code == 0
 
 
+def test_an_agent_is_listed_with_its_parameters(project: Path) -> None:
+    (project / "mine.py").write_text(
+        "class Mine:\n"
+        '    """Keeps notes. size: notes that are kept.\n\n    Forgets the `oldest` first."""\n'
+        "    def __init__(self, size, oldest=True, style='short'): pass\n"
+        "    def begin(self, session): pass\n    def observe(self, chunk): pass\n    def recall(self, query): pass\n"
+    )
+    (project / "card.yaml").write_text("agent: mine.py:Mine\nparams: {size: 3}\n")
+    for name, size in (("mine.py:Mine", "required"), ("card.yaml", "3")):
+        done = memeval("list", "agents", name)
+        assert done.exit_code == 0, done.output
+        rows = [line.split(maxsplit=2) for line in done.output.splitlines()[3:6]]
+        assert rows == [
+            ["size", size, "notes that are kept"],
+            ["oldest", "True", "Forgets the `oldest` first."],
+            ["style", "'short'"],
+        ]
+    assert ["k", "2"] in [line.split()[:2] for line in memeval("list", "agents", "bm25").output.splitlines()]
+    assert "It has no parameters." in memeval("list", "agents", "oracle").output
+    assert "did you mean 'bm25'" in memeval("list", "agents", "bm26").stderr
+    assert memeval("list", "tasks", "synth-10k").exit_code == 2
+
+
+def typed(output: str) -> list[list[str]]:
+    """The commands that a verb says to type."""
+    return [line.split()[1:] for line in output.splitlines() if line.startswith("  memeval ")]
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["agent", "my_notes"], {"my_notes.py"}),
+        (["agent", "my-notes.py"], {"my_notes.py"}),
+        (["task", "diary"], {"diary.yaml", "diary.jsonl"}),
+    ],
+)
+def test_what_new_writes_runs_at_once_and_is_never_overwritten(project: Path, words: list[str], files: set[str]) -> None:
+    before = {path.name for path in project.iterdir()}
+    made = memeval("new", *words)
+    assert made.exit_code == 0, made.output
+    assert {path.name for path in project.iterdir()} - before == files
+    assert len(typed(made.output)) == 2
+    for command in typed(made.output):
+        done = memeval(*command)
+        assert done.exit_code == 0, done.output
+    texts = {name: (project / name).read_text() for name in files}
+    again = memeval("new", *words)
+    assert (again.exit_code, "exists already" in again.stderr) == (2, True)
+    (project / sorted(files)[0]).unlink()
+    assert memeval("new", *words).exit_code == (0 if len(files) == 1 else 2)  # not even in part
+    assert all((project / name).read_text() == texts[name] for name in files if (project / name).exists())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["agnet", "x"], "did you mean 'agent'?"),
+        (["agent", "../x"], "expected a name of letters"),
+        (["task", "1st"], "expected a name of letters"),
+    ],
+)
+def test_new_refuses_other_names(project: Path, words: list[str], says: str) -> None:
+    before = sorted(project.iterdir())
+    done = memeval("new", *words)
+    assert (done.exit_code, says in done.stderr) == (2, True)
+    assert sorted(project.iterdir()) == before
+
+
+def test_an_unknown_task_is_refused_before_any_data_are_read(project: Path) -> None:
+    done = memeval("data", "verify", "notes.yaml", "synth-10")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "memeval: no task 'synth-10'; did you mean 'synth-10k'? "
+        "(memeval list tasks shows all; or give card.yaml or file.py:Class)\n"
+    )
+    done = memeval("data", "verify", "notes.yaml")
+    assert "memeval: notes.yaml (1 of 1): reading" in done.stderr or "notes (1 of 1): reading" in done.stderr
+
+
 def test_ctrl_c_before_a_run_begins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -317,6 +410,7 @@ def test_estimate_doctor_and_cache(project: Path) -> None:
     assert "OPENAI_API_KEY" in broken.stdout
     assert re.search(r"the records of \d+ data files", memeval("cache", "stats").stdout)
     assert "did you mean 'stats'" in memeval("cache", "stat").stderr
+    assert "did you mean 'verify'" in memeval("data", "verfy").stderr
 
 
 def test_check_finds_what_is_wrong(project: Path) -> None:

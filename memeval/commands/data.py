@@ -1,20 +1,20 @@
-"""`memeval data list|path|fetch|verify|build`: what tasks read, where it lies, how to get it, and what is in it."""
+"""`memeval data list|path|fetch|verify`: what tasks read, where it is, how to get it, and what is in it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from tabulate import tabulate
 
 from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, Found, at_hand, megabytes
 from memeval.errors import NoData, UsageError
+from memeval.report.columns import columns
 from memeval.tasks import Settings, verify
 
 Held = tuple[tuple[DataFile, tuple[Found, ...]], ...]
@@ -113,8 +113,8 @@ def data_fetch(
     to: Path | None = None,
     accepted: Sequence[str] = (),
 ) -> str:
-    """Get what the tasks need: into the hub's cache, or laid out as a data folder in `to`. accepted: licences, by name.
-    A line per file; progress goes to stderr. Raises UsageError when something cannot be had."""
+    """Get what the tasks need: into the hub's cache, or into `to` as a data folder. accepted: licences, by name. A line per
+    file; progress goes to stderr. Raises UsageError when something cannot be fetched."""
     if not tasks:
         raise UsageError("memeval data fetch: name the tasks to fetch data for (memeval data list shows what is missing)")
     lines: dict[str, None] = {}
@@ -140,11 +140,11 @@ def data_verify(
     contexts: int | None = None,
     everything: bool = False,
 ) -> tuple[str, int]:
-    """Load the tasks and count what is in them: the text to print, and the exit code. Progress goes to stderr.
+    """Load the tasks and count what is in them. Returns the text to print and the exit code. Progress goes to stderr.
 
-    everything: every task whose files are at hand, one table; a task without its files, or with too few passages for
-    its length, is named; damage is a row and makes the code 2. Else the first damage is raised as the source's
-    UsageError. contexts: how many to build per task (0: all).
+    everything: every task whose files are at hand, in one table. Tasks without their files, with too few passages for their
+    length, or with damaged files are named below it; damage makes the exit code 2. Without `everything` the first damage is
+    raised as UsageError. contexts: how many to build per task (0: all).
     """
     if not tasks and not everything:
         raise UsageError("memeval data verify: name the tasks, or pass --all")
@@ -179,18 +179,20 @@ def data_verify(
 
 
 class _Progress:
-    """How far a task is, on stderr: one line that is written over on a terminal, a line per task elsewhere."""
+    """How far a task is, on stderr: one line that is written over on a terminal, a line per task and minute elsewhere."""
 
     def __init__(self, task: str) -> None:
         self._task = task
         self._live = sys.stderr.isatty()
+        self._printed = time.monotonic()
 
     def __enter__(self) -> _Progress:
         self._write("reading")
         return self
 
     def show(self, built: int, of: int) -> None:
-        if self._live:
+        if self._live or time.monotonic() - self._printed >= 60:
+            self._printed = time.monotonic()
             self._write(f"{built} of {of} contexts built")
 
     def __exit__(self, *_: object) -> None:
@@ -227,7 +229,7 @@ def counts_table(verified: Sequence[verify.Verified]) -> str:
     ]
     align = ("left", *["right"] * 7, "left")
     tokenizers = ", ".join(dict.fromkeys(item.tokenizer for item in verified))
-    table = tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
+    table = columns(header, body, align, keep=header)
     return f"{table}\n\nTokens of whole streams as chunks show them ({tokenizers})."
 
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -15,10 +14,11 @@ from tabulate import tabulate
 
 from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
-from memeval.judging.judge import judge_folder
+from memeval.judging.judge import Seen
+from memeval.judging.judged_run import judge_folder
 from memeval.judging.rates import corrected
-from memeval.judging.ruling import Seen
 from memeval.judging.summary import judged_summary
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.prompts import load_prompts
 from memeval.records.averages import Average
@@ -39,8 +39,7 @@ def score_command(
     *,
     family: str | None = None,
     prompt: Path | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
+    settings: CallSettings | None = None,
     form: str = "table",
     quiet: bool = False,
 ) -> int:
@@ -51,9 +50,7 @@ def score_command(
     def work() -> None:
         for folder in folders:
             seen = _progress(f"judging {folder.name}", quiet)
-            scorer = judge_folder(
-                folder, judge, family, prompt=rules, concurrency=concurrency, use_cache=use_cache, seen=seen
-            )
+            scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, seen=seen)
             summaries.append((str(folder), judged_summary(folder, scorer)))
 
     stopped = _guarded(work)
@@ -71,8 +68,7 @@ def calibrate_command(
     *,
     family: str = "generic",
     prompt: Path | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
+    settings: CallSettings | None = None,
     form: str = "table",
     quiet: bool = False,
 ) -> int:
@@ -83,8 +79,7 @@ def calibrate_command(
 
     def work() -> None:
         seen = _progress("calibrating", quiet)
-        options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": rules}
-        found.append(calibrate(file, judge, family, **options))
+        found.append(calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen))
 
     stopped = _guarded(work)
     if not found:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from memeval.contamination import contamination
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.models.local.lasting import lasting
 from memeval.process import foreign_code
@@ -19,14 +20,17 @@ from memeval.records.averages import named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
 from memeval.records.rows import QuestionRow
+from memeval.report.columns import width
 from memeval.report.costs import costs_table, worth_a_table
 from memeval.report.suites import suite_means, suites_table
 from memeval.report.table import runs_table
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
+from memeval.runs.origins import with_origins
 from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan, suites
-from memeval.runs.run import conclude, run
+from memeval.runs.progress import Position
+from memeval.runs.run import conclude, run, wanted
 from memeval.runs.summary import with_judge
 
 
@@ -48,8 +52,9 @@ def _run(options: Options, fresh: bool, form: str, out: TextIO) -> int:
         report = encode({"runs": runs, **({"suites": means} if means else {})})
         click.echo(report, file=out)  # JSON is UTF-8, whatever the terminal
     else:
-        costs = [costs_table(runs)] if worth_a_table(runs) else []
-        tables = [runs_table(runs), *costs, *([suites_table(means)] if means else [])]
+        line = width(out)
+        costs = [costs_table(runs, line)] if worth_a_table(runs) else []
+        tables = [runs_table(runs, line), *costs, *([suites_table(means, line)] if means else [])]
         print("\n\n".join(tables), file=out)
     if outcomes and outcomes[-1].interrupted:
         print("memeval: interrupted; the same command resumes:", file=sys.stderr)
@@ -71,9 +76,12 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
     if fresh:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             RunFolder(planned.spec.folder).remove()
+    plans = with_origins(plans, options.same_model)
     with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+        position = Position([len(wanted(planned)) for planned in plans], 0)
         for planned in plans:
-            outcome = run(planned, quiet=options.quiet, budget=budget)
+            position.number += 1
+            outcome = run(planned, quiet=options.quiet, budget=budget, position=position)
             if planned.judge is not None and not outcome.stopped:
                 outcome = _judged(outcome, planned.judge, options, budget)
             outcomes.append(outcome)
@@ -86,14 +94,14 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
 
 def _judged(outcome: Outcome, judge: ModelSpec, options: Options, budget: Budget | None) -> Outcome:
     """The run with its answers judged. A judge that cannot be reached leaves the run as it is, to be judged again."""
-    from memeval.judging.judge import judge_folder
+    from memeval.judging.judged_run import judge_folder
     from memeval.judging.summary import judged_summary
 
     planned = outcome.planned
     prompt, folder = planned.judge_prompt, planned.spec.folder
     try:
-        width, cached = options.concurrency, options.use_cache
-        scorer = judge_folder(folder, judge, prompt=prompt, concurrency=width, use_cache=cached, budget=budget)
+        settings = CallSettings(options.concurrency, options.use_cache, options.policy, budget)
+        scorer = judge_folder(folder, judge, prompt=prompt, settings=settings)
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)

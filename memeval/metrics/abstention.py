@@ -1,41 +1,23 @@
-"""Knowing when not to answer: does a reply decline, and does it decline where it should? (validity section 2)"""
+"""Knowing when not to answer: does a reply decline, and does it decline where it should? (validity section 2)
+
+How models decline is a table, `_data/abstentions.yaml`, whose examples are its test.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from memeval.metrics.reply import Reply
 from memeval.metrics.text import answer_text
+from memeval.yamlfile import read_yaml
 
-_SOURCE = r"(?:memory|memories|text|context|passages?|documents?|conversations?|notes|stream|story|material|information)"
-_KNOWLEDGE = r"(?:information|idea|record|records|memory|knowledge|details|data|context)"
-_ADVERB = r"(?:\w+ly )?"
-_WHOLE = re.compile(
-    r"(?:(?:the |my )?(?:final )?answer(?: is)? |(?:it|that|this) is )?"
-    r"(?:unknown|not known|unclear|unanswerable|no ?answer|n/?a|not available|not sure|unsure|no idea|i have no idea"
-    r"|i(?: a|')m (?:not sure|unsure)|(?:i )?(?:cannot|can't|can not) (?:say|tell|answer)|no (?:such )?information"
-    r"|not (?:mentioned|stated|specified|provided|given|found|recorded|enough information))"
-)
-_INSIDE = re.compile(
-    r"\bi (?:really |honestly )?(?:do not|don't|dont) (?:really |actually )?know\b(?! how to\b)"
-    r"|\bi (?:do not|don't|dont) (?:recall|remember)\b"
-    rf"|\bi (?:do not|don't|dont) have (?:\w+ ){{0,3}}{_KNOWLEDGE}\b"
-    rf"|\bi have no (?:\w+ )?{_KNOWLEDGE}\b"
-    rf"|\b(?:not|isn't|aren't|wasn't|weren't) {_ADVERB}(?:mentioned|stated|specified|provided|indicated)\b"
-    rf"|\b(?:not|isn't|aren't|wasn't|weren't) {_ADVERB}(?:given|found|available|recorded|included|contained|present|known"
-    rf"|described) (?:in|from|by) (?:the|this|my|any|these)(?: \w+)? {_SOURCE}\b"
-    r"|\b(?:no|not enough|insufficient|not sufficient) (?:relevant |specific |further |direct )?"
-    r"(?:information|mention|record)"
-    r"(?= (?:is |was )?(?:available|about|on|of|regarding|in|for|to|provided|given|that|which|as)\b|\W*$)"
-    r"|\b(?:cannot|can't|can not|could not|couldn't) be (?:determined|answered|inferred|known|told)\b"
-    r"|\b(?:cannot|can't|can not|unable to|not able to|impossible to) (?:determine|answer|tell|infer)\b"
-    rf"|\b{_SOURCE}(?: \w+){{0,4}} (?:does not|doesn't|do not|don't|did not|didn't) {_ADVERB}"
-    r"(?:mention|say|state|specify|contain|include|provide|hold|indicate|give|tell|have|cover|discuss|answer)\b"
-)
+TABLE = Path(__file__).parent.parent / "_data" / "abstentions.yaml"
+
 _SENTENCE = re.compile(r"(?<=\w{4})[.!?;](?=\s)|\n")
-_TURN = re.compile(r"\b(?:but|however|though|although)\b")
 
 
 def abstained(text: str) -> bool:
@@ -45,12 +27,23 @@ def abstained(text: str) -> bool:
     A refusal that turns ("I don't know for sure, but probably Oslo") is an answer, and so is one with a marked final
     answer. Titles such as "I Don't Know How to Love Him" are answers; no rule of this kind is complete.
     """
-    answer = " ".join(_SENTENCE.split(answer_text(text), maxsplit=1)[0].lower().replace("’", "'").split())
+    patterns = _patterns()
+    plain = answer_text(text).lower().replace("’", "'").strip()
+    answer = " ".join(_SENTENCE.split(patterns["lead"].sub("", plain, count=1), maxsplit=1)[0].split())
     bare = answer.strip(" .!?,;:\"'*()[]-_")
-    if not bare or _WHOLE.fullmatch(bare):
+    if not bare or patterns["whole"].fullmatch(bare):
         return True
-    found = _INSIDE.search(answer)
-    return found is not None and not _TURN.search(answer, found.end())
+    found = patterns["inside"].search(answer)
+    return found is not None and not patterns["turn"].search(answer, found.end())
+
+
+@functools.cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    table = read_yaml(TABLE)
+    rows = {"lead": f"^(?:{table['lead']})", "turn": table["turn"]}
+    rows |= {kind: "|".join(f"(?:{row['says']})" for row in table[kind]) for kind in ("whole", "inside")}
+    words = re.compile("|".join(f"<{name}>" for name in table["words"]))
+    return {kind: re.compile(words.sub(lambda word: table["words"][word[0][1:-1]], text)) for kind, text in rows.items()}
 
 
 def abstention(reply: Reply) -> float | None:

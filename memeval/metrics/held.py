@@ -31,13 +31,15 @@ _RENDERED = re.compile(r"^\[[^\]\n]*\] (?:[^:\n]{1,40}: )?", re.MULTILINE)
 _BRACKETED = re.compile(r"\s*\([^()]*\)\s*$")
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
 _WORD = re.compile(r"\w[\w'’&-]*|[^\w\s\"“‘]")
-_INSIDE_NAMES = frozenset("of the de la von van der".split())
-_NO_NAMES = _INSIDE_NAMES.union(
-    "a an and are as at be but by can could did do does for from had has have he her here his how i i'm i've if in is it its "
-    "just let let's may me my no not oh on or our she so some that their then there these they this those to was we were "
-    "what when where which while who why will with would yes you your january february march april june july august "
-    "september october november december monday tuesday wednesday thursday friday saturday sunday".split()
+_INSIDE_NAMES = re.compile("of|the|de|la|von|van|der")
+_NO_NAMES = re.compile(
+    "a|an|and|are|as|at|be|but|by|can|could|did|do|does|for|from|had|has|have|he|her|here|his|how|i|i'm|i've|if|in|is|it|its"
+    "|just|let|let's|may|me|my|no|not|of|oh|on|or|our|she|so|some|that|the|their|then|there|these|they|this|those|to|was|we"
+    "|were|what|when|where|which|while|who|why|will|with|would|yes|you|your|january|february|march|april|june|july|august"
+    "|september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
+    re.IGNORECASE,
 )
+"""Words that are often capitalised and name nothing that an answer could be found by."""
 
 
 class Piece(Protocol):
@@ -103,12 +105,12 @@ def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
     "The" and "April" at both ends."""
     start = 0
     for end in range(len(words) + 1):
-        if end < len(words) and (words[end][0].isupper() or (end > start and words[end] in _INSIDE_NAMES)):
+        if end < len(words) and (words[end][0].isupper() or (end > start and _INSIDE_NAMES.fullmatch(words[end]))):
             continue
         first, last = start, end
-        while first < last and words[first].lower() in _NO_NAMES:
+        while first < last and _NO_NAMES.fullmatch(words[first]):
             first += 1
-        while last > first and words[last - 1].lower() in _NO_NAMES:
+        while last > first and _NO_NAMES.fullmatch(words[last - 1]):
             last -= 1
         if first < last:
             yield first, " ".join(words[first:last])

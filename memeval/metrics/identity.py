@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from memeval import identity
 from memeval.metrics import METRICS
+from memeval.metrics.abstention import TABLE
 
 
 def scorer_digest(metrics: Sequence[str], headline: str, native: bool = False) -> str:
-    """The first 16 hex digits of a sha256 over the names, and the source of memeval's metrics and of each metric's own file
-    (a metric may come from another package)."""
+    """The first 16 hex digits of a sha256 over the names, the source of memeval's metrics with their table, and of each
+    metric of a user: the files of its code and of what they import from beside them, and the plain values that it was made
+    with."""
     digest = hashlib.sha256(repr((tuple(metrics), headline, native)).encode())
-    files = {*Path(__file__).parent.glob("*.py")}
-    files |= {Path(found) for name in metrics if name in METRICS and (found := inspect.getsourcefile(METRICS[name]))}
+    files = {*Path(__file__).parent.glob("*.py"), TABLE}
+    for name in metrics:
+        for part in _parts(METRICS.get(name)):
+            if inspect.isroutine(part) or isinstance(part, type):
+                files |= _files(part)
+            else:
+                digest.update(json.dumps(_values(part), sort_keys=True, default=_kind, skipkeys=True).encode())
     for path in sorted(files):
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()[:16]
+
+
+def _parts(metric: Any) -> Iterator[Any]:
+    """The callables that a metric is made of: itself, what a partial, a decorator or an object holds, and its class."""
+    seen: list[Any] = []
+    queue = [metric]
+    while queue:
+        part = queue.pop()
+        if not callable(part) or any(part is one for one in seen):
+            continue
+        seen.append(part)
+        yield part
+        if inspect.isroutine(part):
+            queue.append(getattr(part, "__wrapped__", None))
+        elif not isinstance(part, type):
+            queue += [*_values(part).values(), *([] if isinstance(part, functools.partial) else [type(part)])]
+
+
+def _values(part: Any) -> dict[str, Any]:
+    """What a partial or a callable object was made with."""
+    if isinstance(part, functools.partial):
+        return {"function": part.func, **{str(at): value for at, value in enumerate(part.args)}, **part.keywords}
+    return dict(getattr(part, "__dict__", {}))
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _files(part: Any) -> set[Path]:
+    """The file that a function or class is from, and the local ones that it imports."""
+    module = inspect.getmodule(part)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        return set()
+    path = Path(file)
+    return {path, *identity.source_files({module.__name__: path}, path.parent).values()}

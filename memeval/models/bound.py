@@ -49,7 +49,8 @@ class BoundModel:
     """A model bound to one role of a run: the only way for an agent to call a model, and where usage is booked.
 
     name: as the user gave it, for agents that adapt their wire format. params: sampling parameters the user configured for
-    the role. A copy of an agent holds the same bound model.
+    the role. agent: number of the agent that holds it (usage.py), 0 for the harness itself. A copy of an agent holds the
+    same bound model.
     """
 
     name: str
@@ -57,6 +58,7 @@ class BoundModel:
     route: int
     params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
+    agent: int = 0
 
     async def generate(
         self,
@@ -134,12 +136,12 @@ class BoundModel:
                 return await method(*args, **kwargs)
             return await asyncio.wrap_future(self._handed_over(method, *args, **kwargs))
         except StopRun as stop:
-            usage.current.get().stopped = stop  # an agent that catches everything must not swallow it
+            usage.ledger_of(self.agent).stopped = stop  # an agent that catches everything must not swallow it
             raise
 
     def _handed_over(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Future[Any]:
         """A method of this model on the loop of its route, booked where the caller books."""
-        ledger = usage.current.get()
+        ledger = usage.ledger_of(self.agent)
         loop = _routes[self.route][1]
 
         async def booked() -> Any:

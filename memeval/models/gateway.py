@@ -17,7 +17,8 @@ from typing import Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
-from memeval.models.budget import Budget, BudgetSpent
+from memeval.models.adaptive import Adaptive
+from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
 from memeval.models.limits import Limiter, Policy, Trace, trace
@@ -79,9 +80,20 @@ class Gateway:
         self._models: dict[tuple[Any, ...], Model] = {}
         self._limiters: dict[str, Limiter] = {}
         self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
-        self._sent: dict[bytes, asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._adapted: tuple[str, ...] = ()
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """What the servers of this gateway want sent otherwise, in words."""
+        notes = (
+            f"{model.name}: {note}"
+            for model in self._models.values()
+            if isinstance(model, Adaptive)
+            for note in model.adapted
+        )
+        return tuple(dict.fromkeys([*self._adapted, *notes]))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
@@ -122,6 +134,7 @@ class Gateway:
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
+        self._adapted = self.adapted
         models = list(self._models.values())
         self._models.clear()
         for error in await asyncio.gather(*(model.close() for model in models), return_exceptions=True):
@@ -155,7 +168,7 @@ class Gateway:
         if caller is not None:
             self._callers.add(caller)
         try:
-            completion = await self._stored(call, key) or await self._fresh(call, key, reply)
+            completion = await self._stored(call, key) or await self._fresh(call, key)
             if not reply.done():
                 reply.set_result(completion)
             return completion
@@ -189,20 +202,10 @@ class Gateway:
             await store.put(key, call.model.identity, found)
         return self._book(call, source, found, run=run)
 
-    async def _fresh(self, call: _Call, key: bytes, reply: asyncio.Future[Completion]) -> Completion:
-        """A reply from the model, committed. Raises BudgetSpent where no more may be sent, once what is in flight is here:
-        it is paid for."""
-        budget, limit = self._budget, 0 if call.embeds else None
-        while budget is not None and self._sent and budget.waits(budget.charge(call.spec, call.request, limit)):
-            await asyncio.wait(self._sent.values(), return_when=asyncio.FIRST_COMPLETED)
-        charge = budget.charge(call.spec, call.request, limit) if budget is not None else None
-        if budget is not None and charge is not None:
-            if not budget.allows(charge):
-                if self._sent:
-                    await asyncio.wait(self._sent.values())
-                raise BudgetSpent(budget.refused)
-            budget.sent(charge)
-        self._sent[key] = reply
+    async def _fresh(self, call: _Call, key: bytes) -> Completion:
+        """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
+        budget = self._budget
+        charge = await budget.reserve(call.spec, call.request, 0 if call.embeds else None) if budget else None
         counter, used = Trace(), Usage()
         token = trace.set(counter)
         try:
@@ -213,9 +216,8 @@ class Gateway:
         finally:
             trace.reset(token)
             self.requests += counter.attempts
-            del self._sent[key]
             if budget is not None and charge is not None:
-                budget.landed(call.spec, used, charge)
+                budget.settle(call.spec, charge, used)
         return self._book(call, "model", completion, counter.attempts)
 
     async def _keep(self, call: _Call, key: bytes, completion: Completion) -> None:
@@ -229,8 +231,9 @@ class Gateway:
         return self._cache if registry.fills_cache(call.spec) else None
 
     def _cache_key(self, call: _Call) -> bytes:
-        """The key in the user's cache, where the same name at another URL may be another model."""
-        return call_key(registry.tagged(call.model.identity, call.spec), call.request)
+        """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
+        identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
+        return call_key(registry.tagged(identity, call.spec), call.request)
 
     def _book(
         self, call: _Call, source: str, completion: Completion, attempts: int = 0, run: str | None = None

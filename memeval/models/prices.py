@@ -24,6 +24,8 @@ from memeval.yamlfile import read_yaml
 CONFIG = Path("memeval.yaml")
 MILLION = 1_000_000
 _KEYS = ("prompt", "completion", "cached")
+_ALSO = {"input": "prompt", "output": "completion"}
+"""Names of providers' price lists that memeval.yaml may use as well."""
 _ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 
@@ -83,7 +85,8 @@ def context_window(name: str, base_url: str | None = None) -> int | None:
 
 def configured(path: Path = CONFIG) -> dict[str, Price]:
     """name -> price under `prices:` of the working directory's memeval.yaml, where USD stand per million tokens:
-    `prices: {NAME: {prompt: 0.15, completion: 0.6, cached: 0.075}}`; `cached` is optional (then it is `prompt`)."""
+    `prices: {NAME: {prompt: 0.15, completion: 0.6, cached: 0.075}}`, or `input` and `output` for the first two; `cached` is
+    optional (then it is `prompt`)."""
     given = read_yaml(path).get("prices") if path.is_file() else None
     if given is None:
         return {}
@@ -97,9 +100,13 @@ def configured(path: Path = CONFIG) -> dict[str, Price]:
 def _read(entry: Any, where: str) -> Price:
     if not isinstance(entry, Mapping):
         raise UsageError(f"{where} is {entry!r}, expected {{prompt: USD, completion: USD}} per million tokens")
+    if twice := next((key for key, name in _ALSO.items() if key in entry and name in entry), None):
+        raise UsageError(f"{where}: '{twice}' and '{_ALSO[twice]}' are the same; give one of them")
+    entry = {_ALSO.get(key, key): value for key, value in entry.items()}
     for key, value in entry.items():
         if key not in _KEYS:
-            raise UsageError(f"{where}: unknown key '{key}'{suggest(str(key), _KEYS)} (known: {', '.join(_KEYS)})")
+            known = (*_KEYS, *_ALSO)
+            raise UsageError(f"{where}: unknown key '{key}'{suggest(str(key), known)} (known: {', '.join(known)})")
         if _number(value) is None:
             raise UsageError(f"{where}.{key} is {value!r}, expected USD per million tokens, 0 or more")
     for key in ("prompt", "completion"):

@@ -1,6 +1,6 @@
 """What a server says that it serves: `GET /models` of an OpenAI-compatible endpoint, read at every start where it exists.
 
-It is how a new checkpoint behind the same URL and name is told from the old one.
+It shows when a new checkpoint is behind the same URL and name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
+from memeval.errors import UsageError
+from memeval.models import registry, transport
+from memeval.models.completion import OPENAI_URL, ModelSpec
+from memeval.models.keys import api_key
 
 LARGEST = 2**24
 """Bytes of a list of models that are read at most."""
@@ -29,9 +32,36 @@ class Served:
     roots: Mapping[str, str] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
 
+    def id_of(self, name: str) -> str | None:
+        """The listed model that answers to a name: itself, its `latest` (Ollama), or the only one of the server."""
+        return next((found for found in (name, f"{name}:latest") if found in self.ids), None) or (
+            self.ids[0] if len(self.ids) == 1 else None
+        )
+
     def window(self, name: str) -> int | None:
-        """Of a model, in tokens. A server of one model answers to any name."""
-        return self.windows.get(name) or (self.windows.get(self.ids[0]) if len(self.ids) == 1 else None)
+        """Of the model that answers to a name, in tokens."""
+        return self.windows.get(self.id_of(name) or "")
+
+    def root(self, name: str) -> str | None:
+        """Where the weights of the model that answers to a name are from."""
+        return self.roots.get(self.id_of(name) or "")
+
+
+async def read_of(spec: ModelSpec, patience: float) -> Served | None:
+    """`read_served` of the endpoint of a model, with its key, headers and proxy; None for a model that has none."""
+    where = registry.route(spec)
+    if where.kind != "endpoint":
+        return None
+    try:
+        openai = where.endpoint in (OPENAI_URL, transport.openai_url())
+        variables = ("OPENAI_API_KEY", "MEMEVAL_API_KEY") if openai else ("MEMEVAL_API_KEY", "OPENAI_API_KEY")
+        key, proxy = api_key(*variables), transport.proxy_for(where.endpoint)
+        headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **transport.headers(where.endpoint)}
+        url = proxy.url if proxy else None
+        ssl = transport.authorities()
+        return await read_served(where.endpoint, headers=headers, proxy=url, ssl=ssl, patience=patience)
+    except UsageError:  # the calls that follow say what is wrong, and a finished run needs none
+        return None
 
 
 async def read_served(
@@ -44,6 +74,8 @@ async def read_served(
 ) -> Served | None:
     """What the server lists; None where it has no such list, does not answer within `patience` seconds or cannot be reached:
     the calls that follow say what is wrong. headers: with the key, where there is one."""
+    import aiohttp
+
     try:
         async with (
             aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=patience)) as session,
@@ -82,23 +114,18 @@ def same_models(stored: Served | None, served: Served | None, name: str) -> str 
     """How the model `name` differs from the one that made the stored replies, as a phrase; None where it is the same, or
     where there is nothing to compare.
 
-    Compared are its id and root. The other models of a server come and go, and count only where the server answers to a name
-    that it does not list.
+    Compared are the id under which it is listed, and its root. The other models of a server come and go: a server that lists
+    the name nowhere, before or now, has another model where it lists none of those that it listed.
     """
     if stored is None or served is None:
         return None
-    if (name in stored.ids) != (name in served.ids) or name not in served.ids:
-        if set(stored.ids) == set(served.ids):
-            return _root(stored, served, served.ids[0]) if len(served.ids) == 1 else None
+    before, now = stored.id_of(name), served.id_of(name)
+    if before != now or (now is None and not set(stored.ids) & set(served.ids)):
         return f"the server lists {_listed(served)}, not {_listed(stored)}"
-    return _root(stored, served, name)
-
-
-def _root(stored: Served, served: Served, name: str) -> str | None:
-    before, now = stored.roots.get(name), served.roots.get(name)
-    if before is None or now is None or before == now:
+    old, new = stored.root(name), served.root(name)
+    if old is None or new is None or old == new:
         return None
-    return f"the server has '{now}' as '{name}', not '{before}'"
+    return f"the server has '{new}' as '{name}', not '{old}'"
 
 
 def _listed(served: Served) -> str:

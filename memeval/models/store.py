@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import errno
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +23,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+import msgspec
+
 from memeval.errors import UsageError
 from memeval.models.completion import Completion
+from memeval.records.clean import encode
 
 SCHEMA = 1
 APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
@@ -42,8 +46,8 @@ _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
+_NO_MAPS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_NO_LOCKS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_CANTOPEN}
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 Result = TypeVar("Result")
@@ -104,7 +108,7 @@ class Store:
     async def put(self, key: bytes, model: str, completion: Completion) -> None:
         """Store a reply; returns when it is committed. Completions with `error` are not taken."""
         if completion.error is None:
-            row = (key, model, time.time(), json.dumps(completion.to_json()))
+            row = (key, model, time.time(), encode(msgspec.to_builtins(completion)).decode())
             await asyncio.wrap_future(self._submit(_Job(row)))
 
     def __len__(self) -> int:
@@ -239,8 +243,8 @@ class Store:
 def decoded(text: str) -> Completion | None:
     """A completion from its JSON; None where it cannot be read."""
     try:
-        return Completion.from_json(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return msgspec.json.decode(text, type=Completion)
+    except msgspec.DecodeError:
         return None
 
 
@@ -262,28 +266,51 @@ def _settle(jobs: Sequence[_Job], work: Callable[[], Any]) -> None:
 
 
 def _connected(path: Path, shared: bool) -> sqlite3.Connection:
-    """An open file with its table. Where the file system has no locks, SQLite goes without them: a run's folder has one
-    writer. A file that is shared (the user's cache) needs them."""
+    """An open file with its table. On a file system without locks SQLite goes without them, because a run's folder has one
+    writer; a file that is shared (the user's cache) needs them. Without shared memory maps there is no WAL."""
+    locks = _has_locks(path.parent)
+    if shared and not locks:
+        raise OSError(errno.ENOLCK, "no file locks here")
+    address = f"{path.resolve().as_uri()}{'' if locks else '?vfs=unix-none'}"
+    connect = partial(sqlite3.connect, address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
     try:
-        return _prepared(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None))
+        return _prepared(connect())
     except sqlite3.OperationalError as error:
-        if shared or getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_LOCKS or sys.platform == "win32":
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_MAPS:
             raise
-        address = f"{path.resolve().as_uri()}?vfs=unix-none"
-        return _prepared(sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True))
+        return _prepared(connect(), wal=False)
 
 
-def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+def _has_locks(folder: Path) -> bool:
+    """Whether the file system grants POSIX locks, as SQLite takes them (a Lustre or NFS may not)."""
+    try:
+        import fcntl
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+    except ImportError:  # Windows has locks of its own
+        pass
+    return True
+
+
+def _prepared(database: sqlite3.Connection, wal: bool = True) -> sqlite3.Connection:
     run = database.execute
     try:
+        if not wal:
+            run("PRAGMA locking_mode = EXCLUSIVE")  # opens a file that is in WAL mode without a map
+            run("PRAGMA journal_mode = DELETE")
+            run("PRAGMA locking_mode = NORMAL")
         run("BEGIN")  # one snapshot: another process may be creating the file at this moment
         header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
         run("COMMIT")
         if tables and header != [APPLICATION, SCHEMA]:
             raise _Foreign("not a file of this version of memeval")
-        with contextlib.suppress(sqlite3.OperationalError):  # no shared memory maps, or another process is at it now
-            run("PRAGMA journal_mode = WAL")
+        if wal:
+            with contextlib.suppress(sqlite3.OperationalError):  # another process has the file now
+                run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls
         if not tables:

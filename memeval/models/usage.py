@@ -1,11 +1,13 @@
 """Who pays: the ledger that every model call is booked in.
 
 The engine opens a `Ledger` for each chunk and each question and sets it in `current`; a bound model books into it. A
-context variable carries it through `await` and into worker threads, so questions answered concurrently stay apart.
+context variable carries it through `await` and into worker threads, so questions answered concurrently stay apart. A thread
+that an agent started by itself carries no context variables: there the agent's number finds the method that is running.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +27,8 @@ class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
     services: what the agent says it spent elsewhere, by role. unusable: replies that are not whole, by finish reason. facts:
     what the notes of the run must know of the calls. completions: (role, reply) of every call, in order, with its training
-    row where the model records rows. stopped: the error of a call after which the whole run must stop."""
+    row where the model records rows. stopped: the error of a call after which the whole run must stop. closed: its row
+    has been written."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
@@ -37,6 +40,7 @@ class Ledger:
     events: list[Any] = field(default_factory=list)
     completions: list[tuple[str, Completion]] = field(default_factory=list)
     stopped: StopRun | None = None
+    closed: bool = False
 
     def book(self, role: str, completion: Completion, facts: CallFacts) -> None:
         self.calls[role] += 1
@@ -81,15 +85,39 @@ class Step:
 
 
 current: ContextVar[Ledger] = ContextVar("memeval_ledger")
+new_agent = itertools.count(1).__next__
+"""A number for the agent of one context and its forks."""
+_running: dict[int, tuple[Ledger, ...]] = {}
 
 
 @contextmanager
-def booking(ledger: Ledger) -> Iterator[None]:
-    """Book the calls of this block in `ledger`. Raises StopRun at its end when one of them had to stop the run, whatever an
-    agent that catches exceptions made of it."""
+def booking(ledger: Ledger, agent: int = 0) -> Iterator[None]:
+    """Book the calls of this block in `ledger`. agent: whose method runs in it, 0 for the harness's own calls. Raises
+    StopRun at its end when one of them had to stop the run, whatever an agent that catches exceptions made of it."""
     current.set(ledger)
+    _running[agent] = (*_running.get(agent, ()), ledger)
     try:
         yield
     finally:
+        ledger.closed = True
+        _running[agent] = tuple(other for other in _running[agent] if other is not ledger)
+        if not _running[agent]:
+            del _running[agent]
         if ledger.stopped is not None:
             raise ledger.stopped
+
+
+def ledger_of(agent: int) -> Ledger:
+    """The ledger of the caller's context, and where there is none (a thread of the agent's own), or its method has returned
+    since, that of the only method of the agent that is running. Raises RuntimeError where it cannot be known."""
+    found, running = current.get(None), _running.get(agent, ())
+    if found is not None and not found.closed:
+        return found
+    if agent and len(running) == 1:
+        return running[0]
+    if found is not None:
+        return found
+    raise RuntimeError(
+        f"called from a thread of the agent's own while {len(running)} of its methods were running: cannot be booked; "
+        "start it by pool.submit(contextvars.copy_context().run, function)"
+    )

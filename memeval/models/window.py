@@ -38,6 +38,17 @@ def backend(spec: ModelSpec) -> dict[str, Any]:
     return {**({} if context is None else {"max_model_len": context}), **spec.backend}
 
 
+def known(spec: ModelSpec) -> int | None:
+    """The window of a model as far as its role, its server or the table of litellm says so, in tokens."""
+    return declared(spec.params) or spec.window or _listed(spec.name, spec.base_url)
+
+
+def room(window: int) -> int:
+    """Tokens of o200k_base that a memory may fill of a window: a quarter, 2,048 at most, is left for the reply, and a tenth
+    and 256 for the question, the instructions and a tokenizer that needs more."""
+    return max(1, int(0.9 * (window - min(2048, window // 4))) - 256)
+
+
 def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
     """(window or None, the request without `context`, which is no sampling parameter)."""
     window = declared(request.params)

@@ -214,10 +214,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     wrong, the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run
     shares -> calls that were read from there. calls: logical, by role; services: beside them, by role, as agents report
     them; requests: sent by this invocation, retries included. seconds: first model call to last sample, over all
-    invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers given while the memory held nothing.
-    adapted: what servers wanted sent otherwise. lost_numbers: written as null, because JSON cannot hold them. read_back: by
-    this command; service_read_back: a result that rests on a service, which was not asked again. window: the reader's, in
-    tokens, where it leaves less room (recall_budget) than the task does. basis: digest of what the summary was made of.
+    invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers given while the memory held
+    nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because JSON cannot hold them.
+    read_back: by this command; service_read_back: the result rests on a service, which was not asked again. window: the
+    reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of what the summary was
+    made of.
     """
 
     path: str = ""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from memeval.costs import SHARED_BY, break_even
 from memeval.records.summary import Cost, Summary
+from memeval.report.columns import columns
 from memeval.report.table import groups, label
 
 REFERENCE = "long-context"
@@ -19,7 +18,7 @@ def worth_a_table(runs: Sequence[Summary]) -> bool:
     return any(run.cost.usd or run.cost.cached_share is not None for run in runs)
 
 
-def costs_table(runs: Sequence[Summary]) -> str:
+def costs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     """A row per run, grouped by task. USD per question includes the run's share of building the memory, at 1, 10 and 100
     questions a stream; `pays from` is the number of questions from which it is cheaper than long-context."""
     unit = "usd" if any(run.cost.usd for run in runs) else "tokens"
@@ -42,7 +41,7 @@ def costs_table(runs: Sequence[Summary]) -> str:
         ]
         body = [_row(run, runs, unit, reference) for run in rows]
         align = ("left", *["right"] * (len(header) - 1))
-        blocks.append(tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True))
+        blocks.append(columns(header, body, align, keep=header[:2], width=width))
     return "\n\n".join([*blocks, *_notes(runs)])
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from tabulate import tabulate
 
 from memeval.records.summary import Summary
+from memeval.report.columns import columns
 from memeval.report.table import label
 from memeval.runs.notes import percent
 
@@ -98,7 +98,7 @@ def _mean(runs: Sequence[Summary]) -> Mean:
     return Mean(value, max(0.0, low), min(1.0, high), count)
 
 
-def suites_table(rows: Sequence[SuiteMean]) -> str:
+def suites_table(rows: Sequence[SuiteMean], width: int | None = None) -> str:
     """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the rule
     of each suite's mean, and the means without the tasks that were trained on."""
     body = [
@@ -113,7 +113,7 @@ def suites_table(rows: Sequence[SuiteMean]) -> str:
             notes.append(_note(row, "leaked", row.leaked, row.without_leaked))
         if row.in_domain:
             notes.append(_note(row, both, (*row.leaked, *row.in_domain), row.without_trained))
-    return "\n".join([tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True), "", *notes])
+    return "\n".join([columns(header, body, align, keep=header[:3], width=width), "", *notes])
 
 
 def _range(row: Mean) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tabulate import tabulate
-
 from memeval.records.summary import Contamination, Summary
+from memeval.report.columns import columns
 from memeval.runs.notes import percent, range_text
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
@@ -18,15 +17,15 @@ OF_THE_TABLE = {"few", "offline-judge", "offline-model", "offline-embedder"}
 """Notes that are said once for all rows."""
 
 
-def runs_table(runs: Sequence[Summary]) -> str:
+def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     """A row per run, grouped by task and answer budget (rows of different budgets are never ranked together); below it the
-    headline per kind of question, and the notes."""
+    headline per kind of question, and the notes. width: characters of a line, None for any."""
     if not runs:
         return "no runs"
     blocks = []
     for rows in groups(runs):
-        blocks.append(_main(rows[0].task, rows))
-        kinds = _kinds(rows)
+        blocks.append(_main(rows[0].task, rows, width))
+        kinds = _kinds(rows, width)
         if kinds:
             blocks.append(kinds)
     return "\n\n".join([*blocks, "\n".join(_notes(runs))]).rstrip()
@@ -40,7 +39,7 @@ def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
     return list(found.values())
 
 
-def _main(task: str, runs: Sequence[Summary]) -> str:
+def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
     first = runs[0]
     metric, stream, budget = first.headline.metric, first.stream_tokens, first.answer_budget
     size = f", streams of {_tokens(stream.mean)} tokens ({stream.tokenizer})" if stream.mean else ""
@@ -51,7 +50,7 @@ def _main(task: str, runs: Sequence[Summary]) -> str:
     body = [
         [
             label(run, runs),
-            percent(run.headline.value) + mark(run.trained_on),
+            _score(run) + mark(run.trained_on),
             range_text(run.headline),
             _count(run),
             run.failed,
@@ -66,10 +65,10 @@ def _main(task: str, runs: Sequence[Summary]) -> str:
         for run in runs
     ]
     align = ["left", "right", "left", *["right"] * 5, *["left"] * (len(header) - 8)]
-    return f"{task}: {metric}{size}\n" + tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
+    return f"{task}: {metric}{size}\n" + columns(header, body, align, keep=(task, metric, "status"), width=width)
 
 
-def _kinds(runs: Sequence[Summary]) -> str:
+def _kinds(runs: Sequence[Summary], width: int | None) -> str:
     """The headline per kind of question; `unanswerable` is the share declined."""
     names = list(dict.fromkeys(kind for run in runs for kind in run.kinds))
     if len(names) < 2:
@@ -80,8 +79,7 @@ def _kinds(runs: Sequence[Summary]) -> str:
         [label(run, runs), *(percent(run.kinds[kind].value if kind in run.kinds else None) for kind in names)]
         for run in runs
     ]
-    align = ("left", *("right" for _ in names))
-    return tabulate(body, header, tablefmt="github", colalign=align, disable_numparse=True)
+    return columns(header, body, ["left", *["right"] * len(names)], keep=header, width=width)
 
 
 def _notes(runs: Sequence[Summary]) -> list[str]:
@@ -96,6 +94,10 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
     lines += legend([run.trained_on for run in runs])
     rows = (f"{run.agent} on {run.task}: {note.text}" for run in runs for note in run.notes if note.code not in OF_THE_TABLE)
     return [*lines, *dict.fromkeys(rows)]
+
+
+def _score(run: Summary) -> str:
+    return "n/a" if run.headline.value is None and run.verdicts.get("n/a") else percent(run.headline.value)
 
 
 def _count(run: Summary) -> str:

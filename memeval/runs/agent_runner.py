@@ -1,4 +1,4 @@
-"""An agent as the engine sees it: plain or async methods, optional methods and forks behind one interface."""
+"""An agent as the engine calls it: plain and async methods, optional methods and forks behind one interface."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import shutil
 import sysconfig
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from memeval.agent import Chunk, MemoryStats, Query, Recall, Session
 from memeval.errors import StopRun, UsageError
+from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
+from memeval.models.usage import Ledger
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
 
@@ -23,10 +26,14 @@ Handed = TypeVar("Handed")
 BUILT_IN = "memeval.agents."
 SLOW = 60.0
 """Seconds after which a method that has not returned is reported."""
+CLOSING = 1.0
+"""Seconds that `close` has when the run is being stopped."""
 
-
-LIBRARIES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
-"""Folders whose frames are passed over when an error's place in an agent is named."""
+LIBRARIES = (
+    *(str(Path(__file__).parents[1] / part) for part in ("runs", "models")),
+    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
+"""Folders of code that is not the agent's own: an error is reported at the last frame outside them."""
 
 
 class AgentError(Exception):
@@ -39,27 +46,31 @@ class CannotFork(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class AgentMaker:
-    """How agents of one context and repeat are made. thread: where they run; None runs them on the driver's loop, as agents
-    do that never block it (the built-in ones). timeout: seconds for one method, None for no limit. slow: called with the
-    name of a method that has not returned after SLOW seconds."""
+    """Makes the agents of one context and repeat, and runs their methods.
+
+    thread: where the methods run; None means the driver's loop, for built-in agents, which never block it. timeout: seconds
+    for one method, None for no limit. slow: called with the name of a method that has not returned after SLOW seconds.
+    number: of these agents; their calls are booked by it.
+    """
 
     make: Callable[[], Any]
     thread: AgentThread | None
     timeout: float | None = None
     slow: Callable[[str], None] = lambda method: None
+    number: int = dataclasses.field(default_factory=usage.new_agent)
 
     async def agent(self, session: Session) -> AgentRunner:
         """A new agent, not begun yet."""
         return AgentRunner(self, session, await self.run("__init__", self.make))
 
     async def run(self, name: str, function: Callable[..., Any], *args: Any, side_by_side: bool = False) -> Any:
-        """Run code of the agent. Raises AgentError with place and reason for whatever it raises."""
+        """Run code of the agent. Whatever it raises becomes an AgentError with place and reason."""
         value, error = await self._outcome(name, function, *args, side_by_side=side_by_side)
         if error is None:
             return value
         if isinstance(error, (StopRun, UsageError, CannotFork)):
             raise error
-        if isinstance(error, EmbeddingFailed):  # not the agent's doing
+        if isinstance(error, EmbeddingFailed):  # the model's failure, not the agent's
             raise AgentError(f"embedder: {error}") from error
         raise AgentError(_describe(error, name)) from error
 
@@ -88,8 +99,11 @@ class AgentMaker:
 
 @dataclasses.dataclass(frozen=True)
 class AgentRunner:
-    """One agent object and its session. Methods of one context run one after the other, but for async ones, which may wait
-    side by side, and for recall and answer of a class that sets `concurrent`."""
+    """One agent object and its session.
+
+    The methods of one context run one after the other. Exceptions: async methods may wait at the same time, and `recall`
+    and `answer` of a class with `concurrent = True` run at the same time.
+    """
 
     maker: AgentMaker
     session: Session
@@ -101,6 +115,10 @@ class AgentRunner:
 
     def has(self, method: str) -> bool:
         return callable(getattr(self.agent, method, None))
+
+    def booking(self, ledger: Ledger) -> AbstractContextManager[None]:
+        """Book what the agent calls and spends in this block in `ledger`."""
+        return usage.booking(ledger, self.maker.number)
 
     async def call(self, name: str, *args: Any) -> Any:
         """Run one method. Raises AgentError for whatever the agent raises."""
@@ -117,17 +135,6 @@ class AgentRunner:
         if self.has("finish"):
             await self.call("finish")
 
-    async def close(self) -> None:
-        """Close the agent. When the run is being stopped, wait a second at most: it may be busy, and may never end."""
-        task = asyncio.current_task()
-        stuck = self.maker.thread is not None and self.maker.thread.stuck
-        if self.has("close") and not stuck:
-            try:
-                async with asyncio.timeout(1.0 if task is not None and task.cancelling() else None):
-                    await self.call("close")
-            except TimeoutError:
-                return
-
     async def recall(self, query: Query) -> Recall:
         return _checked(handed_over.recall, await self.call("recall", query))
 
@@ -136,14 +143,23 @@ class AgentRunner:
 
     async def memory(self) -> MemoryStats | None:
         """Tokens held now; None where the agent does not say."""
-        if not self.has("memory"):
-            return None
-        return _checked(handed_over.memory, await self.call("memory"))
+        return _checked(handed_over.memory, await self.call("memory")) if self.has("memory") else None
+
+    async def close(self) -> None:
+        """Close the agent. If the run is being stopped, wait CLOSING seconds at most: the agent may be busy for ever."""
+        task = asyncio.current_task()
+        stuck = self.maker.thread is not None and self.maker.thread.stuck
+        if self.has("close") and not stuck:
+            try:
+                async with asyncio.timeout(CLOSING if task is not None and task.cancelling() else None):
+                    await self.call("close")
+            except TimeoutError:
+                return
 
     async def fork(self, scratch: Path) -> AgentRunner:
-        """A copy that can be fed and asked without changing this one, with a copy of its workdir at `scratch`. Raises
+        """A copy that can be fed and asked without changing this agent, with a copy of its workdir at `scratch`. Raises
         CannotFork."""
-        if getattr(self.agent, "fork", self) is None:
+        if getattr(self.agent, "fork", ...) is None:
             raise CannotFork("the class sets fork = None")
         if self.session.scratch.exists():
             await asyncio.to_thread(shutil.copytree, self.session.scratch, scratch, dirs_exist_ok=True)
@@ -158,7 +174,7 @@ class AgentRunner:
         return AgentRunner(self.maker, session, agent)
 
     async def fresh(self, scratch: Path) -> AgentRunner:
-        """A new agent, not begun yet: how an agent that cannot fork is rebuilt for an earlier position."""
+        """A new agent, not begun yet. An agent that cannot be forked is built anew for each earlier position."""
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         return await self.maker.agent(dataclasses.replace(self.session, scratch=scratch))
 
@@ -190,9 +206,8 @@ def _checked(check: Callable[[Any], Handed], value: Any) -> Handed:
 def _describe(error: BaseException, method: str) -> str:
     if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
         error = error.__cause__
-    ours = (__file__, agent_thread.__file__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
-    frames = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     text = " ".join(str(error).split())[:200]
     return f"agent raised {type(error).__name__}({text}) in {method}{place}"

@@ -1,4 +1,4 @@
-"""One context through an agent: fed chunk by chunk, forked where questions are asked, asked, dropped."""
+"""One context through an agent: feed it chunk by chunk, fork it where questions are asked, ask the fork, drop the fork."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ ANSWERS = 64
 
 @dataclass
 class ContextRun:
-    """The life of an agent in one context and repeat. stages, emit, built, on_step: as of the engine. agent: its class.
-    folder: for what it leaves on disk, made when it is needed, deleted by the caller.
+    """An agent in one context and repeat, from `begin` to `close`.
 
-    A fork is needed until its questions are recalled: then it is dropped, and the agent reads on while the reader answers.
-    An agent that answers by itself keeps its fork until it has answered.
+    stages, emit, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the caller
+    deletes it. built: called once the memory of the whole stream is built.
+
+    A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
+    agent that answers by itself (track `native`) is kept until it has answered.
     """
 
     stages: Sequence[AnswerStage]
@@ -65,8 +67,8 @@ class ContextRun:
         )
 
     async def run(self) -> None:
-        """Ask all open questions, in order of position. An agent's error or a call that failed for good makes the
-        questions that depend on it failed samples; StopRun passes through."""
+        """Ask all open questions in order of position. If the agent raises, or a model call fails for good, the questions
+        that depend on it become failed samples. StopRun is passed on."""
         left = [point for point in self.packed.points if any(map(self._open, point.questions))]
         try:
             async with asyncio.TaskGroup() as answers:
@@ -101,7 +103,7 @@ class ContextRun:
                 await self.close(agent)
 
     async def _fork(self, agent: AgentRunner, point: AskPoint, answers: asyncio.TaskGroup) -> None:
-        """Have a fork asked, or where the agent cannot be copied a new one that sees the prefix only."""
+        """Ask a fork. If the agent cannot be copied, ask a new agent that reads the prefix from its start."""
         await self._forks.acquire()
         folder, chunks, rebuilt = self.folder / f"position-{point.position}", point.chunks[point.shared :], ""
         try:
@@ -123,7 +125,7 @@ class ContextRun:
         fork: bool = False,
         rebuilt: str = "",
     ) -> None:
-        """Show the rest of the prefix to the agent or its fork, finish it, ask it; drop a fork."""
+        """Feed the rest of the prefix to the agent or its fork, finish it, ask it; close a fork."""
         try:
             if rebuilt:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
@@ -134,11 +136,7 @@ class ContextRun:
             stats = await agent.memory()
             held = stats.total if stats else None
             asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
-            if agent.concurrent:
-                await together(asks)
-            else:
-                for ask in asks:
-                    await ask
+            await together(asks, agent.concurrent)
         except AgentError as error:
             self._fail([point], str(error))
         finally:
@@ -147,35 +145,28 @@ class ContextRun:
                 self._forks.release()
 
     async def _ask(self, agent: AgentRunner, question: Question, held: int | None, answers: asyncio.TaskGroup) -> None:
-        """Recall once, for all answers that are still open."""
+        """Recall once; every answer that is still open is given from this recall."""
         await self._unanswered.acquire()
-        query = Query(question.text, question.time, question.options)
         recall, recalling = Recall(), Ledger("recall")
         try:
-            with usage.booking(recalling):
-                recall = await agent.recall(query)
+            with agent.booking(recalling):
+                recall = await agent.recall(_query(question))
         except AgentError as error:
             recalling.failures.append(str(error))
-        answered = self._answer(agent, question, recall, recalling, held)
-        if self.native:
-            await answered
-        else:
-            answers.create_task(answered)
-
-    async def _answer(
-        self, agent: AgentRunner, question: Question, recall: Recall, recalling: Ledger, held: int | None
-    ) -> None:
         samples = (
             self._sample(stage, agent, question, recall, recalling, held, number)
             for stage in self.stages
             for number in stage.open(question, self.repeat)
         )
+        answered = self._answer(samples, not self.native or agent.concurrent)
+        if self.native:
+            await answered
+        else:
+            answers.create_task(answered)
+
+    async def _answer(self, samples: Iterable[Coroutine[Any, Any, None]], at_once: bool) -> None:
         try:
-            if not self.native or agent.concurrent:
-                await together(samples)
-            else:
-                for sample in samples:
-                    await sample
+            await together(samples, at_once)
         finally:
             self._unanswered.release()
 
@@ -189,9 +180,10 @@ class ContextRun:
         held: int | None,
         number: int,
     ) -> None:
+        """Answer one question once, by the reader or by the agent itself, and emit the sample."""
         view = stage.view(recall)
         ledger = Ledger("answer", failures=list(recalling.failures))
-        if number == 0:  # the price of recalling is paid once
+        if number == 0:  # the cost of the recall is booked once, with the first answer
             ledger.calls.update(recalling.calls)
             ledger.tokens.update(recalling.tokens)
             ledger.services.update(recalling.services)
@@ -199,11 +191,11 @@ class ContextRun:
         text = None
         if not ledger.failures:
             try:
-                with usage.booking(ledger):
-                    if self.native:
-                        query = Query(question.text, question.time, question.options)
-                        text = await agent.answer(query, Recall(list(view.items), recall.order))
-                    else:
+                if self.native:
+                    with agent.booking(ledger):
+                        text = await agent.answer(_query(question), Recall(list(view.items), recall.order))
+                else:
+                    with usage.booking(ledger):
                         text = await stage.read(question, view, self.repeat, number)
             except AgentError as error:
                 ledger.failures.append(str(error))
@@ -218,16 +210,17 @@ class ContextRun:
         """A new agent that has begun."""
         spec, context = self.spec, self.packed.context
         visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
+        number = self.maker.number
         session = Session(
-            models=self.stages[0].bound(self.repeat),
+            models=self.stages[0].bound(self.repeat, number),
             seed=_seed(context.id, self.repeat),
             scratch=self.folder / "agent",
-            budget=spec.recall_budget,
+            budget=spec.agent_budget,
             count=functools.partial(_count, spec.task.tokenizer),
-            record=_record,
-            spend=_spend,
+            record=functools.partial(_record, number),
+            spend=functools.partial(_spend, number),
             prompts=dict(spec.prompts),
-            visible_query=Query(visible.text, visible.time, visible.options) if visible else None,
+            visible_query=_query(visible) if visible else None,
         )
         agent = await self.maker.agent(session)
         await self._step(agent, "begin", None)
@@ -245,18 +238,20 @@ class ContextRun:
         chunk: PackedChunk | None = None,
         rebuilt: str = "",
     ) -> None:
-        """One method of the agent, booked, and its line for operations.jsonl. Raises AgentError also when a model call
-        failed for good: what depends on a lost chunk is lost, and later chunks need not be paid for. The line of a failed
-        step is left out, because a resumed run does the step again."""
+        """Run one method of the agent, book its calls, and emit its row.
+
+        Raises AgentError also when a model call failed for good: every later answer would depend on the lost chunk, so
+        reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
+        """
         ledger = Ledger("ingest")
-        with usage.booking(ledger):
+        with agent.booking(ledger):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
         replies = tuple(ledger.completions)
         self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
         if chunk is None and not (ledger.calls or ledger.services or ledger.events):
-            return  # begin and finish leave a line only when they did something
+            return  # begin and finish have a row only when they called or recorded something
         stats, spent = await agent.memory(), ledger.spent()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
@@ -286,23 +281,27 @@ class ContextRun:
         return any(stage.open(question, self.repeat) for stage in self.stages)
 
     def _fail(self, points: Sequence[AskPoint], reason: str) -> None:
+        ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
         for stage in self.stages:
             for question in (question for point in points for question in point.questions):
                 for number in stage.open(question, self.repeat):
-                    ledger = Ledger("ingest", failures=[f"ingest: {reason}"])
                     stage.sample(self.packed.context.id, question, self.repeat, number, ledger=ledger)
 
     async def close(self, agent: AgentRunner) -> None:
         try:
             await agent.close()
-        except AgentError as error:  # its answers stand: a failing close is worth a line, not a result
+        except AgentError as error:  # the answers are given already: this is reported, and fails nothing
             self.emit(TroubleRow(context_id=self.packed.context.id, what=str(error)))
 
 
-async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run coroutines at once; the first error cancels the others and is raised as itself."""
+async def together(coroutines: Iterable[Coroutine[Any, Any, None]], at_once: bool = True) -> None:
+    """Await coroutines, at once or one after the other. The first error cancels the others and is raised as itself."""
+    if not at_once:
+        for coroutine in coroutines:
+            await coroutine
+        return
     several = list(coroutines)
-    if len(several) == 1:  # a stream's only question needs no task of its own
+    if len(several) == 1:  # most streams have one question: a task for it would cost more than it does
         return await several[0]
     try:
         async with asyncio.TaskGroup() as group:
@@ -310,6 +309,10 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(coroutine)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def _query(question: Question) -> Query:
+    return Query(question.text, question.time, question.options)
 
 
 def _tool_row(event: ToolResult) -> ToolRow:
@@ -334,21 +337,21 @@ def _unstored(ledger: Ledger, results: Sequence[ToolRow], held: Mapping[str, int
     return None if stored or not ledger.completions else quoted(ledger.completions[0][1])
 
 
-def _record(event: ToolResult) -> None:
-    """`session.record`: into the ledger of the step at hand."""
-    usage.current.get().events.append(handed_over.event(event))
+def _record(agent: int, event: ToolResult) -> None:
+    """`session.record`: goes to the ledger of the running method."""
+    usage.ledger_of(agent).events.append(handed_over.event(event))
 
 
-def _spend(tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
-    """`session.spend`: into the ledger of the step at hand."""
-    usage.current.get().spend(*handed_over.spent(tokens, usd, role))
+def _spend(agent: int, tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
+    """`session.spend`: goes to the ledger of the running method."""
+    usage.ledger_of(agent).spend(*handed_over.spent(tokens, usd, role))
 
 
 def _count(tokenizer: str, text: str) -> int:
-    """`session.count`. A function of a name, so that an agent that walks it finds no cache of other texts."""
+    """`session.count`. It holds only the tokenizer's name, so that no agent reaches a cache of texts."""
     return tokens.counter(tokenizer)(text)
 
 
 def _seed(context_id: str, repeat: int) -> int:
-    """For the random choices of an agent. The run's own seed is not in it: that one is for questions and streams alone."""
+    """`session.seed`. The run's `--seed` has no part in it: it decides about questions and streams only."""
     return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

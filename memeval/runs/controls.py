@@ -9,6 +9,7 @@ from memeval.metrics import METRICS, Reply
 from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
+NO_EVIDENCE = "the data have no gold evidence for this question"
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
@@ -37,7 +38,7 @@ def held(control: str) -> int | None:
 def not_applicable(control: str, question: Question) -> str | None:
     """Why a control has no result for a question; None where it has one."""
     if control == "oracle" and question.answerable and not question.evidence:
-        return "the data have no gold evidence for this question"
+        return NO_EVIDENCE
     return None
 
 

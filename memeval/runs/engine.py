@@ -79,13 +79,13 @@ class Engine:
         reason = controls.not_applicable(name, question)
         for number in stage.open(question, repeat):
             ledger = Ledger("answer")
-            usage.current.set(ledger)
             view: ReaderView | None = None
             text = self.constant if name == "constant" and not reason else None
             if name != "constant" and not reason:
                 recall = controls.control_recall(name, question, packed.context.units, point.chunks)
                 view = stage.view(recall) if recall is not None else None
-                text = await stage.read(question, view, repeat, number)
+                with usage.booking(ledger):
+                    text = await stage.read(question, view, repeat, number)
             stage.sample(
                 packed.context.id, question, repeat, number,
                 ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,

@@ -10,7 +10,7 @@ import memeval
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
-from memeval.records.manifest import Manifest, Typed
+from memeval.records.manifest import AgentFiles, Manifest, Typed
 from memeval.runs.plan import Planned
 from memeval.runs.spec import FORMAT
 
@@ -45,6 +45,10 @@ def manifest(planned: Planned) -> Manifest:
         git=_git_revision(),
         judges=before.judges if before else {},
         trained_on=before.trained_on if before else {},
+        origins=dict(planned.origins),
+        served=before.served if before else {},
+        adapted=before.adapted if before else (),
+        agent_files=before.agent_files if before else AgentFiles(),
         identity=identity,
     )
 

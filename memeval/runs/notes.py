@@ -12,6 +12,7 @@ from memeval.models.model_names import same_name
 from memeval.records.averages import Average
 from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
+from memeval.runs.controls import NO_EVIDENCE
 
 Texts = Iterator[str]
 
@@ -69,6 +70,11 @@ def contamination(run: Summary) -> Texts:
         yield trained_text(run.trained_on)
 
 
+def not_applicable(run: Summary) -> Texts:
+    if without := run.verdicts.get("n/a"):
+        yield f"n/a for {without:,} of {sum(run.verdicts.values()):,} answers: {NO_EVIDENCE}"
+
+
 def shared_memory(run: Summary) -> Texts:
     if run.memory_from:
         calls, others = sum(run.memory_from.values()), ", ".join(run.memory_from)
@@ -118,7 +124,7 @@ def other_model(run: Summary) -> Texts:
 
 def adapted(run: Summary) -> Texts:
     if run.adapted:
-        yield f"sent otherwise than asked, because the server wants it: {'; '.join(run.adapted)}"
+        yield f"calls are adapted to their server: {'; '.join(run.adapted)}"
 
 
 def agent_changed(run: Summary) -> Texts:
@@ -162,7 +168,8 @@ def unreadable(run: Summary) -> Texts:
 
 def unread(run: Summary) -> Texts:
     for reason, number in run.unread.items():
-        yield f"{number:,} calls while reading: {reason}"
+        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "were not whole"
+        yield f"{number:,} calls while reading {what}: {reason}"
 
 
 def operations(run: Summary) -> Texts:
@@ -223,6 +230,7 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "offline-embedder": offline_embedder,
     "judged": judged,
     "contamination": contamination,
+    "not-applicable": not_applicable,
     "shared-memory": shared_memory,
     "query-visible": query_visible,
     "rebuilt": rebuilt,

@@ -14,13 +14,14 @@ class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
     card's, and so are repeats. policy: how calls go over the wire, in no identity. max_cost (USD), max_calls: what all runs
     together may send. settings: `--set key=value[,value...]` in order. prompts: role -> file. tags: role (or "model") ->
-    which checkpoint it is."""
+    which checkpoint it is. thinking: role (or "model") -> auto, on or off."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
     models: Mapping[str, str] = field(default_factory=dict)
     base_url: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    thinking: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     seed: int = 42
     repeats: int | None = None
@@ -40,3 +41,4 @@ class Options:
     policy: Policy = field(default_factory=Policy)
     max_cost: float | None = None
     max_calls: int | None = None
+    same_model: bool = False

@@ -13,13 +13,15 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, identity, plugins, protocol, tokens
+from memeval import cards, identity, plugins, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
 from memeval.errors import NoData, UsageError, suggest
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
+from memeval.records.manifest import Origin
+from memeval.records.summary import ReadBack
 from memeval.runs.changed import changed_since
 from memeval.runs.options import Options
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
@@ -35,7 +37,8 @@ class Planned:
     """A run ready to go: the spec (with its folder), the loaded task and the ids of the questions to ask, in order.
 
     judge: who judges the answers afterwards, by its own prompt text if one is given; neither is part of the run's identity.
-    claims: what its models are known to have been trained on.
+    claims: what its models are known to have been trained on. origins: role -> the servers of its replies, stored ones and
+    those to come; read_back: stored replies whose model is not known to be the same (origins.py).
     """
 
     spec: RunSpec
@@ -44,6 +47,8 @@ class Planned:
     judge: ModelSpec | None = None
     judge_prompt: str | None = None
     claims: Claims = field(default_factory=dict)
+    origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    read_back: tuple[ReadBack, ...] = ()
 
 
 def plan(options: Options) -> list[Planned]:
@@ -82,7 +87,7 @@ def plan(options: Options) -> list[Planned]:
         for agent in agents:
             spec = RunSpec(
                 task_typed=typed,
-                task=protocol.scored(card, agent.card),
+                task=cards.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
                 models=with_sampling(role_models(agent, options, config), card),
@@ -109,7 +114,7 @@ def plan(options: Options) -> list[Planned]:
         _say_what_changed(planned, options)
     if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
-    return planned
+    return list({run.spec.folder: run for run in planned}.values())  # the same agent may be named twice
 
 
 def _say_what_changed(planned: Sequence[Planned], options: Options) -> None:

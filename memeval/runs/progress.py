@@ -1,4 +1,4 @@
-"""What a user sees while a run goes on: a live display on a terminal, one line a minute elsewhere, nothing with --quiet.
+"""What a user sees while runs go on: a live display on a terminal, one line a minute elsewhere, nothing with --quiet.
 
 Everything goes to stderr, so that stdout holds results alone.
 """
@@ -6,28 +6,56 @@ Everything goes to stderr, so that stdout holds results alone.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from memeval.records.rows import OperationRow, SampleRow
+from memeval.runs.agent_runner import SLOW
 from memeval.runs.signals import AgentSlow, ContextDone, Event
+
+MINUTE = 60.0
+"""Seconds between two lines where there is no terminal."""
+
+
+@dataclass
+class Position:
+    """Where a command is in its runs. sizes: samples of each run, as if none was there yet. number: of the run that goes on,
+    from 1. seconds, samples: spent on the runs before it, and what they got."""
+
+    sizes: Sequence[int] = (0,)
+    number: int = 1
+    seconds: float = 0.0
+    samples: float = 0.0
+
+    @property
+    def later(self) -> int:
+        """Samples of the runs that come after the one that goes on."""
+        return sum(self.sizes[self.number :])
 
 
 class Progress:
-    """Counts events of one run and shows them. total: samples and contexts still to do."""
+    """Counts events of one run and shows them. contexts, samples: still to do. position: of the run among those of the
+    command; None for the only one."""
 
-    def __init__(self, label: str, contexts: int, samples: int, chunks: int | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, label: str, contexts: int, samples: int, *, quiet: bool = False, position: Position | None = None
+    ) -> None:
         self.label = label
         self.contexts, self.samples = contexts, samples
         self.quiet = quiet
+        self.position = position or Position()
         self.done_contexts = self.done_samples = self.failures = self.calls = self.chunks = 0
         self.prompt = self.completion = 0
-        self._started = self._printed = time.monotonic()
+        self._started = time.monotonic()
         self._recent: deque[tuple[float, int]] = deque(maxlen=50)
         self._live: Any = None
-        self._slow: AgentSlow | None = None
+        self._ended = threading.Event()
+        self._slow: dict[str, tuple[str, float]] = {}  # context -> (method, when it was reported)
 
     def __enter__(self) -> Progress:
         if not self.quiet and sys.stderr.isatty():
@@ -36,47 +64,70 @@ class Progress:
 
             self._live = Live(get_renderable=self._panel, console=Console(stderr=True), refresh_per_second=4, transient=True)
             self._live.start()
+        elif not self.quiet:
+            threading.Thread(target=self._speak, name="memeval-progress", daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
         if self._live is not None:
             self._live.stop()
+        self.position.seconds += time.monotonic() - self._started
+        self.position.samples += self._share() * self.samples
+
+    def _speak(self) -> None:
+        """A line every minute, also while nothing happens."""
+        while not self._ended.wait(MINUTE):
+            print(self.line(), file=sys.stderr, flush=True)
 
     def see(self, event: Event) -> None:
         if isinstance(event, ContextDone):
             self.done_contexts += 1
         elif isinstance(event, AgentSlow):
-            self._slow = event
+            self._slow[event.context_id] = (event.method, time.monotonic())
         elif isinstance(event, (SampleRow, OperationRow)):
-            if self._slow is not None and event.context_id == self._slow.context_id:
-                self._slow = None
+            self._slow.pop(event.context_id, None)
             if isinstance(event, SampleRow):
                 self.done_samples += 1
                 self.failures += event.failure is not None
             else:
-                self.chunks += 1
+                self.chunks += event.chunk_tokens > 0
             self.calls += sum(event.calls.values())
             for used in event.tokens.values():
                 self.prompt += used.prompt
                 self.completion += used.completion
-        if self._live is None and not self.quiet and time.monotonic() - self._printed >= 60:
-            self._printed = time.monotonic()
-            print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
-        """Contexts, questions, calls per second, tokens, failures, time left."""
+        """Which run of how many, contexts, questions, chunks, calls per second, tokens, failures, time left of all runs, and
+        the agent's method that does not return, if there is one."""
         now = time.monotonic()
         self._recent.append((now, self.calls))
         since, before = self._recent[0]
         rate = (self.calls - before) / (now - since) if now - since > 0.5 else self.calls / max(now - self._started, 1e-3)
-        share = max(self.done_samples / max(self.samples, 1), self.done_contexts / max(self.contexts, 1))
-        eta = f"{_clock((now - self._started) * (1 - share) / share)} left" if share > 0 else "time left unknown"
-        slow = f"; {self._slow.context_id}: {self._slow.method} has not returned for a minute" if self._slow else ""
-        return (
-            f"{self.label}: {self.done_contexts}/{self.contexts} contexts, {self.done_samples}/{self.samples} questions, "
-            f"{self.chunks} chunks, {rate:.1f} calls/s, {_short(self.prompt)} tokens in, {_short(self.completion)} out, "
-            f"{self.failures} failed, {eta}{slow}"
+        several = len(self.position.sizes)
+        run = f" (run {self.position.number} of {several})" if several > 1 else ""
+        slow = "".join(
+            f"; {context}: {method} has been running for {_clock(SLOW + now - reported)}"
+            for context, (method, reported) in list(self._slow.items())[:1]
         )
+        return (
+            f"{self.label}{run}: {self.done_contexts}/{self.contexts} contexts, "
+            f"{self.done_samples}/{self.samples} questions, {self.chunks:,} chunks, "
+            f"{rate:.1f} calls/s, {_short(self.prompt)} tokens in, {_short(self.completion)} out, "
+            f"{self.failures} failed, {self._left(now)}{slow}"
+        )
+
+    def _share(self) -> float:
+        """How much of this run is done, from 0 to 1."""
+        return max(self.done_samples / max(self.samples, 1), self.done_contexts / max(self.contexts, 1))
+
+    def _left(self, now: float) -> str:
+        """The time that the samples left in all runs will take, at the speed of those so far."""
+        done = self._share() * self.samples
+        if not self.position.samples + done:
+            return "time left unknown"
+        each = (self.position.seconds + now - self._started) / (self.position.samples + done)
+        return f"{_clock(each * (self.samples - done + self.position.later))} left"
 
     def _panel(self) -> Any:
         from rich.progress_bar import ProgressBar

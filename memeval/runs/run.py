@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,11 +22,13 @@ from memeval import cards, process, tokens
 from memeval.contamination import contamination, facts
 from memeval.digests import question_digests
 from memeval.metrics.identity import scorer_digest
-from memeval.models import prices
+from memeval.models import prices, window
 from memeval.models.budget import Budget
+from memeval.plugins import not_as_recorded
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
 from memeval.records.folder import Key, RunFolder, RunWriter
+from memeval.records.manifest import AgentFiles
 from memeval.records.rows import CallRow, InvocationRow, QuestionRow, SampleRow, ScoreRow, StoppedRow
 from memeval.records.summary import Contamination, OverlapFacts, Summary
 from memeval.runs import local
@@ -36,19 +38,27 @@ from memeval.runs.notes import notes
 from memeval.runs.outcome import Outcome
 from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
-from memeval.runs.progress import Progress
+from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
+from memeval.runs.spec import RunSpec
 from memeval.runs.summary import summarise
 
 REPORTED = 5.0
 """Seconds after which an invocation writes again how far it has come."""
 
 
-def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: Budget | None = None) -> Outcome:
+def run(
+    planned: Planned,
+    *,
+    fresh: bool = False,
+    quiet: bool = False,
+    budget: Budget | None = None,
+    position: Position | None = None,
+) -> Outcome:
     """Finish one run and return it. A finished run costs no model call, and its folder need not be writable. budget: what
-    may be sent.
+    may be sent. position: of the run among those of the command, for the progress display.
 
     Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
@@ -68,24 +78,37 @@ def run(planned: Planned, *, fresh: bool = False, quiet: bool = False, budget: B
             writer.keep_samples(kept)
         folder.write_manifest(manifest(planned))
         clock = _Clock(started)
-        work = _work(planned, again)
+        work, loaded = _work(planned, again), frozenset(sys.modules)
         label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(again), quiet=quiet) as progress:
+        with Progress(label, len(work), len(again), quiet=quiet, position=position) as progress:
             stopped, interrupted = process.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
         writer.append(clock.row())
+        _check_files(planned, folder, loaded)
         return Outcome(planned, conclude(planned, clock, stopped is None), stopped, interrupted)
+
+
+def _check_files(planned: Planned, folder: RunFolder, loaded: frozenset[str]) -> None:
+    """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the run."""
+    spec, written = planned.spec.agent, folder.manifest()
+    changed, missed = not_as_recorded(spec.card, spec.files, loaded) if spec.files else ([], [])
+    if written and (changed or missed):
+        before = written.agent_files
+        files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
+        folder.write_manifest(replace(written, agent_files=files))
 
 
 @dataclass
 class _Clock:
     """Seconds of this invocation: from the first model call sent (or the first event) to the last sample written; building
-    contexts beside it. requests: sent, incl. retries. overlap: of the streams built now."""
+    contexts beside it. requests: sent, incl. retries. adapted: what servers want sent otherwise. overlap: of the streams
+    built now."""
 
     started: float = 0.0
     first: float | None = None
     last: float | None = None
     build: float = 0.0
     requests: int = 0
+    adapted: Callable[[], tuple[str, ...]] = tuple
     overlap: Overlap = field(default_factory=Overlap)
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     reported: float = field(default_factory=time.monotonic)
@@ -100,6 +123,7 @@ class _Clock:
             build_seconds=self.build,
             wall=now - self.started,
             requests=self.requests,
+            adapted=self.adapted(),
         )
 
 
@@ -167,20 +191,18 @@ async def _drive(
         interrupted = True
         this.cancel()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
-            loop.add_signal_handler(number, interrupt)
     try:
-        async with (
-            RunContext.of_run(spec, called, budget) as context,
-            contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
-        ):
-            async for event in events:
-                if isinstance(event, Stopped):
-                    stopped = event.reason
-                record(writer, event, clock)
-                progress.see(event)
+        with process.stopping(interrupt):
+            async with (
+                RunContext.of_run(spec, called, budget) as context,
+                contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
+            ):
+                clock.adapted = lambda: context.gateway.adapted
+                async for event in events:
+                    if isinstance(event, Stopped):
+                        stopped = event.reason
+                    record(writer, event, clock)
+                    progress.see(event)
     except asyncio.CancelledError:
         if not interrupted:
             raise
@@ -232,7 +254,7 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
     stored = folder.summary()
     current = stored if clock is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and everything:
-        return replace(current, path=spec.shown, requests=0)
+        return _read_back(replace(current, path=spec.shown, requests=0), planned, clock)
     scores = folder.scores() if current else []
     if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
         task = spec.task
@@ -253,15 +275,25 @@ def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = Tru
         )
         if folder.writable:
             mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
-            if written and written.trained_on != (trained := {**known, "mark": mark}):
-                folder.write_manifest(replace(written, trained_on=trained))
+            if written:
+                served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
+                found = replace(written, trained_on={**known, "mark": mark}, served=served, adapted=whole.adapted)
+                if found != written:
+                    folder.write_manifest(found)
             folder.write_summary(whole)
     if everything and most == len(planned.question_ids):
-        return replace(whole, requests=requests)
+        return _read_back(replace(whole, requests=requests), planned, clock)
     some = [row for row in samples if row.question_id in asked]
     mine = [row for row in scores if row.question_id in asked]
     part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
-    return replace(part, requests=requests, overlap=whole.overlap, basis=basis)
+    return _read_back(replace(part, requests=requests, overlap=whole.overlap, basis=basis), planned, clock)
+
+
+def _read_back(found: Summary, planned: Planned, clock: _Clock | None) -> Summary:
+    """The summary with the notes that hold for this command alone: what of it was read back."""
+    service = clock is None and bool(found.services)
+    found = replace(found, read_back=planned.read_back, service_read_back=service)
+    return replace(found, notes=notes(found))
 
 
 def _summary(
@@ -290,6 +322,7 @@ def _summary(
     )
     invocations: dict[str, InvocationRow] = {}
     memory_from: Counter[str] = Counter()
+    written = folder.manifest()
     for event in folder.events():
         if isinstance(event, InvocationRow):
             invocations[event.id] = event
@@ -309,10 +342,21 @@ def _summary(
         judge_family=spec.task.judge,
         trained_on=_trained_on(planned, questions, scores),
         memory_from=dict(sorted(memory_from.items())),
+        adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
+        agent_files=written.agent_files if written else AgentFiles(),
+        **_window(spec),
         seconds=sum(row.seconds for row in invocations.values()),
         build_seconds=sum(row.build_seconds for row in invocations.values()),
     )
     return replace(found, notes=notes(found))
+
+
+def _window(spec: RunSpec) -> dict[str, int]:
+    """The reader's window and what agents may recall, where it leaves less room than the task does."""
+    size = window.known(spec.models["reader"]) if "reader" in spec.models else None
+    if size is None or spec.agent_budget >= spec.recall_budget:
+        return {}
+    return {"window": size, "recall_budget": spec.agent_budget}
 
 
 def _trained_on(planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
-from memeval.models import registry
+from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
 from memeval.plugins import ARMS, SOURCES
@@ -69,9 +69,16 @@ class RunSpec:
 
     @property
     def recall_budget(self) -> int:
-        """Tokens that an agent is told it may recall. The answer budget is not in it: an agent that knew it could write or
-        recall another memory, and a memory that is read under several budgets must be one."""
+        """Tokens of a recall that the reader may see at most, unless there is an answer budget."""
         return self.task.reader_budget or NO_LIMIT
+
+    @property
+    def agent_budget(self) -> int:
+        """Tokens that an agent is told it may recall: the task's budget, or what the reader's window holds. The answer
+        budget is not in it: an agent that knew it could write or recall another memory, and a memory that is read under
+        several budgets must be one."""
+        size = window.known(self.models["reader"]) if "reader" in self.models else None
+        return self.recall_budget if size is None else min(self.recall_budget, window.room(size))
 
     @property
     def budget(self) -> int:

@@ -9,15 +9,16 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from memeval.data.fields import is_whole
+import msgspec
+
+from memeval import cards
+from memeval.cards import TaskCard
+from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
-
-if TYPE_CHECKING:
-    from memeval.cards import TaskCard
-    from memeval.data.files import DataFile
+from memeval.yamlfile import at_key, decoded, fields, unknown_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Task(Protocol):
 
 
 class Source(Protocol):
-    """What makes a task of a card. A built-in one also has `files(card) -> tuple[DataFile, ...]`: what it reads."""
+    """What makes a task of a card. A built-in one also has `files(card) -> tuple[DataFile, ...]`, which says what it reads,
+    and `Params`, the record of its card's params."""
 
     def load(self, card: TaskCard, settings: Settings) -> Task:
         """Read what the card names. Raises NoData with the remedy when it is not at hand, UsageError when it is
@@ -64,37 +66,31 @@ class Source(Protocol):
         ...
 
 
-_EXPECTED = {str: "a text", bool: "true or false", int: "a whole number, 0 or more"}
+Params = TypeVar("Params", bound=msgspec.Struct)
 
 
-def params(card: TaskCard, defaults: Mapping[str, tuple[str, ...] | str | bool | int]) -> dict[str, Any]:
-    """The card's `params` over a source's defaults, of the defaults' types (one text will do for a list of texts).
-
-    Raises UsageError for a key that the source does not know, and for a value of another type.
-    """
-    values: dict[str, Any] = dict(defaults)
-    for key, value in card.params.items():
-        place = card.path or card.name
-        if key not in defaults:
-            raise UsageError(f"{place}: unknown key 'params.{key}'{suggest(key, defaults)}")
-        wanted = type(defaults[key])
-        if wanted is tuple:
-            parts = (value,) if isinstance(value, str) else value
-            if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
-                raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected a list of texts")
-            value = tuple(filter(None, parts))
-        elif not (is_whole(value) if wanted is int else isinstance(value, wanted)):
-            raise UsageError(f"{place}: 'params.{key}' is {value!r}, expected {_EXPECTED[wanted]}")
-        values[key] = value
-    return values
+def params(card: TaskCard, kind: type[Params]) -> Params:
+    """The card's `params` as the source's record of them (its class attribute `Params`). Raises UsageError, with file and
+    line, for a key that the source does not know, and for a value of another type."""
+    path, known = Path(card.path or card.name), fields(kind)
+    for key in card.params:
+        if key not in known:
+            fault = f"{at_key(path, 'params', key)}: {unknown_key(f'params.{key}', known)}"
+            raise UsageError(cards.misplaced(type(card), key, fault))
+    values = decoded(kind, card.params, path, "params")
+    missing = next((name for name, field in known.items() if field.required and name not in values), None)
+    if missing:
+        raise UsageError(f"{at_key(path, 'params')}: 'params' lacks the key '{missing}' of source '{card.source}'")
+    return kind(**values)
 
 
-def with_params(file: DataFile, given: Mapping[str, Any]) -> DataFile:
-    """A source's file under the names and places that a card's params `files` and `hub` give it. A card's own files
-    are not taken from the source's address."""
-    if given["files"] == file.names:
-        return dataclasses.replace(file, hub=given["hub"])
-    return dataclasses.replace(file, names=given["files"], hub=given["hub"], url="", sha256="")
+def with_params(file: DataFile, names: Sequence[str] | None, hub: Sequence[str] | None) -> DataFile:
+    """A source's file under the names and places that a card's params `files` and `hub` give it, where they do. A card's own
+    files are not taken from the source's address."""
+    places = file.hub if hub is None else tuple(filter(None, hub))
+    if names is None or tuple(names) == file.names:
+        return dataclasses.replace(file, hub=places)
+    return dataclasses.replace(file, names=tuple(names), hub=places, url="", sha256="")
 
 
 def plain(text: str) -> str:

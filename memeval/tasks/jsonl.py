@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from memeval.cards import TaskCard
 from memeval.data.fields import either, id_field, is_whole, known_object, list_field, optional_text
 from memeval.data.files import DataFile, local
@@ -40,11 +42,12 @@ EVIDENCE_KEYS = ("text", "units")
 class Jsonl:
     """The source of cards that say `source: jsonl`."""
 
+    class Params(msgspec.Struct):
+        file: str
+
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         """The file of the card's params: beside the card, else in the data folder."""
-        name = params(card, {"file": ""})["file"]
-        if not name:
-            raise UsageError(f"{card.path or card.name}: source jsonl needs 'params: {{file: NAME.jsonl}}'")
+        name = params(card, self.Params).file
         return (DataFile((str(Path(card.path).parent.absolute() / Path(name).expanduser()), name)),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, find
@@ -33,14 +35,22 @@ _TURN = re.compile(r"D:?([0-9]{1,9}):([0-9]{1,9})(?![0-9])")
 
 
 class LoCoMo:
-    """The source of cards that say `source: locomo`. params: files (names in the data folder), hub, adversarial."""
+    """The source of cards that say `source: locomo`."""
+
+    class Params(msgspec.Struct):
+        """files: names in the data folder. adversarial: ask the questions of category 5 too."""
+
+        files: tuple[str, ...] = FILE.names
+        hub: tuple[str, ...] = ()
+        adversarial: bool = False
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        return (with_params(FILE, _given(card)),)
+        given = params(card, self.Params)
+        return (with_params(FILE, given.files, given.hub),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
-        adversarial = _given(card)["adversarial"]
+        adversarial = params(card, self.Params).adversarial
         (file,) = find(self.files(card)[0], settings.data_dir, card.name, "synth-30k")
 
         def head(row: Any, span: Span) -> Head:
@@ -48,10 +58,6 @@ class LoCoMo:
             return context.id, context.questions
 
         return from_records(card, settings, read(file), head, lambda row, span: parse(row, adversarial))
-
-
-def _given(card: TaskCard) -> Mapping[str, Any]:
-    return params(card, {"files": FILE.names, "hub": (), "adversarial": False})
 
 
 def parse(row: Mapping[str, Any], adversarial: bool = False) -> Context:

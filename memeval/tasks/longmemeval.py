@@ -38,12 +38,17 @@ class Asked(msgspec.Struct):
 
 
 class LongMemEval:
-    """The source of cards that say `source: longmemeval`. params: files (names in the data folder, best first), hub
-    (`owner/name/file` or `owner/name@revision/file`, best first)."""
+    """The source of cards that say `source: longmemeval`."""
+
+    class Params(msgspec.Struct):
+        """files: names in the data folder, best first. hub: `owner/name/file` or `owner/name@revision/file`, best first."""
+
+        files: tuple[str, ...] = ("longmemeval/longmemeval_oracle.json",)
+        hub: tuple[str, ...] = ()
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        given = params(card, {"files": ("longmemeval/longmemeval_oracle.json",), "hub": ()})
-        return (DataFile(given["files"], given["hub"]),)
+        given = params(card, self.Params)
+        return (DataFile(given.files, given.hub),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""

@@ -14,6 +14,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, find
 from memeval.data.records import Span, read
@@ -26,18 +28,24 @@ STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
 
 
 class MemAlphaSets:
-    """The source of cards that say `source: memalpha`. params: data_source (which rows), files (names in the data
-    folder, best first), hub (`owner/name@revision/file`, best first)."""
+    """The source of cards that say `source: memalpha`."""
+
+    class Params(msgspec.Struct):
+        """data_source: which rows. files: names in the data folder. hub: `owner/name@revision/file`. Both best first."""
+
+        data_source: str = ""
+        files: tuple[str, ...] = ()
+        hub: tuple[str, ...] = ()
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        given = params(card, {"data_source": "", "files": (), "hub": ()})
-        shared = any(place.startswith("YuWangX/Memalpha/") for place in given["hub"])
-        return (DataFile(given["files"], given["hub"], licence=STRICTEST if shared else ""),)
+        given = params(card, self.Params)
+        shared = any(place.startswith("YuWangX/Memalpha/") for place in given.hub)
+        return (DataFile(given.files, given.hub, licence=STRICTEST if shared else ""),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError when there are no rows of the data source, or a row is not as published."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
-        wanted = ("data_source", card.params.get("data_source", ""), lambda row: str(row["data_source"]))
+        wanted = ("data_source", params(card, self.Params).data_source, lambda row: str(row["data_source"]))
 
         def head(row: Any, span: Span) -> Head:
             context = parse(row)

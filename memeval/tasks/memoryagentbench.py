@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, find
@@ -20,13 +22,6 @@ from memeval.tasks import mab_units, redial
 from memeval.tasks.base import Settings, number, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
-DEFAULTS: Mapping[str, tuple[str, ...] | str | bool] = {
-    **{"source": "", "files": (), "hub": ()},
-    **{"titles": ("memoryagentbench/entity2id.json",), "titles_hub": ()},
-}
-"""files, hub: the split's parquet file in the data folder and on the hub (`owner/name@revision/file`). titles,
-titles_hub: entity2id.json, which says what the numbers stand for that are ReDial's golds."""
-
 Gold = Callable[[str], str]
 """Gold as the data have it -> gold to be compared with."""
 
@@ -34,17 +29,28 @@ Gold = Callable[[str], str]
 class MemoryAgentBench:
     """The source of cards that say `source: memoryagentbench`."""
 
+    class Params(msgspec.Struct):
+        """source: which rows. files, hub: the split's parquet file in the data folder and on the hub
+        (`owner/name@revision/file`). titles, titles_hub: entity2id.json, which names the movies whose numbers are ReDial's
+        golds."""
+
+        source: str = ""
+        files: tuple[str, ...] = ()
+        hub: tuple[str, ...] = ()
+        titles: tuple[str, ...] = ("memoryagentbench/entity2id.json",)
+        titles_hub: tuple[str, ...] = ()
+
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         """The split's file, and for the recommendations the titles."""
-        given = params(card, DEFAULTS)
-        split = DataFile(given["files"], given["hub"])
-        if not given["source"].startswith("recsys"):
+        given = params(card, self.Params)
+        split = DataFile(given.files, given.hub)
+        if not given.source.startswith("recsys"):
             return (split,)
-        return split, DataFile(given["titles"], given["titles_hub"], note="what the numbers stand for that are its golds")
+        return split, DataFile(given.titles, given.titles_hub, note="the titles of the movies whose numbers are its golds")
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError when there are no rows of the source, or a row is not as published."""
-        wanted = params(card, DEFAULTS)["source"]
+        wanted = params(card, self.Params).source
         (file,), *titles_file = (find(needed, settings.data_dir, card.name) for needed in self.files(card))
         gold: Gold = str
         others: tuple[Mapping[str, Any], ...] = ()

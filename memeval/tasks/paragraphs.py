@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from memeval.cards import TaskCard
+import msgspec
+
+from memeval.cards import Count, TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read
@@ -33,8 +35,16 @@ class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
     file: with the questions; corpus: further passages. records: read about so many, chosen by a hash of `id_field`,
-    where reading all takes long (0: all). A card's `params` may name others: files, hub, corpus, records.
+    where reading all takes long (0: all).
     """
+
+    class Params(msgspec.Struct):
+        """What a card names instead of the source's own."""
+
+        files: tuple[str, ...] | None = None
+        hub: tuple[str, ...] | None = None
+        corpus: str | None = None
+        records: Count | None = None
 
     file: ClassVar[DataFile]
     corpus: ClassVar[DataFile]
@@ -46,11 +56,11 @@ class ParagraphQA(ABC):
         """One record: its passages, and the question with them. An example without evidence is not asked."""
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        given = self._given(card)
+        given = params(card, self.Params)
         corpus = self.corpus
-        if given["corpus"] != corpus.names[0]:
-            corpus = DataFile((given["corpus"],), required=False, note=corpus.note)
-        return (with_params(self.file, given), *([corpus] if given["corpus"] else []), FILLER)
+        if given.corpus is not None:
+            corpus = DataFile((given.corpus,), required=False, note=corpus.note)
+        return (with_params(self.file, given.files, given.hub), *([corpus] if corpus.names[0] else []), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Read records and pool. Raises UsageError when the data are not at hand, damaged, or too few for the
@@ -60,7 +70,8 @@ class ParagraphQA(ABC):
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
         read_ = [read(part) for part in find(file, settings.data_dir, card.name, _bundled(card))]
-        wanted, total = self._given(card)["records"], sum(map(len, read_))
+        given, total = params(card, self.Params).records, sum(map(len, read_))
+        wanted = self.records if given is None else given
         share = wanted / total if wanted and total else 1.0
         for loaded in read_:
             for place, row in loaded.rows():
@@ -92,15 +103,6 @@ class ParagraphQA(ABC):
             "corpus": pool.digest,
         }
         return PackedTask(card, settings, asked, lambda: pool, data)
-
-    def _given(self, card: TaskCard) -> Mapping[str, Any]:
-        defaults: dict[str, Any] = {
-            "files": self.file.names,
-            "hub": self.file.hub,
-            "corpus": self.corpus.names[0],
-            "records": self.records,
-        }
-        return params(card, defaults)
 
 
 def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[Passage]:

@@ -8,7 +8,9 @@ the system turns, which carry the persona, stay.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.fields import literal, published
@@ -40,24 +42,23 @@ _LONGEST = 100_000
 
 
 class PersonaMem:
-    """The source of cards that say `source: personamem`. params: size (32k, 128k or 1M), hub
-    (`owner/name@revision`)."""
+    """The source of cards that say `source: personamem`."""
+
+    class Params(msgspec.Struct):
+        """size: as upstream spells it. hub: `owner/name@revision`."""
+
+        size: Literal["32k", "128k", "1M"]
+        hub: str = "bowen-upenn/PersonaMem"
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         """The file with the questions, and the one with the histories."""
-        given = params(card, {"size": "", "hub": "bowen-upenn/PersonaMem"})
-        if given["size"] not in SIZES:
-            raise UsageError(
-                f"{card.path or card.name}: 'params.size' is {given['size']!r}, expected one of {', '.join(SIZES)}"
-            )
-        names = (f"questions_{given['size']}.csv", f"shared_contexts_{given['size']}.jsonl")
-        return tuple(
-            DataFile((f"personamem/{name}",), (f"{given['hub']}/{name}",) if given["hub"] else ()) for name in names
-        )
+        given = params(card, self.Params)
+        names = (f"questions_{given.size}.csv", f"shared_contexts_{given.size}.jsonl")
+        return tuple(DataFile((f"personamem/{name}",), (f"{given.hub}/{name}",) if given.hub else ()) for name in names)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError when the data are not at hand, damaged, or do not fit each other."""
-        needed, bundled = self.files(card), SIZES[card.params["size"]]
+        needed, bundled = self.files(card), SIZES[params(card, self.Params).size]
         (table,), (histories,) = (find(file, settings.data_dir, card.name, bundled) for file in needed)
         loaded = read(table)
         contexts: dict[str, list[Question]] = {}

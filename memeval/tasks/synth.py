@@ -1,9 +1,6 @@
 """The bundled task: questions about a fictional world, with typed evidence; no data files, no network.
 
-params of a card: split (train, validation or test: they share no entity and no question template), world_seed (a whole
-number: which world), worlds (at least 1; 1440 questions each: how many the task offers, as far as `questions` or
-`--limit` needs no more). More worlds only add questions; the pool of distractors is always world 0 of the split, for
-every length.
+More worlds only add questions; the pool of distractors is always world 0 of the split, for every length.
 """
 
 from __future__ import annotations
@@ -14,16 +11,16 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from memeval import cards
 from memeval.cards import TaskCard, digest
 from memeval.data.records import folder
-from memeval.errors import UsageError, suggest
 from memeval.synth import generator
 from memeval.synth.documents import EARLY, Document
 from memeval.synth.generator import Neighbourhood
-from memeval.synth.language import SPLITS
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
 from memeval.task import Context, Question
@@ -40,11 +37,20 @@ _BLOCK = 2 * len(KINDS)  # two circles: every kind twice, one yes and one no
 class Synth:
     """The source of cards that say `source: synth`."""
 
+    class Params(msgspec.Struct):
+        """split: splits share no entity and no question template. world_seed: which world. worlds: how many the task offers
+        (1440 questions each), as far as `questions` or `--limit` needs no more."""
+
+        split: Literal["train", "validation", "test"] = "test"
+        world_seed: cards.Count = 1
+        worlds: cards.Positive = 1
+
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
         UsageError for params that are unknown or out of range."""
-        split, seed, worlds = _params(card)
-        worlds = max(worlds, -(-max(card.questions, settings.questions) // PER_WORLD))
+        given = params(card, self.Params)
+        split, seed = given.split, given.world_seed
+        worlds = max(given.worlds, -(-max(card.questions, settings.questions) // PER_WORLD))
         pool = _pool(split, seed)
         early = _early(split, seed)
         examples = []
@@ -85,17 +91,6 @@ def generate(
     task = Synth().load(card, Settings(seed=seed))
     for ref in task.refs(task.order[start : start + questions]):
         yield task.context(ref)
-
-
-def _params(card: TaskCard) -> tuple[str, int, int]:
-    given = params(card, {"split": "test", "world_seed": 1, "worlds": 1})
-    split, worlds = given["split"], given["worlds"]
-    if split not in SPLITS:
-        near = f"{suggest(split, SPLITS)} (one of {', '.join(SPLITS)})"
-        raise UsageError(f"{card.path or card.name}: 'params.split' is {split!r}{near}")
-    if not worlds:
-        raise UsageError(f"{card.path or card.name}: 'params.worlds' is 0, expected a whole number, 1 or more")
-    return split, given["world_seed"], worlds
 
 
 def _passage(document: Document) -> Passage:

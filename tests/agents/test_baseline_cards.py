@@ -8,14 +8,14 @@ import pytest
 
 from memeval import cards, plugins
 from memeval.cards import AgentCard
-from memeval.yamlfile import read_yaml
 
 NAMES = ["memalpha", "long-context", "bm25", "recent", "random-k"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_names_every_parameter_of_its_agent_with_the_default(name: str) -> None:
-    card = cards.build(AgentCard, read_yaml(path := cards.bundled("baselines") / f"{name}.yaml"), path)
+    card = cards.find(AgentCard, str(cards.bundled("baselines") / f"{name}.yaml"))
+    assert card is not None
     made = plugins.agent_class(card)
     defaults = {key: value.default for key, value in inspect.signature(made).parameters.items()}
     assert dict(card.params) == defaults

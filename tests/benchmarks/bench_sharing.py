@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from memeval import plugins
-from memeval.runs.sharing import sharing
+from memeval import plugins, tokens
+from memeval.estimate import size
+from memeval.runs.prepare import prepare
 from memeval.tasks import Settings
 
 pytestmark = pytest.mark.benchmark
@@ -20,6 +21,8 @@ def test_calls_saved() -> None:
         pytest.skip("needs personamem in MEMEVAL_DATA")
     card = plugins.find_task("personamem-32k")
     task = plugins.source(card)().load(card, Settings(root))
-    once, alone = sharing(task, task.order)
+    count = tokens.counter(card.tokenizer)
+    sizes = [size(prepare(task.context(ref), ref, card.chunk_tokens, count)) for ref in task.refs(task.order)]
+    once, alone = sum(found.chunks + found.own for found in sizes), sum(found.alone for found in sizes)
     asked = len(task.order)
     print(f"\npersonamem-32k, {asked} questions: {once} chunks, {alone} without sharing: {alone / once:.1f}x fewer")

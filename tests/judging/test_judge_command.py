@@ -12,7 +12,7 @@ from handmade import question, rules, sample, write_run
 from memeval.commands import judge as command
 from memeval.commands.judge import calibrate_command, score_command
 from memeval.errors import StopRun, UsageError
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
 from memeval.runs.plan import plan

@@ -112,6 +112,7 @@ def test_no_answers_no_rate() -> None:
         ),
     ],
 )
+@pytest.mark.slow
 def test_coverage(true: float, accept: float, reject: float, n: int) -> None:
     """The limits hold the truth in some 95 % of simulated runs and calibrations of 45 wrong and 40 right answers."""
     random = np.random.default_rng(7)

@@ -17,7 +17,7 @@ from memeval import tokens
 from memeval.cli import main
 from memeval.commands.run import run_command
 from memeval.errors import UsageError
-from memeval.estimating.estimate import estimate
+from memeval.estimate import estimate
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 
@@ -106,12 +106,12 @@ def test_estimate_counts_three_calls_a_summary(project: Path, server: FaultyServ
     asked = [line for line in server.seen if line["model"] == "strict"]
     assert (header["calls"], header["requests"], len(asked)) == (36, 18, 18)  # both repeats read alike: asked once
     assert before.roles["judge"].prompt == pytest.approx(header["tokens"]["prompt"], rel=0.2)
-    assert before.roles["judge"].completion == pytest.approx(header["tokens"]["completion"], rel=0.2)
+    assert before.roles["judge"].completion == 36 * 64  # a guess, and marked as one
+    assert before.roles["judge"].guessed
     samples = list(read_lines(planned.spec.folder / "samples.jsonl"))
     written = sum(line["tokens"]["reader"]["completion"] for line in samples)
     assert before.roles["reader"].completion == pytest.approx(written, rel=0.2)
     summary = read_json(planned.spec.folder / "summary.json") or {}
-    assert before.usd == pytest.approx(summary["cost"]["usd"], rel=0.2)
     spent = header["tokens"]["prompt"] * 2e-6 + header["tokens"]["completion"] * 10e-6
     assert summary["cost"]["usd_by_phase"]["judge"] == summary["cost"]["usd_by_role"]["judge"] == pytest.approx(spent)
     assert estimate(planned).calls == 0

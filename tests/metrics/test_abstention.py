@@ -1,52 +1,50 @@
-"""Does a reply decline to answer, and does it where it should?"""
+"""Does a reply decline to answer, and does it where it should? The table of patterns is tested by its own examples."""
+
+import re
 
 import pytest
 
 from memeval.metrics import AbstentionScores, Reply, abstained, abstention_scores, score
+from memeval.metrics.abstention import TABLE
 from memeval.task import Question
+from memeval.yamlfile import read_yaml
 
-DECLINES = """
-I don't know|I do not know the answer.|I don’t know|I dont know|I really don't know who directed it.
-I don't know. The memory only covers 1990 to 1999.|I don't know how old he was.|I don't remember.
-Unknown|unknown.|**Unknown**|The answer is unknown.|N/A|n/a.|No answer|noanswer|Unanswerable|I'm not sure.|I am not sure
-Not mentioned.|not mentioned in the memory|It is not mentioned in the memory.|Her age isn't mentioned.
-The birth date is not stated.|Based on the memory, it is not specified where he lives.
-The director was not explicitly mentioned in the text.|The information is not available in the memory.
-The memory does not mention her birthplace.|The provided memory doesn't specify the year.
-The context does not contain the answer.|No information available
-There is no information available about this.|No information about the director is given in the memory.
-I have no information about that.|I don't have enough information to answer.|I don't have any record of this.
-Not enough information|Insufficient information to answer the question.
-Cannot be determined|It cannot be determined from the memory.|Cannot determine from the given context.
-Unable to determine.|I cannot answer this question.|The question cannot be answered from the memory.
-Answer: I don't know|\\boxed{unknown}|<final_answer> unknown
-"""
-
-ANSWERS = """
-Paris|42|No|Yes|no.|None|Sure|Nobody knows|I know: Paris|The Knowledge|Know Your Enemy|Unknown Pleasures
-The Unknown Soldier|The Man Who Knew Too Much|I Don't Know How to Love Him|What We Do Not Know by A. Smith
-You don't know me|They don't know about us|He did not know her|Ludwig van Beethoven, who knew no Italian
-Not guilty|He was not found guilty|Not Fade Away|She could not find work|No evidence of life|No Country for Old Men
-No Information Society|Information Society|The Department of Information|Insufficient funds|I don't have a car
-In the memory of her father|the notes|The answer is Oslo
-I don't know for sure, but it is probably Paris.|It is not stated directly; however the answer is Paris
-Paris. The memory does not mention the year.|The memory does not mention it. <final_answer> (a)
-"""
+DATA = read_yaml(TABLE)
+ROWS = [(kind, row) for kind in ("whole", "inside") for row in DATA[kind]]
+EXAMPLES = [example for _, row in ROWS for example in row["like"]]
 
 
-def phrases(text):
-    return [phrase for line in text.strip().splitlines() for phrase in line.split("|")]
-
-
-@pytest.mark.parametrize("text", [*phrases(DECLINES), "", "  \n ", ".", '""', "***"])
+@pytest.mark.parametrize("text", [*EXAMPLES, "", "  \n ", ".", '""', "***"])
 def test_refusals_are_seen(text):
     assert abstained(text) is True
     assert abstained(text.upper() if "boxed" not in text and "final" not in text else text) is True
 
 
-@pytest.mark.parametrize("text", phrases(ANSWERS))
+@pytest.mark.parametrize("text", [text for line in DATA["answers"] for text in line])
 def test_answers_are_not_taken_for_refusals(text):
     assert abstained(text) is False
+
+
+@pytest.mark.parametrize(("kind", "row"), ROWS, ids=[row["like"][0] for _, row in ROWS])
+def test_every_row_of_the_table_is_needed(kind, row):
+    """Its pattern, and no other, finds one of its examples."""
+    others = [other for _, other in ROWS if other is not row]
+
+    def finds(patterns, text):
+        for name, words in DATA["words"].items():
+            patterns = [(kind, pattern.replace(f"<{name}>", words)) for kind, pattern in patterns]
+        text = text.lower().replace("’", "'")
+        bare = text.strip(" .*")
+        return any(re.fullmatch(says, bare) if kind == "whole" else re.search(says, text) for kind, says in patterns)
+
+    assert finds([(kind, row["says"])], row["like"][0])
+    rest = [(kind, other["says"]) for kind, other in ROWS if other in others]
+    assert not all(finds(rest, example) for example in row["like"])
+
+
+@pytest.mark.timeout(20)
+def test_a_megabyte_without_a_stop_is_read():
+    assert abstained("the memory of the text " * 40_000) is False
 
 
 def test_the_metric_applies_to_every_question():

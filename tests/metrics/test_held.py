@@ -15,7 +15,9 @@ from memeval.task import Question
 ALL = tuple(f"c{number}" for number in range(9))
 
 BORN = EvidenceRow(text="Ann Lee\nShe was born in Arlen in 1956.", titles=("Ann Lee",), chunks=("c1",))
-WROTE = EvidenceRow(text="The Bright Thimble\nIt was written by Ann Lee.", titles=("The Bright Thimble (novel)",), chunks=("c4",))
+WROTE = EvidenceRow(
+    text="The Bright Thimble\nIt was written by Ann Lee.", titles=("The Bright Thimble (novel)",), chunks=("c4",)
+)
 HOP = Question("two", "Where was the author of The Bright Thimble born?", ("Arlen", "the town of Arlen"))
 ONE = Question("one", "Where was Ann Lee born?", ("Arlen",))
 
@@ -80,7 +82,11 @@ def test_closed_questions_are_found_by_an_entity_of_each_sentence(question: Ques
 @pytest.mark.parametrize(
     ("text", "titles", "expected"),
     [
-        ("Three Live Ghosts (1936 film)\nIt is an American film.", ("Three Live Ghosts (1936 film)",), {"three live ghosts"}),
+        (
+            "Three Live Ghosts (1936 film)\nIt is an American film.",
+            ("Three Live Ghosts (1936 film)",),
+            {"three live ghosts"},
+        ),
         ("Caleo Workshop was started in 2015.", ("Behind the doors of Caleo Workshop",), {"caleo workshop"}),
         ("In April the Duke of York met Zoë-Ann O’Neil in Rudergate.", (), {"duke of york", "zoëann o’neil", "rudergate"}),
         ("[7 May, 2023] John: Cool, Tim! That was fun.", (), {"tim"}),
@@ -144,7 +150,9 @@ questions = st.sampled_from([ONE, HOP, *CLOSED])
 
 
 @given(questions, pieces, items_, items_)
-def test_more_items_never_hold_less(question: Question, evidence: list[EvidenceRow], few: list[Item], more: list[Item]) -> None:
+def test_more_items_never_hold_less(
+    question: Question, evidence: list[EvidenceRow], few: list[Item], more: list[Item]
+) -> None:
     rank = {False: 0, None: 1, True: 2}
     before, after = each_held(question, evidence, few), each_held(question, evidence, [*few, *more])
     assert all(rank[one] <= rank[other] for one, other in zip(before, after, strict=True))
@@ -152,14 +160,14 @@ def test_more_items_never_hold_less(question: Question, evidence: list[EvidenceR
 
 @given(questions, pieces, items_)
 def test_both_chunk_and_text_are_needed(question: Question, evidence: list[EvidenceRow], items: list[Item]) -> None:
-    found = each_held(question, evidence, items)
     useless = [Item("nothing useful", item.chunks) for item in items]
     elsewhere = [Item(item.text, ("other",)) for item in items]
     assert not any(each_held(question, evidence, useless))
     assert not any(each_held(question, evidence, elsewhere))
     verbatim = [Item(piece.text, piece.chunks[:1]) for piece in evidence if piece.text]
-    told = [one for one, piece in zip(each_held(question, evidence, verbatim), filter(lambda p: p.chunks, evidence)) if piece.text]
-    assert all(told), (found, told)
+    located = [piece for piece in evidence if piece.chunks]
+    found = each_held(question, evidence, verbatim)
+    assert all(one for one, piece in zip(found, located, strict=True) if piece.text)
 
 
 @given(questions, pieces, items_)

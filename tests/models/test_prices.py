@@ -150,6 +150,13 @@ def test_prices_of_the_project_come_first(tmp_path: Path) -> None:
     assert price("offline2") is None
 
 
+def test_input_and_output_are_prompt_and_completion(tmp_path: Path) -> None:
+    (tmp_path / "memeval.yaml").write_text("prices: {m: {input: 0.1, output: 0.4, cached: 0.05}}\n")
+    found = price("m", "http://localhost:8000/v1")
+    assert found is not None
+    assert found.to_json() == {"prompt": 0.1, "completion": 0.4, "cached": 0.05, "source": "memeval.yaml"}
+
+
 @pytest.mark.parametrize(
     ("yaml", "line"),
     [
@@ -160,6 +167,8 @@ def test_prices_of_the_project_come_first(tmp_path: Path) -> None:
         ("prices: {m: {prompt: cheap, completion: 1}}\n", "prices.m.prompt is 'cheap'"),
         ("prices: {m: {prompt: -1, completion: 1}}\n", "prices.m.prompt is -1"),
         ("prices: {m: {prompt: true, completion: 1}}\n", "prices.m.prompt is True"),
+        ("prices: {m: {input: 1, prompt: 1, output: 1}}\n", "prices.m: 'input' and 'prompt' are the same; give one of them"),
+        ("prices: {m: {inputs: 1, output: 1}}\n", "unknown key 'inputs'; did you mean 'input'?"),
         ("prices: {m: {prompt: .nan, completion: 1}}\n", "prices.m.prompt is nan"),
     ],
 )

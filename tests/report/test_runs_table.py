@@ -48,9 +48,11 @@ def test_a_shared_memory_is_named() -> None:
 
 def test_who_made_the_vectors_is_named_where_there_are_any() -> None:
     table = runs_table([run("dense", "t", None, 0.2, embedder="offline"), run("none", "t", None, 0.1, embedder=None)])
-    _, header, _, dense, none = table.splitlines()[:5]
-    columns = [[cell.strip() for cell in row.split("|")[-4:-1]] for row in (header, dense, none)]
-    assert columns == [["reader", "embedder", "status"], ["r", "offline", "complete"], ["r", "-", "complete"]]
+    _, above, header, _, dense, none = table.splitlines()[:6]
+    columns = [[cell.strip() for cell in row.split("|")[-3:-1]] for row in (header, dense, none)]
+    assert columns == [["embedder", "status"], ["offline", "complete"], ["-", "complete"]]
+    assert above.startswith("all rows: ")
+    assert ", reader r" in above
     assert "embedder offline" in table
     assert "embedder" not in runs_table([run("none", "t", None, 0.1, embedder=None)])
 

@@ -29,7 +29,7 @@ CONCURRENCY = 4
 def server() -> Iterator[FaultyServer]:
     """The endpoint in a thread of its own, so that the test can count what it served."""
     loop = asyncio.new_event_loop()
-    endpoint = FaultyServer(latency=0.02, body=reply)
+    endpoint = FaultyServer(latency=0.02, body=reply, models=[{"id": "tiny", "object": "model"}])
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result()

@@ -151,14 +151,13 @@ def test_arms(toy: Any) -> None:
 
 
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
-    from memeval.runs.sharing import sharing
-
     units = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(12)]
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
     outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
-    with_sharing, without = sharing(outcome.planned.task, outcome.planned.question_ids)
-    assert outcome.summary.chunks == Chunks(with_sharing, without)
-    assert with_sharing == len(lines(outcome.planned, "operations")) < without
+    shown = len(lines(outcome.planned, "operations"))
+    alone = sum(line["prefix_chunks"] for line in lines(outcome.planned, "questions"))
+    assert outcome.summary.chunks == Chunks(shown, alone)
+    assert shown < alone
     assert outcome.summary.query == QueryFacts()
 
 

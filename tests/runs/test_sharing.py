@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toys import Diary, MemoryTask
 
-from memeval import Item, Recall
+from memeval import Item, Recall, tokens
 from memeval.cards import TaskCard
-from memeval.runs.sharing import sharing
+from memeval.estimate import size
+from memeval.runs.prepare import prepare
 from memeval.task import Context, Question, Unit
 from memeval.tasks import Settings
 from memeval.tasks.personamem import PersonaMem
@@ -62,6 +63,14 @@ def outcome(events: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
     found = {event["question_id"]: {key: event[key] for key in kept} for event in events if event["event"] == "sample"}
     calls = sum(event["calls"].get("memory", 0) for event in events if event["event"] == "operation")
     return found, calls
+
+
+def sharing(task: Any, question_ids: Sequence[str]) -> tuple[float, float]:
+    """(chunks with sharing, chunks without) of a run that asks these questions once, as `memeval estimate` counts them."""
+    card = task.card
+    count = tokens.counter(card.tokenizer)
+    sizes = [size(prepare(task.context(ref), ref, card.chunk_tokens, count)) for ref in task.refs(question_ids)]
+    return sum(found.chunks + found.own for found in sizes), sum(found.alone for found in sizes)
 
 
 def compare(toy: Any, contexts: Sequence[Context], **card: Any) -> tuple[int, int]:

@@ -60,7 +60,7 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
         7: body("Harrow", "length"),
     }
     with in_thread(FaultyServer(body=by_number(replies))) as server:
-        models = reader(server.url, thinking_tokens=2048)  # no more than the reader has: nothing is asked for twice
+        models = reader(server.url, thinking_tokens=256)  # no more than the reader has: nothing is asked for twice
         planned = toy.planned(Diary, [simple(n) for n in range(8)], models=models)
         outcome = run(planned, quiet=True)
     found = results(planned)
@@ -120,7 +120,7 @@ def test_a_reply_that_was_cut_inside_its_thinking_is_asked_for_once_more(toy: An
     with in_thread(FaultyServer(body=reply)) as server:
         outcome = run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
     assert outcome.summary.verdicts == {"right": 1}
-    assert [asked["max_tokens"] for asked in server.seen] == [2048, 8192]
+    assert [asked["max_tokens"] for asked in server.seen] == [256, 8192]
     assert (outcome.summary.requests, outcome.summary.calls) == (2, {"reader": 1})
     tokens = outcome.summary.tokens
     assert (tokens.prompt, tokens.completion) == (100, 200)  # the first is paid for as well
@@ -233,3 +233,28 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
     assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
     assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
     assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
+
+
+def modes(tmp_path: Path, thinking: dict[str, str]) -> dict[str, Any]:
+    models = {"model": "m@http://127.0.0.1:1/v1", "judge": "j@http://127.0.0.1:1/v1"}
+    chosen = Options(
+        agents=["bm25"], tasks=["synth-10k"], models=models, limit=2, runs_dir=tmp_path, quiet=True, thinking=thinking
+    )  # fmt: skip
+    (planned,) = plan(chosen)
+    specs = {**planned.spec.models, "judge": planned.judge}
+    return {role: spec.params.get("thinking") for role, spec in specs.items() if spec and role != "embedder"}
+
+
+def test_thinking_is_switched_by_role_on_the_command_line(tmp_path: Path) -> None:
+    assert modes(tmp_path, {}) == {"memory": None, "reader": None, "judge": None}
+    assert modes(tmp_path, {"model": "off", "judge": "on"}) == {"memory": "off", "reader": "off", "judge": "on"}
+    assert modes(tmp_path, {"model": "off", "reader": "auto"}) == {"memory": "off", "reader": None, "judge": None}
+
+
+def test_a_reader_may_write_as_much_as_its_task_grants_an_answer(toy: Any) -> None:
+    with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url, answer_tokens=77)), quiet=True)
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url, max_tokens=None)), quiet=True)
+    assert [asked.get("max_tokens") for asked in server.seen] == [256, 77, None]
+    assert not any("answer_tokens" in asked for asked in server.seen)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
 import json
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +19,7 @@ import pytest
 from toys import Diary, context, simple
 
 from memeval import Item, Recall
+from memeval.agent import ToolResult
 from memeval.check import GOLD, reachable
 from memeval.runs import agent_runner
 from memeval.task import Question
@@ -104,6 +108,66 @@ class OwnLoop(Diary):
         self.loop.call_soon_threadsafe(self.loop.stop)
 
 
+class Pool(Diary):
+    """Threads of the agent's own, which carry no context variables."""
+
+    def begin(self, session: Any) -> None:
+        super().begin(session)
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
+
+    def observe(self, chunk: Any) -> None:
+        self.pool.submit(self.store, chunk).result()
+
+    def store(self, chunk: Any) -> None:
+        assert self.session.models["memory"].generate_sync([{"role": "user", "content": chunk.text}]).error is None
+        self.session.record(ToolResult("store", {"chunk": chunk.id}, "ok"))
+        self.chunks.append(chunk)
+
+
+class Executor(Pool):
+    """`run_in_executor` hands on no context variables either."""
+
+    async def observe(self, chunk: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self.store, chunk)
+
+
+class PoolWithLoops(Pool):
+    def store(self, chunk: Any) -> None:
+        reply = asyncio.run(self.session.models["memory"].generate([{"role": "user", "content": chunk.text}]))
+        assert reply.error is None
+        self.chunks.append(chunk)
+
+
+class Timer(Pool):
+    def observe(self, chunk: Any) -> None:
+        thread = threading.Timer(0, self.store, (chunk,))
+        thread.start()
+        thread.join()
+
+
+class Later(Diary):
+    """A thread goes on after `begin`, with the context of `begin`: its calls belong to the method that is running."""
+
+    def begin(self, session: Any) -> None:
+        super().begin(session)
+        self.inbox: queue.Queue[Any] = queue.Queue()
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self.work,), daemon=True).start()
+
+    def work(self) -> None:
+        while (chunk := self.inbox.get()) is not None:
+            self.session.models["memory"].generate_sync([{"role": "user", "content": chunk.text}])
+            self.chunks.append(chunk)
+            self.inbox.task_done()
+
+    def observe(self, chunk: Any) -> None:
+        self.inbox.put(chunk)
+        self.inbox.join()
+
+    def close(self) -> None:
+        self.inbox.put(None)
+
+
 class OneThread(Diary):
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -129,15 +193,40 @@ class OneThread(Diary):
         return twin
 
 
-@pytest.mark.parametrize("agent", [Sqlite, RunsTheLoop, AsyncioRun, ClosesTheLoop, Mixed, OwnLoop])
+CALLING = [RunsTheLoop, AsyncioRun, ClosesTheLoop, Mixed, OwnLoop, Pool, Executor, PoolWithLoops, Timer, Later]
+
+
+@pytest.mark.parametrize("agent", [Sqlite, *CALLING])
 def test_libraries_bound_to_a_thread_or_a_loop_work(toy: Any, agent: type) -> None:
     events = toy.events(toy.planned(agent, [simple(0), simple(1), simple(2)]))
     assert failures(events) == {None}
     assert {len(sample["recall"]) for sample in samples(events).values()} == {4}
     if agent is not Sqlite:
         steps = [event for event in events if event["event"] == "operation" and event["chunk_tokens"]]
-        calls = {"memory": 1} if agent in (RunsTheLoop, AsyncioRun, ClosesTheLoop, Mixed, OwnLoop) else {}
-        assert [step["calls"] for step in steps] == [calls] * 12
+        assert [step["calls"] for step in steps] == [{"memory": 1}] * 12
+
+
+def test_a_call_that_belongs_to_no_single_method_is_one_clear_line(toy: Any) -> None:
+    """Two recalls at once, each with a thread that carries no context: which of them pays cannot be known."""
+    meet = threading.Barrier(2, timeout=20)
+
+    class Both(Pool):
+        concurrent = True
+
+        def recall(self, query: Any) -> Recall:
+            meet.wait()
+            try:
+                self.pool.submit(self.session.models["memory"].generate_sync, [{"role": "user", "content": "?"}]).result()
+            finally:
+                meet.wait()
+            return super().recall(query)
+
+    questions = [Question(f"q{n}", "What?", ("x",)) for n in range(2)]
+    (failure,) = failures(toy.events(toy.planned(Both, [context("c", ["A text."], questions)])))
+    assert failure is not None
+    assert "2 of its methods were running" in failure
+    assert "pool.submit(contextvars.copy_context().run, function)" in failure
+    assert "in recall at test_threads.py:" in failure
 
 
 POSITIONS = [Question(name, "What?", ("x",), position=end) for name, end in (("a", 1), ("b", 3), ("c", 5), ("d", None))]

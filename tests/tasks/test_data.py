@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from msgspec.structs import replace
 
 from memeval import plugins
 from memeval.cards import TaskCard
@@ -97,7 +98,7 @@ def test_nothing_non_commercial_is_fetched_before_its_licence_was_named(
     own = DataFile(("a/b.json",), ("org/name/b.json",), licence="CC BY-NC 4.0")
     monkeypatch.setattr("memeval.tasks.locomo.LoCoMo.files", lambda self, card: [own])
     with pytest.raises(UsageError, match="accept-licence 'CC BY-NC 4.0'"):
-        data.fetch_data(dataclasses.replace(card, licence="MIT"), Settings(), None, [], silent)
+        data.fetch_data(replace(card, licence="MIT"), Settings(), None, [], silent)
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:

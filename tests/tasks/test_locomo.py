@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from memeval import plugins, tokens
 from memeval.errors import UsageError
@@ -230,13 +231,12 @@ def test_the_card() -> None:
 
 
 def test_params_of_the_card(tmp_path: Path) -> None:
-    import dataclasses
 
     card = plugins.find_task("locomo")
     write(tmp_path, [conversation()], "mine.json")
-    mine = dataclasses.replace(card, params={"files": "mine.json"})
+    mine = replace(card, params={"files": "mine.json"})
     assert len(LoCoMo().load(mine, Settings(tmp_path)).order) == 4
-    wrong = dataclasses.replace(card, params={"files": "mine.json", "adversarial": "yes"})
+    wrong = replace(card, params={"files": "mine.json", "adversarial": "yes"})
     with pytest.raises(UsageError, match="'params.adversarial' is 'yes', expected true or false"):
         LoCoMo().load(wrong, Settings(tmp_path))
 

@@ -10,11 +10,10 @@ import pytest
 from hubcache import REVISION, placed
 
 from memeval import plugins, tokens
-from memeval.cards import AgentCard
+from memeval.cards import AgentCard, scored
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
-from memeval.protocol import scored
 from memeval.runs.prepare import prepare
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask

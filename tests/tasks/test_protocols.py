@@ -6,7 +6,6 @@ taskutils/memory_data/process_test.py), apart from the package's own.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import random
@@ -18,8 +17,9 @@ from typing import Any
 
 import pytest
 from folders import read_lines
+from msgspec.structs import replace
 
-from memeval import cards, plugins, protocol
+from memeval import cards, plugins
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
 from memeval.runs.options import Options
@@ -211,8 +211,8 @@ def test_memagent_and_memalpha_are_written_out(base: str) -> None:
     equal, published = (plugins.find_task(f"{base}-100k@{name}") for name in ("memalpha", "memalpha-as-published"))
     assert (equal.query_visible, equal.scoring, published.scoring) == (False, "equal", "as-published")
     agent = AgentCard(name="bm25", agent="bm25")
-    assert protocol.scored(equal, agent).headline == "substring"
-    assert protocol.scored(published, agent).headline == "contains_first"
+    assert cards.scored(equal, agent).headline == "substring"
+    assert cards.scored(published, agent).headline == "contains_first"
     assert set(equal.metrics) == set(published.metrics) >= {"substring", "contains_first"}
 
 
@@ -222,29 +222,29 @@ def test_as_published_may_score_agents_unequally() -> None:
     agents = [
         AgentCard(name=name, agent=agent) for name, agent in (("memalpha-4b", "memalpha"), ("bm25", "bm25"), ("mine", "x"))
     ]
-    assert [protocol.scored(card, agent).headline for agent in agents] == ["boxed", "boxed", "boxed"]
-    unequal = dataclasses.replace(card, scoring="as-published")
-    assert [protocol.scored(unequal, agent).headline for agent in agents] == ["boxed", "mab_line", "f1"]
+    assert [cards.scored(card, agent).headline for agent in agents] == ["boxed", "boxed", "boxed"]
+    unequal = replace(card, scoring="as-published")
+    assert [cards.scored(unequal, agent).headline for agent in agents] == ["boxed", "mab_line", "f1"]
 
 
 BAD = {
-    "layout: memorc": "layout is 'memorc'; did you mean 'memocr'? (known: memocr)",
+    "layout: memorc": "'layout' is 'memorc'; did you mean 'memocr'? (known: memocr)",
     "layout: memocr\nhard: true": "layout 'memocr' is one question per stream",
     "layout: memocr\nshared: 4": "layout 'memocr' is one question per stream",
     "layout: memocr\ntokens: 900": "layout 'memocr' is one question per stream",
-    "repeats: 0": "repeats is 0; how often the whole is run, at least 1",
+    "repeats: 0": "'repeats' is 0, expected a whole number >= 1",
     "sampling: 0.7": "'sampling' is 0.7, expected a mapping",
     "sampling: {readers: {temperature: 1}}": "unknown key 'sampling.readers'; did you mean 'reader'?",
     "sampling: {reader: 0.7}": "'sampling.reader' is 0.7, expected a mapping",
     "sampling: {reader: {temprature: 1}}": "unknown key 'sampling.reader.temprature'; did you mean 'temperature'?",
-    "sampling: {reader: {temperature: 3}}": "'sampling.reader.temperature' is 3, expected a number from 0.0 to 2.0",
+    "sampling: {reader: {temperature: 3}}": "'sampling.reader.temperature' is 3, expected a number <= 2.0",
     "sampling: {reader: {temperature: .nan}}": "'sampling.reader.temperature' is nan, expected a number",
-    "sampling: {reader: {max_tokens: 10.5}}": "'sampling.reader.max_tokens' is 10.5, expected a number from 1",
-    "sampling: {reader: {max_tokens: true}}": "'sampling.reader.max_tokens' is True, expected a number from 1",
-    "scoring: equally": "scoring is 'equally'; did you mean 'equal'?",
+    "sampling: {reader: {max_tokens: 10.5}}": "'sampling.reader.max_tokens' is 10.5, expected a whole number or null",
+    "sampling: {reader: {max_tokens: true}}": "'sampling.reader.max_tokens' is True, expected a whole number or null",
+    "scoring: equally": "'scoring' is 'equally'; did you mean 'equal'?",
     "scoring: as-published": "'published_metrics' has no rule for all other agents ('*')",
     "published_metrics: {bm25: recall}": "'published_metrics.bm25' is 'recall', expected one of the card's 'metrics'",
-    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list of strings",
+    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list of texts",
 }
 
 
@@ -263,7 +263,7 @@ def test_a_bad_protocol_is_one_line(text: str, tmp_path: Path) -> None:
     assert card is not None
     with pytest.raises(UsageError) as again:
         cards.with_variant(card, "mine")
-    assert BAD[text] in str(again.value)
+    assert BAD[text] in str(again.value).replace("variants.mine.", "")
 
 
 def test_general_variants_do_not_go_with_the_layout() -> None:
@@ -284,9 +284,9 @@ def test_what_a_protocol_says_is_part_of_the_identity_unless_it_is_words() -> No
     card = TaskCard(name="t", source="x")
     changed: dict[str, Any] = {"layout": "memocr", "sampling": {"reader": {"top_p": 0.9}}, "scoring": "as-published"}
     for key, value in changed.items():
-        assert cards.identity(dataclasses.replace(card, **{key: value})) != cards.identity(card)
+        assert cards.identity(replace(card, **{key: value})) != cards.identity(card)
     words: dict[str, Any] = {"repeats": 3, "protocol": "x", "deviations": ("y",)}
-    assert cards.identity(dataclasses.replace(card, **words)) == cards.identity(card)
+    assert cards.identity(replace(card, **words)) == cards.identity(card)
 
 
 # -- data in FlashRAG's shape -----------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import subprocess
@@ -11,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from memeval import cards, tokens
 from memeval.cards import TaskCard
@@ -30,7 +30,7 @@ TOKENS = {"10k": (6_000, 9_000), "30k": (26_000, 35_000), "100k": (105_000, 140_
 def card(name: str = "synth-10k", **changes: object) -> TaskCard:
     found = cards.find(TaskCard, str(cards.bundled("tasks") / f"{name}.yaml"))
     assert found is not None
-    return dataclasses.replace(found, **changes)  # type: ignore[arg-type]
+    return replace(found, **changes)  # type: ignore[arg-type]
 
 
 @functools.cache
@@ -189,9 +189,9 @@ def test_contexts_without_a_card() -> None:
         ({"split": "tset"}, "'params.split' is 'tset'; did you mean 'test'?"),
         ({"split": ["test"]}, "'params.split' is ['test']"),
         ({"world_sed": 1}, "unknown key 'params.world_sed'; did you mean 'world_seed'?"),
-        ({"world_seed": -1}, "'params.world_seed' is -1, expected a whole number, 0 or more"),
+        ({"world_seed": -1}, "'params.world_seed' is -1, expected a whole number >= 0"),
         ({"world_seed": True}, "'params.world_seed' is True"),
-        ({"worlds": 0}, "'params.worlds' is 0, expected a whole number, 1 or more"),
+        ({"worlds": 0}, "'params.worlds' is 0, expected a whole number >= 1"),
     ],
 )
 def test_wrong_params_are_named_in_one_line(params: dict[str, object], message: str) -> None:

@@ -74,7 +74,7 @@ def test_a_part_of_the_records_does_not_depend_on_their_order(tmp_path: Path) ->
     assert everything(tasks[0]) == everything(tasks[1])
     for records in (0, 14, 1000):
         assert load(tmp_path, params={"records": records}).data["questions"] == 14
-    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a whole number, 0 or more"):
+    with pytest.raises(UsageError, match=r"'params.records' is -1, expected a whole number >= 0"):
         load(tmp_path, params={"records": -1})
 
 

@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError, install_hint, suggest
 from memeval.models import window
 from memeval.models.completion import ModelSpec
 from memeval.models.local.weights import Weights
 from memeval.models.reply import one_line
 
-EXTRA = "pip install 'memeval[hf]'"
+EXTRA = install_hint("hf")
 _NUMBERS = ("batch_size", "batch_tokens", "max_model_len")
 _SETTINGS = ("revision", "local_files_only", "device", "dtype", *_NUMBERS)
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 _MADE_UP = "pooler"  # a layer of encoders that many checkpoints do not have, and that nothing here uses
+
+
+def installed() -> str:
+    """Says that the packages of the extra are there. Raises UsageError where one is missing; imports none of them."""
+    missing = [name for name in ("torch", "transformers", "sentence_transformers") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"hf/ needs {' and '.join(missing)}: {EXTRA}")
+    return "its packages are installed"
 
 
 def settings(name: str, spec: ModelSpec) -> dict[str, Any]:

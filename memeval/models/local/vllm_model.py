@@ -18,7 +18,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memeval.errors import UsageError
+from memeval.errors import UsageError, install_hint
 from memeval.models import window
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.embeddings import EmbeddingEndpoint
@@ -27,7 +27,6 @@ from memeval.models.limits import Limiter
 from memeval.models.local import lasting, weights
 from memeval.models.local.vllm_server import ServerEnded, VllmServer
 
-EXTRA = "pip install 'memeval[vllm]'"
 LOOK = 0.5  # seconds between two looks at a server that has calls to answer
 START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes
 PARSERS = {"llama": "llama3_json", "mistral": "mistral", "gpt_oss": "openai", "deepseek_v3": "deepseek_v3"}
@@ -142,7 +141,7 @@ def executable() -> str:
     beside = Path(sys.executable).parent
     found = shutil.which("vllm") or shutil.which("vllm", path=str(beside))
     if found is None:
-        raise UsageError(f"vllm/ needs the program 'vllm': {EXTRA}, or set MEMEVAL_VLLM to where it is")
+        raise UsageError(f"vllm/ needs the program 'vllm': {install_hint('vllm')}, or set MEMEVAL_VLLM to where it is")
     return found
 
 

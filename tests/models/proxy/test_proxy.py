@@ -609,7 +609,7 @@ def test_calls_between_two_steps_are_booked_in_the_next():
                 await foreign.arrivals.get()
         await late
         assert dict(first.calls) == {"memory": 1}
-        assert [role for role, _ in slot.waiting] == ["reader"]
+        assert [call[0] for call in slot.waiting] == ["reader"]
         with step(slot) as second:
             pass
         assert dict(second.calls) == {"reader": 1}

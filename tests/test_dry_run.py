@@ -1,9 +1,8 @@
-"""Stand-ins: what they count is worked by hand, from known token counts ("hello world" is two tokens of o200k_base)."""
+"""Substitutes for models in a dry run. What they count is worked out by hand: "hello world" is two tokens of o200k_base."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import json
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ import pytest
 
 from memeval import tokens
 from memeval.agents import qwen_wire
+from memeval.dry_run import StandIn
 from memeval.memory import tools
-from memeval.models import usage
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.offline import OfflineModel
-from memeval.models.stand_in import StandIn
-from memeval.models.usage import Ledger
 from memeval.prompts import tagged
 
 FAR = ModelSpec("wordy", "http://127.0.0.1:9/v1")
@@ -27,11 +24,7 @@ CHUNK = tagged(
 
 
 def reply(stand_in: StandIn, *messages: dict[str, Any], phase: str = "answer", **rest: Any) -> Completion:
-    async def main() -> Completion:
-        usage.current.set(Ledger(phase))
-        return await stand_in.complete(Request(messages, rest.pop("tools", None), rest))
-
-    return asyncio.run(main())
+    return asyncio.run(stand_in.complete(Request(messages, rest.pop("tools", None), rest, phase=phase)))
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -57,22 +50,18 @@ def test_replies_are_sized_by_phase_and_limit() -> None:
     assert reply(stand_in, user(CHUNK), phase="ingest", max_tokens=1000).usage.completion == 250
     assert reply(stand_in, user(CHUNK), phase="ingest", max_completion_tokens=400).usage.completion == 100
     assert reply(stand_in, user(CHUNK), phase="ingest").usage.completion == 512
-    assert stand_in.written == 64 + 10 + 250 + 100 + 512
-    assert stand_in.most == 2048 + 10 + 1000 + 400 + 2048
 
 
-def test_outside_any_step_it_is_an_answer() -> None:
-    call = StandIn(FAR, "o200k_base").complete(Request([user("Who?")]))
-    completion = contextvars.Context().run(asyncio.run, call)  # a context in which no test has set a ledger
-    assert completion.usage.completion == 64
+def test_a_text_has_the_length_that_it_counts_for() -> None:
+    """It may become a memory, and so a part of later prompts."""
+    written = reply(StandIn(FAR, "o200k_base"), user(CHUNK), phase="ingest", max_tokens=1000)
+    assert tokens.counter("o200k_base")(written.text) == pytest.approx(250, abs=2)
 
 
 def test_what_costs_nothing_answers_itself(tmp_path: Path) -> None:
-    request = Request([user(CHUNK)], tools.schemas(), {"max_tokens": 300})
+    request = Request([user(CHUNK)], tools.schemas(), {"max_tokens": 300}, phase="ingest")
     stand_in = StandIn(ModelSpec("offline"), "o200k_base")
-    usage.current.set(Ledger("ingest"))
     assert asyncio.run(stand_in.complete(request)) == asyncio.run(OfflineModel().complete(request))
-    assert stand_in.written == stand_in.most > 0
     (tmp_path / "rules.jsonl").write_text('{"reply": "Arlen"}\n')
     assert reply(StandIn(ModelSpec(f"scripted:{tmp_path}/rules.jsonl"), "o200k_base"), user("Who?")).text == "Arlen"
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from memeval.cli import main
+from memeval.commands import cache as command
 from memeval.errors import UsageError
 from memeval.models.cache import open_cache
-from memeval.models.cache_command import cache_command
 from memeval.models.completion import Completion
 from memeval.models.store import Store
+from memeval.records.clean import encode
 
 
 @pytest.fixture
@@ -30,8 +33,8 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def encode(completion: Completion) -> str:
-    return json.dumps(completion.to_json())
+def as_text(completion: Completion) -> str:
+    return encode(completion).decode()
 
 
 def get(store: Store, number: int) -> Completion | None:
@@ -45,7 +48,7 @@ def put(store: Store, number: int, completion: Completion) -> None:
 def fill(folder: Path, ages: list[float], text: str = "x" * 1000, model: str = "http://h/v1 m") -> None:
     """Replies made so many days ago, numbered from 0."""
     Store(folder / "calls.sqlite").close()
-    now, value = time.time(), encode(Completion(text))
+    now, value = time.time(), as_text(Completion(text))
     with sqlite3.connect(folder / "calls.sqlite") as database:
         rows = [(key(n), model, now - age * 86_400, value) for n, age in enumerate(ages)]
         database.executemany("INSERT INTO calls VALUES (?, ?, ?, ?)", rows)
@@ -59,24 +62,19 @@ def left(folder: Path) -> list[int]:
     return found
 
 
-def said(capsys: pytest.CaptureFixture[str], *args: Any, **options: Any) -> Any:
-    assert cache_command(*args, **options) == 0
-    out = capsys.readouterr().out
-    return json.loads(out) if options.get("form") == "json" else out
+def stats() -> Any:
+    return json.loads(command.stats("json"))
 
 
-def test_no_cache_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "stats") == f"no cache yet: {folder / 'calls.sqlite'}\n"
-    assert said(capsys, "clear", yes=True).startswith("no cache yet")
-    tasks = {"path": str(folder / "data"), "entries": 0, "bytes": 0}
-    assert said(capsys, "stats", form="json") == {"path": str(folder / "calls.sqlite"), "entries": 0, "tasks": tasks}
+def test_no_cache_yet(folder: Path) -> None:
+    assert command.stats().startswith(f"{folder / 'calls.sqlite'}: 0 replies, ")
+    assert command.clear(yes=True).startswith("removed 0 replies, 0 left")
+    assert (stats()["entries"], stats()["models"], stats()["data"]["entries"]) == (0, [], 0)
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("calls", [0, 3])
-def test_what_tasks_held_is_shown_and_cleared_and_nothing_else_in_their_folder(
-    folder: Path, capsys: pytest.CaptureFixture[str], calls: int
-) -> None:
+def test_records_of_data_files_are_shown_and_cleared_and_nothing_else_in_their_folder(folder: Path, calls: int) -> None:
     if calls:
         fill(folder, [0.0] * calls)
     ours = [folder / "data" / name for name in (f"{'a' * 32}.jsonl", f"{'b' * 32}.jsonl.4711.99")]
@@ -84,67 +82,65 @@ def test_what_tasks_held_is_shown_and_cleared_and_nothing_else_in_their_folder(
     for path in (*ours, *others):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("12345")
-    assert said(capsys, "stats", form="json")["tasks"] == {"path": str(folder / "data"), "entries": 2, "bytes": 10}
-    shown = f"the records of 2 data files ({folder / 'data'}, 0.0 MB)"
-    assert shown in said(capsys, "stats")
-    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* the records of 2 data files .*; add --yes"):
-        cache_command("clear")
-    assert shown not in said(capsys, "prune", older_than=1.0)
+    assert stats()["data"] == {"path": str(folder / "data"), "entries": 2, "bytes": 10}
+    assert f"{folder / 'data'}: the records of 2 data files" in command.stats()
+    with pytest.raises(UsageError, match=rf"removes all {calls} replies from .* the records of 2 data files; add --yes"):
+        command.clear()
+    command.prune(1.0)
     assert all(path.exists() for path in ours)
-    assert said(capsys, "clear", yes=True).endswith(f"removed {shown}\n")
+    assert command.clear(yes=True).endswith("removed the records of 2 data files")
     assert [path.exists() for path in (*ours, *others)] == [False, False, True, True, True]
     assert left(folder) == []
 
 
-@pytest.mark.parametrize("verb", ["stats", "clear", "prune"])
-def test_what_is_no_cache_is_left_alone_and_named(folder: Path, verb: str) -> None:
+@pytest.mark.parametrize("verb", [command.stats, lambda: command.clear(True), lambda: command.prune(1.0)])
+def test_what_is_no_cache_is_left_alone_and_named(folder: Path, verb: Any) -> None:
     folder.write_text("mine")
     with pytest.raises(UsageError, match="cache: not a folder; move it away, or set MEMEVAL_CACHE"):
-        cache_command(verb, yes=True, older_than=1.0)
+        verb()
     assert folder.read_text() == "mine"
     folder.unlink()
     (folder / "calls.sqlite").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"calls\.sqlite: not a file; move it away"):
-        cache_command(verb, yes=True, older_than=1.0)
+        verb()
 
 
-def test_stats_by_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_by_model(folder: Path) -> None:
     fill(folder, [3, 1], "x" * 1000)
     store = Store(folder / "calls.sqlite")
     put(store, 50, Completion("é"))
     store.close()
     (folder / "calls.sqlite.set-aside-1").write_text("not ours")
-    found = said(capsys, "stats", form="json")
+    found = stats()
     assert (found["entries"], found["set_aside"]) == (3, ["calls.sqlite.set-aside-1"])
     assert [(row["model"], row["entries"]) for row in found["models"]] == [("http://h/v1 m", 2), ("small", 1)]
-    value = encode(Completion("x" * 1000))
+    value = as_text(Completion("x" * 1000))
     assert found["models"][0]["bytes"] == 2 * (len(value) + len("http://h/v1 m") + 72)
-    assert found["models"][1]["bytes"] == len(encode(Completion("é")).encode()) + len("small") + 72
+    assert found["models"][1]["bytes"] == len(as_text(Completion("é")).encode()) + len("small") + 72
     assert found["models"][0]["newest"] - found["models"][0]["oldest"] == pytest.approx(2 * 86_400, abs=5)
     assert found["file_bytes"] > found["bytes"]
-    table = said(capsys, "stats")
+    table = command.stats()
     assert "3 replies" in table
     assert "| http://h/v1 m |" in table
     assert "never read again: calls.sqlite.set-aside-1" in table
 
 
-def test_clear_needs_a_yes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_clear_needs_a_yes(folder: Path) -> None:
     fill(folder, [0] * 30, "x" * 50_000)
     with pytest.raises(UsageError, match="this removes all 30 replies from .*; add --yes"):
-        cache_command("clear")
+        command.clear()
     assert len(left(folder)) == 30
-    found = said(capsys, "clear", yes=True, form="json")
-    assert (found["removed"], found["entries"], found["compacted"]) == (30, 0, True)
-    assert found["file_bytes"] < 100_000
+    assert command.clear(yes=True).startswith("removed 30 replies, 0 left")
+    assert stats()["file_bytes"] < 100_000
     assert left(folder) == []
 
 
-def test_prune_by_age(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_by_age(folder: Path) -> None:
     fill(folder, [10, 5, 2.1, 1.9, 0])
-    assert "removed 3 replies, 2 left" in said(capsys, "prune", older_than=2)
+    assert "removed 3 replies, 2 left" in command.prune(2)
     assert left(folder) == [3, 4]
-    assert "removed 0 replies, 2 left" in said(capsys, "prune", older_than=2)
-    assert "removed 2 replies, 0 left" in said(capsys, "prune", older_than=0)
+    assert "removed 0 replies, 2 left" in command.prune(2)
+    assert "removed 2 replies, 0 left" in command.prune(0)
 
 
 def test_many_entries_go_in_small_transactions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,27 +150,18 @@ def test_many_entries_go_in_small_transactions(folder: Path, monkeypatch: pytest
     store.close()
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"verb": "prune"}, "say what to remove, --older-than DAYS"),
-        ({"verb": "prune", "older_than": -1.0}, "--older-than -1.0: expected days"),
-        ({"verb": "prune", "older_than": float("nan")}, "--older-than nan: expected days"),
-        ({"verb": "prun", "older_than": 1.0}, "no such verb; did you mean 'prune'?"),
-    ],
-)
-def test_wrong_limits(folder: Path, call: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize("days", [["--older-than", "-1"], ["--older-than", "nan"], ["--older-than", "inf"], []])
+def test_wrong_limits(folder: Path, days: list[str]) -> None:
     fill(folder, [1])
-    with pytest.raises(UsageError) as caught:
-        cache_command(**call)
-    assert message in str(caught.value)
+    assert CliRunner().invoke(main, ["cache", "prune", *days]).exit_code == 2
+    assert "did you mean 'prune'?" in CliRunner().invoke(main, ["cache", "prun", *days]).output
     assert left(folder) == [0]
 
 
-def test_a_damaged_cache_is_set_aside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_cache_is_set_aside(folder: Path) -> None:
     folder.mkdir()
     (folder / "calls.sqlite").write_bytes(b"not a database at all, but long enough to be looked at as one" * 20)
-    found = said(capsys, "stats", form="json")
+    found = stats()
     assert (found["entries"], found["set_aside"]) == (0, ["calls.sqlite.set-aside-1"])
 
 
@@ -216,12 +203,12 @@ assert not notices, notices
 """
 
 
-def test_safe_beside_processes_that_use_the_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_safe_beside_processes_that_use_the_cache(folder: Path) -> None:
     """Two processes fill and read the cache while it is cleared and pruned over and over: nobody fails, nobody reads another
     reply than was stored, and what is stored afterwards stays."""
-    command = [sys.executable, "-c", RUN, "2.0"]
+    program = [sys.executable, "-c", RUN, "2.0"]
     runs = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     for process in runs:
@@ -230,13 +217,13 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, capsys: pytest.C
     removed = rounds = 0
     end = time.monotonic() + 1.8
     while time.monotonic() < end:
-        removed += said(capsys, "clear", yes=True, form="json")["removed"]
-        removed += said(capsys, "prune", older_than=0.0, form="json")["removed"]
+        for text in (command.clear(yes=True), command.prune(0.0)):
+            removed += int(text.split()[1].replace(",", ""))
         rounds += 1
     for process in runs:
         assert process.stdout is not None
         assert process.stdout.readline() == "done\n"
-    said(capsys, "clear", yes=True)
+    command.clear(yes=True)
     for process in runs:
         out, err = process.communicate("\n", timeout=60)
         assert process.returncode == 0, err
@@ -254,10 +241,10 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, capsys: pytest.C
     assert number > 0
 
 
-def test_a_run_that_is_going_misses_and_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_going_misses_and_goes_on(folder: Path) -> None:
     cache = open_cache()
     put(cache, 1, Completion("one"))
-    assert said(capsys, "clear", yes=True, form="json")["removed"] == 1
+    assert command.clear(yes=True).startswith("removed 1 replies")
     assert get(cache, 1) is None
     put(cache, 1, Completion("again"))
     cache.close()
@@ -266,7 +253,7 @@ def test_a_run_that_is_going_misses_and_goes_on(folder: Path, capsys: pytest.Cap
     again.close()
 
 
-def test_room_that_cannot_be_given_back_is_said(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_space_that_cannot_be_given_back_is_said(folder: Path, monkeypatch: Any) -> None:
     fill(folder, [1] * 5)
     monkeypatch.setattr(Store, "compact", lambda self: False)
-    assert "it is in use, so it could not be made smaller now" in said(capsys, "clear", yes=True)
+    assert "which is in use and could not be made smaller now" in command.clear(yes=True)

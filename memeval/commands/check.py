@@ -1,0 +1,33 @@
+"""`memeval check`: whether agents keep the contract, and what they may claim."""
+
+from __future__ import annotations
+
+from memeval import process
+from memeval.check import OFFLINE, check
+from memeval.errors import UsageError
+from memeval.runs.options import Options
+from memeval.runs.plan import agent_specs
+from memeval.runs.roles import model_spec
+
+MARKS = {True: "ok", False: "FAILED", None: "n/a"}
+
+
+def check_command(
+    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None = None
+) -> int:
+    """Print the findings of each agent. Returns 0 when every probe passed, else 3."""
+    model = model_spec(embedder, None) if embedder else OFFLINE
+    failed = False
+    with process.foreign_code() as out:
+        for name in names:
+            options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
+            for spec in agent_specs(name, options):
+                if spec.is_arm:
+                    raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
+                findings, claims = process.run(check(spec, model))
+                failed |= any(finding.ok is False for finding in findings)
+                print(name, file=out)
+                for finding in findings:
+                    print(f"  {finding.probe:22} {MARKS[finding.ok]:7} {finding.says}".rstrip(), file=out)
+                print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
+    return 3 if failed else 0

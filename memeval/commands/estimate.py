@@ -1,0 +1,89 @@
+"""`memeval estimate`: calls, tokens, USD, interval and detectable effect of runs, as one table or one JSON object."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from memeval.estimate import Estimate, Role, estimate, totals
+from memeval.process import foreign_code
+from memeval.report.columns import columns, width
+from memeval.report.costs import count, money
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
+
+HEADER = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "completion tokens", "USD", "half-width"]
+
+
+def estimate_command(options: Options, form: str) -> int:
+    """Returns the exit code."""
+    with foreign_code() as out:
+        plans = plan(options)
+        found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
+        if form == "json":
+            report = {"estimates": [dataclasses.asdict(one) for one in found], "total": totals(_roles(found))}
+            print(json.dumps(report, ensure_ascii=False), file=out)
+        else:
+            print(estimates_table(found, width(out)), file=out)
+    return 0
+
+
+def estimates_table(estimates: Sequence[Estimate], width: int | None = None) -> str:
+    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points. A
+    `~` marks what is guessed."""
+    body = [
+        [
+            " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
+            one.task,
+            str(one.n) if one.n == one.questions else f"{one.n} of {one.questions}",
+            count(one.streams),
+            count(one.chunks),
+            *_sums([one]),
+            _points(one.half_width),
+            _points(one.detectable_effect),
+        ]
+        for one in estimates
+    ]
+    if len(estimates) > 1:
+        body.append(["together", "", "", "", "", *_sums(estimates), "", ""])
+    align = ("left", "left", *["right"] * 9)
+    table = columns([*HEADER, "detectable"], body, align, keep=("agent", "task", "USD"), width=width)
+    return "\n\n".join([table, *_notes(estimates)])
+
+
+def _sums(estimates: Sequence[Estimate]) -> list[str]:
+    """Calls, prompt tokens, completion tokens, USD."""
+    sums = totals(_roles(estimates))
+    mark = "~" if any(role.guessed for role in _roles(estimates)) else ""
+    usd = money(sums["usd"])
+    return [
+        count(sums["calls"]),
+        count(sums["prompt"]),
+        mark + count(sums["completion"]),
+        usd if usd == "-" else mark + usd,
+    ]
+
+
+def _roles(estimates: Sequence[Estimate]) -> list[Role]:
+    return [role for one in estimates for role in one.roles.values()]
+
+
+def _differing(one: Estimate, estimates: Sequence[Estimate]) -> list[tuple[str, object]]:
+    """The parameters in which it differs from the other rows of its agent."""
+    same = [other.params for other in estimates if other.agent == one.agent]
+    return [(key, value) for key, value in one.params.items() if len({str(params.get(key)) for params in same}) > 1]
+
+
+def _notes(estimates: Sequence[Estimate]) -> list[str]:
+    """Each note once, with the runs it is about where it is not about all."""
+    rows = {note: [one for one in estimates if note in one.notes] for one in estimates for note in one.notes}
+    lines = []
+    for note, about in rows.items():
+        names = ", ".join(dict.fromkeys(f"{one.agent} on {one.task}" for one in about))
+        lines.append(f"- {note}" if len(about) == len(estimates) else f"- {names}: {note}")
+    return ["\n".join(lines)] if lines else []
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

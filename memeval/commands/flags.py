@@ -1,0 +1,214 @@
+"""Options that several verbs share, and what they mean as `runs.options.Options`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from memeval.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from memeval.models.calls import CallSettings
+    from memeval.models.completion import ModelSpec
+    from memeval.models.limits import Policy
+    from memeval.runs.options import Options
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+class UserPath(click.Path):
+    """A path as typed, `~` expanded: a shell leaves it alone in `--option=~/here`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
+def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
+    """Several options at once, in this order."""
+
+    def add(command: Verb) -> Verb:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+SECONDS = click.FloatRange(0, min_open=True)
+FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
+DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets; also MEMEVAL_DATA.")
+TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
+AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
+RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
+
+
+def _affordable(wanted: int) -> int:
+    from memeval.process import affordable
+
+    return affordable(wanted)
+
+
+WIDTH = click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    callback=lambda context, parameter, wanted: _affordable(wanted),
+    help="Open contexts; calls per endpoint.",
+)
+NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
+SET = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE[,VALUE...]", help="Agent parameter; several values: a grid."
+)
+ROLES = {
+    "model": "Model of the roles memory and reader.",
+    "memory": "Model that builds the memory.",
+    "reader": "Model that answers from what was recalled.",
+    "judge": "Model that judges the answers afterwards.",
+    "embedder": "Embedding model, for agents that use one.",
+}
+MODELS = together(*(click.option(f"--{role}", metavar="NAME[@URL]", help=about) for role, about in ROLES.items()))
+TIMEOUT = click.option("--timeout", type=SECONDS, metavar="SECONDS", help="For one attempt of a call. Default: 600.")
+WIRE = together(
+    TIMEOUT,
+    click.option(
+        "--wait", type=SECONDS, metavar="SECONDS", help="For a silent server. Default: 120 at the start, 600 later."
+    ),
+    click.option("--rpm", type=SECONDS, metavar="N", help="Requests a minute at most, per endpoint."),
+    click.option("--tpm", type=SECONDS, metavar="N", help="Tokens a minute at most, per endpoint."),
+    click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
+)
+LIMITS = together(
+    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent."),
+    click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
+)
+RUN = together(
+    click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
+    click.option(
+        "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task[@variant], card or file.py:Class."
+    ),
+    MODELS,
+    BASE_URL,
+    click.option(
+        "--tag", "tags", multiple=True, metavar="[ROLE=]TEXT", help="Which checkpoint the model is; part of its identity."
+    ),
+    click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128)."),
+    click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
+    click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
+    click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
+    click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
+    click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
+    WIDTH,
+    WIRE,
+    SET,
+    click.option(
+        "--prompt", "prompts", multiple=True, metavar="ROLE=FILE", help="Replace the prompt of memory, reader, judge."
+    ),
+    DATA_DIR,
+    RUNS_DIR,
+    TASKS_DIR,
+    AGENTS_DIR,
+    FORMAT,
+)
+JUDGING = together(
+    click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges."),
+    BASE_URL,
+    click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
+    click.option("--prompt", type=UserPath(), help="A prompt file instead of the family's."),
+    WIDTH,
+    WIRE,
+    LIMITS,
+    NO_CACHE,
+    FORMAT,
+    QUIET,
+)
+
+
+# -- what was typed -----------------------------------------------------------------------------------------------------
+
+
+def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Options:
+    """The options of `run`, `estimate` and `doctor`."""
+    from memeval.runs.options import Options
+
+    return Options(
+        agents=_listed(agents),
+        tasks=_listed(tasks),
+        models={role: name for role in ROLES if (name := given.pop(role, None))},
+        tags=dict(map(_tag, given.pop("tags", ()))),
+        prompts=_pairs("--prompt", given.pop("prompts", ())),
+        answer_budget=given.pop("answer_budget", None) or 0,
+        exact_tokens=given.pop("exact_tokens", None) or 0,
+        policy=_policy(given),
+        **given,
+    )
+
+
+def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
+    """How a judge's calls are made; takes the options that say so out of those given."""
+    from memeval.models.budget import Budget
+    from memeval.models.calls import CallSettings
+
+    max_cost, max_calls, cached = given.pop("max_cost"), given.pop("max_calls"), not given.pop("no_cache")
+    budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
+    if budget is not None:
+        budget.require_prices([judge])
+    return CallSettings(given.pop("concurrency"), cached, _policy(given), budget)
+
+
+def _policy(given: dict[str, Any]) -> Policy:
+    """Takes the flags of the wire out of those given."""
+    from memeval.models.limits import Policy
+
+    wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
+    wire["wait_at_start"] = wire["wait"]
+    return Policy(**{key: value for key, value in wire.items() if value is not None})
+
+
+def data_folder(typed: Path | None) -> Path | None:
+    """The data folder by flag, MEMEVAL_DATA or memeval.yaml."""
+    from memeval.config import data_dir, read_config
+
+    return data_dir(typed, read_config())
+
+
+def _listed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`a,b` is a and b, unless there is a file of that name."""
+    return tuple(
+        part
+        for name in names
+        for part in ([name] if os.path.exists(os.path.expanduser(name.rpartition(":")[0] or name)) else name.split(","))
+        if part
+    )
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """(role or "model", tag) of `[ROLE=]TEXT`."""
+    role, equals, tag = text.partition("=")
+    if not equals or role not in ROLES:
+        near = suggest(role, ROLES) if equals else ""
+        if near or not text:
+            raise UsageError(f"--tag {text}: expected [ROLE=]TEXT{near} (roles: {', '.join(ROLES)})")
+        return "model", text
+    if not tag:
+        raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
+    return role, tag
+
+
+def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key or not text:
+            raise UsageError(f"{option} {value}: expected NAME=VALUE")
+        pairs[key] = text
+    return pairs

@@ -1,0 +1,68 @@
+"""The click group behind `memeval`: errors of users become one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from memeval.errors import UsageError, suggest
+
+
+class Group(click.Group):
+    """A UsageError of a verb becomes one line and exit code 2; a misspelt verb gets a suggestion."""
+
+    group_class = type  # groups within it are of this class too
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Without arguments it was called by the installed script or `python -m`: then it is the program itself."""
+        if args is None:
+            from memeval.process import program
+
+            program()
+        try:
+            return super().main(args, *rest, **options)
+        except OSError as error:  # --help; what a verb prints is flushed by `invoke`
+            click.echo(f"memeval: {_unwritten(error)}", err=True)
+            sys.exit(2)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may lack characters of a result
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        try:
+            return self._flushed(ctx)
+        except UsageError as error:
+            click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("memeval: interrupted", err=True)
+            ctx.exit(130)
+
+    def _flushed(self, ctx: click.Context) -> Any:
+        """Run the verb and flush its output. Raises UsageError where stdout cannot be written."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            raise UsageError(_unwritten(error)) from None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UsageError(f"no command '{args[0]}'{suggest(args[0], self.list_commands(ctx))} (memeval --help shows all)")
+        return super().resolve_command(ctx, args)
+
+
+def _unwritten(error: OSError) -> str:
+    """The line for a standard output that takes no more. Other errors are raised again."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is thrown away
+    return f"stdout: cannot be written ({error.strerror}); what a run found is in its folder"

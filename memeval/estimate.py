@@ -1,0 +1,319 @@
+"""What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
+
+The cost of a chunk, a fork, an answer and a verdict is what the run's folder shows, once it holds FEWEST of them, else what
+a dry run shows (dry_run.py). It is multiplied by the number that is still to come. Replies that the user's cache may hold
+are not deducted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from memeval import cards, tokens
+from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
+from memeval.judging.judge import family_of
+from memeval.judging.scorer import scorer_name
+from memeval.models import prices, registry
+from memeval.models.completion import ModelSpec, Usage
+from memeval.records.folder import RunFolder
+from memeval.records.rows import OperationRow, Spent
+from memeval.runs.plan import Planned
+from memeval.runs.prepare import PackedContext, prepare
+from memeval.stats import detectable_effect, half_width
+from memeval.task import ContextRef
+
+FEWEST = 8
+"""Chunks, forks, answers or verdicts in the run's folder from which their cost is taken from there."""
+STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 16
+"""Limits of a dry run: streams, their tokens together (one is read whatever its length), questions of each stream."""
+BUILD_TOKENS = 2_000_000
+"""Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
+FEW = 100
+"""Questions below which a table ranks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What is still to be called of one role. usd: None where the price is not known. guessed: the lengths of its replies
+    are a guess, without thinking."""
+
+    model: str
+    calls: int
+    prompt: int
+    completion: int
+    usd: float | None
+    guessed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is left of one run. questions: asked in all; n: those behind the headline (answerable ones). answers, streams,
+    chunks: still to give, to read and to show, repeats included. roles: what is left to call, and its sums. half_width: of
+    the 95 % interval at a rate of one half; detectable_effect: the smallest paired difference seen with 80 % power
+    (fractions; None without questions)."""
+
+    agent: str
+    params: Mapping[str, Any]
+    task: str
+    path: str
+    questions: int
+    n: int
+    answers: int
+    streams: int
+    chunks: int
+    roles: Mapping[str, Role]
+    calls: int
+    prompt: int
+    completion: int
+    usd: float | None
+    half_width: float | None
+    detectable_effect: float | None
+    notes: tuple[str, ...]
+
+
+def totals(roles: Iterable[Role]) -> dict[str, Any]:
+    """Calls, tokens and USD of several roles together. usd: None where one price is not known."""
+    found = list(roles)
+    usd = [role.usd for role in found if role.usd is not None]
+    sums = {key: sum(getattr(role, key) for role in found) for key in ("calls", "prompt", "completion")}
+    return {**sums, "usd": sum(usd) if len(usd) == len(found) else None}
+
+
+def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
+    """before: runs of the same command that go first. Raises UsageError where the run itself would. Makes no model call,
+    and writes nothing."""
+    spec = planned.spec
+    left, verdicts = list(_left_over(planned, before)), _verdicts_left(planned)
+    refs = list(dict.fromkeys(item.ref for item in left)) or (planned.task.refs(planned.question_ids) if verdicts else [])
+    sizes, sampled = _measured(planned, refs)
+    each = _costs_so_far(planned)
+    number = _number(left, sizes, verdicts, each["fork"].rebuilt)
+    missing = {piece for piece in each if number[piece] and each[piece].units < FEWEST}
+    dry = dry_run(planned, sampled) if missing else None
+    if dry is not None:
+        each |= {piece: dry.costs[piece] for piece in missing}
+        number = _number(left, sizes, verdicts, each["fork"].rebuilt)
+    bill: defaultdict[tuple[str, str], float] = defaultdict(float)
+    guessed: set[str] = set()
+    for piece, found in each.items():
+        for key, value in found.bill.items():
+            bill[key] += value * number[piece] / max(1, found.units)
+            if dry is not None and piece in missing and not dry.stand_ins[key[0]].exact:
+                guessed.add(key[0])
+    roles = {}
+    for role, model in models(planned).items():
+        calls, prompt, completion, cached = (round(bill[role, key]) for key in ("calls", *KINDS))
+        usd = prices.cost(Usage(prompt, completion, cached), prices.price(model.name, model.base_url), calls)
+        if calls:
+            roles[role] = Role(model.name, calls, prompt, completion, usd, role in guessed)
+    answerable = {question.id: question.answerable for question in planned.task.golds()}
+    n = sum(answerable.get(question, True) for question in planned.question_ids)
+    notes = (*_about_work(planned, left, sizes, n), *_about_costs(each, number, roles, dry))
+    return Estimate(
+        agent=spec.agent.typed,
+        params=dict(spec.agent.params),
+        task=spec.task_typed,
+        path=spec.shown,
+        questions=len(planned.question_ids),
+        n=n,
+        answers=sum(item.answers for item in left),
+        streams=0 if spec.agent.is_arm else sum(item.unread(sizes[item.ref]) > 0 for item in left),
+        chunks=0 if spec.agent.is_arm else round(number["chunk"]),
+        roles=roles,
+        **totals(roles.values()),
+        half_width=half_width(n) if n else None,
+        detectable_effect=detectable_effect(n) if n else None,
+        notes=notes,
+    )
+
+
+# -- what is left to do -----------------------------------------------------------------------------------------------
+
+
+class Size(NamedTuple):
+    """Of one context. chunks: of the stream, up to the last position; own: chunks that forks read for themselves; earlier:
+    positions before the last; alone: chunks shown if the stream was read anew for every question."""
+
+    chunks: float
+    own: float
+    earlier: float
+    alone: float
+
+
+def size(prepared: PackedContext) -> Size:
+    *earlier, last = prepared.points
+    own = sum(len(point.chunks) - point.shared for point in earlier)
+    alone = sum(len(point.chunks) * len(point.questions) for point in prepared.points)
+    return Size(len(last.chunks), own, len(earlier), alone)
+
+
+class Left(NamedTuple):
+    """One context in one repeat: answers still to get. chunks, forks: those that its memory holds already. shared: a run
+    that goes before this one builds the memory."""
+
+    ref: ContextRef
+    answers: int
+    chunks: int
+    forks: int
+    shared: bool
+
+    def unread(self, size: Size) -> float:
+        return 0.0 if self.shared else max(0.0, size.chunks - self.chunks)
+
+
+def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
+    """The contexts with answers that the run's folder does not hold yet."""
+    spec = planned.spec
+    folder = RunFolder(spec.folder)
+    finished = folder.finished(with_memory=not spec.agent.is_arm)
+    memory = cards.digest(spec.ingest_identity())
+    elsewhere = {
+        (question, repeat)
+        for other in before
+        if cards.digest(other.spec.ingest_identity()) == memory
+        for question in other.question_ids
+        for repeat in range(other.spec.repeats)
+    }
+    read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+    forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    for row in _operations(planned):
+        if row.position is not None:
+            forked[row.context_id, row.repeat].add(row.position)
+        elif row.chunk_tokens:
+            read[row.context_id, row.repeat].add(row.chunk)
+    for repeat in range(spec.repeats):
+        for ref in planned.task.refs(planned.question_ids):
+            key = (f"{ref.context_id}?{ref.visible_question}" if ref.visible_question else ref.context_id, repeat)
+            wanted = ((question, repeat, answer) for question in ref.question_ids for answer in range(spec.answer_repeats))
+            if answers := sum(sample not in finished for sample in wanted):
+                shared = elsewhere.issuperset((question, repeat) for question in ref.question_ids)
+                yield Left(ref, answers, len(read[key]), len(forked[key]), shared)
+
+
+def _operations(planned: Planned) -> list[OperationRow]:
+    """The steps of reading that the run's memory holds."""
+    return RunFolder(planned.spec.folder).memory.operations()
+
+
+def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:
+    """How many of each piece are still to come. rebuilt: the agent cannot be forked."""
+    wholes = [(item, sizes[item.ref].earlier if rebuilt else sizes[item.ref].own) for item in left if not item.shared]
+    return {
+        "chunk": sum(item.unread(sizes[item.ref]) for item in left),
+        "fork": sum(max(0.0, whole - item.forks) for item, whole in wholes),
+        "answer": sum(item.answers for item in left),
+        "verdict": verdicts,
+    }
+
+
+def _scorer(planned: Planned, judge: ModelSpec) -> str:
+    return scorer_name(judge, family_of(planned.spec.task.judge, planned.spec.task.source), planned.judge_prompt)
+
+
+def _verdicts_left(planned: Planned) -> int:
+    """Samples of the whole run on which its judge has given no verdict yet."""
+    spec = planned.spec
+    if planned.judge is None:
+        return 0
+    ruled = sum(row.verdict != "failed" for row in RunFolder(spec.folder).scores(_scorer(planned, planned.judge)))
+    return max(0, len(planned.question_ids) * spec.repeats * spec.answer_repeats - ruled)
+
+
+def _costs_so_far(planned: Planned) -> dict[str, Costs]:
+    """Of each piece, what the run's folder, its memory and its judge show."""
+    folder = RunFolder(planned.spec.folder)
+    judged, verdicts = Spent(), 0
+    if planned.judge is not None and (header := folder.judge_header(scorer := _scorer(planned, planned.judge))):
+        judged = Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens})
+        verdicts = len(folder.scores(scorer))
+    return costs(_operations(planned), [row for row in folder.samples() if row.failure is None], judged, verdicts)
+
+
+def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[ContextRef, Size], list[PackedContext]]:
+    """The size of each context, and the streams for a dry run with a few of their questions. The order is random, because
+    kinds of question may take turns."""
+    sizes: dict[ContextRef, Size] = {}
+    sampled: list[PackedContext] = []
+    built = 0
+    for ref in random.Random(0).sample(refs, len(refs)):
+        if sizes and built >= BUILD_TOKENS:
+            break
+        prepared = _prepared(planned, ref)
+        sizes[ref] = size(prepared)
+        built += prepared.tokens
+        if not sampled or (len(sampled) < STREAMS and built <= STREAM_TOKENS):
+            asked = [question.id for point in prepared.points for question in point.questions]
+            few = dataclasses.replace(ref, question_ids=tuple(spread(asked, QUESTIONS)))
+            sampled.append(prepared if len(asked) <= QUESTIONS else _prepared(planned, few))
+    mean = Size(*map(statistics.fmean, zip(*sizes.values(), strict=True))) if sizes else Size(0, 0, 0, 0)
+    return {ref: sizes.get(ref, mean) for ref in refs}, sampled
+
+
+def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
+    card = planned.spec.task
+    return prepare(
+        planned.task.context(ref), ref, card.chunk_tokens, tokens.counter(card.tokenizer), card.one_unit_per_chunk
+    )
+
+
+def spread(items: Sequence[str], number: int) -> list[str]:
+    """At most `number` of the items, evenly spaced, the last one always among them."""
+    if len(items) <= number:
+        return list(items)
+    return [items[(index + 1) * len(items) // number - 1] for index in range(number)]
+
+
+# -- what the numbers rest on -----------------------------------------------------------------------------------------
+
+
+def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRef, Size], n: int) -> Iterator[str]:
+    spec = planned.spec
+    wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
+    if done := wanted - sum(item.answers for item in left):
+        yield f"{done} of {wanted} answers are in {spec.shown} already"
+    if (shared := sum(item.shared for item in left)) and not spec.agent.is_arm:
+        yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
+    once = sum(item.chunks + item.own for item in sizes.values())
+    alone = sum(item.alone for item in sizes.values())
+    if alone > once and not spec.agent.is_arm:
+        yield f"a stream is read once for all its questions: {once:,.0f} chunks are shown, {alone:,.0f} if read for each"
+    if n < FEW:
+        yield f"n below {FEW}: shows the machinery, ranks nothing"
+    if spec.task.cluster != "question":
+        yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
+
+
+def _about_costs(
+    each: Mapping[str, Costs], number: Mapping[str, float], roles: Mapping[str, Role], dry: DryRun | None
+) -> Iterator[str]:
+    if dry is None and roles:
+        seen = ", ".join(f"{found.units:,} {piece}s" for piece, found in each.items() if number[piece])
+        yield f"tokens as measured so far ({seen})"
+    if dry is not None:
+        yield f"dry run on {dry.streams} streams"
+        if dry.failures:
+            answers = dry.costs["answer"].units
+            yield f"WARNING: {len(dry.failures)} of {answers} answers failed in the dry run: {dry.failures[0]}"
+        for role, model in dry.stand_ins.items():
+            if model.overflows:
+                yield f"WARNING: {model.overflows} prompts of {role} exceed the window of {model.spec.name} in the dry run"
+        if guessed := [role for role, found in roles.items() if found.guessed]:
+            counters = ", ".join(sorted({dry.stand_ins[role].counter.name for role in guessed}))
+            yield (
+                f"replies of {', '.join(guessed)} are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
+                f"else as long as the gold answers (or {ANSWER} tokens), no thinking; prompts counted with {counters}. "
+                f"Run the same with --limit {FEWEST}, which is kept, and estimate again: then they are measured"
+            )
+    unpriced = sorted({role.model for role in roles.values() if role.usd is None})
+    if unpriced := [name for name in unpriced if not registry.runs_here(ModelSpec(name))]:
+        yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+    if each["fork"].rebuilt:
+        calls = sum(value for (_, what), value in each["fork"].bill.items() if what == "calls")
+        again = calls * number["fork"] / each["fork"].units
+        yield f"the agent cannot fork: at every earlier position it reads the stream anew ({again:,.0f} of the calls)"

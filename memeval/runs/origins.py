@@ -1,0 +1,143 @@
+"""Which servers made the stored replies of a run, and whether they still have the same models.
+
+Read before a run starts, from what its folder remembers and what the servers list now (`GET /models`). A server that cannot
+be asked is no reason to stop: a finished run is read back without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from memeval import process
+from memeval.errors import UsageError
+from memeval.models import registry
+from memeval.models.completion import ModelSpec
+from memeval.models.served import Served, read_of, same_models
+from memeval.records.folder import RunFolder
+from memeval.records.manifest import Manifest, Origin
+from memeval.records.summary import ReadBack
+from memeval.runs.plan import Planned
+
+PATIENCE = 2.0
+"""Seconds that a server has for its list of models."""
+
+Origins = dict[str, tuple[Origin, ...]]
+
+
+def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Planned]:
+    """The runs with what their servers say of the models. same_model: take what the servers list now for the models that
+    made the stored replies, and remember it.
+
+    Raises UsageError where a model is another one than made the stored replies of a run."""
+    servers = {place(model): model for planned in plans for model in planned.spec.models.values() if place(model)}
+    listed = process.run(_listed(servers)) if servers else {}
+    return [_with_origins(planned, listed, same_model) for planned in plans]
+
+
+def place(model: ModelSpec) -> str:
+    """Where a model is: the URL of its server, the name of its provider, or "" where it is on this machine."""
+    return registry.route(model).endpoint if registry.provider(model).needs_url else ""
+
+
+async def _listed(servers: Mapping[str, ModelSpec]) -> dict[str, Served | None]:
+    found = await asyncio.gather(*(read_of(model, PATIENCE) for model in servers.values()))
+    return dict(zip(servers, found, strict=True))
+
+
+def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_model: bool) -> Planned:
+    spec = planned.spec
+    now = {role: _origin(model, listed[place(model)]) for role, model in spec.models.items() if place(model)}
+    if not now:
+        return planned
+    folder = RunFolder(spec.folder)
+    manifest = folder.manifest()
+    stored = _used(folder, manifest) if manifest else {}
+    different = {
+        role: phrase
+        for role, origin in now.items()
+        if (phrase := _different(stored.get(role, ()), origin, spec.models[role]))
+    }
+    if different and not same_model:
+        raise UsageError(_message(spec.shown, different))
+    origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
+    if different and manifest and folder.writable:
+        folder.write_manifest(replace(manifest, origins=origins))
+    back = tuple(
+        ReadBack(role, before[0].url, before[0].since)
+        for role, origin in now.items()
+        if (before := stored.get(role)) and not _compared(before, origin)
+    )
+    models = dict(spec.models)
+    for role, origin in now.items():
+        window = origin.window or next((one.window for one in reversed(stored.get(role, ())) if one.window), None)
+        models[role] = dataclasses.replace(models[role], checkpoint=_checkpoint(origin), window=window)
+    return dataclasses.replace(planned, spec=dataclasses.replace(spec, models=models), origins=origins, read_back=back)
+
+
+def _origin(model: ModelSpec, served: Served | None) -> Origin:
+    """What a server says of a model, today."""
+    where = registry.route(model)
+    today = time.strftime("%Y-%m-%d")
+    if served is None:
+        return Origin(url=where.endpoint, since=today)
+    listed = served.id_of(where.name)
+    return Origin(
+        url=where.endpoint,
+        since=today,
+        ids=served.ids if listed is None else (listed,),
+        root=served.root(where.name),
+        window=served.window(where.name),
+    )
+
+
+def _checkpoint(origin: Origin) -> str:
+    """What tells the weights of a model from others of its name, as far as its server says so."""
+    return origin.root or (origin.ids[0] if len(origin.ids) == 1 else "")
+
+
+def _used(folder: RunFolder, manifest: Manifest) -> Origins:
+    """The servers of the roles whose replies the folder holds."""
+    if not manifest.origins:
+        return {}
+    called = {role for row in folder.samples() for role in row.calls}
+    called |= {role for row in folder.memory.operations() for role in row.calls}
+    return {role: origins for role, origins in manifest.origins.items() if role in called}
+
+
+def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:
+    """How a model differs from each of those that made the stored replies; None where nothing is known to differ."""
+    name = registry.route(model).name
+    phrases = [same_models(_served(one, name), _served(now, name), name) for one in before if one.ids]
+    return phrases[-1] if phrases and all(phrases) else None
+
+
+def _served(origin: Origin, name: str) -> Served | None:
+    if not origin.ids:
+        return None
+    return Served(origin.ids, {one: origin.root for one in origin.ids[:1] if origin.root is not None})
+
+
+def _compared(before: Sequence[Origin], now: Origin) -> bool:
+    """Whether the model is known to be the one of the stored replies: listed then and now, at the same URL."""
+    return bool(now.ids) and any(one.ids and one.url == now.url for one in before)
+
+
+def _added(before: tuple[Origin, ...], now: Origin) -> tuple[Origin, ...]:
+    """With the server as it is now, where it is not among them as it is."""
+    known = {(one.url, one.ids, one.root) for one in before}
+    silent = not now.ids and any(one.url == now.url for one in before)
+    return before if silent or (now.url, now.ids, now.root) in known else (*before, now)
+
+
+def _message(shown: str, different: Mapping[str, str]) -> str:
+    said = "; ".join(f"{role}: {phrase}" for role, phrase in different.items())
+    fresh = "--fresh-memory" if {"memory", "embedder"} & different.keys() else "--fresh"
+    return (
+        f"{shown}: its stored replies are of another model ({said}); name the new one with --tag NAME to keep both, start "
+        f"anew with {fresh}, or say --same-model if it is the same model"
+    )
