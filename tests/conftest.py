@@ -1,10 +1,11 @@
-"""Time that does not depend on the machine: a clock that jumps, and growth instead of seconds."""
+"""Nothing depends on the machine: an empty home folder, a clock that jumps, and growth instead of seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import selectors
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,17 @@ import pytest
 
 # Small matrices on all cores at once: slower than on one, many times so where other processes run.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+_home = tempfile.TemporaryDirectory(prefix="memeval-tests-home-")
+
+
+def pytest_configure() -> None:
+    """Before anything that looks for its cache is imported."""
+    os.environ |= {"HOME": _home.name, "XDG_CACHE_HOME": f"{_home.name}/.cache", "XDG_CONFIG_HOME": f"{_home.name}/.config"}
+
+
+def pytest_unconfigure() -> None:
+    _home.cleanup()
 
 
 @dataclass
