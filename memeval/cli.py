@@ -103,15 +103,23 @@ def show(folder: Path, question: str | None, repeat: int) -> None:
 
 
 @main.command("list")
-@click.argument("what", metavar="tasks|agents|models|metrics")
+@click.argument("what", metavar="tasks|agents|models|metrics|memories")
 @click.argument("name", required=False, metavar="[NAME]")
-@flags.TASKS_DIR
-@flags.AGENTS_DIR
-def list_(what: str, name: str | None, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
-    """List the names that can be used, or the parameters of one agent: `list agents NAME`."""
+@flags.together(flags.TASKS_DIR, flags.AGENTS_DIR, flags.RUNS_DIR)
+def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
+    """List the names that can be used, the parameters of one agent (`list agents NAME`), or the stored memories."""
     from memeval.commands.list import listing
 
-    click.echo(listing(what, name, tasks_dir, agents_dir))
+    click.echo(listing(what, name, tasks_dir, agents_dir, runs_dir))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUN|MEMORY...", type=flags.UserPath())
+def remove(folders: tuple[Path, ...]) -> None:
+    """Delete runs, and memories that no run names (`list memories` shows them)."""
+    from memeval.commands.memories import remove_command
+
+    click.echo(remove_command(folders))
 
 
 @main.command()
