@@ -105,7 +105,9 @@ RUN = together(
     click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
     click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
     click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
-    click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
+    click.option(
+        "--answer-budget", "answer_budgets", metavar="TOKENS[,TOKENS...]", help="Cut what the reader sees; a run for each."
+    ),
     click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
     WIDTH,
     WIRE,
@@ -146,7 +148,7 @@ def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str
         models={role: name for role in ROLES if (name := given.pop(role, None))},
         tags=dict(map(_tag, given.pop("tags", ()))),
         prompts=_pairs("--prompt", given.pop("prompts", ())),
-        answer_budget=given.pop("answer_budget", None) or 0,
+        answer_budgets=_budgets(given.pop("answer_budgets", None)),
         exact_tokens=given.pop("exact_tokens", None) or 0,
         policy=_policy(given),
         **given,
@@ -202,6 +204,14 @@ def _tag(text: str) -> tuple[str, str]:
     if not tag:
         raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
     return role, tag
+
+
+def _budgets(text: str | None) -> tuple[int, ...]:
+    """`1024,256`, each once."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:

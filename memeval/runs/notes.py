@@ -75,10 +75,9 @@ def not_applicable(run: Summary) -> Texts:
         yield f"n/a for {without:,} of {sum(run.verdicts.values()):,} answers: {NO_EVIDENCE}"
 
 
-def shared_memory(run: Summary) -> Texts:
-    if run.memory_from:
-        calls, others = sum(run.memory_from.values()), ", ".join(run.memory_from)
-        yield f"memory shared with {others} ({calls:,} calls not sent again)"
+def own_memory(run: Summary) -> Texts:
+    if not run.replayable:
+        yield "the memory does not follow from stored replies: runs of other commands have read another one"
 
 
 def query_visible(run: Summary) -> Texts:
@@ -231,7 +230,7 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "judged": judged,
     "contamination": contamination,
     "not-applicable": not_applicable,
-    "shared-memory": shared_memory,
+    "own-memory": own_memory,
     "query-visible": query_visible,
     "rebuilt": rebuilt,
     "window": window,

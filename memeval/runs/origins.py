@@ -18,10 +18,12 @@ from memeval.errors import UsageError
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.models.served import Served, read_of, same_models
-from memeval.records.folder import RunFolder
-from memeval.records.manifest import Manifest, Origin
+from memeval.records.folder import RunFolder, readers
+from memeval.records.manifest import Origin
+from memeval.records.memory import MemoryFolder
 from memeval.records.summary import ReadBack
 from memeval.runs.plan import Planned
+from memeval.runs.spec import RunSpec
 
 PATIENCE = 2.0
 """Seconds that a server has for its list of models."""
@@ -56,7 +58,7 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
         return planned
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
-    stored = _used(folder, manifest) if manifest else {}
+    stored = _used(spec)
     different = {
         role: phrase
         for role, origin in now.items()
@@ -97,13 +99,21 @@ def _checkpoint(origin: Origin) -> str:
     return origin.root or (origin.ids[0] if len(origin.ids) == 1 else "")
 
 
-def _used(folder: RunFolder, manifest: Manifest) -> Origins:
-    """The servers of the roles whose replies the folder holds."""
-    if not manifest.origins:
-        return {}
-    called = {role for row in folder.samples() for role in row.calls}
-    called |= {role for row in folder.memory.operations() for role in row.calls}
-    return {role: origins for role, origins in manifest.origins.items() if role in called}
+def _used(spec: RunSpec) -> Origins:
+    """The servers that made the replies stored by a run and by its memory, which other runs may have built."""
+    folder = RunFolder(spec.folder)
+    manifest = folder.manifest()
+    answering = {role for row in folder.samples() for role in row.calls}
+    found = {role: origins for role, origins in (manifest.origins if manifest else {}).items() if role in answering}
+    if spec.memory is None:
+        return found
+    reading = {role for row in MemoryFolder(spec.memory).operations() for role in row.calls}
+    for path in readers(spec.memory) if reading else ():
+        other = RunFolder(path).manifest()
+        for role, origins in (other.origins if other else {}).items():
+            if role in reading:
+                found[role] = tuple(dict.fromkeys((*found.get(role, ()), *origins)))
+    return found
 
 
 def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:
