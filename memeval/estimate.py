@@ -312,7 +312,7 @@ def _about_costs(
             )
     unpriced = sorted({role.model for role in roles.values() if role.usd is None})
     if unpriced := [name for name in unpriced if not registry.runs_here(ModelSpec(name))]:
-        yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+        yield f"no price known for {', '.join(unpriced)}: USD stays blank; {prices.remedy(unpriced[0])}"
     if each["fork"].rebuilt:
         calls = sum(value for (_, what), value in each["fork"].bill.items() if what == "calls")
         again = calls * number["fork"] / each["fork"].units

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval.costs import SHARED_BY, break_even
+from memeval.models.prices import remedy
 from memeval.records.summary import Cost, Summary
 from memeval.report.columns import columns
 from memeval.report.table import groups, label
@@ -71,9 +72,7 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
         names |= {name for role in run.cost.unpriced if (name := of_role.get(role))}
     if not names:
         return []
-    return [
-        f"no price known for calls to {', '.join(sorted(names))}: USD stays blank; add it under 'prices:' in memeval.yaml."
-    ]
+    return [f"no price known for calls to {', '.join(sorted(names))}: USD stays blank; {remedy(min(names))}."]
 
 
 def money(usd: float | None) -> str:
