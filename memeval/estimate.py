@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memeval import cards, tokens
+from memeval import tokens
 from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
 from memeval.judging.judge import family_of
 from memeval.judging.scorer import scorer_name
 from memeval.models import prices, registry
 from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
+from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
@@ -171,12 +172,11 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     """The contexts with answers that the run's folder does not hold yet."""
     spec = planned.spec
     folder = RunFolder(spec.folder)
-    finished = folder.finished(with_memory=not spec.agent.is_arm)
-    memory = cards.digest(spec.ingest_identity())
+    finished = folder.finished()
     elsewhere = {
         (question, repeat)
         for other in before
-        if cards.digest(other.spec.ingest_identity()) == memory
+        if spec.memory is not None and other.spec.memory == spec.memory
         for question in other.question_ids
         for repeat in range(other.spec.repeats)
     }
@@ -198,7 +198,8 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
 
 def _operations(planned: Planned) -> list[OperationRow]:
     """The steps of reading that the run's memory holds."""
-    return RunFolder(planned.spec.folder).memory.operations()
+    memory = planned.spec.memory
+    return MemoryFolder(memory).operations() if memory else []
 
 
 def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:

@@ -290,7 +290,7 @@ def test_windows_against_what_the_task_needs(serve: Any) -> None:
 def test_an_answer_budget_makes_it_fit(serve: Any) -> None:
     server = serve(models=[{"id": "m", "max_model_len": 8200}])
     assert any("33,048" in said for said in broken(options(("synth-10k",), server.url, model="m")))
-    chosen = Options(agents=(), tasks=("synth-10k",), models={"model": "m"}, base_url=server.url, answer_budget=4000)
+    chosen = Options(agents=(), tasks=("synth-10k",), models={"model": "m"}, base_url=server.url, answer_budgets=(4000,))
     assert broken(chosen) == []
 
 

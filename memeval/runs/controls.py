@@ -9,7 +9,6 @@ from memeval.metrics import METRICS, Reply
 from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
-NO_EVIDENCE = "the data have no gold evidence for this question"
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
@@ -33,6 +32,9 @@ def control_recall(control: str, question: Question, units: Sequence[Unit], chun
 def held(control: str) -> int | None:
     """Memory tokens of a control: nothing, but for the oracle, which has no memory to measure."""
     return None if control == "oracle" else 0
+
+
+NO_EVIDENCE = "the data have no gold evidence for this question"
 
 
 def not_applicable(control: str, question: Question) -> str | None:
