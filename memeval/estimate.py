@@ -183,7 +183,7 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
     forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for row in _operations(planned):
-        if row.position is not None:
+        if row.chunk_tokens and row.position is not None:
             forked[row.context_id, row.repeat].add(row.position)
         elif row.chunk_tokens:
             read[row.context_id, row.repeat].add(row.chunk)
