@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would h
 HEALTH_SECONDS = 10.0
 CONNECT_SECONDS = 20.0
 _PIECEWISE = 2**20  # bytes; larger bodies are sent piece by piece
+_NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 Read = Callable[[Any], Completion]
 """The decoded body of a reply -> a Completion; raises Fault where it is no reply."""
 
@@ -82,7 +84,10 @@ class EndpointModel(Adaptive):
         except aiohttp.ClientConnectorCertificateError as error:
             raise EndpointRefused(f"{self.base_url}: {self._line(str(error))}; {transport.UNTRUSTED}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError) as error:
-            raise Fault(self._cannot_connect(error), cost=0, heard=False) from None
+            said, cause = self._cannot_connect(error), getattr(error, "os_error", None)
+            if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST and not self._limiter.heard:
+                raise EndpointRefused(f"{self.base_url}: {said}; check the host name in the URL") from None
+            raise Fault(said, cost=0, heard=False) from None
         except (aiohttp.ClientError, OSError) as error:
             text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
             raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None

@@ -69,7 +69,8 @@ Health = Callable[[], Awaitable[bool]]
 class Limiter:
     """One per endpoint, shared by everything that calls it, on one event loop.
 
-    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages.
+    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages. `heard`: whether
+    anything has ever come from the endpoint.
     """
 
     def __init__(self, label: str, cap: int = 16, policy: Policy | None = None, seed: int | None = None) -> None:
@@ -87,7 +88,7 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._cut_at = 0.0
-        self._heard = False  # whether anything has ever come
+        self.heard = False
         self._heard_at = self._replied_at = 0.0
         self._replied: set[str] = set()  # kinds of calls that have got a reply
         self._lost: Counter[str] = Counter()  # kind -> calls given up since the last reply to a call of this kind
@@ -180,7 +181,7 @@ class Limiter:
     # -- what has come ------------------------------------------------------------------------------------------------
 
     def _heard_something(self) -> None:
-        self._heard = True
+        self.heard = True
         self._heard_at = max(self._heard_at, time.monotonic())
 
     def _reply(self, kind: str) -> None:
@@ -210,7 +211,7 @@ class Limiter:
 
     def _stop_if_silent(self, fault: Fault) -> None:
         silence = time.monotonic() - self._heard_at
-        if silence >= (self.policy.wait if self._heard else self.policy.wait_at_start):
+        if silence >= (self.policy.wait if self.heard else self.policy.wait_at_start):
             flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
             raise self._end(
                 EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL")
