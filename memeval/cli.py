@@ -88,18 +88,19 @@ def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=flags.UserPath())
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @click.option(
     "--question",
     metavar="ID",
     help="One question: gold, answer, what was recalled, the memory then, the calls that wrote it.",
 )
 @click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
-def show(folder: Path, question: str | None, repeat: int) -> None:
-    """Print a run, or one question of it."""
+def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
+    """Print runs, or one question of them."""
     from memeval.commands.show import show_question, show_run
 
-    click.echo(show_question(folder, question, repeat) if question else show_run(folder))
+    for folder in flags.runs(folders):
+        click.echo(show_question(folder, question, repeat) if question else show_run(folder))
 
 
 @main.command("list")
@@ -143,7 +144,7 @@ def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options
     from memeval.judging.scorer import judge_spec
 
     judge = judge_spec(typed, base_url)
-    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
+    sys.exit(score_command(flags.runs(folders), judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -165,6 +165,11 @@ def _policy(given: dict[str, Any]) -> Policy:
     wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
     wire["wait_at_start"] = wire["wait"]
     return Policy(**{key: value for key, value in wire.items() if value is not None})
+
+
+def runs(folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders without those of memories, which `runs/TASK/*` names as well."""
+    return [folder for folder in folders if folder.name != "memories"] or folders
 
 
 def data_folder(typed: Path | None) -> Path | None:
