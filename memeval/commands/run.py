@@ -14,7 +14,7 @@ from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
-from memeval.models.local.lasting import lasting
+from memeval.models.local.kept_open import keep_open
 from memeval.process import foreign_code
 from memeval.records.averages import named
 from memeval.records.clean import encode
@@ -77,7 +77,7 @@ def _outcomes(options: Options, fresh: bool) -> list[Outcome]:
         for planned in plans:  # all of them first: a memory that several of them read is built anew, too
             RunFolder(planned.spec.folder).remove()
     plans = with_origins(plans, options.same_model)
-    with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+    with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
         position = Position([len(wanted(planned)) for planned in plans], 0)
         for planned in plans:
             position.number += 1
