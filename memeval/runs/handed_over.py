@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from memeval.agent import Answer, Item, MemoryStats, Recall, ToolResult
+from memeval.memory.entries import Entries
 
 _as_json = json.JSONEncoder().encode
 
@@ -42,7 +43,9 @@ def memory(value: Any) -> MemoryStats:
         raise TypeError(f"memory returned {_name(value)}, expected memeval.MemoryStats")
     if not isinstance(value.tokens, Mapping):
         raise TypeError(f"memory returned tokens as {_name(value.tokens)}, expected a mapping")
-    if value.entries is not None:
+    if value.entries is not None and not isinstance(
+        value.entries, Entries
+    ):  # those are made when read
         _items("memory", "entries", value.entries)
     counts: Mapping[Any, Any] = value.tokens
     if all(type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()):
