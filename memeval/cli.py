@@ -30,15 +30,25 @@ def main() -> None:
 @flags.LIMITS
 @flags.NO_CACHE
 @click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
-@click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
+@click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
+@click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
 @flags.QUIET
-def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
+def run(
+    agents: tuple[str, ...],
+    tasks: tuple[str, ...],
+    form: str,
+    fresh: bool,
+    fresh_memory: bool,
+    no_cache: bool,
+    **given: Any,
+) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
 
-    end(run_command(flags.run_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+    options = flags.run_options(agents, tasks, {**given, "use_cache": not no_cache})
+    end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
 
 
 @main.command()

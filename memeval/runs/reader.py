@@ -40,13 +40,15 @@ class AnswerStage:
     one memory and one recall.
 
     routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: samples that are finished
-    and are not asked again.
+    and are not asked again. phase: of its calls; each run that is answered in one process has its own, so that its answers
+    are stored by it.
     """
 
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
+    phase: str = "answer"
 
     def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
         """role -> model, for one session. agent: number of the agent that gets them."""

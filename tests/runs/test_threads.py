@@ -396,7 +396,7 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
         run = toy.planned(Slow, [simple(0)])
         run.spec.folder.mkdir(parents=True)
         work = [(ref, 0) for ref in run.task.refs(["q0"])]
-        async with RunContext.of_run(run.spec, lambda row: None) as context:
+        async with RunContext.of_runs([run.spec]) as context:
             async for event in local.execute(context, run.task, work):
                 if isinstance(event, AgentSlow):
                     found.append(event)
