@@ -8,6 +8,7 @@ docs/cards.md describes every key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -21,10 +22,8 @@ from msgspec.structs import asdict, replace
 
 from memeval import trained
 from memeval.errors import UsageError, suggest
-from memeval.yamlfile import at_key, decoded, fields, read_yaml, typed, unknown_key
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+from memeval.typed import Count, Positive, fields, typed, unknown_key
+from memeval.yamlfile import at_key, decoded, read_yaml
 
 
 class TaskCard(msgspec.Struct, frozen=True):
@@ -32,7 +31,8 @@ class TaskCard(msgspec.Struct, frozen=True):
 
     documents: stream length in documents (the question's own included). tokens: stream length in tokens instead.
     shared: questions per stream. hard: BM25-nearest distractors without the answer instead of random ones.
-    chunk_tokens, reader_budget: tokens of `tokenizer`. one_unit_per_chunk: no two units share a chunk (published chunks).
+    chunk_tokens, reader_budget: tokens of `tokenizer`. answer_tokens: those that the reader's reply may have (0: as many as
+    its prompt needs, prompts.ANSWER_TOKENS). one_unit_per_chunk: no two units share a chunk (published chunks).
     questions: default prefix of the seeded order (0 = all).
     cluster: what the interval resamples: question, context, persona or conversation. judge: the family of judge prompts
     that `memeval score --judge` uses for this task. family, split: whose questions these are, and of which part (train,
@@ -59,6 +59,7 @@ class TaskCard(msgspec.Struct, frozen=True):
     reader_prompt: str = "reader"
     reader_budget: Count = 30_000
     answer_budget: Count = 0
+    answer_tokens: Count = 0
     query_visible: bool = False
     metrics: tuple[str, ...] = ("exact_match", "f1", "substring", "evidence_any", "evidence_all", "abstention")
     headline: str = "f1"
@@ -90,6 +91,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
     model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
     role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
+    replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes, if nothing).
     trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model.
     """
 
@@ -101,6 +103,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     models: dict[str, Any] = {}
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
+    replayable: bool | None = None
     trained_on: tuple[trained.TrainedOn, ...] = ()
     version: Count = 1
     licence: str = ""
@@ -160,10 +163,11 @@ _MERGED = ("params", "variants", "models", "prompts")
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
-    *("name", "reader_prompt", "answer_budget", "metrics", "headline", "cluster", "scoring", "published_metrics"),
+    *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
+    *("cluster", "scoring", "published_metrics"),
     *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
 }
 
@@ -265,7 +269,7 @@ def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *key
         data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
     found = decoded(kind, data, path, *keys)
     if kind is TaskCard and "sampling" in found:
-        typed(found["sampling"], RoleSampling, path, *keys, "sampling")
+        typed(found["sampling"], RoleSampling, functools.partial(at_key, path), *keys, "sampling")
     return found
 
 
@@ -365,7 +369,23 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
 
 def ingest_identity(card: TaskCard) -> dict[str, Any]:
     """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
-    return {key: value for key, value in identity(card).items() if key not in _AFTER_INGEST}
+    return _read_part(identity(card))
+
+
+def read_as(card: TaskCard) -> str:
+    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
+    memory. Of variants that read alike, the first that the card has."""
+    base, *names = card.name.split("@")
+    for name in names:
+        read = _read_part(card.variants.get(name, {"": name}))
+        if read:
+            alike = (other for other, changes in card.variants.items() if _read_part(changes) == read)
+            base += f"@{next(alike, name)}"
+    return base
+
+
+def _read_part(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key not in _NOT_IDENTITY | _AFTER_INGEST}
 
 
 def canonical(data: Any) -> str:

@@ -27,19 +27,28 @@ def main() -> None:
 
 @main.command()
 @flags.RUN
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent.")
-@click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent.")
+@flags.LIMITS
 @flags.NO_CACHE
 @click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
-@click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
+@click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
+@click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
 @flags.QUIET
-def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
+def run(
+    agents: tuple[str, ...],
+    tasks: tuple[str, ...],
+    form: str,
+    fresh: bool,
+    fresh_memory: bool,
+    no_cache: bool,
+    **given: Any,
+) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
 
-    end(run_command(flags.run_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+    options = flags.run_options(agents, tasks, {**given, "use_cache": not no_cache})
+    end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
 
 
 @main.command()
@@ -120,12 +129,13 @@ def new(what: str, name: str) -> None:
 @main.command()
 @click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @flags.JUDGING
-def score(folders: tuple[Path, ...], typed: str, base_url: str | None, no_cache: bool, **options: Any) -> None:
+def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
     from memeval.commands.judge import score_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    sys.exit(score_command(folders, judge_spec(typed, base_url), use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()
@@ -136,15 +146,14 @@ def judge() -> None:
 @judge.command("calibrate")
 @click.argument("file", required=False, type=flags.UserPath())
 @flags.JUDGING
-def calibrate(
-    file: Path | None, typed: str, base_url: str | None, no_cache: bool, family: str | None, **options: Any
-) -> None:
+def calibrate(file: Path | None, typed: str, base_url: str | None, family: str | None, **options: Any) -> None:
     """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
     from memeval.commands.judge import calibrate_command
-    from memeval.judging.ruling import judge_spec
+    from memeval.judging.scorer import judge_spec
 
-    spec = judge_spec(typed, base_url)
-    sys.exit(calibrate_command(file, spec, family=family or "generic", use_cache=not no_cache, **options))
+    judge = judge_spec(typed, base_url)
+    settings = flags.call_settings(options, judge)
+    sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **options))
 
 
 @main.group()

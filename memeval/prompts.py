@@ -1,6 +1,6 @@
 """The tags that mark material in every prompt, and the prompts of the shared reader.
 
-Every agent, arm and model of memeval marks material with these tags, and nothing else about a prompt may be relied on:
+Every agent, control and model of memeval marks material with these tags. Nothing else about a prompt may be relied on:
 the offline model works on the tags and on tool schemas alone (validity section 7). The wording is our own.
 """
 
@@ -96,6 +96,14 @@ READER = {
     ),
 }
 """System prompts by name. A task card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
+
+ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
+                 "reader-movies": 1024, "reader-summary": 2048}  # fmt: skip
+"""Name of a reader's prompt -> tokens that its reply may have, where its task card names no `answer_tokens`."""
+
+SHORT_ANSWER_TOKENS = 256
+"""The same for prompts that ask for a few words. The longest gold answers have some 30 tokens; the rest is room for models
+that wrap their answer in a paragraph. A model that thinks gets more once it is seen to think (models/body.py)."""
 
 
 def reader_messages(

@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from memeval.cli import main
 from memeval.commands import cache as command
 from memeval.errors import UsageError
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
+from memeval.records.clean import encode
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def encode(completion: Completion) -> str:
-    return json.dumps(completion.to_json())
+def as_text(completion: Completion) -> str:
+    return encode(completion).decode()
 
 
 def get(store: Store, number: int) -> Completion | None:
@@ -47,7 +47,7 @@ def put(store: Store, number: int, completion: Completion) -> None:
 def fill(folder: Path, ages: list[float], text: str = "x" * 1000, model: str = "http://h/v1 m") -> None:
     """Replies made so many days ago, numbered from 0."""
     Store(folder / "calls.sqlite").close()
-    now, value = time.time(), encode(Completion(text))
+    now, value = time.time(), as_text(Completion(text))
     with sqlite3.connect(folder / "calls.sqlite") as database:
         rows = [(key(n), model, now - age * 86_400, value) for n, age in enumerate(ages)]
         database.executemany("INSERT INTO calls VALUES (?, ?, ?, ?)", rows)
@@ -113,9 +113,9 @@ def test_stats_by_model(folder: Path) -> None:
     found = stats()
     assert (found["entries"], found["set_aside"]) == (3, ["calls.sqlite.set-aside-1"])
     assert [(row["model"], row["entries"]) for row in found["models"]] == [("http://h/v1 m", 2), ("small", 1)]
-    value = encode(Completion("x" * 1000))
+    value = as_text(Completion("x" * 1000))
     assert found["models"][0]["bytes"] == 2 * (len(value) + len("http://h/v1 m") + 72)
-    assert found["models"][1]["bytes"] == len(encode(Completion("é")).encode()) + len("small") + 72
+    assert found["models"][1]["bytes"] == len(as_text(Completion("é")).encode()) + len("small") + 72
     assert found["models"][0]["newest"] - found["models"][0]["oldest"] == pytest.approx(2 * 86_400, abs=5)
     assert found["file_bytes"] > found["bytes"]
     table = command.stats()
@@ -168,7 +168,7 @@ def test_a_damaged_cache_is_set_aside(folder: Path) -> None:
 
 RUN = """
 import asyncio, sys, time
-from memeval.models.cache import open_cache
+from memeval.models.store import open_cache
 from memeval.models.completion import Completion
 
 notices = []

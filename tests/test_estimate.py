@@ -88,7 +88,7 @@ def test_calls_are_exact_where_all_streams_were_built(project: Path) -> None:
 async def _events(planned: Planned) -> list[Event]:
     planned.spec.folder.mkdir(parents=True)
     work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
-    async with RunContext.of_run(planned.spec, lambda row: None) as context:
+    async with RunContext.of_runs([planned.spec]) as context:
         return [event async for event in local.execute(context, planned.task, work)]
 
 
@@ -321,7 +321,7 @@ def test_repeats_multiply(project: Path) -> None:
 
 
 def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plans = [plan(options(["memalpha"], limit=6, answer_budget=budget))[0] for budget in (0, 200, 40)]
+    plans = [plan(options(["memalpha"], limit=6, answer_budgets=(budget,) if budget else ()))[0] for budget in (0, 200, 40)]
     alone = [estimate(planned) for planned in plans]
     assert [one.roles["memory"].calls for one in alone] == [alone[0].roles["memory"].calls] * 3
     together = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
@@ -333,7 +333,7 @@ def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys:
     sent = [run(planned, quiet=True).summary.requests for planned in plans]
     assert sent == [one.calls for one in together]
 
-    (other,) = plan(options(["memalpha"], limit=9, answer_budget=40))
+    (other,) = plan(options(["memalpha"], limit=9, answer_budgets=(40,)))
     beyond = estimate(other)  # the folders hold the first six; the command names no other run
     assert beyond.streams == 3
     assert beyond.roles["memory"].calls == run(other, quiet=True).summary.requests - beyond.roles["reader"].calls

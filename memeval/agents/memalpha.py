@@ -137,7 +137,7 @@ class MemAlpha:
         settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
         system = f"{self.system}\n\n{qwen_wire.tool_prompt(self.tools)}"
         completion = await model.generate(self._messages(chunk, system), **settings)
-        return qwen_wire.parse(completion.text, completion.finish_reason != "length")
+        return qwen_wire.parse(completion.text, completion.whole)
 
     def _messages(self, chunk: Chunk, system: str) -> list[dict[str, str]]:
         """What never changes comes first, so that a server can reuse it from call to call."""

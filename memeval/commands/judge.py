@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -15,10 +14,11 @@ from tabulate import tabulate
 
 from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
-from memeval.judging.judge import judge_folder
+from memeval.judging.judge import Seen
+from memeval.judging.judged_run import judge_folder
 from memeval.judging.rates import corrected
-from memeval.judging.ruling import Seen
 from memeval.judging.summary import judged_summary
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.prompts import load_prompts
 from memeval.records.averages import Average
@@ -26,6 +26,7 @@ from memeval.records.clean import encode
 from memeval.records.judgements import Rate
 from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
+from memeval.report.columns import columns, width
 from memeval.report.table import legend, mark
 from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
 
@@ -39,8 +40,7 @@ def score_command(
     *,
     family: str | None = None,
     prompt: Path | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
+    settings: CallSettings | None = None,
     form: str = "table",
     quiet: bool = False,
 ) -> int:
@@ -51,9 +51,7 @@ def score_command(
     def work() -> None:
         for folder in folders:
             seen = _progress(f"judging {folder.name}", quiet)
-            scorer = judge_folder(
-                folder, judge, family, prompt=rules, concurrency=concurrency, use_cache=use_cache, seen=seen
-            )
+            scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, seen=seen)
             summaries.append((str(folder), judged_summary(folder, scorer)))
 
     stopped = _guarded(work)
@@ -61,7 +59,7 @@ def score_command(
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
         click.echo(encode({"judged": rows}))  # JSON is UTF-8, whatever the terminal
     elif summaries:
-        print(score_table(summaries))
+        print(score_table(summaries, width(sys.stdout)))
     return stopped or (3 if any(found.status != "complete" for _, found in summaries) else 0)
 
 
@@ -71,8 +69,7 @@ def calibrate_command(
     *,
     family: str = "generic",
     prompt: Path | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
+    settings: CallSettings | None = None,
     form: str = "table",
     quiet: bool = False,
 ) -> int:
@@ -83,8 +80,7 @@ def calibrate_command(
 
     def work() -> None:
         seen = _progress("calibrating", quiet)
-        options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": rules}
-        found.append(calibrate(file, judge, family, **options))
+        found.append(calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen))
 
     stopped = _guarded(work)
     if not found:
@@ -101,7 +97,7 @@ def calibrate_command(
     return 3 if invalid else 0
 
 
-def score_table(rows: Sequence[tuple[str, JudgeSummary]]) -> str:
+def score_table(rows: Sequence[tuple[str, JudgeSummary]], width: int | None = None) -> str:
     """One line per run (its path, and what the judge made of it), and what must be known to read it."""
     header = ["run", "judge", "prompt", "judged %", "95% interval", "n", "failed", "corrected %", "95% interval", "status"]
     body = [
@@ -119,7 +115,7 @@ def score_table(rows: Sequence[tuple[str, JudgeSummary]]) -> str:
         ]
         for path, row in rows
     ]
-    lines = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
+    lines = [columns(header, body, ["left"] * len(header), keep=("run", "judged %", "status"), width=width)]
     for path, row in rows:
         if row.parts:
             lines.append(f"{path}: fluency x F1 of recall and precision; {parts_line(row.parts)}")

@@ -18,21 +18,37 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from memeval.config import cache_folder
 from memeval.data.records import parse_line
-from memeval.errors import UsageError, suggest
+from memeval.errors import UsageError
+from memeval.judging.judge import Judgement, Seen, judge_cases
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
-from memeval.judging.ruling import Ruling, Seen, consult, scorer_name
+from memeval.judging.scorer import scorer_name, with_judge
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
 from memeval.task import Question
+from memeval.typed import typed
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
-KEYS = ("question", "gold", "answer", "human", "kind", "case")
+Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of a calibration file."""
+
+    question: Text
+    answer: Text
+    human: Literal["right", "wrong"]
+    gold: Text | tuple[Text, ...] = ()
+    kind: Text = "all"
+    case: Text = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +84,7 @@ def calibrate(
     family: str = "generic",
     *,
     prompt: str | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
+    settings: CallSettings | None = None,
     seen: Seen | None = None,
 ) -> Calibration:
     """Put a calibration file (None: the starter set) to a judge, as a run of `family` would be.
@@ -83,18 +98,21 @@ def calibrate(
     path = file or STARTER
     items, sha256 = read_items(path)
     cases = [(item.question, item.answer) for item in items]
-    options: dict[str, Any] = {"concurrency": concurrency, "use_cache": use_cache, "seen": seen, "prompt": prompt}
-    hearing = consult(judge, cases, family, journal=None, **options)
-    judged = [pair for pair in zip(items, hearing.rulings, strict=True) if pair[1].verdict != "failed"]
-    by_case: dict[str, list[int]] = {}
-    disagreements = []
-    for item, ruling in zip(items, hearing.rulings, strict=True):
-        counts = by_case.setdefault(item.case, [0, 0, 0])
-        counts[0] += ruling.verdict != "failed"
-        counts[1] += (item.human, ruling.verdict) == ("wrong", "right")
-        counts[2] += (item.human, ruling.verdict) == ("right", "wrong")
-        if ruling.verdict != item.human:
-            disagreements.append((item.line, item.human, ruling.verdict, ruling.reply or ruling.reason or ""))
+    found, spending = with_judge(
+        judge,
+        lambda call: judge_cases(cases, family, call, judge.params, prompt, seen),
+        settings or CallSettings(),
+    )
+    pairs = list(zip(items, found, strict=True))
+    judged = [pair for pair in pairs if pair[1].verdict != "failed"]
+    by_case: dict[str, tuple[int, int, int]] = {}
+    for item, one in pairs:
+        number, accepts, rejects = by_case.get(item.case, (0, 0, 0))
+        by_case[item.case] = (
+            number + (one.verdict != "failed"),
+            accepts + ((item.human, one.verdict) == ("wrong", "right")),
+            rejects + ((item.human, one.verdict) == ("right", "wrong")),
+        )
     return Calibration(
         scorer=scorer_name(judge, family, prompt),
         judge=judge.name,
@@ -106,21 +124,25 @@ def calibrate(
         failed=len(items) - len(judged),
         errors=errors(judged),
         answerable=errors([pair for pair in judged if pair[0].question.answerable]),
-        cases={case: (counts[0], counts[1], counts[2]) for case, counts in by_case.items()},
-        disagreements=tuple(disagreements),
-        calls=hearing.calls,
-        requests=hearing.requests,
+        cases=by_case,
+        disagreements=tuple(
+            (item.line, item.human, one.verdict, one.reply or one.reason or "")
+            for item, one in pairs
+            if one.verdict != item.human
+        ),
+        calls=len(spending.rows),
+        requests=spending.requests,
     )
 
 
-def errors(judged: Sequence[tuple[Item, Ruling]]) -> JudgeErrors:
+def errors(judged: Sequence[tuple[Item, Judgement]]) -> JudgeErrors:
     """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
 
     def part(human: str | None, hit: str | None) -> Rate | None:
         """Of the answers with this label (None: all), the share with verdict `hit` (None: the human's)."""
-        rows = [(item, ruling) for item, ruling in judged if human in (None, item.human)]
+        rows = [(item, one) for item, one in judged if human in (None, item.human)]
         return rate(
-            [ruling.verdict == (hit or item.human) for item, ruling in rows],
+            [one.verdict == (hit or item.human) for item, one in rows],
             [item.question.text for item, _ in rows],
         )
 
@@ -141,7 +163,7 @@ def read_items(path: Path) -> tuple[list[Item], str]:
     first: dict[tuple[str, str], int] = {}
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
-            place = f"{path}: line {number}"
+            place = f"{path}:{number}"
             item = _item(parse_line(line, place), number, place)
             before = first.setdefault((item.question.text, item.answer), number)
             if before != number:
@@ -153,28 +175,12 @@ def read_items(path: Path) -> tuple[list[Item], str]:
 
 
 def _item(row: Any, number: int, place: str) -> Item:
-    if not isinstance(row, dict):
-        raise UsageError(f"{place}: expected an object with question, gold, answer and human")
-    for key in row:
-        if key not in KEYS:
-            raise UsageError(f"{place}: unknown key '{key}'{suggest(key, KEYS)}")
-    kind, case = row.get("kind", "all"), row.get("case", "all")
-    gold = row.get("gold", [] if kind == ABSTENTION else None)
-    golds = [gold] if isinstance(gold, str) else gold
-    texts = {"question": row.get("question"), "answer": row.get("answer"), "kind": kind, "case": case}
-    for key, value in texts.items():
-        if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"{place}: '{key}' is {'missing' if value is None else repr(value)}, expected text")
-    if not isinstance(golds, list) or not all(isinstance(text, str) and text.strip() for text in golds):
-        raise UsageError(
-            f"{place}: 'gold' is {'missing' if golds is None else repr(golds)}, expected text or a list of texts"
-        )
-    if not golds and kind != ABSTENTION:
+    line = typed(row, _Line, place)
+    golds = [line.gold] if isinstance(line.gold, str) else line.gold
+    if not golds and line.kind != ABSTENTION:
         raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")
-    if row.get("human") not in ("right", "wrong"):
-        raise UsageError(f'{place}: \'human\' is {row.get("human")!r}, expected "right" or "wrong"')
-    question = Question(place, row["question"].strip(), tuple(golds), kind, answerable=kind != ABSTENTION)
-    return Item(number, question, row["answer"], row["human"], case)
+    question = Question(place, line.question.strip(), tuple(golds), line.kind, answerable=line.kind != ABSTENTION)
+    return Item(number, question, line.answer, line.human, line.case)
 
 
 # -- kept calibrations ------------------------------------------------------------------------------------------------

@@ -1,30 +1,48 @@
-"""A run's samples before a judge: one call per answer (three per summary), at temperature 0, into a scores file of its own.
-
-Calls go through the journal of the run folder: judging again costs nothing for verdicts that are there, and a judgement that
-was stopped goes on where it was. Equal answers to one question are one call, whatever their repeat.
-"""
+"""Answers judged by a model: one call per answer (three per summary) at temperature 0, and a second try where a reply
+cannot be read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from msgspec.structs import asdict, replace
-
-from memeval.cards import digest
 from memeval.errors import UsageError
-from memeval.judging.calibrate import saved
-from memeval.judging.lineage import related_roles
-from memeval.judging.prompts import ASPECTS, RULES, prompt_hash
-from memeval.judging.ruling import Case, Generate, Ruling, Seen, consult, rule_all, scorer_name
-from memeval.models.budget import Budget
-from memeval.models.completion import ModelSpec
-from memeval.records.folder import RunFolder, RunWriter
-from memeval.records.judgements import JudgeHeader
-from memeval.records.manifest import JudgeFacts, Manifest
+from memeval.judging.prompts import ASPECTS, RULES, VERDICT, YES_NO, judge_calls, reminded
+from memeval.judging.verdict import read_counts, read_verdict, read_yes_no, shares
+from memeval.models.completion import Completion, Request
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.verdicts import UNUSABLE
+from memeval.task import Question
+
+Generate = Callable[[Request], Awaitable[Completion]]
+Case = tuple[Question, str]
+"""(question, answer)"""
+Seen = Callable[[int, int, int], None]
+"""Called after each judgement with (done, total, failed)."""
+
+PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
+"""Of every judge's calls, unless its spec says otherwise: it writes two sentences and a line. The limit of a judge that
+thinks is raised once it is seen to think (models/adaptive.py)."""
+POINTS: Mapping[str, Any] = {**PARAMS, "max_tokens": 4096}
+"""Of calls that go through a summary point by point: upstream's limit. (Upstream's temperature is 0.1.)"""
+LONGEST_REPLY = 2000
+"""Characters of the judge's reply that are kept, and shown to it again for a second try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """verdict: right, wrong, or failed (the judge gave up) with the reason; n/a for a sample without a result; of a summary
+    right at 1, wrong at 0, else partly. reply: the end of what the judge wrote. counts, shares: of a summary, what the judge
+    counted, and `judge`, its score in [0, 1], with the shares it is made of."""
+
+    verdict: str
+    reason: str | None = None
+    reply: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 async def judge_samples(
@@ -39,73 +57,101 @@ async def judge_samples(
 ) -> list[ScoreRow]:
     """The rows of a judge's scores file, in the order of the samples.
 
-    metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable or empty ones are wrong, without a call: only
-    rows with a `reply` were judged. An unanswerable question has a verdict like any other; who averages keeps it apart. Of a
-    summary `judge` is a share, `fluency`, `recall` and `precision` are beside it, and `counts`.
+    metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable ones are wrong, without a call: only rows
+    with a `reply` were judged. An unanswerable question has a verdict like any other; callers average it by itself. Of a
+    summary `judge` is a share, and `fluency`, `recall`, `precision` and `counts` are beside it.
     """
-    cases = _cases(samples, questions, family)
-    return _rows(samples, questions, family, await rule_all(cases, family, generate, params, prompt, seen))
+    unknown = next((row.question_id for row in samples if row.question_id not in questions), None)
+    if unknown is not None:
+        raise UsageError(f"samples.jsonl: question '{unknown}' is not in questions.jsonl; run its command again")
+    given = [row.keypoints for row in questions.values()]
+    check_keypoints(family, given, "give another --family, or run it anew with --fresh if its data have them")
+    pairs = [(sample, questions[sample.question_id]) for sample in samples]
+    settled = [_settled(sample, row, family) for sample, row in pairs]
+    cases = [(row.question(), sample.answer or "") for (sample, row), found in zip(pairs, settled, strict=True) if not found]
+    judged = iter(await judge_cases(cases, family, generate, params, prompt, seen))
+    return [
+        _row(sample, found or next(judged), family, found is None) for sample, found in zip(samples, settled, strict=True)
+    ]
 
 
-def judge_folder(
-    path: Path,
-    judge: ModelSpec,
-    family: str | None = None,
-    *,
+async def judge_cases(
+    cases: Sequence[Case],
+    family: str,
+    generate: Generate,
+    params: Mapping[str, Any] | None = None,
     prompt: str | None = None,
-    concurrency: int = 16,
-    use_cache: bool = True,
     seen: Seen | None = None,
-    budget: Budget | None = None,
-) -> str:
-    """Judge every sample of a run; returns the scorer's name. `scores/<name>.jsonl` holds the verdicts, `scores/<name>.json`
-    who gave them: judge, family, prompt hash, related roles, cost, the judge's calibration where one is kept.
+) -> list[Judgement]:
+    """All cases at once, in their order; how many calls are in flight is up to `generate`. Raises what `generate` raises."""
+    done = failed = 0
 
-    family None: the one the task names (`family_of`). Both files are replaced whole, at the end; manifest.json
-    gets the judge under `judges`. Raises UsageError (no run, locked, unknown names) and StopRun (judge again to go on).
-    """
-    folder = RunFolder(path)
-    manifest = folder.known_manifest()
-    family = family or family_of(manifest.judge, manifest.source)
-    scorer = scorer_name(judge, family, prompt)
-    with RunWriter(folder):
-        questions, samples = folder.questions(), folder.samples()
-        if not samples:
-            raise UsageError(f"{path}: no samples yet; run its command first")
-        cases = _cases(samples, questions, family)
-        hearing = consult(
-            judge, cases, family, journal=path / "calls.sqlite",
-            concurrency=concurrency, use_cache=use_cache, seen=seen, prompt=prompt, budget=budget,
-        )  # fmt: skip
-        facts = JudgeFacts(
-            judge=judge.name,
-            family=family,
-            prompt_hash=prompt_hash(family, prompt),
-            own_prompt=prompt is not None,
-            params=dict(judge.params),
-            related=tuple(related_roles(judge.name, _judged_models(manifest))),
-        )
-        rules = digest([judge.name, facts.prompt_hash, facts.params])[:16]
-        rows = _rows(samples, questions, family, hearing.rulings)
-        folder.write_scores([replace(row, scorer=rules) for row in rows], scorer)
-        folder.write_judge_header(
-            JudgeHeader(
-                **asdict(facts),
-                scorer=scorer,
-                base_url=judge.base_url,
-                calls=hearing.calls,
-                requests=hearing.requests,
-                tokens=hearing.tokens,
-                calibration=saved(scorer),
-            )
-        )
-        folder.write_manifest(replace(manifest, judges={**manifest.judges, scorer: facts}))
-    return scorer
+    async def one(case: Case) -> Judgement:
+        nonlocal done, failed
+        found = await judge_case(case, family, generate, params or {}, prompt)
+        done += 1
+        failed += found.verdict == "failed"
+        if seen is not None:
+            seen(done, len(cases), failed)
+        return found
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(case)) for case in cases]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def judge_case(
+    case: Case, family: str, generate: Generate, params: Mapping[str, Any], prompt: str | None = None
+) -> Judgement:
+    """Judge one answer. Raises only what `generate` raises."""
+    (question, answer), points = case, len(case[0].keypoints)
+    sampling = {**(POINTS if family in ASPECTS else PARAMS), **params}
+    readers: Mapping[str, Callable[[str], Any]] = {VERDICT: read_verdict, YES_NO: read_yes_no}
+    counts: dict[str, int] = {}
+    reply = ""
+    for asked, messages in judge_calls(family, question, answer, prompt).items():
+        read = readers.get(asked) or partial(read_counts, asked, keypoints=points)
+        found, said, reason = await _ask(asked, messages, sampling, generate, read)
+        reply = f"{reply}\n\n{said}".strip()
+        if reason is not None:
+            return Judgement("failed", reason, reply)
+        if asked in readers:
+            return Judgement(found, reply=reply)
+        counts.update(found)
+    made = shares(counts, points)
+    verdict = "right" if made["judge"] >= 1 else "partly" if made["judge"] > 0 else "wrong"
+    return Judgement(verdict, None, reply, counts, made)
+
+
+async def _ask(
+    asked: str,
+    messages: list[dict[str, str]],
+    params: Mapping[str, Any],
+    generate: Generate,
+    read: Callable[[str], Any],
+) -> tuple[Any, str, str | None]:
+    """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form."""
+    tried, said = messages, ""
+    for sample in range(2):
+        completion = await generate(Request(tried, params=params, sample=sample))
+        if completion.error is not None:
+            return None, "", f"judge gave up: {completion.error}"
+        if completion.finish_reason == "overflow":
+            return None, "", "judge gave up: the prompt exceeds its window"
+        found = read(completion.text) if completion.whole else None
+        said = completion.text[-LONGEST_REPLY:]
+        if found is not None:
+            return found, said, None
+        tried = reminded(messages, asked, said)
+    return None, said, f"judge gave up: no {asked} in 2 replies"
 
 
 def family_of(judge: str, source: str) -> str:
-    """The family of prompts a run's task names: the card's `judge`, else its source where that has prompts of its own, else
-    `generic`."""
+    """The family of prompts that a run's task names: the card's `judge`, else its source where that has prompts of its own,
+    else `generic`."""
     return judge or (source if source in RULES else "generic")
 
 
@@ -115,58 +161,30 @@ def check_keypoints(family: str, keypoints: Sequence[Sequence[str]], remedy: str
         raise UsageError(f"judge family '{family}' counts keypoints, and no question has any; {remedy}")
 
 
-def _cases(samples: Sequence[SampleRow], questions: Mapping[str, QuestionRow], family: str) -> list[Case]:
-    """What has to be asked of the judge, in the order of the samples."""
-    unknown = next((row.question_id for row in samples if row.question_id not in questions), None)
-    if unknown is not None:
-        raise UsageError(f"samples.jsonl: question '{unknown}' is not in questions.jsonl; run its command again")
-    given = [row.keypoints for row in questions.values()]
-    check_keypoints(family, given, "give another --family, or run it anew with --fresh if its data have them")
-    asked = [(sample, questions[sample.question_id]) for sample in samples]
-    return [(row.question(), sample.answer or "") for sample, row in asked if _settled(sample, row, family) is None]
-
-
-def _settled(sample: SampleRow, question: QuestionRow, family: str) -> Ruling | None:
-    """The verdict on a sample that no judge need see."""
+def _settled(sample: SampleRow, question: QuestionRow, family: str) -> Judgement | None:
+    """The verdict on a sample that needs no judge."""
     if sample.not_applicable:
-        return Ruling("n/a", sample.not_applicable)
+        return Judgement("n/a", sample.not_applicable)
     if sample.failure is not None:
-        return Ruling("failed", sample.failure)
-    unusable = UNUSABLE.get(sample.finish_reason or "")
-    if unusable or not (sample.answer or "").strip():
-        return Ruling("wrong", unusable or "the reply is empty")
+        return Judgement("failed", sample.failure)
+    empty = UNUSABLE["empty"] if not (sample.answer or "").strip() else None
+    if reason := UNUSABLE.get(sample.finish_reason or "", empty):
+        return Judgement("wrong", reason)
     if family in ASPECTS and not question.keypoints:
-        return Ruling("wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")
+        return Judgement("wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")
     return None
 
 
-def _rows(
-    samples: Sequence[SampleRow], questions: Mapping[str, QuestionRow], family: str, rulings: Sequence[Ruling]
-) -> list[ScoreRow]:
-    given = iter(rulings)
+def _row(sample: SampleRow, found: Judgement, family: str, judged: bool) -> ScoreRow:
     nothing = dict.fromkeys(ASPECTS.get(family, {}), 0.0)
-    rows = []
-    for sample in samples:
-        settled = _settled(sample, questions[sample.question_id], family)
-        ruling = settled or next(given)
-        metrics = {"judge": float(ruling.verdict == "right"), **nothing, **ruling.shares}
-        rows.append(
-            ScoreRow(
-                question_id=sample.question_id,
-                repeat=sample.repeat,
-                answer_repeat=sample.answer_repeat,
-                metrics={} if ruling.verdict == "n/a" else metrics,
-                verdict=ruling.verdict,
-                reason=ruling.reason,
-                reply=None if settled else ruling.reply,
-                counts=dict(ruling.counts),
-            )
-        )
-    return rows
-
-
-def _judged_models(manifest: Manifest) -> dict[str, str]:
-    """role -> model whose words are judged: the reader's, or those of an agent that answers by itself."""
-    role = "memory" if manifest.track == "native" else "reader"
-    model = manifest.models.get(role)
-    return {role: model} if model else {}
+    metrics = {"judge": float(found.verdict == "right"), **nothing, **found.shares}
+    return ScoreRow(
+        question_id=sample.question_id,
+        repeat=sample.repeat,
+        answer_repeat=sample.answer_repeat,
+        metrics={} if found.verdict == "n/a" else metrics,
+        verdict=found.verdict,
+        reason=found.reason,
+        reply=found.reply if judged else None,
+        counts=dict(found.counts),
+    )

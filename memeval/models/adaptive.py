@@ -1,5 +1,5 @@
-"""What every model behind a server has in common: limited, repeated, sent otherwise where the server wants it, and given
-room to think once it is seen to think."""
+"""What every model behind a server has in common: its calls are limited and repeated, changed where the server asks for it,
+and given a larger limit once a reply shows that the model thinks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from memeval.models.limits import Health, Limiter
 from memeval.models.parameters import timeout
 from memeval.models.reply import estimate
 
-_AT_MOST = 8  # refusals that one attempt learns from
+MOST_CHANGES = 8
+"""Refusals in a row after which one attempt is changed and sent again at once."""
 
 Body = Callable[[], dict[str, Any]]
 Post = Callable[[dict[str, Any]], Awaitable[Completion]]
 
 
 class Adaptive:
-    """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass says how one body is
-    sent (`_post`), and whether the server answers at all (`_health`), where that can be found out.
+    """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass sends one body
+    (`_post`), and says whether the server answers at all (`_health`), where that can be found out.
 
-    adapted: what this server wants sent otherwise, in words, for the manifest."""
+    adapted: what is sent otherwise to this server, in words, for the manifest."""
 
     _health: Health | None = None
 
@@ -52,9 +53,8 @@ class Adaptive:
             return completion
         most = request.params.get("thinking_tokens") or THINKING_TOKENS
         given = limit(request.params)
-        if not self._thinks:
-            self._thinks = True
-            self._adapted.note(f"the model thinks: its replies may have {most} tokens")
+        self._thinks = True
+        self._adapted.note(f"the model thinks: its replies may have {most} tokens")
         if raised or completion.finish_reason != "unclosed_think" or given is None or given >= most:
             return completion
         again = await self._chat(request, raised=True)
@@ -74,14 +74,14 @@ class Adaptive:
     async def _limited(
         self, body: Body, post: Post, tools: bool = False, seconds: float | None = None, tokens: int = 0
     ) -> Completion:
-        """One logical call within the limiter. body: makes what is sent, for each attempt anew."""
+        """One logical call within the limiter. body: makes what is sent, anew for each attempt."""
         kind = f"{self.name} with tools" if tools else self.name
         return await self._limiter.run(lambda: self._attempt(body, post), kind, seconds, self._health, tokens)
 
     async def _attempt(self, body: Body, post: Post) -> Completion:
-        """One attempt, sent again at once while the server's refusals teach how."""
+        """One attempt, changed and sent again at once for as long as the server's refusals say how."""
         error = ""
-        for _ in range(_AT_MOST):
+        for _ in range(MOST_CHANGES):
             sent = body()
             try:
                 return await post(dict(sent))

@@ -1,4 +1,4 @@
-"""The body of a call as one server takes it: what the request says, and what this server has taught us to send otherwise."""
+"""The body of a call as one server takes it: the request, changed by what the server's refusals have said so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memeval.models.faults import Refused
 THINKING_TOKENS = 8192
 """The limit of a reply of a model that thinks, unless its role sets `thinking_tokens`."""
 LIMITS = ("max_tokens", "max_completion_tokens")
-OURS = frozenset({"timeout", "context", "extra_body", "thinking_tokens"})
+OURS = frozenset({"timeout", "context", "extra_body", "answer_tokens", "thinking_tokens"})
 """Parameters of a role that are not sent (and `thinking`, where it is a mode)."""
 
 
@@ -27,21 +27,24 @@ def mode(params: Mapping[str, Any]) -> str:
 
 def limit(params: Mapping[str, Any]) -> int | None:
     """The tokens that a reply may have; None where nothing limits it."""
-    return min((params[name] for name in LIMITS if isinstance(params.get(name), int)), default=None)
+    names = ("answer_tokens",) if isinstance(params.get("answer_tokens"), int) else LIMITS
+    return min((params[name] for name in names if isinstance(params.get(name), int)), default=None)
 
 
 def switched(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a role that are sent to the model `name`: without our own, and with `thinking` as its family wants
-    it. What the role says itself goes first."""
+    """The parameters of a role that are sent to the model `name`: without our own, with `answer_tokens` as the limit of the
+    reply and `thinking` as its family wants it. What the role says itself goes first."""
     thinking = mode(params)
     sent = {key: value for key, value in params.items() if key not in OURS}
     if not isinstance(sent.get("thinking"), Mapping):
         sent.pop("thinking", None)
+    if params.get("answer_tokens"):
+        sent |= {key: params["answer_tokens"] for key in LIMITS if sent.get(key)} or {LIMITS[0]: params["answer_tokens"]}
     return sent if thinking == "auto" else _merged(rules.switch(name, thinking == "on"), sent)
 
 
 class Adapted:
-    """How one server wants the calls to one model: learnt from its refusals, kept for the run.
+    """How one server takes the calls to one model: learnt from its refusals and kept for the run.
 
     `notes`: what was changed, in words, for the manifest."""
 
@@ -53,7 +56,6 @@ class Adapted:
         self._dropped: set[str] = set()
         self._renamed: dict[str, str] = {}
         self._most: int | None = None
-        self._noted: set[str] = set()
 
     def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
         """The JSON object to send. raised: with the limit of a model that thinks. Raises UsageError where `extra_body` is no
@@ -68,37 +70,34 @@ class Adapted:
             raise UsageError(f"model '{self._name}': extra_body: {extra!r} is not a mapping")
         messages = self._folded(request.messages) if self._fold else request.messages
         body = {"model": self._name, **body, **({"tools": request.tools} if request.tools else {}), **extra}
-        return self._changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
+        return self.changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
 
     def learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
-        """Take a refusal to heart. Returns whether the call is worth sending again: it would now be another one."""
+        """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
         row, found = refused.row, refused.found
         for old, new in row.rename.items():
-            self._note(f"{old} is sent as {new}")
+            self.note(f"{old} is sent as {new}")
             self._renamed[old] = new
         if row.stream:
-            self._note("replies are streamed")
+            self.note("replies are streamed")
             self.stream = True
-        if row.limit and (number := next((found[key] for key in ("most", "upto", "above") if key in found), None)):
-            self._note(f"the length limit is lowered to {number} tokens, the model's own")
-            self._most = int(number) or None
+        if row.limit and (most := int(next((found[key] for key in ("most", "upto", "above") if key in found), 0))):
+            self.note(f"the length limit is lowered to {most} tokens, the model's own")
+            self._most = most
         written = found.get("param", "").replace("_", "").lower()
         for name in rules.droppable():
             if written == name.replace("_", ""):
-                self._note(f"{name} is left out")
+                self.note(f"{name} is left out")
                 self._dropped.add(name)
-        return self._changed(dict(sent)) != sent
+        return self.changed(dict(sent)) != sent
 
     def note(self, text: str) -> None:
         """Note, once, that something is sent otherwise."""
-        self._note(text)
-
-    def _note(self, text: str) -> None:
-        if text not in self._noted:
-            self._noted.add(text)
+        if text not in self.notes:
             self.notes.append(text)
 
-    def _changed(self, body: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as this server takes it."""
         for name in self._dropped:
             body.pop(name, None)
         for old, new in self._renamed.items():
@@ -114,21 +113,20 @@ class Adapted:
         return body
 
     def _folded(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages without system text: it begins the first user message instead."""
-        system = [message for message in messages if message.get("role") in ("system", "developer")]
+        """The messages with the system text at the beginning of the first user message."""
         others = [message for message in messages if message.get("role") not in ("system", "developer")]
-        text = "\n\n".join(str(message.get("content") or "") for message in system)
-        if not text:
+        system = [str(message.get("content") or "") for message in messages if message not in others]
+        if not any(system):
             return list(messages)
-        self._note("system text is sent in the user message (--fold-system)")
-        first = others[0] if others and others[0].get("role") == "user" else None
-        if first is None:
+        self.note("system text is sent in the user message (--fold-system)")
+        text = "\n\n".join(system)
+        if not others or others[0].get("role") != "user":
             return [{"role": "user", "content": text}, *others]
-        content = first.get("content")
-        joined: Any = (
+        content = others[0].get("content")
+        parts: Any = (
             f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
         )
-        return [{**first, "content": joined}, *others[1:]]
+        return [{**others[0], "content": parts}, *others[1:]]
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

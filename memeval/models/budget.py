@@ -1,12 +1,13 @@
 """What one command may spend: `--max-cost USD` and `--max-calls N`, over all its runs.
 
-Only calls that are sent count; replies from a store, the cache or an equal call in flight are free. The gateway asks
-before it sends, and waits for what is in flight before it stops the run, so that nothing that was paid for is lost. What a
-prompt may cost is estimated from its characters, and the reply is taken to be as long as its limit.
+Only calls that are sent count; replies from a store, the cache or an equal call in flight are free. The gateway reserves
+before it sends. Nothing that was paid for is lost: before the run stops, the calls in flight end. The cost of a prompt is
+estimated from its characters, and a reply is taken to be as long as its limit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices
+from memeval.models.body import limit as reply_limit
 from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.prices import Price
 from memeval.models.registry import runs_here
 from memeval.models.reply import estimate
+
+_Name = tuple[str, str | None]
 
 
 class BudgetSpent(StopRun):
@@ -26,20 +30,21 @@ class BudgetSpent(StopRun):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call may come to. prompt: tokens, by its characters. usd: at most; None where nothing limits its reply."""
+    """The most that one call may cost. prompt: tokens, by its characters. usd: None where nothing limits its reply."""
 
     prompt: int = 0
     usd: float | None = None
 
 
 class Budget:
-    """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing to
-    call (offline, scripted) and unknown prices add nothing.
+    """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing
+    to call (offline, scripted) and unknown prices add nothing. refused: why no further call may be sent, else "".
 
-    max_calls is exact. max_usd is kept by foresight: a call is sent while what is spent, and what the calls in flight and
-    this one may come to, stay within it; one without a limit of its reply is taken to cost the mean so far. The first call
-    is sent alone: it tells how many tokens the characters of a prompt are. So max_usd is exceeded only by replies without a
-    limit, and by a prompt with more tokens for its characters than any before.
+    max_calls is exact. max_usd is kept in advance: a call is sent while what is spent, plus the most that the calls in
+    flight and this one may cost, stays within it; one without a limit of its reply is taken to cost the mean so far. The
+    first call is sent alone: its usage shows how many tokens the characters of a prompt are. So max_usd is exceeded only
+    by a reply without a limit, or longer than its limit and any before, and by a prompt with more tokens for its
+    characters.
     """
 
     def __init__(
@@ -48,19 +53,19 @@ class Budget:
         max_calls: int | None = None,
         price: Callable[[str, str | None], Price | None] = prices.price,
     ) -> None:
-        if max_usd is not None and not max_usd >= 0:  # nor is it nan, of which nothing is ever more
+        if max_usd is not None and not max_usd >= 0:  # refuses nan too
             raise UsageError(f"--max-cost {max_usd}: expected USD, 0 or more")
         self.max_usd = max_usd
         self.max_calls = max_calls
         self.calls = 0
         self.usd = 0.0
-        self.refused = ""  # why: once a call was refused, every later one is
+        self.refused = ""
         self._price = price
-        self._prices: dict[tuple[str, str | None], Price | None] = {}
-        self._in_flight = 0
-        self._unlimited = 0  # of them, those that have no charge in USD
-        self._held = 0.0  # USD that the others may come to
-        self._denser: defaultdict[tuple[str, str | None], float] = defaultdict(lambda: 1.0)  # than four characters a token
+        self._prices: dict[_Name, Price | None] = {}
+        self._in_flight: list[Charge] = []
+        self._ends: list[asyncio.Future[None]] = []  # of those that wait until a call in flight ends
+        self._density: defaultdict[_Name, float] = defaultdict(lambda: 1.0)  # tokens a prompt has, per estimated one
+        self._longest: defaultdict[_Name, int] = defaultdict(int)  # reply: a model that thinks is given a larger limit
 
     def require_prices(self, specs: Iterable[ModelSpec]) -> None:
         """Raises UsageError when max_usd is given and a model that may cost money has no known price."""
@@ -74,56 +79,65 @@ class Budget:
                 )
 
     def charge(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
-        """What a call may come to. limit: tokens of its reply, where `params` do not tell."""
+        """The most that a call may cost. limit: tokens of its reply, where `params` do not tell."""
         if self.max_usd is None:
             return Charge()
-        limits = [request.params.get(key, limit) for key in ("max_tokens", "max_completion_tokens")]
-        limit = min((value for value in limits if isinstance(value, int)), default=None)
+        known, name = reply_limit(request.params), (spec.name, spec.base_url)
+        limit = limit if known is None else known
         prompt = estimate(request, "").prompt
         if limit is None:
             return Charge(prompt)
-        most = Usage(math.ceil(prompt * self._denser[spec.name, spec.base_url]), limit)
+        most = Usage(math.ceil(prompt * self._density[name]), max(limit, self._longest[name]))
         return Charge(prompt, prices.cost(most, self._of(spec)) or 0.0)
 
-    def allows(self, charge: Charge) -> bool:
-        """Whether one more call may be sent now."""
-        if not self.refused:
-            self.refused = self._exceeded(charge)
-        return not self.refused
-
-    def waits(self, charge: Charge) -> bool:
-        """Whether a call has to wait for those in flight, which may turn out cheaper than what is held for them. The first
-        of all teaches what calls cost: sixteen at once may be sixteen times too many."""
-        if self.max_usd is None or not self._in_flight or self.refused:
-            return False
-        return self.calls == self._in_flight or (charge.usd is not None and bool(self._exceeded(charge)))
-
-    def sent(self, charge: Charge) -> None:
-        """A call leaves now."""
+    async def reserve(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
+        """Wait until a call may be sent, and count it. It waits for those in flight, which may turn out cheaper than what
+        is reserved for them. Raises BudgetSpent once they have ended."""
+        charge = self.charge(spec, request, limit)
+        while self._in_flight and not self.refused and self._waits(charge):
+            await self._next_end()
+            charge = self.charge(spec, request, limit)
+        self.refused = self.refused or self._exceeded(charge)
+        if self.refused:
+            while self._in_flight:
+                await self._next_end()
+            raise BudgetSpent(self.refused)
         self.calls += 1
-        self._in_flight += 1
-        self._unlimited += charge.usd is None
-        self._held += charge.usd or 0.0
+        self._in_flight.append(charge)
+        return charge
 
-    def landed(self, spec: ModelSpec, usage: Usage, charge: Charge) -> None:
-        """It is over; without a reply, or cancelled, its usage is zero."""
-        self._in_flight -= 1
-        self._unlimited -= charge.usd is None
-        self._held = self._held - (charge.usd or 0.0) if self._in_flight else 0.0
+    def settle(self, spec: ModelSpec, charge: Charge, usage: Usage) -> None:
+        """A reserved call has ended; without a reply, or cancelled, its usage is zero."""
+        self._in_flight.remove(charge)
         name = (spec.name, spec.base_url)
-        self._denser[name] = max(self._denser[name], usage.prompt / max(1, charge.prompt))
+        self._density[name] = max(self._density[name], usage.prompt / max(1, charge.prompt))
+        self._longest[name] = max(self._longest[name], usage.completion)
         self.usd += prices.cost(usage, self._of(spec)) or 0.0
+        for end in self._ends:
+            if not end.done():
+                end.set_result(None)
+        self._ends.clear()
+
+    def _waits(self, charge: Charge) -> bool:
+        first = self.calls == len(self._in_flight)  # nothing is known of what calls cost
+        return self.max_usd is not None and (first or (charge.usd is not None and bool(self._exceeded(charge))))
+
+    async def _next_end(self) -> None:
+        end = asyncio.get_running_loop().create_future()
+        self._ends.append(end)
+        await end
 
     def _exceeded(self, charge: Charge) -> str:
+        """Why one more call would be too much, else ""."""
         if self.max_calls is not None and self.calls >= self.max_calls:
             return f"--max-calls {self.max_calls} is used up: raise it to go on"
         if self.max_usd is None:
             return ""
-        landed = self.calls - self._in_flight
-        mean = self.usd / landed if landed else 0.0
+        ended = self.calls - len(self._in_flight)
+        mean = self.usd / ended if ended else 0.0
+        reserved = sum(mean if one.usd is None else one.usd for one in self._in_flight)
         following = mean if charge.usd is None else charge.usd
-        held = self._held + self._unlimited * mean
-        if self.usd >= self.max_usd or self.usd + held + following > self.max_usd * (1 + 1e-9):
+        if self.usd >= self.max_usd or self.usd + reserved + following > self.max_usd * (1 + 1e-9):
             spent = f"{self.usd:.4g} USD spent on {self.calls} calls, the next may cost {following:.2g}"
             return f"--max-cost {self.max_usd:g} leaves no room for another call ({spent}): raise it to go on"
         return ""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-import msgspec
 
 from memeval.records.rows import Usage as Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 """Where a model named `openai/NAME` is."""
+
+WHOLE = frozenset({"stop", "tool_calls", "empty"})
+"""Finish reasons of replies that ended by themselves."""
 
 UNREAD = "The offline model cannot read this prompt: it holds none of the tags of memeval.prompts."
 """The whole reply of the offline model to a prompt that it cannot read: the numbers of an agent that gets it say nothing."""
@@ -30,9 +31,6 @@ class ToolCall:
     error: str | None = None
     id: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in ("name", "arguments", "raw", "error", "id")}
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -47,9 +45,9 @@ class Row:
 class Completion:
     """A model's reply.
 
-    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `length` (cut off),
-    `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the model's window), `content_filter`, or what
-    the server said.
+    `text` has no thinking in it: that is in `reasoning`. `finish_reason`: `stop`, `tool_calls`, `empty` (it ended by itself
+    without text or call), `length` (cut off), `unclosed_think` (thinking never ended), `overflow` (the prompt exceeds the
+    model's window), `content_filter`, or what the server said.
     `error` is set only when no reply was obtained after all retries (transport, server): the sample counts as failed.
     `model` is the name under which the server says it answered. `estimated`: the usage is ours, because the server's is
     missing or cannot be true.
@@ -65,38 +63,10 @@ class Completion:
     model: str | None = None
     estimated: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """What `asdict` gives, without its deep copies: this is written once per call."""
-        return {
-            "text": self.text,
-            "reasoning": self.reasoning,
-            "tool_calls": [call.to_json() for call in self.tool_calls],
-            "usage": msgspec.structs.asdict(self.usage),
-            "finish_reason": self.finish_reason,
-            "error": self.error,
-            "row": asdict(self.row) if self.row else None,
-            "model": self.model,
-            "estimated": self.estimated,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Completion:
-        """Raises TypeError, KeyError or AttributeError for what `to_json` never wrote."""
-        calls = tuple(ToolCall(**call) for call in data["tool_calls"])
-        row = data.get("row")
-        if not all(isinstance(data[key], str) for key in ("text", "reasoning", "finish_reason")):
-            raise TypeError("a text is no string")
-        return cls(
-            text=data["text"],
-            reasoning=data["reasoning"],
-            tool_calls=calls,
-            usage=Usage(**data["usage"]),
-            finish_reason=data["finish_reason"],
-            error=data["error"],
-            row=Row(**{key: tuple(value) for key, value in row.items()}) if row else None,
-            model=data.get("model"),
-            estimated=bool(data.get("estimated")),
-        )
+    @property
+    def whole(self) -> bool:
+        """Whether the reply ended by itself: a call at the end of one that was cut off is not trusted."""
+        return self.finish_reason in WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
 from memeval.models.adaptive import Adaptive
-from memeval.models.budget import Budget, BudgetSpent
+from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
 from memeval.models.limits import Limiter, Policy, Trace, trace
@@ -26,10 +26,10 @@ from memeval.models.reply import one_line
 from memeval.models.store import Store
 from memeval.records.rows import CallRow
 
-PHASES = ("ingest", "recall", "answer")
+MEMORY = ("ingest", "recall")
+"""Phases whose replies belong to a memory."""
+PHASES = (*MEMORY, "answer")
 Opener = Callable[[ModelSpec, Limiter], Model]
-Elsewhere = Callable[[bytes, str], tuple[str, Completion] | None]
-"""(key of a call, its phase) -> (name, reply) of another run that has made it, and whose memory this run shares"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Gateway:
     """Calls models on one event loop.
 
     stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
-    cache: the user's. concurrency: the cap per endpoint. on_event: called with one row per call, on the loop. budget: what
-    may be sent, shared by the runs of one command. elsewhere: where other runs' replies are found.
+    Equal calls are one only where they have one store. cache: the user's. concurrency: the cap per endpoint. on_event:
+    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command.
 
     requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
@@ -65,7 +65,6 @@ class Gateway:
         opener: Opener = registry.open_model,
         embedder_opener: Opener = registry.open_embedding_model,
         budget: Budget | None = None,
-        elsewhere: Elsewhere = lambda key, phase: None,
     ) -> None:
         self.requests = 0
         self.first_call_at: float | None = None
@@ -76,11 +75,9 @@ class Gateway:
         self._policy = policy
         self._openers = {False: opener, True: embedder_opener}
         self._budget = budget
-        self._elsewhere = elsewhere
         self._models: dict[tuple[Any, ...], Model] = {}
         self._limiters: dict[str, Limiter] = {}
-        self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
-        self._sent: dict[bytes, asyncio.Future[Completion]] = {}
+        self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._adapted: tuple[str, ...] = ()
@@ -158,18 +155,19 @@ class Gateway:
     async def _answer(self, call: _Call) -> Completion:
         """The reply to a call, from whichever task makes the same call at this moment, or made by this one."""
         key = call_key(call.identity, call.request)
-        while (other := self._in_flight.get(key)) is not None:
+        flight = (self._stores.get(call.request.phase), key)
+        while (other := self._in_flight.get(flight)) is not None:
             await asyncio.wait((other,))
             if not other.cancelled():  # else its caller was, and another sends it
                 return self._book(call, "shared", other.result())
         reply: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._in_flight[key] = reply
+        self._in_flight[flight] = reply
         caller = asyncio.current_task()
         new = caller is not None and caller not in self._callers
         if caller is not None:
             self._callers.add(caller)
         try:
-            completion = await self._stored(call, key) or await self._fresh(call, key, reply)
+            completion = await self._stored(call, key) or await self._fresh(call, key)
             if not reply.done():
                 reply.set_result(completion)
             return completion
@@ -180,64 +178,51 @@ class Gateway:
             raise
         finally:
             reply.cancel()
-            del self._in_flight[key]
+            del self._in_flight[flight]
             if new and caller is not None:
                 self._callers.discard(caller)
 
     async def _stored(self, call: _Call, key: bytes) -> Completion | None:
-        """A reply that is kept: in the store of the phase, by another run, or in the user's cache."""
-        phase = call.request.phase
-        store = self._stores.get(phase)
+        """A reply that is kept: in the store of the phase, or in the user's cache."""
+        store, cache = self._stores.get(call.request.phase), self._cached(call)
         found = await store.get(key) if store is not None else None
         if found is not None:
             return self._book(call, "journal", found)
-        run, source = None, "cache"
-        other = self._elsewhere(key, phase)
-        if other is not None:
-            (run, found), source = other, "journal"
-        elif self._cached(call) is not None and self._cache is not None:
-            found = await self._cache.get(self._cache_key(call))
+        found = await cache.get(self._cache_key(call)) if cache is not None else None
         if found is None:
             return None
         if store is not None:
             await store.put(key, call.model.identity, found)
-        return self._book(call, source, found, run=run)
+        return self._book(call, "cache", found)
 
-    async def _fresh(self, call: _Call, key: bytes, reply: asyncio.Future[Completion]) -> Completion:
-        """A reply from the model, committed. Raises BudgetSpent where no more may be sent, once what is in flight is here:
-        it is paid for."""
-        budget, limit = self._budget, 0 if call.embeds else None
-        while budget is not None and self._sent and budget.waits(budget.charge(call.spec, call.request, limit)):
-            await asyncio.wait(self._sent.values(), return_when=asyncio.FIRST_COMPLETED)
-        charge = budget.charge(call.spec, call.request, limit) if budget is not None else None
-        if budget is not None and charge is not None:
-            if not budget.allows(charge):
-                if self._sent:
-                    await asyncio.wait(self._sent.values())
-                raise BudgetSpent(budget.refused)
-            budget.sent(charge)
-        self._sent[key] = reply
+    async def _fresh(self, call: _Call, key: bytes) -> Completion:
+        """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
+        budget = self._budget
+        charge = await budget.reserve(call.spec, call.request, 0 if call.embeds else None) if budget else None
         counter, used = Trace(), Usage()
         token = trace.set(counter)
         try:
             completion = await _completed(call.model, call.request)
             used = completion.usage
-            await self._keep(call, key, completion)
+            completion = await self._kept(call, key, completion)
             counter.attempts = max(1, counter.attempts)
         finally:
             trace.reset(token)
             self.requests += counter.attempts
-            del self._sent[key]
             if budget is not None and charge is not None:
-                budget.landed(call.spec, used, charge)
+                budget.settle(call.spec, charge, used)
         return self._book(call, "model", completion, counter.attempts)
 
-    async def _keep(self, call: _Call, key: bytes, completion: Completion) -> None:
+    async def _kept(self, call: _Call, key: bytes, completion: Completion) -> Completion:
+        """The reply, committed. Of a memory, which several processes may read at once, it is the one that came first."""
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         if store is not None:
             await store.put(key, call.model.identity, completion)
+            if call.request.phase in MEMORY:
+                completion = await store.get(key) or completion
         if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
             await cache.put(self._cache_key(call), call.model.identity, completion)
+        return completion
 
     def _cached(self, call: _Call) -> Store | None:
         return self._cache if registry.fills_cache(call.spec) else None
@@ -247,14 +232,13 @@ class Gateway:
         identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
         return call_key(registry.tagged(identity, call.spec), call.request)
 
-    def _book(
-        self, call: _Call, source: str, completion: Completion, attempts: int = 0, run: str | None = None
-    ) -> Completion:
+    def _book(self, call: _Call, source: str, completion: Completion, attempts: int = 0) -> Completion:
         """A call has ended: its one row."""
         if self._on_event is not None:
             self._on_event(
                 CallRow(
                     at=round(time.time(), 3),
+                    phase=call.request.phase,
                     model=call.model.identity,
                     source=source,
                     seconds=round(time.monotonic() - call.begun, 6),
@@ -263,7 +247,6 @@ class Gateway:
                     finish_reason=completion.finish_reason,
                     prompt=completion.usage.prompt,
                     completion=completion.usage.completion,
-                    run=run,
                 )
             )
         return completion

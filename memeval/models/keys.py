@@ -1,11 +1,20 @@
-"""Keys in the environment: none may stand in a message or a file, and none is handed to a program that has no use for it."""
+"""Keys in the environment: where each is read, and how all are kept out of messages, files and other programs."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from memeval.errors import UsageError
+
+if TYPE_CHECKING:
+    from memeval.models.completion import ModelSpec
+
+MOVED = "OPENAI_BASE_URL"
+"""The variable of OpenAI's own client that says where its API is."""
 
 SHORTEST = 6  # shorter "keys" are placeholders (EMPTY, none, x) that stand in ordinary words
 _VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS|_KEY_ID)$", re.IGNORECASE)
@@ -16,6 +25,30 @@ _LOOKS_LIKE_ONE = re.compile(r"\b(sk|gsk|hf|xai)[-_][\w*.-]{6,}|(?<=Bearer )\S+"
 def environment() -> dict[str, str]:
     """The environment for a child process, without the keys."""
     return {name: value for name, value in os.environ.items() if not _VARIABLE.search(name)}
+
+
+def api_key(*variables: str) -> str:
+    """The key in the first of these environment variables that is set; "" when none is. Raises UsageError, without showing
+    it, for a value that no HTTP header can carry."""
+    for variable in variables:
+        key = os.environ.get(variable, "").strip()
+        if key and not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise UsageError(f"{variable}: the key holds blanks or characters other than ASCII; set it again")
+        if key:
+            return key
+    return ""
+
+
+def endpoint_key(spec: ModelSpec) -> str:
+    """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
+    own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
+    if spec.base_url is not None:
+        moved = spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/")
+        return api_key(openai, own) if moved else api_key(own, openai)
+    key = api_key(openai, own)
+    if not key:
+        raise UsageError(f"model '{spec.name}' needs a key: set {openai} (or use --model offline, or --base-url URL)")
+    return key
 
 
 def hide(text: str, own: str = "") -> str:

@@ -1,6 +1,7 @@
 """What a role may say of its model besides the name (memeval.yaml, cards): sampling parameters (null leaves one out),
-`timeout`, `context`, `extra_body`, `thinking` (auto, on, off) and `thinking_tokens`. Checked before anything is sent,
-because servers ignore what they do not know, and keys do not belong in files.
+`timeout`, `context`, `extra_body`, `thinking` (auto, on, off), and the tokens of a reply: `answer_tokens`, and
+`thinking_tokens` for a model that thinks. All are checked before anything is sent, because servers ignore what they do not
+know, and keys do not belong in files.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 from memeval.errors import UsageError
 
 _NUMBERS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
-_COUNTS = ("max_tokens", "max_completion_tokens")
+_COUNTS = ("max_tokens", "max_completion_tokens", "answer_tokens", "thinking_tokens")
+MODES = ("auto", "on", "off")
+"""What `thinking` of a role may be; a mapping is a provider's own parameter."""
 _OTHERS = ("top_k", "top_a", "seed", "stop", "timeout", "context", "backend", "extra_body", "response_format", "logit_bias")
 _SWITCHES = (
     "reasoning_effort",
     "enable_thinking",
     "thinking",
-    "thinking_tokens",
     "chat_template_kwargs",
     "parallel_tool_calls",
     "tool_choice",
@@ -31,14 +33,6 @@ _KEY = re.compile(
     re.IGNORECASE,
 )
 _URL = re.compile(r"(^|_)(base_?url|api_base|endpoint)$", re.IGNORECASE)
-
-
-def _check_thinking(params: Mapping[str, Any]) -> None:
-    value, tokens = params.get("thinking"), params.get("thinking_tokens")
-    if value is not None and not isinstance(value, (bool, Mapping)) and value not in ("auto", "on", "off"):
-        raise UsageError(f"thinking: {value!r}; use auto, on or off")
-    if tokens is not None and not (type(tokens) is int and tokens > 0):
-        raise UsageError(f"thinking_tokens: {tokens!r} is not a number of tokens")
 
 
 def check(params: Mapping[str, Any]) -> None:
@@ -59,7 +53,9 @@ def check(params: Mapping[str, Any]) -> None:
         if name in _COUNTS and value is not None and not (type(value) is int and value > 0):
             raise UsageError(f"{name}: {value!r} is not a number of tokens")
     timeout(params)
-    _check_thinking(params)
+    thinking = params.get("thinking")
+    if thinking is not None and not isinstance(thinking, (bool, Mapping)) and thinking not in MODES:
+        raise UsageError(f"thinking: {thinking!r}; use {', '.join(MODES)}")
 
 
 def timeout(params: Mapping[str, Any]) -> float | None:

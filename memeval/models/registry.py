@@ -2,63 +2,29 @@
 
 `offline`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
 OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other packages register
-under the entry-point group `memeval.models`. Keys come from the environment alone. Nothing heavy is imported before a model
-is opened.
+under the entry-point group `memeval.models`. The rows behind these names are in providers.py.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
+from memeval.models.keys import MOVED
+from memeval.models.keys import api_key as api_key
+from memeval.models.providers import BY_KIND, PROVIDERS, Provider
+from memeval.models.providers import LOCAL as LOCAL
+from memeval.models.providers import Route as Route
 
 if TYPE_CHECKING:
     from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
-
-MOVED = "OPENAI_BASE_URL"
-"""The variable of OpenAI's own client that says where its API is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a spec leads. `kind`: offline, scripted, endpoint, litellm, vllm, hf, plugin. `name`: as that backend knows it.
-    `endpoint`: the base URL, else what shares one limit of concurrency."""
-
-    kind: str
-    name: str
-    endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One row of the table of providers.
-
-    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
-    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
-    runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
-    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
-    told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
-    machine is there; raises UsageError where it is not.
-    """
-
-    kind: str
-    form: str
-    about: str
-    opens: Callable[[Route, ModelSpec, Limiter], Model]
-    embeds: Callable[[Route, ModelSpec, Limiter], Embedder] | None = None
-    runs_here: bool = False
-    fills_cache: bool = True
-    has_weights: bool = False
-    needs_url: bool = False
-    installed: Callable[[], str] = lambda: "nothing more is needed"
 
 
 def known() -> dict[str, str]:
@@ -121,10 +87,9 @@ def route(spec: ModelSpec) -> Route:
     name = spec.name
     if spec.base_url is not None:
         return Route("endpoint", name, checked_url(spec.base_url))
-    if name == "offline":
-        return Route("offline", name, "offline")
-    if name.startswith("scripted:"):
-        return Route("scripted", name.removeprefix("scripted:"), "scripted")
+    if name == "offline" or name.startswith("scripted:"):
+        kind, _, file = name.partition(":")
+        return Route(kind, file or name, kind)
     provider, slash, model = name.partition("/")
     if slash and model and provider in LOCAL:
         return Route(provider, model, name)
@@ -144,7 +109,7 @@ def route(spec: ModelSpec) -> Route:
 
 def provider(spec: ModelSpec) -> Provider:
     """The row of the table that a spec belongs to. Raises UsageError for a name that means nothing."""
-    return _BY_KIND[route(spec).kind]
+    return BY_KIND[route(spec).kind]
 
 
 def fills_cache(spec: ModelSpec) -> bool:
@@ -171,17 +136,24 @@ def tagged(identity: str, spec: ModelSpec) -> str:
     return f"{identity} [{spec.tag}]" if spec.tag else identity
 
 
+def check(spec: ModelSpec, embeds: bool = False) -> None:
+    """Open a model and let go of it, before anything is paid for. Raises UsageError: an unknown name, a missing key or
+    extra, a script or weights that cannot be read."""
+    provider(spec).installed()
+    (open_embedder if embeds else open_model)(spec)
+
+
 def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     """The model of a spec, ready for calls on the running event loop. `limiter`: shared by the models of one endpoint; None
     makes one. Raises UsageError: an unknown name, a missing key or extra, a script that cannot be read."""
     where = _routed(spec)
-    return _BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
+    return BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
 
 
 def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
     """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
     where = _routed(spec)
-    embeds = _BY_KIND[where.kind].embeds
+    embeds = BY_KIND[where.kind].embeds
     if embeds is None:
         raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
@@ -199,7 +171,7 @@ def identity(spec: ModelSpec) -> str | None:
     copy in another folder and another for a checkpoint that was overwritten. None for all other models.
 
     Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
-    return open_model(spec).identity if _BY_KIND[_routed(spec).kind].has_weights else None
+    return open_model(spec).identity if BY_KIND[_routed(spec).kind].has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
@@ -224,36 +196,17 @@ def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
     return {**specs, **local}
 
 
+def _limiter(where: Route) -> Limiter:
+    from memeval.models.limits import Limiter
+
+    return Limiter(where.endpoint)
+
+
 def _routed(spec: ModelSpec) -> Route:
     where = route(spec)
     if spec.backend and where.kind not in LOCAL:
         raise UsageError(f"model '{_hidden(spec.name)}': 'backend' settings are for vllm/ and hf/, which run here")
     return where
-
-
-def _key(spec: ModelSpec) -> str:
-    """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
-    if spec.base_url is not None:
-        own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-        return (
-            api_key(openai, own) if spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/") else api_key(own, openai)
-        )
-    key = api_key("OPENAI_API_KEY", "MEMEVAL_API_KEY")
-    if not key:
-        raise UsageError(f"model '{spec.name}' needs a key: set OPENAI_API_KEY (or use --model offline, or --base-url URL)")
-    return key
-
-
-def api_key(*variables: str) -> str:
-    """The key in the first of these environment variables that is set; "" when none is. Raises UsageError, without showing
-    it, for a value that no HTTP header can carry."""
-    for variable in variables:
-        key = os.environ.get(variable, "").strip()
-        if key and not re.fullmatch(r"[\x21-\x7e]+", key):
-            raise UsageError(f"{variable}: the key holds blanks or characters other than ASCII; set it again")
-        if key:
-            return key
-    return ""
 
 
 def _hidden(text: str) -> str:
@@ -267,134 +220,3 @@ def _with_provider(name: str) -> str:
 
     provider = (prices.table().get(name) or {}).get("litellm_provider")
     return f"; did you mean '{provider}/{name}'?" if provider else ""
-
-
-# -- the table of providers ---------------------------------------------------------------------------------------------
-
-
-def _limiter(where: Route) -> Limiter:
-    from memeval.models.limits import Limiter
-
-    return Limiter(where.endpoint)
-
-
-def _offline(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.offline import OfflineModel
-
-    return OfflineModel()
-
-
-def _offline_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
-    from memeval.models.embeddings import OfflineEmbedder
-
-    return OfflineEmbedder()
-
-
-def _scripted(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.scripted import ScriptedModel
-
-    return ScriptedModel.from_file(Path(where.name))
-
-
-def _endpoint(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.endpoint import EndpointModel
-
-    return EndpointModel(where.name, where.endpoint, _key(spec), limiter)
-
-
-def _endpoint_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
-    from memeval.models.embeddings import EmbeddingEndpoint
-
-    return EmbeddingEndpoint(where.name, where.endpoint, _key(spec), limiter)
-
-
-def _litellm(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.litellm_model import LitellmModel
-
-    return LitellmModel(where.name, limiter)
-
-
-def _vllm(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.local.vllm_model import VllmModel
-
-    return VllmModel(where.name, spec, limiter)
-
-
-def _vllm_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
-    from memeval.models.local.vllm_model import VllmModel
-
-    return VllmModel(where.name, spec, limiter, embeds=True)
-
-
-def _vllm_installed() -> str:
-    from memeval.models.local.vllm_model import executable
-
-    return f"vllm is {executable()}"
-
-
-def _hf_installed() -> str:
-    from memeval.models.local.hf_loading import installed
-
-    return installed()
-
-
-def _hf(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval.models.local.hf import HfModel
-
-    return HfModel(where.name, spec)
-
-
-def _hf_embedder(where: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
-    from memeval.models.local.hf_embedder import HfEmbedder
-
-    return HfEmbedder(where.name, spec)
-
-
-def _plugin(where: Route, spec: ModelSpec, limiter: Limiter) -> Model:
-    from memeval import plugins
-
-    factory = plugins.entry_point("models", where.name)
-    if factory is None:
-        raise UsageError(f"model '{where.name}': its package is no longer installed")
-    registered: Model = factory(spec)
-    return registered
-
-
-PROVIDERS = (
-    Provider(
-        "offline", "offline", "the rule-based model: no key, GPU or network; its scores compare with no published one",
-        _offline, _offline_embedder, runs_here=True, fills_cache=False,
-    ),
-    Provider(
-        "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
-        _scripted, runs_here=True, fills_cache=False,
-    ),
-    Provider(
-        "endpoint", "openai/NAME", "OpenAI's API; the key is read from OPENAI_API_KEY",
-        _endpoint, _endpoint_embedder, needs_url=True,
-    ),
-    Provider(
-        "litellm", "PROVIDER/NAME",
-        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
-        _litellm, needs_url=True,
-    ),
-    Provider(
-        "endpoint", "NAME@URL",
-        "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
-        _endpoint, _endpoint_embedder, needs_url=True,
-    ),
-    Provider(
-        "vllm", "vllm/WEIGHTS",
-        "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
-        _vllm, _vllm_embedder, runs_here=True, has_weights=True, installed=_vllm_installed,
-    ),
-    Provider(
-        "hf", "hf/WEIGHTS",
-        "a folder or hub id in this process, on CPU or GPU (extra hf); also as embedder",
-        _hf, _hf_embedder, runs_here=True, has_weights=True, installed=_hf_installed,
-    ),
-    Provider("plugin", "", "registered by an installed package", _plugin),
-)  # fmt: skip
-_BY_KIND = {row.kind: row for row in PROVIDERS}
-LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
-"""Kinds whose weights lie on this machine."""

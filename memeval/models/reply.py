@@ -56,8 +56,8 @@ def read_reply(data: Any, request: Request) -> Completion:
         finish = "tool_calls"
     elif not closed or (finish == "length" and not text and not calls and (reasoning or usage.reasoning)):
         finish = "unclosed_think"
-    elif finish == "tool_calls":
-        finish = "stop"
+    elif whole:
+        finish = "stop" if text.strip() else "empty"
     model = data.get("model")
     return Completion(
         text, reasoning, calls, usage, finish, model=tidy(model) if isinstance(model, str) else None, estimated=estimated

@@ -14,6 +14,7 @@ from typing import Any
 from memeval.errors import UsageError
 from memeval.models import registry, transport
 from memeval.models.completion import OPENAI_URL, ModelSpec
+from memeval.models.keys import api_key
 
 LARGEST = 2**24
 """Bytes of a list of models that are read at most."""
@@ -54,7 +55,7 @@ async def read_of(spec: ModelSpec, patience: float) -> Served | None:
     try:
         openai = where.endpoint in (OPENAI_URL, transport.openai_url())
         variables = ("OPENAI_API_KEY", "MEMEVAL_API_KEY") if openai else ("MEMEVAL_API_KEY", "OPENAI_API_KEY")
-        key, proxy = registry.api_key(*variables), transport.proxy_for(where.endpoint)
+        key, proxy = api_key(*variables), transport.proxy_for(where.endpoint)
         headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **transport.headers(where.endpoint)}
         url = proxy.url if proxy else None
         ssl = transport.authorities()

@@ -7,6 +7,7 @@ from typing import Literal
 Status = Literal["complete", "partial", "invalid"]
 
 UNUSABLE = {
+    "empty": "the reply is empty",
     "length": "the reply was cut off at its token limit",
     "unclosed_think": "the reply never left its thinking",
     "overflow": "the prompt exceeds the model's window",

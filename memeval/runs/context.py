@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from memeval import tokens
-from memeval.agent import Query, Recall, Session, ToolResult
+from memeval.agent import MemoryStats, Query, Recall, Session, ToolResult
 from memeval.models import usage
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
 from memeval.records.clean import lost_numbers
-from memeval.records.rows import OperationRow, ToolRow, TroubleRow
+from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs import handed_over
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
@@ -37,8 +37,8 @@ ANSWERS = 64
 class ContextRun:
     """An agent in one context and repeat, from `begin` to `close`.
 
-    stages, emit, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the caller
-    deletes it. built: called once the memory of the whole stream is built.
+    stages, emit, read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
+    caller deletes it.
 
     A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
     agent that answers by itself (track `native`) is kept until it has answered.
@@ -50,7 +50,7 @@ class ContextRun:
     packed: PackedContext
     repeat: int
     folder: Path
-    built: Callable[[], None] = lambda: None
+    read: Callable[[], None] = lambda: None
     on_step: Callable[[Step], None] = lambda step: None
     _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
@@ -73,6 +73,10 @@ class ContextRun:
         try:
             async with asyncio.TaskGroup() as answers:
                 await self._read(left, answers)
+                if not self.native:
+                    self._end_of_reading()
+            if self.native:  # its forks answer, and then are read no further
+                self._end_of_reading()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -130,10 +134,7 @@ class ContextRun:
             if rebuilt:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
             await self.feed(agent, rest, point.position, rebuilt)
-            await self._step(agent, "finish", point.position, rebuilt=rebuilt)
-            if not fork:
-                self.built()
-            stats = await agent.memory()
+            stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             held = stats.total if stats else None
             asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
             await together(asks, agent.concurrent)
@@ -182,7 +183,7 @@ class ContextRun:
     ) -> None:
         """Answer one question once, by the reader or by the agent itself, and emit the sample."""
         view = stage.view(recall)
-        ledger = Ledger("answer", failures=list(recalling.failures))
+        ledger = Ledger(stage.phase, failures=list(recalling.failures))
         if number == 0:  # the cost of the recall is booked once, with the first answer
             ledger.calls.update(recalling.calls)
             ledger.tokens.update(recalling.tokens)
@@ -237,8 +238,8 @@ class ContextRun:
         position: int | None,
         chunk: PackedChunk | None = None,
         rebuilt: str = "",
-    ) -> None:
-        """Run one method of the agent, book its calls, and emit its row.
+    ) -> MemoryStats | None:
+        """Run one method of the agent, book its calls, and emit its row. Returns what the agent holds then.
 
         Raises AgentError also when a model call failed for good: every later answer would depend on the lost chunk, so
         reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
@@ -250,32 +251,37 @@ class ContextRun:
             raise AgentError(ledger.failures[0])
         replies = tuple(ledger.completions)
         self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
-        if chunk is None and not (ledger.calls or ledger.services or ledger.events):
-            return  # begin and finish have a row only when they called or recorded something
+        if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
+            return None  # it has a row only when it called or recorded something
         stats, spent = await agent.memory(), ledger.spent()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
-        self.emit(
-            OperationRow(
-                context_id=self.packed.context.id,
-                digest=self.packed.digest,
-                repeat=self.repeat,
-                position=position,
-                chunk=chunk.id if chunk else name,
-                chunk_tokens=chunk.tokens if chunk else 0,
-                units=(chunk.units[0], chunk.units[-1]) if chunk else (),
-                results=results,
-                held=held,
-                calls=spent.calls,
-                tokens=spent.tokens,
-                services=spent.services,
-                unusable=dict(sorted(ledger.unusable.items())),
-                facts=ledger.facts,
-                reply=_unstored(ledger, results, held) if chunk else None,
-                lost=lost_numbers([[result.arguments, result.effect] for result in results]),
-                rebuilt=rebuilt,
-            )
+        row = self._row(
+            chunk.id if chunk else name,
+            position=position,
+            chunk_tokens=chunk.tokens if chunk else 0,
+            units=(chunk.units[0], chunk.units[-1]) if chunk else (),
+            results=results,
+            held=held,
+            calls=spent.calls,
+            tokens=spent.tokens,
+            services=spent.services,
+            unusable=dict(sorted(ledger.unusable.items())),
+            facts=ledger.facts,
+            reply=_unstored(ledger, results, held) if chunk else None,
+            lost=lost_numbers([[result.arguments, result.effect] for result in results]),
+            rebuilt=rebuilt,
         )
+        self.emit(row)
+        return stats
+
+    def _end_of_reading(self) -> None:
+        self.emit(self._row(READ))
+        self.read()
+
+    def _row(self, step: str, **facts: Any) -> OperationRow:
+        context = self.packed.context
+        return OperationRow(context_id=context.id, digest=self.packed.digest, repeat=self.repeat, chunk=step, **facts)
 
     def _open(self, question: Question) -> bool:
         return any(stage.open(question, self.repeat) for stage in self.stages)

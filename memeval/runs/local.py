@@ -7,7 +7,6 @@ one thread, which waits while AHEAD of them are ready.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -18,7 +17,7 @@ from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import SampleKey
 from memeval.runs.run_context import RunContext
-from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
+from memeval.runs.signals import Built, ContextDone, ContextRead, Ended, Event, RunRow, Stopped
 from memeval.task import ContextRef
 from memeval.tasks import Task
 
@@ -33,10 +32,11 @@ async def execute(
     run: RunContext,
     task: Task,
     work: Sequence[Work],
-    done: frozenset[SampleKey] = frozenset(),
+    done: Sequence[frozenset[SampleKey]] = (),
     constant: str | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Run contexts and yield rows and signals as they come; the last is `Ended`.
+    """Run contexts and yield rows and signals as they come; the last is `Ended`. done: of each run of the context, the
+    samples that are not asked again; () asks all.
 
     `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels
     what is in flight.
@@ -48,7 +48,11 @@ async def execute(
         try:
             if work and "reader" in spec.models and spec.agent.card.track == "reader":
                 run.gateway.open(spec.models["reader"])  # should it lack its key, no stream is read and paid for
-            await _contexts(run, run.engine(emit, done, constant), task, work, emit)
+            stages = [
+                run.stage(lambda row, number=number: emit(RunRow(number, row)), keys, number)  # type: ignore[misc]
+                for number, keys in enumerate(done or (frozenset(),))
+            ]
+            await _contexts(run, run.engine(stages, emit, constant), task, work, emit)
         except StopRun as stop:
             emit(Stopped(str(stop)))
         finally:
@@ -76,8 +80,7 @@ async def _contexts(
     ended = False
 
     def put(prepared: PackedContext, repeat: int, seconds: float) -> None:
-        units = tuple(hash(unit.text) for unit in prepared.context.units) if repeat == 0 else ()
-        emit(Built(prepared.context.id, seconds, units))
+        emit(Built(prepared.context.id, seconds))
         ahead.put_nowait((prepared, repeat))
 
     def build() -> None:
@@ -101,11 +104,9 @@ async def _contexts(
         while (item := await ahead.get()) is not None:
             places.release()
             prepared, repeat = item
-            async with contextlib.AsyncExitStack() as stack:
-                memory_built: Callable[[], None] = lambda: None  # noqa: E731
-                if run.shared is not None and not run.spec.agent.is_arm:  # an arm has no memory to share
-                    memory_built = await stack.enter_async_context(run.shared.turn(prepared.context.id, repeat))
-                await engine.run(prepared, repeat, memory_built)
+            if run.turn is not None:
+                await run.turn.wait(engine.wanted(prepared, repeat))
+            await engine.run(prepared, repeat, lambda: emit(ContextRead()))
             emit(ContextDone(prepared.context.id, repeat))
 
     try:

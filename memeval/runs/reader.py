@@ -40,13 +40,15 @@ class AnswerStage:
     one memory and one recall.
 
     routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: samples that are finished
-    and are not asked again.
+    and are not asked again. phase: of its calls; each run that is answered in one process has its own, so that its answers
+    are stored by it.
     """
 
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
+    phase: str = "answer"
 
     def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
         """role -> model, for one session. agent: number of the agent that gets them."""
@@ -63,15 +65,15 @@ class AnswerStage:
     async def read(self, question: Question, view: ReaderView | None, repeat: int, number: int) -> str:
         """The harness's reader answers from what was recalled; None stands for no memory block at all (closed-book).
 
-        T = 0 and at most 2048 new tokens unless the role is configured otherwise (the limit of the published reader,
-        Mem-alpha's memory_server).
+        T = 0, and at most as many tokens as the task's card grants an answer, unless the role is configured otherwise.
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
         system = self.spec.prompts.get("reader") or prompts.READER[name]
         memory = None if view is None else BETWEEN.join(item.text for item in view.items)
         messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
         model = self.bound(repeat)["reader"]
-        completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=2048)
+        most = self.spec.task.answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
+        completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=most)
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:

@@ -50,13 +50,22 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
     if not options.base_url and ("@http" in name or registry.runs_here(ModelSpec(name))):
         url = None  # a URL set once, for all, does not carry off a model that says itself where it is
     try:
-        spec = model_spec(entry, url)
-        tag = options.tags.get(role) or (options.tags.get("model") if shared else None)
-        return dataclasses.replace(spec, tag=checked_tag(tag)) if tag else spec
+        return _as_typed(model_spec(entry, url), role, options)
     except UsageError as error:
         if options.base_url and where == f"--{role}" and "@" not in name:
             raise UsageError(f"--{role} {name}: --base-url belongs to --model; write {name}@URL") from error
         raise UsageError(f"{where}: {error}") from None
+
+
+def _as_typed(spec: ModelSpec, role: str, options: Options) -> ModelSpec:
+    """The spec with the tag and the thinking that were typed for its role, or for all models."""
+    names = (role,) if role in ("embedder", "judge") else (role, "model")
+    tag = next((options.tags[name] for name in names if name in options.tags), None)
+    thinking = next((options.thinking[name] for name in names if name in options.thinking), None)
+    if thinking is not None:
+        others = {key: value for key, value in spec.params.items() if key != "thinking"}
+        spec = dataclasses.replace(spec, params={**others, **({"thinking": thinking} if thinking != "auto" else {})})
+    return dataclasses.replace(spec, tag=checked_tag(tag)) if tag else spec
 
 
 def _base_url(config: Mapping[str, Any]) -> str | None:
@@ -97,8 +106,7 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     name = options.models.get("judge") or (card.judge and chosen("judge", options, config))
     if not name:
         return None
-    spec, tag = model_spec(name, None), options.tags.get("judge")
-    return dataclasses.replace(spec, tag=checked_tag(tag)) if tag else spec
+    return _as_typed(model_spec(name, None), "judge", options)
 
 
 def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:

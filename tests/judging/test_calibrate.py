@@ -14,7 +14,7 @@ from memeval.errors import UsageError
 from memeval.judging.calibrate import STARTER, calibrate, calibration_file, read_items, save, saved
 from memeval.judging.prompts import RULES, prompt_hash
 from memeval.judging.rates import corrected
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.models.completion import ModelSpec
 
 
@@ -109,20 +109,20 @@ GOOD = {"question": "Q?", "gold": "g", "answer": "a", "human": "right"}
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("{", "line 2: not valid JSON"),
-        ("[]", "line 2: expected an object"),
-        ({**GOOD, "humn": "right"}, "line 2: unknown key 'humn'; did you mean 'human'"),
-        ({**GOOD, "human": "yes"}, "line 2: 'human' is 'yes', expected \"right\" or \"wrong\""),
-        ({**GOOD, "human": True}, "line 2: 'human' is True"),
-        ({**GOOD, "answer": " "}, "line 2: 'answer' is ' ', expected text"),
-        ({**GOOD, "question": None}, "line 2: 'question' is missing"),
-        ({**GOOD, "gold": 7}, "line 2: 'gold' is 7, expected text or a list of texts"),
-        ({**GOOD, "gold": []}, "line 2: 'gold' is empty"),
-        ({"question": "Q?", "answer": "a", "human": "right"}, "line 2: 'gold' is missing"),
-        ({**GOOD, "kind": 3}, "line 2: 'kind' is 3"),
-        (GOOD, "line 2: the same question and answer as line 1"),
-        ('{"question": NaN}', "line 2: not valid JSON"),
-        ('{"question": "\\ud800"}', "line 2: holds half of a surrogate pair"),
+        ("{", ":2: not valid JSON"),
+        ("[]", "is [], expected a mapping"),
+        ({**GOOD, "humn": "right"}, ":2: unknown key 'humn'; did you mean 'human'"),
+        ({**GOOD, "human": "yes"}, ":2: 'human' is 'yes'"),
+        ({**GOOD, "human": True}, ":2: 'human' is True"),
+        ({**GOOD, "answer": " "}, ":2: 'answer' is ' ', expected a text"),
+        ({**GOOD, "question": None}, ":2: 'question' is None, expected a text"),
+        ({**GOOD, "gold": 7}, ":2: 'gold' is 7, expected a text"),
+        ({**GOOD, "gold": []}, ":2: 'gold' is empty"),
+        ({"question": "Q?", "answer": "a", "human": "right"}, ":2: 'gold' is empty"),
+        ({**GOOD, "kind": 3}, ":2: 'kind' is 3"),
+        (GOOD, ":2: the same question and answer as line 1"),
+        ('{"question": NaN}', ":2: not valid JSON"),
+        ('{"question": "\\ud800"}', ":2: holds half of a surrogate pair"),
     ],
 )
 def test_bad_files_are_one_line(tmp_path: Path, bad: Any, says: str) -> None:
@@ -139,7 +139,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no answers"):
         read_items(lines(tmp_path / "empty.jsonl", ""))
     (tmp_path / "latin.jsonl").write_bytes('{"question": "Où"}'.encode("latin-1"))
-    with pytest.raises(UsageError, match="line 1: not UTF-8"):
+    with pytest.raises(UsageError, match=":1: not UTF-8"):
         read_items(tmp_path / "latin.jsonl")
 
 

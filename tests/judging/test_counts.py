@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memeval.judging.counts import SENTENCES, read_counts, shares
-from memeval.judging.prompts import FLUENCY, PRECISION, RECALL
+from memeval.judging.prompts import FLUENCY, PRECISION, RECALL, SENTENCES
+from memeval.judging.verdict import read_counts, shares
 
 KEYPOINTS = 8
 

@@ -14,9 +14,11 @@ from folders import read_lines
 from handmade import judged_lines, question, rules, sample, write_run
 
 from memeval.errors import StopRun, UsageError
-from memeval.judging.judge import family_of, judge_folder
+from memeval.judging.judge import family_of
+from memeval.judging.judged_run import judge_folder
 from memeval.judging.prompts import prompt_hash
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.scorer import judge_spec, scorer_name
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
 from memeval.records.folder import RunFolder, RunWriter
@@ -77,7 +79,47 @@ def test_an_unusable_verdict_is_asked_for_once_more() -> None:
     (line,), model = judged([sample("a", "x")], ["Well, I know.", "VERDICT: WRONG"])
     assert (line["verdict"], line["reason"]) == ("wrong", None)
     assert [request.sample for request in model.requests] == [0, 1]
-    assert model.requests[0].messages == model.requests[1].messages
+    first, second = (request.messages for request in model.requests)
+    assert second[:-2] == first
+    assert second[-2] == {"role": "assistant", "content": "Well, I know."}
+    assert second[-1]["content"].endswith(
+        "end with one line that is exactly one of these two:\nVERDICT: RIGHT\nVERDICT: WRONG"
+    )
+
+
+def test_a_judge_that_wrote_nothing_is_reminded_in_the_same_message() -> None:
+    _, model = judged([sample("a", "x")], [Completion("", "hm", finish_reason="unclosed_think"), "VERDICT: WRONG"])
+    first, second = (request.messages for request in model.requests)
+    assert [message["role"] for message in second] == ["system", "user"]
+    assert second[1]["content"].startswith(first[1]["content"])
+    assert "VERDICT: RIGHT" in second[1]["content"].removeprefix(first[1]["content"])
+
+
+OFFICIAL = """parse: yes_no
+I will give you a question, a correct answer, and a response from a model.
+
+Question: {question}
+Correct Answer: {gold}
+Model Response: {answer}
+
+Is the model response correct? Answer yes or no only."""
+
+
+def test_an_official_prompt_is_sent_as_it_is_and_answered_by_yes_or_no() -> None:
+    lines, model = judged([sample("a", "{gold} it is"), sample("b", "x")], ["Yes.", "no"], prompt=OFFICIAL)
+    assert [line["verdict"] for line in lines] == ["right", "wrong"]
+    (message,) = model.requests[0].messages
+    assert "Correct Answer: gold of a\nModel Response: {gold} it is\n" in message["content"]
+    assert "parse" not in message["content"]
+
+
+def test_rules_of_ones_own_may_ask_for_yes_or_no() -> None:
+    (line,), model = judged([sample("a", "x")], ["It fits.\nyes"], prompt="parse: yes_no\n- Be kind.")
+    assert line["verdict"] == "right"
+    assert "- Be kind." in model.requests[0].messages[0]["content"]
+    assert model.requests[0].messages[0]["content"].endswith("\nyes\nno")
+    with pytest.raises(UsageError, match="parse: stars: expected verdict or yes_no"):
+        judged([sample("a", "x")], [], prompt="parse: stars\nBe kind")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +152,7 @@ def test_the_rules_go_with_family_and_type() -> None:
 
 def test_the_judges_own_parameters_and_prompt() -> None:
     _, model = judged([sample("a", "x")], ["VERDICT: RIGHT"], params={"temperature": 0.3, "seed": 1}, prompt="- Be kind.")
-    assert model.requests[0].params == {"temperature": 0.3, "seed": 1, "max_tokens": 2048}
+    assert model.requests[0].params == {"temperature": 0.3, "seed": 1, "max_tokens": 512}
     assert "- Be kind." in model.requests[0].messages[0]["content"]
 
 
@@ -151,7 +193,7 @@ def test_a_folder_is_judged(tmp_path: Path) -> None:
     judge = rules(
         tmp_path / "judge.jsonl", ("<answer>\ngold of a", "Same.\nVERDICT: RIGHT"), ("<explanation>", "VERDICT: WRONG")
     )
-    scorer = judge_folder(folder, judge_spec(judge), use_cache=False)
+    scorer = judge_folder(folder, judge_spec(judge), settings=CallSettings(use_cache=False))
     lines, header = files(folder, scorer)
     assert [line["verdict"] for line in lines] == ["right", "wrong"]
     assert {key: header[key] for key in ("scorer", "judge", "family", "prompt_hash", "related", "calls", "requests")} == {
@@ -173,13 +215,13 @@ def test_a_folder_is_judged(tmp_path: Path) -> None:
 def test_judging_again_costs_nothing_and_judges_stand_side_by_side(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [question("a")], [sample("a", "x"), sample("a", "x", repeat=1)])
     yes, no = (rules(tmp_path / f"{word}.jsonl", ("", f"VERDICT: {word}")) for word in ("RIGHT", "WRONG"))
-    first = judge_folder(folder, judge_spec(yes), use_cache=False)
+    first = judge_folder(folder, judge_spec(yes), settings=CallSettings(use_cache=False))
     before = (folder / "scores" / f"{first}.jsonl").read_bytes()
     assert files(folder, first)[1]["requests"] == 1  # the same answer twice is one call
-    assert judge_folder(folder, judge_spec(yes), use_cache=False) == first
+    assert judge_folder(folder, judge_spec(yes), settings=CallSettings(use_cache=False)) == first
     assert files(folder, first)[1]["requests"] == 0
-    second = judge_folder(folder, judge_spec(no), use_cache=False)
-    third = judge_folder(folder, judge_spec(yes), "locomo", use_cache=False)
+    second = judge_folder(folder, judge_spec(no), settings=CallSettings(use_cache=False))
+    third = judge_folder(folder, judge_spec(yes), "locomo", settings=CallSettings(use_cache=False))
     assert len({first, second, third}) == 3
     assert (folder / "scores" / f"{first}.jsonl").read_bytes() == before
     assert [line["verdict"] for line in files(folder, second)[0]] == ["wrong", "wrong"]
@@ -269,10 +311,10 @@ def test_a_judgement_that_was_stopped_goes_on(tmp_path: Path) -> None:
 
     def twice(judge: ModelSpec) -> str:
         with pytest.raises(StopRun, match="check the key"):
-            judge_folder(run, judge, concurrency=1, use_cache=False)
+            judge_folder(run, judge, settings=CallSettings(1, use_cache=False))
         assert not (run / "scores").exists()
         server.key = None
-        return judge_folder(run, judge, concurrency=1, use_cache=False)
+        return judge_folder(run, judge, settings=CallSettings(1, use_cache=False))
 
     scorer = serve(server, twice)
     lines, header = files(run, scorer)
@@ -285,6 +327,6 @@ def test_equal_answers_fly_once(tmp_path: Path) -> None:
     samples = [sample("a", "gold", repeat=repeat) for repeat in range(5)]
     run = write_run(tmp_path / "run", [question("a")], samples)
     server = FaultyServer(body=verdict, latency=0.05)
-    scorer = serve(server, lambda judge: judge_folder(run, judge, use_cache=False))
+    scorer = serve(server, lambda judge: judge_folder(run, judge, settings=CallSettings(use_cache=False)))
     assert list(server.served.values()) == [1]
     assert [line["verdict"] for line in files(run, scorer)[0]] == ["right"] * 5

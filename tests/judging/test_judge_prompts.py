@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.judging.prompts import ANSWER, RULES, fenced, judge_messages, prompt_hash
+from memeval.judging.prompts import ANSWER, RULES, VERDICT, fenced, judge_calls, prompt_hash
 from memeval.task import Question
 
 LME_TYPES = (
@@ -19,7 +19,7 @@ LME_TYPES = (
 
 
 def shown(family: str, kind: str = "all", *, answerable: bool = True, golds: tuple[str, ...] = ("gold",)) -> tuple[str, str]:
-    system, user = judge_messages(family, Question("q", "Who?", golds, kind, answerable=answerable), "Ann")
+    system, user = judge_calls(family, Question("q", "Who?", golds, kind, answerable=answerable), "Ann")[VERDICT]
     return system["content"], user["content"]
 
 
@@ -33,7 +33,7 @@ def test_the_prompt_of_a_plain_question() -> None:
 
 def test_time_and_options_are_shown() -> None:
     question = Question("q", "Who?", ("a",), time="2024-05-01", options=("(a) Ann", "(b) Bo"))
-    user = judge_messages("generic", question, "b")[1]["content"]
+    user = judge_calls("generic", question, "b")[VERDICT][1]["content"]
     assert "<question>\n[2024-05-01] Who?\n</question>" in user
     assert "<options>\n(a) Ann\n(b) Bo\n</options>" in user
 
@@ -73,7 +73,7 @@ def test_an_unknown_family_is_one_line() -> None:
 
 def test_ones_own_rules_keep_the_frame() -> None:
     question = Question("q", "Who?", ("Ann",))
-    system = judge_messages("generic", question, "Ann", "- Only Ann is right.")[0]["content"]
+    system = judge_calls("generic", question, "Ann", "- Only Ann is right.")[VERDICT][0]["content"]
     assert "- Only Ann is right." in system
     assert "If the" not in system
     assert "never an instruction" in system
@@ -106,7 +106,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_an_answer_cannot_leave_its_fence(escape: str) -> None:
-    user = judge_messages("generic", Question("q", "Who?", ("gold",)), escape)[1]["content"]
+    user = judge_calls("generic", Question("q", "Who?", ("gold",)), escape)[VERDICT][1]["content"]
     tags = re.findall(r"[<＜][\s\u200b]*/?[\s\u200b]*(?:answer|gold|question|rubric|explanation)", user, re.IGNORECASE)
     assert tags == ["<question", "</question", "<gold", "</gold", "<answer", "</answer"]
 

@@ -16,11 +16,12 @@ from handmade import judged_lines, question, rules, sample, write_run
 from memeval.commands.judge import score_command
 from memeval.errors import StopRun, UsageError
 from memeval.judging.calibrate import calibrate
-from memeval.judging.judge import judge_folder
+from memeval.judging.judged_run import judge_folder
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import ASPECTS, judge_calls, prompt_hash
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.judging.summary import judged_summary
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.scripted import ScriptedModel
 from memeval.task import Question
@@ -209,7 +210,7 @@ def strict(tmp_path: Path, recall: int = 2) -> ModelSpec:
 
 def test_a_folder_is_judged_from_itself(tmp_path: Path) -> None:
     folder = shelf(tmp_path / "run")
-    scorer = judge_folder(folder, strict(tmp_path), use_cache=False)
+    scorer = judge_folder(folder, strict(tmp_path), settings=CallSettings(use_cache=False))
     header = json.loads((folder / "scores" / f"{scorer}.json").read_text())
     assert (header["family"], header["prompt_hash"], header["calls"]) == ("infbench", prompt_hash("infbench"), 12)
     summary = judged_summary(folder, scorer)
@@ -234,7 +235,9 @@ def test_score_prints_the_parts(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_judge_that_states_impossible_counts_makes_the_run_invalid(tmp_path: Path) -> None:
     folder = shelf(tmp_path / "run")
-    summary = judged_summary(folder, judge_folder(folder, strict(tmp_path, recall=5), use_cache=False))
+    summary = judged_summary(
+        folder, judge_folder(folder, strict(tmp_path, recall=5), settings=CallSettings(use_cache=False))
+    )
     assert (summary.value, summary.failed, summary.status) == (0.0, 4, "invalid")
     assert summary.failure_bounds == (0.0, 1.0)
     assert summary.reasons == {"judge gave up: no recall in 2 replies": 4}
@@ -266,10 +269,10 @@ def test_a_half_judged_summary_goes_on_where_it_was(tmp_path: Path) -> None:
 
     def twice(judge: ModelSpec) -> str:
         with pytest.raises(StopRun, match="check the key"):
-            judge_folder(folder, judge, concurrency=1, use_cache=False)
+            judge_folder(folder, judge, settings=CallSettings(1, use_cache=False))
         assert not (folder / "scores").exists()
         server.key = None
-        return judge_folder(folder, judge, concurrency=1, use_cache=False)
+        return judge_folder(folder, judge, settings=CallSettings(1, use_cache=False))
 
     async def run() -> str:
         async with server:

@@ -11,9 +11,10 @@ from handmade import question, rules, sample, write_run
 
 from memeval.errors import UsageError
 from memeval.judging.calibrate import calibration_file
-from memeval.judging.judge import judge_folder
-from memeval.judging.ruling import judge_spec, scorer_name
+from memeval.judging.judged_run import judge_folder
+from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.judging.summary import judged_summary
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.records.folder import RunFolder
 from memeval.stats import interval
@@ -22,7 +23,7 @@ from memeval.stats import interval
 def judged(tmp_path: Path, questions: list[Any], samples: list[Any], **facts: Any) -> tuple[Path, str]:
     judge = rules(tmp_path / "judge.jsonl", ("<answer>\ngood", "VERDICT: RIGHT"), ("<answer>\nbad", "VERDICT: WRONG"))
     folder = write_run(tmp_path / "run", questions, samples, **facts)
-    return folder, judge_folder(folder, judge_spec(judge), use_cache=False)
+    return folder, judge_folder(folder, judge_spec(judge), settings=CallSettings(use_cache=False))
 
 
 def test_answerable_questions_make_the_value(tmp_path: Path) -> None:

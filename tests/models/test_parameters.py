@@ -20,7 +20,7 @@ def test_thinking_is_a_mode_or_a_providers_own_parameter(thinking):
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"thinking": "maybe"}, "thinking: 'maybe'; use auto, on or off"),
+        ({"thinking": "maybe"}, "thinking: 'maybe'; use auto, on, off"),
         ({"thinking_tokens": 0}, "thinking_tokens: 0 is not a number of tokens"),
         ({"api_key": "abcdefgh"}, "'api_key': keys are read from the environment"),
         ({"extra_body": {"aws_secret_access_key": "abcdefgh"}}, "keys are read from the environment"),

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +7,8 @@ from memeval.models import rules
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.faults import Fault, error_message
 from memeval.models.reply import error_text, estimate, one_line, read_reply, split_thinking
+from memeval.models.store import decoded
+from memeval.records.clean import encode
 
 
 def overflows(message, status=400):
@@ -254,7 +257,7 @@ def test_any_json_is_a_reply_or_a_fault(message, usage, whole):
             completion = read_reply(data, WITH_TOOLS)
         except Fault:
             continue
-        assert completion == Completion.from_json(completion.to_json())
+        assert completion == decoded(encode(msgspec.to_builtins(completion)).decode())
 
 
 OVERFLOWS = {

@@ -7,16 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
-from memeval.models.cache import cache_folder, open_cache
 from memeval.models.completion import Completion, Row, ToolCall, Usage
-from memeval.models.store import APPLICATION, Store
+from memeval.models.store import APPLICATION, Store, open_cache
 
 KEY = bytes(32)
 FULL = Completion(
-    "Paris\ud83d",
+    "Paris",
     "hm",
     (ToolCall("f", {"a": [1, None, "é"]}, '{"a": 1}', None, "call-1"), ToolCall("", None, "x", "not JSON")),
     Usage(1, 2, 3, 4),
@@ -151,8 +152,8 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path, opened):
 
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
     store = opened()
-    odd = [{"tool_calls": [{"unknown": 1}]}, {"text": 5}, {"finish_reason": None}]
-    for value in ("{", "[]", '{"text": "only"}', *(json.dumps({**FULL.to_json(), **change}) for change in odd)):
+    odd = [{"tool_calls": [{"arguments": {}}]}, {"text": 5}, {"finish_reason": None}]
+    for value in ("{", "[]", *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
         other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
         other.execute("DELETE FROM calls")
         other.execute("INSERT INTO calls VALUES (?, 'm', 0, ?)", (KEY, value))

@@ -71,16 +71,16 @@ def test_rules_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", "not a JSON object"),
-        ("[]", "expected an object"),
-        ('{"reply": 5}', "reply: expected an object"),
-        ("{}", "reply: expected an object"),
-        ('{"contains": 5, "reply": "x"}', "'contains' must be a string"),
+        ("{", "not valid JSON"),
+        ("[]", "is [], expected a mapping"),
+        ('{"reply": 5}', "'reply' is 5, expected a text"),
+        ("{}", "'reply' is missing"),
+        ('{"contains": 5, "reply": "x"}', "'contains' is 5, expected a text"),
         ('{"contain": "x", "reply": "x"}', "unknown key 'contain'; did you mean 'contains'"),
-        ('{"reply": {"text": 5}}', "'text' must be a string"),
-        ('{"reply": {"tool_calls": {}}}', "'tool_calls' a list"),
-        ('{"reply": {"tool_calls": [{"arguments": {}}]}}', "tool call 1: 'name' must be a string"),
-        ('{"reply": {"tool_calls": [{"name": "f", "arguments": "x"}]}}', "'arguments' an object"),
+        ('{"reply": {"text": 5}}', "'reply.text' is 5, expected a text"),
+        ('{"reply": {"tool_calls": {}}}', "'reply.tool_calls' is {}, expected a list"),
+        ('{"reply": {"tool_calls": [{"arguments": {}}]}}', "'reply.tool_calls[0].name' is missing"),
+        ('{"reply": {"tool_calls": [{"name": "f", "arguments": "x"}]}}', "arguments' is 'x', expected a mapping"),
     ],
 )
 def test_a_bad_rule_is_named_with_file_and_line(tmp_path, line, problem):

@@ -16,7 +16,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.commands.show import show_run
 from memeval.contamination import Mark, claims, contamination, runs_its_own_model
 from memeval.errors import UsageError
-from memeval.judging.judge import judge_folder
+from memeval.judging.judged_run import judge_folder
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task

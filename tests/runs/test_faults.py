@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
+from folders import file_of, run_folders
 from toys import reply
 
 from memeval.commands.run import run_command
@@ -61,12 +62,12 @@ def execute(url: str, runs: Path) -> int:
 
 
 def folder(runs: Path) -> Path:
-    (found,) = runs.glob("*/*")
+    (found,) = run_folders(runs)
     return found
 
 
 def rows(runs: Path, name: str) -> list[str]:
-    return sorted((folder(runs) / name).read_text(encoding="utf-8").splitlines())
+    return sorted(file_of(folder(runs), name).read_text(encoding="utf-8").splitlines())
 
 
 def summary(runs: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faulty_server import FaultyServer, in_thread
-from folders import read_lines
+from folders import read_lines, run_folders, steps
 from toys import Diary, simple
 
 from memeval import prompts
@@ -60,7 +60,7 @@ def test_thinking_is_counted_and_never_scored(toy: Any) -> None:
         7: body("Harrow", "length"),
     }
     with in_thread(FaultyServer(body=by_number(replies))) as server:
-        models = reader(server.url, thinking_tokens=2048)  # no more than the reader has: nothing is asked for twice
+        models = reader(server.url, thinking_tokens=256)  # no more than the reader has: nothing is asked for twice
         planned = toy.planned(Diary, [simple(n) for n in range(8)], models=models)
         outcome = run(planned, quiet=True)
     found = results(planned)
@@ -104,7 +104,7 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
         planned = toy.planned(MemAlpha, [simple(0)], models={"memory": spec, "reader": spec})
         outcome = run(planned, quiet=True)
     sample, score = results(planned)["q0"]
-    operations = list(read_lines(planned.spec.folder / "operations.jsonl"))
+    operations = steps(planned.spec.folder)
     assert operations
     assert [line["results"] for line in operations] == [[]] * len(operations)
     assert {line["tokens"]["memory"]["reasoning"] for line in operations} == {100}
@@ -120,7 +120,7 @@ def test_a_reply_that_was_cut_inside_its_thinking_is_asked_for_once_more(toy: An
     with in_thread(FaultyServer(body=reply)) as server:
         outcome = run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
     assert outcome.summary.verdicts == {"right": 1}
-    assert [asked["max_tokens"] for asked in server.seen] == [2048, 8192]
+    assert [asked["max_tokens"] for asked in server.seen] == [256, 8192]
     assert (outcome.summary.requests, outcome.summary.calls) == (2, {"reader": 1})
     tokens = outcome.summary.tokens
     assert (tokens.prompt, tokens.completion) == (100, 200)  # the first is paid for as well
@@ -228,8 +228,33 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
         assert run_command(chosen, fresh=False, form="table") == 0
         assert server.seen == []
     printed = capsys.readouterr().out
-    (folder,) = (tmp_path / "runs").glob("*/*")
-    steps = list(read_lines(folder / "operations.jsonl"))
-    assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
-    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
-    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
+    (folder,) = run_folders(tmp_path / "runs")
+    unread = steps(folder)
+    assert {str(line["unusable"]) for line in unread} == {"{'overflow': 1}"}
+    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
+    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
+
+
+def modes(tmp_path: Path, thinking: dict[str, str]) -> dict[str, Any]:
+    models = {"model": "m@http://127.0.0.1:1/v1", "judge": "j@http://127.0.0.1:1/v1"}
+    chosen = Options(
+        agents=["bm25"], tasks=["synth-10k"], models=models, limit=2, runs_dir=tmp_path, quiet=True, thinking=thinking
+    )  # fmt: skip
+    (planned,) = plan(chosen)
+    specs = {**planned.spec.models, "judge": planned.judge}
+    return {role: spec.params.get("thinking") for role, spec in specs.items() if spec and role != "embedder"}
+
+
+def test_thinking_is_switched_by_role_on_the_command_line(tmp_path: Path) -> None:
+    assert modes(tmp_path, {}) == {"memory": None, "reader": None, "judge": None}
+    assert modes(tmp_path, {"model": "off", "judge": "on"}) == {"memory": "off", "reader": "off", "judge": "on"}
+    assert modes(tmp_path, {"model": "off", "reader": "auto"}) == {"memory": "off", "reader": None, "judge": None}
+
+
+def test_a_reader_may_write_as_much_as_its_task_grants_an_answer(toy: Any) -> None:
+    with in_thread(FaultyServer(body=lambda asked: body("Arlen"))) as server:
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url)), quiet=True)
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url, answer_tokens=77)), quiet=True)
+        run(toy.planned(Diary, [simple(0)], models=reader(server.url, max_tokens=None)), quiet=True)
+    assert [asked.get("max_tokens") for asked in server.seen] == [256, 77, None]
+    assert not any("answer_tokens" in asked for asked in server.seen)

@@ -44,7 +44,7 @@ _PASSED = frozenset(
 _LABELS = frozenset(
     {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
 )
-_FINISH = {"unclosed_think": "length"}  # reasons that the API does not know
+_FINISH = {"unclosed_think": "length", "empty": "stop"}  # reasons that the API does not know
 Data = dict[str, Any]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memeval.judging.lineage import families, related, related_roles
+from memeval.judging.related import families, related
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,3 @@ def test_strangers(judge: str, reader: str) -> None:
 def test_families_of_a_distilled_model() -> None:
     assert families("deepseek-ai/DeepSeek-R1-Distill-Llama-70B") == {"DeepSeek", "Meta"}
     assert families("my-finetune") == frozenset()
-
-
-def test_roles() -> None:
-    assert related_roles("gpt-4o", {"reader": "gpt-4.1", "memory": "Qwen3-8B"}) == ["reader"]

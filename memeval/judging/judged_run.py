@@ -1,0 +1,86 @@
+"""A finished run before a judge: its samples into a scores file of the judge's own.
+
+Calls go through the store of the run folder and the gateway of any other run: judging again costs nothing for verdicts that
+are there, and a judgement that was stopped goes on where it was. Equal answers to one question are one call.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import asdict, replace
+
+from memeval.cards import digest
+from memeval.errors import UsageError
+from memeval.judging.calibrate import saved
+from memeval.judging.judge import Seen, family_of, judge_samples
+from memeval.judging.prompts import prompt_hash
+from memeval.judging.related import related
+from memeval.judging.scorer import scorer_name, with_judge
+from memeval.models.calls import CallSettings
+from memeval.models.completion import ModelSpec
+from memeval.records.folder import RunFolder, RunWriter
+from memeval.records.judgements import JudgeHeader
+from memeval.records.manifest import JudgeFacts, Manifest
+
+
+def judge_folder(
+    path: Path,
+    judge: ModelSpec,
+    family: str | None = None,
+    *,
+    prompt: str | None = None,
+    settings: CallSettings | None = None,
+    seen: Seen | None = None,
+) -> str:
+    """Judge every sample of a run; returns the scorer's name. `scores/<name>.jsonl` holds the verdicts, `scores/<name>.json`
+    who gave them: judge, family, prompt hash, related roles, cost, the judge's calibration where one is kept.
+
+    family None: the one that the task names (`family_of`). Both files are replaced whole, at the end; manifest.json gets the
+    judge under `judges`. Raises UsageError (no run, locked, unknown names) and StopRun (judge again to go on).
+    """
+    folder = RunFolder(path)
+    manifest = folder.known_manifest()
+    family = family or family_of(manifest.judge, manifest.source)
+    scorer = scorer_name(judge, family, prompt)
+    with RunWriter(folder):
+        questions, samples = folder.questions(), folder.samples()
+        if not samples:
+            raise UsageError(f"{path}: no samples yet; run its command first")
+        rows, spending = with_judge(
+            judge,
+            lambda call: judge_samples(samples, questions, family, call, params=judge.params, prompt=prompt, seen=seen),
+            settings or CallSettings(),
+            path / "calls.sqlite",
+        )
+        facts = JudgeFacts(
+            judge=judge.name,
+            family=family,
+            prompt_hash=prompt_hash(family, prompt),
+            own_prompt=prompt is not None,
+            params=dict(judge.params),
+            related=tuple(_related_roles(judge.name, manifest)),
+        )
+        rules = digest([judge.name, facts.prompt_hash, facts.params])[:16]
+        folder.write_scores([replace(row, scorer=rules) for row in rows], scorer)
+        folder.write_judge_header(
+            JudgeHeader(
+                **asdict(facts),
+                scorer=scorer,
+                base_url=judge.base_url,
+                calls=len(spending.rows),
+                requests=spending.requests,
+                tokens=spending.tokens,
+                calibration=saved(scorer),
+            )
+        )
+        folder.write_manifest(replace(manifest, judges={**manifest.judges, scorer: facts}))
+    return scorer
+
+
+def _related_roles(judge: str, manifest: Manifest) -> list[str]:
+    """The roles whose words are judged (the reader's, or those of an agent that answers by itself), where their model is of
+    the judge's family."""
+    role = "memory" if manifest.track == "native" else "reader"
+    model = manifest.models.get(role)
+    return [role] if model and related(judge, model) else []

@@ -1,0 +1,78 @@
+"""A judge as a scorer: what it is called, and its calls through the gateway of any other run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from memeval import process
+from memeval.cards import digest
+from memeval.judging.judge import Generate
+from memeval.judging.offline import OfflineJudge
+from memeval.judging.prompts import prompt_hash
+from memeval.models import registry
+from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.completion import Model, ModelSpec
+from memeval.models.limits import Limiter
+from memeval.records.folder import folder_name
+from memeval.records.rows import CallRow, Usage
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Spending:
+    """What a judge's calls cost. rows: one per logical call, those read back included; requests: sent now."""
+
+    rows: list[CallRow] = field(default_factory=list)
+    requests: int = 0
+
+    @property
+    def tokens(self) -> Usage:
+        return sum((Usage(row.prompt, row.completion) for row in self.rows), Usage())
+
+
+def with_judge(
+    judge: ModelSpec,
+    work: Callable[[Generate], Awaitable[Result]],
+    settings: CallSettings,
+    store: Path | None = None,
+) -> tuple[Result, Spending]:
+    """`work` with the calls of a judge, on an event loop of its own. store: file of finished calls, if any beside the user's
+    cache. Raises StopRun (an endpoint that is down or refuses the key, a spent budget) and UsageError."""
+    spending = Spending()
+
+    async def run() -> Result:
+        async with open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=_open) as gateway:
+            try:
+                return await work(partial(gateway.call, judge))
+            finally:
+                spending.requests = gateway.requests
+
+    return process.run(run()), spending
+
+
+def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:
+    """The judge named by `NAME[@URL]`, or by a literal name behind `base_url`. Raises UsageError for what means nothing."""
+    spec = registry.parse_role(typed, base_url)
+    registry.route(spec)
+    return spec
+
+
+def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str:
+    """`judge-<name>-<hash8>`: the scores file of this judge with these prompts (and parameters, where it has its own)."""
+    name = folder_name(judge.name)
+    if len(name) > 80:  # a path, for one: file names have an end
+        name = f"{name[:60]}-{digest(judge.name)[:8]}"
+    prompts = prompt_hash(family, prompt)
+    return f"judge-{name}-{(digest([prompts, dict(judge.params)]) if judge.params else prompts)[:8]}"
+
+
+def _open(spec: ModelSpec, limiter: Limiter) -> Model:
+    """The model behind a judge; in place of `offline` a rule on strings."""
+    if spec.base_url is None and spec.name == "offline":
+        return OfflineJudge()
+    return registry.open_model(spec, limiter)

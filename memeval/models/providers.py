@@ -1,0 +1,128 @@
+"""The table of providers: how each kind of model is named, opened, priced and cached.
+
+A new provider is one row. Nothing heavy is imported before a model is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memeval.errors import UsageError
+from memeval.models.completion import Model, ModelSpec
+from memeval.models.keys import endpoint_key
+
+if TYPE_CHECKING:
+    from memeval.models.completion import Embedder
+    from memeval.models.limits import Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a spec leads. `kind`: of a row of PROVIDERS. `name`: as that backend knows it. `endpoint`: the base URL, else
+    what shares one limit of concurrency."""
+
+    kind: str
+    name: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One row of the table.
+
+    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
+    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
+    runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
+    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
+    told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
+    machine is there; raises UsageError where it is not.
+    """
+
+    kind: str
+    form: str
+    about: str
+    opens: Callable[[Route, ModelSpec, Limiter], Model]
+    embeds: Callable[[Route, ModelSpec, Limiter], Embedder] | None = None
+    runs_here: bool = False
+    fills_cache: bool = True
+    has_weights: bool = False
+    needs_url: bool = False
+    installed: Callable[[], str] = lambda: "nothing more is needed"
+
+
+def _load(place: str) -> Any:
+    """`module:Name` of this package, imported when a model is opened."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"memeval.models.{module}"), name)
+
+
+def _plugin(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    from memeval import plugins
+
+    factory = plugins.entry_point("models", at.name)
+    if factory is None:
+        raise UsageError(f"model '{at.name}': its package is no longer installed")
+    registered: Model = factory(spec)
+    return registered
+
+
+def _endpoint(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    model: Model = _load("endpoint:EndpointModel")(at.name, at.endpoint, endpoint_key(spec), limiter)
+    return model
+
+
+def _endpoint_embedder(at: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
+    model: Embedder = _load("embeddings:EmbeddingEndpoint")(at.name, at.endpoint, endpoint_key(spec), limiter)
+    return model
+
+
+PROVIDERS = (
+    Provider(
+        "offline", "offline", "the rule-based model: no key, GPU or network; its scores compare with no published one",
+        opens=lambda at, spec, limiter: _load("offline:OfflineModel")(),
+        embeds=lambda at, spec, limiter: _load("embeddings:OfflineEmbedder")(),
+        runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
+        opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
+        runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "endpoint", "openai/NAME", "OpenAI's API; the key is read from OPENAI_API_KEY",
+        opens=_endpoint, embeds=_endpoint_embedder, needs_url=True,
+    ),
+    Provider(
+        "litellm", "PROVIDER/NAME",
+        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
+        opens=lambda at, spec, limiter: _load("litellm_model:LitellmModel")(at.name, limiter), needs_url=True,
+    ),
+    Provider(
+        "endpoint", "NAME@URL",
+        "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
+        opens=_endpoint, embeds=_endpoint_embedder, needs_url=True,
+    ),
+    Provider(
+        "vllm", "vllm/WEIGHTS",
+        "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
+        opens=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter),
+        embeds=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter, embeds=True),
+        runs_here=True, has_weights=True,
+        installed=lambda: f"vllm is {_load('local.vllm_model:executable')()}",
+    ),
+    Provider(
+        "hf", "hf/WEIGHTS",
+        "a folder or hub id in this process, on CPU or GPU (extra hf); also as embedder",
+        opens=lambda at, spec, limiter: _load("local.hf:HfModel")(at.name, spec),
+        embeds=lambda at, spec, limiter: _load("local.hf_embedder:HfEmbedder")(at.name, spec),
+        runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
+    ),
+    Provider("plugin", "", "registered by an installed package", opens=_plugin),
+)  # fmt: skip
+BY_KIND = {row.kind: row for row in PROVIDERS}
+LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
+"""Kinds whose weights lie on this machine."""
