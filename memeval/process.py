@@ -137,7 +137,7 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-# A forked child (multiprocessing in an agent) shares the descriptor by which signals wake the loop of its parent: a signal to
+# A forked child (multiprocessing in an agent) shares the descriptor by which signals wake its parent's loop: a signal to
 # the child would stop the run. It has the usual handlers instead, and gets no signal before it has them.
 
 

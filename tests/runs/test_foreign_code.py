@@ -106,8 +106,8 @@ void *mmap64(void *a, size_t n, int p, int flags, int fd, off_t o) { return mmap
     ("parts", "line"),
     [
         ([NO_LOCKS % {"error": "ENOSYS"}], "no file locks here: do not run two processes"),
-        ([NO_LOCKS % {"error": "ENOLCK"}], "the cache is off"),
-        ([NO_MAPS], ""),
+        pytest.param([NO_LOCKS % {"error": "ENOLCK"}], "the cache is off", marks=pytest.mark.slow),
+        pytest.param([NO_MAPS], "", marks=pytest.mark.slow),
         ([NO_LOCKS % {"error": "ENOLCK"}, NO_MAPS], "no file locks here: do not run two processes"),
     ],
     ids=["ENOSYS", "ENOLCK", "no maps", "neither"],
@@ -150,6 +150,7 @@ def test_contexts_are_as_many_as_files_may_be_open(
     )
 
 
+@pytest.mark.slow
 def test_few_descriptors_are_enough(tmp_path: Path) -> None:
     command = f"ulimit -n 64; exec {sys.executable} -m memeval run --agent bm25 --task synth-10k --limit 16 --concurrency 64"
     environment = {**os.environ, "MEMEVAL_CACHE": str(tmp_path / "cache")}
@@ -188,10 +189,7 @@ def test_a_system_without_fcntl_and_resource_says_one_true_line(tmp_path: Path) 
 VERBS = [
     ["--help"],
     ["list", "tasks"],
-    ["cache", "stats"],
-    ["data", "list", "synth-10k"],
     ["check", "--agent", "bm25"],
-    ["run", "--agent", "none", "--task", "synth-10k", "--limit", "1", "--model", "offline", "--quiet"],
     ["run", "--agent", "none", "--task", "synth-10k", "--limit", "1", "--model", "offline", "--quiet", "--format", "json"],
 ]
 
@@ -222,7 +220,6 @@ def test_a_closed_stream_is_no_error(tmp_path: Path, closed: int) -> None:
 
 
 CELLS: dict[str, str] = {
-    "in a coroutine": "asyncio.run(cell())",
     "in a running loop's callback": """
 loop = asyncio.new_event_loop()
 loop.call_soon(lambda: (call(), loop.stop()))
@@ -244,8 +241,6 @@ def call():
     except SystemExit as end:
         print("ended with", end.code)
 
-async def cell():
-    call()
 {cell}
 """
 
