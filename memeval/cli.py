@@ -29,7 +29,7 @@ def main() -> None:
 @flags.RUN
 @flags.LIMITS
 @flags.NO_CACHE
-@click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
+@flags.AGENT_TIMEOUT
 @click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
 @click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
@@ -79,12 +79,13 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 @flags.SET
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR
-def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None) -> None:
+@flags.AGENT_TIMEOUT
+def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], **given: Any) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix. Say what it may claim."""
     from memeval.commands.check import check_command
     from memeval.process import end
 
-    end(check_command(agents, settings, agents_dir, embedder))
+    end(check_command(agents, settings, agents_dir, **given))
 
 
 @main.command()
