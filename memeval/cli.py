@@ -29,7 +29,7 @@ def main() -> None:
 @flags.RUN
 @flags.LIMITS
 @flags.NO_CACHE
-@click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
+@flags.AGENT_TIMEOUT
 @click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
 @click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
@@ -79,12 +79,13 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 @flags.SET
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR
-def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None) -> None:
+@flags.AGENT_TIMEOUT
+def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], **given: Any) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix. Say what it may claim."""
     from memeval.commands.check import check_command
     from memeval.process import end
 
-    end(check_command(agents, settings, agents_dir, embedder))
+    end(check_command(agents, settings, agents_dir, **given))
 
 
 @main.command()
@@ -104,15 +105,23 @@ def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
 
 
 @main.command("list")
-@click.argument("what", metavar="tasks|agents|models|metrics")
+@click.argument("what", metavar="tasks|agents|models|metrics|memories")
 @click.argument("name", required=False, metavar="[NAME]")
-@flags.TASKS_DIR
-@flags.AGENTS_DIR
-def list_(what: str, name: str | None, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
-    """List the names that can be used, or the parameters of one agent: `list agents NAME`."""
+@flags.together(flags.TASKS_DIR, flags.AGENTS_DIR, flags.RUNS_DIR)
+def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
+    """List the names that can be used, the parameters of one agent (`list agents NAME`), or the stored memories."""
     from memeval.commands.list import listing
 
-    click.echo(listing(what, name, tasks_dir, agents_dir))
+    click.echo(listing(what, name, tasks_dir, agents_dir, runs_dir))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUN|MEMORY...", type=flags.UserPath())
+def remove(folders: tuple[Path, ...]) -> None:
+    """Delete runs, and memories that no run names (`list memories` shows them)."""
+    from memeval.commands.memories import remove_command
+
+    click.echo(remove_command(folders))
 
 
 @main.command()

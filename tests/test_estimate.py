@@ -47,8 +47,10 @@ def used(planned: Planned) -> tuple[dict[str, int], int]:
     """(calls by role, prompt tokens) of the run, from its own lines."""
     calls: dict[str, int] = {}
     prompt = 0
-    for name in ("samples", "operations"):
-        for line in read_lines(planned.spec.folder / f"{name}.jsonl"):
+    files = [planned.spec.folder / "samples.jsonl"]
+    files += [planned.spec.memory / "operations.jsonl"] if planned.spec.memory else []
+    for path in files:
+        for line in read_lines(path):
             for role, number in line["calls"].items():
                 calls[role] = calls.get(role, 0) + number
             prompt += sum(each["prompt"] for each in line["tokens"].values())
