@@ -17,9 +17,8 @@ from click.testing import CliRunner
 from memeval.cli import main
 from memeval.commands import cache as command
 from memeval.errors import UsageError
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.records.clean import encode
 
 
@@ -169,7 +168,7 @@ def test_a_damaged_cache_is_set_aside(folder: Path) -> None:
 
 RUN = """
 import asyncio, sys, time
-from memeval.models.cache import open_cache
+from memeval.models.store import open_cache
 from memeval.models.completion import Completion
 
 notices = []

@@ -14,7 +14,7 @@ from memeval.metrics.held import each_held, supported
 from memeval.records.averages import Average
 from memeval.records.folder import RunFolder
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow, SampleRow, ScoreRow
-from memeval.records.summary import Cost, Sizes, StreamSizes, Summary
+from memeval.records.summary import Cost, Operations, Sizes, StreamSizes, Summary
 from memeval.report.costs import count, money
 from memeval.runs.notes import percent
 from memeval.runs.score import recalled_items
@@ -59,6 +59,7 @@ def show_run(path: Path, worst: int = 10) -> str:
         f"calls {_pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
         f"{run.seconds:.1f} s, building streams {run.build_seconds:.1f} s",
         *_cost(run.cost),
+        *_operations(run.operations),
         f"verdicts {_pairs(run.verdicts)}",
         *(f"  {number} x {reason}" for reason, number in run.reasons.items()),
     ]
@@ -201,6 +202,14 @@ def _cost(row: Cost) -> list[str]:
     if row.cached_share is not None:
         lines.append(f"prompt tokens from the server's cache {percent(row.cached_share)} %")
     return lines
+
+
+def _operations(row: Operations) -> list[str]:
+    """What came of the operations of reading, and why some were not ok."""
+    if not row.counts:
+        return []
+    reasons = ((status, why, number) for status, found in row.reasons.items() for why, number in found.items())
+    return [f"operations {_pairs(row.counts)}", *(f"  {number} x {status}: {why}" for status, why, number in reasons)]
 
 
 def _sizes(row: Sizes | StreamSizes) -> str:

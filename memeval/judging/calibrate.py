@@ -34,7 +34,7 @@ from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
 from memeval.task import Question
-from memeval.yamlfile import typed
+from memeval.typed import typed
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -175,7 +175,7 @@ def read_items(path: Path) -> tuple[list[Item], str]:
 
 
 def _item(row: Any, number: int, place: str) -> Item:
-    line = typed(row, _Line, Path(place))
+    line = typed(row, _Line, place)
     golds = [line.gold] if isinstance(line.gold, str) else line.gold
     if not golds and line.kind != ABSTENTION:
         raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")

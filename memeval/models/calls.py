@@ -9,10 +9,9 @@ from pathlib import Path
 
 from memeval.models import registry
 from memeval.models.budget import Budget
-from memeval.models.cache import open_cache
 from memeval.models.gateway import Gateway, Opener
 from memeval.models.limits import Policy
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.records.rows import CallRow
 
 

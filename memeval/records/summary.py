@@ -126,12 +126,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and whatever agents
     record of their operations; `cut`: replies that were cut off or never left their thinking; `no call`: whole replies
-    without a call, of models that write by calls. reasons: why operations were not ok, the five most frequent. chunks: that
-    a model read; unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
+    without a call, of models that write by calls. reasons: status -> why, the five most frequent. chunks: that a model read;
+    unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
     """
 
     counts: dict[str, int] = {}
-    reasons: dict[str, int] = {}
+    reasons: dict[str, dict[str, int]] = {}
     chunks: int = 0
     unstored: int = 0
     reply: str = ""

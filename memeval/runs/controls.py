@@ -35,6 +35,9 @@ def held(control: str) -> int | None:
     return None if control == "oracle" else 0
 
 
+NO_EVIDENCE = "the data have no gold evidence for this question"
+
+
 def not_applicable(control: str, question: Question) -> str | None:
     """Why a control has no result for a question; None where it has one."""
     if control == "oracle" and question.answerable and not question.evidence:

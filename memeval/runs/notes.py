@@ -176,7 +176,7 @@ def operations(run: Summary) -> Texts:
     wrong, silent = counts.get("error", 0) + counts.get("cut", 0), counts.get("no call", 0)
     if wrong or silent * 10 > sum(counts.values()):
         found = ", ".join(f"{number:,} {status}" for status, number in counts.items())
-        reason, number = next(iter(run.operations.reasons.items()), ("", 0))
+        reason, number = next(iter(run.operations.reasons.get("error", {}).items()), ("", 0))
         yield f"memory operations: {found}" + (f"; most often: {reason} ({number:,})" if reason else "")
 
 
@@ -221,8 +221,15 @@ def _unusable(run: Summary) -> dict[str, int]:
     return {reason: number for reason, number in run.reasons.items() if reason in UNUSABLE.values()}
 
 
+def without_evidence(run: Summary) -> Texts:
+    count = run.reasons.get(NO_EVIDENCE, 0)
+    if count:
+        yield f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them"
+
+
 NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "few": few,
+    "without-evidence": without_evidence,
     "not-judged": not_judged,
     "offline-judge": offline_judge,
     "offline-model": offline_model,

@@ -15,11 +15,10 @@ from typing import Protocol
 
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, Request
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.models.usage import Step
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder

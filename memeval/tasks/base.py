@@ -18,7 +18,8 @@ from memeval.cards import TaskCard
 from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
-from memeval.yamlfile import at_key, decoded, fields, unknown_key
+from memeval.typed import fields, unknown_key
+from memeval.yamlfile import at_key, decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def number(*parts: str | int) -> int:
 
 
 def contradiction(question: Question, units: Sequence[Unit] | None = None) -> str:
-    """What a user's own question contradicts itself in: options that lack the answer, evidence that is not in its unit.
+    """How a user's own question contradicts itself: options lack the answer, evidence is not in its unit, and the like.
     Empty where it does not. units: of its context, where they are known."""
     if question.answerable and not question.answers:
         return "a question needs answers, or must say that it is not answerable"
@@ -130,6 +131,8 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
             return f"its options ({'; '.join(options)[:120]}) lack the answer {question.answers[0][:80]!r}"
     if units is None:
         return ""
+    if question.position is not None and not 0 <= question.position <= len(units):
+        return f"its position is {question.position}, expected a number of units from 0 to {len(units)}"
     for piece in question.evidence:
         if not all(0 <= at < len(units) for at in piece.units):
             return f"its evidence lies outside its {len(units)} units"

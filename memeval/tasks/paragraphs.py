@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from memeval.cards import Count, TaskCard
+from memeval.cards import TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read
@@ -21,6 +21,7 @@ from memeval.errors import UsageError
 from memeval.tasks.base import Settings, number, params, with_params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
+from memeval.typed import Count
 
 FILLER = DataFile(
     ("wiki_pool/corpus-*.jsonl",),

@@ -6,13 +6,12 @@ from call_counts import Counts, counts
 from faulty_server import FaultyServer, always, first
 
 from memeval.errors import UsageError
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 
 QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")

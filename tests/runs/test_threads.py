@@ -501,7 +501,7 @@ class Leaves:
 """
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "estimate"])
+@pytest.mark.parametrize("verb", ["run", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("check", "estimate"))])
 def test_what_an_agent_leaves_behind_harms_neither_the_results_nor_the_end(tmp_path: Path, verb: str) -> None:
     (tmp_path / "leaves.py").write_text(LEAVES)
     command = [sys.executable, "-m", "memeval.cli", verb, "--agent", "leaves.py:Leaves"]
@@ -535,6 +535,7 @@ os.write(1, b"descriptor 1 is back")
 """
 
 
+@pytest.mark.slow
 def test_commands_work_inside_a_running_event_loop(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NOTEBOOK]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -19,7 +19,7 @@ import pytest
 from folders import read_lines
 from msgspec.structs import replace
 
-from memeval import cards, plugins
+from memeval import cards, metrics, plugins
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
 from memeval.runs.options import Options
@@ -183,7 +183,7 @@ def test_every_card_has_every_variant(base: str, length: str) -> None:
         assert card.protocol
         assert card.deviations
         for metric in card.metrics:
-            plugins.load_metric(metric, card.path)
+            metrics.load(metric, card.path)
 
 
 @pytest.mark.parametrize("base", TASKS)
@@ -244,7 +244,7 @@ BAD = {
     "scoring: equally": "'scoring' is 'equally'; did you mean 'equal'?",
     "scoring: as-published": "'published_metrics' has no rule for all other agents ('*')",
     "published_metrics: {bm25: recall}": "'published_metrics.bm25' is 'recall', expected one of the card's 'metrics'",
-    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list of texts",
+    "deviations: {a: b}": "'deviations' is {'a': 'b'}, expected a list",
 }
 
 

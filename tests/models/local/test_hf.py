@@ -10,13 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from memeval.errors import BadParameter, UsageError
-from memeval.models.cache import open_cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.local import lasting
 from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

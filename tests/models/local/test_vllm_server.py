@@ -377,7 +377,7 @@ def test_the_program_is_looked_for(tmp_path, monkeypatch):
     monkeypatch.delenv("MEMEVAL_VLLM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vllm_model.sys, "executable", str(tmp_path / "bin" / "python"))
-    with pytest.raises(UsageError, match=r"pip install 'memeval\[vllm\]'"):
+    with pytest.raises(UsageError, match=r"-e '\.\[vllm\]' in memeval's checkout"):
         executable()
     (tmp_path / "bin").mkdir()
     for place in (tmp_path / "bin", tmp_path):
