@@ -8,6 +8,7 @@ docs/cards.md describes every key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -21,10 +22,8 @@ from msgspec.structs import asdict, replace
 
 from memeval import trained
 from memeval.errors import UsageError, suggest
-from memeval.yamlfile import at_key, decoded, fields, read_yaml, typed, unknown_key
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+from memeval.typed import Count, Positive, fields, typed, unknown_key
+from memeval.yamlfile import at_key, decoded, read_yaml
 
 
 class TaskCard(msgspec.Struct, frozen=True):
@@ -228,7 +227,7 @@ def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
 
 
 def _is_suite(path: Path) -> bool:
-    """Suites lie among the tasks; their file lists them."""
+    """Suites are in the folder of the tasks; their file has the key `tasks`."""
     return path.is_file() and "tasks" in read_yaml(path)
 
 
@@ -270,7 +269,7 @@ def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *key
         data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
     found = decoded(kind, data, path, *keys)
     if kind is TaskCard and "sampling" in found:
-        typed(found["sampling"], RoleSampling, path, *keys, "sampling")
+        typed(found["sampling"], RoleSampling, functools.partial(at_key, path), *keys, "sampling")
     return found
 
 
@@ -363,7 +362,7 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
     found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
     for key in ("agent", "source"):
-        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not where it lies
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
             found[key] = Path(found[key]).name
     return found
 

@@ -63,14 +63,14 @@ def _tasks(tasks_dir: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _agents(agents_dir: tuple[str, ...]) -> str:
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
     rows: list[tuple[str, ...]] = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
-    rows += [(name, "control", description) for name, description in plugins.ARMS.items()]
+    rows += [(name, "control", description) for name, description in plugins.CONTROLS.items()]
     return f"{_columns([('AGENT', 'TRACK', 'DESCRIPTION'), *rows])}\n\nmemeval list agents NAME shows the parameters of one."
 
 
 def _agent(name: str, agents_dir: tuple[str, ...]) -> str:
     """An agent with its parameters: their values as its card sets them, else their defaults, and what its class says."""
     card = plugins.find_agent(name, agents_dir)
-    if card.agent in plugins.ARMS:
+    if card.agent in plugins.CONTROLS:
         return f"{name} (control): {card.description}. It has no parameters."
     made = plugins.agent_class(card)
     text = " ".join(f"{made.__doc__ or ''} {getattr(made.__init__, '__doc__', None) or ''}".split())

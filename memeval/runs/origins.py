@@ -24,6 +24,7 @@ from memeval.records.memory import MemoryFolder
 from memeval.records.summary import ReadBack
 from memeval.runs.manifest import memory_manifest
 from memeval.runs.plan import Planned
+from memeval.runs.run import finished, wanted
 from memeval.runs.spec import RunSpec
 
 PATIENCE = 2.0
@@ -36,7 +37,10 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
     """The runs with what their servers say of the models. same_model: take what the servers list now for the models that
     made the stored replies, and remember it.
 
-    Raises UsageError where a model is another one than made the stored replies of a run."""
+    Raises UsageError where a model is another one than made the stored replies of a run, and where a model of a run that
+    has something left to ask cannot be opened (a missing key or extra): before anything is paid for."""
+    for planned in plans:
+        _check_models(planned)
     servers = {place(model): model for planned in plans for model in planned.spec.models.values() if place(model)}
     listed = process.run(_listed(servers)) if servers else {}
     return [_with_origins(planned, listed, same_model) for planned in plans]
@@ -45,6 +49,18 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
 def place(model: ModelSpec) -> str:
     """Where a model is: the URL of its server, the name of its provider, or "" where it is on this machine."""
     return registry.route(model).endpoint if registry.provider(model).needs_url else ""
+
+
+def _check_models(planned: Planned) -> None:
+    models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
+    models = {role: model for role, model in models.items() if registry.fills_cache(model)}  # the others need nothing
+    if not models or wanted(planned) <= finished(planned):
+        return
+    for role, model in models.items():
+        try:
+            registry.check(model, embeds=role == "embedder")
+        except UsageError as error:
+            raise UsageError(f"{role}: {error}") from None
 
 
 async def _listed(servers: Mapping[str, ModelSpec]) -> dict[str, Served | None]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, identity, plugins, tokens
+from memeval import cards, identity, metrics, plugins, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -138,9 +138,9 @@ def find_task(name: str, options: Options) -> TaskCard:
     if options.exact_tokens:
         card = cards.with_variant(card, f"tokens-{options.exact_tokens}")
     for metric in card.metrics:
-        plugins.load_metric(metric, card.path)
+        metrics.load(metric, card.path)
     if card.headline not in card.metrics:
-        plugins.load_metric(card.headline, card.path)
+        metrics.load(card.headline, card.path)
         raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
     if card.reader_prompt not in READER:
         raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
@@ -154,7 +154,7 @@ def find_task(name: str, options: Options) -> TaskCard:
 def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     """One spec per point of the grid that `--set` spans over the parameters this agent has."""
     card = plugins.find_agent(name, options.agents_dir)
-    if card.agent in plugins.ARMS:
+    if card.agent in plugins.CONTROLS:
         yield AgentSpec(name, card)
         return
     accepted = parameters(card)

@@ -14,7 +14,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
-from memeval.plugins import ARMS, SOURCES
+from memeval.plugins import CONTROLS, SOURCES
 from memeval.prompts import READER
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
@@ -41,7 +41,7 @@ class AgentSpec:
 
     @property
     def is_arm(self) -> bool:
-        return self.card.agent in ARMS
+        return self.card.agent in CONTROLS
 
 
 @dataclass(frozen=True, slots=True)
