@@ -91,6 +91,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
     model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
     role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
+    replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes, if nothing).
     trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model.
     """
 
@@ -102,6 +103,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     models: dict[str, Any] = {}
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
+    replayable: bool | None = None
     trained_on: tuple[trained.TrainedOn, ...] = ()
     version: Count = 1
     licence: str = ""
@@ -161,7 +163,7 @@ _MERGED = ("params", "variants", "models", "prompts")
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
@@ -367,7 +369,23 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
 
 def ingest_identity(card: TaskCard) -> dict[str, Any]:
     """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
-    return {key: value for key, value in identity(card).items() if key not in _AFTER_INGEST}
+    return _read_part(identity(card))
+
+
+def read_as(card: TaskCard) -> str:
+    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
+    memory. Of variants that read alike, the first that the card has."""
+    base, *names = card.name.split("@")
+    for name in names:
+        read = _read_part(card.variants.get(name, {"": name}))
+        if read:
+            alike = (other for other, changes in card.variants.items() if _read_part(changes) == read)
+            base += f"@{next(alike, name)}"
+    return base
+
+
+def _read_part(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key not in _NOT_IDENTITY | _AFTER_INGEST}
 
 
 def canonical(data: Any) -> str:

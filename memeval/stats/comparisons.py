@@ -21,6 +21,7 @@ from memeval.stats.intervals import (
     grouped,
     limits,
     near,
+    nearly_constant,
 )
 
 EXACT_CLUSTERS = 14
@@ -32,7 +33,8 @@ class Difference:
     """mean(a) - mean(b) over the same questions, with its interval and a two-sided p-value of `no difference`.
 
     method: `mcnemar` or `sign-flip` (the test). within_stream: fewer than five clusters, so that interval and p speak of
-    other questions in these streams only.
+    other questions in these streams only. least_p: the smallest p that this test can give with as many clusters (or pairs)
+    that differ; with five clusters it is .0625.
     """
 
     value: float
@@ -43,6 +45,14 @@ class Difference:
     n: int
     clusters: int
     within_stream: bool
+    least_p: float
+
+    @property
+    def note(self) -> str:
+        """What a reader of `p` must know: the test cannot reject at .05, whatever the scores. Else empty."""
+        if self.least_p <= 0.05:
+            return ""
+        return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
 
 
 def paired(
@@ -58,25 +68,29 @@ def paired(
 
     Test: exact McNemar for scores of 0 and 1 with one question per cluster; otherwise the signs of whole clusters are
     flipped, all patterns up to 2^14, else `draws` seeded ones. Interval: the cluster rule of `interval`, on the
-    differences. The two answer one question by different methods and may disagree at the edge. A one-sided bound at
+    differences. The two are different methods and may disagree at the edge. A one-sided bound at
     level 1 - alpha is an end of the interval with confidence 1 - 2 alpha. Raises UsageError as `interval` does.
     """
     left, right, labels = checked("paired", clusters, a, b)
     delta = left - right
     groups, found = grouped(delta, labels)
     scores = np.concatenate([left, right])
-    bounded = bool(((scores >= 0) & (scores <= 1)).all())
-    low, high, _ = limits(groups, confidence, seed, resamples, (-1.0, 1.0) if bounded else None)
-    if bounded:
-        wide = _near_a_bound(groups, float(np.abs(delta).mean()), confidence)
-        low, high = max(min(low, wide[0]), -1.0), min(max(high, wide[1]), 1.0)
+    if ((scores >= 0) & (scores <= 1)).all():
+        unequal = float(np.abs(delta).mean())
+        wide = _near_a_bound(groups, unequal, confidence) or nearly_constant(groups, confidence, (-1.0, 1.0))
+        low, high, _ = limits(groups, confidence, seed, resamples, (-1.0, 1.0), wide is not None)
+        low, high = min([low, *(wide or ())]), max([high, *(wide or ())])
+        low, high = max(low, -1.0), min(high, 1.0)
+    else:
+        low, high, _ = limits(groups, confidence, seed, resamples)
     single = len(groups.sums) == len(delta)
     if single and bool(((scores == 0) | (scores == 1)).all()):
-        p, method = mcnemar(int((delta > 0).sum()), int((delta < 0).sum())), "mcnemar"
+        gains, losses = int((delta > 0).sum()), int((delta < 0).sum())
+        p, least, method = mcnemar(gains, losses), mcnemar(gains + losses, 0), "mcnemar"
     else:
-        p, method = _sign_flip(groups.sums, seed, draws), "sign-flip"
-    mean = groups.mean
-    return Difference(mean, min(low, mean), max(high, mean), p, method, len(delta), found, found < FEW_CLUSTERS)
+        (p, least), method = _sign_flip(groups.sums, seed, draws), "sign-flip"
+    mean, within = groups.mean, found < FEW_CLUSTERS
+    return Difference(mean, min(low, mean), max(high, mean), p, method, len(delta), found, within, least)
 
 
 def mcnemar(gains: int, losses: int) -> float:
@@ -90,30 +104,30 @@ def mcnemar(gains: int, losses: int) -> float:
     return min(1.0, 2.0 * beta_cdf(0.5, pairs - fewer, fewer + 1))
 
 
-def _sign_flip(sums: Floats, seed: int, draws: int) -> float:
-    """Two-sided p of the sum of cluster differences when each cluster's sign is a fair coin.
+def _sign_flip(sums: Floats, seed: int, draws: int) -> tuple[float, float]:
+    """Two-sided p of the sum of cluster differences when each cluster's sign is a fair coin, and the smallest p possible.
 
     Drawn patterns count the observed one among them, so that p is never 0 (Phipson and Smyth 2010).
     """
     sums = sums[np.abs(sums) > 1e-12]  # a cluster without difference is the same under both signs
     count = len(sums)
     if count == 0:
-        return 1.0
+        return 1.0, 1.0
     observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # ties count whatever the rounding
     if count <= EXACT_CLUSTERS:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-        return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean())
+        return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean()), 2.0 / 2**count
     rng = np.random.default_rng([seed, count])
     extreme, block = 0, max(1, 4_000_000 // count)
     for start in range(0, draws, block):
         signs = 1.0 - 2.0 * rng.integers(0, 2, size=(min(block, draws - start), count), dtype=np.int8)
         extreme += int((np.abs(signs @ sums) >= observed).sum())
-    return (extreme + 1) / (draws + 1)
+    return (extreme + 1) / (draws + 1), 1 / (draws + 1)
 
 
-def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[float, float]:
-    """Limits of a difference of scores in [0, 1] where few pairs differ, or nearly all differ the same way; the empty range
-    elsewhere.
+def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[float, float] | None:
+    """Limits of a difference of scores in [0, 1] where few pairs differ, or nearly all differ the same way by 1; else None.
+
 
     `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0], nor one that wins
     every question [1, 1]. Gains and losses each get binomial limits at the effective number of answers, and these are
@@ -124,7 +138,7 @@ def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[fl
     rare = min(unequal, 1 - max(gain, loss))
     answers = effective_answers(groups, unequal - mean * mean, groups.n * rare)
     if not near(answers, rare, groups):
-        return math.inf, -math.inf
+        return None
     gain_low, gain_high = binomial_limits(gain * answers, answers, confidence)
     loss_low, loss_high = binomial_limits(loss * answers, answers, confidence)
     return mean - math.hypot(gain - gain_low, loss_high - loss), mean + math.hypot(gain_high - gain, loss - loss_low)

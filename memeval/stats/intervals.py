@@ -1,11 +1,11 @@
 """Confidence intervals of a mean over questions that come in clusters (validity section 1).
 
 `G` = clusters. G >= 30: percentile cluster bootstrap. 5 <= G < 30: cluster-robust t, on the logit scale where scores have
-bounds. G < 5: the same over questions, marked `within_stream`: it says nothing about other streams. Scores in [0, 1] are
-treated as such: limits stay inside, and near 0 or 1, where both methods are far too narrow, the limits are widened
-(`_near_a_bound`). Simulated coverage of the 95 %
-interval is 92 to 98 % away from the bounds and at least 92 % near them, where it reaches 100 %: G from 5 to 128, clusters
-of 1 to 25 questions, correlation inside clusters up to 0.5 (tests/stats/test_intervals.py).
+bounds. G < 5: the same over questions, marked `within_stream`: it says nothing about other streams. Scores in [0, 1] have
+limits inside [0, 1]. Both methods are far too narrow near 0 and 1, and where nearly all scores are equal; there the limits
+are widened (`_near_a_bound`, `nearly_constant`). Simulated coverage of the 95 % interval is 92 to 98 % away from the bounds
+and at least 92 % near them, where it reaches 100 %: G from 5 to 128, clusters of 1 to 25 questions, correlation inside
+clusters up to 0.5 (tests/stats/test_intervals.py).
 
 Repeats: average each question's repeats first (`averages.average_repeats`). The interval then resamples clusters with
 all their repeats; three repeats of 128 questions are 128 values.
@@ -37,7 +37,7 @@ NEAR = 10.0
 class Interval:
     """A mean with its interval: `value`, `low` <= value <= `high` in the unit of the values; `n` values in `clusters`.
 
-    method: `bootstrap` or `t`, with `+midp` where a limit was widened near 0 or 1. within_stream: fewer than five
+    method: `bootstrap` or `t`, with `+midp` where a limit was widened. within_stream: fewer than five
     clusters, so that the interval speaks of other questions in these streams only.
     """
 
@@ -92,9 +92,10 @@ def interval(
     data, labels = checked("interval", clusters, values)
     bounded = bool(((data >= 0) & (data <= 1)).all())
     groups, found = grouped(data, labels)
-    low, high, method = limits(groups, confidence, seed, resamples, (0.0, 1.0) if bounded else None)
+    bounds = (0.0, 1.0) if bounded else None
+    wide = (_near_a_bound(groups, confidence) or nearly_constant(groups, confidence, (0.0, 1.0))) if bounded else None
+    low, high, method = limits(groups, confidence, seed, resamples, bounds, wide is not None)
     if bounded:
-        wide = _near_a_bound(groups, confidence)
         if wide and (wide[0] < low or wide[1] > high):
             low, high, method = min(low, wide[0]), max(high, wide[1]), f"{method}+midp"
         low, high = max(low, 0.0), min(high, 1.0)
@@ -129,14 +130,20 @@ def grouped(values: Floats, labels: NDArray[np.int64]) -> tuple[Groups, int]:
 
 
 def limits(
-    groups: Groups, confidence: float, seed: int, resamples: int, bounds: tuple[float, float] | None = None
+    groups: Groups,
+    confidence: float,
+    seed: int,
+    resamples: int,
+    bounds: tuple[float, float] | None = None,
+    widened: bool = False,
 ) -> tuple[float, float, str]:
-    """Low, high and method by the cluster rule alone. bounds: the lowest and the highest value there can be, if any."""
+    """Low, high and method by the cluster rule alone. bounds: the lowest and the highest value there can be, if any.
+    widened: the caller widens what it gets, because the mean is near a bound."""
     count = len(groups.sums)
     if count == 1:  # one value says nothing about its spread
         return -math.inf, math.inf, "none"
     # Equal sizes: G - 1 degrees of freedom. Unequal sizes carry less information, and G - 1 would cover too rarely
-    # (measured: 86 % at G = 10 with lognormal sizes); Kish's effective number of clusters stands in for G.
+    # (measured: 86 % at G = 10 with lognormal sizes), so Kish's effective number of clusters is used for G.
     quantile = t_quantile(0.5 + confidence / 2, max(groups.effective - 1, 1.0))
     error = math.sqrt(jackknife_variance(groups))
     if count < MANY_CLUSTERS:
@@ -146,8 +153,13 @@ def limits(
     residuals = groups.sums - groups.mean * groups.sizes
     spread = math.sqrt(float((residuals**2).sum())) / groups.n
     level = NORMAL.cdf(-quantile * error / spread) if spread > 0 else 0.5
-    low, high = np.quantile(_resampled_means(groups, seed, resamples), [level, 1 - level])
-    return float(low), float(high), "bootstrap"
+    low, high = (float(end) for end in np.quantile(_resampled_means(groups, seed, resamples), [level, 1 - level]))
+    if (
+        bounds is not None and not widened
+    ):  # off the centre the percentile interval does not reach far enough on its longer side
+        other = _t_limits(groups.mean, quantile * error, bounds)
+        low, high = min(low, other[0]), max(high, other[1])
+    return low, high, "bootstrap"
 
 
 def _t_limits(mean: float, half: float, bounds: tuple[float, float] | None) -> tuple[float, float]:
@@ -174,11 +186,13 @@ def jackknife_variance(groups: Groups) -> float:
 
 def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
     count = len(groups.sums)
-    block = max(1, 2_000_000 // count)  # keeps memory below some 80 MB however many clusters there are
+    block = max(1, 2_000_000 // count)  # keeps memory below some 20 MB however many clusters there are
     parts = []
     for start in range(0, resamples, block):
-        drawn = _draw(count, seed, start, min(block, resamples - start)).astype(np.float64)
-        parts.append((drawn @ groups.sums) / (drawn @ groups.sizes))
+        drawn = _draw(count, seed, start, min(block, resamples - start))
+        # einsum reads the small integers as they are; a matrix product would copy them to floats and start BLAS threads
+        sums, sizes = (np.einsum("rg,g->r", drawn, column) for column in (groups.sums, groups.sizes))
+        parts.append(sums / sizes)
     return np.concatenate(parts)
 
 
@@ -195,8 +209,8 @@ def effective_answers(groups: Groups, variance: float, rare: float) -> float:
 
     `variance` is that of one answer if all were independent, `rare` the number of answers that say anything (the fewer of
     right and wrong; for differences the unequal pairs). rho, the correlation inside clusters, comes from the ratio of the
-    jackknife variance to the independent one (the design effect: Rao and Scott 1992). A handful of answers cannot show
-    how they cluster, so rho is drawn towards 1 with the weight of two: where all are right, every cluster counts once.
+    jackknife variance to the independent one (the design effect: Rao and Scott 1992). A few answers cannot show how they
+    cluster, so rho is shrunk towards 1 with the weight of two answers: where all are right, every cluster counts once.
     """
     n, size = groups.n, groups.mean_size
     if size <= 1:
@@ -222,3 +236,19 @@ def _near_a_bound(groups: Groups, confidence: float) -> tuple[float, float] | No
     share = min(mean, 1 - mean)
     answers = effective_answers(groups, mean * (1 - mean), groups.n * share)
     return binomial_limits(mean * answers, answers, confidence) if near(answers, share, groups) else None
+
+
+def nearly_constant(groups: Groups, confidence: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
+    """Limits where fewer than ten clusters, and fewer than a fifth, have another mean than the most common one; else None.
+
+    Such data hardly show how far other clusters may lie, and an interval from their spread can be empty. The share of
+    clusters that differ has a mid-P upper limit, and those that were not seen may lie at either bound.
+    """
+    count = len(groups.sums)
+    means, times = np.unique((groups.sums / groups.sizes).round(9), return_counts=True)
+    others = count - int(times.max())
+    if others >= min(NEAR, count / 5):
+        return None
+    common = float(means[times.argmax()])
+    unseen = binomial_limits(others, count, confidence)[1] - others / count
+    return groups.mean - unseen * (common - bounds[0]), groups.mean + unseen * (bounds[1] - common)

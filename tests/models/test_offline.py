@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -114,10 +115,6 @@ def write(chunk: str, memory: str = "", tools: list | None = None, extra: str = 
         ("How many apprentices does Mara Quill have?", "14"),
         ("Who wrote The Silent Gear?", "Oren Tash"),
         ("What year was Bellmere Bridge built?", "1788"),
-        ("Which bridge is longer, Bellmere Bridge or Corran Bridge?", "Bellmere Bridge"),
-        ("Which bridge is older, Corran Bridge or Bellmere Bridge?", "Bellmere Bridge"),
-        ("Who was born first, Ada Fenn or Oren Tash?", "Oren Tash"),
-        ("Which bridge stands in Dunport, Bellmere Bridge or Corran Bridge?", "Corran Bridge"),
         ("Are both Oren Tash and Ada Fenn weavers?", "no"),
         ("Is Bellmere Bridge in Vellin?", "yes"),
         ("Is Bellmere Bridge in Dunport?", "no"),
@@ -134,7 +131,6 @@ def test_reads_one_hop(question: str, expected: str) -> None:
     [
         "What is the name of Mara Quill's dog?",  # she is in view, a dog is not
         "Where was Tobias Renn born?",  # others are born in view, he is not there
-        "Who was born first, Tobias Renn or Ada Fenn?",
         "Is Tobias Renn a clockmaker?",
     ],
 )
@@ -367,7 +363,7 @@ from memeval.models.completion import Request
 from memeval.models.offline import OfflineModel
 for line in sys.stdin:
     messages, tools, params = json.loads(line)
-    print(json.dumps(asyncio.run(OfflineModel().complete(Request(messages, tools, params))).to_json()))
+    print(repr(asyncio.run(OfflineModel().complete(Request(messages, tools, params)))))
 """
 
 
@@ -391,7 +387,7 @@ def test_is_a_pure_function_in_any_process() -> None:
             check=True,
         )
         replies.append(done.stdout.splitlines())
-    here = [json.dumps(complete(messages, tools, **params).to_json()) for messages, tools, params in requests]
+    here = [repr(complete(messages, tools, **params)) for messages, tools, params in requests]
     assert replies[0] == replies[1] == here
 
 
@@ -479,30 +475,18 @@ def test_any_writing_prompt_gets_a_reply(chunk: str, memory: str, tools: list | 
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "." * 60_000,
-        "(" * 60_000,
-        "[2031] " * 9_000,
-        " " * 60_000 + "x",
-        "A or " * 12_000,
-        "who of A and " * 5_000,
-        '"a' * 30_000,
-        "Aa " * 20_000,
-        "1," * 30_000,
-        "\n" * 60_000,
-        "x\n" * 30_000,
-        "A\n" * 30_000,
-    ],
+    "piece", [".", "(", "[2031] ", " ", "A or ", "who of A and ", '"a', "Aa ", "1,", "\n", "x\n", "A\n"]
 )
-def test_hostile_text_takes_no_longer_than_prose(text: str) -> None:
-    start = time.perf_counter()
-    ask(text, "Where was Mara Quill born?")
-    ask(WORLD, text)
-    ask(text, "Which?", [text, "(b) no"])
-    write(text, text, [NOTE, CHANGE])
-    write(text, text)
-    assert time.perf_counter() - start < 40
+def test_hostile_text_takes_linear_time(piece: str, linear: Any) -> None:
+    def read(text: str) -> None:
+        text += "x"
+        ask(text, "Where was Mara Quill born?")
+        ask(WORLD, text)
+        ask(text, "Which?", [text, "(b) no"])
+        write(text, text, [NOTE, CHANGE])
+        write(text, text)
+
+    linear(read, piece)
 
 
 def test_neither_package_imports_the_other() -> None:

@@ -96,7 +96,7 @@ def test_a_tie_on_every_question_is_not_certain():
 
 def test_the_difference_interval_is_the_interval_of_the_differences():
     rng = np.random.default_rng(3)
-    a, b = rng.random(300), rng.random(300)
+    a, b = 100 * rng.random(300), 100 * rng.random(300)  # outside [0, 1], where no bound is known
     labels = [i // 5 for i in range(300)]
     found, plain = paired(a.tolist(), b.tolist(), labels), interval((a - b).tolist(), labels)
     assert (found.value, found.low, found.high) == (plain.value, plain.low, plain.high)
@@ -108,6 +108,38 @@ def test_to_win_every_question_is_not_certain(n):
     assert found.value == found.high == 1.0
     # gains: the mid-P limit of n of n, .05^(1/n); losses: that of 0 of n, 1 - .05^(1/n); joined by the root of their squares
     assert found.low == pytest.approx(1 - np.sqrt(2) * (1 - 0.05 ** (1 / n)), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [8, 32, 128])
+@pytest.mark.parametrize("clusters", [1, 4])
+def test_equal_differences_between_the_bounds_are_not_certain(n, clusters):
+    found = paired([0.9] * n, [0.4] * n, [i // clusters for i in range(n)])
+    unseen = 1 - 0.05 ** (1 / (n // clusters if n // clusters >= 5 else n))  # no other difference in so many clusters
+    assert -1.0 <= found.low <= 0.5 - unseen
+    assert 0.5 + 0.5 * unseen - 1e-6 <= found.high <= 1.0
+    nearly = paired([0.9] * n, [0.4] * (n - 1) + [0.9], list(range(n)))
+    assert nearly.low < nearly.value < nearly.high
+
+
+def test_nearly_equal_differences_are_covered():
+    """Of the pairs, 97 % differ by .5 and the others by -.3: a sample of 64 often shows none or one of those."""
+    rng = np.random.default_rng(8)
+    true, covered = 0.97 * 0.5 - 0.03 * 0.3, 0
+    for _ in range(200):
+        same = rng.random(64) < 0.97
+        found = paired(np.where(same, 0.9, 0.3), np.where(same, 0.4, 0.6), list(range(64)), resamples=200, draws=10)
+        covered += found.low <= true <= found.high
+    assert covered / 200 >= 0.93
+
+
+@pytest.mark.parametrize(("clusters", "least"), [(5, 0.0625), (6, 0.03125), (40, 1 / 10_001)])
+def test_the_smallest_p_that_the_test_can_give_is_in_the_result(clusters, least):
+    a, b = [0.9, 0.7] * clusters, [0.4, 0.6] * clusters
+    found = paired(a, b, [i // 2 for i in range(2 * clusters)])
+    assert found.p == found.least_p == pytest.approx(least)
+    assert bool(found.note) == (least > 0.05)
+    assert paired([1.0] * 4 + [0.0] * 60, [0.0] * 64, list(range(64))).note  # four pairs differ: McNemar cannot reach .05
+    assert not paired([1.0] * 6 + [0.0] * 60, [0.0] * 66, list(range(66))).note
 
 
 @pytest.mark.parametrize(("n", "wins"), [(10, 0.99), (40, 0.95), (128, 0.99)])

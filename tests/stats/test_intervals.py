@@ -192,7 +192,7 @@ def coverage(clusters, kind, rate, correlation, runs):
     ],
 )
 def test_coverage_is_near_nominal(clusters, kind, rate, correlation):
-    assert 0.93 - 0.014 <= coverage(clusters, kind, rate, correlation, 900) <= 0.97 + 0.012  # two standard errors
+    assert 0.93 - 0.025 <= coverage(clusters, kind, rate, correlation, 400) <= 0.97 + 0.02  # over two standard errors
 
 
 @pytest.mark.parametrize(("clusters", "kind", "rate"), [(5, "unequal", 0.95), (20, "one", 0.05), (37, "equal", 0.98)])
@@ -218,17 +218,17 @@ def test_coverage_over_the_whole_grid(clusters):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("clusters", [5, 10, 20])
+@pytest.mark.parametrize("clusters", [5, 10, 20, 37, 64, 128])
 def test_each_end_alone_keeps_its_level_off_the_centre(clusters):
     runs = 400
     for kind in ("equal", "unequal"):
         for correlation in (0.0, 0.25):
-            for rate in (0.2, 0.3, 0.7):
-                below, above = missed(clusters, kind, rate, correlation, runs)
-                assert max(below, above) <= 0.025 + 0.03, (
-                    kind,
-                    rate,
-                    correlation,
-                    below,
-                    above,
-                )  # nearly four standard errors
+            for rate in (0.1, 0.3, 0.85):
+                ends = missed(clusters, kind, rate, correlation, runs)
+                assert max(ends) <= 0.025 + 0.03, (kind, rate, correlation, ends)  # nearly four standard errors
+
+
+def test_between_scores_of_0_and_1_a_common_value_is_not_certain():
+    found = interval([0.5] * 40, list(range(40)))
+    reach = 0.5 * (1 - 0.05 ** (1 / 40))  # the share of other clusters may be this large, and they lie at 0 or 1
+    assert (found.low, found.high) == pytest.approx((0.5 - reach, 0.5 + reach), abs=1e-6)

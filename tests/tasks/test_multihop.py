@@ -35,6 +35,7 @@ def everything(task: PackedTask) -> list[Any]:
     return [task.context(ref) for ref in task.refs(task.order)]
 
 
+@pytest.mark.slow
 def test_a_real_hub_folder_layout_end_to_end(tmp_path: Path) -> None:
     """HF_HOME and HF_HUB_OFFLINE as a user sets them, in a process of its own."""
     pytest.importorskip("huggingface_hub")

@@ -1,12 +1,14 @@
-"""One memory under several answer budgets and readers, of a model that never says the same twice, without the cache."""
+"""Memory folders as users meet them: one memory under several budgets, readers and processes, of a model that never says the
+same twice and without the user's cache; generations; agents whose memory cannot be made again."""
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import itertools
 import json
+import os
 import random
-import sqlite3
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,14 +18,15 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
-from folders import read_json, read_lines
+from folders import file_of, memory_of, read_json, read_lines, steps
 from toys import killed_again
 
 from memeval.commands.run import run_command
+from memeval.commands.show import show_question, show_run
+from memeval.runs.anew import anew
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
-from memeval.runs.siblings import Siblings
 from memeval.tokens import counter
 
 AGENT = """
@@ -114,7 +117,7 @@ def asked(server: FaultyServer) -> Counter[str]:
 
 
 def rows(planned: Planned, name: str, *keys: str) -> list[str]:
-    lines = read_lines(planned.spec.folder / f"{name}.jsonl")
+    lines = read_lines(file_of(planned.spec.folder, f"{name}.jsonl"))
     return sorted(json.dumps({key: line[key] for key in keys or line}, sort_keys=True) for line in lines)
 
 
@@ -133,34 +136,34 @@ def test_four_budgets_cost_one_ingest(project: Path, server: FaultyServer, capsy
     assert run_command(chosen, fresh=False, form="table") == 0
     assert asked(server) == {**ONE, "read": 4 * STREAMS * QUESTIONS}
     plans = plan(chosen)
-    first = plans[0].spec.folder
-    assert len(rows(plans[0], "operations")) == ONE["write"]
-    for planned in plans[1:]:
-        assert rows(planned, "operations") == rows(plans[0], "operations")
+    memory = memory_of(plans[0].spec.folder)
+    assert memory.parent == project / "runs" / "diary" / "memories"
+    assert len(steps(plans[0].spec.folder)) == ONE["write"]
+    assert {memory_of(planned.spec.folder) for planned in plans} == {memory}
+    assert {path.name for path in plans[0].spec.folder.iterdir()}.isdisjoint({"operations.jsonl"})
     for budget, planned in zip((None, 60, 12, 4), plans, strict=True):
         summary = read_json(planned.spec.folder / "summary.json") or {}
         assert summary["answer_budget"] == budget
         assert summary["calls"] == {"memory": sum(ONE.values()), "reader": STREAMS * QUESTIONS}
         assert summary["requests"] == STREAMS * QUESTIONS + (planned is plans[0]) * sum(ONE.values())
-        shared = {} if planned is plans[0] else {f"diary/{first.name}": sum(ONE.values())}
-        assert summary["memory_from"] == shared
-        for line in read_lines(planned.spec.folder / "events.jsonl"):
-            assert line.get("run") is None or (line["source"], line["attempts"]) == ("journal", 0)
+        assert summary["memory"] == f"runs/diary/memories/{memory.name}"
+        calls = [line for line in read_lines(planned.spec.folder / "events.jsonl") if line["event"] == "call"]
+        phases = Counter(line["phase"] for line in calls)
+        assert phases["answer"] == STREAMS * QUESTIONS == len(calls) - (planned is plans[0]) * sum(ONE.values())
     whole = seen(plans[0])
     for budget, planned in zip((60, 12, 4), plans[1:], strict=True):
         count = counter(planned.spec.task.tokenizer)
         assert seen(planned) == {name: count.truncate(text, budget) for name, text in whole.items()}
         assert {count(text) for text in seen(planned).values()} <= {budget, budget - 1} or budget == 60
     printed = capsys.readouterr().out
-    assert f"on diary@b4: memory shared with diary/{first.name} ({sum(ONE.values())} calls not sent again)" in printed
     assert "diary@b4: f1, streams of " in printed
     assert ", answer budget 4\n" in printed
 
 
 def test_the_option_and_the_variant_agree(project: Path, server: FaultyServer) -> None:
     (variant,) = plan(options(server, ["diary@b12"]))
-    (option,) = plan(options(server, ["diary"], answer_budget=12))
-    (both,) = plan(options(server, ["diary@many"], answer_budget=12))
+    (option,) = plan(options(server, ["diary"], answer_budgets=(12,)))
+    (both,) = plan(options(server, ["diary@many"], answer_budgets=(12,)))
     for planned in (variant, option, both):
         summary = run(planned, quiet=True).summary
         assert (summary.answer_budget, planned.spec.budget, planned.spec.recall_budget) == (12, 12, 30_000)
@@ -190,14 +193,10 @@ def test_what_shares_a_memory(project: Path, server: FaultyServer, other: dict[s
     if "models" in other:
         other = {"models": {role: name.format(url=server.url) for role, name in other["models"].items()}}
     (second,) = plan(options(server, **{"tasks": ["diary@b12"], **other}))
-    summary = run(second, quiet=True).summary
-    assert bool(summary.memory_from) is shares
-    same = first.spec.ingest_identity() == second.spec.ingest_identity()
-    assert same is shares
-    if shares and "limit" not in other:
-        again = {"repeats": 1, **other}["repeats"]
-        assert asked(server)["write"] == again * ONE["write"]
-        assert set(rows(first, "operations")) <= set(rows(second, "operations"))
+    run(second, quiet=True)
+    assert (memory_of(first.spec.folder) == memory_of(second.spec.folder)) is shares
+    if shares:
+        assert asked(server)["write"] == {"repeats": 1, **other}["repeats"] * ONE["write"]
 
 
 def test_each_repeat_has_a_memory_of_its_own(project: Path, server: FaultyServer) -> None:
@@ -229,21 +228,6 @@ def test_answers_are_each_runs_own(project: Path, server: FaultyServer) -> None:
     assert not set(rows(whole, "samples", "answer")) & set(rows(enough, "samples", "answer"))
 
 
-def test_fresh_reads_the_memory_that_another_run_holds(project: Path, server: FaultyServer) -> None:
-    one, other = plan(options(server, ["diary", "diary@b4"]))
-    for planned in (one, other):
-        run(planned, quiet=True)
-    before = rows(one, "operations")
-    summary = run(one, fresh=True, quiet=True).summary
-    assert summary.memory_from == {f"diary@b4/{other.spec.folder.name}": sum(ONE.values())}
-    assert rows(one, "operations") == before
-    assert asked(server)["write"] == ONE["write"]
-    assert run_command(options(server, ["diary", "diary@b4"]), fresh=True, form="json") == 0  # all of them: built anew
-    assert asked(server)["write"] == 2 * ONE["write"]
-    assert rows(one, "operations") == rows(other, "operations")
-    assert rows(one, "samples", "recall") != before
-
-
 def test_the_older_of_two_runs_goes_on_with_what_the_younger_built(project: Path, server: FaultyServer) -> None:
     (small,) = plan(options(server, ["diary"], limit=2))
     run(small, quiet=True)
@@ -253,42 +237,165 @@ def test_the_older_of_two_runs_goes_on_with_what_the_younger_built(project: Path
     assert large.spec.folder == small.spec.folder
     run(large, quiet=True)
     assert asked(server)["write"] == ONE["write"]
-    assert rows(large, "operations") == rows(other, "operations")
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign", "gone", "manifest", "version"])
-def test_a_sibling_of_no_use_is_left_alone(
-    project: Path, server: FaultyServer, capsys: pytest.CaptureFixture[str], damage: str
-) -> None:
+def test_several_budgets_of_one_command_are_answered_from_one_recall(project: Path, server: FaultyServer) -> None:
+    chosen = options(server, ["diary"], answer_budgets=(60, 12, 4))
+    assert run_command(chosen, form="json") == 0
+    assert asked(server) == {**ONE, "read": 3 * STREAMS * QUESTIONS}
+    plans = plan(chosen)
+    assert [planned.spec.budgeted for planned in plans] == [60, 12, 4]
+    assert len({planned.spec.folder for planned in plans}) == 3
+    alone = plan(options(server, ["diary@b12"]))
+    run(alone[0], quiet=True)
+    kept = ("question_id", "recall", "recall_tokens", "recall_dropped", "recall_lost")
+    assert rows(alone[0], "samples", *kept) == rows(plans[1], "samples", *kept)
+    sources = Counter(
+        line["source"] for line in read_lines(plans[1].spec.folder / "events.jsonl") if line["event"] == "call"
+    )
+    assert sources == {"model": STREAMS * QUESTIONS}  # nothing was read or recalled a second time, not even from the store
+    assert run_command(options(server, ["diary"], answer_budgets=(60, 12, 4, 8)), form="json") == 0  # one more
+    assert asked(server)["read"] == 5 * STREAMS * QUESTIONS
+    assert {asked(server)[what] for what in ("write", "look")} == set(ONE.values())
+
+
+def test_native_agents_answer_several_budgets_into_their_own_folders(project: Path, server: FaultyServer) -> None:
+    (project / "agent.py").write_text(
+        f"{AGENT}\n    track = 'native'\n    async def answer(self, query, recall):\n"
+        "        return await self.ask(f'ANSWER {query.text}')\n"
+    )
+    chosen = options(server, ["diary"], answer_budgets=(60, 4))
+    assert run_command(chosen, form="json") == 0
+    assert asked(server) == {**ONE, "read": 2 * STREAMS * QUESTIONS}
+    wide, narrow = plan(chosen)
+    assert not set(rows(wide, "samples", "answer")) & set(rows(narrow, "samples", "answer"))
+    for planned in (wide, narrow):
+        calls = read_lines(planned.spec.folder / "events.jsonl")
+        assert sum(line.get("phase") == "answer" for line in calls) == STREAMS * QUESTIONS
+        assert (read_json(planned.spec.folder / "summary.json") or {})["calls"] == {
+            "memory": sum(ONE.values()) + STREAMS * QUESTIONS
+        }
+
+
+# -- generations ------------------------------------------------------------------------------------------------------
+
+
+def test_fresh_answers_anew_from_the_same_memory(project: Path, server: FaultyServer) -> None:
     one, other = plan(options(server, ["diary", "diary@b4"]))
-    run(one, quiet=True)
-    folder = one.spec.folder
-    journal = folder / "calls.sqlite"
-    if damage == "cut":
-        for tail in ("-wal", "-shm"):
-            Path(f"{journal}{tail}").unlink(missing_ok=True)
-        journal.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    elif damage == "foreign":
-        journal.unlink()
-        with sqlite3.connect(journal) as database:
-            database.execute("CREATE TABLE calls (key, value)")
-    elif damage == "gone":
-        journal.unlink()
-    elif damage == "manifest":
-        (folder / "manifest.json").write_text("{")
-    else:
-        known = read_json(folder / "manifest.json") or {}
-        del known["ingest_hash"]
-        (folder / "manifest.json").write_text(json.dumps(known))
-    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    summary = run(other, quiet=True).summary
-    assert (summary.status, summary.memory_from) == ("complete", {})
+    for planned in (one, other):
+        run(planned, quiet=True)
+    before = {"operations": rows(one, "operations"), "answers": rows(one, "samples", "answer")}
+    assert run_command(options(server, ["diary"]), fresh=True, form="json") == 0
+    assert rows(one, "operations") == before["operations"]
+    assert not set(rows(one, "samples", "answer")) & set(before["answers"])
+    assert asked(server) == {**ONE, "read": 3 * STREAMS * QUESTIONS}
+
+
+def test_fresh_memory_reads_anew_and_other_runs_keep_theirs(project: Path, server: FaultyServer) -> None:
+    one, other = plan(options(server, ["diary", "diary@b4"]))
+    for planned in (one, other):
+        run(planned, quiet=True)
+    first = memory_of(one.spec.folder)
+    kept = {path.name: path.read_bytes() for path in first.iterdir() if path.suffix in (".json", ".jsonl")}
+    before = seen(other)
+    assert run_command(options(server, ["diary"]), fresh_memory=True, form="json") == 0
+    assert memory_of(one.spec.folder) == first.with_name(f"{first.name}.2")
+    assert memory_of(other.spec.folder) == first
+    assert {name: (first / name).read_bytes() for name in kept} == kept
     assert asked(server)["write"] == 2 * ONE["write"]
-    error = capsys.readouterr().err
-    assert ("cannot be shared" in error) is (damage in ("cut", "foreign"))
-    assert error.count("\n") <= 1
-    for path, content in before.items():
-        assert path.read_bytes() == content  # nothing of another run is ever written
+    assert seen(other) == before
+    assert all(text not in before[name] for name, text in seen(one).items())
+    # the same commands again read back what each has; a new run reads the newest memory
+    for task in ("diary", "diary@b4"):
+        assert run_command(options(server, [task]), form="json") == 0
+    assert run_command(options(server, ["diary@b12"]), form="json") == 0
+    (third,) = plan(options(server, ["diary@b12"]))
+    assert memory_of(third.spec.folder) == memory_of(one.spec.folder)
+    assert asked(server)["write"] == 2 * ONE["write"]
+    assert run_command(options(server, ["diary", "diary@b12"]), fresh_memory=True, form="json") == 0
+    assert {memory_of(planned.spec.folder).name for planned in (one, third)} == {f"{first.name}.3"}
+    assert asked(server)["write"] == 3 * ONE["write"]
+
+
+def test_killed_with_fresh_memory_the_plain_command_finishes_it(project: Path, server: FaultyServer) -> None:
+    (one,) = plan(options(server, ["diary"]))
+    run(one, quiet=True)
+    first = memory_of(one.spec.folder)
+    assert killed_again([*command(server, "diary"), "--fresh-memory"], 1, lambda: len(server.seen), lambda: 7) == 1
+    done = subprocess.run(command(server, "diary"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert memory_of(one.spec.folder).name == f"{first.name}.2"
+    assert asked(server)["write"] <= 2 * ONE["write"] + 2
+
+
+UNREPLAYABLE = f"{AGENT}\n    replayable = False\n"
+
+
+def test_a_memory_that_cannot_be_made_again_is_one_commands_alone(
+    project: Path, server: FaultyServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "agent.py").write_text(UNREPLAYABLE)
+    chosen = options(server, ["diary"], answer_budgets=(60, 12))
+    assert run_command(chosen, form="table") == 0
+    assert "runs of other commands have read another one" in capsys.readouterr().out
+    assert asked(server)["write"] == ONE["write"]
+    one, two = plan(chosen)
+    assert memory_of(one.spec.folder) == memory_of(two.spec.folder)
+    assert run_command(options(server, ["diary@b4"]), form="json") == 0
+    (other,) = plan(options(server, ["diary@b4"]))
+    assert memory_of(other.spec.folder).name == f"{memory_of(one.spec.folder).name}.2"
+    assert asked(server)["write"] == 2 * ONE["write"]
+    assert run_command(chosen, form="json") == 0  # finished: read back
+    assert asked(server)["write"] == 2 * ONE["write"]
+    assert run_command(chosen, fresh=True, form="json") == 0
+    assert (
+        memory_of(one.spec.folder).name == memory_of(two.spec.folder).name == f"{memory_of(other.spec.folder).name[:-2]}.3"
+    )
+    assert asked(server)["write"] == 3 * ONE["write"]
+
+
+def test_a_card_may_say_that_a_memory_can_be_made_again(project: Path, server: FaultyServer) -> None:
+    (project / "agent.py").write_text(UNREPLAYABLE)
+    for word, shares in (("true", True), ("false", False)):
+        (project / f"{word}.yaml").write_text(f"agent: agent.py:Rewriter\nreplayable: {word}\n")
+        folders = []
+        for task in ("diary", "diary@b4"):
+            (planned,) = plan(dataclasses.replace(options(server, [task], limit=1), agents=[f"{word}.yaml"]))
+            folders.append(run(anew([planned])[0], quiet=True).summary.memory)
+        assert (folders[0] == folders[1]) is shares
+
+
+# -- folders that are missing, moved or cannot be written -------------------------------------------------------------
+
+
+def test_a_memory_that_is_missing_is_made_again_from_stored_replies(project: Path, server: FaultyServer) -> None:
+    (one,) = plan(options(server, ["diary"], use_cache=True))
+    first = run(one, quiet=True).summary
+    before = rows(one, "operations")
+    sent = len(server.seen)
+    shutil.rmtree(memory_of(one.spec.folder))
+    assert "not in" in show_question(one.spec.folder, "late-0")
+    (one,) = plan(options(server, ["diary"], use_cache=True))
+    again = run(one, quiet=True).summary
+    assert (again.headline, again.requests, len(server.seen)) == (first.headline, 0, sent)
+    assert rows(one, "operations") == before
+
+
+def test_runs_and_memories_can_be_moved_and_read_where_nothing_can_be_written(
+    project: Path, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = plan(options(server, ["diary"]))
+    first = run(one, quiet=True).summary
+    (project / "runs").rename(project / "archive")
+    moved = project / "archive" / "diary" / one.spec.folder.name
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # what a read-only mount says, also to root
+    for name in ("memeval.records.files.write_whole", "memeval.records.appending.lock", "memeval.runs.run.RunWriter"):
+        monkeypatch.setattr(name, lambda *args, **options: pytest.fail("written"))
+    assert f"memory runs/diary/memories/{memory_of(moved).name}" in show_run(moved)
+    assert "after 4 chunks" in show_question(moved, "late-0")
+    (there,) = plan(options(server, ["diary"], runs_dir=Path("archive")))
+    again = run(there, quiet=True).summary
+    assert (again.headline, again.requests, again.path) == (first.headline, 0, f"archive/diary/{one.spec.folder.name}")
 
 
 # -- several processes ------------------------------------------------------------------------------------------------
@@ -311,11 +418,13 @@ def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultySer
     for process in started:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error
+        assert error.count("waiting for another process") <= 1
     plans = plan(options(server, BUDGETS))
-    assert asked(server)["write"] == ONE["write"]
+    assert asked(server) == {**ONE, "read": 4 * STREAMS * QUESTIONS}
+    assert len(steps(plans[0].spec.folder)) == ONE["write"]
+    whole = seen(plans[0])
     for planned in plans[1:]:
-        assert rows(planned, "operations") == rows(plans[0], "operations")
-    assert seen(plans[3]).keys() == seen(plans[0]).keys()
+        assert all(whole[name].startswith(text) for name, text in seen(planned).items())
 
 
 def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
@@ -325,67 +434,9 @@ def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
     done = subprocess.run(command(server, *BUDGETS), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     plans = plan(options(server, BUDGETS))
-    assert len({tuple(rows(planned, "operations")) for planned in plans}) == 1
     whole = seen(plans[0])
     for planned in plans[1:]:
         assert all(whole[name].startswith(text) for name, text in seen(planned).items())
-    # nothing that was committed is sent again: at most the two calls in flight are lost with each kill
-    assert len(server.seen) <= sum(ONE.values()) + 4 * STREAMS * QUESTIONS + 2 * kills
-
-
-HOLD = """
-import asyncio, sys
-from pathlib import Path
-from memeval.models.completion import Completion
-from memeval.models.store import Store
-from memeval.runs.siblings import Siblings
-
-async def hold():
-    folder = Path(sys.argv[1])
-    store = Store(folder / "calls.sqlite")
-    async with Siblings(folder, "h").turn("c", 0) as built:
-        await store.put(bytes(32), "m", Completion("the memory"))
-        print("held", flush=True)
-        sys.stdin.readline()
-        built()
-        sys.stdin.readline()
-
-asyncio.run(hold())
-"""
-
-
-@pytest.mark.parametrize("end", ["built", "killed"])
-def test_who_builds_a_memory_is_waited_for(tmp_path: Path, end: str) -> None:
-    folder = tmp_path / "task" / "agent-11111111"
-    folder.mkdir(parents=True)
-    program = [sys.executable, "-c", HOLD, str(folder)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        notices: list[str] = []
-        order: list[str] = []
-        second = tmp_path / "task" / "agent-22222222"
-        waiting = Siblings(second, "h", notices.append)
-
-        async def take(context: str, repeat: int) -> None:
-            async with waiting.turn(context, repeat):
-                order.append(f"{context}{repeat}")
-
-        async def main() -> None:
-            tasks = [asyncio.create_task(take(*place)) for place in (("c", 0), ("c", 1), ("d", 0))]
-            await asyncio.sleep(0.3)
-            assert sorted(order) == ["c1", "d0"]  # other repeats and contexts do not wait
-            if end == "killed":
-                holder.kill()
-            else:
-                print(file=holder.stdin, flush=True)
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
-
-        asyncio.run(main())
-        assert order[-1] == "c0"
-        if end == "built":  # what was built can be read although its run goes on
-            with sqlite3.connect(folder / "calls.sqlite") as database:
-                assert database.execute("SELECT count(*) FROM calls").fetchone() == (1,)
-        assert notices == [f"{waiting.folder}: waiting for another run, which builds the same memory"]
-        waiting.close()
+    # nothing that was committed is sent again: with each kill are lost at most two calls that the server had, and as many
+    # replies on their way to the disk
+    assert len(server.seen) <= sum(ONE.values()) + 4 * STREAMS * QUESTIONS + 4 * kills
