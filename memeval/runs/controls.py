@@ -9,6 +9,7 @@ from memeval.metrics import METRICS, Reply
 from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
+NO_EVIDENCE = "the data have no gold evidence for this question"
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
