@@ -94,11 +94,10 @@ _SECOND = {
     "iveness": "ive", "fulness": "ful", "ousness": "ous", "aliti": "al", "iviti": "ive", "biliti": "ble", "fulli": "ful",
 }  # fmt: skip
 _THIRD = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
-_FOURTH = dict.fromkeys(
-    ("al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ou", "ism", "ate", "iti", "ous", "ive")
-    + ("ize",),
-    "",
-)  # fmt: skip
+_FOURTH = {
+    "al": "", "ance": "", "ence": "", "er": "", "ic": "", "able": "", "ible": "", "ant": "", "ement": "", "ment": "", "ent": "",
+    "ou": "", "ism": "", "ate": "", "iti": "", "ous": "", "ive": "", "ize": "",
+}  # fmt: skip
 
 
 def _second(word: str) -> str:
