@@ -385,12 +385,8 @@ class Seer(Blind):
 
 
 @pytest.fixture
-def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_MEMORY", "MEMEVAL_READER", "MEMEVAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "agents.py").write_text(AGENTS)
+def project(project: Path, data: Path) -> Path:
+    (project / "agents.py").write_text(AGENTS)
     return data
 
 
