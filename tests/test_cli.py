@@ -147,7 +147,7 @@ def test_an_oracle_without_evidence_says_why_it_has_no_score(project: Path) -> N
     assert result.exit_code == 0, result.output
     row = next(line for line in result.stdout.splitlines() if line.startswith("| oracle"))
     assert row.split("|")[2].strip() == "n/a"
-    why = "n/a for 2 of 2 answers: the data have no gold evidence for this question"
+    why = "n/a for 2 of 2 questions: the data have no gold evidence for them"
     assert f"oracle on notes.yaml: {why}" in result.stdout
     assert why in memeval("show", json.loads(run("--agent", "oracle", "--format", "json").stdout)["runs"][0]["path"]).output
 

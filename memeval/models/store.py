@@ -2,7 +2,7 @@
 
 A reply is committed before it is handed out, so it survives the death of the process. One thread per file reads and
 writes: it commits what has gathered in one transaction, and the event loop never waits for a disk. Several processes may
-use one file. The first reply to a call stays; errors are never stored. """
+use one file. The first reply to a call stays; errors are never stored."""
 
 from __future__ import annotations
 

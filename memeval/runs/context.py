@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval import tokens
-from memeval.agent import MemoryStats, Query, Recall, Session, ToolResult
-from memeval.models import usage
+from memeval.agent import MemoryStats, Recall, ToolResult
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
-from memeval.runs import handed_over
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
 from memeval.runs.prepare import AskPoint, PackedContext, observed
-from memeval.runs.reader import AnswerStage
+from memeval.runs.reader import AnswerStage, Asked
+from memeval.runs.session import new_session, query
 from memeval.runs.signals import AgentSlow, Row
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
@@ -151,78 +148,39 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling):
-                recall = await agent.recall(_query(question))
+                recall = await agent.recall(query(question))
         except AgentError as error:
             recalling.failures.append(str(error))
-        samples = (
-            self._sample(stage, agent, question, recall, recalling, held, number)
-            for stage in self.stages
-            for number in stage.open(question, self.repeat)
-        )
-        answered = self._answer(samples, not self.native or agent.concurrent)
+        asked = Asked(self.packed.context.id, question, self.repeat, recall, recalling, held, agent.session)
         if self.native:
-            await answered
+            await self._answer(asked, agent)
         else:
-            answers.create_task(answered)
+            answers.create_task(self._answer(asked))
 
-    async def _answer(self, samples: Iterable[Coroutine[Any, Any, None]], at_once: bool) -> None:
+    async def _answer(self, asked: Asked, native: AgentRunner | None = None) -> None:
+        """Every answer that is still open: by the agent itself where it is `native`, else by the reader."""
+
+        async def answer(kept: Recall, ledger: Ledger) -> str | None:
+            assert native is not None
+            try:
+                with native.booking(ledger):
+                    return await native.answer(query(asked.question), kept)
+            except AgentError as error:
+                ledger.failures.append(str(error))
+                return None
+
+        answerer = answer if native is not None else None
+        stages = ((stage, number) for stage in self.stages for number in stage.open(asked.question, self.repeat))
         try:
-            await together(samples, at_once)
+            at_once = native is None or native.concurrent
+            await together((stage.answer(asked, number, answerer) for stage, number in stages), at_once)
         finally:
             self._unanswered.release()
 
-    async def _sample(
-        self,
-        stage: AnswerStage,
-        agent: AgentRunner,
-        question: Question,
-        recall: Recall,
-        recalling: Ledger,
-        held: int | None,
-        number: int,
-    ) -> None:
-        """Answer one question once, by the reader or by the agent itself, and emit the sample."""
-        view = stage.view(recall)
-        ledger = Ledger(stage.phase, failures=list(recalling.failures))
-        if number == 0:  # the cost of the recall is booked once, with the first answer
-            ledger.calls.update(recalling.calls)
-            ledger.tokens.update(recalling.tokens)
-            ledger.services.update(recalling.services)
-            ledger.facts += recalling.facts
-        text = None
-        if not ledger.failures:
-            try:
-                if self.native:
-                    with agent.booking(ledger):
-                        text = await agent.answer(_query(question), Recall(list(view.items), recall.order))
-                else:
-                    with usage.booking(ledger):
-                        text = await stage.read(question, view, self.repeat, number)
-            except AgentError as error:
-                ledger.failures.append(str(error))
-        stage.sample(
-            self.packed.context.id, question, self.repeat, number,
-            ledger=ledger, view=view, text=text, held=held,
-            query_used=agent.session.query_used if agent.session.visible_query is not None else None,
-            recalling=recalling if number == 0 else None,
-        )  # fmt: skip
-
     async def begin(self) -> AgentRunner:
         """A new agent that has begun."""
-        spec, context = self.spec, self.packed.context
-        visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
-        number = self.maker.number
-        session = Session(
-            models=self.stages[0].bound(self.repeat, number),
-            seed=_seed(context.id, self.repeat),
-            scratch=self.folder / "agent",
-            budget=spec.agent_budget,
-            count=functools.partial(_count, spec.task.tokenizer),
-            record=functools.partial(_record, number),
-            spend=functools.partial(_spend, number),
-            prompts=dict(spec.prompts),
-            visible_query=_query(visible) if visible else None,
-        )
+        stage, number = self.stages[0], self.maker.number
+        session = new_session(stage, self.packed, self.repeat, number, self.folder / "agent")
         agent = await self.maker.agent(session)
         await self._step(agent, "begin", None)
         return agent
@@ -291,7 +249,7 @@ class ContextRun:
         for stage in self.stages:
             for question in (question for point in points for question in point.questions):
                 for number in stage.open(question, self.repeat):
-                    stage.sample(self.packed.context.id, question, self.repeat, number, ledger=ledger)
+                    stage.sample(Asked(self.packed.context.id, question, self.repeat), number, ledger)
 
     async def close(self, agent: AgentRunner) -> None:
         try:
@@ -317,10 +275,6 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]], at_once: boo
         raise errors.exceptions[0] from None
 
 
-def _query(question: Question) -> Query:
-    return Query(question.text, question.time, question.options)
-
-
 def _tool_row(event: ToolResult) -> ToolRow:
     return ToolRow(
         name=event.name,
@@ -341,23 +295,3 @@ def _unstored(ledger: Ledger, results: Sequence[ToolRow], held: Mapping[str, int
     else:
         stored = held is None or sum(held.values()) > 0
     return None if stored or not ledger.completions else quoted(ledger.completions[0][1])
-
-
-def _record(agent: int, event: ToolResult) -> None:
-    """`session.record`: goes to the ledger of the running method."""
-    usage.ledger_of(agent).events.append(handed_over.event(event))
-
-
-def _spend(agent: int, tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
-    """`session.spend`: goes to the ledger of the running method."""
-    usage.ledger_of(agent).spend(*handed_over.spent(tokens, usd, role))
-
-
-def _count(tokenizer: str, text: str) -> int:
-    """`session.count`. It holds only the tokenizer's name, so that no agent reaches a cache of texts."""
-    return tokens.counter(tokenizer)(text)
-
-
-def _seed(context_id: str, repeat: int) -> int:
-    """`session.seed`. The run's `--seed` has no part in it: it decides about questions and streams only."""
-    return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

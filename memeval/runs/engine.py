@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memeval.agent import Recall
 from memeval.digests import question_digest
-from memeval.models import usage
 from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
 from memeval.records.clean import lost_numbers
@@ -24,7 +24,7 @@ from memeval.records.rows import EvidenceRow, QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, titles
-from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
 from memeval.task import Question
@@ -86,19 +86,14 @@ class Engine:
     ) -> None:
         name = self.spec.agent.card.agent
         reason = controls.not_applicable(name, question)
+        shown = None if reason else controls.control_recall(name, question, packed.context.units, point.chunks)
+        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
+
+        async def constant(recall: Recall, ledger: Ledger) -> str | None:
+            return self.constant
+
         for number in stage.open(question, repeat):
-            ledger = Ledger(stage.phase)
-            view: ReaderView | None = None
-            text = self.constant if name == "constant" and not reason else None
-            if name != "constant" and not reason:
-                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
-                view = stage.view(recall) if recall is not None else None
-                with usage.booking(ledger):
-                    text = await stage.read(question, view, repeat, number)
-            stage.sample(
-                packed.context.id, question, repeat, number,
-                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
-            )  # fmt: skip
+            await stage.answer(asked, number, constant if name == "constant" else None)
 
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:

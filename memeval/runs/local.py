@@ -38,8 +38,7 @@ async def execute(
     """Run contexts and yield rows and signals as they come; the last is `Ended`. done: of each run of the context, the
     samples that are not asked again; () asks all.
 
-    `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels
-    what is in flight.
+    `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels what is in flight.
     """
     events: asyncio.Queue[Event | None] = asyncio.Queue()
     emit, spec = events.put_nowait, run.spec
@@ -47,7 +46,7 @@ async def execute(
     async def drive() -> None:
         try:
             if work and "reader" in spec.models and spec.agent.card.track == "reader":
-                run.gateway.open(spec.models["reader"])  # should it lack its key, no stream is read and paid for
+                run.gateway.open(spec.models["reader"])  # if its key is missing, stop before streams are read and paid for
             stages = [
                 run.stage(lambda row, number=number: emit(RunRow(number, row)), keys, number)  # type: ignore[misc]
                 for number, keys in enumerate(done or (frozenset(),))
@@ -79,10 +78,6 @@ async def _contexts(
     loop = asyncio.get_running_loop()
     ended = False
 
-    def put(prepared: PackedContext, repeat: int, seconds: float) -> None:
-        emit(Built(prepared.context.id, seconds))
-        ahead.put_nowait((prepared, repeat))
-
     def build() -> None:
         """Build every context in this one thread: changing threads takes longer than building a small context."""
         card = run.spec.task
@@ -93,12 +88,10 @@ async def _contexts(
                 return
             begun = time.monotonic()
             prepared = prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
-            loop.call_soon_threadsafe(put, prepared, repeat, time.monotonic() - begun)
-
-    async def feed() -> None:
-        await asyncio.to_thread(build)
+            loop.call_soon_threadsafe(emit, Built(prepared.context.id, time.monotonic() - begun))
+            loop.call_soon_threadsafe(ahead.put_nowait, (prepared, repeat))
         for _ in range(workers):
-            ahead.put_nowait(None)
+            loop.call_soon_threadsafe(ahead.put_nowait, None)
 
     async def worker() -> None:
         while (item := await ahead.get()) is not None:
@@ -111,7 +104,7 @@ async def _contexts(
 
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(feed())
+            group.create_task(asyncio.to_thread(build))
             for _ in range(workers):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:

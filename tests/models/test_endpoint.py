@@ -660,3 +660,22 @@ def test_certificates_of_an_authority_of_ones_own(variable, tmp_path, monkeypatc
     monkeypatch.setenv(variable, str(tmp_path / "none.pem"))
     with pytest.raises(UsageError, match=f"{variable}: .*none.pem"):
         authorities()
+
+
+def test_a_host_that_does_not_exist_stops_at_once(monkeypatch):
+    import socket
+
+    async def nowhere(self, *args, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", nowhere)
+
+    async def main():
+        model = EndpointModel("m", "http://no-such-host.invalid/v1", "", Limiter("no-such-host"))
+        try:
+            await model.complete(Request([{"role": "user", "content": "hi"}]))
+        finally:
+            await model.close()
+
+    with pytest.raises(EndpointRefused, match="Name or service not known; check the host name in the URL"):
+        asyncio.run(main())

@@ -12,7 +12,7 @@ import pytest
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.local import lasting
+from memeval.models.local import kept_open
 from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
 from memeval.models.store import Store, open_cache
@@ -353,22 +353,19 @@ def test_work_that_nobody_waits_for_is_given_up(tiny):
     assert hundreds < 60  # of 300
 
 
-def test_roles_that_use_the_same_weights_share_them(tiny, tmp_path, monkeypatch):
+def test_roles_and_runs_that_use_the_same_weights_share_them(tiny, tmp_path, monkeypatch):
     loads = []
     monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
-    copy = shutil.copytree(tiny, tmp_path / "copy")
 
     async def both():
-        memory, reader = open_model(ModelSpec(f"hf/{tiny}")), open_model(ModelSpec(f"hf/{copy}"))
-        assert memory.identity == reader.identity
-        await asyncio.gather(memory.complete(asked("a")), reader.complete(asked("b")))
-        await memory.close()
-        await reader.complete(asked("c"))
-        await reader.close()
+        gateway = Gateway(None)
+        memory, reader = (ModelSpec(f"hf/{tiny}", params={"temperature": heat}) for heat in (0.0, 0.5))
+        await asyncio.gather(gateway.call(memory, asked("a")), gateway.call(reader, asked("b")))
+        await gateway.close()
 
     asyncio.run(both())
     assert len(loads) == 1
-    with lasting.lasting():  # two runs of one command
+    with kept_open.keep_open():  # two runs of one command
         asyncio.run(both())
         asyncio.run(both())
         assert len(loads) == 2
