@@ -89,18 +89,19 @@ def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=flags.UserPath())
+@flags.RUN_FOLDERS
 @click.option(
     "--question",
     metavar="ID",
     help="One question: gold, answer, what was recalled, the memory then, the calls that wrote it.",
 )
 @click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
-def show(folder: Path, question: str | None, repeat: int) -> None:
-    """Print a run, or one question of it."""
+def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
+    """Print runs, or one question of them."""
     from memeval.commands.show import show_question, show_run
 
-    click.echo(show_question(folder, question, repeat) if question else show_run(folder))
+    shown = [show_question(folder, question, repeat) if question else show_run(folder) for folder in folders]
+    click.echo("\n\n".join(shown))
 
 
 @main.command("list")
@@ -128,7 +129,7 @@ def new(what: str, name: str) -> None:
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
+@flags.RUN_FOLDERS
 @flags.JUDGING
 def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""

@@ -51,6 +51,15 @@ RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), sho
 WIDTH = click.option(
     "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
 )
+RUN_FOLDERS = click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="RUN...",
+    type=UserPath(),
+    # `runs/*/*` of a shell has the folders of memories, too
+    callback=lambda context, parameter, paths: tuple(path for path in paths if path.name != "memories") or paths,
+)
 AGENT_TIMEOUT = click.option("--agent-timeout", type=SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
