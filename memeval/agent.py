@@ -1,8 +1,8 @@
 """The contract between the engine and a memory agent (docs/agents.md has it with examples).
 
-An agent is any class with `begin`, `observe` and `recall`. `finish`, `answer`, `memory`, `fork` and `close` are optional. Each
-may be a plain or an `async` method. All methods of one context run in one thread with an event loop of its own, plain ones
-one after the other. Nothing defined here can hold a gold answer.
+An agent is any class with `begin`, `observe` and `recall`. `finish`, `answer`, `memory`, `fork` and `close` are optional.
+Each may be a plain or an `async` method. All methods of one context run in one thread with an event loop of its own, plain
+ones one after the other. Nothing defined here can hold a gold answer.
 """
 
 from __future__ import annotations
@@ -97,12 +97,13 @@ class ToolResult:
 class Session:
     """Everything an agent may use: one session per context and repeat, and one per fork.
 
-    models: role -> model of this run; every call is booked. seed: for every random choice of the agent. scratch: the path of
-    `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of it,
-    because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one operation on
-    the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of the session; without
-    `usd` its cost is unknown, and so is the run's. prompts: role -> text that the user gave in place of the agent's own prompt
-    (`--prompt memory=FILE`). visible_query: behind `query`. query_used: whether the agent has read it.
+    models: role -> model of this run; every call is booked. seed: for every random choice of the agent. scratch: the path
+    of `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of
+    it, because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one
+    operation on the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of
+    the session; without `usd` its cost is unknown, and so is the run's. prompts: role -> text that the user gave in place
+    of the agent's own prompt (`--prompt memory=FILE`). visible_query: behind `query`. query_used: whether the agent has
+    read it.
     """
 
     models: Mapping[str, BoundModel]

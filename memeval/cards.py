@@ -227,7 +227,7 @@ def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
 
 
 def _is_suite(path: Path) -> bool:
-    """Suites lie among the tasks; their file lists them."""
+    """Suites are in the folder of the tasks; their file has the key `tasks`."""
     return path.is_file() and "tasks" in read_yaml(path)
 
 
@@ -362,7 +362,7 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
     found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
     for key in ("agent", "source"):
-        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not where it lies
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
             found[key] = Path(found[key]).name
     return found
 

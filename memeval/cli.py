@@ -89,7 +89,7 @@ def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[
 
 
 @main.command()
-@flags.RUN_FOLDERS
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @click.option(
     "--question",
     metavar="ID",
@@ -100,20 +100,28 @@ def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
     """Print runs, or one question of them."""
     from memeval.commands.show import show_question, show_run
 
-    shown = [show_question(folder, question, repeat) if question else show_run(folder) for folder in folders]
-    click.echo("\n\n".join(shown))
+    for folder in flags.runs(folders):
+        click.echo(show_question(folder, question, repeat) if question else show_run(folder))
 
 
 @main.command("list")
-@click.argument("what", metavar="tasks|agents|models|metrics")
+@click.argument("what", metavar="tasks|agents|models|metrics|memories")
 @click.argument("name", required=False, metavar="[NAME]")
-@flags.TASKS_DIR
-@flags.AGENTS_DIR
-def list_(what: str, name: str | None, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
-    """List the names that can be used, or the parameters of one agent: `list agents NAME`."""
+@flags.together(flags.TASKS_DIR, flags.AGENTS_DIR, flags.RUNS_DIR)
+def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
+    """List the names that can be used, the parameters of one agent (`list agents NAME`), or the stored memories."""
     from memeval.commands.list import listing
 
-    click.echo(listing(what, name, tasks_dir, agents_dir))
+    click.echo(listing(what, name, tasks_dir, agents_dir, runs_dir))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUN|MEMORY...", type=flags.UserPath())
+def remove(folders: tuple[Path, ...]) -> None:
+    """Delete runs, and memories that no run names (`list memories` shows them)."""
+    from memeval.commands.memories import remove_command
+
+    click.echo(remove_command(folders))
 
 
 @main.command()
@@ -129,7 +137,7 @@ def new(what: str, name: str) -> None:
 
 
 @main.command()
-@flags.RUN_FOLDERS
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @flags.JUDGING
 def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
     """Let a judge score finished runs, without running them again."""
@@ -137,7 +145,7 @@ def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options
     from memeval.judging.scorer import judge_spec
 
     judge = judge_spec(typed, base_url)
-    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
+    sys.exit(score_command(flags.runs(folders), judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()

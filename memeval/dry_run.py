@@ -66,7 +66,7 @@ def costs(
     forks = [row for row in operations if row.position is not None]
     return {
         "chunk": Costs(reading, sum(row.chunk_tokens > 0 for row in reading)),
-        "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks})),
+        "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
         "answer": Costs(samples, len(samples)),
         "verdict": Costs([judged], verdicts),
     }

@@ -183,7 +183,7 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
     forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for row in _operations(planned):
-        if row.position is not None:
+        if row.chunk_tokens and row.position is not None:
             forked[row.context_id, row.repeat].add(row.position)
         elif row.chunk_tokens:
             read[row.context_id, row.repeat].add(row.chunk)
@@ -313,7 +313,7 @@ def _about_costs(
             )
     unpriced = sorted({role.model for role in roles.values() if role.usd is None})
     if unpriced := [name for name in unpriced if not registry.runs_here(ModelSpec(name))]:
-        yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+        yield f"no price known for {', '.join(unpriced)}: USD stays blank; {prices.remedy(unpriced[0])}"
     if each["fork"].rebuilt:
         calls = sum(value for (_, what), value in each["fork"].bill.items() if what == "calls")
         again = calls * number["fork"] / each["fork"].units

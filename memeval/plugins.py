@@ -53,9 +53,9 @@ CONTROLS = {
 
 
 def load_object(reference: str, base: Path | None = None) -> Any:
-    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is looked for beside `base`, the
-    card that names it, then in the working directory. The object may import modules beside its file and in the working
-    directory. Raises UsageError with the user's file and line."""
+    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is looked for beside `base`
+    (the card that names it), then in the working directory. The object may import modules beside its file and in the
+    working directory. Raises UsageError with the user's file and line."""
     module_name, _, attribute = reference.rpartition(":")
     if not module_name or not attribute.isidentifier():
         raise UsageError(f"'{reference}': expected file.py:Class or package.module:Class")
@@ -106,8 +106,8 @@ def _load_file(path: Path) -> Any:
 
 @contextmanager
 def _loading(what: str, folder: Path) -> Iterator[None]:
-    """Puts `folder` first on sys.path while a module is loaded, and leaves it last, for imports inside functions. No byte code
-    is written: Python takes byte code for current when a file changes within a second and keeps its size."""
+    """Puts `folder` first on sys.path while a module is loaded, and leaves it last, for imports inside functions. Byte
+    code is not written: Python takes byte code for current when a file changes within a second and keeps its size."""
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -280,7 +280,7 @@ def _track(made: Any, name: str) -> Any:
 
 
 def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:
-    """`cards.find`, whose error says that a key belongs under `params` if it is a parameter of the card's source or agent."""
+    """`cards.find`, whose error says that a key belongs under `params` where the card's source or agent has it."""
     try:
         return cards.find(kind, name, extra)
     except cards.UnknownKey as error:

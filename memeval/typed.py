@@ -23,7 +23,7 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _KEY = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 _WORDS = {
     **{"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list"},
-    **{"object": "a mapping", " | ": " or ", "`": "", r" matching regex '\\S'": " that is not blank"},
+    **{"object": "a mapping", " | null": "", " | ": " or ", "`": "", r" matching regex '\\S'": " that is not blank"},
 }
 _WORD = re.compile("|".join(map(re.escape, _WORDS)))
 

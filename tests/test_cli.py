@@ -70,7 +70,7 @@ BAD = {
     "--agent bm25 --prompt reader": "--prompt reader: expected NAME=VALUE",
     "--agent gone.py:Mine": "no file gone.py",
     "--agent no.module:Mine": "'no.module:Mine': no module 'no'; is it installed?",
-    "--agent bm25 --runs-dir notes.yaml/x": "cannot write the run folder",
+    "--agent bm25 --runs-dir notes.yaml/x": "cannot be written (Not a directory); use --runs-dir",
 }
 
 
@@ -151,7 +151,7 @@ def test_an_oracle_without_evidence_says_why_it_has_no_score(project: Path) -> N
     assert result.exit_code == 0, result.output
     row = next(line for line in result.stdout.splitlines() if line.startswith("| oracle"))
     assert row.split("|")[2].strip() == "n/a"
-    why = "n/a for 2 of 2 answers: the data have no gold evidence for this question"
+    why = "n/a for 2 of 2 questions: the data have no gold evidence for them"
     assert f"oracle on notes.yaml: {why}" in result.stdout
     assert why in memeval("show", json.loads(run("--agent", "oracle", "--format", "json").stdout)["runs"][0]["path"]).output
 

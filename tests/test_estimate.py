@@ -18,10 +18,11 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.commands.estimate import estimate_command
 from memeval.commands.run import run_command
 from memeval.estimate import Estimate, estimate, spread
+from memeval.models import calls
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
-from memeval.runs import local, run_context
+from memeval.runs import local
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -46,8 +47,10 @@ def used(planned: Planned) -> tuple[dict[str, int], int]:
     """(calls by role, prompt tokens) of the run, from its own lines."""
     calls: dict[str, int] = {}
     prompt = 0
-    for name in ("samples", "operations"):
-        for line in read_lines(planned.spec.folder / f"{name}.jsonl"):
+    files = [planned.spec.folder / "samples.jsonl"]
+    files += [planned.spec.memory / "operations.jsonl"] if planned.spec.memory else []
+    for path in files:
+        for line in read_lines(path):
             for role, number in line["calls"].items():
                 calls[role] = calls.get(role, 0) + number
             prompt += sum(each["prompt"] for each in line["tokens"].values())
@@ -286,7 +289,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     whole = estimate(planned)
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
-        patch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        patch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
         assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
@@ -296,7 +299,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
     assert f"{done} of 16 answers are in {planned.spec.shown} already" in left.notes
     counted = Budget()
-    monkeypatch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
+    monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
     run(planned, quiet=True)
     assert left.calls == pytest.approx(counted.calls, rel=0.2)
 

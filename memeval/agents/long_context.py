@@ -10,6 +10,7 @@ import copy
 from typing import Self
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
+from memeval.memory.entries import Entries
 
 
 class Stream:
@@ -27,7 +28,7 @@ class Stream:
         self.tokens += self.size(chunk)
 
     def memory(self) -> MemoryStats:
-        return MemoryStats({"stream": self.tokens})
+        return MemoryStats({"stream": self.tokens}, Entries(lambda: [item_of(chunk) for chunk in self.chunks]))
 
     def fork(self, session: Session) -> Self:
         """A twin that shares the chunks; only the list of them is copied."""
@@ -41,6 +42,11 @@ class Stream:
         return chunk.tokens or self.session.count(chunk.text)
 
 
+def item_of(chunk: Chunk, score: float | None = None) -> Item:
+    """A whole chunk as an item."""
+    return Item(chunk.text, (chunk.id,), chunk.id, score)
+
+
 class LongContext(Stream):
     """Recalls the last `session.budget` tokens of the stream as whole chunks: the newest ranks highest, and they are read
     in the order of the stream. The newest chunk is always among them."""
@@ -52,5 +58,5 @@ class LongContext(Stream):
             left -= self.size(chunk)
             if left < 0 and items:
                 break
-            items.append(Item(chunk.text, (chunk.id,), chunk.id))
+            items.append(item_of(chunk))
         return Recall(items, order="stream")

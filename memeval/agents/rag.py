@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from memeval.agent import Chunk, Item, Query, Recall, Session
-from memeval.agents.long_context import Stream
+from memeval.agent import Chunk, Query, Recall, Session
+from memeval.agents.long_context import Stream, item_of
 from memeval.errors import UsageError
 from memeval.memory.bm25 import BM25Index
 
@@ -29,8 +29,7 @@ class BM25(Stream):
         self.index.add(chunk.text)
 
     def recall(self, query: Query) -> Recall:
-        found = [(self.chunks[number], score) for number, score in self.index.search(query.text, self.k)]
-        return Recall([Item(chunk.text, (chunk.id,), chunk.id, score) for chunk, score in found])
+        return Recall([item_of(self.chunks[number], score) for number, score in self.index.search(query.text, self.k)])
 
     def fork(self, session: Session) -> BM25:
         twin = super().fork(session)

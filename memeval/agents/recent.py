@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import hashlib
 
-from memeval.agent import Chunk, Item, Query, Recall
-from memeval.agents.long_context import Stream
+from memeval.agent import Chunk, Query, Recall
+from memeval.agents.long_context import Stream, item_of
 from memeval.errors import UsageError
 
 
@@ -29,8 +29,8 @@ class Recent(Stream):
 class RandomK(Stream):
     """Keeps the stream and recalls `k` of its chunks at random, read in order.
 
-    The draw hangs on the session's seed and the question alone: asked twice, the same chunks come back, and those of a
-    smaller k are among those of a larger.
+    The draw depends on the session's seed and the question alone: the same question brings back the same chunks, and a
+    larger k brings back those of a smaller one and more.
     """
 
     def __init__(self, k: int = 5) -> None:
@@ -46,7 +46,7 @@ class RandomK(Stream):
 
 
 def _recall(chunks: list[Chunk]) -> Recall:
-    return Recall([Item(chunk.text, (chunk.id,), chunk.id) for chunk in chunks], order="stream")
+    return Recall([item_of(chunk) for chunk in chunks], order="stream")
 
 
 def _checked(k: int, agent: str) -> int:

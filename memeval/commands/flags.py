@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,15 +50,6 @@ AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
 WIDTH = click.option(
     "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
-)
-RUN_FOLDERS = click.argument(
-    "folders",
-    nargs=-1,
-    required=True,
-    metavar="RUN...",
-    type=UserPath(),
-    # `runs/*/*` of a shell has the folders of memories, too
-    callback=lambda context, parameter, paths: tuple(path for path in paths if path.name != "memories") or paths,
 )
 AGENT_TIMEOUT = click.option("--agent-timeout", type=SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
@@ -175,6 +166,11 @@ def _policy(given: dict[str, Any]) -> Policy:
     wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
     wire["wait_at_start"] = wire["wait"]
     return Policy(**{key: value for key, value in wire.items() if value is not None})
+
+
+def runs(folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders without those of memories, which `runs/TASK/*` names as well."""
+    return [folder for folder in folders if folder.name != "memories"] or folders
 
 
 def data_folder(typed: Path | None) -> Path | None:

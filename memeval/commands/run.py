@@ -14,7 +14,7 @@ from memeval.contamination import contamination
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.calls import CallSettings
-from memeval.models.local.lasting import lasting
+from memeval.models.local.kept_open import keep_open
 from memeval.process import foreign_code
 from memeval.records.averages import named
 from memeval.records.clean import encode
@@ -75,7 +75,7 @@ def _outcomes(options: Options, fresh: bool, fresh_memory: bool) -> list[Outcome
         judges = [planned.judge for planned in plans if planned.judge is not None]
         budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
     plans = with_origins(anew(plans, fresh=fresh, fresh_memory=fresh_memory), options.same_model)
-    with lasting():  # a server that was started, or weights that were loaded, serve the next run too
+    with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
         groups = together(plans)
         position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
         for group in groups:

@@ -23,13 +23,13 @@ def published(place: str) -> Iterator[None]:
 
 
 def texts(value: Any) -> list[str]:
-    """A published list of texts, stripped. A single text is none, and not taken for a list of letters."""
+    """A published list of texts, stripped. Raises msgspec.ValidationError for anything else, also for a single text."""
     return [text.strip() for text in msgspec.convert(value, list[str])]
 
 
 def literal(text: str, most: int) -> Any:
-    """A Python literal that data hold as text; read as a literal, never evaluated. Raises ValueError for what is
-    none, too deep, or longer than `most` characters."""
+    """A Python literal that data hold as text; read as a literal, never evaluated. Raises ValueError for anything
+    else, and for one that is too deep or longer than `most` characters."""
     try:
         if len(text) <= most:
             return ast.literal_eval(text)

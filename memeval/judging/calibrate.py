@@ -5,11 +5,11 @@ A calibration file is JSONL, one answer per line:
     {"question": "Who ...?", "gold": "Ann" (or a list of accepted ones), "answer": "It was Ann.", "human": "right",
      "kind": "multi-session",      # optional: the question type, as the judge's rules know it; `abstention`: unanswerable,
                                    # and the gold, which may be left out, says why
-     "case": "long"}               # optional: what the line probes; errors are reported by it
+     "case": "long"}               # optional: what the line tests; errors are reported by case
 
 The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged, both
-answers, refusals, near misses, old values, instructions to the judge. Its errors are therefore those of a hard set; a
-calibration on answers of one's own runs corrects better.
+answers, refusals, near misses, old values, instructions to the judge. It is therefore a hard set: a calibration on answers of
+your own runs corrects better.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One answer with its label by a human, right or wrong. line: where it stands in the file (1-based)."""
+    """One answer with its label by a human, right or wrong. line: its number in the file, from 1."""
 
     line: int
     question: Question

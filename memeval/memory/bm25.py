@@ -29,14 +29,13 @@ class BM25Index:
     """An incremental index. Entries are numbered 0, 1, 2, ... as they are added; a number is never used again.
 
     Every version of an entry's text gets a slot of its own. A posting is a flat array `slot, frequency, slot, ...` that
-    only grows; a changed or deleted entry leaves its old slot behind as a tombstone, which counts nowhere and is swept
-    once tombstones outnumber the live entries. A copy shares every array until one side writes to it.
+    only grows. A changed or deleted entry leaves its old slot behind, which no score counts; old slots are removed
+    once they outnumber the live entries. A copy shares every array until one side writes to it.
     """
 
     def __init__(self) -> None:
         self._postings: dict[str, array[int]] = {}
-        self._documents: Counter[str] = Counter()  # word -> live entries that hold it
-        self._shapes: Counter[int] = Counter()  # number of live entries -> words held by that many
+        self._documents: dict[str, int] = {}  # word -> live entries that hold it
         self._texts: list[str] = []  # by slot
         self._lengths = np.zeros(16, dtype=np.float64)  # words, by slot
         self._slot_of = np.full(16, -1, dtype=np.intp)  # by entry number; -1: deleted
@@ -105,7 +104,7 @@ class BM25Index:
         return twin
 
     def _scores(self, words: list[str]) -> NDArray[np.float64]:
-        """BM25 score of every slot; those of tombstones mean nothing."""
+        """BM25 score of every slot; those of old slots mean nothing."""
         scores = np.zeros(len(self._texts))
         if not self._words:
             return scores
@@ -124,9 +123,9 @@ class BM25Index:
         epsilon times the mean idf of the vocabulary instead (which may be negative too: so does BM25Okapi)."""
         if 2 * held <= self._live:
             return float(np.log(self._live - held + 0.5) - np.log(held + 0.5))
-        if self._floor is None:
-            entries = np.fromiter(self._shapes.keys(), dtype=np.float64, count=len(self._shapes))
-            words = np.fromiter(self._shapes.values(), dtype=np.float64, count=len(self._shapes))
+        if self._floor is None:  # words held by as many entries have the same idf
+            words = np.bincount(np.fromiter(self._documents.values(), np.intp, len(self._documents)))
+            entries = np.arange(len(words))
             total = np.sum(words * (np.log(self._live - entries + 0.5) - np.log(entries + 0.5)))
             self._floor = float(EPSILON * total / np.sum(words))
         return self._floor
@@ -142,8 +141,7 @@ class BM25Index:
         if self._shared:
             self._shared = False
             self._postings = dict(self._postings)
-            self._documents = self._documents.copy()
-            self._shapes = self._shapes.copy()
+            self._documents = dict(self._documents)
             self._texts = list(self._texts)
             self._lengths = self._lengths.copy()
             self._slot_of = self._slot_of.copy()
@@ -159,14 +157,13 @@ class BM25Index:
         for word, frequency in Counter(words).items():
             posting = self._postings.get(word)
             if posting is None:
-                self._postings[word] = posting = array("i")
+                posting = self._postings[word] = array("i")
             elif self._owned is not None and word not in self._owned:
-                self._postings[word] = posting = posting[:]
+                posting = self._postings[word] = posting[:]
             if self._owned is not None:
                 self._owned.add(word)
-            posting.append(slot)
-            posting.append(frequency)
-            self._count(word, 1)
+            posting.extend((slot, frequency))
+            self._documents[word] = self._documents.get(word, 0) + 1
         return slot
 
     def _drop(self, slot: int) -> None:
@@ -174,28 +171,17 @@ class BM25Index:
         self._words -= len(words)
         self._texts[slot] = ""
         for word in set(words):
-            self._count(word, -1)
-
-    def _count(self, word: str, change: int) -> None:
-        """Keep the document frequencies, and how many words have each, in step."""
-        before = self._documents[word]
-        after = before + change
-        self._shapes[before] -= 1
-        if self._shapes[before] <= 0:
-            del self._shapes[before]
-        if after:
-            self._documents[word] = after
-            self._shapes[after] += 1
-        else:
-            del self._documents[word]
+            self._documents[word] -= 1
+            if not self._documents[word]:
+                del self._documents[word]
 
     def _sweep_if_due(self) -> None:
-        """Throw tombstones away once there are more of them than live entries: constant work per change on average."""
+        """Remove old slots once there are more of them than live entries: constant work per change on average."""
         if len(self._texts) <= 2 * self._live + 64:
             return
         numbers = np.flatnonzero(self._slot_of[: self._added] >= 0)
         kept = [self._texts[slot] for slot in self._slot_of[numbers]]
-        self._postings, self._documents, self._shapes = {}, Counter(), Counter()
+        self._postings, self._documents = {}, {}
         self._texts, self._words, self._owned = [], 0, None
         for number, text in zip(numbers, kept, strict=True):
             self._slot_of[number] = self._put(text)

@@ -15,8 +15,9 @@ from itertools import islice
 from typing import Any
 
 from memeval import tokens
-from memeval.agent import MemoryStats
+from memeval.agent import Item, MemoryStats
 from memeval.memory.bm25 import BM25Index
+from memeval.memory.entries import Entries
 
 CORE, SEMANTIC, EPISODIC = "core", "semantic", "episodic"
 TYPES = (CORE, SEMANTIC, EPISODIC)
@@ -132,8 +133,14 @@ class MemoryStore:
         return found
 
     def stats(self) -> MemoryStats:
-        """Tokens held by type (texts only: no ids, no tags; section 3.1.2 of the paper counts the same)."""
-        return MemoryStats(dict(self._tokens))
+        """Tokens held by type (texts only: no ids, no tags; section 3.1.2 of the paper counts the same), and the entries."""
+        return MemoryStats(dict(self._tokens), Entries(self.items))
+
+    def items(self) -> list[Item]:
+        """Everything held, with the chunks it was written at: the core text first, then each list in order."""
+        core = [Item(self._core.text, self._core.chunks, CORE)] if self._core else []
+        lists = (entries.items() for entries in self._entries.values())
+        return core + [Item(entry.text, entry.chunks, name) for entries in lists for name, entry in entries]
 
     def copy(self) -> MemoryStore:
         """An independent store with the same contents, which goes on issuing the ids this one would. The search indexes

@@ -1,6 +1,6 @@
 """The metrics: one function each, from a `Reply` to a score from 0 to 1, or None where the metric does not apply.
 
-A metric exists once and serves evaluation, reward and leaderboard alike. `METRICS` is a plain dict; adding one's own is
+A metric is implemented once, for evaluation, reward and leaderboard. `METRICS` is a plain dict; adding one's own is
 `METRICS["mine"] = function`, or an entry point. String metrics take the best of several golds and leave unanswerable
 questions out; `abstention` covers those.
 """

@@ -1,4 +1,4 @@
-"""Which rules a score was made by, so that scores by other rules are made anew."""
+"""Which rules a score was made by, so that scores by other rules are computed again."""
 
 from __future__ import annotations
 

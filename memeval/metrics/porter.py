@@ -1,6 +1,6 @@
 """The Porter stemmer in the variant that google-research/rouge uses (NLTK's extensions of Porter 1980).
 
-Only `metrics.rouge` needs it: without the stemmer a ROUGE-L cell cannot stand beside a published one. Words are lower
+Only `metrics.rouge` needs it: published ROUGE-L numbers are made with it. Words are lower
 case ASCII. The extensions are marked with +.
 """
 
@@ -16,7 +16,7 @@ _IRREGULAR = {  # + a word maps to its stem and skips every step
 }  # fmt: skip
 
 Rule = tuple[str, str, Callable[[str], bool]]
-"""(suffix, replacement, condition on what stands before the suffix)."""
+"""(suffix, replacement, condition on the part before the suffix)."""
 
 
 def _consonants(word: str) -> list[bool]:
@@ -129,7 +129,7 @@ def _second(word: str) -> str:
     if word.endswith("alli") and _repeated(word[:-4]):
         return _second(word[:-2])  # + the shortened word goes through the step again
     if word.endswith("logi"):
-        return word[:-1] if _repeated(word[:-3]) else word  # + the "l" counts as part of what stands before
+        return word[:-1] if _repeated(word[:-3]) else word  # + the "l" counts as part of the word before the suffix
     return _apply(word, _SECOND)
 
 

@@ -30,7 +30,7 @@ from memeval.models.reply import CHARACTERS_PER_TOKEN, token_count
 
 Vectors = NDArray[np.float32]
 LONGEST_BATCH = 200_000  # characters of the texts of one request; some 50,000 tokens
-LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
+LARGEST_BATCH = 32  # texts of one request; the default limit of text-embeddings-inference
 
 
 def pack(vector: Vectors) -> str:

@@ -1,7 +1,7 @@
-"""The one way to every model of a run: window, key, stores, in flight, budget, then the model; and one booking per call.
+"""The one way to every model of a run: window, key, stores, calls in flight, budget, then the model; one row per call.
 
 A fresh reply is committed before it is handed out. Errors are handed out but not stored, so that the next run of the same
-command asks again. The gateway lives in the driver, on one event loop, whatever executes the contexts.
+command asks again. The gateway is in the driver, on one event loop, whatever executes the contexts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Gateway:
 
     stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
     Equal calls are one only where they have one store. cache: the user's. concurrency: the cap per endpoint. on_event:
-    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command.
+    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command. owned: stores
+    that are closed with the gateway.
 
     requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
@@ -65,6 +66,7 @@ class Gateway:
         opener: Opener = registry.open_model,
         embedder_opener: Opener = registry.open_embedding_model,
         budget: Budget | None = None,
+        owned: Sequence[Store] = (),
     ) -> None:
         self.requests = 0
         self.first_call_at: float | None = None
@@ -80,18 +82,13 @@ class Gateway:
         self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._adapted: tuple[str, ...] = ()
+        self._owned = owned
 
     @property
     def adapted(self) -> tuple[str, ...]:
-        """What the servers of this gateway want sent otherwise, in words."""
-        notes = (
-            f"{model.name}: {note}"
-            for model in self._models.values()
-            if isinstance(model, Adaptive)
-            for note in model.adapted
-        )
-        return tuple(dict.fromkeys([*self._adapted, *notes]))
+        """What is sent otherwise to the servers of this gateway, in words."""
+        models = [model for model in self._models.values() if isinstance(model, Adaptive)]
+        return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
@@ -121,23 +118,22 @@ class Gateway:
         return [Completion(vectors[text], usage=Usage() if number else reply.usage) for number, text in enumerate(texts)]
 
     def open(self, spec: ModelSpec) -> None:
-        """Open a model before its first call; raises what the call would raise where a key or a package is missing."""
+        """Open a model before its first call. Raises UsageError where a key or a package is missing."""
         self._model(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, close the models, every one, whatever befalls
-        the others: a server that is left behind holds its GPU. Stores belong to their makers."""
+        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the owned stores. An
+        error of one model is raised when all are closed: a server that is left running holds its GPU."""
         self._closed = True
         callers = list(self._callers)
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
-        self._adapted = self.adapted
-        models = list(self._models.values())
-        self._models.clear()
-        for error in await asyncio.gather(*(model.close() for model in models), return_exceptions=True):
-            if error is not None:
-                raise error
+        errors = await asyncio.gather(*(model.close() for model in self._models.values()), return_exceptions=True)
+        for store in self._owned:
+            store.close()
+        for error in filter(None, errors):
+            raise error
 
     # -- one call, step by step ---------------------------------------------------------------------------------------
 
@@ -153,33 +149,31 @@ class Gateway:
         return _Call(spec, model, request, registry.call_identity(spec, model.identity), begun, embeds)
 
     async def _answer(self, call: _Call) -> Completion:
-        """The reply to a call, from whichever task makes the same call at this moment, or made by this one."""
+        """The reply to a call, from the task that makes the same call at this moment, or made by this one."""
         key = call_key(call.identity, call.request)
-        flight = (self._stores.get(call.request.phase), key)
-        while (other := self._in_flight.get(flight)) is not None:
+        place = (self._stores.get(call.request.phase), key)
+        while (other := self._in_flight.get(place)) is not None:
             await asyncio.wait((other,))
-            if not other.cancelled():  # else its caller was, and another sends it
+            if not other.cancelled():  # else its caller was cancelled, and another one sends the call
                 return self._book(call, "shared", other.result())
         reply: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._in_flight[flight] = reply
+        self._in_flight[place] = reply
         caller = asyncio.current_task()
-        new = caller is not None and caller not in self._callers
-        if caller is not None:
-            self._callers.add(caller)
+        assert caller is not None
+        new = caller not in self._callers
+        self._callers.add(caller)
         try:
             completion = await self._stored(call, key) or await self._fresh(call, key)
-            if not reply.done():
-                reply.set_result(completion)
+            reply.set_result(completion)
             return completion
         except Exception as error:
-            if not reply.done():
-                reply.set_exception(error)
-                reply.exception()  # no one need wait for it
+            reply.set_exception(error)
+            reply.exception()  # it is no error if no other task waits for it
             raise
         finally:
             reply.cancel()
-            del self._in_flight[flight]
-            if new and caller is not None:
+            del self._in_flight[place]
+            if new:
                 self._callers.discard(caller)
 
     async def _stored(self, call: _Call, key: bytes) -> Completion | None:
@@ -266,8 +260,8 @@ class Gateway:
 
 
 async def _completed(model: Model, request: Request) -> Completion:
-    """The model's reply. What it raises that is no reason to stop the run (a bug, a text that its tokenizer chokes on) fails
-    this call alone."""
+    """The model's reply. An exception that is no reason to stop the run (a bug, a text that its tokenizer cannot read)
+    fails this call alone."""
     try:
         return await model.complete(request)
     except (StopRun, UsageError):

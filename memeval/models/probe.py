@@ -183,7 +183,7 @@ class _Probe:
     def _price(self) -> None:
         found = prices.price(self.spec.name, self.spec.base_url)
         if found is None:
-            self.add(WARN, "price not known: costs stay blank; add it under 'prices:' in memeval.yaml")
+            self.add(WARN, f"price not known: costs stay blank; {prices.remedy(self.spec.name)}")
         else:
             usd = found.to_json()
             self.add(OK, f"{usd['prompt']:g} USD a million prompt tokens, {usd['completion']:g} completion ({found.source})")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memeval.costs import SHARED_BY, break_even
+from memeval.models.prices import remedy
 from memeval.records.summary import Summary
 from memeval.report.columns import columns
 from memeval.report.table import groups, label
@@ -110,7 +111,7 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
         services |= {f"{run.agent} ({role})" for role in run.cost.unpriced if role in run.services}
     if names:
         named = ", ".join(sorted(names))
-        lines.append(f"no price known for calls to {named}: USD stays blank; add it under 'prices:' in memeval.yaml.")
+        lines.append(f"no price known for calls to {named}: USD stays blank; {remedy(min(names))}.")
     if services:
         named = ", ".join(sorted(services))
         lines.append(

@@ -15,6 +15,7 @@ from memeval.models import prices, window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
+from memeval.records.judgements import JudgeHeader
 from memeval.records.manifest import AgentFiles
 from memeval.records.rows import InvocationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Contamination, Summary
@@ -100,8 +101,8 @@ def _summary(
         tokenizer=tokens.counter(spec.task.tokenizer).name,
         asked=asked * spec.repeats * spec.answer_repeats,
         complete=complete,
-        prices=_prices(planned),
-        judged=folder.judge_headers(),
+        prices=_prices(planned, judged := folder.judge_headers()),
+        judged=judged,
     )
     invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
     written = folder.manifest()
@@ -154,8 +155,8 @@ def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: 
     )
 
 
-def _prices(planned: Planned) -> dict[str, prices.Price | None]:
-    models = dict(planned.spec.models)
-    if planned.judge is not None:
-        models["judge"] = planned.judge
-    return {role: prices.price(model.name, model.base_url) for role, model in models.items()}
+def _prices(planned: Planned, judged: Sequence[JudgeHeader]) -> dict[str, prices.Price | None]:
+    """By role, and of each judge by the name of its scorer."""
+    models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
+    found = {role: prices.price(model.name, model.base_url) for role, model in models.items()}
+    return found | {header.scorer: prices.price(header.judge, header.base_url) for header in judged}

@@ -1,6 +1,6 @@
 """Runs contexts through an agent or a control, and has the runs answered that share the memory.
 
-Everything that happens is emitted as rows, which the driver writes. Golds are in question rows only, and no agent gets those.
+Everything that happens is emitted as rows, which the driver writes. Golds are in question rows only, which no agent gets.
 """
 
 from __future__ import annotations

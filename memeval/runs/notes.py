@@ -38,6 +38,12 @@ def few(run: Summary) -> Texts:
         yield f"n below {FEW}: this table shows the machinery, it ranks nothing."
 
 
+def without_evidence(run: Summary) -> Texts:
+    count = run.reasons.get(NO_EVIDENCE, 0)
+    if count:
+        yield f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them"
+
+
 def not_judged(run: Summary) -> Texts:
     if run.judge_family and run.headline.metric != "judge":
         yield f"made to be scored by a judge; without one (--judge NAME), {run.headline.metric} is shown instead."
@@ -68,11 +74,6 @@ def judged(run: Summary) -> Texts:
 def contamination(run: Summary) -> Texts:
     if run.trained_on:
         yield trained_text(run.trained_on)
-
-
-def not_applicable(run: Summary) -> Texts:
-    if without := run.verdicts.get("n/a"):
-        yield f"n/a for {without:,} of {sum(run.verdicts.values()):,} answers: {NO_EVIDENCE}"
 
 
 def own_memory(run: Summary) -> Texts:
@@ -221,12 +222,6 @@ def _unusable(run: Summary) -> dict[str, int]:
     return {reason: number for reason, number in run.reasons.items() if reason in UNUSABLE.values()}
 
 
-def without_evidence(run: Summary) -> Texts:
-    count = run.reasons.get(NO_EVIDENCE, 0)
-    if count:
-        yield f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them"
-
-
 NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "few": few,
     "without-evidence": without_evidence,
@@ -236,7 +231,6 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "offline-embedder": offline_embedder,
     "judged": judged,
     "contamination": contamination,
-    "not-applicable": not_applicable,
     "own-memory": own_memory,
     "query-visible": query_visible,
     "rebuilt": rebuilt,

@@ -15,10 +15,9 @@ from typing import Protocol
 
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
+from memeval.models.calls import CallSettings, open_gateway
 from memeval.models.completion import Completion, Request
-from memeval.models.gateway import Gateway
-from memeval.models.limits import Policy
-from memeval.models.store import Store, open_cache
+from memeval.models.gateway import MEMORY
 from memeval.models.usage import Step
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
@@ -45,11 +44,10 @@ class RunContext:
     """For use on the running event loop, as an async context manager; it closes all that it opened.
 
     spec: of a run; others: of further runs that are answered from the same memory and recall (they differ in how they are
-    answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> where
-    replies are kept. cache: the user's. on_call: given the row of each call that goes through the gateway. on_step: given
-    what each method of an agent called, with the replies (and their training rows). turn: to build the memory. Stores and
-    cache that are passed in are closed here.
-    """
+    answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> file
+    of its replies; without any, nothing is stored and the user's cache is not used. on_call: given the row of each call
+    that goes through the gateway. on_step: given what each method of an agent called, with the replies (and their training
+    rows). turn: to build the memory."""
 
     def __init__(
         self,
@@ -57,21 +55,19 @@ class RunContext:
         others: Sequence[RunSpec] = (),
         *,
         models: Mapping[str, LiveModel] | None = None,
-        stores: Mapping[str, Store] | None = None,
-        cache: Store | None = None,
+        stores: Mapping[str, Path] | None = None,
         on_call: Callable[[CallRow], None] | None = None,
         on_step: Callable[[Step], None] | None = None,
         budget: Budget | None = None,
-        policy: Policy | None = None,
         turn: MemoryTurn | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.spec = spec
         self.specs = (spec, *others)
         self.turn = turn
-        self._stores = {store.path: store for store in (*(stores or {}).values(), *([cache] if cache else []))}
         self._on_step = on_step or (lambda step: None)
-        self.gateway = Gateway(stores, cache, spec.concurrency, on_call, policy=policy, budget=budget)
+        settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
+        self.gateway = open_gateway(settings, stores or {}, on_call)
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
@@ -90,22 +86,13 @@ class RunContext:
         turn: MemoryTurn | None = None,
         budget: Budget | None = None,
     ) -> RunContext:
-        """The context of runs that keep their calls in their folders and that of their memory, and fill the user's cache."""
+        """The context of runs that keep their calls in their folders and that of their memory, and fill the user's
+        cache."""
         spec, *others = specs
-        stores = {answer_phase(n): Store(RunFolder(each.folder).calls_file) for n, each in enumerate(specs)}
-        memory = Store(MemoryFolder(spec.memory).calls_file) if spec.memory else stores["answer"]
-        stores |= dict.fromkeys(("ingest", "recall", ""), memory)
-        cache = open_cache() if spec.use_cache else None
-        return cls(
-            spec,
-            others,
-            stores=stores,
-            cache=cache,
-            on_call=on_call,
-            budget=budget,
-            policy=spec.policy,
-            turn=turn,
-        )
+        stores = {answer_phase(n): RunFolder(each.folder).calls_file for n, each in enumerate(specs)}
+        memory = MemoryFolder(spec.memory).calls_file if spec.memory else stores["answer"]
+        stores |= dict.fromkeys((*MEMORY, ""), memory)
+        return cls(spec, others, stores=stores, on_call=on_call, budget=budget, turn=turn)
 
     def engine(
         self, stages: Sequence[AnswerStage], emit: Callable[[Row | AgentSlow], None], constant: str | None = None
@@ -126,6 +113,4 @@ class RunContext:
         finally:
             for route in self.routes.values():
                 close_route(route)
-            for store in self._stores.values():
-                store.close()
             self._scratch.cleanup()

@@ -239,7 +239,7 @@ def _near_a_bound(groups: Groups, confidence: float) -> tuple[float, float] | No
 
 
 def nearly_constant(groups: Groups, confidence: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
-    """Limits where fewer than ten clusters, and fewer than half, have another mean than the most common one; else None.
+    """Limits where fewer than ten clusters, and fewer than a fifth, have another mean than the most common one; else None.
 
     Such data hardly show how far other clusters may lie, and an interval from their spread can be empty. The share of
     clusters that differ has a mid-P upper limit, and those that were not seen may lie at either bound.
@@ -247,7 +247,7 @@ def nearly_constant(groups: Groups, confidence: float, bounds: tuple[float, floa
     count = len(groups.sums)
     means, times = np.unique((groups.sums / groups.sizes).round(9), return_counts=True)
     others = count - int(times.max())
-    if others >= min(NEAR, count / 2):
+    if others >= min(NEAR, count / 5):
         return None
     common = float(means[times.argmax()])
     unseen = binomial_limits(others, count, confidence)[1] - others / count

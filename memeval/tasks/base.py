@@ -24,8 +24,8 @@ from memeval.yamlfile import at_key, decoded
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user sets for data: where they lie (None: the hub), the seed (42) of question order, distractors and
-    packing, and how many questions will be asked (0: the card's number, or all), for sources that make theirs."""
+    """What a user sets for data. data_dir: the data folder (None: MEMEVAL_DATA or the hub). seed: of the order of questions,
+    distractors and packing. questions: how many will be asked (0: the card's number, or all), for sources that make them."""
 
     data_dir: Path | None = None
     seed: int = 42
@@ -62,7 +62,7 @@ class Source(Protocol):
     and `Params`, the record of its card's params."""
 
     def load(self, card: TaskCard, settings: Settings) -> Task:
-        """Read what the card names. Raises NoData with the remedy when it is not at hand, UsageError when it is
+        """Read the data that the card names. Raises NoData with the remedy if they are missing, UsageError if they are
         damaged."""
         ...
 

@@ -1,4 +1,4 @@
-"""Loading a task: a built-in one as it is, a user's own with what it says checked."""
+"""Loading a task. What a user's own task returns is checked."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from memeval.tasks.base import Settings, Task, contradiction
 
 
 def load(card: TaskCard, settings: Settings) -> Task:
-    """The task of a card. Raises NoData with the remedy where its data are not at hand, and UsageError, which names
-    file and line, for damaged data and for a user's own task that raises or contradicts itself."""
+    """The task of a card. Raises NoData with the remedy if its data are missing, and UsageError with file and line for
+    damaged data and for a user's own task that raises or contradicts itself."""
     source = plugins.source(card)
     if card.source in plugins.SOURCES:
         found: Task = source().load(card, settings)

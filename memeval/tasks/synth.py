@@ -131,7 +131,7 @@ def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
 
 
 def _example(name: str, item: Item, early: Sequence[tuple[str, str]]) -> Example:
-    """A long-gap question excludes every document as old as its evidence: nothing but its own stands before it."""
+    """A long-gap question excludes every document as old as its evidence, so that only its own documents come before it."""
     exclude = item.exclude
     if item.kind == "long-gap":
         latest = max(item.own[index].time for index, _ in item.evidence)

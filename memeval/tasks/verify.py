@@ -24,7 +24,7 @@ from memeval.tasks.chunking import pack
 from memeval.tasks.load import load
 
 SAMPLE_TOKENS = 5_000_000
-"""How much of the streams `verify` builds and counts when it is not told how many."""
+"""How many tokens of streams `verify` counts, unless the user says how many contexts."""
 
 _CREATIVE = re.compile(r"(?i)\bCC[ -]BY(?:[ -](?:NC|SA|ND))+(?:[ -]\d\.\d)?")
 
@@ -70,7 +70,7 @@ def restricted(licence: str) -> str:
 
 
 def remedy(card: TaskCard, file: DataFile, settings: Settings) -> str:
-    """How to get a file that is not at hand: the command that fetches it, or where to put it."""
+    """How to get a missing file: the command that fetches it, or where to put it."""
     folder = files.data_folder(settings.data_dir)
     if (file.hub or file.url) and file.required:
         licence = restricted(file.licence or card.licence)

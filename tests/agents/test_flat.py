@@ -6,11 +6,12 @@ import copy
 
 import pytest
 
-from memeval.agent import Chunk, Query, Recall
+from memeval.agent import Chunk, Item, Query, Recall
 from memeval.agents.long_context import LongContext
 from memeval.agents.rag import BM25
 from memeval.agents.recent import RandomK, Recent
 from memeval.errors import UsageError
+from memeval.memory.entries import Entries
 
 AGENTS = [LongContext, BM25, Recent, RandomK]
 TEXTS = ["Ann flew to Oslo", "Bob cooks", "rain in Oslo and in Rome", "Cid sails", "Dora paints", "Eve sings", "Finn naps"]
@@ -121,3 +122,22 @@ def test_tokens_are_counted_where_a_chunk_does_not_say(bench, agent: type) -> No
 def test_a_wrong_k_is_one_line(agent: type, name: str, k: object) -> None:
     with pytest.raises(UsageError, match=f"^{name}: k is "):
         agent(k=k)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_what_is_held_is_listed_with_its_chunks(bench, agent: type) -> None:
+    made = fed(bench, agent() if agent is LongContext else agent(3))
+    held = made.memory().entries
+    kept = TEXTS[-3:] if agent is Recent else TEXTS
+    assert [(item.text, item.chunks) for item in held] == [
+        (text, (f"c{number:05d}",)) for number, text in enumerate(TEXTS) if text in kept
+    ]
+    assert len(held) == len(kept)
+    assert sum(len(item.text.split()) for item in held) == made.memory().total
+
+
+def test_entries_are_made_only_when_they_are_read() -> None:
+    made: list[int] = []
+    entries = Entries(lambda: [made.append(1), Item("a", ("c1",))][1:])
+    assert made == []
+    assert (entries[0].text, len(entries), entries[:1], made) == ("a", 1, [Item("a", ("c1",))], [1])

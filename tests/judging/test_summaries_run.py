@@ -171,7 +171,7 @@ def test_the_offline_judge_is_labelled_and_needs_the_folder_alone(
     assert "judge offline: a string rule in place of a judge; it checks the harness and is no judged score." in (
         capsys.readouterr().out
     )
-    (folder,) = (project / "runs" / TASK).iterdir()
+    (folder,) = (path for path in (project / "runs" / TASK).iterdir() if path.name != "memories")
     (scored,) = (folder / "scores").glob("judge-offline-*.jsonl")
     before = scored.read_bytes()
     lines = [json.loads(line) for line in before.splitlines()]

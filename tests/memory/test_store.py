@@ -200,6 +200,9 @@ def test_counts_and_index_stay_in_step(steps: list[tuple[str, str, int, int]]) -
     for kind in ("semantic", "episodic"):
         held = store.contents().get(kind, {})
         assert store.stats().tokens[kind] == sum(map(words, held.values()))
+        listed = {item.id: item for item in store.stats().entries if item.id in held}
+        assert {name: item.text for name, item in listed.items()} == held
+        assert all(item.chunks in (("c1",), ("c1", "c2")) for item in listed.values())
         fresh = BM25Index()
         for text in held.values():
             fresh.add(text)

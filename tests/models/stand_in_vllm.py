@@ -1,7 +1,7 @@
 """A program that behaves like `vllm serve`, as far as memeval can see: for tests of how the process is handled.
 
 `make(folder, **behaviour)` writes the executable. behaviour: delay (seconds until healthy), crash_start, crash_call (ends at
-the first call), hang_stop (ignores SIGTERM), never (never healthy), taken (how many first starts find their port taken).
+the first call), hang_stop (ignores SIGTERM), never (never healthy).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = """#!{python} -I
@@ -25,7 +27,6 @@ engine = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.si
 with open(notes, "a") as file:
     file.write(json.dumps({{"argv": words, "pid": os.getpid(), "engine": engine.pid, "port": port,
                            "environment": dict(os.environ)}}) + "\\n")
-starts = sum(1 for line in open(notes))
 print("(APIServer pid=1) INFO 11-22 10:00:00 [api.py:1] starting", flush=True)
 
 
@@ -39,9 +40,6 @@ signal.signal(signal.SIGTERM, stop)
 if behaviour.get("crash_start"):
     print("(EngineCore pid=2) ERROR 11-22 10:00:01 [core.py:7] ValueError: no room for the KV cache of " + str(key))
     print("RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
-    sys.exit(1)
-if starts <= behaviour.get("taken", 0):
-    print("OSError: [Errno 98] Address already in use", flush=True)
     sys.exit(1)
 ready = time.time() + behaviour.get("delay", 0)
 
@@ -63,15 +61,15 @@ class Handler(BaseHTTPRequestHandler):
         return self.headers.get("Authorization") == "Bearer " + str(key)
 
     def do_GET(self):
-        if self.path == "/health":
-            healthy = time.time() >= ready and not behaviour.get("never")
-            return self.answer(200 if healthy else 503, {{}})
+        if time.time() < ready or behaviour.get("never"):
+            return self.answer(503, {{}})
         if not self.allowed():
             return self.answer(401, {{"error": "Unauthorized"}})
         self.answer(200, {{"data": [{{"id": name}}]}})
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print("a call", flush=True)
         if not self.allowed():
             return self.answer(401, {{"error": "Unauthorized"}})
         if behaviour.get("crash_call"):
@@ -120,3 +118,11 @@ def alive(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def until(condition: Callable[[], object], seconds: float = 100.0) -> None:
+    """Return once the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)

@@ -79,28 +79,6 @@ def test_journal_then_cache_then_model(tmp_path):
     asyncio.run(main())
 
 
-def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
-    async def main():
-        events = []
-        cache = open_cache(tmp_path / "cache")
-        model = ScriptedModel(echo)
-        await gateway(model, cache=cache).call(SPEC, asked("a"))
-        journal = Store(tmp_path / "own.sqlite")
-        held = Completion("theirs", usage=Usage(5, 1))
-        sharing = gateway(model, journal, cache, on_event=events.append, elsewhere=lambda key, phase: ("task/run", held))
-        assert (await sharing.call(SPEC, asked("a"))).text == "theirs"
-        alone = gateway(model, journal, on_event=events.append)
-        assert (await alone.call(SPEC, asked("a"))).text == "theirs"
-        assert len(model.requests) == 1
-        assert [(event.source, event.run, event.attempts) for event in events] == [
-            ("journal", "task/run", 0),
-            ("journal", None, 0),
-        ]
-        assert counts(sharing.rows) == Counts(calls=1, cached=1, requests=0, failures=0, prompt=5, fresh=0)
-
-    asyncio.run(main())
-
-
 def test_identical_concurrent_calls_are_sent_once():
     async def main():
         model = Slow(echo)

@@ -115,10 +115,6 @@ def write(chunk: str, memory: str = "", tools: list | None = None, extra: str = 
         ("How many apprentices does Mara Quill have?", "14"),
         ("Who wrote The Silent Gear?", "Oren Tash"),
         ("What year was Bellmere Bridge built?", "1788"),
-        ("Which bridge is longer, Bellmere Bridge or Corran Bridge?", "Bellmere Bridge"),
-        ("Which bridge is older, Corran Bridge or Bellmere Bridge?", "Bellmere Bridge"),
-        ("Who was born first, Ada Fenn or Oren Tash?", "Oren Tash"),
-        ("Which bridge stands in Dunport, Bellmere Bridge or Corran Bridge?", "Corran Bridge"),
         ("Are both Oren Tash and Ada Fenn weavers?", "no"),
         ("Is Bellmere Bridge in Vellin?", "yes"),
         ("Is Bellmere Bridge in Dunport?", "no"),
@@ -135,7 +131,6 @@ def test_reads_one_hop(question: str, expected: str) -> None:
     [
         "What is the name of Mara Quill's dog?",  # she is in view, a dog is not
         "Where was Tobias Renn born?",  # others are born in view, he is not there
-        "Who was born first, Tobias Renn or Ada Fenn?",
         "Is Tobias Renn a clockmaker?",
     ],
 )
@@ -368,7 +363,7 @@ from memeval.models.completion import Request
 from memeval.models.offline import OfflineModel
 for line in sys.stdin:
     messages, tools, params = json.loads(line)
-    print(json.dumps(asyncio.run(OfflineModel().complete(Request(messages, tools, params))).to_json()))
+    print(repr(asyncio.run(OfflineModel().complete(Request(messages, tools, params)))))
 """
 
 
@@ -392,7 +387,7 @@ def test_is_a_pure_function_in_any_process() -> None:
             check=True,
         )
         replies.append(done.stdout.splitlines())
-    here = [json.dumps(complete(messages, tools, **params).to_json()) for messages, tools, params in requests]
+    here = [repr(complete(messages, tools, **params)) for messages, tools, params in requests]
     assert replies[0] == replies[1] == here
 
 

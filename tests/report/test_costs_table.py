@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from memeval.records.rows import CallFacts, ServiceRow
 from memeval.records.summary import Summary
@@ -52,7 +53,12 @@ def test_without_prices_tokens_stand_in_and_usd_is_blank() -> None:
     table = costs_table([run("memalpha", None, None, None, unpriced=["memory"])])
     assert cells(table, "memalpha")[1:6] == ["-", "-", "6,000", "1,500", "1,050"]
     assert "tokens a question at 1 |" in table
-    assert "no price known for calls to openai/m: USD stays blank" in table
+    example = "prices: {openai/m: {input: 0.1, output: 0.4}} (USD per million tokens)"
+    assert (
+        f"no price known for calls to openai/m: USD stays blank; add it under 'prices:' in memeval.yaml, like {example}"
+        in table
+    )
+    assert set(yaml.safe_load(example.split(" (")[0])["prices"]) == {"openai/m"}
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from folders import file_of, run_folders
 from toys import reply
 
 from memeval.commands.run import run_command
+from memeval.models import calls
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
-from memeval.runs import run_context
 from memeval.runs.options import Options
 
 QUESTIONS = 8
@@ -37,7 +37,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
         def gateway(*args: Any, **options: Any) -> Gateway:
             return Gateway(*args, **{**options, "policy": policy})
 
-        monkeypatch.setattr(run_context, "Gateway", gateway)
+        monkeypatch.setattr(calls, "Gateway", gateway)
 
     return set_to
 

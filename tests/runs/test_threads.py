@@ -373,10 +373,10 @@ def test_a_method_that_does_not_return_in_time_fails_its_context(toy: Any, kind:
                 await asyncio.sleep(30)
 
     agent = Stuck if kind == "plain" else AsyncStuck
-    found = samples(toy.events(toy.planned(agent, [simple(0), simple(1), simple(2)], agent_timeout=0.5)))
+    found = samples(toy.events(toy.planned(agent, [simple(0), simple(1), simple(2)], agent_timeout=1.5)))
     never.set()
     assert found["q0"]["failure"] is found["q2"]["failure"] is None
-    assert found["q1"]["failure"] == "ingest: agent's observe had not returned after 0.5 s (--agent-timeout)"
+    assert found["q1"]["failure"] == "ingest: agent's observe had not returned after 1.5 s (--agent-timeout)"
 
 
 def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

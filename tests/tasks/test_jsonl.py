@@ -167,10 +167,10 @@ BROKEN: dict[str, tuple[list[Any] | str, str]] = {
     "blank answer": (with_question(answers=[" "]), "'questions[0].answers[0]' is ' ', expected a text that is not blank"),
     "number as answer": (with_question(answers=[5]), "'questions[0].answers[0]' is 5, expected a text"),
     "position": (with_question(position=3), "its position is 3, expected a number of units from 0 to 2"),
-    "position true": (with_question(position=True), "'questions[0].position' is True, expected a whole number or null"),
+    "position true": (with_question(position=True), "'questions[0].position' is True, expected a whole number"),
     "answerable": (with_question(answerable="no"), "'questions[0].answerable' is 'no', expected true or false"),
-    "options": (with_question(options="abc"), "'questions[0].options' is 'abc', expected a list or null"),
-    "kind": (with_question(kind=7), "'questions[0].kind' is 7, expected a text or null"),
+    "options": (with_question(options="abc"), "'questions[0].options' is 'abc', expected a list"),
+    "kind": (with_question(kind=7), "'questions[0].kind' is 7, expected a text"),
     "evidence": (with_question(evidence=["x"]), "'questions[0].evidence[0]' is 'x', expected a mapping"),
     "evidence units": (
         with_question(evidence=[{"text": "x", "units": [2]}]),

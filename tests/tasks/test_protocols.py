@@ -159,7 +159,7 @@ def test_questions_end_with_a_question_mark() -> None:
 
 
 def test_a_pool_that_is_too_short_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="wants 200 documents, but the pool gives only 100"):
+    with pytest.raises(UsageError, match="needs 200 documents, but the pool gives only 100"):
         contexts(build(EXAMPLES[:20], POOL[:100], documents=200), 1)
 
 
@@ -239,8 +239,8 @@ BAD = {
     "sampling: {reader: {temprature: 1}}": "unknown key 'sampling.reader.temprature'; did you mean 'temperature'?",
     "sampling: {reader: {temperature: 3}}": "'sampling.reader.temperature' is 3, expected a number <= 2.0",
     "sampling: {reader: {temperature: .nan}}": "'sampling.reader.temperature' is nan, expected a number",
-    "sampling: {reader: {max_tokens: 10.5}}": "'sampling.reader.max_tokens' is 10.5, expected a whole number or null",
-    "sampling: {reader: {max_tokens: true}}": "'sampling.reader.max_tokens' is True, expected a whole number or null",
+    "sampling: {reader: {max_tokens: 10.5}}": "'sampling.reader.max_tokens' is 10.5, expected a whole number",
+    "sampling: {reader: {max_tokens: true}}": "'sampling.reader.max_tokens' is True, expected a whole number",
     "scoring: equally": "'scoring' is 'equally'; did you mean 'equal'?",
     "scoring: as-published": "'published_metrics' has no rule for all other agents ('*')",
     "published_metrics: {bm25: recall}": "'published_metrics.bm25' is 'recall', expected one of the card's 'metrics'",

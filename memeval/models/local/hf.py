@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from memeval.errors import BadParameter, UsageError
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
-from memeval.models.local import lasting, sampling, weights
+from memeval.models.local import kept_open, sampling, weights
 from memeval.models.local.hf_loading import identity, load, settings
 from memeval.models.local.sampling import Sampling
 from memeval.models.local.weights import Weights
@@ -35,7 +35,7 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 class HfModel:
     """Raises UsageError, when it is made, for bad settings and for what `weights.find` raises. The weights are loaded at the
-    first call that no store can answer, once for all roles that use them alike."""
+    first call that no store can answer."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
         chosen = settings(name, spec)
@@ -55,13 +55,13 @@ class HfModel:
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
         asked = sampling.read(request.params, self._defaults, seed, self._name)
         if self._checkpoint is None:
-            self._checkpoint = lasting.take(self._key, lambda: Checkpoint(self._name, self._weights, self._chosen))
+            self._checkpoint = kept_open.take(self._key, lambda: Checkpoint(self._name, self._weights, self._chosen))
         return await self._checkpoint.worker.do((request, asked))
 
     async def close(self) -> None:
         if self._checkpoint is not None:
+            kept_open.give_back(self._key, self._checkpoint)
             self._checkpoint = None
-            lasting.release(self._key)
 
 
 @dataclass(frozen=True, slots=True)

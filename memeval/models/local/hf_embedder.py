@@ -15,7 +15,7 @@ from typing import Any
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import pack
-from memeval.models.local import lasting, weights
+from memeval.models.local import kept_open, weights
 from memeval.models.local.hf_loading import EXTRA, identity, settings
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
@@ -42,13 +42,13 @@ class HfEmbedder:
             name = next(iter(params))
             raise BadParameter(name, f"embedder 'hf/{self._name}': no parameter '{name}'")
         if self._encoder is None:
-            self._encoder = lasting.take(self._key, lambda: Encoder(self._name, self._weights, self._chosen))
+            self._encoder = kept_open.take(self._key, lambda: Encoder(self._name, self._weights, self._chosen))
         return await asyncio.gather(*map(self._encoder.worker.do, texts))
 
     async def close(self) -> None:
         if self._encoder is not None:
+            kept_open.give_back(self._key, self._encoder)
             self._encoder = None
-            lasting.release(self._key)
 
 
 class Encoder:

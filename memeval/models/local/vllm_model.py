@@ -1,7 +1,7 @@
 """`vllm/<folder or hub id>`: a model behind a `vllm serve` that memeval starts itself. UNTESTED ON A GPU.
 
-Nothing is started before the first call that no store can answer. Roles that use the same model with the
-same settings share one server. Settings are `backend:` of the model in a card: `revision`, `local_files_only`,
+Nothing is started before the first call that no store can answer. Roles and runs of one command that use the same model
+with the same settings share one server. Settings are `backend:` of the model in a card: `revision`, `local_files_only`,
 `start_timeout` (seconds), `gpus` ("0,1"), and every option of `vllm serve` by its name with underscores (max_model_len,
 tool_call_parser, dtype, tensor_parallel_size, ...). The role's `context` is the default of max_model_len.
 """
@@ -24,7 +24,7 @@ from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.embeddings import EmbeddingEndpoint
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Limiter
-from memeval.models.local import lasting, weights
+from memeval.models.local import kept_open, weights
 from memeval.models.local.vllm_server import ServerEnded, VllmServer
 
 LOOK = 0.5  # seconds between two looks at a server that has calls to answer
@@ -56,8 +56,7 @@ class VllmModel:
         self._name = name
         self._weights = weights.find(name, backend.get("revision"), not backend.get("local_files_only", False))
         matters = {key: value for key, value in backend.items() if key not in NEUTRAL}
-        told = f" {json.dumps(matters, sort_keys=True)}" if matters else ""
-        self.identity = f"vllm {self._weights.digest}{told}"
+        self.identity = f"vllm {self._weights.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
         self._backend = backend
         self._embeds = embeds
         self._limiter = limiter
@@ -83,46 +82,50 @@ class VllmModel:
         return await self._while_running(client.embed(texts, params))
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server = None
-            await asyncio.to_thread(lasting.release, self._key)  # may wait for the server's end
-        if self._starting is not None:
-            for client in await asyncio.gather(self._starting, return_exceptions=True):
+        starting, server = self._starting, self._server
+        self._starting = self._server = None
+        if server is not None:
+            if starting is None or not starting.done():
+                await asyncio.to_thread(server.close)  # it is still starting
+            await asyncio.to_thread(kept_open.give_back, self._key, server)  # may wait for the server's end
+        if starting is not None:
+            for client in await asyncio.gather(starting, return_exceptions=True):
                 if not isinstance(client, BaseException):
                     await client.close()
 
     async def _ready(self) -> EndpointModel | EmbeddingEndpoint:
-        """The client of a healthy server. Callers wait together for one start, which outlives those who are cancelled."""
+        """The client of a healthy server. All callers wait for one start, which goes on when one of them is cancelled."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> EndpointModel | EmbeddingEndpoint:
-        server = self._server = lasting.take(self._key, self._make)
-        await asyncio.to_thread(server.start)
+        server = self._server = kept_open.take(self._key, self._make)
+        if not server.usable:
+            await asyncio.to_thread(server.start)
         kind = EmbeddingEndpoint if self._embeds else EndpointModel
         return kind(self._name, server.base_url, server.key, self._limiter)
 
     async def _while_running(self, call: Coroutine[Any, Any, Result]) -> Result:
-        """The result of a call, unless the server ends first: none waits for its time-out then."""
+        """The result of a call. Raises ServerEnded as soon as the server has ended, before the call's time-out."""
         task = asyncio.ensure_future(call)
         try:
             while not (await asyncio.wait({task}, timeout=LOOK))[0]:
-                if self._server is None or not self._server.usable:
-                    words = "the server was stopped" if self._server is None else self._server.last_words()
-                    if self._server is not None:
-                        await asyncio.to_thread(self._server.close)
+                server = self._server
+                if server is None or not server.usable:
+                    words = "the server was stopped" if server is None else server.last_words()
+                    if server is not None:
+                        await asyncio.to_thread(server.close)
                     raise ServerEnded(words)
             return task.result()
         finally:
             task.cancel()
 
     def _make(self) -> VllmServer:
-        program = executable()
+        program, config = executable(), self._weights.read("config.json")
         patience = float(self._backend.get("start_timeout", START_TIMEOUT))
         gpus = self._backend.get("gpus")
         environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": str(gpus)}
-        config = self._weights.read("config.json")
 
         def command(port: int) -> list[str]:
             return serve(program, self._weights.folder, self._name, port, config, self._backend, self._embeds)
@@ -154,13 +157,13 @@ def serve(
     backend: Mapping[str, Any],
     embeds: bool = False,
 ) -> list[str]:
-    """The command line of `vllm serve`. The key is not in it: everybody on the machine can read a command line."""
+    """The command line of `vllm serve`. The key is not in it, because other users of the machine can read command lines."""
     options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "served_model_name": name}
     if embeds:
         options["runner"] = "pooling"  # whether prefixes can be cached depends on the pooling, and vLLM knows
     else:
         options["enable_prefix_caching"] = True
-        options["enable_prompt_tokens_details"] = True  # without it the server does not say what came from its cache
+        options["enable_prompt_tokens_details"] = True  # else the server does not say what came from its cache
         options["enable_auto_tool_choice"] = True
         options["tool_call_parser"] = PARSERS.get(str(config.get("model_type")), "hermes")
     options.update({key: value for key, value in backend.items() if key not in OURS})

@@ -90,12 +90,11 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line of a text. subject: the title above it, the speaker or label before a colon, or the name that opens its first
-    sentence; "" when there is none. labelled: the subject is not part of the sentences. spoken: it is on the same line.
-    ident, stamp: an id and a date in brackets."""
+    sentence; "" when there is none. spoken: the subject is a label or speaker on the same line. ident, stamp: an id and a
+    date in brackets."""
 
     sentences: tuple[str, ...]
     subject: str = ""
-    labelled: bool = False
     spoken: bool = False
     stamp: str = ""
     ident: str = ""
@@ -180,21 +179,26 @@ def entries(text: str) -> Iterator[Entry]:
     """The entries of a text in order. A short line without a full stop that opens a block of several is the title of the
     block. Recognised in front of a line: a bullet or number, `[id]`, `[date]`, `Subject: `."""
     for block in re.split(r"\n\s*\n", text):
-        lines = [line for raw in block.splitlines() if (line := raw.strip()) and not _TAG.fullmatch(line)]
-        title = Entry(())
-        for place, line in enumerate(lines):
-            ident, stamp, body = _marks(line)
-            titled = place == 0 and len(lines) > 1 and 0 < len(body) <= 100 and body[-1] not in ".!?,;"
-            if titled and not body.endswith(":") and not _marks(lines[1])[0] and not _LEAD.match(body):
-                title = Entry((), body, labelled=True, stamp=stamp, ident=ident)
-                continue
-            lead = None if title.subject else _LEAD.match(body)
-            said = tuple(sentences(body[lead.end() :] if lead else body))
-            subject = lead.group(1) if lead else title.subject
-            if said:
-                named = bool(subject)
-                subject = subject or opening(said[0])
-                yield Entry(said, subject, named, lead is not None, stamp or title.stamp, ident or title.ident)
+        yield from _block(block)
+
+
+@lru_cache(maxsize=1 << 12)  # the same documents come in many streams
+def _block(block: str) -> tuple[Entry, ...]:
+    lines = [line for raw in block.splitlines() if (line := raw.strip()) and not _TAG.fullmatch(line)]
+    title = Entry(())
+    found = []
+    for place, line in enumerate(lines):
+        ident, stamp, body = _marks(line)
+        titled = place == 0 and len(lines) > 1 and 0 < len(body) <= 100 and body[-1] not in ".!?,;"
+        if titled and not body.endswith(":") and not _marks(lines[1])[0] and not _LEAD.match(body):
+            title = Entry((), body, stamp=stamp, ident=ident)
+            continue
+        lead = None if title.subject else _LEAD.match(body)
+        said = tuple(sentences(body[lead.end() :] if lead else body))
+        if said:
+            subject = lead.group(1) if lead else title.subject or opening(said[0])
+            found.append(Entry(said, subject, lead is not None, stamp or title.stamp, ident or title.ident))
+    return tuple(found)
 
 
 def alone(sentence: str, entry: Entry) -> str:
@@ -207,6 +211,7 @@ def alone(sentence: str, entry: Entry) -> str:
     return f"{entry.subject}'s {rest}" if owns else f"{entry.subject} {rest}"
 
 
+@lru_cache(maxsize=1 << 14)
 def opening(sentence: str) -> str:
     """The name that a sentence opens with, else ""."""
     found = names(sentence[:120])

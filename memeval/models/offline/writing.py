@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from memeval.models.completion import ToolCall
@@ -37,6 +38,7 @@ FILL = 0.85
 """Share of a response limit that is filled."""
 _OVERHEAD = 90  # characters of a call around its text
 _CHANGE = re.compile(r"\b(?:now|currently|since|became|moved|no longer|new|newly|changed|replaced|instead)\b", re.I)
+_DIGIT = re.compile(r"\d")
 _PAST = re.compile(r"\b(?:was|were|had|\w{3,}ed)\b")
 _IDENT = re.compile(r"(?:^|_)(?:id|ids|uuid|identifier|index)$|[a-z]Id$")
 _QUERY = re.compile(r"query|question|search|keyword", re.I)
@@ -71,7 +73,7 @@ def notes(chunk: str, room: int, overhead: int = 0) -> list[Note]:
     fits, every subject keeps its first sentence before any keeps its second."""
     gathered: dict[tuple[str, str], Note] = {}
     for number, entry in enumerate(entries(chunk)):
-        said = tuple(dict.fromkeys(alone(text, entry) for text in entry.sentences if _states(text, entry)))
+        said = stated(entry)
         key = (fold(entry.subject) or f"\n{number}", entry.stamp)
         before = gathered.get(key, Note(entry.subject, entry.stamp, ()))
         gathered[key] = replace(before, sentences=tuple(dict.fromkeys((*before.sentences, *said))))
@@ -91,7 +93,7 @@ def rewritten(memory: str, chunk: str, tokens: int) -> str:
     """The memory with the chunk's notes in it, oldest first, in at most FILL of `tokens`: the newest notes are kept whole in
     half of the room, the older ones with their first sentence as far as the rest goes."""
     room = int(FILL * tokens * CHARACTERS)
-    held = [Note(entry.subject, entry.stamp, said) for entry in entries(memory) if (said := _stated(entry))]
+    held = [Note(entry.subject, entry.stamp, said) for entry in entries(memory) if (said := stated(entry))]
     for note in notes(chunk, room):
         merged = next(((old, new) for old in held if (new := updated(old, note))), None)
         if merged:
@@ -112,7 +114,7 @@ def rewritten(memory: str, chunk: str, tokens: int) -> str:
 
 def updated(old: Note, new: Note) -> Note | None:
     """`old` without the sentences of which `new` states a later value, and with `new`; None where nothing is replaced."""
-    if not old.subject or words(old.subject) != words(new.subject):
+    if not old.subject or fold(old.subject) != fold(new.subject):
         return None
     kept = [text for text in old.sentences if not any(_replaces(old, text, new, said) for said in new.sentences)]
     if len(kept) == len(old.sentences):
@@ -136,15 +138,17 @@ def _without(text: str, spans: Iterable[str]) -> str:
     return text
 
 
-def _stated(entry: Entry) -> tuple[str, ...]:
-    return tuple(text for text in entry.sentences if _states(text, entry))
+@lru_cache(maxsize=1 << 14)
+def stated(entry: Entry) -> tuple[str, ...]:
+    """The sentences of an entry that state something, each understandable alone."""
+    return tuple(dict.fromkeys(alone(text, entry) for text in entry.sentences if _states(text, entry)))
 
 
 def _states(text: str, entry: Entry) -> bool:
     tokens = words(text)
     if len(tokens) < 3 or text.endswith("?"):
         return False
-    if any(character.isdigit() for character in text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
+    if _DIGIT.search(text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
         return True
     subject = set(words(entry.subject))
     others = [span for span in names(text) if not set(words(span.text)) <= subject]

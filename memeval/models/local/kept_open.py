@@ -1,0 +1,58 @@
+"""Servers and loaded weights that stay open from one run of a command to the next: loading them takes minutes.
+
+Inside a `keep_open()` block, what a run gives back waits for the next run that takes the same. It is closed when something
+else is taken, because a GPU's memory holds one model, and when the block ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar, cast
+
+
+class Closable(Protocol):
+    """`usable`: whether another run may take it."""
+
+    @property
+    def usable(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+Thing = TypeVar("Thing", bound=Closable)
+_waiting: dict[Hashable, Closable] = {}
+_blocks = 0
+
+
+def take(key: Hashable, make: Callable[[], Thing]) -> Thing:
+    """What waits under `key`, else a new one; whatever else waits is closed first."""
+    found = _waiting.pop(key, None)
+    _close_waiting()
+    return cast(Thing, found) if found is not None and found.usable else make()
+
+
+def give_back(key: Hashable, thing: Closable) -> None:
+    """End the use of what was taken: it waits for the next run inside a block, and is closed otherwise."""
+    if _blocks and thing.usable and key not in _waiting:
+        _waiting[key] = thing
+    else:
+        thing.close()
+
+
+@contextmanager
+def keep_open() -> Iterator[None]:
+    """What is given back inside this block stays open until its end."""
+    global _blocks
+    _blocks += 1
+    try:
+        yield
+    finally:
+        _blocks -= 1
+        if not _blocks:
+            _close_waiting()
+
+
+def _close_waiting() -> None:
+    while _waiting:
+        _waiting.popitem()[1].close()
