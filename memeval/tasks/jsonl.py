@@ -99,6 +99,10 @@ class Jsonl:
         return from_records(card, settings, records, head, build)
 
 
+TRACEABLE = 3
+"""Characters from which on the text of a piece of evidence says something: shorter golds cannot be traced either."""
+
+
 def parse(record: Any, place: str, number: int) -> Context:
     """The line of that number. Raises UsageError with the place."""
     line: Line = typed(record, Line, place)
@@ -138,6 +142,9 @@ def _question(row: QuestionLine, default_id: str, units: Sequence[Unit], place: 
 
 def _evidence(row: EvidenceLine, units: Sequence[Unit]) -> Evidence:
     text = row.text.strip()
+    named = row.units or ()
+    if len(text) < TRACEABLE and all(at < len(units) for at in named) and not any(text in unit.text for unit in units):
+        text = "\n".join(units[at].text for at in named) or text  # a mark such as "x": its units are the evidence
     return Evidence(text, row.units or tuple(at for at, unit in enumerate(units) if text in unit.text))
 
 

@@ -30,10 +30,12 @@ def memeval(*words):
 
 
 def journalled(run):
-    """The completions in a run's journal."""
-    database = sqlite3.connect(Path(run["path"]) / "calls.sqlite")
-    found = [json.loads(value) for (value,) in database.execute("SELECT value FROM calls")]
-    database.close()
+    """The completions that a run and its memory hold."""
+    found = []
+    for folder in (run["path"], run["memory"]):
+        database = sqlite3.connect(Path(folder) / "calls.sqlite")
+        found += [json.loads(value) for (value,) in database.execute("SELECT value FROM calls")]
+        database.close()
     return found
 
 

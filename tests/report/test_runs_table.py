@@ -16,7 +16,7 @@ def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) ->
         "path": f"runs/{task}/{agent}", "agent": agent, "params": {}, "task": task, "answer_budget": budget,
         "model": "m", "reader": "r", "judge": None, "judge_family": "", "status": "complete", "n": 200, "failed": 0,
         "headline": {"metric": "f1", "value": value, "low": 0.1, "high": 0.9}, "metrics": {"f1": {"n": 200}}, "kinds": {},
-        "with_evidence": 0, "unread": {}, "trained_on": None, "query": {"offered": False, "used": False}, "memory_from": {},
+        "with_evidence": 0, "unread": {}, "trained_on": None, "query": {"offered": False, "used": False},
         "memory_tokens": {"mean": 10.0}, "stream_tokens": {"mean": 7000.0, "tokenizer": "o200k_base"},
         "calls": {"reader": 200}, "seconds": 1.0, "reasons": {}, **rest,
     }  # fmt: skip

@@ -228,6 +228,14 @@ def test_evidence_may_span_units(tmp_path: Path) -> None:
     assert load(tmp_path, [line]).golds()
 
 
+def test_a_mark_in_place_of_evidence_means_its_units(tmp_path: Path) -> None:
+    line = {"units": ["Ann left.", "Bo stayed."], "questions": [{"text": "Who?", "answer": "Bo"}]}
+    line["questions"][0]["evidence"] = [{"text": "x", "units": [1]}]  # type: ignore[index]
+    task = load(tmp_path, [line])
+    (question,) = task.context(task.refs(task.question_ids())[0]).questions
+    assert question.evidence == (Evidence("Bo stayed.", (1,)),)
+
+
 def test_the_cards_cluster_must_be_in_the_lines(tmp_path: Path) -> None:
     other = {**TUESDAY, "cluster": "diary"}
     assert len(load(tmp_path, [other], cluster="persona").order) == 1
