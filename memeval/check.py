@@ -53,7 +53,7 @@ class Finding:
 async def check(
     spec: AgentSpec,
     embedder: ModelSpec = OFFLINE,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - of each method of the agent, not of this function
     slow: Callable[[str], None] = lambda method: None,
 ) -> tuple[list[Finding], list[str]]:
     """The findings, and what the agent may claim. timeout: seconds for one method, None for no limit. slow: called with the
