@@ -232,7 +232,7 @@ def test_a_mark_in_place_of_evidence_means_its_units(tmp_path: Path) -> None:
     line = {"units": ["Ann left.", "Bo stayed."], "questions": [{"text": "Who?", "answer": "Bo"}]}
     line["questions"][0]["evidence"] = [{"text": "x", "units": [1]}]  # type: ignore[index]
     task = load(tmp_path, [line])
-    (question,) = task.context(task.refs(task.question_ids())[0]).questions
+    (question,) = task.context(task.refs(task.order)[0]).questions
     assert question.evidence == (Evidence("Bo stayed.", (1,)),)
 
 
