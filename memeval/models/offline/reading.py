@@ -126,7 +126,7 @@ def view(memory: str, query: Query) -> list[Line]:
 
 
 def answer(memory: str, question: str) -> str:
-    """A short answer, or `ABSTAIN`: no sentence counts, or a name is asked about that none holds."""
+    """A short answer, or `ABSTAIN`: no sentence counts, or no sentence holds a name of the question."""
     query = Query(question)
     if not query.content or not memory.strip():
         return ABSTAIN
