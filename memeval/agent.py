@@ -139,10 +139,12 @@ class Agent(Protocol):
     asked without changing this one (`copy.deepcopy` where it is not defined; `fork = None`, or None as its result, says
     that the agent cannot be copied, and it is built anew for every position at which questions are asked); `close()`.
 
-    `recall` must not change what later recalls return. `concurrent = True` promises that recall and answer may be called
-    from several threads at once; then the questions of one position are asked side by side. Each context has a thread of
-    its own, so handles that are bound to a thread (sqlite3), `asyncio.get_event_loop()`, `asyncio.run` and code that blocks
-    slow down their own context alone; Python allows signal handlers in the main thread only.
+    `replayable = False` says that the memory does not follow from the replies of the session's models alone, because it
+    holds what a clock, a service or chance gave: then it is not shared with runs of another command, and `--fresh` reads
+    anew. `recall` must not change what later recalls return. `concurrent = True` promises that recall and answer may be
+    called from several threads at once; then the questions of one position are asked side by side. Each context has a
+    thread of its own, so handles that are bound to a thread (sqlite3), `asyncio.get_event_loop()`, `asyncio.run` and code
+    that blocks slow down their own context alone; Python allows signal handlers in the main thread only.
     """
 
     def begin(self, session: Session) -> Any: ...

@@ -8,6 +8,7 @@ docs/cards.md describes every key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -21,10 +22,8 @@ from msgspec.structs import asdict, replace
 
 from memeval import trained
 from memeval.errors import UsageError, suggest
-from memeval.yamlfile import at_key, decoded, fields, read_yaml, typed, unknown_key
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+from memeval.typed import Count, Positive, fields, typed, unknown_key
+from memeval.yamlfile import at_key, decoded, read_yaml
 
 
 class TaskCard(msgspec.Struct, frozen=True):
@@ -92,6 +91,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
     model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
     role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
+    replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes, if nothing).
     trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model.
     """
 
@@ -103,6 +103,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     models: dict[str, Any] = {}
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
+    replayable: bool | None = None
     trained_on: tuple[trained.TrainedOn, ...] = ()
     version: Count = 1
     licence: str = ""
@@ -162,7 +163,7 @@ _MERGED = ("params", "variants", "models", "prompts")
 _NOT_INHERITED = {"name", "abstract", "extends"}
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
@@ -226,7 +227,7 @@ def _named(kind: type, name: str, extra: tuple[str, ...]) -> Path | None:
 
 
 def _is_suite(path: Path) -> bool:
-    """Suites lie among the tasks; their file lists them."""
+    """Suites are in the folder of the tasks; their file has the key `tasks`."""
     return path.is_file() and "tasks" in read_yaml(path)
 
 
@@ -268,7 +269,7 @@ def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *key
         data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
     found = decoded(kind, data, path, *keys)
     if kind is TaskCard and "sampling" in found:
-        typed(found["sampling"], RoleSampling, path, *keys, "sampling")
+        typed(found["sampling"], RoleSampling, functools.partial(at_key, path), *keys, "sampling")
     return found
 
 
@@ -361,14 +362,30 @@ def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
     """The part of a card that makes a number what it is: what the run's hash covers."""
     found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
     for key in ("agent", "source"):
-        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not where it lies
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
             found[key] = Path(found[key]).name
     return found
 
 
 def ingest_identity(card: TaskCard) -> dict[str, Any]:
     """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
-    return {key: value for key, value in identity(card).items() if key not in _AFTER_INGEST}
+    return _read_part(identity(card))
+
+
+def read_as(card: TaskCard) -> str:
+    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
+    memory. Of variants that read alike, the first that the card has."""
+    base, *names = card.name.split("@")
+    for name in names:
+        read = _read_part(card.variants.get(name, {"": name}))
+        if read:
+            alike = (other for other, changes in card.variants.items() if _read_part(changes) == read)
+            base += f"@{next(alike, name)}"
+    return base
+
+
+def _read_part(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key not in _NOT_IDENTITY | _AFTER_INGEST}
 
 
 def canonical(data: Any) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import AnswerStage
 from memeval.runs.run_context import RunContext
+from memeval.runs.signals import AgentSlow
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, ContextRef, Evidence, Question
 from memeval.tasks import Settings
@@ -49,10 +50,16 @@ class Finding:
     says: str
 
 
-async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Finding], list[str]]:
-    """The findings, and what the agent may claim."""
+async def check(
+    spec: AgentSpec,
+    embedder: ModelSpec = OFFLINE,
+    timeout: float | None = None,  # noqa: ASYNC109 - of each method of the agent, not of this function
+    slow: Callable[[str], None] = lambda method: None,
+) -> tuple[list[Finding], list[str]]:
+    """The findings, and what the agent may claim. timeout: seconds for one method, None for no limit. slow: called with the
+    name of a method that has not returned after a minute."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
-        bench = _Bench(spec, Path(folder), embedder)
+        bench = _Bench(spec, Path(folder), embedder, timeout, slow)
         async with bench:
             try:
                 first = await bench.read(0)
@@ -71,15 +78,18 @@ async def check(spec: AgentSpec, embedder: ModelSpec = OFFLINE) -> tuple[list[Fi
 class _Bench:
     """Two bundled streams, and fresh agents that read them."""
 
-    def __init__(self, spec: AgentSpec, folder: Path, embedder: ModelSpec) -> None:
+    def __init__(
+        self, spec: AgentSpec, folder: Path, embedder: ModelSpec, timeout: float | None, slow: Callable[[str], None]
+    ) -> None:
         self.folder = folder
+        self.emit = lambda event: slow(event.method) if isinstance(event, AgentSlow) else None
         card = replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
         count = tokens.counter(card.tokenizer)
         refs = task.refs(task.order[:2])
         self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
         models = {"memory": OFFLINE, "reader": OFFLINE, "embedder": embedder}
-        self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}))
+        self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}, agent_timeout=timeout))
         self._open: list[tuple[ContextRun, AgentRunner]] = []
         self._made = 0
 
@@ -99,7 +109,7 @@ class _Bench:
         stage = self.run.stage(lambda row: None)
         agent_class = plugins.agent_class(self.run.spec.agent.card)
         folder = self.folder / str(self._made)
-        run = ContextRun((stage,), lambda row: None, agent_class, self.contexts[number], 0, folder)
+        run = ContextRun((stage,), self.emit, agent_class, self.contexts[number], 0, folder)
         agent = await run.begin()
         self._open.append((run, agent))
         return run, agent

@@ -29,16 +29,26 @@ def main() -> None:
 @flags.RUN
 @flags.LIMITS
 @flags.NO_CACHE
-@click.option("--agent-timeout", type=flags.SECONDS, metavar="SECONDS", help="Of one method of an agent.")
-@click.option("--fresh", is_flag=True, help="Start anew: delete what these runs have so far.")
+@flags.AGENT_TIMEOUT
+@click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
+@click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
 @flags.QUIET
-def run(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, fresh: bool, no_cache: bool, **given: Any) -> None:
+def run(
+    agents: tuple[str, ...],
+    tasks: tuple[str, ...],
+    form: str,
+    fresh: bool,
+    fresh_memory: bool,
+    no_cache: bool,
+    **given: Any,
+) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
 
-    end(run_command(flags.run_options(agents, tasks, {**given, "use_cache": not no_cache}), fresh=fresh, form=form))
+    options = flags.run_options(agents, tasks, {**given, "use_cache": not no_cache})
+    end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
 
 
 @main.command()
@@ -69,39 +79,49 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 @flags.SET
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR
-def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None) -> None:
+@flags.AGENT_TIMEOUT
+def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], **given: Any) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix. Say what it may claim."""
     from memeval.commands.check import check_command
     from memeval.process import end
 
-    end(check_command(agents, settings, agents_dir, embedder))
+    end(check_command(agents, settings, agents_dir, **given))
 
 
 @main.command()
-@click.argument("folder", metavar="RUN", type=flags.UserPath())
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
 @click.option(
     "--question",
     metavar="ID",
     help="One question: gold, answer, what was recalled, the memory then, the calls that wrote it.",
 )
 @click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
-def show(folder: Path, question: str | None, repeat: int) -> None:
-    """Print a run, or one question of it."""
+def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
+    """Print runs, or one question of them."""
     from memeval.commands.show import show_question, show_run
 
-    click.echo(show_question(folder, question, repeat) if question else show_run(folder))
+    for folder in flags.runs(folders):
+        click.echo(show_question(folder, question, repeat) if question else show_run(folder))
 
 
 @main.command("list")
-@click.argument("what", metavar="tasks|agents|models|metrics")
+@click.argument("what", metavar="tasks|agents|models|metrics|memories")
 @click.argument("name", required=False, metavar="[NAME]")
-@flags.TASKS_DIR
-@flags.AGENTS_DIR
-def list_(what: str, name: str | None, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
-    """List the names that can be used, or the parameters of one agent: `list agents NAME`."""
+@flags.together(flags.TASKS_DIR, flags.AGENTS_DIR, flags.RUNS_DIR)
+def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...], agents_dir: tuple[str, ...]) -> None:
+    """List the names that can be used, the parameters of one agent (`list agents NAME`), or the stored memories."""
     from memeval.commands.list import listing
 
-    click.echo(listing(what, name, tasks_dir, agents_dir))
+    click.echo(listing(what, name, tasks_dir, agents_dir, runs_dir))
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, metavar="RUN|MEMORY...", type=flags.UserPath())
+def remove(folders: tuple[Path, ...]) -> None:
+    """Delete runs, and memories that no run names (`list memories` shows them)."""
+    from memeval.commands.memories import remove_command
+
+    click.echo(remove_command(folders))
 
 
 @main.command()
@@ -125,7 +145,7 @@ def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options
     from memeval.judging.scorer import judge_spec
 
     judge = judge_spec(typed, base_url)
-    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
+    sys.exit(score_command(flags.runs(folders), judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()

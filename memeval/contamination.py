@@ -1,4 +1,4 @@
-"""Whether a run's models were trained on what the run asks: a look-up, made with every run (validity section 5).
+"""Whether the models of a run were trained on its questions: looked up with every run (validity section 5).
 
 `leaked`: this very split was trained on, or one of the questions asked was. `in-domain`: the same family, as far as known
 in another split. What is known comes from the agent's card, the checkpoints' folders and the task's card.
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec.structs import asdict
+
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
-from memeval.trained import ALL, TrainedOn, content_hash, merged, of_checkpoint
+from memeval.trained import ALL, TrainedOn, content_hash, of_checkpoint
 
 Claims = Mapping[str, tuple[TrainedOn, ...]]
 """Model (or agent) -> what it is known to have been trained on."""
@@ -35,16 +37,12 @@ class Mark:
 
 
 def claims(task: TaskCard, agent: AgentCard, models: Mapping[str, ModelSpec]) -> Claims:
-    """What is known of the models of a run. Raises UsageError when a checkpoint's file is not sound."""
-    found: dict[str, list[TrainedOn]] = {}
-    if runs_its_own_model(agent, models):
-        found.setdefault(agent.name, []).extend(agent.trained_on)
-    for model in models.values():
-        folder = _folder(model)
-        if folder is not None:
-            found.setdefault(model.name, []).extend(of_checkpoint(folder))
-        found.setdefault(model.name, []).extend(_warnings(task, model.name))
-    return {who: merged(entries) for who, entries in found.items() if entries}
+    """What is known of the models of a run. Raises UsageError when a checkpoint's file cannot be used."""
+    own = agent.trained_on if runs_its_own_model(agent, models) else ()
+    found: dict[str, tuple[TrainedOn, ...]] = {agent.name: own}
+    for model in {model.name: model for model in models.values()}.values():
+        found[model.name] = (*found.get(model.name, ()), *_of_weights(model), *_warnings(task, model.name))
+    return {who: entries for who, entries in found.items() if entries}
 
 
 def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool:
@@ -57,23 +55,28 @@ def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool
 def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Mark | None:
     """The look-up. questions: id -> text of those asked. None: nothing is known."""
     family, split = family_of(task)
-    hashed = {key: content_hash(text) for key, text in questions.items()} if any(_hashes(known).values()) else {}
-    marks: dict[str, set[str]] = {}
-    notes: dict[str, list[str]] = {}
-    met: set[str] = set()
-    for who, entries in known.items():
-        for entry in entries:
-            asked = {key for key, digest in hashed.items() if digest in entry.hashes}
-            kind = "leaked" if asked else entry.covers(family, split)
-            if kind:
-                marks.setdefault(kind, set()).add(who)
-                notes.setdefault(kind, []).extend([entry.note] if entry.note else [])
-                met |= asked
-    mark: Literal["leaked", "in-domain"] = "leaked" if "leaked" in marks else "in-domain"
-    if mark not in marks:
+    claimed = [(who, entry) for who, entries in known.items() for entry in entries]
+    hashed = any(entry.hashes for _, entry in claimed)
+    digests = {key: content_hash(text) for key, text in questions.items()} if hashed else {}
+    trained: set[str] = set()
+    marked: dict[str, list[tuple[str, TrainedOn]]] = {}
+    for who, entry in claimed:
+        asked = {key for key, digest in digests.items() if digest in entry.hashes}
+        trained |= asked
+        kind = "leaked" if asked else entry.covers(family, split)
+        marked.setdefault(kind or "", []).append((who, entry))
+    mark: Literal["leaked", "in-domain"] = "leaked" if "leaked" in marked else "in-domain"
+    if mark not in marked:
         return None
-    counted = tuple(key for key in questions if key in met) if any(_hashes(known)[who] for who in marks[mark]) else None
-    return Mark(mark, tuple(sorted(marks[mark])), tuple(dict.fromkeys(notes[mark])), len(questions), counted)
+    by = {who for who, _ in marked[mark]}
+    counted = any(entry.hashes for who, entry in claimed if who in by)
+    return Mark(
+        mark=mark,
+        by=tuple(sorted(by)),
+        notes=tuple(dict.fromkeys(entry.note for _, entry in marked[mark] if entry.note)),
+        asked=len(questions),
+        known=tuple(key for key in questions if key in trained) if counted else None,
+    )
 
 
 def family_of(task: TaskCard) -> tuple[str, str]:
@@ -84,19 +87,11 @@ def family_of(task: TaskCard) -> tuple[str, str]:
 def facts(task: TaskCard, known: Claims) -> dict[str, Any]:
     """What the mark rests on, for the manifest: of the hashes, how many and a digest."""
     family, split = family_of(task)
-    rows = [
-        {
-            **{"of": who, "family": entry.family, "splits": list(entry.splits), "note": entry.note},
-            **{"hashes": len(entry.hashes), "sha256": cards.digest(sorted(entry.hashes)) if entry.hashes else None},
-        }
-        for who, entries in known.items()
-        for entry in entries
-    ]
+    rows = []
+    for who, entry in ((who, entry) for who, entries in known.items() for entry in entries):
+        digest = cards.digest(sorted(entry.hashes)) if entry.hashes else None
+        rows.append({**asdict(entry), "of": who, "hashes": len(entry.hashes), "sha256": digest})
     return {"family": family, "split": split, "claims": rows}
-
-
-def _hashes(known: Claims) -> dict[str, bool]:
-    return {who: any(entry.hashes for entry in entries) for who, entries in known.items()}
 
 
 def _warnings(task: TaskCard, model: str) -> list[TrainedOn]:
@@ -111,11 +106,11 @@ def _warnings(task: TaskCard, model: str) -> list[TrainedOn]:
     return found
 
 
-def _folder(model: ModelSpec) -> Path | None:
-    """The folder of weights that lie here; a hub id is not looked up."""
+def _of_weights(model: ModelSpec) -> tuple[TrainedOn, ...]:
+    """What the folder of weights says that lie here; a hub id is not looked up."""
     where = registry.route(model)
     folder = Path(where.name).expanduser()
-    return folder if where.kind in registry.LOCAL and folder.is_dir() else None
+    return of_checkpoint(folder) if where.kind in registry.LOCAL and folder.is_dir() else ()
 
 
 def _words(name: str) -> str:

@@ -25,12 +25,13 @@ SHARED_BY = (1, 10, 100)
 
 
 class Booking(NamedTuple):
-    """Logical calls of one row, by one role in one phase."""
+    """Logical calls of one row, by one role in one phase. model: key of its price, where that is not the role's."""
 
     phase: str
     role: str
     usage: Usage
     calls: int
+    model: str = ""
 
 
 class _Priced(NamedTuple):
@@ -63,13 +64,17 @@ def costs(
     prices: Mapping[str, Price | None],
     judged: Iterable[JudgeHeader] = (),
 ) -> Costs:
-    """Tokens and prices of a run, from its rows. prices: role -> price of its model. judged: what judges cost. See `Cost`.
+    """Tokens and prices of a run, from its rows. prices: role -> price of its model; scorer -> that of its judge,
+    since several may have judged a run. judged: what judges cost. See `Cost`.
 
     An agent that reads the stream for its one question pays for it each time.
     """
     booked = list(bookings(samples, operations, judged))
     served = list(_services(samples, operations))
-    spent = [_Priced(one.phase, one.role, one.usage, cost(one.usage, prices.get(one.role), one.calls)) for one in booked]
+    spent = []
+    for one in booked:
+        price = prices[one.model] if one.model in prices else prices.get(one.role)
+        spent.append(_Priced(one.phase, one.role, one.usage, cost(one.usage, price, one.calls)))
     spent += [_Priced(phase, role, Usage(), service.usd) for phase, role, service in served]
     roles = sorted({part.role for part in spent})
     of_role = {role: [part for part in spent if part.role == role] for role in roles}
@@ -169,7 +174,7 @@ def bookings(
             if whole.usage != part or whole.calls != calls:
                 yield whole._replace(usage=_minus(whole.usage, part), calls=whole.calls - calls)
     for header in judged:
-        yield Booking("judge", "judge", header.tokens, header.calls)
+        yield Booking("judge", "judge", header.tokens, header.calls, header.scorer)
 
 
 def _booked(phase: str, tokens: Mapping[str, Usage], calls: Mapping[str, int]) -> Iterator[Booking]:

@@ -38,7 +38,7 @@ FREE = 200_000_000
 
 
 def findings(options: Options, timeout: float | None = None) -> Iterator[Finding]:
-    """Of the options, models, base_url, tasks, answer_budget, data_dir, runs_dir and tasks_dir count. timeout: seconds for
+    """Of the options, models, base_url, tasks, answer_budgets, data_dir, runs_dir and tasks_dir count. timeout: seconds for
     one call to a model."""
     yield from _packages()
     config: dict[str, Any] = {}
@@ -161,7 +161,7 @@ def _needs(roles: Sequence[str], options: Options, cards: Sequence[TaskCard]) ->
     for card in cards:
         if "memory" in roles:
             needs[f"a chunk of {card.name}"] = card.chunk_tokens + VIEW + REPLY
-        budget = min((n for n in (card.reader_budget, card.answer_budget, options.answer_budget) if n), default=0)
+        budget = min((n for n in (card.reader_budget, card.answer_budget, *options.answer_budgets) if n), default=0)
         if "reader" in roles and budget:
             needs[f"the reader's budget on {card.name} (--answer-budget)"] = budget + AROUND + REPLY
     return needs

@@ -66,7 +66,7 @@ def costs(
     forks = [row for row in operations if row.position is not None]
     return {
         "chunk": Costs(reading, sum(row.chunk_tokens > 0 for row in reading)),
-        "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks})),
+        "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
         "answer": Costs(samples, len(samples)),
         "verdict": Costs([judged], verdicts),
     }
@@ -77,7 +77,7 @@ class DryRun:
     """costs: of each piece. failures: reasons of answers that failed."""
 
     costs: Mapping[str, Costs]
-    stand_ins: Mapping[str, StandIn]
+    substitutes: Mapping[str, Substitute]
     failures: Sequence[str]
     streams: int
 
@@ -95,19 +95,19 @@ def dry_run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
 async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     spec, judge = planned.spec, planned.judge
     answers = dict.fromkeys(spec.models, _answer_tokens(planned))
-    stand_ins = {
-        role: StandIn(model, spec.task.tokenizer, answers.get(role, ANSWER)) for role, model in models(planned).items()
+    substitutes = {
+        role: Substitute(model, spec.task.tokenizer, answers.get(role, ANSWER)) for role, model in models(planned).items()
     }
     rows: list[Any] = []
-    async with RunContext(spec, models=stand_ins) as context:
-        engine = context.engine(rows.append, constant="")
+    async with RunContext(spec, models=substitutes) as context:
+        engine = context.engine([context.stage(rows.append)], rows.append, "")
         for prepared in streams:
             await engine.run(prepared, 0)
     samples = [row for row in rows if isinstance(row, SampleRow)]
     rulings: list[Usage] = []
 
     async def rule(request: Request) -> Completion:
-        completion = await stand_ins["judge"].complete(request)
+        completion = await substitutes["judge"].complete(request)
         rulings.append(completion.usage)
         return dataclasses.replace(completion, text=_ASSENT, finish_reason="stop")
 
@@ -118,7 +118,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]
-    return DryRun(costs(operations, samples, judged, len(samples)), stand_ins, failures, len(streams))
+    return DryRun(costs(operations, samples, judged, len(samples)), substitutes, failures, len(streams))
 
 
 def _answer_tokens(planned: Planned) -> int:
@@ -132,7 +132,7 @@ def _answer_tokens(planned: Planned) -> int:
 # -- substitutes for models ---------------------------------------------------------------------------------------------
 
 
-class StandIn:
+class Substitute:
     """Answers in place of the model `spec`.
 
     answer: tokens that a guessed answer has at least. exact: the model itself answers. counter: of the model's own

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memeval import cards, tokens
+from memeval import tokens
 from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
 from memeval.judging.judge import family_of
 from memeval.judging.scorer import scorer_name
 from memeval.models import prices, registry
 from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
+from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
@@ -30,7 +31,7 @@ from memeval.task import ContextRef
 
 FEWEST = 8
 """Chunks, forks, answers or verdicts in the run's folder from which their cost is taken from there."""
-STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 16
+STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
 """Limits of a dry run: streams, their tokens together (one is read whatever its length), questions of each stream."""
 BUILD_TOKENS = 2_000_000
 """Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
@@ -104,7 +105,7 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     for piece, found in each.items():
         for key, value in found.bill.items():
             bill[key] += value * number[piece] / max(1, found.units)
-            if dry is not None and piece in missing and not dry.stand_ins[key[0]].exact:
+            if dry is not None and piece in missing and not dry.substitutes[key[0]].exact:
                 guessed.add(key[0])
     roles = {}
     for role, model in models(planned).items():
@@ -171,19 +172,18 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     """The contexts with answers that the run's folder does not hold yet."""
     spec = planned.spec
     folder = RunFolder(spec.folder)
-    finished = folder.finished(with_memory=not spec.agent.is_arm)
-    memory = cards.digest(spec.ingest_identity())
+    finished = folder.finished()
     elsewhere = {
         (question, repeat)
         for other in before
-        if cards.digest(other.spec.ingest_identity()) == memory
+        if spec.memory is not None and other.spec.memory == spec.memory
         for question in other.question_ids
         for repeat in range(other.spec.repeats)
     }
     read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
     forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for row in _operations(planned):
-        if row.position is not None:
+        if row.chunk_tokens and row.position is not None:
             forked[row.context_id, row.repeat].add(row.position)
         elif row.chunk_tokens:
             read[row.context_id, row.repeat].add(row.chunk)
@@ -198,7 +198,8 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
 
 def _operations(planned: Planned) -> list[OperationRow]:
     """The steps of reading that the run's memory holds."""
-    return RunFolder(planned.spec.folder).memory.operations()
+    memory = planned.spec.memory
+    return MemoryFolder(memory).operations() if memory else []
 
 
 def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:
@@ -300,19 +301,19 @@ def _about_costs(
         if dry.failures:
             answers = dry.costs["answer"].units
             yield f"WARNING: {len(dry.failures)} of {answers} answers failed in the dry run: {dry.failures[0]}"
-        for role, model in dry.stand_ins.items():
+        for role, model in dry.substitutes.items():
             if model.overflows:
                 yield f"WARNING: {model.overflows} prompts of {role} exceed the window of {model.spec.name} in the dry run"
         if guessed := [role for role, found in roles.items() if found.guessed]:
-            counters = ", ".join(sorted({dry.stand_ins[role].counter.name for role in guessed}))
+            counters = ", ".join(sorted({dry.substitutes[role].counter.name for role in guessed}))
             yield (
-                f"replies of {', '.join(guessed)} are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
+                f"the lengths of replies are guessed (~): {WRITING_SHARE:.0%} of their limit while reading, "
                 f"else as long as the gold answers (or {ANSWER} tokens), no thinking; prompts counted with {counters}. "
                 f"Run the same with --limit {FEWEST}, which is kept, and estimate again: then they are measured"
             )
     unpriced = sorted({role.model for role in roles.values() if role.usd is None})
     if unpriced := [name for name in unpriced if not registry.runs_here(ModelSpec(name))]:
-        yield f"no price known for {', '.join(unpriced)}: USD stays blank; add it under 'prices:' in memeval.yaml"
+        yield f"no price known for {', '.join(unpriced)}: USD stays blank; {prices.remedy(unpriced[0])}"
     if each["fork"].rebuilt:
         calls = sum(value for (_, what), value in each["fork"].bill.items() if what == "calls")
         again = calls * number["fork"] / each["fork"].units

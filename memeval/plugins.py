@@ -1,7 +1,7 @@
-"""What a name stands for: sources, agents, metrics and models, built in, from entry points, or `file.py:Class`.
+"""From names to classes: sources and agents, built in, `file.py:Class`, or from entry points.
 
-Built-in names are looked up in the tables below and imported only when used. Entry-point groups (`memeval.agents`,
-`memeval.tasks`, `memeval.metrics`, `memeval.models`) are scanned only for a name that nothing else has.
+Built-in names are in the tables below and imported only when used. Entry-point groups (`memeval.agents`, `memeval.sources`,
+`memeval.metrics`, `memeval.models`) are read only for a name that nothing else has.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from memeval import cards, identity, yamlfile
-from memeval.cards import AgentCard
+from memeval import cards, identity, typed
+from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 
 SOURCES = {
@@ -44,7 +44,7 @@ AGENTS = {
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
 }
-ARMS = {
+CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
@@ -53,9 +53,9 @@ ARMS = {
 
 
 def load_object(reference: str, base: Path | None = None) -> Any:
-    """The object behind `package.module:Name` or `path/to/file.py:Name` (a relative file is looked for beside `base`,
-    the card that names it, then in the working directory). What lies beside the file, or in the working directory, can be
-    imported. Raises UsageError with the user's file and line."""
+    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is looked for beside `base`
+    (the card that names it), then in the working directory. The object may import modules beside its file and in the
+    working directory. Raises UsageError with the user's file and line."""
     module_name, _, attribute = reference.rpartition(":")
     if not module_name or not attribute.isidentifier():
         raise UsageError(f"'{reference}': expected file.py:Class or package.module:Class")
@@ -106,8 +106,8 @@ def _load_file(path: Path) -> Any:
 
 @contextmanager
 def _loading(what: str, folder: Path) -> Iterator[None]:
-    """`folder` comes first on sys.path meanwhile, and stays at its end for what functions import later. No byte code is
-    written: Python takes it for current when a file changes within a second and keeps its size."""
+    """Puts `folder` first on sys.path while a module is loaded, and leaves it last, for imports inside functions. Byte
+    code is not written: Python takes byte code for current when a file changes within a second and keeps its size."""
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -142,9 +142,9 @@ def described(error: BaseException) -> str:
 
 
 def agent_files(card: AgentCard) -> dict[str, Path]:
-    """Label -> file, of all that the agent is made of: the modules of its class, what they import that is local
-    (identity.py), and what the card's `source:` names. Empty for controls. Raises UsageError."""
-    if card.agent in ARMS:
+    """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
+    (identity.py), and the files that the card's `source:` names. Empty for controls. Raises UsageError."""
+    if card.agent in CONTROLS:
         return {}
     made, base = agent_class(card), Path(card.path) if card.path else None
     kinds = made.__mro__ if isinstance(made, type) else (made,)
@@ -177,7 +177,7 @@ def _named(card: AgentCard) -> dict[str, Path]:
 
 
 def _start(reference: str, base: Path | None) -> dict[str, Path]:
-    """Module name -> file of a reference; empty for names that are none, and for modules that are not loaded."""
+    """Module name -> file of a reference; empty for other names, and for modules that are not loaded."""
     module = reference.rpartition(":")[0]
     if module.endswith(".py"):
         path = module_file(reference, base)
@@ -187,7 +187,7 @@ def _start(reference: str, base: Path | None) -> dict[str, Path]:
 
 
 def _folder(reference: str, base: Path | None) -> Path | None:
-    """Where the modules of a reference are looked for first; None for built-in names and entry points."""
+    """Where Python looks first for the modules of a reference; None for built-in names and entry points."""
     module = reference.rpartition(":")[0]
     return module_file(reference, base).parent if module.endswith(".py") else Path.cwd() if module else None
 
@@ -196,9 +196,8 @@ _loaded: dict[Path, str] = {}  # file -> digest of it when this process loaded i
 
 
 def load_anew(reference: str, base: Path | None = None) -> None:
-    """Forget the modules behind a reference where one of their files has changed since it was loaded, or where another
-    agent's module has its name: a run that starts now is of the files as they are. Called before a run is planned, never
-    while one goes on."""
+    """Forget the modules of a reference if one of their files has changed since it was loaded, or if another agent's module
+    has the same name, so that a run uses the files as they are when it is planned. Not called during a run."""
     start = _start(reference, base)
     files = identity.source_files(start, _folder(reference, base))
     now = identity.digests({str(path): path for path in files.values()})
@@ -209,7 +208,7 @@ def load_anew(reference: str, base: Path | None = None) -> None:
 
 
 def _fixed(reference: str, base: Path | None = None) -> str:
-    """A reference that means the same wherever the working directory is, its code as it is now."""
+    """The reference with an absolute path; its code is loaded anew if it has changed."""
     load_anew(reference, base)
     file, _, name = reference.rpartition(":")
     return f"{module_file(reference, base)}:{name}" if file.endswith(".py") else reference
@@ -236,46 +235,32 @@ def entry_point_names(group: str) -> list[str]:
     return sorted(point.name for point in entry_points(group=f"memeval.{group}"))
 
 
-def load_metric(name: str, where: str) -> None:
-    """Make sure `METRICS` has the metric, from an entry point if need be. where: the card, for the error."""
-    from memeval.metrics import METRICS
-
-    if name not in METRICS:
-        found = entry_point("metrics", name)
-        if found is None:
-            raise UsageError(f"{where}: unknown metric '{name}'{suggest(name, METRICS)} (memeval list metrics shows all)")
-        METRICS[name] = found
-
-
-def source(card: cards.TaskCard) -> Any:
+def source(card: TaskCard) -> Any:
     """The source class of a task card."""
-    name = card.source
-    if name in SOURCES:
-        return load_object(SOURCES[name])
-    if ":" in name:
-        return load_object(name, Path(card.path) if card.path else None)
-    found = entry_point("sources", name)
-    if found is None:
-        raise UsageError(f"{card.path}: unknown source '{name}'{suggest(name, SOURCES)} (known: {', '.join(SOURCES)})")
-    return found
+    return _made(card.source, SOURCES, "sources", card.path)
 
 
 def agent_class(card: AgentCard) -> Any:
-    """The class an agent card names (never called for engine arms)."""
-    if card.agent in AGENTS:
-        return load_object(AGENTS[card.agent])
-    if ":" in card.agent:
-        return load_object(card.agent, Path(card.path) if card.path else None)
-    found = entry_point("agents", card.agent)
+    """The class an agent card names (never called for controls)."""
+    return _made(card.agent, AGENTS, "agents", card.path)
+
+
+def _made(name: str, table: Mapping[str, str], group: str, path: str) -> Any:
+    """The class that a card names: built in, by a reference, or of an entry point. path: of the card."""
+    if name in table:
+        return load_object(table[name])
+    if ":" in name:
+        return load_object(name, Path(path) if path else None)
+    found = entry_point(group, name)
     if found is None:
-        raise UsageError(f"{card.path}: unknown agent '{card.agent}'{suggest(card.agent, AGENTS)}")
+        raise UsageError(f"{path}: unknown {group[:-1]} '{name}'{suggest(name, table)} (known: {', '.join(table)})")
     return found
 
 
 def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
-    """The agent a user typed: a card, an engine arm, `file.py:Class` or an entry point."""
-    if name in ARMS:
-        return AgentCard(name=name, agent=name, description=ARMS[name])
+    """The agent a user typed: a card, a control, `file.py:Class` or an entry point."""
+    if name in CONTROLS:
+        return AgentCard(name=name, agent=name, description=CONTROLS[name])
     card = _card(AgentCard, name, extra)
     if card is not None:
         return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
@@ -285,33 +270,28 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
     found = entry_point("agents", name)
     if found is not None:
         return AgentCard(name=name, agent=name, track=_track(found, name))
-    known = [*cards.listing(AgentCard, extra), *ARMS, *entry_point_names("agents")]
+    known = [*cards.listing(AgentCard, extra), *CONTROLS, *entry_point_names("agents")]
     raise UsageError(f"no agent '{name}'{suggest(name, known)} (memeval list agents shows all; or give file.py:Class)")
 
 
 def _track(made: Any, name: str) -> Any:
     """`reader` or `native`, as the class says. Raises UsageError for anything else."""
-    return yamlfile.typed(getattr(made, "track", "reader"), yamlfile.fields(AgentCard)["track"].type, Path(name), "track")
+    return typed.typed(getattr(made, "track", "reader"), typed.fields(AgentCard)["track"].type, name, "track")
 
 
 def _card(kind: type[cards.Card], name: str, extra: tuple[str, ...]) -> cards.Card | None:
-    """`cards.find`, where a key that is a parameter of the card's source or agent is told to belong under `params`."""
+    """`cards.find`, whose error says that a key belongs under `params` where the card's source or agent has it."""
     try:
         return cards.find(kind, name, extra)
     except cards.UnknownKey as error:
-        try:
-            known = _parameters(kind, str(error.data.get("source") or error.data.get("agent")), Path(name))
-        except UsageError:
-            raise error from None
+        table, group = (SOURCES, "sources") if kind is TaskCard else (AGENTS, "agents")
+        known: Iterable[str] = ()
+        with suppress(UsageError):  # it is the unknown key that must be fixed first
+            made = _made(str(error.data.get(group[:-1])), table, group, name)
+            known = typed.fields(made.Params) if hasattr(made, "Params") else inspect.signature(made).parameters
         if error.key not in known:
             raise
         raise UsageError(f"{str(error).partition(';')[0]}; it belongs under 'params'") from None
-
-
-def _parameters(kind: type, name: str, base: Path) -> Iterable[str]:
-    """What may be under a card's `params`: the fields of its source's `Params`, or the parameters of its agent's class."""
-    found = load_object((SOURCES if kind is cards.TaskCard else AGENTS).get(name, name), base)
-    return yamlfile.fields(found.Params) if hasattr(found, "Params") else inspect.signature(found).parameters
 
 
 def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
@@ -321,16 +301,16 @@ def find_suite(name: str, extra: tuple[str, ...] = ()) -> list[str] | None:
     return None if suite is None else ["@".join([task, *variants]) for task in suite.tasks]
 
 
-def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
+def find_task(name: str, extra: tuple[str, ...] = ()) -> TaskCard:
     """The task a user typed: a card's name or path, or a source's `file.py:Class`, with `@variant`s."""
     base, *variants = name.split("@")
-    card = _card(cards.TaskCard, base, extra)
+    card = _card(TaskCard, base, extra)
     if card is None and ":" in base:
         reference = _fixed(base)
         load_object(reference)
-        card = cards.TaskCard(name=base.rpartition(":")[2], source=reference, cluster="context", questions=0)
+        card = TaskCard(name=base.rpartition(":")[2], source=reference, cluster="context", questions=0)
     if card is None:
-        known = cards.listing(cards.TaskCard, extra)
+        known = cards.listing(TaskCard, extra)
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
     if ":" in card.source and card.path:
@@ -338,6 +318,6 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> cards.TaskCard:
     for variant in variants:
         card = cards.with_variant(card, variant)
     if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task
-        longer = [known for known in cards.listing(cards.TaskCard, extra) if known.startswith(f"{base}-")]
+        longer = [known for known in cards.listing(TaskCard, extra) if known.startswith(f"{base}-")]
         raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")
     return card

@@ -26,6 +26,7 @@ FILES_A_CONTEXT = 4
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _program = False
+_handling = False
 
 
 def program() -> None:
@@ -136,20 +137,30 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-_handling = False
+# A forked child (multiprocessing in an agent) shares the descriptor by which signals wake its parent's loop: a signal to
+# the child would stop the run. It has the usual handlers instead, and gets no signal before it has them.
+
+
+def _before_fork() -> None:
+    if _handling:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+
+def _after_fork() -> None:
+    if _handling:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 def _in_child() -> None:
-    """A forked child (multiprocessing in an agent) shares the descriptor by which signals wake the loop of its parent: a
-    signal to the child would stop the run."""
     if _handling:
         signal.set_wakeup_fd(-1)
         for number in _STOPPING:
             signal.signal(number, signal.SIG_DFL)
+    _after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

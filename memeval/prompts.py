@@ -1,6 +1,6 @@
 """The tags that mark material in every prompt, and the prompts of the shared reader.
 
-Every agent, arm and model of memeval marks material with these tags, and nothing else about a prompt may be relied on:
+Every agent, control and model of memeval marks material with these tags. Nothing else about a prompt may be relied on:
 the offline model works on the tags and on tool schemas alone (validity section 7). The wording is our own.
 """
 

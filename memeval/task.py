@@ -24,7 +24,7 @@ class Unit:
     title: str = ""
 
     def render(self) -> str:
-        """The unit as an agent reads it: `[time] speaker: text`, each part only where the data have it."""
+        """The unit as an agent reads it: `[time] speaker: text`, without the parts that the data do not have."""
         speaker = f"{self.speaker}: " if self.speaker else ""
         stamp = f"[{self.time}] " if self.time else ""
         return f"{stamp}{speaker}{self.text}".strip()
@@ -45,7 +45,7 @@ class Question:
     `answers` are the accepted golds (any of them counts). `position` is the number of units visible when the question
     is asked; None = all of them. `options` are the choices of a multiple-choice question, in order. `answerable=False`
     means the right reply is to abstain; such a question counts in the abstention metrics, not in the headline.
-    `keypoints`, where the answer is a summary, are what a good one tells; a judge counts them (judging/counts.py).
+    `keypoints` are the points that a good summary makes, where the answer is one; a judge counts them.
     """
 
     id: str

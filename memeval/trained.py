@@ -9,36 +9,37 @@ A checkpoint states the same in `memeval_trained_on.json` beside its weights: `{
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from memeval.errors import UsageError, suggest
 
 CHECKPOINT_FILE = "memeval_trained_on.json"
 ALL = "all"
 """The split of data that have none; in an entry: every split."""
-LARGEST_FILE = 256_000_000
-"""Bytes of a checkpoint's file: some four million hashes."""
 
-_KEYS = ("family", "splits", "hashes", "note")
-_NAME = re.compile(r"[\w.+-]{1,100}")
-_HASH = re.compile(r"[0-9a-f]{64}")
+_Name = Annotated[str, msgspec.Meta(pattern=r"\A[\w.+-]{1,100}\Z")]
+_Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_EXPECTED = {
+    "family": "a name of letters, digits and ._+-",
+    "splits": "names of letters, digits and ._+-",
+    "hashes": "sha256 digests (64 hex digits)",
+    "note": "one line of at most 300 characters",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedOn:
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A set of questions that was trained on. splits: as task cards name them; empty: not known. hashes: `content_hash` of
     every question of it, where they were kept. note: how this is known."""
 
-    family: str
-    splits: tuple[str, ...] = ()
-    hashes: frozenset[str] = frozenset()
-    note: str = ""
+    family: _Name
+    splits: tuple[_Name, ...] = ()
+    hashes: frozenset[_Hash] = frozenset()
+    note: Annotated[str, msgspec.Meta(max_length=300)] = ""
 
     def covers(self, family: str, split: str) -> str | None:
         """`leaked` (this very split), `in-domain` (the family) or None, by name alone."""
@@ -58,32 +59,21 @@ def content_hash(question: str) -> str:
 
 
 def parse(value: Any, where: str) -> tuple[TrainedOn, ...]:
-    """The entries of a `trained_on` key: a family's name, a mapping, or a list of these. Entries of the same family, splits
-    and note become one. Raises UsageError, in one line that begins with `where`."""
-    return merged(_entry(entry, where) for entry in (value if isinstance(value, (list, tuple)) else [value]))
-
-
-def merged(entries: Iterable[TrainedOn]) -> tuple[TrainedOn, ...]:
-    """Entries that differ in their hashes alone as one, in order of first appearance."""
-    found: dict[TrainedOn, frozenset[str]] = {}
-    for entry in entries:
-        key = replace(entry, hashes=frozenset())
-        found[key] = found.get(key, frozenset()) | entry.hashes
-    return tuple(replace(key, hashes=hashes) for key, hashes in found.items())
+    """The entries of a `trained_on` key: a family's name, a mapping, or a list of these. Raises UsageError, in one line that
+    begins with `where`."""
+    return tuple(_entry(entry, where) for entry in (value if isinstance(value, (list, tuple)) else [value]))
 
 
 def of_checkpoint(folder: Path) -> tuple[TrainedOn, ...]:
-    """What the file beside the weights says; () where there is none. Raises UsageError for a file that is not sound."""
+    """What the file beside the weights says; () where there is none. Raises UsageError for a file that cannot be used."""
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return ()
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UsageError(f"{path}: larger than {LARGEST_FILE:,} bytes; that is no list of questions")
-        data = json.loads(path.read_bytes())
+        data = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise UsageError(f"{path}: not JSON; the trainer writes it whole, get it again") from None
     if not isinstance(data, dict) or list(data) != ["trained_on"]:
         raise UsageError(f'{path}: expected {{"trained_on": [...]}} and nothing else')
@@ -92,32 +82,26 @@ def of_checkpoint(folder: Path) -> tuple[TrainedOn, ...]:
 
 def _entry(value: Any, where: str) -> TrainedOn:
     data = {"family": value} if isinstance(value, str) else value
-    if not isinstance(data, dict):
-        raise UsageError(f"{where}: 'trained_on' holds {_shown(value)}, expected a family's name or a mapping")
-    for key in data:
-        if not isinstance(key, str) or key not in _KEYS:
-            raise UsageError(f"{where}: unknown key 'trained_on.{_shown(key)[1:-1]}'{suggest(str(key)[:100], _KEYS)}")
-    if "family" not in data:
-        raise UsageError(f"{where}: an entry of 'trained_on' has no 'family'")
-    note = data.get("note", "")
-    if not isinstance(note, str) or len(note) > 300 or not note.isprintable():
-        raise UsageError(f"{where}: 'trained_on.note' is {_shown(note)}, expected one line of at most 300 characters")
-    return TrainedOn(
-        _strings([data["family"]], _NAME, "family", "a name of letters, digits and ._+-", where)[0],
-        _strings(data.get("splits", []), _NAME, "splits", "names of letters, digits and ._+-", where),
-        frozenset(_strings(data.get("hashes", []), _HASH, "hashes", "sha256 digests (64 hex digits)", where)),
-        note,
-    )
+    if isinstance(data, dict):
+        data = {key: [one] if key in ("splits", "hashes") and isinstance(one, str) else one for key, one in data.items()}
+    try:
+        found = msgspec.convert(data, TrainedOn)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: {_fault(str(error), data)}") from None
+    if not found.note.isprintable():
+        raise UsageError(f"{where}: {_fault('$.note', data)}")
+    return found
 
 
-def _strings(value: Any, form: re.Pattern[str], key: str, wanted: str, where: str) -> tuple[str, ...]:
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)):
-        raise UsageError(f"{where}: 'trained_on.{key}' is {_shown(value)}, expected {wanted}")
-    for part in parts:
-        if not isinstance(part, str) or form.fullmatch(part) is None:
-            raise UsageError(f"{where}: 'trained_on.{key}' holds {_shown(part)}, expected {wanted}")
-    return tuple(parts)
+def _fault(message: str, data: Any) -> str:
+    """What is wrong with an entry, from msgspec's message."""
+    if unknown := re.search(r"unknown field `(.*)`", message):
+        return f"unknown key 'trained_on.{unknown[1][:80]}'{suggest(unknown[1][:100], _EXPECTED)}"
+    if "missing required field" in message:
+        return "an entry of 'trained_on' has no 'family'"
+    if key := next((key for key in _EXPECTED if f"$.{key}" in message), None):
+        return f"'trained_on.{key}' is {data[key]!r:.80}, expected {_EXPECTED[key]}"
+    return f"'trained_on' holds {data!r:.80}, expected a family's name or a mapping"
 
 
 def _plain(name: str) -> str:
@@ -127,8 +111,3 @@ def _plain(name: str) -> str:
 def _split(name: str) -> str:
     """`validation` on the hub is what the data sets' authors call `dev`."""
     return {"validation": "dev", "valid": "dev", "val": "dev"}.get(name.casefold(), name.casefold())
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

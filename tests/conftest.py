@@ -1,18 +1,49 @@
-"""A clock that does not depend on the machine."""
+"""Nothing depends on the machine: an empty home folder, a clock that jumps, and growth instead of seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import selectors
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 # Small matrices on all cores at once: slower than on one, many times so where other processes run.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+_home = tempfile.TemporaryDirectory(prefix="memeval-tests-home-")
+
+
+def pytest_configure() -> None:
+    """Before anything that looks for its cache is imported. Of what the user has set the data folder stays."""
+    for name in list(os.environ):
+        if name.startswith(("MEMEVAL_", "OPENAI_", "ANTHROPIC_")) and name != "MEMEVAL_DATA":
+            del os.environ[name]
+    os.environ |= {"HOME": _home.name, "XDG_CACHE_HOME": f"{_home.name}/.cache", "XDG_CONFIG_HOME": f"{_home.name}/.config"}
+
+
+def pytest_unconfigure() -> None:
+    _home.cleanup()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache of the test's own."""
+    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def project(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with nothing in it, and no data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
+    return tmp_path
 
 
 @dataclass
@@ -55,3 +86,22 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     asyncio.set_event_loop_policy(Policy())
     yield made
     asyncio.set_event_loop_policy(None)
+
+
+@pytest.fixture(scope="session")
+def linear() -> Callable[..., None]:
+    """`linear(work, piece)` fails where work on eight times as many pieces takes far more than eight times the CPU time.
+    few: characters of the shorter text."""
+
+    def check(work: Callable[[str], object], piece: str, few: int = 4_000) -> None:
+        def seconds(characters: int) -> float:
+            text, begun = piece * (characters // len(piece)), time.thread_time()
+            work(text)
+            return time.thread_time() - begun
+
+        tries = 3  # other processes take the caches of a core, but not each time
+        assert any(
+            seconds(8 * few) < 3 * 8 * max(0.004, seconds(few)) for _ in range(tries)
+        )  # 64 times where it is quadratic
+
+    return check

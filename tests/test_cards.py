@@ -32,7 +32,7 @@ def test_extends_inherits_everything_but_name_and_abstract(tmp_path: Path) -> No
         ("source: jsonl\nchunk_tokens: many\n", "bad.yaml:2: 'chunk_tokens' is 'many', expected a whole number"),
         ("source: jsonl\nchunk_tokens: true\n", "bad.yaml:2: 'chunk_tokens' is True, expected a whole number"),
         ("source: jsonl\nquestions: -1\n", "expected a whole number >= 0"),
-        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list of texts"),
+        ("source: jsonl\nmetrics: {f1: 1}\n", "bad.yaml:2: 'metrics' is {'f1': 1}, expected a list"),
         ("source: jsonl\nhard: maybe\n", "expected true or false"),
         ("description: none\n", "bad.yaml: the key 'source' is missing"),
         ("extends: nobody\n", "bad.yaml:1: no card 'nobody' to extend"),
@@ -157,11 +157,11 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
         ("task", "source: jsonl\nfile: notes.jsonl\n", "2: unknown key 'file'; it belongs under 'params'"),
         ("task", "source: synth\nworld_seed: 4\n", "2: unknown key 'world_seed'; it belongs under 'params'"),
         ("task", "source: jsonl\ntrack: native\n", "2: unknown key 'track'; it belongs into an agent's card"),
-        ("task", "source: jsonl\ntemperature: 0.7\n", "2: unknown key 'temperature'; it belongs under 'sampling: {reader: ...}'"),
+        ("task", "source: jsonl\ntemperature: 0.7\n", "2: unknown key 'temperature'; it belongs under 'sampling: {"),
         ("task", "source: jsonl\nreader: {temperature: 1}\n", "2: unknown key 'reader'; it belongs under 'sampling'"),
-        ("task", "source: jsonl\nparams:\n  chunk_tokens: 9\n  file: x\n", "3: unknown key 'params.chunk_tokens'; it belongs one level up"),
-        ("task", "source: jsonl\nvariants:\n  mine:\n    models: x\n", "4: unknown key 'variants.mine.models'; it belongs into an agent's"),
-        ("task", "source: jsonl\nvariants:\n  mine: {chunk_token: 3}\n", "3: unknown key 'variants.mine.chunk_token'; did you mean 'chunk_tokens'?"),
+        ("task", "source: jsonl\nparams:\n  hard: true\n  file: x\n", "3: unknown key 'params.hard'; it belongs one level"),
+        ("task", "source: jsonl\nvariants:\n  a:\n    models: x\n", "4: unknown key 'variants.a.models'; it belongs into"),
+        ("task", "source: jsonl\nvariants:\n  a: {hrad: 3}\n", "3: unknown key 'variants.a.hrad'; did you mean 'hard'?"),
         ("agent", "agent: bm25\nk: 3\n", "2: unknown key 'k'; it belongs under 'params'"),
         ("agent", "agent: mine.py:Mine\nlast: 3\n", "2: unknown key 'last'; it belongs under 'params'"),
         ("agent", "agent: bm25\nreader: tiny\n", "2: unknown key 'reader'; it belongs under 'models'"),
@@ -171,10 +171,14 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
 def test_a_key_in_the_wrong_place_is_told_where_it_belongs(tmp_path: Path, kind: str, text: str, message: str) -> None:
     write(tmp_path, "mine.py", "class Mine:\n    def __init__(self, last=5): pass\n")
     path = write(tmp_path, "card.yaml", text)
-    with pytest.raises(UsageError) as error:
+
+    def read() -> None:
         card = plugins.find_task(str(path)) if kind == "task" else plugins.find_agent(str(path))
         assert isinstance(card, TaskCard)
         plugins.source(card)().load(card, Settings())
+
+    with pytest.raises(UsageError) as error:
+        read()
     assert str(error.value).startswith(f"{path}:{message}")
     assert "\n" not in str(error.value)
 

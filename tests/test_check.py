@@ -49,3 +49,29 @@ def test_an_embedder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     begin = 'assert session.models["embedder"].name == "openai/text-embedding-3-small"'
     assert check(tmp_path, monkeypatch, begin)[0] == 3  # without it the embedder is the offline one
     assert check(tmp_path, monkeypatch, begin, "--embedder", "openai/text-embedding-3-small")[0] == 0
+
+
+def test_a_method_that_never_returns_fails_its_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stuck.py").write_text(
+        "import time\n\nclass Stuck:\n"
+        "    def begin(self, session): pass\n"
+        "    def observe(self, chunk): time.sleep(600)\n"
+        "    def recall(self, query): pass\n"
+    )
+    done = CliRunner().invoke(main, ["check", "--agent", "stuck.py:Stuck", "--agent-timeout", "0.2"])
+    assert done.exit_code == 3
+    assert "FAILED  agent's observe had not returned after 0.2 s (--agent-timeout)" in done.output
+
+
+def test_a_method_that_takes_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("memeval.runs.agent_runner.SLOW", 0.01)
+    (tmp_path / "slow.py").write_text(
+        "import time\n\nclass Slow:\n"
+        "    def begin(self, session): time.sleep(0.5)\n"
+        "    def observe(self, chunk): pass\n"
+        "    def recall(self, query): pass\n"
+    )
+    done = CliRunner().invoke(main, ["check", "--agent", "slow.py:Slow"])
+    assert "memeval: the agent's begin has not returned for a minute (--agent-timeout ends it)" in done.stderr

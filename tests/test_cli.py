@@ -32,14 +32,10 @@ NOTES = [
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_DATA", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "notes.yaml").write_text(CARD)
-    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
-    return tmp_path
+def project(project: Path) -> Path:
+    (project / "notes.yaml").write_text(CARD)
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
+    return project
 
 
 def memeval(*words: str) -> Any:
@@ -70,7 +66,7 @@ BAD = {
     "--agent bm25 --prompt reader": "--prompt reader: expected NAME=VALUE",
     "--agent gone.py:Mine": "no file gone.py",
     "--agent no.module:Mine": "'no.module:Mine': no module 'no'; is it installed?",
-    "--agent bm25 --runs-dir notes.yaml/x": "cannot write the run folder",
+    "--agent bm25 --runs-dir notes.yaml/x": "cannot be written (Not a directory); use --runs-dir",
 }
 
 
@@ -151,7 +147,7 @@ def test_an_oracle_without_evidence_says_why_it_has_no_score(project: Path) -> N
     assert result.exit_code == 0, result.output
     row = next(line for line in result.stdout.splitlines() if line.startswith("| oracle"))
     assert row.split("|")[2].strip() == "n/a"
-    why = "n/a for 2 of 2 answers: the data have no gold evidence for this question"
+    why = "n/a for 2 of 2 questions: the data have no gold evidence for them"
     assert f"oracle on notes.yaml: {why}" in result.stdout
     assert why in memeval("show", json.loads(run("--agent", "oracle", "--format", "json").stdout)["runs"][0]["path"]).output
 

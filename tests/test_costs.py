@@ -172,6 +172,20 @@ def test_the_judge_is_counted_apart() -> None:
         assert cost[key] == before[key], key
 
 
+def test_judges_add_up_each_at_its_own_price() -> None:
+    facts = {"family": "generic", "prompt_hash": "", "requests": 3, "tokens": used(1000, 0), "calls": 3}
+    judged = [{**facts, "scorer": "judge-a", "judge": "a"}, {**facts, "scorer": "judge-b", "judge": "b"}]
+    found = worked(judged=judged, prices={"memory": CHEAP, "reader": DEAR, "judge-a": CHEAP, "judge-b": DEAR})
+    assert found["calls"]["judge"] == 6
+    assert found["tokens_by_phase"]["judge"] == used(2000, 0)
+    alone = [
+        worked(judged=[one], prices={"memory": CHEAP, "reader": DEAR, "judge": price})["cost"]["usd_by_phase"]["judge"]
+        for one, price in zip(judged, (CHEAP, DEAR), strict=True)
+    ]
+    assert found["cost"]["usd_by_phase"]["judge"] == pytest.approx(sum(alone))
+    assert alone[1] > alone[0] > 0
+
+
 def test_long_prompts_are_told_by_the_mean_of_a_line() -> None:
     stepped = Price(1e-6, 0.0, 1e-6, "litellm", ((1500, Price(2e-6, 0.0, 2e-6, "litellm")),))
     lines = [

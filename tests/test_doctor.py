@@ -25,18 +25,9 @@ from memeval.models import prices
 from memeval.models.probe import Finding
 from memeval.runs.options import Options
 
+pytestmark = pytest.mark.usefixtures("project")
 KEY = "sk-secret-key-of-a-user"
 MODELS = [{"id": "m", "max_model_len": 40_960}, {"id": "other"}]
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in list(os.environ):
-        if name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY") or (name.startswith("MEMEVAL_") and name != "MEMEVAL_CACHE"):
-            monkeypatch.delenv(name)
-    return tmp_path
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def broken(chosen: Options, patience: float = 5.0) -> list[str]:
 # -- what works -------------------------------------------------------------------------------------------------------
 
 
-def test_all_is_well_with_the_offline_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_offline_model_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor_command(options(("synth-10k",), model="offline")) == 0
     out = capsys.readouterr().out
     assert "ok   task synth-10k: its data are at hand" in out
@@ -140,7 +131,7 @@ def test_every_fault_is_one_line(serve: Any, fault: str) -> None:
     assert said[0].startswith(f"memory, reader: m@{server.url}: chat: ")
 
 
-def test_nobody_there() -> None:
+def test_a_port_without_a_server() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -150,7 +141,7 @@ def test_nobody_there() -> None:
     assert "check the server and the URL" in said
 
 
-def test_somebody_there_who_says_nothing() -> None:
+def test_a_server_that_never_replies() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -169,7 +160,7 @@ def test_a_wrong_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "[key]" in said
 
 
-def test_openais_key_sent_elsewhere_is_worth_a_word(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_when_openais_key_is_sent_elsewhere(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     server = serve(models=MODELS)
     found = look(options(base_url=server.url, model="m"))
@@ -290,11 +281,11 @@ def test_windows_against_what_the_task_needs(serve: Any) -> None:
 def test_an_answer_budget_makes_it_fit(serve: Any) -> None:
     server = serve(models=[{"id": "m", "max_model_len": 8200}])
     assert any("33,048" in said for said in broken(options(("synth-10k",), server.url, model="m")))
-    chosen = Options(agents=(), tasks=("synth-10k",), models={"model": "m"}, base_url=server.url, answer_budget=4000)
+    chosen = Options(agents=(), tasks=("synth-10k",), models={"model": "m"}, base_url=server.url, answer_budgets=(4000,))
     assert broken(chosen) == []
 
 
-def test_unknown_windows_and_prices_are_worth_a_word(serve: Any) -> None:
+def test_a_warning_for_unknown_windows_and_prices(serve: Any) -> None:
     found = look(options(("synth-10k",), serve().url, model="m"))
     assert about(found, "warn", "context length not known; this needs 33,048 tokens")
     assert about(found, "warn", "price not known: costs stay blank")

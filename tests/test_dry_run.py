@@ -11,7 +11,7 @@ import pytest
 
 from memeval import tokens
 from memeval.agents import qwen_wire
-from memeval.dry_run import StandIn
+from memeval.dry_run import Substitute
 from memeval.memory import tools
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.offline import OfflineModel
@@ -23,8 +23,8 @@ CHUNK = tagged(
 )
 
 
-def reply(stand_in: StandIn, *messages: dict[str, Any], phase: str = "answer", **rest: Any) -> Completion:
-    return asyncio.run(stand_in.complete(Request(messages, rest.pop("tools", None), rest, phase=phase)))
+def reply(substitute: Substitute, *messages: dict[str, Any], phase: str = "answer", **rest: Any) -> Completion:
+    return asyncio.run(substitute.complete(Request(messages, rest.pop("tools", None), rest, phase=phase)))
 
 
 def user(text: Any) -> dict[str, Any]:
@@ -32,82 +32,82 @@ def user(text: Any) -> dict[str, Any]:
 
 
 def test_prompts_are_counted_as_the_cookbook_does() -> None:
-    stand_in = StandIn(FAR, "o200k_base")
-    one = reply(stand_in, user("hello world")).usage.prompt
+    substitute = Substitute(FAR, "o200k_base")
+    one = reply(substitute, user("hello world")).usage.prompt
     assert one == 3 + (3 + 1 + 2)  # to open the reply; a message, its role, its text
-    assert reply(stand_in, user("hello world"), user("hello world")).usage.prompt == 15
-    assert reply(stand_in, user([{"type": "text", "text": "hello world"}])).usage.prompt == one
-    assert reply(stand_in, user(None)).usage.prompt == 7
+    assert reply(substitute, user("hello world"), user("hello world")).usage.prompt == 15
+    assert reply(substitute, user([{"type": "text", "text": "hello world"}])).usage.prompt == one
+    assert reply(substitute, user(None)).usage.prompt == 7
     tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
     size = tokens.counter("o200k_base")(json.dumps(tool))
-    assert reply(stand_in, user("hello world"), tools=[tool]).usage.prompt == one + size
+    assert reply(substitute, user("hello world"), tools=[tool]).usage.prompt == one + size
 
 
 def test_replies_are_sized_by_phase_and_limit() -> None:
-    stand_in = StandIn(FAR, "o200k_base")
-    assert reply(stand_in, user("Who?")).usage.completion == 64
-    assert reply(stand_in, user("Who?"), max_tokens=10).usage.completion == 10
-    assert reply(stand_in, user(CHUNK), phase="ingest", max_tokens=1000).usage.completion == 250
-    assert reply(stand_in, user(CHUNK), phase="ingest", max_completion_tokens=400).usage.completion == 100
-    assert reply(stand_in, user(CHUNK), phase="ingest").usage.completion == 512
+    substitute = Substitute(FAR, "o200k_base")
+    assert reply(substitute, user("Who?")).usage.completion == 64
+    assert reply(substitute, user("Who?"), max_tokens=10).usage.completion == 10
+    assert reply(substitute, user(CHUNK), phase="ingest", max_tokens=1000).usage.completion == 250
+    assert reply(substitute, user(CHUNK), phase="ingest", max_completion_tokens=400).usage.completion == 100
+    assert reply(substitute, user(CHUNK), phase="ingest").usage.completion == 512
 
 
 def test_a_text_has_the_length_that_it_counts_for() -> None:
     """It may become a memory, and so a part of later prompts."""
-    written = reply(StandIn(FAR, "o200k_base"), user(CHUNK), phase="ingest", max_tokens=1000)
+    written = reply(Substitute(FAR, "o200k_base"), user(CHUNK), phase="ingest", max_tokens=1000)
     assert tokens.counter("o200k_base")(written.text) == pytest.approx(250, abs=2)
 
 
 def test_what_costs_nothing_answers_itself(tmp_path: Path) -> None:
     request = Request([user(CHUNK)], tools.schemas(), {"max_tokens": 300}, phase="ingest")
-    stand_in = StandIn(ModelSpec("offline"), "o200k_base")
-    assert asyncio.run(stand_in.complete(request)) == asyncio.run(OfflineModel().complete(request))
+    substitute = Substitute(ModelSpec("offline"), "o200k_base")
+    assert asyncio.run(substitute.complete(request)) == asyncio.run(OfflineModel().complete(request))
     (tmp_path / "rules.jsonl").write_text('{"reply": "Arlen"}\n')
-    assert reply(StandIn(ModelSpec(f"scripted:{tmp_path}/rules.jsonl"), "o200k_base"), user("Who?")).text == "Arlen"
+    assert reply(Substitute(ModelSpec(f"scripted:{tmp_path}/rules.jsonl"), "o200k_base"), user("Who?")).text == "Arlen"
 
 
 def test_nothing_is_opened_for_a_model_that_is_far() -> None:
     for name in ("openai/gpt-4o", "anthropic/claude-sonnet-4-5", "vllm/no/such-weights", "hf/no/such-weights"):
-        stand_in = StandIn(ModelSpec(name), "o200k_base")  # no key, no import of litellm, no weights
-        assert not stand_in.exact
-        assert reply(stand_in, user("hello world")).usage.prompt == 9
+        substitute = Substitute(ModelSpec(name), "o200k_base")  # no key, no import of litellm, no weights
+        assert not substitute.exact
+        assert reply(substitute, user("hello world")).usage.prompt == 9
 
 
 def test_the_tokenizer_of_the_model_counts_where_it_is_at_hand() -> None:
-    assert StandIn(ModelSpec("openai/gpt-4"), "o200k_base").counter.name == "cl100k_base"
-    assert StandIn(FAR, "cl100k_base").counter.name == "cl100k_base"
-    approximate = StandIn(ModelSpec("Qwen/Qwen3-4B-no-such", "http://127.0.0.1:9/v1"), "o200k_base").counter
+    assert Substitute(ModelSpec("openai/gpt-4"), "o200k_base").counter.name == "cl100k_base"
+    assert Substitute(FAR, "cl100k_base").counter.name == "cl100k_base"
+    approximate = Substitute(ModelSpec("Qwen/Qwen3-4B-no-such", "http://127.0.0.1:9/v1"), "o200k_base").counter
     assert approximate.approximate
 
 
 def test_tools_in_the_words_of_qwen_agent_are_used_in_its_format() -> None:
     system = {"role": "system", "content": f"Remember.\n\n{qwen_wire.tool_prompt(tools.schemas())}"}
-    stand_in = StandIn(FAR, "o200k_base")
-    completion = reply(stand_in, system, user(CHUNK), phase="ingest", max_tokens=2048)
+    substitute = Substitute(FAR, "o200k_base")
+    completion = reply(substitute, system, user(CHUNK), phase="ingest", max_tokens=2048)
     assert completion.tool_calls == ()
     calls = qwen_wire.parse(completion.text)
     assert calls
     assert {call.name for call in calls} <= {tool["function"]["name"] for tool in tools.schemas()}
     assert all(call.arguments for call in calls)
     broken = {"role": "system", "content": "### f\n\nf: x Parameters: {no json} Format the arguments as a JSON object."}
-    assert qwen_wire.parse(reply(stand_in, broken, user(CHUNK), phase="ingest").text) == []
+    assert qwen_wire.parse(reply(substitute, broken, user(CHUNK), phase="ingest").text) == []
 
 
 def test_a_prompt_beyond_the_window_is_not_sent() -> None:
-    stand_in = StandIn(ModelSpec("wordy", "http://127.0.0.1:9/v1", {"context": 20}), "o200k_base")
-    completion = reply(stand_in, user("hello world " * 50), context=20)
-    assert (completion.finish_reason, completion.usage, stand_in.overflows) == ("overflow", Usage(), 1)
-    assert reply(stand_in, user("hello world"), context=20).finish_reason == "stop"
+    substitute = Substitute(ModelSpec("wordy", "http://127.0.0.1:9/v1", {"context": 20}), "o200k_base")
+    completion = reply(substitute, user("hello world " * 50), context=20)
+    assert (completion.finish_reason, completion.usage, substitute.overflows) == ("overflow", Usage(), 1)
+    assert reply(substitute, user("hello world"), context=20).finish_reason == "stop"
 
 
 def test_embeddings() -> None:
-    found = asyncio.run(StandIn(FAR, "o200k_base").embed(["hello world", "hello"], {}))
+    found = asyncio.run(Substitute(FAR, "o200k_base").embed(["hello world", "hello"], {}))
     assert [completion.usage for completion in found] == [Usage(2), Usage(1)]
-    offline = asyncio.run(StandIn(ModelSpec("offline"), "o200k_base").embed(["hello world"], {}))
+    offline = asyncio.run(Substitute(ModelSpec("offline"), "o200k_base").embed(["hello world"], {}))
     assert offline[0].text == found[0].text
     assert offline[0].usage == Usage(3)  # its own count: characters / 4
 
 
 @pytest.mark.parametrize("content", [[{"type": "image_url"}], [None], 5])
 def test_content_of_other_kinds_counts_nothing_and_breaks_nothing(content: Any) -> None:
-    assert reply(StandIn(FAR, "o200k_base"), user(content)).usage.prompt >= 7
+    assert reply(Substitute(FAR, "o200k_base"), user(content)).usage.prompt >= 7

@@ -18,24 +18,16 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.commands.estimate import estimate_command
 from memeval.commands.run import run_command
 from memeval.estimate import Estimate, estimate, spread
+from memeval.models import calls
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
-from memeval.runs import local, run_context
+from memeval.runs import local
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
 from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Event
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_MEMORY", "MEMEVAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 def options(agents: list[str], task: str = "synth-10k", limit: int = 16, model: str = "offline", **rest: Any) -> Options:
@@ -46,8 +38,10 @@ def used(planned: Planned) -> tuple[dict[str, int], int]:
     """(calls by role, prompt tokens) of the run, from its own lines."""
     calls: dict[str, int] = {}
     prompt = 0
-    for name in ("samples", "operations"):
-        for line in read_lines(planned.spec.folder / f"{name}.jsonl"):
+    files = [planned.spec.folder / "samples.jsonl"]
+    files += [planned.spec.memory / "operations.jsonl"] if planned.spec.memory else []
+    for path in files:
+        for line in read_lines(path):
             for role, number in line["calls"].items():
                 calls[role] = calls.get(role, 0) + number
             prompt += sum(each["prompt"] for each in line["tokens"].values())
@@ -88,7 +82,7 @@ def test_calls_are_exact_where_all_streams_were_built(project: Path) -> None:
 async def _events(planned: Planned) -> list[Event]:
     planned.spec.folder.mkdir(parents=True)
     work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
-    async with RunContext.of_run(planned.spec, lambda row: None) as context:
+    async with RunContext.of_runs([planned.spec]) as context:
         return [event async for event in local.execute(context, planned.task, work)]
 
 
@@ -286,7 +280,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     whole = estimate(planned)
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
-        patch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        patch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
         assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
@@ -296,7 +290,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
     assert f"{done} of 16 answers are in {planned.spec.shown} already" in left.notes
     counted = Budget()
-    monkeypatch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
+    monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
     run(planned, quiet=True)
     assert left.calls == pytest.approx(counted.calls, rel=0.2)
 
@@ -321,7 +315,7 @@ def test_repeats_multiply(project: Path) -> None:
 
 
 def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plans = [plan(options(["memalpha"], limit=6, answer_budget=budget))[0] for budget in (0, 200, 40)]
+    plans = [plan(options(["memalpha"], limit=6, answer_budgets=(budget,) if budget else ()))[0] for budget in (0, 200, 40)]
     alone = [estimate(planned) for planned in plans]
     assert [one.roles["memory"].calls for one in alone] == [alone[0].roles["memory"].calls] * 3
     together = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
@@ -333,7 +327,7 @@ def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys:
     sent = [run(planned, quiet=True).summary.requests for planned in plans]
     assert sent == [one.calls for one in together]
 
-    (other,) = plan(options(["memalpha"], limit=9, answer_budget=40))
+    (other,) = plan(options(["memalpha"], limit=9, answer_budgets=(40,)))
     beyond = estimate(other)  # the folders hold the first six; the command names no other run
     assert beyond.streams == 3
     assert beyond.roles["memory"].calls == run(other, quiet=True).summary.requests - beyond.roles["reader"].calls

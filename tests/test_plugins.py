@@ -107,9 +107,9 @@ def test_a_task_can_be_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run["path"].startswith("runs/Diary/bm25-")
 
 
-def test_arms_are_agents_by_name() -> None:
-    for arm in ("oracle", "none", "closed-book", "constant"):
-        assert plugins.find_agent(arm) == AgentCard(name=arm, agent=arm, description=plugins.ARMS[arm])
+def test_controls_are_agents_by_name() -> None:
+    for control in ("oracle", "none", "closed-book", "constant"):
+        assert plugins.find_agent(control) == AgentCard(name=control, agent=control, description=plugins.CONTROLS[control])
 
 
 def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_a_hash_is_of_the_words() -> None:
             [{"family": "nlu", "splits": ["dev", "test"], "note": "paper"}],
             (TrainedOn("nlu", ("dev", "test"), note="paper"),),
         ),
-        ([{"family": "f", "hashes": [A]}, {"family": "f", "hashes": [B, A]}], (TrainedOn("f", (), frozenset({A, B})),)),
+        ([{"family": "f", "hashes": [B, A]}], (TrainedOn("f", (), frozenset({A, B})),)),
         ([], ()),
     ],
 )
@@ -50,13 +50,13 @@ def test_entries(value: Any, entries: tuple[TrainedOn, ...]) -> None:
         (None, "here: 'trained_on' holds None, expected a family's name or a mapping"),
         ([{"family": "nlu", "split": "test"}], "here: unknown key 'trained_on.split'; did you mean 'splits'?"),
         ([{"splits": ["test"]}], "here: an entry of 'trained_on' has no 'family'"),
-        ([{"family": ""}], "here: 'trained_on.family' holds '', expected a name of letters, digits and ._+-"),
-        ([{"family": ["x"]}], "here: 'trained_on.family' holds ['x'], expected a name of letters, digits and ._+-"),
-        ([{"family": "x\n"}], "here: 'trained_on.family' holds 'x\\n', expected a name of letters, digits and ._+-"),
+        ([{"family": ""}], "here: 'trained_on.family' is '', expected a name of letters, digits and ._+-"),
+        ([{"family": ["x"]}], "here: 'trained_on.family' is ['x'], expected a name of letters, digits and ._+-"),
+        ([{"family": "x\n"}], "here: 'trained_on.family' is 'x\\n', expected a name of letters, digits and ._+-"),
         ([{"family": "x", "splits": 3}], "here: 'trained_on.splits' is 3, expected names of letters, digits and ._+-"),
         (
             [{"family": "x", "hashes": ["A" * 64]}],
-            f"here: 'trained_on.hashes' holds '{'A' * 64}', expected sha256 digests (64 hex digits)",
+            f"here: 'trained_on.hashes' is ['{'A' * 64}'], expected sha256 digests (64 hex digits)",
         ),
         (
             [{"family": "x", "note": "a\x1b[2J"}],
@@ -94,7 +94,7 @@ def test_by_name(entry: TrainedOn, family: str, split: str, mark: str | None) ->
         (b"[" * 100_000, "not JSON"),
         (b"[]", "expected"),
         (b'{"trained_on": [], "more": 1}', "expected"),
-        (b'{"trained_on": [{"family": "x", "hashes": [1]}]}', "trained_on.hashes' holds 1"),
+        (b'{"trained_on": [{"family": "x", "hashes": [1]}]}', "trained_on.hashes' is .1., expected"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, says: str) -> None:

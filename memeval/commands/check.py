@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from memeval import process
 from memeval.check import OFFLINE, check
 from memeval.errors import UsageError
@@ -13,7 +15,11 @@ MARKS = {True: "ok", False: "FAILED", None: "n/a"}
 
 
 def check_command(
-    names: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], embedder: str | None = None
+    names: tuple[str, ...],
+    settings: tuple[str, ...],
+    agents_dir: tuple[str, ...],
+    embedder: str | None = None,
+    agent_timeout: float | None = None,
 ) -> int:
     """Print the findings of each agent. Returns 0 when every probe passed, else 3."""
     model = model_spec(embedder, None) if embedder else OFFLINE
@@ -24,10 +30,14 @@ def check_command(
             for spec in agent_specs(name, options):
                 if spec.is_arm:
                     raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
-                findings, claims = process.run(check(spec, model))
+                findings, claims = process.run(check(spec, model, agent_timeout, _slow))
                 failed |= any(finding.ok is False for finding in findings)
                 print(name, file=out)
                 for finding in findings:
                     print(f"  {finding.probe:22} {MARKS[finding.ok]:7} {finding.says}".rstrip(), file=out)
                 print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
     return 3 if failed else 0
+
+
+def _slow(method: str) -> None:
+    print(f"memeval: the agent's {method} has not returned for a minute (--agent-timeout ends it)", file=sys.stderr)

@@ -21,5 +21,5 @@ def doctor_command(options: Options, form: str = "table", timeout: float | None 
         for finding in found:
             print(f"{finding.level:5}{finding.subject}: {' '.join(finding.says.split())}")
         state = f"{failures} to fix" if failures else "a run should work"
-        print(f"\n{state}; {warnings} warnings")
+        print(f"\n{state}; {warnings} warning{'' if warnings == 1 else 's'}")
     return 3 if failures else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,22 +48,10 @@ DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data 
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
-
-
-def _affordable(wanted: int) -> int:
-    from memeval.process import affordable
-
-    return affordable(wanted)
-
-
 WIDTH = click.option(
-    "--concurrency",
-    type=click.IntRange(1),
-    default=16,
-    show_default=True,
-    callback=lambda context, parameter, wanted: _affordable(wanted),
-    help="Open contexts; calls per endpoint.",
+    "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
 )
+AGENT_TIMEOUT = click.option("--agent-timeout", type=SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
 SET = click.option(
@@ -101,11 +89,16 @@ RUN = together(
     click.option(
         "--tag", "tags", multiple=True, metavar="[ROLE=]TEXT", help="Which checkpoint the model is; part of its identity."
     ),
+    click.option(
+        "--thinking", multiple=True, metavar="[ROLE=]MODE", help="auto, on or off. Default: auto, as the model does."
+    ),
     click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128)."),
     click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
     click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
     click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
-    click.option("--answer-budget", type=click.IntRange(1), metavar="TOKENS", help="Cut what the reader sees to this."),
+    click.option(
+        "--answer-budget", "answer_budgets", metavar="TOKENS[,TOKENS...]", help="Cut what the reader sees; a run for each."
+    ),
     click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
     WIDTH,
     WIRE,
@@ -146,32 +139,38 @@ def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str
         models={role: name for role in ROLES if (name := given.pop(role, None))},
         tags=dict(map(_tag, given.pop("tags", ()))),
         prompts=_pairs("--prompt", given.pop("prompts", ())),
-        answer_budget=given.pop("answer_budget", None) or 0,
+        answer_budgets=_budgets(given.pop("answer_budgets", None)),
         exact_tokens=given.pop("exact_tokens", None) or 0,
+        thinking=dict(map(_thinking, given.pop("thinking", ()))),
         policy=_policy(given),
         **given,
     )
 
 
 def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
-    """How a judge's calls are made; takes the options that say so out of those given."""
+    """How the calls of a judge are made; takes its options out of `given`. Raises UsageError for a budget in USD where the
+    judge's price is unknown."""
     from memeval.models.budget import Budget
     from memeval.models.calls import CallSettings
 
-    max_cost, max_calls, cached = given.pop("max_cost"), given.pop("max_calls"), not given.pop("no_cache")
+    max_cost, max_calls, no_cache = (given.pop(key) for key in ("max_cost", "max_calls", "no_cache"))
     budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
     if budget is not None:
         budget.require_prices([judge])
-    return CallSettings(given.pop("concurrency"), cached, _policy(given), budget)
+    return CallSettings(given.pop("concurrency"), not no_cache, _policy(given), budget)
 
 
 def _policy(given: dict[str, Any]) -> Policy:
-    """Takes the flags of the wire out of those given."""
     from memeval.models.limits import Policy
 
     wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
     wire["wait_at_start"] = wire["wait"]
     return Policy(**{key: value for key, value in wire.items() if value is not None})
+
+
+def runs(folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders without those of memories, which `runs/TASK/*` names as well."""
+    return [folder for folder in folders if folder.name != "memories"] or folders
 
 
 def data_folder(typed: Path | None) -> Path | None:
@@ -202,6 +201,25 @@ def _tag(text: str) -> tuple[str, str]:
     if not tag:
         raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
     return role, tag
+
+
+def _budgets(text: str | None) -> tuple[int, ...]:
+    """`1024,256`, each once."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _thinking(text: str) -> tuple[str, str]:
+    """(role or "model", mode) of `[ROLE=]MODE`."""
+    from memeval.models.parameters import MODES
+
+    role, equals, mode = text.rpartition("=")
+    if mode not in MODES or (equals and role not in ROLES):
+        near = suggest(role, ROLES) if equals and role not in ROLES else suggest(mode, MODES)
+        raise UsageError(f"--thinking {text}: expected [ROLE=]MODE{near} (modes: auto, on, off; roles: {', '.join(ROLES)})")
+    return role or "model", mode
 
 
 def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:

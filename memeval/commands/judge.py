@@ -26,6 +26,7 @@ from memeval.records.clean import encode
 from memeval.records.judgements import Rate
 from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
+from memeval.report.columns import columns, width
 from memeval.report.table import legend, mark
 from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
 
@@ -58,7 +59,7 @@ def score_command(
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
         click.echo(encode({"judged": rows}))  # JSON is UTF-8, whatever the terminal
     elif summaries:
-        print(score_table(summaries))
+        print(score_table(summaries, width(sys.stdout)))
     return stopped or (3 if any(found.status != "complete" for _, found in summaries) else 0)
 
 
@@ -96,7 +97,7 @@ def calibrate_command(
     return 3 if invalid else 0
 
 
-def score_table(rows: Sequence[tuple[str, JudgeSummary]]) -> str:
+def score_table(rows: Sequence[tuple[str, JudgeSummary]], width: int | None = None) -> str:
     """One line per run (its path, and what the judge made of it), and what must be known to read it."""
     header = ["run", "judge", "prompt", "judged %", "95% interval", "n", "failed", "corrected %", "95% interval", "status"]
     body = [
@@ -114,7 +115,7 @@ def score_table(rows: Sequence[tuple[str, JudgeSummary]]) -> str:
         ]
         for path, row in rows
     ]
-    lines = [tabulate(body, header, tablefmt="github", disable_numparse=True)]
+    lines = [columns(header, body, ["left"] * len(header), keep=("run", "judged %", "status"), width=width)]
     for path, row in rows:
         if row.parts:
             lines.append(f"{path}: fluency x F1 of recall and precision; {parts_line(row.parts)}")

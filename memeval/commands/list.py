@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from memeval import cards, plugins
@@ -13,11 +14,17 @@ from memeval.errors import UsageError, suggest
 VARIANTS = """\
 Written behind a name: @documents-N, @tokens-N (streams of N), @hard (nearest distractors), @shared-K (K
 questions a stream), and the protocols that a card has: @memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
-WHAT = ("tasks", "agents", "models", "metrics")
+WHAT = ("tasks", "agents", "models", "metrics", "memories")
 _JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score; scores of its own, never a card's metric)."
 
 
-def listing(what: str, name: str | None = None, tasks_dir: tuple[str, ...] = (), agents_dir: tuple[str, ...] = ()) -> str:
+def listing(
+    what: str,
+    name: str | None = None,
+    tasks_dir: tuple[str, ...] = (),
+    agents_dir: tuple[str, ...] = (),
+    runs_dir: Path = Path("runs"),
+) -> str:
     """The lines of `memeval list WHAT [NAME]`."""
     if name is not None and what != "agents":
         raise UsageError(f"memeval list {what} {name}: a name is for agents (memeval list agents NAME)")
@@ -25,6 +32,10 @@ def listing(what: str, name: str | None = None, tasks_dir: tuple[str, ...] = (),
         return f"{_columns([('TASK', 'HEADLINE', 'DESCRIPTION'), *_tasks(tasks_dir)])}\n\n{VARIANTS}"
     if what == "agents":
         return _agents(agents_dir) if name is None else _agent(name, agents_dir)
+    if what == "memories":
+        from memeval.commands.memories import memories_listing
+
+        return memories_listing(runs_dir)
     if what == "models":
         from memeval.models.registry import known
 
@@ -52,14 +63,14 @@ def _tasks(tasks_dir: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _agents(agents_dir: tuple[str, ...]) -> str:
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
     rows: list[tuple[str, ...]] = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
-    rows += [(name, "control", description) for name, description in plugins.ARMS.items()]
+    rows += [(name, "control", description) for name, description in plugins.CONTROLS.items()]
     return f"{_columns([('AGENT', 'TRACK', 'DESCRIPTION'), *rows])}\n\nmemeval list agents NAME shows the parameters of one."
 
 
 def _agent(name: str, agents_dir: tuple[str, ...]) -> str:
     """An agent with its parameters: their values as its card sets them, else their defaults, and what its class says."""
     card = plugins.find_agent(name, agents_dir)
-    if card.agent in plugins.ARMS:
+    if card.agent in plugins.CONTROLS:
         return f"{name} (control): {card.description}. It has no parameters."
     made = plugins.agent_class(card)
     text = " ".join(f"{made.__doc__ or ''} {getattr(made.__init__, '__doc__', None) or ''}".split())

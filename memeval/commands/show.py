@@ -13,8 +13,8 @@ from memeval.memory.replay import replay
 from memeval.metrics.held import each_held, supported
 from memeval.records.averages import Average
 from memeval.records.folder import RunFolder
-from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
-from memeval.records.summary import Cost, OverlapFacts, Sizes, StreamSizes, Summary
+from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import Cost, Operations, Sizes, StreamSizes, Summary
 from memeval.report.costs import count, money
 from memeval.runs.notes import percent
 from memeval.runs.score import recalled_items
@@ -36,6 +36,7 @@ def show_run(path: Path, worst: int = 10) -> str:
         f"{run.agent} on {run.task}   {run.status}   {path}",
         f"model {run.model or '-'}, reader {run.reader or '-'}{embedder}, "
         f"seed {manifest.seed}, memeval {manifest.versions.get('memeval', '')} {manifest.git or ''}".rstrip(),
+        *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
         *(f"note: {note.text}" for note in run.notes),
         "",
@@ -55,10 +56,10 @@ def show_run(path: Path, worst: int = 10) -> str:
         f"stream tokens {_sizes(run.stream_tokens)}; memory tokens {_sizes(run.memory_tokens)}; "
         f"recalled {_sizes(run.recall_tokens)}, {run.recall_dropped} items beyond the budget",
         f"chunks shown {run.chunks.shown:,} ({run.chunks.without_sharing:,} if read for every question)",
-        _overlap(run.overlap),
         f"calls {_pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
         f"{run.seconds:.1f} s, building streams {run.build_seconds:.1f} s",
         *_cost(run.cost),
+        *_operations(run.operations),
         f"verdicts {_pairs(run.verdicts)}",
         *(f"  {number} x {reason}" for reason, number in run.reasons.items()),
     ]
@@ -93,7 +94,8 @@ def show_question(path: Path, question_id: str, repeat: int = 0) -> str:
     lines += [f"keypoint  {_short(point)}" for point in question.keypoints]
     first = scores.get(samples[0].key)
     right = first is not None and first.verdict == "right"
-    return "\n".join([*lines, *_recalled(folder, question, samples[0], right), "", *_memory(folder, samples[0])])
+    recalled, memory = _recalled(folder, question, samples[0], right), _memory(folder, question, samples[0])
+    return "\n".join([*lines, *recalled, "", *memory])
 
 
 def _asked(question: QuestionRow) -> list[str]:
@@ -148,24 +150,22 @@ def _ruling(scorer: str, row: ScoreRow) -> str:
     return f"judge     {scorer}: {row.verdict}  {_short(said)}"
 
 
-def operations_until(operations: Iterable[OperationRow], sample: SampleRow) -> list[OperationRow]:
-    """The steps that made the memory a sample was asked of, in order: those of the whole stream that lie within its
-    prefix, the last chunk in the form the fork saw (ingest.py)."""
-    mine = [row for row in operations if (row.context_id, row.repeat) == (sample.context_id, sample.repeat)]
-    position = sample.position
-    fork = [row for row in mine if position is not None and row.position == position]
-    seen = {row.chunk for row in fork}
-    main = [row for row in mine if row.position is None and row.chunk not in seen]
-    if position is not None:
-        main = [row for row in main if row.chunk == "begin" or (row.units and row.units[-1] < position)]
-    order = {"begin": "", "finish": "~"}
-    return sorted([*main, *fork], key=lambda row: order.get(row.chunk, row.chunk))
+def operations_until(operations: Iterable[OperationRow]) -> list[OperationRow]:
+    """The steps that made the memory of one prefix, in order, from all that the folder has for it: the last chunk in the
+    form that a fork saw, where one did."""
+    fork = {row.chunk for row in operations if row.position is not None}
+    steps = [row for row in operations if row.chunk != READ and (row.position is not None or row.chunk not in fork)]
+    order = {"begin": "", FINISH: "~"}
+    return sorted(steps, key=lambda row: order.get(row.chunk, row.chunk))
 
 
-def _memory(folder: RunFolder, sample: SampleRow) -> list[str]:
-    steps = operations_until(folder.memory.operations(), sample)
+def _memory(folder: RunFolder, question: QuestionRow, sample: SampleRow) -> list[str]:
+    memory = folder.memory
+    if memory is None:
+        return ["memory    none: a control"]
+    steps = operations_until(folder.operations([question], [sample.repeat]))
     if not steps:
-        return ["memory    none was built"]
+        return [f"memory    not in {memory.path}; run its command again to make it from stored replies"]
     held = steps[-1].held
     size = f"{_pairs(held)} tokens" if held else "size not reported"
     lines = [f"memory    after {sum(1 for row in steps if row.units)} chunks: {size}"]
@@ -204,9 +204,12 @@ def _cost(row: Cost) -> list[str]:
     return lines
 
 
-def _overlap(row: OverlapFacts) -> str:
-    share = "unknown" if row.share is None else f"{percent(row.share)} % of a stream's units"
-    return f"overlap of two streams: {share} (over {row.streams} streams)"
+def _operations(row: Operations) -> list[str]:
+    """What came of the operations of reading, and why some were not ok."""
+    if not row.counts:
+        return []
+    reasons = ((status, why, number) for status, found in row.reasons.items() for why, number in found.items())
+    return [f"operations {_pairs(row.counts)}", *(f"  {number} x {status}: {why}" for status, why, number in reasons)]
 
 
 def _sizes(row: Sizes | StreamSizes) -> str:

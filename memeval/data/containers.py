@@ -1,6 +1,6 @@
-"""What files of records are published as: a JSON array, JSON lines, a CSV or a parquet file, plain or gzipped.
+"""Readers of the formats that records are published in: a JSON array, JSON lines, CSV and parquet, plain or gzipped.
 
-Each is read from beginning to end, a few records at a time. Damage is a ValueError, with what is wrong.
+Each reads a file from beginning to end, a few records at a time, and raises ValueError for damage.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DEEPEST = 100
 """How deep a record of an array may be nested."""
 
 BLANK: Any = object()
-"""A blank line of a JSONL, which is no record but has a number."""
+"""A blank line of JSON lines. It is not a record, but it has a line number."""
 
 
 class Content(io.RawIOBase):
-    """The unzipped bytes of a file, hashed as they are read. A byte order mark at their beginning is passed over."""
+    """The unzipped bytes of a file, hashed as they are read. A byte order mark at their beginning is skipped."""
 
     def __init__(self, file: Found) -> None:
         self.file = file
@@ -53,7 +53,7 @@ class Content(io.RawIOBase):
         return data
 
     def facts(self) -> dict[str, Any]:
-        """sha256 and bytes, once the rest was read. Of a parquet file, of its own bytes."""
+        """sha256 and size of the content (of a parquet file, of the file); reads what is left of it."""
         while self.read(BLOCK):
             pass
         self._stream.close()
@@ -91,7 +91,7 @@ def array(content: Content) -> Iterator[Any]:
 
 
 def _lines(content: Content) -> Iterator[Any]:
-    """The records of a JSONL, its blank lines among them."""
+    """The records of JSON lines, and `BLANK` for each blank line."""
     for line in io.BufferedReader(content, BLOCK):
         yield strict_json(line) if line.strip() else BLANK
 
@@ -110,7 +110,7 @@ def _table(content: Content) -> Iterator[Any]:
 
 
 def _parquet(content: Content) -> Iterator[Any]:
-    """The rows of a parquet file: of the user's own by pyarrow, of the hub's by datasets."""
+    """The rows of a parquet file. Files of the hub are read by datasets, the user's own by pyarrow."""
     path = content.file.path
     if content.file.hub:
         import datasets
@@ -124,7 +124,7 @@ def _parquet(content: Content) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(path) as table:
             for batch in table.iter_batches(batch_size=BATCH):
                 yield from map(_finite, batch.to_pylist())
-    except OSError as error:  # so pyarrow says that a file is damaged
+    except OSError as error:  # what pyarrow raises for a damaged file
         raise ValueError(str(error)) from None
 
 
@@ -141,9 +141,9 @@ def _finite(value: Any) -> Any:
 
 
 def strict_json(line: bytes) -> Any:
-    """One JSON value; raises ValueError for NaN, which is none."""
+    """One JSON value. Raises ValueError also for NaN, which JSON does not have."""
     return json.loads(line.decode("utf-8"), parse_constant=_refuse)
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON value")
+    raise ValueError(f"{constant} is not a JSON value")

@@ -1,6 +1,6 @@
 """Getting files: from the Hugging Face hub into its cache or a data folder, or from upstream's address.
 
-The hub must answer within `SECONDS`, and a download that stands still that long is given up. Whatever goes wrong is a
+A server must answer within `SECONDS`, and a download that receives nothing for that long fails. Every fault is a
 UsageError of one line.
 """
 
@@ -23,18 +23,18 @@ from memeval.data.records import file_sha256
 from memeval.errors import UsageError
 
 SECONDS = 10
-"""How long a server may take to answer, and how long a download from upstream's address may stand still."""
+"""How long to wait for an answer, and for the next bytes of a download."""
 
 SCHEMES = ("https",)
-"""Of upstream's addresses, redirects included."""
+"""Schemes that upstream's addresses may have, also after a redirect."""
 
 Say = Callable[[str], None]
-"""Takes a line for the user: what is being fetched."""
+"""Receives a line for the user that says what is being fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file that is now here. origin: `owner/name@revision/file` or an address; empty for one that was here before."""
+    """A file on this machine. origin: `owner/name@revision/file` or an address; empty if the file was there before."""
 
     path: Path
     origin: str = ""
@@ -101,7 +101,7 @@ def in_cache(place: str) -> tuple[Found, ...]:
         folder = snapshot_download(
             repository, repo_type="dataset", revision=revision, allow_patterns=[pattern], local_files_only=True
         )
-    except (OSError, ValueError):  # how the hub says that it is not there
+    except (OSError, ValueError):  # what huggingface_hub raises for what it does not have
         return ()
     return _in_snapshot(Path(folder), repository, pattern)
 
@@ -173,7 +173,7 @@ def _opened(url: str) -> Any:
 
 @contextmanager
 def _writing(target: Path) -> Iterator[Path]:
-    """A path beside `target`, for a file that takes its place when all went well, and is removed otherwise."""
+    """A path beside `target` to write to: the file replaces `target` at the end, or is removed after an error."""
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,5 +190,5 @@ def _inside(folder: Path, name: str) -> Path:
     """A path of the data folder. Raises UsageError for a name that leads out of it."""
     target = (folder / name).resolve()
     if not target.is_relative_to(folder.resolve()) or "*" in name:
-        raise UsageError(f"'{name}' is no name of a file within {folder}; put it there by hand")
+        raise UsageError(f"'{name}' is not the name of a file within {folder}; put it there by hand")
     return target

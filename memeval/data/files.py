@@ -20,12 +20,11 @@ from memeval.errors import NoData, UsageError
 class DataFile:
     """A file that a task reads, or several of one pattern.
 
-    names: in the data folder, best first, the first that is there is read; `*` stands for several files; an absolute
-    name lies outside. hub: where it may be taken from instead, `owner/name/file` or `owner/name@revision/file`, best
-    first, with `*` as before. url, sha256: where it is published outside the hub, and the digest of that file where
-    known. licence: of this file, where it is not the card's. required: the task cannot be built without it. note:
-    what it is for.
-    """
+    names: in the data folder, in order of preference; the first that exists is read. `*` matches several files; an
+    absolute name is outside the data folder. hub: where it may be taken from instead, `owner/name/file` or
+    `owner/name@revision/file`, best first, with `*` as before. url, sha256: where it is published outside the hub, and
+    the digest of that file where known. licence: of this file, where it is not the card's. required: the task cannot be
+    built without it. note: what it is for."""
 
     names: tuple[str, ...]
     hub: tuple[str, ...] = ()
@@ -113,8 +112,8 @@ def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
 
 
 def local(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
-    """The files of the first name that the data folder has, in order of name, each once. A file may also lie right in
-    the folder, where that is the data set's own. Raises UsageError for a folder of that name, and for a link that
+    """The files of the first name that exists in the data folder, in order of name, each once. The data folder may also be
+    the data set's own, with the file directly in it. Raises UsageError for a folder of that name, and for a link that
     leads nowhere."""
     root = data_folder(data_dir)
     for name in file.names:

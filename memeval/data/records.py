@@ -32,9 +32,9 @@ from memeval.data.files import Found
 from memeval.errors import UsageError
 
 FORMAT = 1
-"""Of what is kept."""
+"""Version of the format of the cached files."""
 RACY = 20_000_000
-"""Nanoseconds: a file changed as recently before it is read may change again under the same time stamp."""
+"""Nanoseconds. A file that was changed shortly before it was read may change again without a new time stamp."""
 
 _NAME = re.compile(r"([0-9a-f]{32}|synth-[a-z]+-[0-9]+-[0-9a-f]{16})\.jsonl(\.[0-9.]+)?")
 _AGAIN = "fix it, or fetch the file again"
@@ -42,8 +42,8 @@ _AGAIN = "fix it, or fetch the file again"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a record is kept: its number (1-based: of an array, of a table's rows, of a JSONL's lines), and its first
-    byte and the one behind its last."""
+    """A record in the cache file: its number in the original (from 1: in an array, of a row, of a line), its first byte and
+    the byte after its last."""
 
     number: int
     start: int
@@ -116,8 +116,8 @@ def folder() -> Path:
 
 
 def entries() -> list[Path]:
-    """The files in which records are kept, what a killed process left of one too, and no others that lie there. Raises
-    OSError where the folder cannot be read."""
+    """The cache's files, those that a killed process left unfinished included. Raises OSError if the folder cannot be
+    read."""
     found = folder().iterdir() if folder().is_dir() else ()
     return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
@@ -129,7 +129,8 @@ def file_sha256(path: Path) -> str:
 
 
 def _kept(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mapping[str, Any], int] | None:
-    """What is kept of a file, if it is as it was then: the file, its facts, and where its records end."""
+    """The cached records of a file, unless the file has changed since: the open cache file, its facts, and where its records
+    end."""
     with suppress(OSError, ValueError, LookupError, TypeError):  # damaged: it holds nothing that cannot be read again
         kept = path.open("rb")
         facts, end = _last_line(kept)
@@ -156,7 +157,7 @@ def _forget() -> None:
 
 
 def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping[str, Any], int]:
-    """Read a file and keep its records; for this process alone, where the cache cannot be written."""
+    """Read a file into the cache, or into a temporary file if the cache cannot be written."""
     own = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
     kept: IO[bytes]
     try:
@@ -202,7 +203,7 @@ def _write(file: Found, kept: IO[bytes], reached: list[int]) -> dict[str, Any]:
 
 @contextmanager
 def _damage(file: Found) -> Iterator[list[int]]:
-    """Whatever stops the reading of a file, as one UsageError that names the record it had reached."""
+    """Turns whatever fails while a file is read into one UsageError that names the record."""
     reached = [1]
     try:
         yield reached

@@ -5,11 +5,11 @@ A calibration file is JSONL, one answer per line:
     {"question": "Who ...?", "gold": "Ann" (or a list of accepted ones), "answer": "It was Ann.", "human": "right",
      "kind": "multi-session",      # optional: the question type, as the judge's rules know it; `abstention`: unanswerable,
                                    # and the gold, which may be left out, says why
-     "case": "long"}               # optional: what the line probes; errors are reported by it
+     "case": "long"}               # optional: what the line tests; errors are reported by case
 
-The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged, both
-answers, refusals, near misses, old values, instructions to the judge. Its errors are therefore those of a hard set; a
-calibration on answers of one's own runs corrects better.
+The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged,
+both answers, refusals, near misses, old values, instructions to the judge. It is therefore a hard set: a calibration on
+answers of your own runs corrects better.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
 from memeval.task import Question
-from memeval.yamlfile import typed
+from memeval.typed import typed
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
 Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -53,7 +53,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One answer with its label by a human, right or wrong. line: where it stands in the file (1-based)."""
+    """One answer with its label by a human, right or wrong. line: its number in the file, from 1."""
 
     line: int
     question: Question
@@ -63,9 +63,9 @@ class Item:
 
 
 class Calibration(CalibrationFacts, frozen=True, kw_only=True):
-    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those to
-    unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case -> (answers,
-    false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
+    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those
+    to unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case ->
+    (answers, false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
 
     scorer: str
     judge: str
@@ -175,7 +175,7 @@ def read_items(path: Path) -> tuple[list[Item], str]:
 
 
 def _item(row: Any, number: int, place: str) -> Item:
-    line = typed(row, _Line, Path(place))
+    line = typed(row, _Line, place)
     golds = [line.gold] if isinstance(line.gold, str) else line.gold
     if not golds and line.kind != ABSTENTION:
         raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")

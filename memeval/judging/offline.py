@@ -1,7 +1,5 @@
-"""The stand-in for a judge when there is no model: a string rule in place of judgement.
-
-It keeps the whole path of judging runnable without key, GPU or network. Its verdicts show the machinery; they are no
-judge's, and the tables say so.
+"""The judge `offline`: a rule on strings, so that judging runs without key, GPU or network. The tables say that its verdicts
+are no judge's.
 """
 
 from __future__ import annotations
@@ -19,10 +17,10 @@ from memeval.task import Question
 
 
 class OfflineJudge:
-    """Works on the tags of a judge's prompt alone. Right is: an answer that holds a gold answer as whole words and does
-    not decline; one that declines where an explanation says that there is no answer; one with half of a rubric's longer
-    words. Of a summary (there is no question): it is fluent if it has five words and no sentence twice; a keypoint is told,
-    and a sentence borne out, where half of its longer words stand in the summary, or in the expert's."""
+    """Reads the tags of a judge's prompt alone. An answer is right if it holds a gold answer as whole words and does not
+    decline; if it declines where an explanation says that there is no answer; if it has half of a rubric's longer words. A
+    summary (its prompt has no question) is fluent if it has five words and no sentence twice; a keypoint or a sentence is
+    supported if half of its longer words are in the summary, or in the expert's."""
 
     identity = "offline-judge/1"
 
@@ -51,20 +49,21 @@ def _right(prompt: str) -> bool:
 
 
 def _counts(prompt: str) -> dict[str, object]:
-    """The counts of the aspect that is asked about, told by what stands beside the summary."""
+    """The counts of the aspect that is asked about, which shows from the tags beside the summary."""
     summary = "\n".join(_blocks(ANSWER, prompt))
     sentences = [text.strip() for text in re.split(r"(?<=[.!?])\s+|\n", summary) if text.strip()]
     keypoints, expert = _blocks(KEYPOINTS, prompt), _blocks(GOLD, prompt)
     if keypoints:
-        told = [number for number, point in re.findall(r"(?m)^(\d+)\. (.*)$", keypoints[0]) if _tells(summary, point)]
-        return {"supported_key_points": [int(number) for number in told], RECALL: len(told)}
+        points = re.findall(r"(?m)^(\d+)\. (.*)$", keypoints[0])
+        supported = [int(number) for number, point in points if _tells(summary, point)]
+        return {"supported_key_points": supported, RECALL: len(supported)}
     if expert:
         return {PRECISION: sum(_tells(expert[0], text) for text in sentences), "sentence_count": len(sentences)}
     return {FLUENCY: int(len(summary.split()) >= 5 and len({text.lower() for text in sentences}) == len(sentences))}
 
 
 def _tells(text: str, what: str) -> bool:
-    """Whether half of the longer words of `what` stand in the text."""
+    """Whether half of the longer words of `what` are in the text."""
     wanted = set(re.findall(r"\w{5,}", what.lower()))
     return 2 * len(wanted & set(re.findall(r"\w{5,}", text.lower()))) >= max(len(wanted), 1)
 

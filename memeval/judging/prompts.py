@@ -207,7 +207,7 @@ def _summary_calls(family: str, question: Question, answer: str, prompt: str | N
 
 
 def prompt_hash(family: str, prompt: str | None = None) -> str:
-    """sha256 (hex) of everything a judge of this family is told, beside the question, its gold and the answer."""
+    """sha256 (hex) of the whole prompts of a family, for a fixed question, gold and answer."""
     if family in ASPECTS:
         asked = [Question("id", "question", ("gold",), keypoints=("point",))]
     else:

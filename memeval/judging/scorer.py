@@ -46,11 +46,12 @@ def with_judge(
     spending = Spending()
 
     async def run() -> Result:
-        async with open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=_open) as gateway:
-            try:
-                return await work(partial(gateway.call, judge))
-            finally:
-                spending.requests = gateway.requests
+        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=_open)
+        try:
+            return await work(partial(gateway.call, judge))
+        finally:
+            await gateway.close()
+            spending.requests = gateway.requests
 
     return process.run(run()), spending
 

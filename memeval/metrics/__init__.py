@@ -1,6 +1,6 @@
 """The metrics: one function each, from a `Reply` to a score from 0 to 1, or None where the metric does not apply.
 
-A metric exists once and serves evaluation, reward and leaderboard alike. `METRICS` is a plain dict; adding one's own is
+A metric is implemented once, for evaluation, reward and leaderboard. `METRICS` is a plain dict; adding one's own is
 `METRICS["mine"] = function`, or an entry point. String metrics take the best of several golds and leave unanswerable
 questions out; `abstention` covers those.
 """
@@ -21,6 +21,7 @@ from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.rouge import rouge_l
 from memeval.metrics.strings import exact_match, f1, substring, substring_guarded, substring_two_way
 from memeval.metrics.text import answer_text, normalise
+from memeval.plugins import entry_point
 
 METRICS: dict[str, Metric] = {
     "exact_match": exact_match,
@@ -44,6 +45,15 @@ METRICS: dict[str, Metric] = {
     "locomo_f1": locomo_f1,
     "locomo_adversarial": locomo_adversarial,
 }
+
+
+def load(name: str, where: str) -> None:
+    """Make sure that `METRICS` has the metric, from an entry point if need be. where: the card, for the UsageError."""
+    if name not in METRICS:
+        found = entry_point("metrics", name)
+        if found is None:
+            raise UsageError(f"{where}: unknown metric '{name}'{suggest(name, METRICS)} (memeval list metrics shows all)")
+        METRICS[name] = found
 
 
 def score(metrics: Sequence[str], reply: Reply) -> dict[str, float | None]:
@@ -76,6 +86,7 @@ __all__ = [
     "abstained",
     "abstention_scores",
     "answer_text",
+    "load",
     "normalise",
     "score",
 ]

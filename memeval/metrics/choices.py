@@ -16,7 +16,7 @@ def letter(reply: Reply) -> float | None:
     """1 when the reply names the gold's letter (a to d) and no other.
 
     Source: PersonaMem, `extract_answer` in inference_standalone_openai.py (the current revision). Letters in brackets
-    count; without any, letters that stand alone do, the article "a" included. First what follows the last
+    count; without any, single letters that are words count, the article "a" included. First what follows the last
     `<final_answer>` is read, then, should that not be right, the whole reply.
     """
     return best(reply, _letter)
@@ -60,7 +60,7 @@ def _boxed(prediction: str, gold: str) -> float:
 
 
 def keyword_share(reply: Reply) -> float | None:
-    """The share of the gold's keywords that stand in the reply, as bare strings, case ignored.
+    """The share of the gold's keywords that occur in the reply as strings, case ignored.
 
     Several golds are the keywords. A single gold is a list of them: cut at ";" where it has one, else at "," (not inside a
     number). Source: Mem-alpha, evaluate_agent_results.py: PerLTQA cuts at ";", BookSum and InfBench at ","; its PerLTQA

@@ -8,7 +8,7 @@ A piece of evidence is *held* when an item names one of its chunks *and* says wh
   (the bridge of a multi-hop question, or an answer that the data word differently), or the piece word for word.
 
 Golds prove nothing for closed questions, where entities decide alone: yes or no, options, unanswerable, comparisons (the
-answer stands in the question already), and golds of fewer than three characters.
+answer is in the question already), and golds of fewer than three characters.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ class Piece(Protocol):
 
 
 def held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> bool | None:
-    """Whether the items hold every piece of the evidence. None where it cannot be told: without evidence, or where a piece
-    stands only in items that are made from more than `MOST_SOURCES` chunks."""
+    """Whether the items hold every piece of the evidence. None where that is not known: without evidence, or where a piece
+    is found only in items that are made from more than `MOST_SOURCES` chunks."""
     found = each_held(question, evidence, items)
     return False if False in found else None if None in found or not found else True
 
 
 def each_held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> list[bool | None]:
-    """`held` for each piece of the evidence. Pieces that lie in no chunk are left out."""
+    """`held` for each piece of the evidence. Pieces that are in no chunk are left out."""
     items, pieces = list(items), [piece for piece in evidence if piece.chunks]
     golds = _telling_golds(question)
-    told = any(_holds(normalise(piece.text), golds) for piece in pieces)  # without any, the data word the answer differently
+    worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
     found = []
     for piece in pieces:
         text, chunks = normalise(piece.text), set(piece.chunks)
-        signs = golds if _holds(text, golds) else {text, *entities(piece), *(() if told else golds)}
+        signs = golds if _holds(text, golds) else {text, *entities(piece), *(() if worded else golds)}
         near = (item for item in items if not chunks.isdisjoint(item.chunks))
         sources = [len(set(item.chunks)) for item in near if _holds(normalise(item.text), signs)]
         found.append(None if sources and min(sources) > MOST_SOURCES else bool(sources))
@@ -78,7 +78,7 @@ def each_held(question: Question, evidence: Sequence[Piece], items: Iterable[Ite
 
 def supported(question: Question, evidence: Sequence[Piece], items: Sequence[Item]) -> bool | None:
     """Whether a right answer rests on what was recalled. False is *unsupported*, which is not claimed (None) where an answer
-    string stands in what was recalled, or where `held` cannot tell."""
+    string is in what was recalled, or where `held` is None."""
     found = held(question, evidence, items)
     golds = {gold for gold in map(normalise, question.answers) if gold}
     return None if found is False and any(_holds(normalise(item.text), golds) for item in items) else found
@@ -86,8 +86,8 @@ def supported(question: Question, evidence: Sequence[Piece], items: Sequence[Ite
 
 def entities(piece: Piece) -> set[str]:
     """The entities of a piece, normalised: the titles that its text names (without what they have in brackets at their
-    end), else the capitalised spans of its text. The speaker and time of a turn are none; nor is a single word that begins a
-    sentence, unless nothing else is capitalised."""
+    end), else the capitalised spans of its text. The speaker and time of a turn do not count, nor does a single word at the
+    beginning of a sentence, unless nothing else is capitalised."""
     titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
     titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
     if titles:
@@ -118,7 +118,7 @@ def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
 
 
 def _telling_golds(question: Question) -> set[str]:
-    """The golds that prove something where they stand; none for a closed question."""
+    """The golds whose occurrence proves something; none for a closed question."""
     if not question.answerable or question.options or "comparison" in question.kind:
         return set()
     golds = {gold for gold in map(normalise, question.answers) if len(gold) >= SHORTEST and gold != "yes"}
@@ -126,5 +126,5 @@ def _telling_golds(question: Question) -> set[str]:
 
 
 def _holds(text: str, signs: Iterable[str]) -> bool:
-    """Whether one of the signs stands in the text as whole tokens; all are normalised."""
+    """Whether one of the signs occurs in the text as whole tokens; all are normalised."""
     return any(f" {sign} " in f" {text} " for sign in signs if sign)

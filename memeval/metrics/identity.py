@@ -1,4 +1,4 @@
-"""Which rules a score was made by, so that scores by other rules are made anew."""
+"""Which rules a score was made by, so that scores by other rules are computed again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from memeval.metrics.abstention import TABLE
 
 def scorer_digest(metrics: Sequence[str], headline: str, native: bool = False) -> str:
     """The first 16 hex digits of a sha256 over the names, the source of memeval's metrics with their table, and of each
-    metric of a user: the files of its code and of what they import from beside them, and the plain values that it was made
-    with."""
+    metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
     digest = hashlib.sha256(repr((tuple(metrics), headline, native)).encode())
     files = {*Path(__file__).parent.glob("*.py"), TABLE}
     for name in metrics:

@@ -22,7 +22,7 @@ _stem = lru_cache(maxsize=65536)(stem)
 
 def locomo_f1(reply: Reply) -> float | None:
     """F1 of the shared stemmed tokens. A multi-hop gold is cut at its commas, and each part takes the best of the reply's
-    parts, which are cut at commas too; the mean over the gold's parts counts. Of an open-domain gold only what stands before
+    parts, which are cut at commas too; the mean over the gold's parts counts. Of an open-domain gold only the part before
     the first ";" counts. No token in common is 0."""
     kind = reply.question.kind
     if kind == "multi-hop":

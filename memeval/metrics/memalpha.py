@@ -20,15 +20,15 @@ from memeval.metrics.text import normalise
 
 
 def contains_first(reply: Reply) -> float | None:
-    """1 when the first gold stands in the reply, case ignored and nothing else: no other gold, no whole words. So
-    "art" stands in "Stuttgart", and "no" in "I do not know"."""
+    """1 when the first gold occurs in the reply as a string, case ignored; other golds do not count. So
+    "art" occurs in "Stuttgart", and "no" in "I do not know"."""
     if not reply.question.answerable or not reply.question.answers:
         return None
     return float(reply.question.answers[0].lower() in reply.prediction.lower())
 
 
 def mab_line(reply: Reply) -> float | None:
-    """1 when the normalised gold lies in the normalised answer line (behind "Answer:", else the first line). The box is not
-    looked for: gold "2" lies in `\\boxed{12}`, and a reply that reasons first and boxes last scores what its first line
+    """1 when the normalised gold occurs in the normalised answer line (after "Answer:", else the first line). Boxes are not
+    looked for: gold "2" occurs in `\\boxed{12}`, and a reply that reasons first and boxes last scores what its first line
     says. MemoryAgentBench's rule for its icl_* sources (`_process_icl_dataset`, `substring_exact_match`)."""
     return best(reply, lambda text, gold: float(normalise(gold) in normalise(parsed(text))))

@@ -21,8 +21,8 @@ _NUMBERING = re.compile(r"^\W*\d+\s*(?:[.)、:]|[-—–](?=\s))\s*")
 
 
 def mab_substring(reply: Reply) -> float | None:
-    """1 when the normalised gold lies in the normalised reply, or in its parsed line: characters, not whole tokens, so
-    "art" lies in "Stuttgart". Upstream's `substring_exact_match`; headline of RULER-QA and FactConsolidation."""
+    """1 when the normalised gold occurs in the normalised reply, or in its parsed line, as characters: "art" occurs
+    in "Stuttgart". Upstream's `substring_exact_match`; headline of RULER-QA and FactConsolidation."""
     return best(reply, lambda text, gold: float(_either(text, lambda part: normalise(gold) in normalise(part))))
 
 
@@ -43,7 +43,7 @@ def mab_exact_match(reply: Reply) -> float | None:
 
 
 def eventqa_recall(reply: Reply) -> float | None:
-    """1 when every gold stands in the reply, case ignored and punctuation kept. Headline of EventQA."""
+    """1 when every gold occurs in the reply, case ignored and punctuation kept. Headline of EventQA."""
     if not reply.question.answerable or not reply.question.answers:
         return None
     text = reply.prediction.lower()
@@ -65,7 +65,7 @@ def recall_at_5(reply: Reply) -> float | None:
 
 
 def recommended(text: str) -> list[str]:
-    """The items of a list of recommendations, normalised: lines from the first "1." on, or, without one, what stands between
+    """The items of a list of recommendations, normalised: lines from the first "1." on, or, without one, the parts between
     commas and line ends."""
     _, mark, listed = text.partition("1.")
     lines = (listed if mark else text.replace(",", "\n")).split("\n")

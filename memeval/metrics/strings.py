@@ -35,8 +35,8 @@ def token_f1(prediction: str, gold: str) -> float:
 
 
 def substring(reply: Reply) -> float | None:
-    """1 when the gold's normalised tokens stand in the reply in a row, whole. For a yes/no gold the first of yes and no in
-    the final answer decides. Source: validity section 3."""
+    """1 when the gold's normalised tokens occur in the reply, whole and in a row. For a yes/no gold the first of yes and
+    no in the final answer decides. Source: validity section 3."""
     return best(reply, _one_way)
 
 
@@ -47,11 +47,11 @@ def substring_guarded(reply: Reply) -> float | None:
 
 
 def substring_two_way(reply: Reply) -> float | None:
-    """The rule behind published sub-EM cells, warts included: 1 when either normalised string lies in the other.
+    """The rule behind published sub-EM cells, warts included: 1 when either normalised string contains the other.
 
     Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR, with their
     `test_qa.py`: the answer is cut out of the reply first (`published_answer`), and an empty one scores 0. The warts: gold
-    "no" lies in "I do not know"; a prediction of "The" or "." normalises to nothing and lies in every gold.
+    "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and occurs in every gold.
     """
     return best(reply, _two_way)
 
@@ -81,5 +81,5 @@ def first_yes_or_no(prediction: str) -> str | None:
 
 
 def _within(inner: str, outer: str) -> bool:
-    """Whether the tokens of one normalised text stand in a row in the other. Nothing stands in no text."""
+    """Whether the tokens of one normalised text occur in a row in the other. An empty text occurs in none."""
     return bool(inner) and f" {inner} " in f" {outer} "

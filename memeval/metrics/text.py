@@ -52,7 +52,7 @@ def _stated(text: str) -> str | None:
 
 
 def boxed_text(text: str, start: int) -> str | None:
-    """What stands between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced; None
+    """The text between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced; None
     when they never close."""
     if start < 0:
         return None

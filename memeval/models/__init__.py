@@ -1,17 +1,31 @@
-"""Language models: the offline one, scripted ones, OpenAI-compatible endpoints; and what stands between them and a run.
+"""Language models, and the path of a call to one.
 
-completion.py       the data: Request, Completion, ToolCall, Usage, ModelSpec
-bound.py, usage.py  the model as an agent holds it, and the ledger that its calls are booked in
-registry.py         what a model's name means, and the model behind it
-gateway.py          journal.py, then cache.py, then one flight per identical call (flights.py), then the model
-rules.py            tables of what servers do differently (_data/servers.yaml): errors, finish reasons, tool calls, thinking
-endpoint.py         the aiohttp transport (transport.py: proxies, certificates, headers; streamed.py: streamed replies)
-adaptive.py, body.py   what is sent, and what a server has taught us to send otherwise; room for thinking
-limits.py, faults.py   how many calls at once, how often again, when to stop; what an error comes to
-reply.py, toolcalls.py   what a server sends, read: text, thinking, calls, usage
-offline/            the rule-based model that needs no key, GPU or network
-scripted.py, litellm_model.py   replies for tests; every provider that litellm knows
-embeddings.py       vectors: the offline embedder, endpoints
-local/              models that run on this machine: `hf/` in this process, `vllm/` behind a server that memeval starts
+    agent ─► bound ─► gateway ─► endpoint ─► socket
+             role,    window,    limiter,
+             ledger   key,       body and reply
+                      store,
+                      budget
+
+bound      (bound.py) is the model as an agent holds it: it adds what the user set for its role, and books the reply,
+           once, in the ledger of the step that is running (usage.py).
+gateway    (gateway.py) answers a call from a store or from an equal call in flight (store.py), checks the window
+           (window.py) and the budget (budget.py), and commits a fresh reply before it hands it out. It is in the driver.
+endpoint   (endpoint.py) sends the body that this server takes (adaptive.py, body.py) when the limiter lets it (limits.py),
+           and reads what comes back (reply.py, toolcalls.py).
+socket     is aiohttp's, with the proxies, certificates and headers of the environment (transport.py).
+
+Data and names:
+completion.py       Request, Completion, ToolCall, ModelSpec
+registry.py         what a model's name means; providers.py: the table of providers; parameters.py: what a role may say
+calls.py            the settings that all calls of a command share, and the gateway that they open
+
+What servers do differently is data:
+rules.py            tables of refusals, finish reasons, spellings of tool calls, switches of thinking (_data/servers.yaml)
+faults.py           what an error means for one attempt, one call, all calls; streamed.py: streamed replies put together
+
+Other models behind the gateway:
+offline/            a rule-based model that needs no key, GPU or network; scripted.py: replies for tests
+litellm_model.py    every provider that litellm knows; embeddings.py: vectors
+local/              models on this machine: `hf/` in this process, `vllm/` behind a server that memeval starts
 proxy/              an OpenAI-compatible endpoint in front of the models of a run, for agents in other processes
 """

@@ -70,7 +70,7 @@ class Adapted:
             raise UsageError(f"model '{self._name}': extra_body: {extra!r} is not a mapping")
         messages = self._folded(request.messages) if self._fold else request.messages
         body = {"model": self._name, **body, **({"tools": request.tools} if request.tools else {}), **extra}
-        return self._changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
+        return self.changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
 
     def learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
         """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
@@ -89,14 +89,15 @@ class Adapted:
             if written == name.replace("_", ""):
                 self.note(f"{name} is left out")
                 self._dropped.add(name)
-        return self._changed(dict(sent)) != sent
+        return self.changed(dict(sent)) != sent
 
     def note(self, text: str) -> None:
         """Note, once, that something is sent otherwise."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def _changed(self, body: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as this server takes it."""
         for name in self._dropped:
             body.pop(name, None)
         for old, new in self._renamed.items():

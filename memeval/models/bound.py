@@ -23,8 +23,8 @@ Call = Callable[[Request], Awaitable[Completion]]
 Embed = Callable[[Sequence[str], Mapping[str, Any]], Awaitable[list[Completion]]]
 """(texts, parameters) -> one completion per text, as `Embedder.embed` gives them"""
 
-# A bound model holds the number of its route, not the route: who walks over what an agent holds finds no way from here
-# into the run, where the golds are.
+# A bound model holds the number of its route, not the route: a walk over the objects that an agent holds finds no way from
+# here into the run, where the golds are.
 _routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Embed | None]] = {}
 _numbers = itertools.count(1)
 
@@ -107,7 +107,7 @@ class BoundModel:
         return counted
 
     async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
-        from memeval.models.embeddings import unpack  # numpy is not needed by those who embed nothing
+        from memeval.models.embeddings import unpack  # numpy is needed for embeddings alone
 
         embed = _routes[self.route][2]
         if embed is None:

@@ -37,13 +37,14 @@ class Charge:
 
 
 class Budget:
-    """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing to
-    call (offline, scripted) and unknown prices add nothing. refused: why no further call may be sent, else "".
+    """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing
+    to call (offline, scripted) and unknown prices add nothing. refused: why no further call may be sent, else "".
 
-    max_calls is exact. max_usd is kept in advance: a call is sent while what is spent, plus the most that the calls in flight
-    and this one may cost, stays within it; one without a limit of its reply is taken to cost the mean so far. The first call
-    is sent alone: its usage shows how many tokens the characters of a prompt are. So max_usd is exceeded only by a reply
-    without a limit, or longer than its limit and any before, and by a prompt with more tokens for its characters.
+    max_calls is exact. max_usd is kept in advance: a call is sent while what is spent, plus the most that the calls in
+    flight and this one may cost, stays within it; one without a limit of its reply is taken to cost the mean so far. The
+    first call is sent alone: its usage shows how many tokens the characters of a prompt are. So max_usd is exceeded only
+    by a reply without a limit, or longer than its limit and any before, and by a prompt with more tokens for its
+    characters.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Budget:
         return Charge(prompt, prices.cost(most, self._of(spec)) or 0.0)
 
     async def reserve(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
-        """Wait until a call may be sent, and count it. A call waits for those in flight, which may turn out cheaper than what
+        """Wait until a call may be sent, and count it. It waits for those in flight, which may turn out cheaper than what
         is reserved for them. Raises BudgetSpent once they have ended."""
         charge = self.charge(spec, request, limit)
         while self._in_flight and not self.refused and self._waits(charge):

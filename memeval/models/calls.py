@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from memeval.models import registry
 from memeval.models.budget import Budget
-from memeval.models.cache import open_cache
 from memeval.models.gateway import Gateway, Opener
 from memeval.models.limits import Policy
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.records.rows import CallRow
 
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """In no identity. concurrency: calls in flight at most, per endpoint. use_cache: read and fill the user's cache. budget:
-    what the whole command may send."""
+    """In no identity. concurrency: calls in flight at most, per endpoint. use_cache: read and fill the user's cache.
+    budget: what the whole command may send."""
 
     concurrency: int = 16
     use_cache: bool = True
@@ -27,18 +25,17 @@ class CallSettings:
     budget: Budget | None = None
 
 
-@asynccontextmanager
-async def open_gateway(
+def open_gateway(
     settings: CallSettings,
     stores: Mapping[str, Path],
     on_call: Callable[[CallRow], None] | None = None,
     opener: Opener = registry.open_model,
-) -> AsyncIterator[Gateway]:
-    """A gateway on the running event loop, closed with all that it opened. stores: phase -> file of its replies (several
-    phases may have the same). on_call: given the row of each call that has ended."""
+) -> Gateway:
+    """A gateway for the running event loop; its `close` closes all that was opened here. stores: phase -> file of its
+    replies (several phases may have the same). on_call: given the row of each call that has ended."""
     files = {path: Store(path) for path in dict.fromkeys(stores.values())}
     cache = open_cache() if settings.use_cache else None
-    gateway = Gateway(
+    return Gateway(
         {phase: files[path] for phase, path in stores.items()},
         cache,
         settings.concurrency,
@@ -46,12 +43,5 @@ async def open_gateway(
         policy=settings.policy,
         opener=opener,
         budget=settings.budget,
+        owned=(*files.values(), *([cache] if cache else ())),
     )
-    try:
-        yield gateway
-    finally:
-        try:
-            await gateway.close()
-        finally:
-            for store in (*files.values(), *([cache] if cache else ())):
-                store.close()

@@ -30,7 +30,7 @@ from memeval.models.reply import CHARACTERS_PER_TOKEN, token_count
 
 Vectors = NDArray[np.float32]
 LONGEST_BATCH = 200_000  # characters of the texts of one request; some 50,000 tokens
-LARGEST_BATCH = 32  # texts of one request; what text-embeddings-inference takes where nobody configured more
+LARGEST_BATCH = 32  # texts of one request; the default limit of text-embeddings-inference
 
 
 def pack(vector: Vectors) -> str:
@@ -49,7 +49,8 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
 
 class EmbeddingModel:
     """An embedder as a model: one call for a list of texts, which are the contents of the messages. The reply's text holds
-    a vector a line. The texts go out in batches that the embedder can take, side by side; the first error is the call's."""
+    one vector per line. The texts are sent in batches that the embedder takes, side by side; the first error is the
+    call's."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.identity = embedder.identity
@@ -57,15 +58,9 @@ class EmbeddingModel:
 
     async def complete(self, request: Request) -> Completion:
         texts = [str(message["content"]) for message in request.messages]
-        try:
-            async with asyncio.TaskGroup() as group:
-                some = [
-                    group.create_task(_embedded(self._embedder, batch, request.params))
-                    for batch in batches(texts, self._embedder.largest)
-                ]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        found = [completion for task in some for completion in task.result()]
+        some = batches(texts, self._embedder.largest)
+        replies = await asyncio.gather(*(self._embedder.embed(batch, request.params) for batch in some))
+        found = [completion for batch in replies for completion in batch]
         usage = sum((completion.usage for completion in found), Usage())
         error = next((completion.error for completion in found if completion.error), None)
         if error is not None:
@@ -74,10 +69,6 @@ class EmbeddingModel:
 
     async def close(self) -> None:
         await self._embedder.close()
-
-
-async def _embedded(embedder: Embedder, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-    return await embedder.embed(texts, params)
 
 
 def batches(texts: Sequence[str], largest: int) -> Iterator[list[str]]:
@@ -146,10 +137,8 @@ def hashed(text: str, dimensions: int) -> Vectors:
 
 
 class EmbeddingEndpoint(EndpointModel):
-    """`/embeddings` of an OpenAI-compatible endpoint. Vectors are passed on as the server sends them, as base64 or lists.
-
-    A server reports the tokens of a request, not of a text: the first completion has them.
-    """
+    """`/embeddings` of an OpenAI-compatible endpoint. A server counts the tokens of a request, not of a text: the first
+    completion has them."""
 
     route = "embeddings"
     largest = LARGEST_BATCH
@@ -157,8 +146,6 @@ class EmbeddingEndpoint(EndpointModel):
     def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
         super().__init__(name, base_url, key, limiter)
         self.identity = f"{base_url} {name} embeddings"
-        self._asks = {"encoding_format": "base64"}
-        self._sizes: dict[Any, int] = {}  # `dimensions` as asked for -> length of a packed vector
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
         """One request with its retries.
@@ -166,15 +153,14 @@ class EmbeddingEndpoint(EndpointModel):
         `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
         request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
         """
-        asked = self._asks
+        given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
+        given |= params.get("extra_body") or {}
+        body = {"model": self.name, "input": list(texts), "encoding_format": "base64", **given}
         done = await self._limited(
-            lambda: self._body(texts, params),
-            lambda body: self._sent(body, lambda data: self._vectors(data, texts, params)),
+            lambda: self._adapted.changed(dict(body)),
+            lambda sent: self._sent(sent, lambda data: _vectors(data, texts)),
             seconds=timeout(params),
         )
-        if done.error is not None and asked and "encoding_format" in done.error:  # others may have before
-            self._asks = {}
-            return await self.embed(texts, params)
         if done.finish_reason == "overflow":
             longest = max(map(len, texts))
             done = Completion(error=f"a text of up to {longest} characters exceeds the window of the embedder '{self.name}'")
@@ -183,32 +169,19 @@ class EmbeddingEndpoint(EndpointModel):
         vectors = done.text.split("\n")
         return [Completion(vector, usage=Usage() if number else done.usage) for number, vector in enumerate(vectors)]
 
-    def _body(self, texts: Sequence[str], params: Mapping[str, Any]) -> dict[str, Any]:
-        given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
-        extra = params.get("extra_body") or {}
-        return {"model": self.name, "input": list(texts), **self._asks, **given, **extra}
 
-    def _vectors(self, data: Any, texts: Sequence[str], params: Mapping[str, Any]) -> Completion:
-        """A Completion whose text is the vectors, a line each. Raises Fault where the body is not what it should be."""
-        if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-            raise Fault("the reply has no embeddings")
-        rows = data["data"]
-        try:
-            numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
-            placed = dict(zip(numbers, rows, strict=True))
-        except (AttributeError, TypeError):
-            numbers, placed = [], {}
-        if len(rows) != len(texts):
-            raise Fault(f"the reply has {len(rows)} embeddings, not one for each of {len(texts)} texts")
-        if set(placed) != set(range(len(texts))):
-            raise Fault(f"the reply's embeddings are numbered {numbers[:3]}..., not from 0 to {len(texts) - 1}")
-        vectors = [_vector(placed[number].get("embedding")) for number in range(len(texts))]
-        if len({len(vector) for vector in vectors}) > 1:
-            raise Fault("the reply's embeddings differ in length")
-        size = len(vectors[0])
-        if self._sizes.setdefault(params.get("dimensions"), size) != size:
-            raise Fault("the reply's embeddings are not as long as those before; is it one model?")
-        return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
+def _vectors(data: Any, texts: Sequence[str]) -> Completion:
+    """A Completion whose text is the vectors, one per line. Raises Fault where the body is not what it should be."""
+    rows = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Fault("the reply has no embeddings")
+    numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
+    if sorted(map(repr, numbers)) != sorted(map(repr, range(len(texts)))):
+        raise Fault(f"the reply has no embedding, or several, for one of {len(texts)} texts (numbers {numbers[:3]}...)")
+    vectors = [_vector(row.get("embedding")) for _, row in sorted(zip(numbers, rows, strict=True), key=lambda pair: pair[0])]
+    if len(set(map(len, vectors))) > 1:
+        raise Fault("the reply's embeddings differ in length")
+    return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
 
 
 def _vector(value: Any) -> str:

@@ -1,14 +1,15 @@
 """Models behind an OpenAI-compatible `/chat/completions`, over a thin aiohttp client.
 
-What goes wrong becomes a `Fault` (repeated by limits.py), a Completion with `error` (this request is bad), or
-EndpointRefused (every request would be); which of them, the tables say (rules.py). What a server wants sent otherwise is
-learnt from its refusals (adaptive.py, body.py). The key is in the session's headers and nowhere else.
+An error becomes a `Fault` (the limiter repeats the attempt), a Completion with `error` (this request is bad), or
+EndpointRefused (every request would be); the tables say which (rules.py). The key is in the session's headers and nowhere
+else.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,8 +30,9 @@ LARGEST_REPLY = 64 * 2**20  # bytes; more than any reply, less than what would h
 HEALTH_SECONDS = 10.0
 CONNECT_SECONDS = 20.0
 _PIECEWISE = 2**20  # bytes; larger bodies are sent piece by piece
+_NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 Read = Callable[[Any], Completion]
-"""What came back, decoded -> a Completion; raises Fault where it is no reply."""
+"""The decoded body of a reply -> a Completion; raises Fault where it is no reply."""
 
 
 class EndpointModel(Adaptive):
@@ -69,7 +71,7 @@ class EndpointModel(Adaptive):
             raise UsageError(f"model '{self.name}': its parameters cannot be sent as JSON ({error})") from None
 
     async def _sent(self, body: Mapping[str, Any], read: Read, tools: bool = False) -> Completion:
-        """One body sent, and what came back read."""
+        """Send one body and read the reply."""
         raw_body = self._encoded(body)
         session = self._session or self._open()
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
@@ -82,7 +84,10 @@ class EndpointModel(Adaptive):
         except aiohttp.ClientConnectorCertificateError as error:
             raise EndpointRefused(f"{self.base_url}: {self._line(str(error))}; {transport.UNTRUSTED}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError) as error:
-            raise Fault(self._cannot_connect(error), cost=0, heard=False) from None
+            said, cause = self._cannot_connect(error), getattr(error, "os_error", None)
+            if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_HOST and not self._limiter.heard:
+                raise EndpointRefused(f"{self.base_url}: {said}; check the host name in the URL") from None
+            raise Fault(said, cost=0, heard=False) from None
         except (aiohttp.ClientError, OSError) as error:
             text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
             raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None
@@ -109,7 +114,7 @@ class EndpointModel(Adaptive):
         return outcome(status, headers, f"{codes}: {message}", f"HTTP {status}: {said}" if said else f"HTTP {status}", tools)
 
     async def _healthy(self) -> bool:
-        """Whether the endpoint answers at all, whatever it says: its list of models is asked for."""
+        """Whether the endpoint answers a request for its list of models, with whatever status."""
         session = self._session or self._open()
         limits = aiohttp.ClientTimeout(total=min(HEALTH_SECONDS, self._limiter.policy.look))
         try:
@@ -126,7 +131,7 @@ class EndpointModel(Adaptive):
             headers["Authorization"] = f"Bearer {self._key}"
         self._session = aiohttp.ClientSession(
             headers={**headers, **self._headers},
-            # uvicorn, in front of most model servers, drops idle connections after 5 s: let go of them before
+            # uvicorn, in front of most model servers, drops idle connections after 5 s: close them before that
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ttl_dns_cache=300, ssl=transport.authorities()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,5 +1,5 @@
-"""What goes wrong at an endpoint: one attempt (`Fault`), a call that must be sent otherwise (`Refused`), or all calls
-(`EndpointError`). What an error means is in the tables (rules.py); here it becomes an outcome."""
+"""What an error of an endpoint means: repeat the attempt (`Fault`), change the call (`Refused`), or stop (`EndpointError`).
+The tables of rules.py say which."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class EndpointDown(EndpointError):
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint refuses what every call of the run would be: key, model name, tools, system text, credit."""
+    """The endpoint refuses something that every call of the run has: key, model name, tools, system text, credit."""
 
 
 class Fault(Exception):
     """A failed attempt that is worth repeating. The message is one short line.
 
-    cost: how many of a call's attempts it uses up. heard: the endpoint has said something. slower: fewer calls at once from
-    now on. put_off: the server says to come back later. retry_after: seconds it asks to wait.
+    cost: how many of a call's attempts it uses up. heard: whether anything came from the endpoint. slower: fewer calls at
+    once from now on. put_off: the server asks to come back later. retry_after: seconds that it asks to wait.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Refused(Exception):
 
 
 def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools: bool) -> Completion:
-    """What an error comes to. said: its text in full, for the table; text: the same as one short line without keys.
+    """What an error means. said: its text in full, for the table; text: the same as one short line without keys.
 
-    Returns a Completion (an unusable reply, or an error of this call alone). Raises Fault (repeat it) or Refused (send it
-    otherwise, or stop)."""
+    Returns a Completion (an unusable reply, or an error of this call alone). Raises Fault (repeat it) or Refused (change it,
+    or stop)."""
     row, found = rules.refusal(status, said, tools) or (None, {})
     if row is None:
         return Completion(error=text, finish_reason="error")

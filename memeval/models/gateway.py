@@ -1,7 +1,7 @@
-"""The one way to every model of a run: window, key, stores, in flight, budget, then the model; and one booking per call.
+"""The one way to every model of a run: window, key, stores, calls in flight, budget, then the model; one row per call.
 
 A fresh reply is committed before it is handed out. Errors are handed out but not stored, so that the next run of the same
-command asks again. The gateway lives in the driver, on one event loop, whatever executes the contexts.
+command asks again. The gateway is in the driver, on one event loop, whatever executes the contexts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from memeval.models.reply import one_line
 from memeval.models.store import Store
 from memeval.records.rows import CallRow
 
-PHASES = ("ingest", "recall", "answer")
+MEMORY = ("ingest", "recall")
+"""Phases whose replies belong to a memory."""
+PHASES = (*MEMORY, "answer")
 Opener = Callable[[ModelSpec, Limiter], Model]
-Elsewhere = Callable[[bytes, str], tuple[str, Completion] | None]
-"""(key of a call, its phase) -> (name, reply) of another run that has made it, and whose memory this run shares"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class Gateway:
     """Calls models on one event loop.
 
     stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
-    cache: the user's. concurrency: the cap per endpoint. on_event: called with one row per call, on the loop. budget: what
-    may be sent, shared by the runs of one command. elsewhere: where other runs' replies are found.
+    Equal calls are one only where they have one store. cache: the user's. concurrency: the cap per endpoint. on_event:
+    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command. owned: stores
+    that are closed with the gateway.
 
     requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
@@ -65,7 +66,7 @@ class Gateway:
         opener: Opener = registry.open_model,
         embedder_opener: Opener = registry.open_embedding_model,
         budget: Budget | None = None,
-        elsewhere: Elsewhere = lambda key, phase: None,
+        owned: Sequence[Store] = (),
     ) -> None:
         self.requests = 0
         self.first_call_at: float | None = None
@@ -76,24 +77,18 @@ class Gateway:
         self._policy = policy
         self._openers = {False: opener, True: embedder_opener}
         self._budget = budget
-        self._elsewhere = elsewhere
         self._models: dict[tuple[Any, ...], Model] = {}
         self._limiters: dict[str, Limiter] = {}
-        self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
+        self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._adapted: tuple[str, ...] = ()
+        self._owned = owned
 
     @property
     def adapted(self) -> tuple[str, ...]:
-        """What the servers of this gateway want sent otherwise, in words."""
-        notes = (
-            f"{model.name}: {note}"
-            for model in self._models.values()
-            if isinstance(model, Adaptive)
-            for note in model.adapted
-        )
-        return tuple(dict.fromkeys([*self._adapted, *notes]))
+        """What is sent otherwise to the servers of this gateway, in words."""
+        models = [model for model in self._models.values() if isinstance(model, Adaptive)]
+        return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.
@@ -123,23 +118,22 @@ class Gateway:
         return [Completion(vectors[text], usage=Usage() if number else reply.usage) for number, text in enumerate(texts)]
 
     def open(self, spec: ModelSpec) -> None:
-        """Open a model before its first call; raises what the call would raise where a key or a package is missing."""
+        """Open a model before its first call. Raises UsageError where a key or a package is missing."""
         self._model(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, close the models, every one, whatever befalls
-        the others: a server that is left behind holds its GPU. Stores belong to their makers."""
+        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the owned stores. An
+        error of one model is raised when all are closed: a server that is left running holds its GPU."""
         self._closed = True
         callers = list(self._callers)
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
-        self._adapted = self.adapted
-        models = list(self._models.values())
-        self._models.clear()
-        for error in await asyncio.gather(*(model.close() for model in models), return_exceptions=True):
-            if error is not None:
-                raise error
+        errors = await asyncio.gather(*(model.close() for model in self._models.values()), return_exceptions=True)
+        for store in self._owned:
+            store.close()
+        for error in filter(None, errors):
+            raise error
 
     # -- one call, step by step ---------------------------------------------------------------------------------------
 
@@ -155,52 +149,45 @@ class Gateway:
         return _Call(spec, model, request, registry.call_identity(spec, model.identity), begun, embeds)
 
     async def _answer(self, call: _Call) -> Completion:
-        """The reply to a call, from whichever task makes the same call at this moment, or made by this one."""
+        """The reply to a call, from the task that makes the same call at this moment, or made by this one."""
         key = call_key(call.identity, call.request)
-        while (other := self._in_flight.get(key)) is not None:
+        place = (self._stores.get(call.request.phase), key)
+        while (other := self._in_flight.get(place)) is not None:
             await asyncio.wait((other,))
-            if not other.cancelled():  # else its caller was, and another sends it
+            if not other.cancelled():  # else its caller was cancelled, and another one sends the call
                 return self._book(call, "shared", other.result())
         reply: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._in_flight[key] = reply
+        self._in_flight[place] = reply
         caller = asyncio.current_task()
-        new = caller is not None and caller not in self._callers
-        if caller is not None:
-            self._callers.add(caller)
+        assert caller is not None
+        new = caller not in self._callers
+        self._callers.add(caller)
         try:
             completion = await self._stored(call, key) or await self._fresh(call, key)
-            if not reply.done():
-                reply.set_result(completion)
+            reply.set_result(completion)
             return completion
         except Exception as error:
-            if not reply.done():
-                reply.set_exception(error)
-                reply.exception()  # no one need wait for it
+            reply.set_exception(error)
+            reply.exception()  # it is no error if no other task waits for it
             raise
         finally:
             reply.cancel()
-            del self._in_flight[key]
-            if new and caller is not None:
+            del self._in_flight[place]
+            if new:
                 self._callers.discard(caller)
 
     async def _stored(self, call: _Call, key: bytes) -> Completion | None:
-        """A reply that is kept: in the store of the phase, by another run, or in the user's cache."""
-        phase = call.request.phase
-        store = self._stores.get(phase)
+        """A reply that is kept: in the store of the phase, or in the user's cache."""
+        store, cache = self._stores.get(call.request.phase), self._cached(call)
         found = await store.get(key) if store is not None else None
         if found is not None:
             return self._book(call, "journal", found)
-        run, source = None, "cache"
-        other = self._elsewhere(key, phase)
-        if other is not None:
-            (run, found), source = other, "journal"
-        elif self._cached(call) is not None and self._cache is not None:
-            found = await self._cache.get(self._cache_key(call))
+        found = await cache.get(self._cache_key(call)) if cache is not None else None
         if found is None:
             return None
         if store is not None:
             await store.put(key, call.model.identity, found)
-        return self._book(call, source, found, run=run)
+        return self._book(call, "cache", found)
 
     async def _fresh(self, call: _Call, key: bytes) -> Completion:
         """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
@@ -211,7 +198,7 @@ class Gateway:
         try:
             completion = await _completed(call.model, call.request)
             used = completion.usage
-            await self._keep(call, key, completion)
+            completion = await self._kept(call, key, completion)
             counter.attempts = max(1, counter.attempts)
         finally:
             trace.reset(token)
@@ -220,12 +207,16 @@ class Gateway:
                 budget.settle(call.spec, charge, used)
         return self._book(call, "model", completion, counter.attempts)
 
-    async def _keep(self, call: _Call, key: bytes, completion: Completion) -> None:
+    async def _kept(self, call: _Call, key: bytes, completion: Completion) -> Completion:
+        """The reply, committed. Of a memory, which several processes may read at once, it is the one that came first."""
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         if store is not None:
             await store.put(key, call.model.identity, completion)
+            if call.request.phase in MEMORY:
+                completion = await store.get(key) or completion
         if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
             await cache.put(self._cache_key(call), call.model.identity, completion)
+        return completion
 
     def _cached(self, call: _Call) -> Store | None:
         return self._cache if registry.fills_cache(call.spec) else None
@@ -235,14 +226,13 @@ class Gateway:
         identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
         return call_key(registry.tagged(identity, call.spec), call.request)
 
-    def _book(
-        self, call: _Call, source: str, completion: Completion, attempts: int = 0, run: str | None = None
-    ) -> Completion:
+    def _book(self, call: _Call, source: str, completion: Completion, attempts: int = 0) -> Completion:
         """A call has ended: its one row."""
         if self._on_event is not None:
             self._on_event(
                 CallRow(
                     at=round(time.time(), 3),
+                    phase=call.request.phase,
                     model=call.model.identity,
                     source=source,
                     seconds=round(time.monotonic() - call.begun, 6),
@@ -251,7 +241,6 @@ class Gateway:
                     finish_reason=completion.finish_reason,
                     prompt=completion.usage.prompt,
                     completion=completion.usage.completion,
-                    run=run,
                 )
             )
         return completion
@@ -271,8 +260,8 @@ class Gateway:
 
 
 async def _completed(model: Model, request: Request) -> Completion:
-    """The model's reply. What it raises that is no reason to stop the run (a bug, a text that its tokenizer chokes on) fails
-    this call alone."""
+    """The model's reply. An exception that is no reason to stop the run (a bug, a text that its tokenizer cannot read)
+    fails this call alone."""
     try:
         return await model.complete(request)
     except (StopRun, UsageError):

@@ -1,9 +1,9 @@
-"""What is between many callers and one endpoint: how many at once, how often again, and when to stop.
+"""The limiter between many callers and one endpoint: how many calls at once, how often each is repeated, when the run stops.
 
-Concurrency starts at the cap; a time-out, a lost connection, 429 and 503 halve it (once per round trip), and every reply
-lets it recover, by one per round trip. A failed attempt is repeated after a growing, jittered wait; `Retry-After` pauses
-every caller. The run stops (`EndpointDown`, `EndpointRefused`) when nothing at all has come from the endpoint for a long
-time, neither reply nor error nor its health route, or when one call after the other is refused and none gets a reply.
+Concurrency starts at the cap; a time-out, a lost connection, 429 and 503 halve it (once per round trip), and replies let it
+grow again, by one per round trip. A failed attempt is repeated after a growing, jittered wait; `Retry-After` pauses every
+caller. The run stops (`EndpointDown`, `EndpointRefused`) when nothing at all, be it a reply, an error or the health route,
+has come from the endpoint for a long time, or when calls in a row are refused and none gets a reply.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ TIMES = ("timeout", "wait", "wait_at_start", "first_wait", "longest_wait", "look
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Seconds, unless said otherwise. Transport alone: in no identity.
+    """Seconds, unless said otherwise. They concern the transport alone and are in no identity.
 
-    timeout: for one attempt, from when it is sent. wait: how long nothing at all may come from an endpoint, and how long it
-    may put calls off; wait_at_start: the same while nothing has ever come. attempts: per call; a time-out counts twice.
+    timeout: for one attempt, from when it is sent. wait: how long an endpoint may be silent, and how long it may put calls
+    off; wait_at_start: the same while nothing has ever come from it. attempts: per call; a time-out counts twice.
     first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
-    few: calls that are refused one after the other, where none has got a reply yet, before the run stops; many: the same
-    where some have, or others are in flight. rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system:
-    system text is sent in the user message. jitter: spread the waits over [half, whole].
+    few: calls in a row that may be refused before the run stops, where none has got a reply yet; many: the same where some
+    have, or others are in flight. rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system: system text is
+    sent in the user message. jitter: spread the waits over [half, whole].
     """
 
     timeout: float = 600.0
@@ -69,7 +69,8 @@ Health = Callable[[], Awaitable[bool]]
 class Limiter:
     """One per endpoint, shared by everything that calls it, on one event loop.
 
-    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages.
+    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages. `heard`: whether
+    anything has ever come from the endpoint.
     """
 
     def __init__(self, label: str, cap: int = 16, policy: Policy | None = None, seed: int | None = None) -> None:
@@ -81,16 +82,16 @@ class Limiter:
         self._random = random.Random(seed)
         self._calls = 0  # begun and not ended
         self._in_flight: set[asyncio.Timeout] = set()  # the clocks of the attempts that have been sent
-        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # with the tokens of its prompt
-        self._places = 0  # given away and not yet back
+        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # a call that waits, and the tokens of its prompt
+        self._places = 0  # that are taken
         self._resume_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._cut_at = 0.0
-        self._heard = False  # whether anything has ever come
+        self.heard = False
         self._heard_at = self._replied_at = 0.0
         self._replied: set[str] = set()  # kinds of calls that have got a reply
-        self._lost: Counter[str] = Counter()  # kind -> calls given up since the last reply to one of its kind
+        self._lost: Counter[str] = Counter()  # kind -> calls given up since the last reply to a call of this kind
 
     async def run(
         self,
@@ -101,9 +102,9 @@ class Limiter:
         tokens: int = 0,
     ) -> Completion:
         """Run `attempt` until it returns, within the policy. It raises `Fault` to be repeated and EndpointRefused where the
-        configuration is wrong; anything else passes. kind: calls of another kind say nothing about these (with tools or
-        without). seconds: for one attempt, instead of the policy's. health: whether the endpoint answers at all. tokens: of
-        the prompt, about.
+        configuration is wrong; anything else is raised at once. kind: refusals are counted per kind of call (with tools or
+        without). seconds: for one attempt, in place of the policy's. health: asks whether the endpoint answers at all.
+        tokens: of the prompt, about.
 
         Returns a Completion with `error` when the call had to be given up. Raises EndpointDown, EndpointRefused.
         """
@@ -130,18 +131,18 @@ class Limiter:
             try:
                 completion = await self._send(attempt, seconds)
             except EndpointRefused as refused:
-                self._hear()
+                self._heard_something()
                 return self._give_up(kind, str(refused), self.policy.few if kind in self._replied else 1)
             except Fault as failed:
                 fault = failed
             else:
-                self._hear()
+                self._heard_something()
                 if completion.error is None:
                     self._reply(kind)
                     return completion
                 return self._give_up(kind, completion.error, self._few(kind))
             if fault.heard:
-                self._hear()
+                self._heard_something()
             else:
                 self._stop_if_silent(fault)
             if fault.slower:
@@ -179,8 +180,8 @@ class Limiter:
 
     # -- what has come ------------------------------------------------------------------------------------------------
 
-    def _hear(self) -> None:
-        self._heard = True
+    def _heard_something(self) -> None:
+        self.heard = True
         self._heard_at = max(self._heard_at, time.monotonic())
 
     def _reply(self, kind: str) -> None:
@@ -190,14 +191,14 @@ class Limiter:
         self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
 
     def _slow_down(self, started: float) -> None:
-        if started >= self._cut_at:  # attempts sent before the last cut say nothing about the rate after it
+        if started >= self._cut_at:  # an attempt that was sent before the last cut tells nothing of the rate after it
             self.limit = max(1.0, self.limit / 2)
             self._cut_at = time.monotonic()
 
     # -- when to stop -------------------------------------------------------------------------------------------------
 
     def _few(self, kind: str) -> int:
-        """After how many lost calls in a row all are taken to be lost. Others in flight may still get a reply."""
+        """Lost calls in a row after which the run stops. Others in flight may still get a reply."""
         alone = kind not in self._replied and not self._in_flight
         return self.policy.few if alone else max(self.policy.many, self.cap)
 
@@ -210,7 +211,7 @@ class Limiter:
 
     def _stop_if_silent(self, fault: Fault) -> None:
         silence = time.monotonic() - self._heard_at
-        if silence >= (self.policy.wait if self._heard else self.policy.wait_at_start):
+        if silence >= (self.policy.wait if self.heard else self.policy.wait_at_start):
             flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
             raise self._end(
                 EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL")
@@ -222,7 +223,7 @@ class Limiter:
             raise self._end(EndpointDown(f"{self.label}: has put every call off for {silence:.0f} s (--wait): {fault}"))
 
     def _end(self, error: EndpointError) -> EndpointError:
-        """From now on every call raises `error`; those in flight are not waited for."""
+        """Every call raises `error` from now on; the attempts in flight are ended."""
         if self.down is None:
             self.down = error
             for clock in self._in_flight:
@@ -232,12 +233,12 @@ class Limiter:
         return self.down
 
     async def _watch(self, health: Health) -> None:
-        """Ask the health route of an endpoint from which nothing comes, so that slow is not taken for dead."""
+        """Ask the health route of a silent endpoint, so that a slow one is not taken for a dead one."""
         while self.down is None:
             await asyncio.sleep(self.policy.look)
             if self._in_flight and time.monotonic() - self._heard_at >= self.policy.look:
                 if await health():
-                    self._hear()
+                    self._heard_something()
                     continue
                 try:
                     self._stop_if_silent(Fault("no reply"))
@@ -247,8 +248,8 @@ class Limiter:
     # -- waiting and places -------------------------------------------------------------------------------------------
 
     def _wait(self, sent: int, fault: Fault) -> float:
-        """Seconds until the next attempt, and the pause for everyone that the server asked for. Raises EndpointDown where it
-        is longer than may be waited."""
+        """Seconds until the next attempt. A pause that the server asks for holds for all callers. Raises EndpointDown where
+        it is longer than the policy allows."""
         policy = self.policy
         if fault.retry_after is not None:
             if fault.retry_after > max(policy.wait, policy.wait_at_start):
@@ -263,10 +264,10 @@ class Limiter:
 
     def _pause_until(self, when: float) -> None:
         self._resume_at = max(self._resume_at, when)
-        self._heard_at = max(self._heard_at, when)  # it has asked for this silence
+        self._heard_at = max(self._heard_at, when)  # the server asked for this silence
 
     def _pace(self, tokens: int, requests: int = 1) -> None:
-        """Keep to requests and tokens a minute: the next request waits for as long as these take."""
+        """Keep to requests and tokens a minute: the next request waits for as long as these take at that rate."""
         policy = self.policy
         by_requests = 60.0 * requests / policy.rpm if policy.rpm else 0.0
         by_tokens = 60.0 * tokens / policy.tpm if policy.tpm else 0.0
@@ -285,12 +286,12 @@ class Limiter:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.exception() is None:
-                self._places -= 1  # the place had been given to us just now
+                self._places -= 1  # it was given the place just now
                 self._wake()
             raise
 
     def _wake(self) -> None:
-        """Give away the places that are free."""
+        """Give the free places to the calls that wait."""
         if self.down is not None:
             for place, _ in self._queue:
                 if not place.done():

@@ -80,6 +80,12 @@ def context_window(name: str, base_url: str | None = None) -> int | None:
     return window if isinstance(window, int) and window > 0 else None
 
 
+def remedy(name: str) -> str:
+    """How the user states the price of a model, as the end of a sentence."""
+    example = f"prices: {{{name}: {{input: 0.1, output: 0.4}}}}"
+    return f"add it under 'prices:' in memeval.yaml, like {example} (USD per million tokens)"
+
+
 # -- memeval.yaml -----------------------------------------------------------------------------------------------------
 
 

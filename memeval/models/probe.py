@@ -16,12 +16,10 @@ from memeval import tokens
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
 from memeval.models.completion import OPENAI_URL, Completion, ModelSpec, Request
-from memeval.models.keys import api_key
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
 from memeval.models.reply import one_line
-from memeval.models.served import read_served
-from memeval.models.transport import authorities, headers, proxy_for
+from memeval.models.served import read_of
 
 TIMEOUT = 120.0
 """Seconds that a model may take for a call."""
@@ -109,10 +107,7 @@ class _Probe:
             self.add(WARN, f"the key in {openai} is sent to {url}; set {own} to send that server's own")
         else:
             self.add(OK, f"key found in {name}")
-        key, proxy = api_key(*variables), proxy_for(url)
-        sent = {**headers(url), **({"Authorization": f"Bearer {key}"} if key else {})}
-        options: dict[str, Any] = {"headers": sent, "proxy": proxy.url if proxy else None, "ssl": authorities()}
-        served = await read_served(url, **options, patience=self.seconds)
+        served = await read_of(self.spec, self.seconds)
         if served is None:  # many servers have no such list: the call that follows decides
             return None
         if self.where.name not in served.ids:
@@ -188,7 +183,7 @@ class _Probe:
     def _price(self) -> None:
         found = prices.price(self.spec.name, self.spec.base_url)
         if found is None:
-            self.add(WARN, "price not known: costs stay blank; add it under 'prices:' in memeval.yaml")
+            self.add(WARN, f"price not known: costs stay blank; {prices.remedy(self.spec.name)}")
         else:
             usd = found.to_json()
             self.add(OK, f"{usd['prompt']:g} USD a million prompt tokens, {usd['completion']:g} completion ({found.source})")

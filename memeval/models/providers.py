@@ -35,10 +35,11 @@ class Provider:
     """One row of the table.
 
     kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
-    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models. runs_here: on this machine, so that no provider charges for it. fills_cache: replies are
-    worth keeping in the user's cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings.
-    needs_url: its models are told apart by a URL in the user's cache, and by their name alone in a run. installed: says
-    that what it needs on this machine is there; raises UsageError where it is not.
+    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
+    runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
+    cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
+    told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
+    machine is there; raises UsageError where it is not.
     """
 
     kind: str
@@ -110,15 +111,15 @@ PROVIDERS = (
         "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
         opens=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter),
         embeds=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter, embeds=True),
-        runs_here=True, has_weights=True, installed=lambda: f"vllm is {_load('local.vllm_model:executable')()}",
+        runs_here=True, has_weights=True,
+        installed=lambda: f"vllm is {_load('local.vllm_model:executable')()}",
     ),
     Provider(
         "hf", "hf/WEIGHTS",
         "a folder or hub id in this process, on CPU or GPU (extra hf); also as embedder",
         opens=lambda at, spec, limiter: _load("local.hf:HfModel")(at.name, spec),
         embeds=lambda at, spec, limiter: _load("local.hf_embedder:HfEmbedder")(at.name, spec),
-        runs_here=True, has_weights=True,
-        installed=lambda: str(_load("local.hf_loading:installed")()),
+        runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
     ),
     Provider("plugin", "", "registered by an installed package", opens=_plugin),
 )  # fmt: skip

@@ -139,8 +139,7 @@ def tagged(identity: str, spec: ModelSpec) -> str:
 def check(spec: ModelSpec, embeds: bool = False) -> None:
     """Open a model and let go of it, before anything is paid for. Raises UsageError: an unknown name, a missing key or
     extra, a script or weights that cannot be read."""
-    row = provider(spec)
-    row.installed()
+    provider(spec).installed()
     (open_embedder if embeds else open_model)(spec)
 
 

@@ -1,6 +1,6 @@
 """A chat completion as servers send it, read into a `Completion`.
 
-Whatever is not a usable reply (wrong types, no choices) is a `Fault`: servers under load send such things, and repeating the
+A body that is no usable reply (wrong types, no choices) is a `Fault`: servers under load send such bodies, and repeating the
 call helps. Thinking is split off, tool calls are read, token counts that cannot be true are estimated.
 """
 
@@ -104,8 +104,8 @@ def estimate(request: Request, written: str) -> Usage:
 def read_usage(
     data: Any, request: Request, reasoning: str = "", text: str = "", calls: tuple[ToolCall, ...] = ()
 ) -> tuple[Usage, bool]:
-    """(usage, estimated). What the server counts is believed where it can be true: a prompt has tokens, though not many
-    times more than characters; what was written has some; the total is no less than its parts. Else the whole is estimated.
+    """(usage, estimated). The server's counts are taken where they can be true: a prompt has tokens, but not many times more
+    than characters; a text that was written has some; the total is no less than its parts. Otherwise all are estimated.
 
     Completion tokens are the total without the prompt where that is more, and at least those of thinking: some servers count
     thinking apart. Cached tokens beyond the prompt's were counted apart as well.
@@ -184,7 +184,7 @@ def _content(content: Any) -> tuple[str, list[str]]:
 
 
 def _native(calls: Any, names: Mapping[str, Mapping[str, Any]], whole: bool) -> tuple[ToolCall, ...]:
-    """The calls of a message. Of a reply that was cut, the last call is not trusted: what of it is missing, nothing says."""
+    """The calls of a message. The last call of a reply that was cut off is not trusted: nothing shows what is missing."""
     if calls is None:
         return ()
     if not isinstance(calls, list):

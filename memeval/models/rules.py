@@ -32,7 +32,7 @@ class Refusal:
     does: `stop` the run with `remedy` ({name} and {url} are filled in), `adapt` the request, `finish` as a reply with
     `finish`, `wait` for as long as the server says, `retry`. slower: fewer calls at once. What `adapt` changes: `rename`
     (parameter -> parameter), `stream`, `limit` (lower the length limit to the number found), else the parameter that the
-    group `param` names is left out.
+    group `param` names is left out. also: further wordings of real servers, (status, text).
     """
 
     name: str
@@ -48,6 +48,7 @@ class Refusal:
     limit: bool = False
     finish: str = ""
     slower: bool = False
+    also: tuple[tuple[int, str], ...] = ()
 
     def groups(self, status: int, said: str, tools: bool) -> Mapping[str, str] | None:
         """The named groups that `match` found in an error's text; None where the row does not apply."""
@@ -97,7 +98,8 @@ def finish_reason(spelt: object) -> str:
     """Why a reply ended, in our words; an unknown spelling stays as it is, nothing at all means `stop`."""
     if not isinstance(spelt, str) or not spelt:
         return "stop"
-    return finish_reasons().get(spelt.rpartition(".")[2].lower(), spelt)
+    word = spelt.rpartition(".")[2].lower()
+    return finish_reasons().get(word) or next((gives for gives, match in _finish_patterns() if match.search(word)), spelt)
 
 
 def switch(name: str, on: bool) -> Mapping[str, Any]:
@@ -114,7 +116,8 @@ def refusals() -> tuple[Refusal, ...]:
     for row in _table("refusals"):
         status = row.pop("status", None)
         row = _compiled(row, "match", "unless", param=droppable_names)
-        rows.append(Refusal(**row, status=frozenset(status) if status else None))
+        also = tuple((number, text) for number, text in row.pop("also", ()))
+        rows.append(Refusal(**row, status=frozenset(status) if status else None, also=also))
     return tuple(sorted(rows, key=lambda row: row.match is None))
 
 
@@ -128,6 +131,12 @@ def droppable() -> frozenset[str]:
 def finish_reasons() -> Mapping[str, str]:
     """spelling in lower case -> our word"""
     return {str(spelt): row["gives"] for row in _table("finish_reasons") for spelt in row["spelt"]}
+
+
+@functools.cache
+def _finish_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    rows = (_compiled(row, "match") for row in _table("finish_reasons"))
+    return tuple((row["gives"], row["match"]) for row in rows if "match" in row)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from memeval.errors import UsageError
 from memeval.models.completion import Completion, Request, ToolCall, Usage
 from memeval.models.reply import estimate
 from memeval.models.toolcalls import parse_text
-from memeval.yamlfile import typed
+from memeval.typed import typed
 
 Reply = str | Completion
 Script = Sequence[Reply] | Callable[[Request], Reply]
@@ -60,7 +60,7 @@ class ScriptedModel:
         except OSError as error:
             raise UsageError(f"scripted:{path}: cannot read the rules ({error})") from None
         places = [(line, f"{path}:{number}") for number, line in enumerate(raw.splitlines(), start=1) if line.strip()]
-        rules = [typed(parse_line(line, place), _Rule, Path(place)) for line, place in places]
+        rules = [typed(parse_line(line, place), _Rule, place) for line, place in places]
 
         def answer(request: Request) -> Reply:
             asked = "\n".join(_text(message.get("content")) for message in request.messages)

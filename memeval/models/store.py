@@ -1,9 +1,8 @@
 """Finished calls in one SQLite file: of a memory, of a run, or in the user's cache. One table, `key -> reply`.
 
-A reply is committed before it is handed out, so it survives the death of the process. One thread per file reads and writes:
-it commits what has gathered in one transaction, and the event loop never waits for a disk. Several processes may use one
-file. The first reply to a call stays; errors are never stored.
-"""
+A reply is committed before it is handed out, so it survives the death of the process. One thread per file reads and
+writes: it commits what has gathered in one transaction, and the event loop never waits for a disk. Several processes may
+use one file. The first reply to a call stays; errors are never stored."""
 
 from __future__ import annotations
 
@@ -13,18 +12,18 @@ import errno
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import msgspec
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models.completion import Completion
 from memeval.records.clean import encode
@@ -64,15 +63,6 @@ class Holding:
     newest: float
 
 
-@dataclass(slots=True)
-class _Job:
-    """Something for the thread of a store: a row to insert, or work to do on the open file; None ends the thread."""
-
-    row: Entry | None = None
-    work: Callable[[], Any] | None = None
-    done: Future[Any] = field(default_factory=Future)
-
-
 def to_stderr(notice: str) -> None:
     print(notice, file=sys.stderr)
 
@@ -91,9 +81,9 @@ class Store:
         self._optional = optional
         self._off = False
         self._inode = 0
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="memeval-store", daemon=True)
-        self._thread.start()
+        self._rows: deque[Entry] = deque()  # that have not been inserted yet
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memeval-store")
+        self._closed = False
         try:
             self._do(self._open)
         except UsageError:
@@ -102,14 +92,14 @@ class Store:
 
     async def get(self, key: bytes) -> Completion | None:
         """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again."""
-        found: Completion | None = await asyncio.wrap_future(self._submit(_Job(work=partial(self._find, key))))
+        found: Completion | None = await asyncio.wrap_future(self._submit(partial(self._find, key)))
         return found
 
     async def put(self, key: bytes, model: str, completion: Completion) -> None:
         """Store a reply; returns when it is committed. Completions with `error` are not taken."""
         if completion.error is None:
-            row = (key, model, time.time(), encode(msgspec.to_builtins(completion)).decode())
-            await asyncio.wrap_future(self._submit(_Job(row)))
+            self._rows.append((key, model, time.time(), encode(msgspec.to_builtins(completion)).decode()))
+            await asyncio.wrap_future(self._submit(self._insert))
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone()[0]) or 0)
@@ -145,37 +135,28 @@ class Store:
 
     def close(self) -> None:
         """Commit what was put, then close the file."""
-        if self._thread.is_alive():
-            self._jobs.put(_Job())
-            self._thread.join()
+        if self._closed:
+            return
+        if self._rows:
+            self._submit(self._insert)  # what cannot be inserted was an error of its caller
+        self._closed = True
+        self._thread.submit(self._disconnect).result()
+        self._thread.shutdown()
 
-    # -- the thread -----------------------------------------------------------------------------------------------
+    # -- in the thread ------------------------------------------------------------------------------------------------
 
-    def _submit(self, job: _Job) -> Future[Any]:
-        if not self._thread.is_alive():
+    def _submit(self, work: Callable[[], Any]) -> Future[Any]:
+        if self._closed:
             raise RuntimeError(f"{self.path}: the store is closed")
-        self._jobs.put(job)
-        return job.done
+        return self._thread.submit(self._guarded, work)
 
     def _do(self, work: Callable[[], Result]) -> Result | None:
-        return self._submit(_Job(work=work)).result()  # type: ignore[no-any-return]
+        found: Result | None = self._submit(work).result()
+        return found
 
-    def _serve(self) -> None:
-        """Take what has gathered, insert its rows in one transaction, then do its other work, in order."""
-        while True:
-            jobs = [self._jobs.get()]
-            while not self._jobs.empty():  # nothing else takes from this queue
-                jobs.append(self._jobs.get())
-            puts = [job for job in jobs if job.row is not None]
-            if puts:
-                _settle(puts, partial(self._guarded, partial(self._insert, [job.row for job in puts if job.row])))
-            for job in jobs:
-                if job.work is not None:
-                    _settle([job], partial(self._guarded, job.work))
-            if any(job.row is None and job.work is None for job in jobs):
-                if hasattr(self, "_database"):
-                    self._database.close()
-                return
+    def _disconnect(self) -> None:
+        if hasattr(self, "_database"):
+            self._database.close()
 
     def _guarded(self, work: Callable[[], Result]) -> Result | None:
         if self._off:
@@ -207,10 +188,16 @@ class Store:
             self._database.execute("DELETE FROM calls WHERE key = ?", (key,))
         return completion
 
-    def _insert(self, rows: Sequence[Entry]) -> None:
+    def _insert(self) -> None:
+        """Insert what has gathered, in one transaction. Rows that could not be inserted stay for the next try."""
+        rows = [self._rows[number] for number in range(len(self._rows))]
+        if not rows:
+            return  # an insertion before took them
         with self._database:  # commits, or rolls back
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
+        for _ in rows:
+            self._rows.popleft()
 
     def _open(self) -> None:
         """Connect, with further tries on a new file where the first is not one of ours."""
@@ -248,21 +235,14 @@ def decoded(text: str) -> Completion | None:
         return None
 
 
+def open_cache(folder: Path | None = None, notice: Callable[[str], None] = to_stderr) -> Store:
+    """The store of the user's cache, shared by all runs and processes. One that cannot be used turns itself off with one
+    notice: it saves money, it never stops a run."""
+    return Store((folder or cache_folder()) / "calls.sqlite", notice, optional=True)
+
+
 class _Foreign(sqlite3.DatabaseError):
     """A healthy SQLite file that is not ours."""
-
-
-def _settle(jobs: Sequence[_Job], work: Callable[[], Any]) -> None:
-    """Do some work and give all jobs its result or its error."""
-    running = [job for job in jobs if job.done.set_running_or_notify_cancel()]
-    try:
-        result = work()
-    except BaseException as error:
-        for job in running:
-            job.done.set_exception(error)
-    else:
-        for job in running:
-            job.done.set_result(result)
 
 
 def _connected(path: Path, shared: bool) -> sqlite3.Connection:

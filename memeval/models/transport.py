@@ -1,4 +1,4 @@
-"""What the environment says of connections: proxies, certificates, headers, another address for OpenAI's API."""
+"""Connections as the environment sets them up: proxies, certificates, headers, another address of OpenAI's API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a prompt fits the model's window, found out before it is sent: some servers cut what is too long without a word.
+"""Whether a prompt fits the model's window, checked before it is sent: some servers cut long prompts without a word.
 
 The window is the role's parameter `context` (tokens, in an agent card's `models:`), else what litellm's table says of a
 provider's model. Prompts are counted with o200k_base, contents and tools alone. Hardly any tokenizer needs fewer tokens, so

@@ -48,17 +48,18 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a number rests on.
 
-    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare; ingest_hash: of the part
-    that makes its memory. agent: the card's name; track: who answers. source: of the task. judge: the family of judge
-    prompts that the task is published by. models: role -> name. questions: asked at most so far. shadowed: cards that the
-    run's cards hide. trained_on: what is known of the training data of its models. origins: role -> the servers that made
-    its stored replies; served: role -> names under which they said that they answered; adapted: what they wanted sent
-    otherwise. agent_files: source files of the agent that are not as the identity has them.
+    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. memory: the folder of the
+    memory that the answers were given from, relative to the run's; None for a control. agent: the card's name; track: who
+    answers. source: of the task. judge: the family of judge prompts that the task is published by. models: role -> name.
+    questions: asked at most so far. shadowed: cards that the run's cards hide. trained_on: what is known of the training
+    data of its models. origins: role -> the servers that made its stored replies; served: role -> names under which they
+    said that they answered; adapted: what they wanted sent otherwise. agent_files: source files of the agent that are not as
+    the identity has them.
     """
 
     format: int
     hash: str
-    ingest_hash: str
+    memory: str | None = None
     typed: Typed
     agent: str
     track: str = "reader"
@@ -81,4 +82,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     served: dict[str, tuple[str, ...]] = {}
     adapted: tuple[str, ...] = ()
     agent_files: AgentFiles = AgentFiles()
+    identity: dict[str, Any] = {}
+
+
+class MemoryManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose memory a folder holds.
+
+    identity: all that the `memory_hash` covers (RunSpec.ingest_identity). created: Unix time. models: role -> name.
+    replayable: whether the memory follows from the stored replies. origins: role -> the servers that made these.
+    """
+
+    format: int
+    memory_hash: str
+    agent: str
+    task: str
+    created: float
+    models: dict[str, str] = {}
+    replayable: bool = True
+    origins: dict[str, tuple[Origin, ...]] = {}
+    versions: dict[str, str] = {}
+    git: str | None = None
     identity: dict[str, Any] = {}

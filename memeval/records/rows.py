@@ -12,6 +12,10 @@ import msgspec
 
 from memeval.task import Evidence, Question
 
+FINISH, READ = "finish", "read"
+"""`chunk` of the rows that end a reading: of the prefix up to a position; of a context, once all that was asked of it has
+its recall."""
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one or more calls, as the server reports them (estimated with the task's tokenizer where it does not).
@@ -52,15 +56,16 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     """questions.jsonl: a question with its golds, and facts of its stream. With it a run can be scored, shown and compared
     where the data set is not at hand.
 
-    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished
-    sample is used again only while it agrees. Sizes are in tokens of the task's tokenizer. prefix_chunks: chunks of the
-    visible prefix, the last `own_chunks` (0 or 1) of which end where the prefix ends and are no chunk of the whole stream.
-    lost: numbers of `meta` that JSON cannot hold, written as null.
+    digest: of the context's units and of this question with its golds (first 16 hex digits of a sha256); a finished sample
+    is used again only while it agrees. stream: the digest of the units alone, as operation rows have it. Sizes are in tokens
+    of the task's tokenizer. prefix_chunks: chunks of the visible prefix, the last `own_chunks` (0 or 1) of which end where
+    the prefix ends and are no chunk of the whole stream. lost: numbers of `meta` that JSON cannot hold, written as null.
     """
 
     question_id: str
     context_id: str
     digest: str = ""
+    stream: str = ""
     cluster: str
     kind: str = ""
     answerable: bool = True
@@ -78,6 +83,11 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     own_chunks: int = 0
     meta: dict[str, Any] = {}
     lost: int = 0
+
+    @property
+    def place(self) -> int | None:
+        """The position as operation rows have it: None also where a number says the end of the stream."""
+        return None if self.position == self.stream_units else self.position
 
     def question(self) -> Question:
         """The question as metrics and judges take it."""
@@ -203,15 +213,15 @@ class ToolRow(Row, frozen=True, kw_only=True):
 
 
 class OperationRow(Row, frozen=True, kw_only=True):
-    """operations.jsonl: one step of reading. `chunk` is a chunk's id, or `begin` or `finish`.
+    """operations.jsonl of a memory: one step of reading. `chunk` is a chunk's id, or `begin`, FINISH or READ.
 
     position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
-    made before; readers take the last. units: first and last unit of the chunk. held: tokens held afterwards, by type.
-    unusable: replies that were cut off, filtered or never sent, by finish reason. reply: the first reply to a chunk of which
-    nothing was stored, shortened; None where something was, or nothing says. lost: numbers that JSON cannot hold, written as
-    null. rebuilt: what of the agent cannot be copied, where a new agent read the prefix of this position from its start;
-    empty for the agent itself and for forks. Chunks read in all, divided by those of rows that are not rebuilt and the own
-    chunks of rebuilt positions (QuestionRow), is what it costs.
+    made before, with another outcome; readers take the last. units: first and last unit of the chunk. held: tokens held
+    afterwards, by type. unusable: replies that were cut off, filtered or never sent, by finish reason. reply: the first
+    reply to a chunk of which nothing was stored, shortened; None where something was, or nothing says. lost: numbers that
+    JSON cannot hold, written as null. rebuilt: what of the agent cannot be copied, where a new agent read the prefix of this
+    position from its start; empty for the agent itself and for forks. Chunks read in all, divided by those of rows that are
+    not rebuilt and the own chunks of rebuilt positions (QuestionRow), is what it costs.
     """
 
     context_id: str
@@ -270,12 +280,13 @@ class ScoreRow(Row, frozen=True, kw_only=True):
 
 
 class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
-    """events.jsonl: one logical call. source: `model`, `journal` (this run's, or that of `run`), `cache` (the user's),
-    `shared` (an equal call in flight) or `window` (the prompt does not fit, nothing was sent). seconds: waits included.
-    attempts: sent, retries included. status: `ok`, or the error."""
+    """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
+    `journal` (stored by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
+    prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
+    error."""
 
     at: float = 0.0
-    role: str = ""
+    phase: str = ""
     model: str = ""
     source: str
     seconds: float = 0.0
@@ -284,7 +295,6 @@ class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     finish_reason: str = ""
     prompt: int = 0
     completion: int = 0
-    run: str | None = None
 
 
 class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble"):

@@ -79,13 +79,6 @@ class Contamination(msgspec.Struct, frozen=True, kw_only=True):
     others: MetricAverage | None = None
 
 
-class OverlapFacts(msgspec.Struct, frozen=True):
-    """The share of a stream's units that another stream of the run has too, over all pairs of `streams`."""
-
-    streams: int = 0
-    share: float | None = None
-
-
 class TokenSums(msgspec.Struct, frozen=True):
     """Tokens of all calls, those of a judge included."""
 
@@ -133,12 +126,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and whatever agents
     record of their operations; `cut`: replies that were cut off or never left their thinking; `no call`: whole replies
-    without a call, of models that write by calls. reasons: why operations were not ok, the five most frequent. chunks: that
-    a model read; unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
+    without a call, of models that write by calls. reasons: status -> why, the five most frequent. chunks: that a model read;
+    unstored: of these, chunks of which nothing was stored; reply: the first reply to one of them, shortened.
     """
 
     counts: dict[str, int] = {}
-    reasons: dict[str, int] = {}
+    reasons: dict[str, dict[str, int]] = {}
     chunks: int = 0
     unstored: int = 0
     reply: str = ""
@@ -207,21 +200,23 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in numbers: of all finished questions of its folder, or of those that a command asked for.
 
-    path: the run folder. agent, task: as typed; params: of the agent. answer_budget: tokens the reader saw at most, where a
-    variant or --answer-budget says so. model: role `memory`, else `reader`; embedder: None where nothing was embedded. n:
-    questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right. headline: over
-    answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or count as
-    wrong, the five most frequent; unread: the same for calls while reading. memory_from: folder whose memory this run
-    shares -> calls that were read from there. calls: logical, by role; services: beside them, by role, as agents report
-    them; requests: sent by this invocation, retries included. seconds: first model call to last sample, over all
-    invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers given while the memory held
-    nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because JSON cannot hold them.
-    read_back: by this command; service_read_back: the result rests on a service, which was not asked again. window: the
-    reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of what the summary was
-    made of.
+    path: the run folder; memory: the folder of the memory that was read, None of a control; replayable: whether that memory
+    follows from stored replies. agent, task: as typed; params: of the agent. answer_budget: tokens the reader saw at most,
+    where a variant or --answer-budget says so. model: role `memory`, else `reader`; embedder: None where nothing was
+    embedded. n: questions; failed: samples without a reply; failure_bounds: the headline were they all wrong, all right.
+    headline: over answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or
+    count as wrong, the five most frequent; unread: the same for calls while reading. calls: logical, by role; services:
+    beside them, by role, as agents report them; requests: sent by this invocation, retries included. seconds: first model
+    call to last sample, over all invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers
+    given while the memory held nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because
+    JSON cannot hold them. read_back: by this command; service_read_back: the result rests on a service, which was not asked
+    again. window: the reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of
+    what the summary was made of.
     """
 
     path: str = ""
+    memory: str | None = None
+    replayable: bool = True
     agent: str = ""
     params: dict[str, Any] = {}
     task: str = ""
@@ -247,8 +242,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     with_evidence: int = 0
     query: QueryFacts = QueryFacts()
     chunks: Chunks = Chunks()
-    overlap: OverlapFacts = OverlapFacts()
-    memory_from: dict[str, int] = {}
     memory_tokens: Sizes = Sizes()
     recall_tokens: Sizes = Sizes()
     recall_dropped: int = 0

@@ -1,13 +1,22 @@
-"""The table of what runs cost: USD where prices are known, tokens always; what is not known stays blank (`-`)."""
+"""What runs cost, as a pandas table of numbers and as text: USD where prices are known, tokens always.
+
+What is not known stays blank: NaN or None in the one, `-` in the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from memeval.costs import SHARED_BY, break_even
-from memeval.records.summary import Cost, Summary
+from memeval.models.prices import remedy
+from memeval.records.summary import Summary
 from memeval.report.columns import columns
 from memeval.report.table import groups, label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REFERENCE = "long-context"
 """The agent that builds no memory: what others must save to be worth their ingest."""
@@ -18,62 +27,97 @@ def worth_a_table(runs: Sequence[Summary]) -> bool:
     return any(run.cost.usd or run.cost.cached_share is not None for run in runs)
 
 
+def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
+    """A row per run, those of one task and answer budget (`group`) one after the other. USD, or tokens, per question
+    (`usd_at_10`, `tokens_at_10`) include the run's share of building the memory, at 1, 10 and 100 questions a stream.
+    `pays_from`: questions from which on the run is cheaper than long-context, inf where it never is. `estimated`: calls with
+    estimated tokens."""
+    import pandas as pd  # takes a second
+
+    rows = []
+    for number, group in enumerate(groups(runs)):
+        reference = next((run.cost for run in group if run.agent == REFERENCE), None)
+        for run in group:
+            cost, pays = run.cost, math.nan
+            if reference is not None and cost is not reference:
+                found = break_even(cost, reference)
+                pays = math.inf if found is None else found
+            rows.append(
+                {
+                    "group": number,
+                    "task": run.task,
+                    "agent": label(run, runs),
+                    "usd": cost.usd,
+                    "usd_per_right": cost.usd_per_right,
+                    **{f"usd_at_{share}": cost.usd_per_question.get(str(share)) for share in SHARED_BY},
+                    **{f"tokens_at_{share}": cost.tokens_per_question.get(str(share)) for share in SHARED_BY},
+                    "prompt": run.tokens.prompt,
+                    "completion": run.tokens.completion,
+                    "cached_share": cost.cached_share,
+                    "read_amplification": cost.read_amplification,
+                    "ingest_tokens_per_1k": cost.ingest_tokens_per_1k,
+                    "pays_from": pays,
+                    "estimated": run.facts.estimated,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def costs_table(runs: Sequence[Summary], width: int | None = None) -> str:
-    """A row per run, grouped by task. USD per question includes the run's share of building the memory, at 1, 10 and 100
-    questions a stream; `pays from` is the number of questions from which it is cheaper than long-context."""
-    unit = "usd" if any(run.cost.usd for run in runs) else "tokens"
-    shared = [f"at {number}" for number in SHARED_BY]
-    each = [f"{'USD' if unit == 'usd' else 'tokens'} a question {shared[0]}", *shared[1:]]
+    """`costs_frame` as text, a table per group. What rests on estimated tokens has a `~`."""
+    frame = costs_frame(runs)
+    unit, of_unit = ("usd", money) if any(run.cost.usd for run in runs) else ("tokens", count)
+    first, *others = SHARED_BY
+    shown: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "usd": ("USD", money),
+        "usd_per_right": ("a right answer", money),
+        f"{unit}_at_{first}": (f"{'USD' if unit == 'usd' else 'tokens'} a question at {first}", of_unit),
+        **{f"{unit}_at_{share}": (f"at {share}", of_unit) for share in others},
+        "prompt": ("prompt", count),
+        "completion": ("completion", count),
+        "cached_share": ("cached", lambda share: f"{100 * share:.0f}%"),
+        "read_amplification": ("read", lambda times: f"{times:.2f}x"),
+        "ingest_tokens_per_1k": ("ingest per 1k", count),
+        "pays_from": ("pays from", lambda number: "never" if number == math.inf else f"{number:,.1f}"),
+    }
     blocks = []
-    for rows in groups(runs):
-        reference = next((run.cost for run in rows if run.agent == REFERENCE), None)
-        header = [
-            rows[0].task,
-            "USD",
-            "a right answer",
-            *each,
-            "prompt",
-            "completion",
-            "cached",
-            "read",
-            "ingest per 1k",
-            "pays from",
-        ]
-        body = [_row(run, runs, unit, reference) for run in rows]
+    for _, rows in frame.groupby("group", sort=False):
+        header = [str(rows["task"].iloc[0]), *(title for title, _ in shown.values())]
+        body = []
+        for row in rows.to_dict("records"):
+            mark = "~" if row["estimated"] else ""
+            cells = [_cell(row[name], form, mark if name.startswith(MARKED) else "") for name, (_, form) in shown.items()]
+            body.append([str(row["agent"]), *cells])
         align = ("left", *["right"] * (len(header) - 1))
         blocks.append(columns(header, body, align, keep=header[:2], width=width))
     return "\n\n".join([*blocks, *_notes(runs)])
 
 
-def _row(run: Summary, runs: Sequence[Summary], unit: str, reference: Cost | None) -> list[str]:
-    cost = run.cost
-    shares = (cost.usd_per_question if unit == "usd" else cost.tokens_per_question).values()
-    pays = None if reference is None or cost is reference else break_even(cost, reference)
-    return [
-        label(run, runs),
-        money(cost.usd),
-        money(cost.usd_per_right),
-        *(money(value) if unit == "usd" else count(value) for value in shares),
-        count(run.tokens.prompt),
-        count(run.tokens.completion),
-        "-" if cost.cached_share is None else f"{100 * cost.cached_share:.0f}%",
-        "-" if cost.read_amplification is None else f"{cost.read_amplification:.2f}x",
-        count(cost.ingest_tokens_per_1k),
-        "-" if reference is None or cost is reference else "never" if pays is None else f"{pays:,.1f}",
-    ]
+MARKED = ("usd", "tokens", "prompt", "completion")
+"""Columns that rest on the numbers of tokens."""
+
+
+def _cell(value: float | None, form: Callable[[Any], str], mark: str) -> str:
+    return "-" if value is None or math.isnan(value) else f"{mark}{form(value)}"
 
 
 def _notes(runs: Sequence[Summary]) -> list[str]:
-    names = set()
+    lines = []
+    names, services = set(), set()
     for run in runs:
         judge = run.judge.judge if run.judge else None
         of_role = {"memory": run.model, "reader": run.reader, "embedder": run.embedder, "judge": judge}
         names |= {name for role in run.cost.unpriced if (name := of_role.get(role))}
-    if not names:
-        return []
-    return [
-        f"no price known for calls to {', '.join(sorted(names))}: USD stays blank; add it under 'prices:' in memeval.yaml."
-    ]
+        services |= {f"{run.agent} ({role})" for role in run.cost.unpriced if role in run.services}
+    if names:
+        named = ", ".join(sorted(names))
+        lines.append(f"no price known for calls to {named}: USD stays blank; {remedy(min(names))}.")
+    if services:
+        named = ", ".join(sorted(services))
+        lines.append(
+            f"what the service of {named} costs is not known: USD stays blank; the agent says it by spend(usd=...)."
+        )
+    return ["\n".join(lines)] if lines else []
 
 
 def money(usd: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Why a run starts anew although its agent has been on this task before: which file or key is another one now."""
+"""Why a run starts anew although its agent has been on this task before: which file or key is different now."""
 
 from __future__ import annotations
 
@@ -8,41 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from memeval import cards
+from memeval.records.folder import RunFolder
 from memeval.runs.spec import RunSpec
 
 FILES = "agent_files"
-_MOST = 4  # names in a line
+MOST = 4
+"""Names in a line."""
 
 
 def changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
-    """A line for a run whose folder is not there yet: what changed since the run of the same agent and task that is nearest
-    to it (of several the newest). None where there is no such run, and where only what the user typed is another.
+    """A line for a run whose folder is not there yet: what has changed since the most similar run of the same agent and task
+    (of several the newest). None where there is no such run, and where only what the user typed is different.
 
     typed: keys of the identity, such as `seed` or `agent.params.k`, that the command line names."""
-    if (spec.folder / "manifest.json").exists():
+    if RunFolder(spec.folder).manifest() is not None:
         return None
     now = json.loads(cards.canonical(spec.identity()))
-    nearest: tuple[int, float, str, list[str]] | None = None
+    similar: list[tuple[int, float, str, list[str]]] = []
     for path in spec.folder.parent.glob("*/manifest.json"):
-        before = _identity(path)
-        if before is None or any(before.get("agent", {}).get(key) != now["agent"][key] for key in ("name", "agent")):
-            continue
-        names = different({key: before.get(key) for key in now}, now)
-        found = (len(names), -path.stat().st_mtime, path.parent.name, names)
-        nearest = min(nearest or found, found)
-    if nearest is None:
+        manifest = RunFolder(path.parent).manifest()
+        before = manifest.identity if manifest else {}
+        if all(before.get("agent", {}).get(key) == now["agent"][key] for key in ("name", "agent")):
+            keys = different({key: before.get(key) for key in now}, now)
+            similar.append((len(keys), -path.stat().st_mtime, path.parent.name, keys))
+    if not similar:
         return None
-    _, _, folder, names = nearest
-    told = [
-        name.removeprefix(f"{FILES}.")
-        for name in names
-        if not any(name == key or name.startswith(f"{key}.") for key in typed)
-    ]
-    if not told:
+    _, _, folder, keys = min(similar)
+    asked = tuple(f"{key}." for key in typed)
+    names = [key.removeprefix(f"{FILES}.") for key in keys if not f"{key}.".startswith(asked)]
+    if not names:
         return None
-    more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""
-    shown = Path(spec.shown).with_name(folder)
-    return f"{', '.join(told[:_MOST])}{more} changed since {shown}; its answers are not used again"
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return (
+        f"{', '.join(names[:MOST])}{more} changed since {Path(spec.shown).with_name(folder)}; its answers are not used again"
+    )
 
 
 def different(before: Any, now: Any, at: str = "") -> list[str]:
@@ -51,11 +50,3 @@ def different(before: Any, now: Any, at: str = "") -> list[str]:
         keys = sorted({*before, *now})
         return [name for key in keys for name in different(before.get(key), now.get(key), f"{at}.{key}" if at else key)]
     return [] if before == now else [at]
-
-
-def _identity(path: Path) -> dict[str, Any] | None:
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data.get("identity", data) if isinstance(data, dict) else None

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval import tokens
-from memeval.agent import Query, Recall, Session, ToolResult
-from memeval.models import usage
+from memeval.agent import MemoryStats, Recall, ToolResult
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
 from memeval.records.clean import lost_numbers
-from memeval.records.rows import OperationRow, ToolRow, TroubleRow
-from memeval.runs import handed_over
+from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
 from memeval.runs.prepare import AskPoint, PackedContext, observed
-from memeval.runs.reader import AnswerStage
+from memeval.runs.reader import AnswerStage, Asked
+from memeval.runs.session import new_session, query
 from memeval.runs.signals import AgentSlow, Row
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
@@ -37,8 +34,8 @@ ANSWERS = 64
 class ContextRun:
     """An agent in one context and repeat, from `begin` to `close`.
 
-    stages, emit, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the caller
-    deletes it. built: called once the memory of the whole stream is built.
+    stages, emit, read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
+    caller deletes it.
 
     A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
     agent that answers by itself (track `native`) is kept until it has answered.
@@ -50,7 +47,7 @@ class ContextRun:
     packed: PackedContext
     repeat: int
     folder: Path
-    built: Callable[[], None] = lambda: None
+    read: Callable[[], None] = lambda: None
     on_step: Callable[[Step], None] = lambda step: None
     _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
@@ -73,6 +70,10 @@ class ContextRun:
         try:
             async with asyncio.TaskGroup() as answers:
                 await self._read(left, answers)
+                if not self.native:
+                    self._end_of_reading()
+            if self.native:  # its forks answer, and then are read no further
+                self._end_of_reading()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -130,10 +131,7 @@ class ContextRun:
             if rebuilt:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
             await self.feed(agent, rest, point.position, rebuilt)
-            await self._step(agent, "finish", point.position, rebuilt=rebuilt)
-            if not fork:
-                self.built()
-            stats = await agent.memory()
+            stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             held = stats.total if stats else None
             asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
             await together(asks, agent.concurrent)
@@ -150,78 +148,39 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling):
-                recall = await agent.recall(_query(question))
+                recall = await agent.recall(query(question))
         except AgentError as error:
             recalling.failures.append(str(error))
-        samples = (
-            self._sample(stage, agent, question, recall, recalling, held, number)
-            for stage in self.stages
-            for number in stage.open(question, self.repeat)
-        )
-        answered = self._answer(samples, not self.native or agent.concurrent)
+        asked = Asked(self.packed.context.id, question, self.repeat, recall, recalling, held, agent.session)
         if self.native:
-            await answered
+            await self._answer(asked, agent)
         else:
-            answers.create_task(answered)
+            answers.create_task(self._answer(asked))
 
-    async def _answer(self, samples: Iterable[Coroutine[Any, Any, None]], at_once: bool) -> None:
+    async def _answer(self, asked: Asked, native: AgentRunner | None = None) -> None:
+        """Every answer that is still open: by the agent itself where it is `native`, else by the reader."""
+
+        async def answer(kept: Recall, ledger: Ledger) -> str | None:
+            assert native is not None
+            try:
+                with native.booking(ledger):
+                    return await native.answer(query(asked.question), kept)
+            except AgentError as error:
+                ledger.failures.append(str(error))
+                return None
+
+        answerer = answer if native is not None else None
+        stages = ((stage, number) for stage in self.stages for number in stage.open(asked.question, self.repeat))
         try:
-            await together(samples, at_once)
+            at_once = native is None or native.concurrent
+            await together((stage.answer(asked, number, answerer) for stage, number in stages), at_once)
         finally:
             self._unanswered.release()
 
-    async def _sample(
-        self,
-        stage: AnswerStage,
-        agent: AgentRunner,
-        question: Question,
-        recall: Recall,
-        recalling: Ledger,
-        held: int | None,
-        number: int,
-    ) -> None:
-        """Answer one question once, by the reader or by the agent itself, and emit the sample."""
-        view = stage.view(recall)
-        ledger = Ledger("answer", failures=list(recalling.failures))
-        if number == 0:  # the cost of the recall is booked once, with the first answer
-            ledger.calls.update(recalling.calls)
-            ledger.tokens.update(recalling.tokens)
-            ledger.services.update(recalling.services)
-            ledger.facts += recalling.facts
-        text = None
-        if not ledger.failures:
-            try:
-                if self.native:
-                    with agent.booking(ledger):
-                        text = await agent.answer(_query(question), Recall(list(view.items), recall.order))
-                else:
-                    with usage.booking(ledger):
-                        text = await stage.read(question, view, self.repeat, number)
-            except AgentError as error:
-                ledger.failures.append(str(error))
-        stage.sample(
-            self.packed.context.id, question, self.repeat, number,
-            ledger=ledger, view=view, text=text, held=held,
-            query_used=agent.session.query_used if agent.session.visible_query is not None else None,
-            recalling=recalling if number == 0 else None,
-        )  # fmt: skip
-
     async def begin(self) -> AgentRunner:
         """A new agent that has begun."""
-        spec, context = self.spec, self.packed.context
-        visible = next((q for q in context.questions if q.id == self.packed.ref.visible_question), None)
-        number = self.maker.number
-        session = Session(
-            models=self.stages[0].bound(self.repeat, number),
-            seed=_seed(context.id, self.repeat),
-            scratch=self.folder / "agent",
-            budget=spec.agent_budget,
-            count=functools.partial(_count, spec.task.tokenizer),
-            record=functools.partial(_record, number),
-            spend=functools.partial(_spend, number),
-            prompts=dict(spec.prompts),
-            visible_query=_query(visible) if visible else None,
-        )
+        stage, number = self.stages[0], self.maker.number
+        session = new_session(stage, self.packed, self.repeat, number, self.folder / "agent")
         agent = await self.maker.agent(session)
         await self._step(agent, "begin", None)
         return agent
@@ -237,8 +196,8 @@ class ContextRun:
         position: int | None,
         chunk: PackedChunk | None = None,
         rebuilt: str = "",
-    ) -> None:
-        """Run one method of the agent, book its calls, and emit its row.
+    ) -> MemoryStats | None:
+        """Run one method of the agent, book its calls, and emit its row. Returns what the agent holds then.
 
         Raises AgentError also when a model call failed for good: every later answer would depend on the lost chunk, so
         reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
@@ -250,32 +209,37 @@ class ContextRun:
             raise AgentError(ledger.failures[0])
         replies = tuple(ledger.completions)
         self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
-        if chunk is None and not (ledger.calls or ledger.services or ledger.events):
-            return  # begin and finish have a row only when they called or recorded something
+        if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
+            return None  # it has a row only when it called or recorded something
         stats, spent = await agent.memory(), ledger.spent()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
-        self.emit(
-            OperationRow(
-                context_id=self.packed.context.id,
-                digest=self.packed.digest,
-                repeat=self.repeat,
-                position=position,
-                chunk=chunk.id if chunk else name,
-                chunk_tokens=chunk.tokens if chunk else 0,
-                units=(chunk.units[0], chunk.units[-1]) if chunk else (),
-                results=results,
-                held=held,
-                calls=spent.calls,
-                tokens=spent.tokens,
-                services=spent.services,
-                unusable=dict(sorted(ledger.unusable.items())),
-                facts=ledger.facts,
-                reply=_unstored(ledger, results, held) if chunk else None,
-                lost=lost_numbers([[result.arguments, result.effect] for result in results]),
-                rebuilt=rebuilt,
-            )
+        row = self._row(
+            chunk.id if chunk else name,
+            position=position,
+            chunk_tokens=chunk.tokens if chunk else 0,
+            units=(chunk.units[0], chunk.units[-1]) if chunk else (),
+            results=results,
+            held=held,
+            calls=spent.calls,
+            tokens=spent.tokens,
+            services=spent.services,
+            unusable=dict(sorted(ledger.unusable.items())),
+            facts=ledger.facts,
+            reply=_unstored(ledger, results, held) if chunk else None,
+            lost=lost_numbers([[result.arguments, result.effect] for result in results]),
+            rebuilt=rebuilt,
         )
+        self.emit(row)
+        return stats
+
+    def _end_of_reading(self) -> None:
+        self.emit(self._row(READ))
+        self.read()
+
+    def _row(self, step: str, **facts: Any) -> OperationRow:
+        context = self.packed.context
+        return OperationRow(context_id=context.id, digest=self.packed.digest, repeat=self.repeat, chunk=step, **facts)
 
     def _open(self, question: Question) -> bool:
         return any(stage.open(question, self.repeat) for stage in self.stages)
@@ -285,7 +249,7 @@ class ContextRun:
         for stage in self.stages:
             for question in (question for point in points for question in point.questions):
                 for number in stage.open(question, self.repeat):
-                    stage.sample(self.packed.context.id, question, self.repeat, number, ledger=ledger)
+                    stage.sample(Asked(self.packed.context.id, question, self.repeat), number, ledger)
 
     async def close(self, agent: AgentRunner) -> None:
         try:
@@ -311,10 +275,6 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, None]], at_once: boo
         raise errors.exceptions[0] from None
 
 
-def _query(question: Question) -> Query:
-    return Query(question.text, question.time, question.options)
-
-
 def _tool_row(event: ToolResult) -> ToolRow:
     return ToolRow(
         name=event.name,
@@ -335,23 +295,3 @@ def _unstored(ledger: Ledger, results: Sequence[ToolRow], held: Mapping[str, int
     else:
         stored = held is None or sum(held.values()) > 0
     return None if stored or not ledger.completions else quoted(ledger.completions[0][1])
-
-
-def _record(agent: int, event: ToolResult) -> None:
-    """`session.record`: goes to the ledger of the running method."""
-    usage.ledger_of(agent).events.append(handed_over.event(event))
-
-
-def _spend(agent: int, tokens: int = 0, usd: float | None = None, role: str = "service") -> None:
-    """`session.spend`: goes to the ledger of the running method."""
-    usage.ledger_of(agent).spend(*handed_over.spent(tokens, usd, role))
-
-
-def _count(tokenizer: str, text: str) -> int:
-    """`session.count`. It holds only the tokenizer's name, so that no agent reaches a cache of texts."""
-    return tokens.counter(tokenizer)(text)
-
-
-def _seed(context_id: str, repeat: int) -> int:
-    """`session.seed`. The run's `--seed` has no part in it: it decides about questions and streams only."""
-    return int.from_bytes(hashlib.sha256(f"{context_id}\0{repeat}".encode()).digest()[:6], "big")

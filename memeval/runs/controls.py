@@ -1,4 +1,4 @@
-"""Controls: they are no memory agents, so they may see what an agent never sees (validity section 2)."""
+"""Controls: comparisons that may see what an agent never sees (validity section 2)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 def control_recall(control: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
     """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
-    (`closed-book`: None).
+    (`closed-book`: None). `constant` asks no reader: None.
 
-    Whole units, not the annotated sentences alone: those lose what their pronouns stand for, and annotations are not
-    complete. Evidence that names no unit is shown by its text.
+    Whole units, not the annotated sentences alone: a sentence alone loses what its pronouns refer to, and annotations are
+    incomplete. Evidence that names no unit is shown by its text.
     """
-    if control == "closed-book":
+    if control in ("closed-book", "constant"):
         return None
     if control == "none":
         return Recall()

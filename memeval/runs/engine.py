@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memeval.agent import Recall
 from memeval.digests import question_digest
-from memeval.models import usage
 from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
 from memeval.records.clean import lost_numbers
+from memeval.records.memory import BuiltAt
 from memeval.records.rows import EvidenceRow, QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, titles
-from memeval.runs.reader import AnswerStage, ReaderView
+from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
 from memeval.task import Question
@@ -55,9 +56,17 @@ class Engine:
         """The class, looked up before an agent can change the working directory."""
         return agent_class(self.spec.agent.card)
 
-    async def run(self, packed: PackedContext, repeat: int, built: Callable[[], None] = lambda: None) -> None:
-        """Ask every open question of the context; emit its samples. built: called when an agent's memory of the whole stream
-        is built. Raises StopRun when the whole run must stop."""
+    def wanted(self, packed: PackedContext, repeat: int) -> set[BuiltAt]:
+        """The prefixes of a context whose memory is asked."""
+        return {
+            (packed.context.id, packed.digest, repeat, packed.place(point))
+            for point in packed.points
+            if any(stage.open(question, repeat) for stage in self.stages for question in point.questions)
+        }
+
+    async def run(self, packed: PackedContext, repeat: int, read: Callable[[], None] = lambda: None) -> None:
+        """Ask every open question of the context; emit its samples. read: called when an agent has
+        read all that it is to read. Raises StopRun when the whole run must stop."""
         asked = [(point, question) for point in packed.points for question in point.questions]
         for stage in self.stages:
             for point, question in asked:
@@ -68,7 +77,7 @@ class Engine:
             )
         else:
             folder = self.scratch / str(next(self._numbers))
-            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, built, self.on_step).run()
+            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, read, self.on_step).run()
             if folder.exists():
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -77,19 +86,14 @@ class Engine:
     ) -> None:
         name = self.spec.agent.card.agent
         reason = controls.not_applicable(name, question)
+        shown = None if reason else controls.control_recall(name, question, packed.context.units, point.chunks)
+        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
+
+        async def constant(recall: Recall, ledger: Ledger) -> str | None:
+            return self.constant
+
         for number in stage.open(question, repeat):
-            ledger = Ledger("answer")
-            view: ReaderView | None = None
-            text = self.constant if name == "constant" and not reason else None
-            if name != "constant" and not reason:
-                recall = controls.control_recall(name, question, packed.context.units, point.chunks)
-                view = stage.view(recall) if recall is not None else None
-                with usage.booking(ledger):
-                    text = await stage.read(question, view, repeat, number)
-            stage.sample(
-                packed.context.id, question, repeat, number,
-                ledger=ledger, view=view, text=text, held=controls.held(name), not_applicable=reason,
-            )  # fmt: skip
+            await stage.answer(asked, number, constant if name == "constant" else None)
 
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
@@ -99,6 +103,7 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         question_id=question.id,
         context_id=context.id,
         digest=question_digest(context, question, packed.digest),
+        stream=packed.digest,
         cluster=context.cluster or context.id,
         kind=question.kind,
         answerable=question.answerable,

@@ -1,4 +1,4 @@
-"""What an agent hands over, checked before anything of the run rests on it.
+"""What an agent returns or hands to its session, checked before the run relies on it.
 
 Each function returns what it was given, or raises TypeError with one line that names the field. Found here, a wrong
 value fails one context; found later, it would end the whole run.
@@ -19,58 +19,46 @@ _as_json = json.JSONEncoder().encode
 
 
 def recall(value: Any) -> Recall:
-    """None stands for nothing recalled."""
+    """None means that nothing was recalled."""
     if value is None:
         return Recall()
-    if not isinstance(value, Recall):
-        raise TypeError(f"recall returned {_name(value)}, expected memeval.Recall")
+    _is(Recall, value, "recall returned", "memeval.Recall")
     if value.order not in ("rank", "stream"):
         raise TypeError(f"recall returned order {value.order!r}, expected 'rank' or 'stream'")
-    _items("recall", "items", value.items)
-    return value
+    _items("recall returned items", value.items)
+    return value  # type: ignore[no-any-return]
 
 
 def answer(value: Any) -> str:
     """An Answer or its text."""
     text = value.text if isinstance(value, Answer) else value
-    if not isinstance(text, str):
-        raise TypeError(f"answer returned {_name(text)}, expected memeval.Answer or str")
+    _is(str, text, "answer returned", "memeval.Answer or str")
     return text
 
 
 def memory(value: Any) -> MemoryStats:
-    if not isinstance(value, MemoryStats):
-        raise TypeError(f"memory returned {_name(value)}, expected memeval.MemoryStats")
-    if not isinstance(value.tokens, Mapping):
-        raise TypeError(f"memory returned tokens as {_name(value.tokens)}, expected a mapping")
-    if value.entries is not None and not isinstance(
-        value.entries, Entries
-    ):  # those are made when read
-        _items("memory", "entries", value.entries)
-    counts: Mapping[Any, Any] = value.tokens
-    if all(type(kind) is str and type(count) is int and count >= 0 for kind, count in counts.items()):
-        return value
-    for kind, count in counts.items():
+    _is(MemoryStats, value, "memory returned", "memeval.MemoryStats")
+    _is(Mapping, value.tokens, "memory returned tokens as", "a mapping")
+    if value.entries is not None and not isinstance(value.entries, Entries):  # those are made when read
+        _items("memory returned entries", value.entries)
+    for kind, count in value.tokens.items():
         if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
             raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
-    return MemoryStats({kind: int(count) for kind, count in counts.items()}, value.entries)  # numpy's, say
+    return MemoryStats({kind: int(count) for kind, count in value.tokens.items()}, value.entries)  # int: numpy has others
 
 
 def event(value: Any) -> ToolResult:
     """What `session.record` takes."""
-    if not isinstance(value, ToolResult):
-        raise TypeError(f"record was given {_name(value)}, expected memeval.ToolResult")
-    for field in ("arguments", "effect"):
-        content = getattr(value, field)
+    _is(ToolResult, value, "record was given", "memeval.ToolResult")
+    for field, content in (("arguments", value.arguments), ("effect", value.effect)):
         if content is None and field == "effect":
             continue
-        if not isinstance(content, Mapping):
-            raise TypeError(f"record was given a ToolResult with {field} {_name(content)}, expected a mapping")
+        _is(Mapping, content, f"record was given a ToolResult with {field}", "a mapping")
         try:
             _as_json(dict(content))
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"record was given a ToolResult whose {field} cannot be written as JSON ({error})") from None
-    return value
+    return value  # type: ignore[no-any-return]
 
 
 def spent(tokens: Any, usd: Any, role: Any) -> tuple[int, float | None, str]:
@@ -84,31 +72,27 @@ def spent(tokens: Any, usd: Any, role: Any) -> tuple[int, float | None, str]:
     return int(tokens), None if usd is None else float(usd), role
 
 
-def _items(method: str, field: str, value: Any) -> None:
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{method} returned {field} as {_name(value)}, expected a list")
+def _is(kind: type | tuple[type, ...], value: object, given: str, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{given} {type(value).__name__}, expected {expected}")
+
+
+def _items(given: str, value: Any) -> None:
+    _is((list, tuple), value, f"{given} as", "a list")
     for number, item in enumerate(value):
-        if not isinstance(item, Item):
-            raise TypeError(f"{method} returned {field}[{number}] as {_name(item)}, expected memeval.Item")
-        wrong = _wrong(item)
-        if wrong:
-            raise TypeError(f"{method} returned {field}[{number}].{wrong}")
+        place = f"{given}[{number}]"
+        _is(Item, item, f"{place} as", "memeval.Item")
+        _is(str, item.text, f"{place}.text as", "a string")
+        if not isinstance(item.chunks, (tuple, list)) or not all(isinstance(chunk, str) for chunk in item.chunks):
+            raise TypeError(f"{place}.chunks as {item.chunks!r:.60}, expected a tuple of chunk ids")
+        if item.id is not None:
+            _is(str, item.id, f"{place}.id as", "a string")
+        if item.score is not None and not _finite(item.score):
+            raise TypeError(f"{place}.score as {item.score!r:.60}, expected a number")
 
 
-def _wrong(item: Any) -> str:
-    """The first field of an item that is of the wrong type; empty where none is."""
-    if not isinstance(item.text, str):
-        return f"text as {_name(item.text)}, expected a string"
-    if not isinstance(item.chunks, (tuple, list)) or not all(isinstance(chunk, str) for chunk in item.chunks):
-        return f"chunks as {item.chunks!r:.60}, expected a tuple of chunk ids"
-    if not isinstance(item.id, (str, type(None))):
-        return f"id as {_name(item.id)}, expected a string"
+def _finite(score: Any) -> bool:
     try:
-        known = item.score is None or math.isfinite(item.score)
+        return math.isfinite(score)
     except (TypeError, ValueError, OverflowError):
-        known = False
-    return "" if known else f"score as {item.score!r:.60}, expected a number"
-
-
-def _name(value: object) -> str:
-    return type(value).__name__
+        return False

@@ -7,7 +7,6 @@ one thread, which waits while AHEAD of them are ready.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -18,7 +17,7 @@ from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import SampleKey
 from memeval.runs.run_context import RunContext
-from memeval.runs.signals import Built, ContextDone, Ended, Event, Stopped
+from memeval.runs.signals import Built, ContextDone, ContextRead, Ended, Event, RunRow, Stopped
 from memeval.task import ContextRef
 from memeval.tasks import Task
 
@@ -33,13 +32,13 @@ async def execute(
     run: RunContext,
     task: Task,
     work: Sequence[Work],
-    done: frozenset[SampleKey] = frozenset(),
+    done: Sequence[frozenset[SampleKey]] = (),
     constant: str | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Run contexts and yield rows and signals as they come; the last is `Ended`.
+    """Run contexts and yield rows and signals as they come; the last is `Ended`. done: of each run of the context, the
+    samples that are not asked again; () asks all.
 
-    `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels
-    what is in flight.
+    `Stopped` comes when the run cannot go on (StopRun). Cancelling the iterator cancels what is in flight.
     """
     events: asyncio.Queue[Event | None] = asyncio.Queue()
     emit, spec = events.put_nowait, run.spec
@@ -47,8 +46,12 @@ async def execute(
     async def drive() -> None:
         try:
             if work and "reader" in spec.models and spec.agent.card.track == "reader":
-                run.gateway.open(spec.models["reader"])  # should it lack its key, no stream is read and paid for
-            await _contexts(run, run.engine(emit, done, constant), task, work, emit)
+                run.gateway.open(spec.models["reader"])  # if its key is missing, stop before streams are read and paid for
+            stages = [
+                run.stage(lambda row, number=number: emit(RunRow(number, row)), keys, number)  # type: ignore[misc]
+                for number, keys in enumerate(done or (frozenset(),))
+            ]
+            await _contexts(run, run.engine(stages, emit, constant), task, work, emit)
         except StopRun as stop:
             emit(Stopped(str(stop)))
         finally:
@@ -75,11 +78,6 @@ async def _contexts(
     loop = asyncio.get_running_loop()
     ended = False
 
-    def put(prepared: PackedContext, repeat: int, seconds: float) -> None:
-        units = tuple(hash(unit.text) for unit in prepared.context.units) if repeat == 0 else ()
-        emit(Built(prepared.context.id, seconds, units))
-        ahead.put_nowait((prepared, repeat))
-
     def build() -> None:
         """Build every context in this one thread: changing threads takes longer than building a small context."""
         card = run.spec.task
@@ -90,27 +88,23 @@ async def _contexts(
                 return
             begun = time.monotonic()
             prepared = prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
-            loop.call_soon_threadsafe(put, prepared, repeat, time.monotonic() - begun)
-
-    async def feed() -> None:
-        await asyncio.to_thread(build)
+            loop.call_soon_threadsafe(emit, Built(prepared.context.id, time.monotonic() - begun))
+            loop.call_soon_threadsafe(ahead.put_nowait, (prepared, repeat))
         for _ in range(workers):
-            ahead.put_nowait(None)
+            loop.call_soon_threadsafe(ahead.put_nowait, None)
 
     async def worker() -> None:
         while (item := await ahead.get()) is not None:
             places.release()
             prepared, repeat = item
-            async with contextlib.AsyncExitStack() as stack:
-                memory_built: Callable[[], None] = lambda: None  # noqa: E731
-                if run.shared is not None and not run.spec.agent.is_arm:  # an arm has no memory to share
-                    memory_built = await stack.enter_async_context(run.shared.turn(prepared.context.id, repeat))
-                await engine.run(prepared, repeat, memory_built)
+            if run.turn is not None:
+                await run.turn.wait(engine.wanted(prepared, repeat))
+            await engine.run(prepared, repeat, lambda: emit(ContextRead()))
             emit(ContextDone(prepared.context.id, repeat))
 
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(feed())
+            group.create_task(asyncio.to_thread(build))
             for _ in range(workers):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 import memeval
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
-from memeval.records.manifest import AgentFiles, Manifest, Typed
+from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
 from memeval.runs.spec import FORMAT
 
@@ -23,7 +24,7 @@ def manifest(planned: Planned) -> Manifest:
     return Manifest(
         format=FORMAT,
         hash=cards.digest(identity),
-        ingest_hash=cards.digest(spec.ingest_identity()),
+        memory=spec.memory_link,
         typed=Typed(agent=spec.agent.typed, task=spec.task_typed),
         agent=spec.agent.card.name,
         track=spec.agent.card.track,
@@ -41,7 +42,7 @@ def manifest(planned: Planned) -> Manifest:
             *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
             *cards.shadowed(AgentCard, spec.agent.card.name),
         ),
-        versions={"memeval": memeval.__version__, "python": platform.python_version()},
+        versions=_versions(),
         git=_git_revision(),
         judges=before.judges if before else {},
         trained_on=before.trained_on if before else {},
@@ -51,6 +52,29 @@ def manifest(planned: Planned) -> Manifest:
         agent_files=before.agent_files if before else AgentFiles(),
         identity=identity,
     )
+
+
+def memory_manifest(planned: Planned) -> MemoryManifest:
+    """Of a memory that is begun now, or goes on."""
+    spec = planned.spec
+    identity = spec.ingest_identity()
+    return MemoryManifest(
+        format=FORMAT,
+        memory_hash=cards.digest(identity),
+        agent=spec.agent.card.name,
+        task=cards.read_as(spec.task),
+        created=time.time(),
+        models={role: model.name for role, model in spec.models.items() if role in identity["models"]},
+        replayable=spec.agent.replayable,
+        origins={role: origins for role, origins in planned.origins.items() if role in identity["models"]},
+        versions=_versions(),
+        git=_git_revision(),
+        identity=identity,
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"memeval": memeval.__version__, "python": platform.python_version()}
 
 
 def _git_revision() -> str | None:

@@ -38,6 +38,12 @@ def few(run: Summary) -> Texts:
         yield f"n below {FEW}: this table shows the machinery, it ranks nothing."
 
 
+def without_evidence(run: Summary) -> Texts:
+    count = run.reasons.get(NO_EVIDENCE, 0)
+    if count:
+        yield f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them"
+
+
 def not_judged(run: Summary) -> Texts:
     if run.judge_family and run.headline.metric != "judge":
         yield f"made to be scored by a judge; without one (--judge NAME), {run.headline.metric} is shown instead."
@@ -70,15 +76,9 @@ def contamination(run: Summary) -> Texts:
         yield trained_text(run.trained_on)
 
 
-def not_applicable(run: Summary) -> Texts:
-    if without := run.verdicts.get("n/a"):
-        yield f"n/a for {without:,} of {sum(run.verdicts.values()):,} answers: {NO_EVIDENCE}"
-
-
-def shared_memory(run: Summary) -> Texts:
-    if run.memory_from:
-        calls, others = sum(run.memory_from.values()), ", ".join(run.memory_from)
-        yield f"memory shared with {others} ({calls:,} calls not sent again)"
+def own_memory(run: Summary) -> Texts:
+    if not run.replayable:
+        yield "the memory does not follow from stored replies: runs of other commands have read another one"
 
 
 def query_visible(run: Summary) -> Texts:
@@ -177,7 +177,7 @@ def operations(run: Summary) -> Texts:
     wrong, silent = counts.get("error", 0) + counts.get("cut", 0), counts.get("no call", 0)
     if wrong or silent * 10 > sum(counts.values()):
         found = ", ".join(f"{number:,} {status}" for status, number in counts.items())
-        reason, number = next(iter(run.operations.reasons.items()), ("", 0))
+        reason, number = next(iter(run.operations.reasons.get("error", {}).items()), ("", 0))
         yield f"memory operations: {found}" + (f"; most often: {reason} ({number:,})" if reason else "")
 
 
@@ -224,14 +224,14 @@ def _unusable(run: Summary) -> dict[str, int]:
 
 NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "few": few,
+    "without-evidence": without_evidence,
     "not-judged": not_judged,
     "offline-judge": offline_judge,
     "offline-model": offline_model,
     "offline-embedder": offline_embedder,
     "judged": judged,
     "contamination": contamination,
-    "not-applicable": not_applicable,
-    "shared-memory": shared_memory,
+    "own-memory": own_memory,
     "query-visible": query_visible,
     "rebuilt": rebuilt,
     "window": window,

@@ -11,7 +11,8 @@ from memeval.models.limits import Policy
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. limit: questions per task, 0 = all, None = the
+    """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. answer_budgets: tokens, a run for each; () for
+    the task's own. limit: questions per task, 0 = all, None = the
     card's, and so are repeats. policy: how calls go over the wire, in no identity. max_cost (USD), max_calls: what all runs
     together may send. settings: `--set key=value[,value...]` in order. prompts: role -> file. tags: role (or "model") ->
     which checkpoint it is. thinking: role (or "model") -> auto, on or off."""
@@ -26,7 +27,7 @@ class Options:
     seed: int = 42
     repeats: int | None = None
     answer_repeats: int = 1
-    answer_budget: int = 0
+    answer_budgets: Sequence[int] = ()
     concurrency: int = 16
     agent_timeout: float | None = None
     runs_dir: Path = Path("runs")

@@ -19,9 +19,13 @@ from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.models.served import Served, read_of, same_models
 from memeval.records.folder import RunFolder
-from memeval.records.manifest import Manifest, Origin
+from memeval.records.manifest import Origin
+from memeval.records.memory import MemoryFolder
 from memeval.records.summary import ReadBack
+from memeval.runs.manifest import memory_manifest
 from memeval.runs.plan import Planned
+from memeval.runs.run import finished, wanted
+from memeval.runs.spec import RunSpec
 
 PATIENCE = 2.0
 """Seconds that a server has for its list of models."""
@@ -33,7 +37,10 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
     """The runs with what their servers say of the models. same_model: take what the servers list now for the models that
     made the stored replies, and remember it.
 
-    Raises UsageError where a model is another one than made the stored replies of a run."""
+    Raises UsageError where a model is another one than made the stored replies of a run, and where a model of a run that
+    has something left to ask cannot be opened (a missing key or extra): before anything is paid for."""
+    for planned in plans:
+        _check_models(planned)
     servers = {place(model): model for planned in plans for model in planned.spec.models.values() if place(model)}
     listed = process.run(_listed(servers)) if servers else {}
     return [_with_origins(planned, listed, same_model) for planned in plans]
@@ -42,6 +49,18 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
 def place(model: ModelSpec) -> str:
     """Where a model is: the URL of its server, the name of its provider, or "" where it is on this machine."""
     return registry.route(model).endpoint if registry.provider(model).needs_url else ""
+
+
+def _check_models(planned: Planned) -> None:
+    models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
+    models = {role: model for role, model in models.items() if registry.fills_cache(model)}  # the others need nothing
+    if not models or wanted(planned) <= finished(planned):
+        return
+    for role, model in models.items():
+        try:
+            registry.check(model, embeds=role == "embedder")
+        except UsageError as error:
+            raise UsageError(f"{role}: {error}") from None
 
 
 async def _listed(servers: Mapping[str, ModelSpec]) -> dict[str, Served | None]:
@@ -56,7 +75,7 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
         return planned
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
-    stored = _used(folder, manifest) if manifest else {}
+    stored = _used(spec)
     different = {
         role: phrase
         for role, origin in now.items()
@@ -67,11 +86,10 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
     origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
     if different and manifest and folder.writable:
         folder.write_manifest(replace(manifest, origins=origins))
-    back = tuple(
-        ReadBack(role, before[0].url, before[0].since)
-        for role, origin in now.items()
-        if (before := stored.get(role)) and not _compared(before, origin)
-    )
+        if spec.memory:
+            MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
+    makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
+    back = tuple(ReadBack(role, maker.url, maker.since) for role, maker in makers.items())
     models = dict(spec.models)
     for role, origin in now.items():
         window = origin.window or next((one.window for one in reversed(stored.get(role, ())) if one.window), None)
@@ -100,13 +118,19 @@ def _checkpoint(origin: Origin) -> str:
     return origin.root or (origin.ids[0] if len(origin.ids) == 1 else "")
 
 
-def _used(folder: RunFolder, manifest: Manifest) -> Origins:
-    """The servers of the roles whose replies the folder holds."""
-    if not manifest.origins:
-        return {}
-    called = {role for row in folder.samples() for role in row.calls}
-    called |= {role for row in folder.memory.operations() for role in row.calls}
-    return {role: origins for role, origins in manifest.origins.items() if role in called}
+def _used(spec: RunSpec) -> Origins:
+    """The servers that made the replies stored by a run and by its memory, as far as roles were called."""
+    folder = RunFolder(spec.folder)
+    manifest = folder.manifest()
+    answering = {role for row in folder.samples() for role in row.calls} if manifest and manifest.origins else set()
+    found = {role: manifest.origins[role] for role in answering & manifest.origins.keys()} if manifest else {}
+    memory = MemoryFolder(spec.memory) if spec.memory else None
+    built = memory.manifest() if memory else None
+    if memory and built and built.origins:
+        reading = {role for row in memory.operations() for role in row.calls}
+        for role in sorted(reading & built.origins.keys()):
+            found[role] = tuple(dict.fromkeys((*built.origins[role], *found.get(role, ()))))
+    return found
 
 
 def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:
@@ -122,9 +146,10 @@ def _served(origin: Origin, name: str) -> Served | None:
     return Served(origin.ids, {one: origin.root for one in origin.ids[:1] if origin.root is not None})
 
 
-def _compared(before: Sequence[Origin], now: Origin) -> bool:
-    """Whether the model is known to be the one of the stored replies: listed then and now, at the same URL."""
-    return bool(now.ids) and any(one.ids and one.url == now.url for one in before)
+def _unproven(before: Sequence[Origin], now: Origin) -> Origin | None:
+    """The first server that made stored replies at another URL, or whose list there is not to compare with the one now."""
+    compared = bool(now.ids) and any(one.ids for one in before)
+    return next((one for one in before if one.url != now.url or not compared), None)
 
 
 def _added(before: tuple[Origin, ...], now: Origin) -> tuple[Origin, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, identity, plugins, tokens
+from memeval import cards, identity, metrics, plugins, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -84,7 +84,7 @@ def plan(options: Options) -> list[Planned]:
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
             print(f"memeval: {typed} has {len(ids)} questions, not {options.limit}", file=sys.stderr)
-        for agent in agents:
+        for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
                 task=cards.scored(card, agent.card),
@@ -95,7 +95,7 @@ def plan(options: Options) -> list[Planned]:
                 prompts={**card_prompts(agent.card), **prompts},
                 repeats=card.repeats if options.repeats is None else options.repeats,
                 answer_repeats=options.answer_repeats,
-                answer_budget=options.answer_budget,
+                answer_budget=answer_budget,
                 concurrency=options.concurrency,
                 agent_timeout=options.agent_timeout,
                 use_cache=options.use_cache,
@@ -121,7 +121,7 @@ def _say_what_changed(planned: Sequence[Planned], options: Options) -> None:
     typed = {f"agent.params.{key}" for key in parse_settings(options.settings)}
     typed |= {f"models.{role}" for role in ROLES if {role, "model"} & {*options.models, *options.tags}}
     named = {"seed": options.seed != 42, "repeats": options.repeats, "answer_repeats": options.answer_repeats != 1}
-    typed |= {key for key, value in {**named, "answer_budget": options.answer_budget}.items() if value}
+    typed |= {key for key, value in {**named, "answer_budget": options.answer_budgets}.items() if value}
     lines = [line for run in planned if (line := changed_since(run.spec, typed))]
     for line in dict.fromkeys(lines):
         print(f"memeval: {line}", file=sys.stderr)
@@ -138,9 +138,9 @@ def find_task(name: str, options: Options) -> TaskCard:
     if options.exact_tokens:
         card = cards.with_variant(card, f"tokens-{options.exact_tokens}")
     for metric in card.metrics:
-        plugins.load_metric(metric, card.path)
+        metrics.load(metric, card.path)
     if card.headline not in card.metrics:
-        plugins.load_metric(card.headline, card.path)
+        metrics.load(card.headline, card.path)
         raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
     if card.reader_prompt not in READER:
         raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
@@ -154,7 +154,7 @@ def find_task(name: str, options: Options) -> TaskCard:
 def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     """One spec per point of the grid that `--set` spans over the parameters this agent has."""
     card = plugins.find_agent(name, options.agents_dir)
-    if card.agent in plugins.ARMS:
+    if card.agent in plugins.CONTROLS:
         yield AgentSpec(name, card)
         return
     accepted = parameters(card)
@@ -166,10 +166,13 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     axes = [
         [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
     ]
+    replayable = card.replayable
+    if replayable is None:
+        replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
         _try_to_make(card, params)
-        yield AgentSpec(name, card, params, files)
+        yield AgentSpec(name, card, params, files, replayable)
 
 
 def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:

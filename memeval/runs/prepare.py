@@ -35,6 +35,10 @@ class PackedContext:
     tokens: int
     digest: str = ""
 
+    def place(self, point: AskPoint) -> int | None:
+        """The position of a point as rows of the memory have it: None at the end of the stream, however it was said."""
+        return None if point.position == len(self.context.units) else point.position
+
     @property
     def characters(self) -> int:
         return sum(len(chunk.text) for chunk in self.stream)

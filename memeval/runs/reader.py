@@ -1,12 +1,13 @@
-"""Answering one question: what the reader gets to see, its reply, and the sample that records both."""
+"""Answering one question: what the reader sees of the recall, its reply, and the sample that holds both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from memeval import prompts, tokens
-from memeval.agent import Item, Recall
+from memeval.agent import Item, Recall, Session
+from memeval.models import usage
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
 from memeval.records.folder import text_sha
@@ -34,19 +35,43 @@ class ReaderView:
     lost: int = 0
 
 
+Answerer = Callable[[Recall, Ledger], Awaitable[str | None]]
+"""(what of the recall fits the budget, where calls and failures are booked) -> an answer that is not the reader's"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as it was asked in one context and repeat, before it is answered.
+
+    recall: what the agent returned; None: the answer sees no memory block at all. recalling: what the recall cost, or why it
+    failed. held: tokens of the memory then. session: of the agent. not_applicable: why a control has no answer.
+    """
+
+    context_id: str
+    question: Question
+    repeat: int
+    recall: Recall | None = None
+    recalling: Ledger | None = None
+    held: int | None = None
+    session: Session | None = None
+    not_applicable: str | None = None
+
+
 @dataclass(frozen=True)
 class AnswerStage:
     """The answers of one run. Runs that differ only in answer budget, reader, its prompt or answer repeats are stages over
     one memory and one recall.
 
     routes: role -> route of its calls (models/bound.py). emit: takes the rows of this run. done: samples that are finished
-    and are not asked again.
+    and are not asked again. phase: of its calls; each run that is answered in one process has its own, so that its answers
+    are stored by it.
     """
 
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
     done: frozenset[SampleKey] = frozenset()
+    phase: str = "answer"
 
     def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
         """role -> model, for one session. agent: number of the agent that gets them."""
@@ -60,8 +85,29 @@ class AnswerStage:
         """The answer repeats of a question that are still to be asked."""
         return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
 
+    async def answer(self, asked: Asked, number: int, answerer: Answerer | None = None) -> None:
+        """Have a question answered once, by the reader unless there is an `answerer`, and emit the sample."""
+        recall = asked.recall
+        view = None if recall is None else self.view(recall)
+        ledger = Ledger(self.phase)
+        if asked.recalling is not None:
+            ledger.failures.extend(asked.recalling.failures)
+            if number == 0:  # the cost of the recall is booked once, with the first answer
+                ledger.calls.update(asked.recalling.calls)
+                ledger.tokens.update(asked.recalling.tokens)
+                ledger.services.update(asked.recalling.services)
+                ledger.facts += asked.recalling.facts
+        text = None
+        if not ledger.failures and not asked.not_applicable:
+            if answerer is not None:
+                text = await answerer(Recall(list(view.items), recall.order) if view and recall else Recall(), ledger)
+            else:
+                with usage.booking(ledger):
+                    text = await self.read(asked.question, view, asked.repeat, number)
+        self.sample(asked, number, ledger, view or ReaderView(), text)
+
     async def read(self, question: Question, view: ReaderView | None, repeat: int, number: int) -> str:
-        """The harness's reader answers from what was recalled; None stands for no memory block at all (closed-book).
+        """The reader's answer from what was recalled; None means no memory block at all (closed-book).
 
         T = 0, and at most as many tokens as the task's card grants an answer, unless the role is configured otherwise.
         """
@@ -75,10 +121,10 @@ class AnswerStage:
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:
-        """The items that the reader sees within the budget.
+        """The items of a recall that fit the budget, with what separates them.
 
-        Lowest-ranked items go first; what separates the others counts. A text that alone exceeds the budget (a memory of
-        free text) is cut to its first tokens instead.
+        Beyond it the lowest-ranked items are dropped. A first item that alone exceeds it (a memory of free text) is cut to
+        its first tokens instead.
         """
         if not recall.items:
             return ReaderView()
@@ -100,23 +146,9 @@ class AnswerStage:
         return ReaderView(tuple(item for item, _ in kept), held, len(sizes) - len(kept), sum(sizes) - sum(held))
 
     def sample(
-        self,
-        context_id: str,
-        question: Question,
-        repeat: int,
-        number: int,
-        *,
-        ledger: Ledger,
-        view: ReaderView | None = None,
-        text: str | None = None,
-        held: int | None = None,
-        recalling: Ledger | None = None,
-        query_used: bool | None = None,
-        not_applicable: str | None = None,
+        self, asked: Asked, number: int, ledger: Ledger, view: ReaderView = ReaderView(), text: str | None = None
     ) -> None:
-        """Emit the line of samples.jsonl: deterministic facts only, no clock. held: tokens of memory when asked. recalling:
-        what recall cost, which `ledger` has too."""
-        view = view or ReaderView()
+        """Emit the row of one answer and the texts that it names. It holds no clock: the same answer has the same row."""
         items = []
         for item, size in zip(view.items, view.sizes, strict=True):
             sha = text_sha(item.text)
@@ -124,15 +156,15 @@ class AnswerStage:
             score = None if item.score is None else round(float(item.score), 6)
             items.append(RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size))
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
-        spent = ledger.spent()
+        spent, recalling = ledger.spent(), asked.recalling if number == 0 else None
         self.emit(
             SampleRow(
-                question_id=question.id,
-                context_id=context_id,
-                repeat=repeat,
+                question_id=asked.question.id,
+                context_id=asked.context_id,
+                repeat=asked.repeat,
                 answer_repeat=number,
-                position=question.position,
-                query=question.text,
+                position=asked.question.position,
+                query=asked.question.text,
                 answer=None if ledger.failures else text,
                 failure=ledger.failures[0] if ledger.failures else None,
                 finish_reason=ledger.last.finish_reason if ledger.last and (reader or not text) else None,
@@ -140,13 +172,13 @@ class AnswerStage:
                 recall_tokens=sum(view.sizes),
                 recall_dropped=view.dropped,
                 recall_lost=view.lost,
-                memory_tokens=held,
+                memory_tokens=asked.held,
                 calls=spent.calls,
                 tokens=spent.tokens,
                 services=spent.services,
                 facts=ledger.facts,
-                recalling=recalling.spent() if recalling is not None and (recalling.calls or recalling.services) else None,
-                query_used=query_used,
-                not_applicable=not_applicable,
+                recalling=recalling.spent() if recalling and (recalling.calls or recalling.services) else None,
+                query_used=asked.session.query_used if asked.session and asked.session.visible_query else None,
+                not_applicable=asked.not_applicable,
             )
         )

@@ -1,7 +1,8 @@
-"""The driver of one run: opens or resumes its folder, writes what the executor reports, scores, aggregates.
+"""The driver: opens or resumes the folders of runs, writes what the executor reports, and concludes.
 
-plan -> ingest -> recall -> answer -> score -> aggregate. The same command finds the same folder and finishes it; a larger
-limit grows it, a smaller one reads a part of it.
+plan -> ingest -> recall -> answer -> score -> aggregate. The same command finds the same folders and finishes them; a larger
+limit grows a folder, a smaller one reads a part of it. Runs that differ only in how they are answered are driven together:
+their contexts are read once, and each question is recalled once for all of them.
 """
 
 from __future__ import annotations
@@ -11,126 +12,87 @@ import contextlib
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from memeval import cards, process, tokens
-from memeval.contamination import contamination, facts
+from memeval import process
 from memeval.digests import question_digests
-from memeval.metrics.identity import scorer_digest
-from memeval.models import prices, window
 from memeval.models.budget import Budget
 from memeval.plugins import not_as_recorded
-from memeval.records.averages import average, named
-from memeval.records.clean import encode
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.manifest import AgentFiles
-from memeval.records.rows import CallRow, InvocationRow, QuestionRow, SampleRow, ScoreRow, StoppedRow
-from memeval.records.summary import Contamination, OverlapFacts, Summary
+from memeval.records.memory import MemoryFolder, MemoryWriter
+from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TroubleRow
 from memeval.runs import local
+from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
-from memeval.runs.manifest import manifest
-from memeval.runs.notes import notes
+from memeval.runs.manifest import manifest, memory_manifest
+from memeval.runs.memory_turn import MemoryTurn
 from memeval.runs.outcome import Outcome
-from memeval.runs.overlap import Overlap
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
-from memeval.runs.run_context import RunContext
-from memeval.runs.score import score_samples
-from memeval.runs.signals import AgentSlow, Built, ContextDone, Ended, Event, Stopped
-from memeval.runs.spec import RunSpec
-from memeval.runs.summary import summarise
+from memeval.runs.run_context import RunContext, answer_phase
+from memeval.runs.signals import Built, ContextRead, Ended, Event, RunRow, Stopped
 
 REPORTED = 5.0
 """Seconds after which an invocation writes again how far it has come."""
 
 
-def run(
-    planned: Planned,
-    *,
-    fresh: bool = False,
-    quiet: bool = False,
-    budget: Budget | None = None,
-    position: Position | None = None,
-) -> Outcome:
-    """Finish one run and return it. A finished run costs no model call, and its folder need not be writable. budget: what
-    may be sent. position: of the run among those of the command, for the progress display.
+def run(planned: Planned, *, quiet: bool = False, budget: Budget | None = None) -> Outcome:
+    """Finish one run; see `run_together`."""
+    return run_together([planned], quiet=quiet, budget=budget)[0]
 
-    Raises UsageError when the folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
+
+def run_together(
+    plans: Sequence[Planned], *, quiet: bool = False, budget: Budget | None = None, position: Position | None = None
+) -> list[Outcome]:
+    """Finish runs that are answered from one recall (`together`). A finished run costs no model call, and its folder need
+    not be writable. budget: what may be sent. position: of the last of them among the runs of the command, for the progress
+    display.
+
+    Raises UsageError when a folder cannot be used. Ctrl-C and SIGTERM end it in order, resumable (`interrupted`).
     """
-    spec = planned.spec
-    folder = RunFolder(spec.folder)
-    if fresh:
-        folder.remove()
-    started = time.monotonic()
-    if wanted(planned) <= finished(planned):
-        return Outcome(planned, conclude(planned))
-    with RunWriter(folder) as writer:
-        done = finished(planned)
-        samples = folder.samples()
-        again = wanted(planned) - done
-        kept = [row for row in samples if row.key not in again]
-        if len(kept) < len(samples):  # what failed or is not whole is tried again
-            writer.keep_samples(kept)
-        folder.write_manifest(manifest(planned))
-        clock = _Clock(started)
-        work, loaded = _work(planned, again), frozenset(sys.modules)
-        label = f"{spec.agent.typed} on {spec.task_typed}"
-        with Progress(label, len(work), len(again), quiet=quiet, position=position) as progress:
-            stopped, interrupted = process.run(_drive(planned, work, frozenset(done), writer, clock, progress, budget))
-        writer.append(clock.row())
-        _check_files(planned, folder, loaded)
-        return Outcome(planned, conclude(planned, clock, stopped is None), stopped, interrupted)
+    left = [planned for planned in plans if wanted(planned) - finished(planned)]
+    with contextlib.ExitStack() as stack:
+        runs = {planned.spec.folder: _OpenRun(planned, stack) for planned in left}
+        stopped, interrupted = None, False
+        if runs:
+            stopped, interrupted = _Driver(list(runs.values()), stack).run(quiet, budget, position)
+        outcomes = []
+        for planned in plans:
+            found = runs.get(planned.spec.folder)
+            if found is None:
+                outcomes.append(Outcome(planned, conclude(planned)))
+            else:
+                summary = conclude(planned, found.requests, stopped is None)
+                outcomes.append(Outcome(planned, summary, stopped, interrupted))
+        return outcomes
 
 
-def _check_files(planned: Planned, folder: RunFolder, loaded: frozenset[str]) -> None:
-    """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the run."""
-    spec, written = planned.spec.agent, folder.manifest()
-    changed, missed = not_as_recorded(spec.card, spec.files, loaded) if spec.files else ([], [])
-    if written and (changed or missed):
-        before = written.agent_files
-        files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
-        folder.write_manifest(replace(written, agent_files=files))
+def together(plans: Sequence[Planned]) -> list[list[Planned]]:
+    """The runs of a command in groups that `run_together` takes: they differ only in how they are answered."""
+    groups: list[list[Planned]] = []
+    for planned in plans:
+        alike = next((group for group in groups if _alike(group[0], planned)), None)
+        if alike is None:
+            groups.append([planned])
+        else:
+            alike.append(planned)
+    return groups
 
 
-@dataclass
-class _Clock:
-    """Seconds of this invocation: from the first model call sent (or the first event) to the last sample written; building
-    contexts beside it. requests: sent, incl. retries. adapted: what servers want sent otherwise. overlap: of the streams
-    built now."""
-
-    started: float = 0.0
-    first: float | None = None
-    last: float | None = None
-    build: float = 0.0
-    requests: int = 0
-    adapted: Callable[[], tuple[str, ...]] = tuple
-    overlap: Overlap = field(default_factory=Overlap)
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    reported: float = field(default_factory=time.monotonic)
-
-    def row(self) -> InvocationRow:
-        now = self.reported = time.monotonic()
-        seconds = (self.last - self.first) if self.first is not None and self.last is not None else 0.0
-        return InvocationRow(
-            at=time.time(),
-            id=self.id,
-            seconds=max(0.0, seconds),
-            build_seconds=self.build,
-            wall=now - self.started,
-            requests=self.requests,
-            adapted=self.adapted(),
-        )
+def _alike(one: Planned, other: Planned) -> bool:
+    ours, theirs = ((run.spec.memory, run.question_ids, run.spec.repeats, run.spec.models) for run in (one, other))
+    return one.spec.memory is not None and ours == theirs
 
 
 def finished(planned: Planned) -> set[Key]:
     """The samples of the folder that are whole, and whose questions are still the same. Others are made again."""
     folder = RunFolder(planned.spec.folder)
-    found = folder.finished(with_memory=not planned.spec.agent.is_arm)
+    found = folder.finished()
     if not (found and planned.spec.own_data):
         return found
     asked = {question: row.digest for question, row in folder.questions().items()}
@@ -153,231 +115,167 @@ def wanted(planned: Planned) -> set[Key]:
     }
 
 
-def _work(planned: Planned, left: set[Key]) -> list[local.Work]:
-    """The contexts with something left to ask, repeat by repeat."""
-    refs = planned.task.refs(planned.question_ids)
-    open_pairs = {(question, repeat) for question, repeat, _ in left}
-    return [
-        (ref, repeat)
-        for repeat in range(planned.spec.repeats)
-        for ref in refs
-        if any((question, repeat) in open_pairs for question in ref.question_ids)
-    ]
+@dataclass
+class _OpenRun:
+    """A run with something left to ask, its folder open for writing until `stack` ends, and what this invocation takes:
+    seconds from the first model call sent (or the first row) to the last row written, beside them those of building
+    contexts; requests sent, retries included; what servers want sent otherwise (adapted)."""
 
+    planned: Planned
+    stack: contextlib.ExitStack
+    started: float = field(default_factory=time.monotonic)
+    first: float | None = None
+    last: float = 0.0
+    build: float = 0.0
+    requests: int = 0
+    adapted: Callable[[], tuple[str, ...]] = tuple
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    reported: float = field(default_factory=time.monotonic)
 
-async def _drive(
-    planned: Planned,
-    work: Sequence[local.Work],
-    done: frozenset[Key],
-    writer: RunWriter,
-    clock: _Clock,
-    progress: Progress,
-    budget: Budget | None,
-) -> tuple[str | None, bool]:
-    """Write events as they come. Returns (why it stopped early, whether the user interrupted it)."""
-    spec = planned.spec
-    constant = best_constant(planned.task.golds(), spec.task.headline) if spec.agent.card.agent == "constant" else None
-    stopped: str | None = None
-    interrupted = False
-    this = asyncio.current_task()
-    assert this is not None
+    def __post_init__(self) -> None:
+        folder = RunFolder(self.planned.spec.folder)
+        self.writer = self.stack.enter_context(RunWriter(folder))
+        self.done = finished(self.planned)
+        self.left = wanted(self.planned) - self.done
+        samples = folder.samples()
+        kept = [row for row in samples if row.key not in self.left]
+        if len(kept) < len(samples):  # what failed or is not whole is tried again
+            self.writer.keep_samples(kept)
+        folder.write_manifest(manifest(self.planned))
 
-    def called(row: CallRow) -> None:
-        record(writer, row, clock)
-        progress.see(row)
+    def write(self, row: Any) -> None:
+        self.last = time.monotonic()
+        self.first = self.first or self.last
+        self.writer.append(row)
 
-    def interrupt() -> None:
-        nonlocal interrupted
-        interrupted = True
-        this.cancel()
-
-    try:
-        with process.stopping(interrupt):
-            async with (
-                RunContext.of_run(spec, called, budget) as context,
-                contextlib.aclosing(local.execute(context, planned.task, work, done, constant)) as events,
-            ):
-                clock.adapted = lambda: context.gateway.adapted
-                async for event in events:
-                    if isinstance(event, Stopped):
-                        stopped = event.reason
-                    record(writer, event, clock)
-                    progress.see(event)
-    except asyncio.CancelledError:
-        if not interrupted:
-            raise
-        stopped = "interrupted"
-    return stopped, interrupted
-
-
-def record(writer: RunWriter, event: Event, clock: _Clock) -> None:
-    """One event into the folder. What has a clock goes to events.jsonl, facts go to their own files."""
-    if isinstance(event, Ended):
-        clock.requests = event.requests
-        clock.first = event.first_call or clock.first
-    elif isinstance(event, Built):
-        clock.build += event.seconds
-        if event.units:
-            clock.overlap.add(event.units)
-    elif isinstance(event, Stopped):
-        writer.append(StoppedRow(at=time.time(), reason=event.reason))
-    elif not isinstance(event, (ContextDone, AgentSlow)):  # those are for the progress display
-        if clock.first is None:
-            clock.first = time.monotonic()
-        if isinstance(event, CallRow):
-            clock.requests += event.attempts
-        writer.append(event)
-        clock.last = time.monotonic()
-    if time.monotonic() - clock.reported >= REPORTED:
-        writer.append(clock.row())
-
-
-# -- what follows from the rows ---------------------------------------------------------------------------------------
-
-
-def conclude(planned: Planned, clock: _Clock | None = None, complete: bool = True) -> Summary:
-    """Score what the folder holds and aggregate it: all of it for summary.json, the questions asked for as the result.
-
-    clock: of the invocation that wrote to the folder, None where nothing was to do. complete: it was not stopped.
-    """
-    spec = planned.spec
-    folder = RunFolder(spec.folder)
-    questions = folder.questions()
-    samples = [row for row in folder.samples() if row.question_id in questions]
-    native = spec.agent.card.track == "native"
-    rules = scorer_digest(spec.task.metrics, spec.task.headline, native)
-    known, headers = facts(spec.task, planned.claims), folder.judge_headers()
-    basis = cards.digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
-    asked = {question: questions[question] for question in planned.question_ids if question in questions}
-    everything = {row.question_id for row in samples} <= set(asked)
-    requests = clock.requests if clock else 0
-    stored = folder.summary()
-    current = stored if clock is None and stored and stored.basis == basis and stored.status != "partial" else None
-    if current and everything:
-        return _read_back(replace(current, path=spec.shown, requests=0), planned, clock)
-    scores = folder.scores() if current else []
-    if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
-        task = spec.task
-        scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
-        if folder.writable:
-            folder.write_scores(scores)
-    written = folder.manifest()
-    most = max(len(planned.question_ids), written.questions if written else 0)
-    whole = current
-    if whole is None:
-        overlaps = [stored.overlap] if stored else []  # an earlier invocation may have built more of the streams
-        overlaps += [OverlapFacts(clock.overlap.streams, clock.overlap.share)] if clock else []
-        whole = replace(
-            _summary(planned, folder, questions, samples, scores, most, complete),
-            requests=requests if clock or not stored else stored.requests,
-            overlap=max(overlaps, key=lambda found: found.streams, default=OverlapFacts()),
-            basis=basis,
+    def report(self, least: float = 0.0) -> None:
+        """Write how far the invocation has come, unless it was written within the `least` last seconds."""
+        now = time.monotonic()
+        if now - self.reported < least:
+            return
+        self.reported = now
+        self.writer.append(
+            InvocationRow(
+                at=time.time(),
+                id=self.id,
+                seconds=max(0.0, self.last - self.first) if self.first and self.last else 0.0,
+                build_seconds=self.build,
+                wall=now - self.started,
+                requests=self.requests,
+                adapted=self.adapted(),
+            )
         )
-        if folder.writable:
-            mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
-            if written:
-                served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
-                found = replace(written, trained_on={**known, "mark": mark}, served=served, adapted=whole.adapted)
-                if found != written:
-                    folder.write_manifest(found)
-            folder.write_summary(whole)
-    if everything and most == len(planned.question_ids):
-        return _read_back(replace(whole, requests=requests), planned, clock)
-    some = [row for row in samples if row.question_id in asked]
-    mine = [row for row in scores if row.question_id in asked]
-    part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
-    return _read_back(replace(part, requests=requests, overlap=whole.overlap, basis=basis), planned, clock)
+
+    def check_files(self, loaded: frozenset[str]) -> None:
+        """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
+        run."""
+        agent, folder = self.planned.spec.agent, RunFolder(self.planned.spec.folder)
+        changed, missed = not_as_recorded(agent.card, agent.files, loaded) if agent.files else ([], [])
+        written = folder.manifest()
+        if written and (changed or missed):
+            before = written.agent_files
+            files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
+            folder.write_manifest(replace(written, agent_files=files))
 
 
-def _read_back(found: Summary, planned: Planned, clock: _Clock | None) -> Summary:
-    """The summary with the notes that hold for this command alone: what of it was read back."""
-    service = clock is None and bool(found.services)
-    found = replace(found, read_back=planned.read_back, service_read_back=service)
-    return replace(found, notes=notes(found))
+class _Driver:
+    """Has the contexts of some runs executed, and writes each row to where it belongs. The calls and troubles of reading
+    are written by the first run."""
 
+    def __init__(self, runs: Sequence[_OpenRun], stack: contextlib.ExitStack) -> None:
+        self.runs = runs
+        self.planned = runs[0].planned
+        self.work = self._work()
+        self.turn: MemoryTurn | None = None
+        spec = self.planned.spec
+        if spec.memory:
+            writer = MemoryWriter(MemoryFolder(spec.memory), memory_manifest(runs[0].planned))
+            self.turn = MemoryTurn(writer, len(self.work), spec.agent.replayable)
+            stack.callback(self.turn.close)
 
-def _summary(
-    planned: Planned,
-    folder: RunFolder,
-    questions: dict[str, QuestionRow],
-    samples: Sequence[SampleRow],
-    scores: Sequence[ScoreRow],
-    asked: int,
-    complete: bool,
-) -> Summary:
-    """Of these samples, out of `asked` questions."""
-    spec = planned.spec
-    contexts = {row.context_id for row in questions.values()}
-    found = summarise(
-        questions=questions,
-        samples=samples,
-        scores=scores,
-        operations=[row for row in folder.memory.operations() if row.context_id in contexts],
-        headline=spec.task.headline,
-        tokenizer=tokens.counter(spec.task.tokenizer).name,
-        asked=asked * spec.repeats * spec.answer_repeats,
-        complete=complete,
-        prices=_prices(planned),
-        judged=folder.judge_headers(),
-    )
-    invocations: dict[str, InvocationRow] = {}
-    memory_from: Counter[str] = Counter()
-    written = folder.manifest()
-    for event in folder.events():
-        if isinstance(event, InvocationRow):
-            invocations[event.id] = event
-        elif isinstance(event, CallRow) and event.run:
-            memory_from[event.run] += 1
-    names = {role: model.name for role, model in spec.models.items()}
-    found = replace(
-        found,
-        path=spec.shown,
-        agent=spec.agent.typed,
-        params=dict(spec.agent.params),
-        task=spec.task_typed,
-        answer_budget=spec.budgeted,
-        model=names.get("memory") or names.get("reader"),
-        reader=names.get("reader"),
-        embedder=names.get("embedder") if found.calls.get("embedder") else None,
-        judge_family=spec.task.judge,
-        trained_on=_trained_on(planned, questions, scores),
-        memory_from=dict(sorted(memory_from.items())),
-        adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
-        agent_files=written.agent_files if written else AgentFiles(),
-        **_window(spec),
-        seconds=sum(row.seconds for row in invocations.values()),
-        build_seconds=sum(row.build_seconds for row in invocations.values()),
-    )
-    return replace(found, notes=notes(found))
+    def _work(self) -> list[local.Work]:
+        """The contexts with something left to ask, repeat by repeat."""
+        planned = self.planned
+        refs = planned.task.refs(planned.question_ids)
+        left = {(question, repeat) for run in self.runs for question, repeat, _ in run.left}
+        return [
+            (ref, repeat)
+            for repeat in range(planned.spec.repeats)
+            for ref in refs
+            if any((question, repeat) in left for question in ref.question_ids)
+        ]
 
+    def run(self, quiet: bool, budget: Budget | None, position: Position | None) -> tuple[str | None, bool]:
+        """(why it stopped early, whether the user interrupted it)"""
+        spec = self.planned.spec
+        label = f"{spec.agent.typed} on {spec.task_typed}"
+        loaded = frozenset(sys.modules)
+        left = sum(len(run.left) for run in self.runs)
+        with Progress(label, len(self.work), left, quiet=quiet, position=position) as self.progress:
+            ended = process.run(self._drive(budget))
+        for run in self.runs:
+            run.report()
+            run.check_files(loaded)
+        return ended
 
-def _window(spec: RunSpec) -> dict[str, int]:
-    """The reader's window and what agents may recall, where it leaves less room than the task does."""
-    size = window.known(spec.models["reader"]) if "reader" in spec.models else None
-    if size is None or spec.agent_budget >= spec.recall_budget:
-        return {}
-    return {"window": size, "recall_budget": spec.agent_budget}
+    async def _drive(self, budget: Budget | None) -> tuple[str | None, bool]:
+        spec = self.planned.spec
+        golds = self.planned.task.golds()
+        constant = best_constant(golds, spec.task.headline) if spec.agent.card.agent == "constant" else None
+        stopped: str | None = None
+        interrupted = False
+        this = asyncio.current_task()
+        assert this is not None
 
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            this.cancel()
 
-def _trained_on(planned: Planned, questions: dict[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
-    """What of these questions the run's models were trained on, with the headline on the others where those are known."""
-    task = planned.spec.task
-    found = contamination(task, planned.claims, {key: row.text for key, row in questions.items()})
-    if found is None:
-        return None
-    others = [row for row in scores if row.question_id not in (found.known or ())]
-    return Contamination(
-        mark=found.mark,
-        by=found.by,
-        notes=found.notes,
-        asked=found.asked,
-        known=None if found.known is None else len(found.known),
-        others=named(task.headline, average(others, questions, task.headline)) if found.known else None,
-    )
+        specs, done = [run.planned.spec for run in self.runs], [frozenset(run.done) for run in self.runs]
+        try:
+            with process.stopping(interrupt):
+                async with (
+                    RunContext.of_runs(specs, self._see, self.turn, budget) as context,
+                    contextlib.aclosing(local.execute(context, self.planned.task, self.work, done, constant)) as events,
+                ):
+                    for run in self.runs:
+                        run.adapted = lambda: context.gateway.adapted
+                    async for event in events:
+                        if isinstance(event, Stopped):
+                            stopped = event.reason
+                        self._see(event)
+        except asyncio.CancelledError:
+            if not interrupted:
+                raise
+            stopped = "interrupted"
+        return stopped, interrupted
 
-
-def _prices(planned: Planned) -> dict[str, prices.Price | None]:
-    models = dict(planned.spec.models)
-    if planned.judge is not None:
-        models["judge"] = planned.judge
-    return {role: prices.price(model.name, model.base_url) for role, model in models.items()}
+    def _see(self, event: Event) -> None:
+        """One row or signal. What has a clock goes to events.jsonl, facts go to their own files."""
+        first = self.runs[0]
+        if isinstance(event, RunRow):
+            self.runs[event.run].write(event.row)
+        elif isinstance(event, OperationRow):
+            if self.turn is not None:
+                self.turn.writer.append(event)
+        elif isinstance(event, CallRow):
+            phases = [answer_phase(number) for number in range(len(self.runs))]
+            run = self.runs[phases.index(event.phase)] if event.phase in phases else first
+            run.requests += event.attempts
+            run.write(replace(event, phase="answer") if event.phase in phases else event)
+        elif isinstance(event, TroubleRow):
+            first.write(event)
+        elif isinstance(event, ContextRead) and self.turn is not None:
+            self.turn.read()
+        for run in self.runs:
+            if isinstance(event, Built):
+                run.build += event.seconds
+            elif isinstance(event, Stopped):
+                run.writer.append(StoppedRow(at=time.time(), reason=event.reason))
+            elif isinstance(event, Ended):
+                run.first = event.first_call or run.first
+            run.report(REPORTED)
+        if isinstance(event, Ended):  # some that were sent have no reply
+            first.requests = event.requests - sum(run.requests for run in self.runs[1:])
+        self.progress.see(event.row if isinstance(event, RunRow) else event)

@@ -1,4 +1,4 @@
-"""The live objects that all contexts of a run share, made once by the driver: for a run, a dry run, a check, training.
+"""The live objects that all contexts of a run share, made once by the driver: for runs, a dry run, a check, training.
 
 A role's calls go through the gateway to its store, or straight to a live model that is passed in (a stand-in, a model that
 is being trained): then nothing is stored.
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from memeval import cards
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.cache import open_cache
+from memeval.models.calls import CallSettings, open_gateway
 from memeval.models.completion import Completion, Request
-from memeval.models.gateway import Elsewhere, Gateway
-from memeval.models.limits import Policy
-from memeval.models.store import Store
+from memeval.models.gateway import MEMORY
 from memeval.models.usage import Step
+from memeval.records.folder import RunFolder
+from memeval.records.memory import MemoryFolder
 from memeval.records.rows import CallRow
 from memeval.runs.engine import Engine
+from memeval.runs.memory_turn import MemoryTurn
 from memeval.runs.reader import AnswerStage, Emit, SampleKey
-from memeval.runs.siblings import Siblings
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
 
 
-def phase_stores(memory: Store, run: Store) -> dict[str, Store]:
-    """phase -> store: a memory's calls are those made while reading and recalling, a run's those made while answering."""
-    return {"ingest": memory, "recall": memory, "answer": run}
+def answer_phase(number: int) -> str:
+    """The phase of the answers of a run, by its number among those that are answered together."""
+    return f"answer-{number}" if number else "answer"
 
 
 class LiveModel(Protocol):
@@ -44,32 +43,32 @@ class LiveModel(Protocol):
 class RunContext:
     """For use on the running event loop, as an async context manager; it closes all that it opened.
 
-    models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> where replies are
-    kept. cache: the user's. on_call: given the row of each call that goes through the gateway. on_step: given what each
-    method of an agent called, with the replies (and their training rows). Stores, cache and shared memories that are passed
-    in are closed here.
+    spec: of a run; others: of further runs that are answered from the same memory and recall (they differ in how they are
+    answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> file
+    of its replies; without any, nothing is stored and the user's cache is not used. on_call: given the row of each call
+    that goes through the gateway. on_step: given what each method of an agent called, with the replies (and their training
+    rows). turn: to build the memory.
     """
 
     def __init__(
         self,
         spec: RunSpec,
+        others: Sequence[RunSpec] = (),
         *,
         models: Mapping[str, LiveModel] | None = None,
-        stores: Mapping[str, Store] | None = None,
-        cache: Store | None = None,
+        stores: Mapping[str, Path] | None = None,
         on_call: Callable[[CallRow], None] | None = None,
         on_step: Callable[[Step], None] | None = None,
         budget: Budget | None = None,
-        policy: Policy | None = None,
-        shared: Siblings | None = None,
+        turn: MemoryTurn | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.spec = spec
-        self.shared = shared
-        self._stores = {store.path: store for store in (*(stores or {}).values(), *([cache] if cache else []))}
+        self.specs = (spec, *others)
+        self.turn = turn
         self._on_step = on_step or (lambda step: None)
-        elsewhere: Elsewhere = shared.get if shared is not None else lambda key, phase: None
-        self.gateway = Gateway(stores, cache, spec.concurrency, on_call, policy=policy, budget=budget, elsewhere=elsewhere)
+        settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
+        self.gateway = open_gateway(settings, stores or {}, on_call)
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
@@ -81,31 +80,30 @@ class RunContext:
         self.scratch = Path(self._scratch.name)
 
     @classmethod
-    def of_run(cls, spec: RunSpec, on_call: Callable[[CallRow], None], budget: Budget | None = None) -> RunContext:
-        """The context of a run that keeps its calls in its folder, fills the user's cache and shares its memory."""
-        shared = Siblings(spec.folder, cards.digest(spec.ingest_identity()))
-        run = Store(spec.folder / "calls.sqlite")
-        memory = run  # a folder of its own for the memory is named here
-        cache = open_cache() if spec.use_cache else None
-        return cls(
-            spec,
-            stores=phase_stores(memory, run),
-            cache=cache,
-            on_call=on_call,
-            budget=budget,
-            policy=spec.policy,
-            shared=shared,
-        )
+    def of_runs(
+        cls,
+        specs: Sequence[RunSpec],
+        on_call: Callable[[CallRow], None] | None = None,
+        turn: MemoryTurn | None = None,
+        budget: Budget | None = None,
+    ) -> RunContext:
+        """The context of runs that keep their calls in their folders and that of their memory, and fill the user's
+        cache."""
+        spec, *others = specs
+        stores = {answer_phase(n): RunFolder(each.folder).calls_file for n, each in enumerate(specs)}
+        memory = MemoryFolder(spec.memory).calls_file if spec.memory else stores["answer"]
+        stores |= dict.fromkeys((*MEMORY, ""), memory)
+        return cls(spec, others, stores=stores, on_call=on_call, budget=budget, turn=turn)
 
     def engine(
-        self, emit: Callable[[Row | AgentSlow], None], done: frozenset[SampleKey] = frozenset(), constant: str | None = None
+        self, stages: Sequence[AnswerStage], emit: Callable[[Row | AgentSlow], None], constant: str | None = None
     ) -> Engine:
-        """What runs one context after the other. done: samples that are not asked again. constant: the fixed answer of the
-        `constant` control."""
-        return Engine((self.stage(emit, done),), emit, self.scratch, constant, self._on_step)
+        """What runs one context after the other. constant: the fixed answer of the `constant` control."""
+        return Engine(stages, emit, self.scratch, constant, self._on_step)
 
-    def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset()) -> AnswerStage:
-        return AnswerStage(self.spec, self.routes, emit, done)
+    def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset(), number: int = 0) -> AnswerStage:
+        """The answers of one run. done: samples that are not asked again."""
+        return AnswerStage(self.specs[number], self.routes, emit, done, answer_phase(number))
 
     async def __aenter__(self) -> RunContext:
         return self
@@ -116,8 +114,4 @@ class RunContext:
         finally:
             for route in self.routes.values():
                 close_route(route)
-            for store in self._stores.values():
-                store.close()
-            if self.shared is not None:
-                self.shared.close()
             self._scratch.cleanup()

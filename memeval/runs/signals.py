@@ -9,11 +9,15 @@ from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A context's stream was built. units: hashes of its unit texts, for measuring how far streams overlap."""
+    """A context's stream was built."""
 
     context_id: str
     seconds: float
-    units: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRead:
+    """The agent has read all that it is to read of a context; answers may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +50,15 @@ class Ended:
 
 
 Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TroubleRow
-Event = Row | Built | ContextDone | AgentSlow | Stopped | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of one of the runs that are answered together: `run` is its number among them."""
+
+    run: int
+    row: Row
+
+
+Event = Row | RunRow | Built | ContextRead | ContextDone | AgentSlow | Stopped | Ended
 """What an executor yields."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,14 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
-from memeval.plugins import ARMS, SOURCES
+from memeval.plugins import CONTROLS, SOURCES
 from memeval.prompts import READER
-from memeval.records.folder import folder_name
+from memeval.records.folder import RunFolder, folder_name
+from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
 from memeval.tasks import Settings
 
-FORMAT = 3
-"""Version of the run folder and of everything that changes what a sample holds; part of the identity."""
+FORMAT = 4
+"""Version of run and memory folders and of everything that changes what a sample holds; part of the identity."""
 
 NO_LIMIT = 10**9
 """Tokens: the budget of a task whose card sets `reader_budget: 0`."""
@@ -28,16 +30,18 @@ NO_LIMIT = 10**9
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
     """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied.
-    `files`: label -> digest of each source file that it is made of."""
+    `files`: label -> digest of each source file that it is made of. replayable: whether its memory follows from stored
+    replies."""
 
     typed: str
     card: AgentCard
     params: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    replayable: bool = True
 
     @property
     def is_arm(self) -> bool:
-        return self.card.agent in ARMS
+        return self.card.agent in CONTROLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class RunSpec:
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
     tokens of recalled material the reader sees (0 = the task's reader budget). agent_timeout: seconds for one method of an
     agent, None for no limit. policy: how calls go over the wire. folder: absolute, because an agent may change the working
-    directory; shown: the same as users see it.
+    directory; shown: the same as users see it. memory: the folder of the memory that is read, absolute; None of a control.
     """
 
     task_typed: str
@@ -66,6 +70,12 @@ class RunSpec:
     policy: Policy = field(default_factory=Policy)
     folder: Path = Path()
     shown: str = ""
+    memory: Path | None = None
+
+    @property
+    def memory_link(self) -> str | None:
+        """The memory folder as the run's manifest has it: relative to the run folder."""
+        return None if self.memory is None else Path(os.path.relpath(self.memory, self.folder.resolve())).as_posix()
 
     @property
     def recall_budget(self) -> int:
@@ -121,9 +131,9 @@ class RunSpec:
         return {"reader": READER[name]}
 
     def ingest_identity(self) -> dict[str, Any]:
-        """What makes this run's memories what they are. Runs that have it in common differ in what happens afterwards: the
-        answer budget, the reader and its prompt, metrics, how often is answered. (Each repeat has a memory of its own, and
-        its number stands in every call.)"""
+        """What makes this run's memory what it is. Runs that have it in common differ in what happens afterwards: the answer
+        budget, the reader and its prompt, metrics, how often each question is answered, and how often all of it is
+        repeated (the number of the repeat is in every call and in every row of the memory)."""
         whole = self.identity()
         return {
             **{key: whole[key] for key in ("format", "data", "seed", "agent", "agent_files")},
@@ -132,10 +142,26 @@ class RunSpec:
         }
 
     def placed(self, runs_dir: Path) -> RunSpec:
-        """The spec with its folder, RUNS/<task>/<agent>-<hash8>. Names are reduced to safe characters."""
-        name = f"{folder_name(self.agent.card.name)}-{cards.digest(self.identity())[:8]}"
-        folder = runs_dir / folder_name(self.task.name) / name
-        return dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
+        """The spec with its folder, RUNS/<task>/<agent>-<hash8>, and that of its memory,
+        RUNS/<task>/memories/<agent>-<hash8>[.N]. Names are reduced to safe characters.
+
+        The memory is the one that the run has read, else the newest; of an agent whose memory does not follow from stored
+        replies a new one, for it cannot read another command's."""
+        agent = folder_name(self.agent.card.name)
+        folder = runs_dir / folder_name(self.task.name) / f"{agent}-{cards.digest(self.identity())[:8]}"
+        placed = dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
+        if self.agent.is_arm:
+            return placed
+        memories = runs_dir.resolve() / folder_name(cards.read_as(self.task)) / MEMORIES
+        first = memories.resolve() / f"{agent}-{cards.digest(self.ingest_identity())[:8]}"
+        known, read = generations(first), RunFolder(placed.folder).memory
+        if read and first_generation(read.path) == first:
+            memory = read.path
+        elif self.agent.replayable or not known:
+            memory = (known or [first])[-1]
+        else:
+            memory = next_generation(first)
+        return dataclasses.replace(placed, memory=memory)
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:

@@ -130,12 +130,14 @@ def _average(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], m
 def _operations(steps: Sequence[OperationRow]) -> Operations:
     """What came of the operations of reading. Whole replies without a call are counted where calls were expected: where
     tools were offered, and in steps without results of agents that have results elsewhere (their calls are text)."""
-    counts: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    counts: Counter[str] = Counter(dict.fromkeys(("ok", "skipped", "error"), 0))
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
     by_tools = any(step.results or step.facts.offered for step in steps)
     for step in steps:
-        counts.update(row.status for row in step.results)
-        reasons.update(quotable(row.message) for row in step.results if row.status != "ok" and row.message)
+        for row in step.results:
+            counts[row.status] += 1
+            if row.status != "ok" and row.message:
+                reasons[row.status][quotable(row.message)] += 1
         if by_tools:
             counts["cut"] += sum(step.unusable.get(reason, 0) for reason in CUT)
             whole = sum(step.calls.values()) - sum(step.unusable.values())
@@ -144,7 +146,7 @@ def _operations(steps: Sequence[OperationRow]) -> Operations:
     unstored = [step.reply for step in read if step.reply is not None]
     return Operations(
         counts={status: number for status, number in counts.items() if number},
-        reasons=dict(reasons.most_common(5)),
+        reasons={status: dict(found.most_common(5)) for status, found in reasons.items()},
         chunks=len(read),
         unstored=len(unstored),
         reply=next(filter(None, unstored), ""),

@@ -18,13 +18,14 @@ from memeval.cards import TaskCard
 from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
-from memeval.yamlfile import at_key, decoded, fields, unknown_key
+from memeval.typed import fields, unknown_key
+from memeval.yamlfile import at_key, decoded
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user sets for data: where they lie (None: the hub), the seed (42) of question order, distractors and
-    packing, and how many questions will be asked (0: the card's number, or all), for sources that make theirs."""
+    """What a user sets for data. data_dir: the data folder (None: MEMEVAL_DATA or the hub). seed: of the order of questions,
+    distractors and packing. questions: how many will be asked (0: the card's number, or all), for sources that make them."""
 
     data_dir: Path | None = None
     seed: int = 42
@@ -61,7 +62,7 @@ class Source(Protocol):
     and `Params`, the record of its card's params."""
 
     def load(self, card: TaskCard, settings: Settings) -> Task:
-        """Read what the card names. Raises NoData with the remedy when it is not at hand, UsageError when it is
+        """Read the data that the card names. Raises NoData with the remedy if they are missing, UsageError if they are
         damaged."""
         ...
 
@@ -118,7 +119,7 @@ def number(*parts: str | int) -> int:
 
 
 def contradiction(question: Question, units: Sequence[Unit] | None = None) -> str:
-    """What a user's own question contradicts itself in: options that lack the answer, evidence that is not in its unit.
+    """How a user's own question contradicts itself: options lack the answer, evidence is not in its unit, and the like.
     Empty where it does not. units: of its context, where they are known."""
     if question.answerable and not question.answers:
         return "a question needs answers, or must say that it is not answerable"
@@ -130,6 +131,8 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
             return f"its options ({'; '.join(options)[:120]}) lack the answer {question.answers[0][:80]!r}"
     if units is None:
         return ""
+    if question.position is not None and not 0 <= question.position <= len(units):
+        return f"its position is {question.position}, expected a number of units from 0 to {len(units)}"
     for piece in question.evidence:
         if not all(0 <= at < len(units) for at in piece.units):
             return f"its evidence lies outside its {len(units)} units"

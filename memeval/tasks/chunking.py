@@ -1,5 +1,5 @@
-"""Packing units into chunks of at most so many tokens: greedy, left to right, looking only at what is placed and the
-next unit. So the chunks of a prefix of the units are a prefix of the chunks, but for the last (DESIGN section 3)."""
+"""Units are packed into chunks with a limit in tokens: greedily, from left to right, by what is packed already and the next
+unit alone. So the chunks of a prefix of the units are a prefix of the chunks, except for the last (DESIGN section 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memeval.errors import UsageError
 from memeval.task import Unit
 
 JOINT = "\n\n"
-"""What stands between the units of a chunk: a blank line."""
+"""Between the units of a chunk: a blank line."""
 
 MIN_LIMIT = 8
 """Tokens. A single character can take several, and is never cut."""
@@ -100,8 +100,8 @@ def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
 
 
 def _fitting(text: str, ends: Iterator[int], limit: int, count: Callable[[str], int]) -> int:
-    """The last of `ends` before which the text fits, 0 when there is none. Parts are summed to find the place, and the
-    result is counted as a whole, because tokens of parts need not add up."""
+    """The last of `ends` up to which the text fits; 0 if none. The place is found by the sum of the parts' tokens, and then
+    checked by counting the whole, because the tokens of parts need not add up."""
     passed: list[int] = []
     total, start = 0, 0
     for end in ends:

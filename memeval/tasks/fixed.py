@@ -1,4 +1,4 @@
-"""Tasks whose streams are as the data have them: nothing is drawn, packed together or cut to a length."""
+"""Tasks whose streams are given by the data: none is put together from distractors, or cut to a length."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def from_records(
     others: Sequence[Mapping[str, Any]] = (),
     only: tuple[str, str, Callable[[Any], str]] | None = None,
 ) -> FixedTask:
-    """A task with one context per record, of which only the questions are held; streams are made when they are needed.
+    """A task with one context per record. Only the questions stay in memory; a stream is built when it is needed.
 
-    head: of a record, and where it stands, its context's id and questions; None to pass over it. build: its context.
+    head: (record, its span) -> the id and questions of its context; None to skip it. build: the same -> its context.
     decode: for records of which `head` needs a few fields only. others: facts of the other files that were read.
     only: (what the data call it, the wanted value, how to read it of a record): the records to take. Raises
     UsageError with file and record, also for an id that comes twice.

@@ -17,26 +17,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from memeval.cards import TaskCard
-from memeval.data.fields import either, id_field, is_whole, known_object, list_field, optional_text
 from memeval.data.files import DataFile, local
 from memeval.data.records import Span, read
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, contradiction, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
+from memeval.typed import Count, Text, typed
 
-CONTEXT_KEYS = ("id", "units", "questions", "cluster")
-UNIT_KEYS = ("text", "time", "speaker")
-QUESTION_KEYS = (
-    *("id", "text", "question", "answers", "answer", "kind"),
-    *("options", "position", "time", "answerable", "evidence"),
-)
-EVIDENCE_KEYS = ("text", "units")
+
+class UnitLine(msgspec.Struct, forbid_unknown_fields=True):
+    text: Text
+    time: str | None = None
+    speaker: str | None = None
+
+
+class EvidenceLine(msgspec.Struct, forbid_unknown_fields=True):
+    text: Text
+    units: tuple[Count, ...] | None = None
+
+
+class QuestionLine(msgspec.Struct, forbid_unknown_fields=True):
+    text: Text | None = None
+    question: Text | None = None
+    answers: Text | tuple[Text, ...] | None = None
+    answer: Text | tuple[Text, ...] | None = None
+    id: str | int | None = None
+    kind: str | None = None
+    options: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    position: Count | None = None
+    time: str | None = None
+    answerable: bool = True
+    evidence: tuple[EvidenceLine, ...] | None = None
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    units: Annotated[tuple[Text | UnitLine, ...], msgspec.Meta(min_length=1)]
+    questions: tuple[QuestionLine, ...]
+    id: str | int | None = None
+    cluster: str | None = None
 
 
 class Jsonl:
@@ -61,72 +85,50 @@ class Jsonl:
         records = read(found[0])
         clustered = card.cluster not in ("question", "context")
 
-        def head(row: Any, span: Span) -> Head:
+        def build(row: Any, span: Span) -> Context:
             place = records.place(span.number)
             context = parse(row, place, span.number)
             if clustered and context.cluster == context.id and "cluster" not in row:
                 raise UsageError(f"{place}: no 'cluster', but the card says 'cluster: {card.cluster}'; name it in each line")
+            return context
+
+        def head(row: Any, span: Span) -> Head:
+            context = build(row, span)
             return context.id, context.questions
 
-        return from_records(
-            card, settings, records, head, lambda row, span: parse(row, records.place(span.number), span.number)
-        )
+        return from_records(card, settings, records, head, build)
 
 
 def parse(record: Any, place: str, number: int) -> Context:
     """The line of that number. Raises UsageError with the place."""
-    row = known_object(record, "the line", CONTEXT_KEYS, place)
-    name = id_field(row, "id", place) or f"line-{number}"
-    units = tuple(_unit(item, f"{place}: units[{at}]") for at, item in enumerate(list_field(row, "units", place)))
-    if not units:
-        raise UsageError(f"{place}: 'units' is empty")
-    questions = tuple(
-        _question(item, f"{name}-q{at + 1}", units, f"{place}: questions[{at}]")
-        for at, item in enumerate(list_field(row, "questions", place))
+    line: Line = typed(record, Line, place)
+    name = _plain(line.id) or f"line-{number}"
+    units = tuple(
+        Unit(unit.strip()) if isinstance(unit, str) else Unit(unit.text.strip(), _plain(unit.time), _plain(unit.speaker))
+        for unit in line.units
     )
-    cluster = optional_text(row, "cluster", place) or name
-    return Context(name, units, questions, cluster, meta={"documents": len(units)})
+    questions = tuple(
+        _question(item, f"{name}-q{at + 1}", units, f"{place}: questions[{at}]") for at, item in enumerate(line.questions)
+    )
+    return Context(name, units, questions, _plain(line.cluster) or name, meta={"documents": len(units)})
 
 
-def _unit(item: Any, place: str) -> Unit:
-    row = {"text": item} if isinstance(item, str) else known_object(item, "a unit", UNIT_KEYS, place)
-    text = optional_text(row, "text", place)
-    if not text:
-        raise UsageError(f"{place}: a unit needs 'text'")
-    return Unit(text, optional_text(row, "time", place), optional_text(row, "speaker", place))
-
-
-def _question(item: Any, default_id: str, units: Sequence[Unit], place: str) -> Question:
-    row = known_object(item, "a question", QUESTION_KEYS, place)
-    text = either(row, "text", "question", place)
-    if not isinstance(text, str) or not text.strip():
+def _question(row: QuestionLine, default_id: str, units: Sequence[Unit], place: str) -> Question:
+    text, answers = _either(row, "text", "question", place), _either(row, "answers", "answer", place)
+    if text is None:
         raise UsageError(f"{place}: a question needs 'text'")
-    answers = either(row, "answers", "answer", place)
-    answers = [answers] if isinstance(answers, str) else ([] if answers is None else answers)
-    if not isinstance(answers, list) or not all(isinstance(answer, str) and answer.strip() for answer in answers):
-        raise UsageError(f"{place}: 'answers' is a list of texts")
-    answerable = row.get("answerable", True)
-    if not isinstance(answerable, bool):
-        raise UsageError(f"{place}: 'answerable' is true or false")
-    if answerable and not answers:
+    if row.answerable and not answers:
         raise UsageError(f"{place}: a question needs 'answers' (or 'answerable': false)")
-    options = row.get("options")
-    if options is not None and not (isinstance(options, list) and options and all(isinstance(o, str) for o in options)):
-        raise UsageError(f"{place}: 'options' is a list of texts")
-    position = row.get("position")
-    if position is not None and not is_whole(position, most=len(units)):
-        raise UsageError(f"{place}: 'position' is {position!r}, expected a number of units from 0 to {len(units)}")
-    evidence = list_field(row, "evidence", place) if row.get("evidence") is not None else []
     question = Question(
-        id=id_field(row, "id", place) or default_id,
+        id=_plain(row.id) or default_id,
         text=text.strip(),
-        answers=tuple(answers),
-        kind=optional_text(row, "kind", place) or "all",
-        time=optional_text(row, "time", place),
-        options=tuple(options) if options is not None else None,
-        position=position,
-        answerable=answerable,
-        evidence=tuple(_evidence(piece, units, f"{place}: evidence[{at}]") for at, piece in enumerate(evidence)),
+        answers=answers or (),
+        kind=_plain(row.kind) or "all",
+        time=_plain(row.time),
+        options=row.options,
+        position=row.position,
+        answerable=row.answerable,
+        evidence=tuple(_evidence(piece, units) for piece in row.evidence or ()),
     )
     fault = contradiction(question, units)
     if fault:
@@ -134,15 +136,19 @@ def _question(item: Any, default_id: str, units: Sequence[Unit], place: str) -> 
     return question
 
 
-def _evidence(item: Any, units: Sequence[Unit], place: str) -> Evidence:
-    row = known_object(item, "a piece of evidence", EVIDENCE_KEYS, place)
-    text = optional_text(row, "text", place)
-    if not text:
-        raise UsageError(f"{place}: a piece of evidence needs 'text'")
-    if row.get("units") is None:
-        return Evidence(text, tuple(at for at, unit in enumerate(units) if text in unit.text))
-    indices = list_field(row, "units", place)
-    for index in indices:
-        if not is_whole(index, most=len(units) - 1):
-            raise UsageError(f"{place}: 'units' holds {repr(index)[:80]}, expected indices from 0 to {len(units) - 1}")
-    return Evidence(text, tuple(indices))
+def _evidence(row: EvidenceLine, units: Sequence[Unit]) -> Evidence:
+    text = row.text.strip()
+    return Evidence(text, row.units or tuple(at for at, unit in enumerate(units) if text in unit.text))
+
+
+def _either(row: QuestionLine, key: str, other: str, place: str) -> Any:
+    """The value of a key that has two names. Raises UsageError where both are there."""
+    first, second = getattr(row, key), getattr(row, other)
+    if first is not None and second is not None:
+        raise UsageError(f"{place}: has both '{key}' and '{other}'; keep one")
+    return second if first is None else first
+
+
+def _plain(value: str | int | None) -> str | None:
+    """A text that may be left out, null or blank, which are the same."""
+    return None if value is None else str(value).strip() or None

@@ -1,73 +1,85 @@
-"""Loading a task: a built-in one as it is, a user's own with what it says checked."""
+"""Loading a task. What a user's own task returns is checked."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
-from memeval import plugins
+from memeval import identity, plugins
 from memeval.cards import TaskCard
 from memeval.errors import StopRun, UsageError
-from memeval.task import Context, ContextRef, Question
+from memeval.task import Context, ContextRef, Question, Unit
 from memeval.tasks.base import Settings, Task, contradiction
 
 
 def load(card: TaskCard, settings: Settings) -> Task:
-    """The task of a card. Raises NoData with the remedy where its data are not at hand, and UsageError, which names
-    file and line, for damaged data and for a user's own task that fails or contradicts itself."""
+    """The task of a card. Raises NoData with the remedy if its data are missing, and UsageError with file and line for
+    damaged data and for a user's own task that raises or contradicts itself."""
     source = plugins.source(card)
     if card.source in plugins.SOURCES:
         found: Task = source().load(card, settings)
         return found
-    place = _file(card)
+    file, line = card.source, 1
+    with suppress(OSError, TypeError):  # no file holds it
+        file, line = inspect.getsourcefile(source) or file, inspect.getsourcelines(source)[1]
+    with _users_code(file, line, "loading the task"):
+        return OwnTask(card, source().load(card, settings), file, line)
+
+
+@contextmanager
+def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
+    """Whatever a user's task raises, as one line with the last place in its file, else the line of its class."""
     try:
-        return OwnTask(card, source().load(card, settings), place)
+        yield
     except (UsageError, StopRun):
         raise
     except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
-        line = f":{frames[-1].lineno}" if frames else ""
-        text = " ".join(str(error).split())[:200]
-        raise UsageError(f"{place}{line}: loading the task raised {type(error).__name__}({text})") from error
-
-
-def _file(card: TaskCard) -> str:
-    """The file of a task's class, for messages; the name of its source, where that is a module."""
-    if not card.source.rpartition(":")[0].endswith(".py"):
-        return card.source
-    return str(plugins.module_file(card.source, Path(card.path) if card.path else None))
+        place = identity.place(error) or f"{file}:{line}"
+        raise UsageError(f"{place}: {doing} raised {plugins.described(error)}") from error
 
 
 class OwnTask:
-    """A user's task; implements `memeval.tasks.Task`. Raises UsageError, which names the file, for a question that
-    contradicts itself."""
+    """A user's task; implements `memeval.tasks.Task`. Raises UsageError, which names file and line, where its methods raise
+    and for a question that contradicts itself."""
 
-    def __init__(self, card: TaskCard, task: Task, place: str) -> None:
+    def __init__(self, card: TaskCard, task: Task, file: str, line: int) -> None:
         self.card = card
-        self._task, self._place = task, place
+        self._task, self._file, self._line = task, file, line
         self.data: Mapping[str, Any] = task.data
         self.order: Sequence[str] = task.order
 
     def golds(self) -> Sequence[Question]:
-        golds = self._task.golds()
-        for question in golds:
-            self._check(question, contradiction(question))
-        return golds
+        with _users_code(self._file, self._line, "golds()"):
+            golds = self._task.golds()
+            if [question.id for question in golds] != list(self.order):
+                self._refuse("its golds are not the questions of its order")
+            self._check(golds)
+            return golds
 
     def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
-        return self._task.refs(question_ids)
+        with _users_code(self._file, self._line, "refs()"):
+            return self._task.refs(question_ids)
 
     def context(self, ref: ContextRef) -> Context:
-        context = self._task.context(ref)
-        if not context.cluster and self.card.cluster not in ("question", "context"):
-            text = f"context '{context.id}' has no cluster, but the card says 'cluster: {self.card.cluster}'"
-            raise UsageError(f"{self._place}: {text}")
-        for question in context.questions:
-            self._check(question, contradiction(question, context.units))
-        return context
+        with _users_code(self._file, self._line, f"building context '{ref.context_id}'"):
+            context = self._task.context(ref)
+            name = f"context '{context.id}'"
+            if context.id != ref.context_id or not {item.id for item in context.questions}.issuperset(ref.question_ids):
+                self._refuse(f"{name} is not the one that was wanted ('{ref.context_id}')")
+            if not any(unit.text.strip() for unit in context.units):
+                self._refuse(f"{name} has no text")
+            if not context.cluster and self.card.cluster not in ("question", "context"):
+                self._refuse(f"{name} has no cluster, but the card says 'cluster: {self.card.cluster}'")
+            self._check(context.questions, context.units)
+            return context
 
-    def _check(self, question: Question, fault: str) -> None:
-        if fault:
-            raise UsageError(f"{self._place}: question '{question.id}': {fault}")
+    def _check(self, questions: Sequence[Question], units: Sequence[Unit] | None = None) -> None:
+        for question in questions:
+            fault = contradiction(question, units)
+            if fault:
+                self._refuse(f"question '{question.id}': {fault}")
+
+    def _refuse(self, fault: str) -> NoReturn:
+        raise UsageError(f"{self._file}:{self._line}: {fault}")

@@ -46,7 +46,7 @@ class Turn:
 
 
 def units(source: str, context: str) -> tuple[Unit, ...]:
-    """The context of a row as units, none blank. Raises ValueError for a source that is not known here."""
+    """The context of a row as units that are not blank. Raises ValueError for an unknown source."""
     if source.startswith("longmemeval"):
         found = [turn.unit() for turn in turns(context)]
     elif source.startswith("icl"):
@@ -101,7 +101,7 @@ def marked(sessions: Any) -> tuple[tuple[str, str], ...]:
 
 
 def evidence(marked: Sequence[Sequence[tuple[str, str]]], turns: Sequence[Turn]) -> list[tuple[Evidence, ...]]:
-    """Per question its marked turns, each a piece of evidence; none at all where the context lacks one of them."""
+    """For each question its marked turns as evidence, or no evidence if one of them is missing from the context."""
     places: dict[tuple[str, str], list[int]] = {}
     for index, turn in enumerate(turn for turn in turns if turn.content.strip()):  # a blank turn is no unit
         places.setdefault((turn.role, turn.content), []).append(index)

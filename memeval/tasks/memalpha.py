@@ -3,9 +3,9 @@ schema.
 
 One row is one stream: `chunks` (a JSON string of texts) are its units, kept apart by the card's `one_unit_per_chunk`,
 and `questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to
-take. Rows of HotpotQA and of our own builder have evidence, texts that stand in the chunks. As upstream's
-process_data.py cuts long articles, some of its sentences stand in none: such a question counts as one without
-evidence. `metadata` is not read: where sets of several families were put together upstream, it holds NaN.
+take. Rows of HotpotQA and of our own builder have evidence: texts that occur in the chunks. Upstream's
+process_data.py cuts long articles, so some sentences occur in no chunk: such a question has no evidence.
+`metadata` is not read: in files that upstream put together from several families it is NaN.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Streams as MemOCR's script makes them (github.com/syr-cn/MemOCR at 61ceddf, taskutils/memory_data/process_test.py).
 
-Which questions: `random.seed(42)`, then one `random.sample` of 128 indices (in the order of the file) per length, so every
-length asks others and its curve is not paired. Which documents: the question's own, then uniform random ones of the pool,
-without regard to titles or answers. In which order: one permutation, `random.Random(4).shuffle`, the same for all questions
-of a length. Known differences: the script draws all data sets from one generator, here each starts it anew; its distractors
-come from copies of one generator in several processes and cannot be had again, here they are a hash of seed, length,
-question and passage.
-"""
+Which questions: `random.seed(42)`, then one `random.sample` of 128 indices (in the order of the file) per length, so
+every length asks others and its curve is not paired. Which documents: the question's own, then uniform random ones of the
+pool, without regard to titles or answers. In which order: one permutation, `random.Random(4).shuffle`, the same for all
+questions of a length. Known differences: the script draws all data sets from one generator, here each data set has its
+own. The script's distractors come from copies of one generator in several processes and cannot be reproduced, here they
+follow from a hash of seed, length, question and passage."""
 
 from __future__ import annotations
 

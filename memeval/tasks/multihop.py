@@ -24,8 +24,8 @@ from memeval.tasks.streams import Example
 
 class HotpotQA(ParagraphQA):
     """The distractor setting of dev; else the fullwiki setting, of which only questions with complete gold are asked
-    (its paragraphs are a retriever's). Never train. Sentences carry their leading blank, so nothing stands between
-    them."""
+    (its paragraphs are a retriever's). Never train. Sentences begin with a blank, so they are joined without
+    one."""
 
     file = DataFile(
         (
@@ -59,7 +59,7 @@ class TwoWiki(ParagraphQA):
 
 def parse(row: Mapping[str, Any], joint: str) -> tuple[Sequence[Passage], Example]:
     """One record: its paragraphs, and the question with them. No evidence when a gold paragraph is not among them.
-    joint: what stands between the sentences of a paragraph.
+    joint: between the sentences of a paragraph.
 
     Evidence is one piece per gold title: the title and its supporting sentences. Upstream's data name some sentences
     that do not exist; those are left out, and a title that has no other brings its whole paragraph.

@@ -1,7 +1,7 @@
 """What question sets over paragraphs share: records, the pool and its filler.
 
-A subclass says where its data lie and turns a record into passages and an example. The pool is every distinct passage
-of the task's files, also of records that are not asked, plus the `*_corpus*` file beside them; `wiki_pool` fills it
+A subclass names its files and turns a record into passages and an example. The pool is every distinct passage
+of the task's files, records without a question included, plus the `*_corpus*` file beside them; `wiki_pool` fills it
 up where it is too short.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from memeval.cards import Count, TaskCard
+from memeval.cards import TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read
@@ -21,6 +21,7 @@ from memeval.errors import UsageError
 from memeval.tasks.base import Settings, number, params, with_params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
+from memeval.typed import Count
 
 FILLER = DataFile(
     ("wiki_pool/corpus-*.jsonl",),
@@ -34,8 +35,8 @@ FILLER_WORDS = 20
 class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
-    file: with the questions; corpus: further passages. records: read about so many, chosen by a hash of `id_field`,
-    where reading all takes long (0: all).
+    file: with the questions. corpus: more passages. records: about how many to read, chosen by a hash of `id_field`, where
+    reading all takes long (0: all).
     """
 
     class Params(msgspec.Struct):
@@ -63,7 +64,7 @@ class ParagraphQA(ABC):
         return (with_params(self.file, given.files, given.hub), *([corpus] if corpus.names[0] else []), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
-        """Read records and pool. Raises UsageError when the data are not at hand, damaged, or too few for the
+        """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the
         length."""
         file, *corpora, filler = self.files(card)
         facts: list[Mapping[str, Any]] = []

@@ -57,7 +57,7 @@ class PersonaMem:
         return tuple(DataFile((f"personamem/{name}",), (f"{given.hub}/{name}",) if given.hub else ()) for name in names)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError when the data are not at hand, damaged, or do not fit each other."""
+        """Raises UsageError if the data are missing, damaged, or do not fit each other."""
         needed, bundled = self.files(card), SIZES[params(card, self.Params).size]
         (table,), (histories,) = (find(file, settings.data_dir, card.name, bundled) for file in needed)
         loaded = read(table)
@@ -73,7 +73,7 @@ class PersonaMem:
             ((name, turns),) = row.items()
             missing.discard(name)
             if any((question.position or 0) > len(turns) for question in contexts.get(name, ())):
-                raise ValueError(f"its {len(turns)} turns are fewer than stand before a question of {table.path.name}")
+                raise ValueError(f"its {len(turns)} turns are fewer than a question of {table.path.name} is asked after")
             return (name, contexts[name]) if name in contexts else None
 
         def build(row: Any, span: Span) -> Context:
@@ -109,6 +109,6 @@ def history(name: str, turns: list[Any], asked: list[Question], persona: str) ->
 
 
 def _unit(turn: Mapping[str, str]) -> Unit:
-    """Most contents start with their speaker already (`User: `), which is not said twice."""
+    """Most contents begin with their speaker (`User: `), which is dropped because the unit names the speaker."""
     speaker = _SPEAKERS[turn["role"]]
     return Unit(turn["content"].removeprefix(f"{speaker}: "), speaker=speaker)

@@ -103,7 +103,7 @@ class Pool:
         self.digest = digest.hexdigest()
         self._titles: dict[str, list[int]] = {}
         for index, item in enumerate(self.passages):
-            if item.title:  # passages without a title are told apart by their text alone
+            if item.title:  # passages without a title differ by their text alone
                 self._titles.setdefault(title_key(item.title), []).append(index)
         self._lock = threading.Lock()
         self._search: _Nearest | None = None
@@ -119,19 +119,19 @@ class Pool:
         same_titles: bool = False,
         expected: int | None = None,
     ) -> Iterator[int]:
-        """Indices of the passages that may stand beside `own`, in the order in which a growing stream takes them: the
+        """Indices of the passages that may be in a stream with `own`, in the order in which a growing stream takes them: the
         pool by hash, then the filler by hash. Never a text of `own`; never a title of `titles`, nor (unless
-        same_titles) of `own`. expected: how many will be taken, about (None: all); it changes the effort alone."""
-        shut = set(self._of_keys(keys(own)))
+        same_titles) of `own`. expected: about how many will be taken (None: all); it changes the effort, not the result."""
+        excluded = set(self._of_keys(keys(own)))
         names = {title_key(title) for title in titles}
         if not same_titles:
             names |= {title_key(item.title) for item in own}
         for name in names:
-            shut.update(self._titles.get(name, ()))
-        wanted = len(self) if expected is None else expected + len(shut)
+            excluded.update(self._titles.get(name, ()))
+        wanted = len(self) if expected is None else expected + len(excluded)
         for start, end in ((0, self.size), (self.size, len(self))):
             for index in rising(mixed(self.keys[start:end], salt), wanted):
-                if start + index not in shut:
+                if start + index not in excluded:
                     yield start + index
 
     def _of_keys(self, wanted: Hashes) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""ReDial's movies: what the numbers stand for that are the golds of MemoryAgentBench's recommendations."""
+"""Titles of ReDial's movies. MemoryAgentBench gives the golds of its recommendations as numbers of movies."""
 
 from __future__ import annotations
 

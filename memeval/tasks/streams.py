@@ -55,8 +55,8 @@ class PackedTask:
     pool: called once, when the first context is built. data: facts for the manifest. order: of the questions, where the
     seeded one will not do. Streams follow the card: `documents`
     (own ones counted) or `tokens` (as near below as the next document allows), `hard`, `shared`; own passages are
-    always in, also where they alone exceed the length. Passages with a `time` go in order of time, the others are
-    strewn among them by hash. `layout: memocr` draws, orders and prints them as that script does (memocr.py);
+    always in, also where they alone exceed the length. Passages with a `time` are in order of time, the others
+    at places given by a hash. `layout: memocr` draws, orders and prints them as that script does (memocr.py);
     examples then count in the order given. Raises UsageError when the pool is too small.
     """
 
@@ -164,7 +164,7 @@ class PackedTask:
             return drawn, total
         length = f"{self.card.tokens} tokens" if self.card.tokens else f"{self.card.documents} documents"
         raise NoData(
-            f"task '{self.card.name}': the stream of '{context_id}' wants {length}, but the pool gives only "
+            f"task '{self.card.name}': the stream of '{context_id}' needs {length}, but the pool gives only "
             f"{len(units)} documents ({total} tokens); take a shorter length, or put Wikipedia passages "
             "(wiki_pool/corpus-*.jsonl, BEIR's hotpotqa corpus) into the data folder"
         )
@@ -180,7 +180,7 @@ class PackedTask:
         if not self.card.hard:
             return self.pool.ranking(salt, own, titles, expected=expected)
         query = " ".join(example.question.text for example in examples)
-        return self.pool.nearest(self.pool.ranking(salt, own, titles), query, _telltale(examples))
+        return self.pool.nearest(self.pool.ranking(salt, own, titles), query, _answer_strings(examples))
 
     def _arranged(self, context_id: str, own: Sequence[Passage], drawn: Sequence[int]) -> list[int]:
         """Indices into own passages and drawn ones, one after the other, in stream order. A passage without a time
@@ -217,8 +217,8 @@ def _marked(example: Example) -> Example:
     return dataclasses.replace(example, question=question)
 
 
-def _telltale(examples: Sequence[Example]) -> Iterator[str]:
-    """Strings that give an answer away. Not yes and no: they say nothing about what a passage holds."""
+def _answer_strings(examples: Sequence[Example]) -> Iterator[str]:
+    """Strings that a `@hard` distractor must not contain. Not yes and no, which occur in passages of all kinds."""
     for example in examples:
         for text in (*example.question.answers, *example.hygiene):
             if text.strip().lower() not in ("yes", "no"):

@@ -15,7 +15,6 @@ from typing import Literal
 
 import msgspec
 
-from memeval import cards
 from memeval.cards import TaskCard, digest
 from memeval.data.records import folder
 from memeval.synth import generator
@@ -27,6 +26,7 @@ from memeval.task import Context, Question
 from memeval.tasks.base import Settings, number, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
+from memeval.typed import Count, Positive
 
 PER_WORLD = WORLD * len(KINDS)
 """Questions in a world."""
@@ -42,8 +42,8 @@ class Synth:
         (1440 questions each), as far as `questions` or `--limit` needs no more."""
 
         split: Literal["train", "validation", "test"] = "test"
-        world_seed: cards.Count = 1
-        worlds: cards.Positive = 1
+        world_seed: Count = 1
+        worlds: Positive = 1
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
@@ -131,7 +131,7 @@ def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
 
 
 def _example(name: str, item: Item, early: Sequence[tuple[str, str]]) -> Example:
-    """A long-gap question excludes every document as old as its evidence: nothing but its own stands before it."""
+    """A long-gap question excludes every document as old as its evidence, so that only its own documents come before it."""
     exclude = item.exclude
     if item.kind == "long-gap":
         latest = max(item.own[index].time for index, _ in item.evidence)

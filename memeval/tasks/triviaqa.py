@@ -1,8 +1,8 @@
 """TriviaQA (Joshi et al., ACL 2017, arXiv 1705.03551): trivia questions with whole Wikipedia pages as evidence.
 
-Nobody marked where in its pages a question is answered. They are cut into passages, and of those that hold the answer
-or an alias of it the one nearest to the question is its gold passage (pages.py); all others go into the pool. Read
-from the rows of the Hugging Face hub, which hold the pages.
+The data do not mark where in its pages a question is answered. The pages are cut into passages. Of those that contain the
+answer or an alias, the one nearest to the question is the gold passage (pages.py); all others go into the pool. The rows of
+the Hugging Face hub are read, which contain the pages.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TriviaQA(ParagraphQA):
 def _answers(answer: Mapping[str, Any]) -> tuple[str, ...]:
     """The answer, then its aliases as written and as upstream normalised them: official scoring
     (triviaqa_evaluation.py) takes any of them. Of those that are the same once normalised the first; an alias that
-    normalises to nothing would stand in every text and is left out."""
+    normalises to nothing would occur in every text and is left out."""
     value = answer["value"].strip()
     found = [value, *texts(answer["aliases"]), *texts(answer["normalized_aliases"])]
     kept = {normalised(text): text for text in reversed(found) if normalised(text)}

@@ -1,7 +1,6 @@
-"""The data of a task: what is at hand, how to get the rest, and whether it is sound.
+"""The data of a task: what is on this machine, how to get the rest, and what is in it.
 
-`fetch_data` gets what is required and missing, `verify` loads a task for real and counts what is in it. Nothing that
-forbids commercial use is fetched before its licence was named.
+Nothing whose licence forbids commercial use is fetched before the user named that licence.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from memeval.data import files
 from memeval.data.fetch import Fetched, Say, fetch
 from memeval.data.files import DataFile
 from memeval.errors import UsageError
-from memeval.task import Context, ContextRef
+from memeval.task import ContextRef
 from memeval.tasks.base import Settings
 from memeval.tasks.chunking import pack
 from memeval.tasks.load import load
 
 SAMPLE_TOKENS = 5_000_000
-"""How much of the streams `verify` builds and counts when it is not told how many."""
+"""How many tokens of streams `verify` counts, unless the user says how many contexts."""
 
 _CREATIVE = re.compile(r"(?i)\bCC[ -]BY(?:[ -](?:NC|SA|ND))+(?:[ -]\d\.\d)?")
 
@@ -51,8 +50,8 @@ class Verified:
 
 
 def data_files(card: TaskCard) -> tuple[DataFile, ...]:
-    """What the card's source reads; nothing for one that makes its data, or does not say. Raises UsageError for
-    params of a wrong type."""
+    """What the card's source reads; nothing for a source that makes its data, or that does not say what it reads. Raises
+    UsageError for params of a wrong type."""
     source = plugins.source(card)
     return tuple(source().files(card)) if hasattr(source, "files") else ()
 
@@ -71,7 +70,7 @@ def restricted(licence: str) -> str:
 
 
 def remedy(card: TaskCard, file: DataFile, settings: Settings) -> str:
-    """How to get a file that is not at hand: the command that fetches it, or where to put it."""
+    """How to get a missing file: the command that fetches it, or where to put it."""
     folder = files.data_folder(settings.data_dir)
     if (file.hub or file.url) and file.required:
         licence = restricted(file.licence or card.licence)
@@ -127,16 +126,10 @@ def verify(
     """Load the task as a run does, look at every question, and build contexts in seeded order.
 
     contexts: how many to build (0: all); None: until `SAMPLE_TOKENS`. All are built where a cluster holds several of
-    them, but not all counted. Raises the source's UsageError for missing or damaged data, and one for a task that
-    contradicts itself.
+    them, but not all counted. Raises the source's UsageError for missing or damaged data.
     """
     task = load(card, settings)
     golds = task.golds()
-    if [question.id for question in golds] != list(task.order):
-        raise UsageError(f"task '{card.name}': its golds are not the questions of its order")
-    for question in golds:
-        if question.answerable and not question.answers:
-            raise UsageError(f"task '{card.name}': question '{question.id}' has no answer")
     refs: dict[str, ContextRef] = {}
     for ref in task.refs(task.order):
         refs.setdefault(ref.context_id, ref)
@@ -148,18 +141,18 @@ def verify(
             break
         progress(len(sizes), len(refs))
         context = task.context(ref)
-        clusters[name] = _checked(card, context, ref)
+        clusters[name] = context.cluster or name
         chunks = pack(context.units, card.chunk_tokens, count, card.one_unit_per_chunk)
         sizes.append(sum(chunk.tokens for chunk in chunks))
-    if any(cluster != name for name, cluster in clusters.items()):
-        for name in refs.keys() - clusters.keys():
-            clusters[name] = _checked(card, task.context(refs[name]), refs[name])
+    shared = any(cluster != name for name, cluster in clusters.items())
+    for name in refs.keys() - clusters.keys():
+        clusters[name] = (task.context(refs[name]).cluster if shared else "") or name
     kinds = Counter(question.kind if question.answerable else "unanswerable" for question in golds)
     return Verified(
         task=card.name,
         files=tuple(task.data.get("files", ())),
         contexts=len(refs),
-        clusters=len({*clusters.values(), *(refs.keys() - clusters.keys())}),
+        clusters=len(set(clusters.values())),
         questions=len(golds),
         unanswerable=kinds["unanswerable"],
         kinds={kind: number for kind, number in kinds.most_common() if number},
@@ -167,20 +160,3 @@ def verify(
         tokens={"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)} if sizes else {},
         tokenizer=count.name,
     )
-
-
-def _checked(card: TaskCard, context: Context, ref: ContextRef) -> str:
-    """The context's cluster, after a look at what must hold of every context."""
-    place = f"task '{card.name}': context '{context.id}'"
-    known = {question.id for question in context.questions}
-    if context.id != ref.context_id or not known.issuperset(ref.question_ids):
-        raise UsageError(f"{place} is not the one that was wanted ('{ref.context_id}')")
-    if not any(unit.text.strip() for unit in context.units):
-        raise UsageError(f"{place} has no text")
-    for question in context.questions:
-        units = [unit for piece in question.evidence for unit in piece.units]
-        if any(not 0 <= unit < len(context.units) for unit in units):
-            raise UsageError(f"{place}: the evidence of '{question.id}' lies outside its {len(context.units)} units")
-        if question.position is not None and not 0 <= question.position <= len(context.units):
-            raise UsageError(f"{place}: '{question.id}' is asked after unit {question.position} of {len(context.units)}")
-    return context.cluster or context.id

@@ -23,10 +23,9 @@ import fixed_endpoint
 import pytest
 from fixed_endpoint import LATENCY
 
-from memeval.models.cache import open_cache
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 
 CALLS, WIDTH, CHAINS, LENGTH, ROUNDS = 512, 64, 4, 40, 3
 PROMPT = "A memory of a few lines that a reader is shown. " * 40

@@ -243,7 +243,7 @@ def test_invalid_utf8_names_the_record(tmp_path: Path) -> None:
 
 
 def test_nan_and_half_characters(tmp_path: Path) -> None:
-    assert "a.jsonl:1: not valid JSON (NaN is no JSON value" in one_line(put(tmp_path, "a.jsonl", '{"a": NaN}'))
+    assert "a.jsonl:1: not valid JSON (NaN is not a JSON value" in one_line(put(tmp_path, "a.jsonl", '{"a": NaN}'))
     assert "record 1: not valid JSON (" in one_line(put(tmp_path, "a.json", '[{"a": NaN}]'))
     assert "c.jsonl:1: holds half of a surrogate pair" in one_line(put(tmp_path, "c.jsonl", '{"a": "\\udc00"}'))
     assert rows(put(tmp_path, "d.json", '[{"a": "\\ud83d\\ude00"}]')) == [{"a": "\U0001f600"}]

@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder(tmp_path_factory.mktemp("made"))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [seed if seed == 42 else pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS])
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_is_what_it_was(name: str, seed: int, made: Path) -> None:
     root = root_of(name, made)

@@ -140,3 +140,30 @@ def test_a_real_run_is_judged(tmp_path: Path, capsys: Capture, monkeypatch: pyte
     # the stand-in for a judge is a containment rule, so it agrees with that metric
     assert row["value"] == pytest.approx(summary.metrics["substring"].value)
     assert run(planned, quiet=True).summary.n == summary.n  # a judged folder is still a run
+
+
+def test_a_judge_takes_the_flags_of_the_wire_and_a_budget(tmp_path: Path, capsys: Capture) -> None:
+    from click.testing import CliRunner
+    from faulty_server import FaultyServer, in_thread
+
+    from memeval.cli import main
+
+    names = [f"q{number}" for number in range(6)]
+    run_folder = write_run(tmp_path / "run", [question(name) for name in names], [sample(name, "x") for name in names])
+    reply = {"choices": [{"message": {"content": "VERDICT: WRONG"}, "finish_reason": "stop"}]}
+
+    def score(server: FaultyServer, *more: str) -> Any:
+        options = ["--judge", f"m@{server.url}", "--concurrency", "1", "--no-cache", "--quiet", *more]
+        return CliRunner().invoke(main, ["score", str(run_folder), *options])
+
+    with in_thread(FaultyServer(body=lambda asked: reply)) as server:
+        stopped = score(server, "--max-calls", "4", "--fold-system", "--timeout", "30", "--wait", "30", "--rpm", "60000")
+        assert (stopped.exit_code, len(server.seen)) == (3, 4)
+        assert "--max-calls 4 is used up" in stopped.stderr
+        assert score(server).exit_code == 0
+        unpriced = score(server, "--max-cost", "1")
+    assert len(server.seen) == 6  # what was there is read back
+    roles = [[message["role"] for message in asked["messages"]] for asked in server.seen]
+    assert roles == [["user"]] * 4 + [["system", "user"]] * 2
+    assert unpriced.exit_code == 2
+    assert "the price of model 'm' is not known" in unpriced.stderr

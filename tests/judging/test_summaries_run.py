@@ -54,13 +54,10 @@ def write(root: Path, keypoints: bool = True) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_MEMORY", "MEMEVAL_JUDGE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MEMEVAL_DATA", str(tmp_path / "data"))
-    write(tmp_path / "data")
-    return tmp_path
+def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEMEVAL_DATA", str(project / "data"))
+    write(project / "data")
+    return project
 
 
 def endpoint(asked: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +168,7 @@ def test_the_offline_judge_is_labelled_and_needs_the_folder_alone(
     assert "judge offline: a string rule in place of a judge; it checks the harness and is no judged score." in (
         capsys.readouterr().out
     )
-    (folder,) = (project / "runs" / TASK).iterdir()
+    (folder,) = (path for path in (project / "runs" / TASK).iterdir() if path.name != "memories")
     (scored,) = (folder / "scores").glob("judge-offline-*.jsonl")
     before = scored.read_bytes()
     lines = [json.loads(line) for line in before.splitlines()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -125,8 +125,5 @@ def test_a_last_line_in_due_form_always_counts(before: str, verdict: str) -> Non
 
 
 @pytest.mark.parametrize("piece", ["verdict:", "\u3000", "verdict ", "((", "verdict\n", "yes "])
-def test_long_replies_take_no_time(piece: str) -> None:
-    started = time.process_time()
-    read_verdict(piece * 200_000 + "right")
-    read_yes_no(piece * 200_000 + "right")
-    assert time.process_time() - started < 0.5
+def test_long_replies_take_linear_time(piece: str, linear: Any) -> None:
+    linear(lambda text: (read_verdict(text + "right"), read_yes_no(text + "right")), piece)

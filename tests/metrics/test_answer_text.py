@@ -1,7 +1,5 @@
 """The final answer inside a longer reply, and normalisation."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +7,8 @@ from hypothesis import strategies as st
 from memeval.metrics import Reply, abstained, answer_text, normalise, score
 from memeval.metrics.text import boxed_text, published_answer
 from memeval.task import Question
+
+METRICS = ["substring", "substring_two_way", "letter", "boxed", "keyword_share", "rouge_l"]
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,13 @@ def test_published_answer_knows_two_marks_only():
     "part",
     ["\\boxed{", "<final_answer>", "Answer: ", "\nAnswer:", "\n", "* ", ". ", "the answer is ", "<answer>", "not ", "a"],
 )
-def test_hostile_replies_take_linear_time(part):
-    reply = Reply(part * 50_000, Question("q", "?", ("no", "12", "(c)")))
-    start = time.process_time()
-    for text in (reply.prediction, reply.prediction + "x"):
-        answer_text(text)
-        abstained(text)
-        score(["substring", "substring_two_way", "letter", "boxed", "keyword_share", "rouge_l"], reply)
-    assert time.process_time() - start < 6.0
+def test_hostile_replies_take_linear_time(part, linear):
+    def read(text):
+        for reply in (text, f"{text}x"):
+            abstained(reply)
+            score(METRICS, Reply(reply, Question("q", "?", ("no", "12", "(c)"))))
+
+    linear(read, part)
 
 
 def test_a_box_that_never_closes_is_no_box():

@@ -7,7 +7,6 @@ and of `sub_exact_match_score` (MemAgent, ReMemR1), not from this package.
 """
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -141,12 +140,9 @@ def test_the_published_rule_reads_the_answer_where_its_scripts_cut_it_out():
     assert rate("substring_two_way", "Not Boston. \\boxed{New York}", "Boston") == 0.0
 
 
-def test_long_replies_take_linear_time():
-    text = "alpha the beta gamma, " * 40_000
-    start = time.process_time()
-    for name in NAMES:
-        rate(name, text, "gamma delta", "yes", "omega")
-    assert time.process_time() - start < 5.0
+@pytest.mark.parametrize("name", NAMES)
+def test_long_replies_take_linear_time(name, linear):
+    linear(lambda text: rate(name, text, "gamma delta", "yes", "omega"), "alpha the beta gamma, ")
 
 
 @settings(deadline=None, max_examples=300, derandomize=True)

@@ -228,6 +228,16 @@ def _damage(body: dict[str, Any]) -> None:
         call["function"]["arguments"] = f"```json\n{call['function']['arguments'][:-1]},}}}}\n```"
 
 
+def saying(status: int, message: str, **fields: Any) -> FaultyServer:
+    """A server whose every reply is this error."""
+
+    class Saying(FaultyServer):
+        async def _fail(self, fault: str, request: web.Request, asked: dict[str, Any], prompt: str) -> web.StreamResponse:
+            return web.json_response({"error": {"message": message, **fields}}, status=status)
+
+    return Saying(always("said"))
+
+
 @contextmanager
 def in_thread(endpoint: FaultyServer) -> Iterator[FaultyServer]:
     """The endpoint on a loop of its own, for code that runs its own loop."""

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import StopRun, UsageError
+from memeval.models import calls
 from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
 from memeval.models.prices import Price
 from memeval.models.scripted import ScriptedModel
 from memeval.models.store import Store
-from memeval.runs import run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -339,7 +339,7 @@ def spending(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`spending(budget)`: the gateways of the runs that follow have this budget."""
 
     def use(budget: Budget) -> Budget:
-        monkeypatch.setattr(run_context, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
         return budget
 
     return use
@@ -381,7 +381,7 @@ def test_a_run_that_spent_its_budget_is_finished_by_the_same_command(tmp_path: P
             assert sum(server.served.values()) == sum(other.served.values()) == calls
 
             def facts(outcome: Any) -> dict[str, Any]:
-                ignored = ("path", "seconds", "build_seconds", "requests")
+                ignored = ("path", "memory", "seconds", "build_seconds", "requests")
                 return {key: value for key, value in msgspec.to_builtins(outcome.summary).items() if key not in ignored}
 
             assert facts(last) == facts(whole)
@@ -390,5 +390,20 @@ def test_a_run_that_spent_its_budget_is_finished_by_the_same_command(tmp_path: P
                 for folder in (last.planned.spec.folder, whole.planned.spec.folder)
             ]
             assert lines[0] == lines[1]
+
+    asyncio.run(main())
+
+
+def test_replies_are_expected_to_be_as_long_as_the_longest_so_far() -> None:
+    """A model that is seen to think is given a larger limit than its calls name."""
+
+    async def main() -> None:
+        budget = Budget(10.0, price=lambda name, url: CENT)
+        request = replace(asked("x"), params={"max_tokens": 10})
+        charge = await budget.reserve(SPEC, request)
+        assert charge.usd == pytest.approx(0.1)
+        budget.settle(SPEC, charge, Usage(1, 500))
+        assert budget.charge(SPEC, request).usd == pytest.approx(5.0)
+        assert budget.charge(ModelSpec("other"), request).usd == pytest.approx(0.1)
 
     asyncio.run(main())

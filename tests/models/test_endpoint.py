@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from call_counts import counts
-from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed
+from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed, saying
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request
@@ -186,18 +186,6 @@ def test_a_wrong_configuration_stops_everything_at_once(status, remedy):
     assert remedy in str(caught.value)
     assert server.url in str(caught.value)
     assert server.attempts["hi"] == 1
-
-
-def saying(status, message, **fields):
-    """A server whose every reply is this error."""
-
-    class Saying(FaultyServer):
-        async def _fail(self, fault, request, asked, prompt):
-            from aiohttp import web
-
-            return web.json_response({"error": {"message": message, **fields}}, status=status)
-
-    return Saying(always("said"))
 
 
 def test_a_prompt_beyond_the_window_is_an_overflow_and_no_error():
@@ -672,3 +660,22 @@ def test_certificates_of_an_authority_of_ones_own(variable, tmp_path, monkeypatc
     monkeypatch.setenv(variable, str(tmp_path / "none.pem"))
     with pytest.raises(UsageError, match=f"{variable}: .*none.pem"):
         authorities()
+
+
+def test_a_host_that_does_not_exist_stops_at_once(monkeypatch):
+    import socket
+
+    async def nowhere(self, *args, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", nowhere)
+
+    async def main():
+        model = EndpointModel("m", "http://no-such-host.invalid/v1", "", Limiter("no-such-host"))
+        try:
+            await model.complete(Request([{"role": "user", "content": "hi"}]))
+        finally:
+            await model.close()
+
+    with pytest.raises(EndpointRefused, match="Name or service not known; check the host name in the URL"):
+        asyncio.run(main())

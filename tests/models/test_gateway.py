@@ -6,13 +6,12 @@ from call_counts import Counts, counts
 from faulty_server import FaultyServer, always, first
 
 from memeval.errors import UsageError
-from memeval.models.cache import open_cache
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 
 QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
@@ -76,28 +75,6 @@ def test_journal_then_cache_then_model(tmp_path):
         row = events[0]
         assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
         assert (row.prompt, row.completion) == (3, 2)
-
-    asyncio.run(main())
-
-
-def test_another_runs_reply_goes_before_the_cache_and_stays(tmp_path):
-    async def main():
-        events = []
-        cache = open_cache(tmp_path / "cache")
-        model = ScriptedModel(echo)
-        await gateway(model, cache=cache).call(SPEC, asked("a"))
-        journal = Store(tmp_path / "own.sqlite")
-        held = Completion("theirs", usage=Usage(5, 1))
-        sharing = gateway(model, journal, cache, on_event=events.append, elsewhere=lambda key, phase: ("task/run", held))
-        assert (await sharing.call(SPEC, asked("a"))).text == "theirs"
-        alone = gateway(model, journal, on_event=events.append)
-        assert (await alone.call(SPEC, asked("a"))).text == "theirs"
-        assert len(model.requests) == 1
-        assert [(event.source, event.run, event.attempts) for event in events] == [
-            ("journal", "task/run", 0),
-            ("journal", None, 0),
-        ]
-        assert counts(sharing.rows) == Counts(calls=1, cached=1, requests=0, failures=0, prompt=5, fresh=0)
 
     asyncio.run(main())
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from faulty_server import FaultyServer, always, first
+from faulty_server import FaultyServer, always, first, saying
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request
@@ -57,8 +57,6 @@ def test_bad_requests_and_wrong_configurations(monkeypatch):
 
 
 def test_a_prompt_beyond_the_window(monkeypatch):
-    from test_endpoint import saying
-
     message = "This model's maximum context length is 4096 tokens, however you requested 5000 tokens"
     completion = call(saying(400, message), monkeypatch)
     assert (completion.finish_reason, completion.error) == ("overflow", None)

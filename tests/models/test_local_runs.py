@@ -9,26 +9,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from stand_in_vllm import StandIn
-from test_weights import safetensors
+from stand_in_vllm import StandIn, until
+from tiny_qwen import safetensors
 
 from memeval.cli import main
 
 HERE = Path(__file__).parent
 LIMITED = ("--set", "response_limit=32", "--limit", "2", "--format", "json", "--quiet")
-
-
-@pytest.fixture
-def project(tmp_path, own_cache, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_BASE_URL", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 def memeval(*words):
@@ -124,43 +115,34 @@ def stand_in(project, name, **behaviour):
     return StandIn(project / name, **behaviour)
 
 
-def gone(vllm):
-    end = time.monotonic() + 10
-    while vllm.running() and time.monotonic() < end:
-        time.sleep(0.05)
-    return not vllm.running()
-
-
 @pytest.mark.slow
 def test_a_run_whose_server_crashes_is_resumed_by_the_same_command(project, weights):
     broken = stand_in(project, "broken", crash_call=True)
     process = started(project, weights, broken, "--agent", "none")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 3
     assert json.loads(out)["runs"][0]["status"] == "partial"
     (line,) = [line for line in err.splitlines() if "stopped" in line]
     assert "the server ended" in line
     assert "CUDA out of memory" in line
-    assert gone(broken)
+    until(lambda: not broken.running())
     working = stand_in(project, "working")
     process = started(project, weights, working, "--agent", "none")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert json.loads(out)["runs"][0]["n"] == 3
-    assert gone(working)
+    until(lambda: not working.running())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("way", "status"), [("SIGINT", 130), ("SIGTERM", 130), ("SIGKILL", -9)])
-def test_an_interrupted_run_leaves_no_server(project, weights, way, status):
+def test_an_interrupted_run_leaves_no_server(project, own_cache, weights, way, status):
     vllm = stand_in(project, "slow", latency=60)
     process = started(project, weights, vllm, "--agent", "none")
-    end = time.monotonic() + 30
-    while not vllm.starts and time.monotonic() < end:
-        time.sleep(0.05)
-    time.sleep(1.0)  # until its first calls are in the air
+    logs = own_cache / "logs"
+    until(lambda: any("a call" in log.read_text() for log in logs.glob("*.log")))
     assert vllm.running()
     process.send_signal(getattr(signal, way))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == status, err
-    assert gone(vllm)
+    until(lambda: not vllm.running())

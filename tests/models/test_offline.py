@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -474,30 +475,18 @@ def test_any_writing_prompt_gets_a_reply(chunk: str, memory: str, tools: list | 
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "." * 60_000,
-        "(" * 60_000,
-        "[2031] " * 9_000,
-        " " * 60_000 + "x",
-        "A or " * 12_000,
-        "who of A and " * 5_000,
-        '"a' * 30_000,
-        "Aa " * 20_000,
-        "1," * 30_000,
-        "\n" * 60_000,
-        "x\n" * 30_000,
-        "A\n" * 30_000,
-    ],
+    "piece", [".", "(", "[2031] ", " ", "A or ", "who of A and ", '"a', "Aa ", "1,", "\n", "x\n", "A\n"]
 )
-def test_hostile_text_takes_no_longer_than_prose(text: str) -> None:
-    start = time.perf_counter()
-    ask(text, "Where was Mara Quill born?")
-    ask(WORLD, text)
-    ask(text, "Which?", [text, "(b) no"])
-    write(text, text, [NOTE, CHANGE])
-    write(text, text)
-    assert time.perf_counter() - start < 40
+def test_hostile_text_takes_linear_time(piece: str, linear: Any) -> None:
+    def read(text: str) -> None:
+        text += "x"
+        ask(text, "Where was Mara Quill born?")
+        ask(WORLD, text)
+        ask(text, "Which?", [text, "(b) no"])
+        write(text, text, [NOTE, CHANGE])
+        write(text, text)
+
+    linear(read, piece)
 
 
 def test_neither_package_imports_the_other() -> None:

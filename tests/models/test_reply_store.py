@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from memeval.config import cache_folder
 from memeval.errors import UsageError
-from memeval.models.cache import cache_folder, open_cache
 from memeval.models.completion import Completion, Row, ToolCall, Usage
-from memeval.models.store import APPLICATION, Store
+from memeval.models.store import APPLICATION, Store, open_cache
 
 KEY = bytes(32)
 FULL = Completion(

@@ -16,16 +16,22 @@ def said(row):
     return f"{codes}: {message}"
 
 
-@pytest.mark.parametrize("row", rules.refusals(), ids=lambda row: row.name)
-def test_each_refusal_is_found_by_its_example_and_no_other_row_is(row):
+WORDINGS = [
+    (row, status, text)
+    for row in rules.refusals()
+    for status, text in [(row.example["status"], said(row)), *((status, f": {text}") for status, text in row.also)]
+]
+
+
+@pytest.mark.parametrize(("row", "status", "text"), WORDINGS, ids=[f"{row.name}: {text[:50]}" for row, _, text in WORDINGS])
+def test_each_refusal_is_found_by_its_examples_and_no_other_row_is(row, status, text):
     found = [
         other.name
         for other in rules.refusals()
-        if (other.match is None) == (row.match is None)
-        and other.groups(row.example["status"], said(row), tools=True) is not None
+        if (other.match is None) == (row.match is None) and other.groups(status, text, tools=True) is not None
     ]
     assert found == [row.name]
-    assert rules.refusal(row.example["status"], said(row), tools=True)[0] is row
+    assert rules.refusal(status, text, tools=True)[0] is row
 
 
 @pytest.mark.parametrize("row", rules.refusals(), ids=lambda row: row.name)
@@ -47,7 +53,12 @@ def test_each_finish_reason_is_read_from_its_example(row):
 
 @pytest.mark.parametrize(
     ("spelt", "reason"),
-    [(None, "stop"), ("", "stop"), (7, "stop"), ("FinishReason.SAFETY", "content_filter"), ("odd", "odd")],
+    [
+        *((None, "stop"), ("", "stop"), (7, "stop"), ("FinishReason.SAFETY", "content_filter"), ("odd", "odd")),
+        *(("max_new_tokens", "length"), ("TRUNCATED", "length"), ("limit", "length"), ("LENGTH_LIMIT_REACHED", "length")),
+        *(("IMAGE_SAFETY", "content_filter"), ("blocked_by_policy", "content_filter"), ("USER_CANCEL", "broken")),
+        *(("server_error", "broken"), ("ERROR_LIMIT", "length")),
+    ],
 )
 def test_finish_reasons_that_no_row_has(spelt, reason):
     assert rules.finish_reason(spelt) == reason

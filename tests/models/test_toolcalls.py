@@ -1,11 +1,10 @@
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memeval.models.toolcalls import named_call, parse_arguments, parse_text, tidy
+from memeval.models.toolcalls import LONGEST_REPAIR, named_call, parse_arguments, parse_text, tidy
 
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
 FAST = settings(deadline=None, max_examples=100, derandomize=True)
@@ -297,17 +296,10 @@ def test_native_calls_get_an_id_that_depends_on_their_content():
         *("<|python_tag|>{", '{"a":', '{"', "<parameter=a>", '{"a": "\\', " ", '[{"name": "f", "arguments": {'),
     ],
 )
-def test_hostile_text_takes_linear_time(piece):
-    """The largest texts that a server may send within reason; a quadratic reader takes minutes."""
-    text = piece * (768_000 // len(piece))
-    for read in (
-        lambda: parse_text(f"<tool_call>{text}", TOOLS),
-        lambda: parse_text(text, TWO),
-        lambda: parse_arguments(text),
-    ):
-        begun = time.process_time()
-        read()
-        assert time.process_time() - begun < 1
+def test_hostile_text_takes_linear_time(piece, linear):
+    """Of texts that are too long to be repaired: repairing JSON is not linear."""
+    for read in (lambda text: parse_text(f"<tool_call>{text}", TOOLS), lambda text: parse_text(text, TWO), parse_arguments):
+        linear(read, piece, few=2 * LONGEST_REPAIR)
 
 
 def test_tidy_joins_pairs_and_replaces_lone_surrogates():

@@ -135,7 +135,7 @@ STOPPED = [
         *(run(f"{SHARED} --max-calls {most}") for most in (100, 0)),
     ]),
     Scenario("max-cost", [
-        run("--agent bm25 --task several --max-cost 0.006", halts="somewhere"),
+        run("--agent bm25 --task several --max-cost 0.003", halts="somewhere"),
         *(run(f"--agent bm25 --task several --max-cost {most}") for most in (1, 0)),
     ]),
     Scenario("key", [

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from memeval.records.summary import Summary
+from memeval.runs.notes import NOTES
 
 PAGE = Path(__file__).parents[2] / "docs" / "run-folder.md"
 
@@ -24,3 +25,8 @@ def test_every_file_of_a_run_folder_is_named() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name in ("manifest.json", "questions.jsonl", "samples.jsonl", "texts.jsonl", "events.jsonl", "operations.jsonl"):
         assert f"`{name}`" in text
+
+
+def test_every_note_is_described() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [code for code in NOTES if f"`{code}`" not in text] == []

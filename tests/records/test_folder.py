@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +21,9 @@ from memeval.errors import UsageError
 from memeval.records import lock
 from memeval.records.files import cut_torn_line, read_record, read_rows, write_record, write_rows
 from memeval.records.folder import RunFolder, RunWriter
+from memeval.records.manifest import Manifest, Typed
 from memeval.records.rows import (
+    FINISH,
     CallRow,
     EventRow,
     InvocationRow,
@@ -37,31 +40,27 @@ from memeval.records.rows import (
 QUESTION = QuestionRow(question_id="a", context_id="c", cluster="c", text="?", prefix_chunks=1)
 SAMPLE = SampleRow(question_id="a", context_id="c", repeat=0, answer="x", failure=None, recall=(RecallRow(text="s1"),))
 STEP = OperationRow(context_id="c", repeat=0, chunk="c00000", units=(0, 1))
+END = OperationRow(context_id="c", repeat=0, chunk=FINISH)
 TEXT = TextRow(sha="s1", text="long")
 
 
 def test_rows_are_written_once_and_read_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with RunWriter(folder) as first:
-        for row in (SAMPLE, QUESTION, QUESTION, STEP, TEXT, TEXT):
+        for row in (SAMPLE, QUESTION, QUESTION, TEXT, TEXT):
             first.append(row)
     with RunWriter(folder) as again:  # what a resumed run computes again is not written again
-        for row in (QUESTION, STEP, msgspec.structs.replace(STEP, position=3), TEXT):
+        for row in (QUESTION, TEXT):
             again.append(row)
     assert folder.samples() == [SAMPLE]
     assert list(read_rows(tmp_path / "questions.jsonl", QuestionRow)) == [QUESTION]
-    assert [row.position for row in folder.memory.operations()] == [None, 3]
     assert folder.texts() == {"s1": "long"}
 
 
-def test_the_last_attempt_counts(tmp_path: Path) -> None:
-    again = msgspec.structs.replace(STEP, attempt=1, chunk_tokens=7)
+def test_the_last_question_row_counts(tmp_path: Path) -> None:
     with RunWriter(RunFolder(tmp_path)) as writer:
-        writer.append(STEP)
-        writer.append(again)
         writer.append(msgspec.structs.replace(QUESTION, digest="1"))
         writer.append(msgspec.structs.replace(QUESTION, digest="2"))
-    assert RunFolder(tmp_path).memory.operations() == [again]
     assert RunFolder(tmp_path).questions()["a"].digest == "2"
 
 
@@ -204,30 +203,59 @@ def test_a_damaged_whole_file_is_none(tmp_path: Path, text: str) -> None:
     assert read_record(tmp_path / "file", TextRow) is None
 
 
-@pytest.mark.parametrize(
-    ("missing", "whole"),
-    [(None, True), (QUESTION, False), (TEXT, False), (STEP, False), (SAMPLE, False)],
-)
-def test_a_sample_counts_only_with_all_that_it_rests_on(tmp_path: Path, missing: Any, whole: bool) -> None:
-    """Files reach the disk one by one: after a power cut one may lack what others name."""
-    folder = RunFolder(tmp_path)
+def written(tmp_path: Path, rows: Sequence[Any], memory: Sequence[OperationRow] | None) -> RunFolder:
+    """A run folder with these rows, and with a memory of these steps; None: of a control."""
+    folder = RunFolder(tmp_path / "task" / "agent-1")
     with RunWriter(folder) as writer:
-        for row in (QUESTION, TEXT, STEP, SAMPLE):
-            if row is not missing:
-                writer.append(row)
-    assert folder.finished() == ({SAMPLE.key} if whole else set())
-    assert folder.finished(with_memory=False) == ({SAMPLE.key} if whole or missing is STEP else set())
-
-
-def test_what_a_fork_read_is_looked_for_as_well(tmp_path: Path) -> None:
-    sample = msgspec.structs.replace(SAMPLE, position=3)
-    with RunWriter(RunFolder(tmp_path)) as writer:
-        for row in (msgspec.structs.replace(QUESTION, position=3, prefix_chunks=2, own_chunks=1), TEXT, STEP, sample):
+        for row in rows:
             writer.append(row)
-    assert RunFolder(tmp_path).finished() == set()
-    with RunWriter(RunFolder(tmp_path)) as writer:
-        writer.append(msgspec.structs.replace(STEP, position=3, chunk="c00001", units=(2, 2)))
-    assert RunFolder(tmp_path).finished() == {sample.key}
+    link = None if memory is None else "../memories/agent-2"
+    folder.write_manifest(Manifest(format=0, hash="", memory=link, typed=Typed(), agent="a"))
+    if memory is not None:
+        write_rows(tmp_path / "task" / "memories" / "agent-2" / "operations.jsonl", memory)
+    return folder
+
+
+@pytest.mark.parametrize("missing", [None, QUESTION, TEXT, END, SAMPLE, "manifest"])
+def test_a_sample_counts_only_with_all_that_it_rests_on(tmp_path: Path, missing: Any) -> None:
+    """Files reach the disk one by one: after a power cut one may lack what others name."""
+    rows = [row for row in (QUESTION, TEXT, SAMPLE) if row is not missing]
+    folder = written(tmp_path, rows, [row for row in (STEP, END) if row is not missing])
+    if missing == "manifest":
+        (folder.path / "manifest.json").unlink()
+    assert folder.finished() == ({SAMPLE.key} if missing is None else set())
+
+
+def test_a_control_has_no_memory(tmp_path: Path) -> None:
+    folder = written(tmp_path, (QUESTION, TEXT, SAMPLE), None)
+    assert (folder.memory, folder.finished()) == (None, {SAMPLE.key})
+    assert folder.operations([QUESTION], [0]) == []
+
+
+def test_the_end_of_a_prefix_is_looked_for(tmp_path: Path) -> None:
+    """A sample in the middle of a stream rests on the memory there, not on that of the whole stream."""
+    question, sample = (msgspec.structs.replace(row, position=3) for row in (QUESTION, SAMPLE))
+    assert written(tmp_path / "whole", (question, TEXT, sample), (STEP, END)).finished() == set()
+    end = msgspec.structs.replace(END, position=3)
+    assert written(tmp_path / "there", (question, TEXT, sample), (STEP, end)).finished() == {sample.key}
+    whole = msgspec.structs.replace(question, stream_units=3)  # position 3 of 3 units is the end
+    assert written(tmp_path / "end", (whole, TEXT, sample), (STEP, END)).finished() == {sample.key}
+
+
+def test_a_run_reads_its_own_part_of_a_memory(tmp_path: Path) -> None:
+    """Other runs may have asked more: later, in other contexts, in further repeats, of an older text."""
+    fork = msgspec.structs.replace(STEP, chunk="c00001", units=(2, 2), position=3)
+    mine = [STEP, fork, msgspec.structs.replace(END, position=3)]
+    others = [
+        msgspec.structs.replace(STEP, chunk="c00001", units=(2, 4)),
+        msgspec.structs.replace(fork, position=4),
+        END,
+        msgspec.structs.replace(STEP, context_id="d"),
+        msgspec.structs.replace(STEP, repeat=1),
+        msgspec.structs.replace(STEP, digest="before"),
+    ]
+    question = msgspec.structs.replace(QUESTION, position=3)
+    assert written(tmp_path, (question,), [*mine, *others]).operations([question], [0]) == mine
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------
@@ -263,5 +291,5 @@ def test_without_locks_it_works_and_says_so_once(
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write the run folder"), RunWriter(RunFolder(tmp_path / "file" / "run")):
+    with pytest.raises(UsageError, match="run: cannot be written"), RunWriter(RunFolder(tmp_path / "file" / "run")):
         pass

@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
+from memeval.records.rows import CallFacts, ServiceRow
 from memeval.records.summary import Summary
-from memeval.report.costs import costs_table, money, worth_a_table
+from memeval.report.costs import costs_frame, costs_table, money, worth_a_table
 
 
 def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> Summary:
@@ -51,7 +53,12 @@ def test_without_prices_tokens_stand_in_and_usd_is_blank() -> None:
     table = costs_table([run("memalpha", None, None, None, unpriced=["memory"])])
     assert cells(table, "memalpha")[1:6] == ["-", "-", "6,000", "1,500", "1,050"]
     assert "tokens a question at 1 |" in table
-    assert "no price known for calls to openai/m: USD stays blank" in table
+    example = "prices: {openai/m: {input: 0.1, output: 0.4}} (USD per million tokens)"
+    assert (
+        f"no price known for calls to openai/m: USD stays blank; add it under 'prices:' in memeval.yaml, like {example}"
+        in table
+    )
+    assert set(yaml.safe_load(example.split(" (")[0])["prices"]) == {"openai/m"}
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,25 @@ def test_a_table_is_made_where_a_price_or_the_servers_cache_is_known() -> None:
         True,
         True,
     ]
+
+
+def test_the_numbers_behind_the_table() -> None:
+    rows = [run("memalpha", 6.5, 2.0, 0.1, cached_share=0.42), run("long-context", 3.0, 0.0, 0.3), run("b", None, 1.0, 0.5)]
+    frame = costs_frame(rows).set_index("agent")
+    assert list(frame["task"].unique()) == ["synth-10k"]
+    assert frame["usd"].to_dict() == pytest.approx({"memalpha": 6.5, "long-context": 3.0, "b": float("nan")}, nan_ok=True)
+    assert frame.loc["memalpha", "usd_at_10"] == pytest.approx(0.3)
+    assert frame.loc["memalpha", "pays_from"] == pytest.approx(10)  # 2 / 10 + 0.1 = 0.3
+    assert frame.loc["b", "pays_from"] == float("inf")
+    assert frame["prompt"].sum() == 3 * 1_234_567
+
+
+def test_what_rests_on_estimated_tokens_is_marked() -> None:
+    guessed = msgspec.structs.replace(run("memalpha", 6.5, 2.0, 0.1), facts=CallFacts(estimated=3))
+    assert cells(costs_table([guessed, run("recent", 3.0, 0.0, 0.3)]), "memalpha")[1:5] == ["~6.5", "~3.25", "~2.1", "~0.3"]
+    assert "~" not in costs_table([run("recent", 3.0, 0.0, 0.3)])
+
+
+def test_a_service_without_a_price_is_named() -> None:
+    row = msgspec.structs.replace(run("mine", None, None, None, unpriced=["service"]), services={"service": ServiceRow()})
+    assert "what the service of mine (service) costs is not known" in costs_table([row])

@@ -19,6 +19,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs import local
 from memeval.runs.plan import Planned
 from memeval.runs.run_context import RunContext
+from memeval.runs.signals import RunRow
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context
 from memeval.tasks import Settings
@@ -61,8 +62,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         work = [(ref, repeat) for repeat in range(run.spec.repeats) for ref in run.task.refs(run.question_ids)]
 
         async def collect() -> list[dict[str, Any]]:
-            async with RunContext.of_run(run.spec, lambda row: None) as context:
-                found = [event async for event in local.execute(context, run.task, work)]
+            async with RunContext.of_runs([run.spec]) as context:
+                seen = [event async for event in local.execute(context, run.task, work)]
+            found = [event.row if isinstance(event, RunRow) else event for event in seen]
             return [
                 {"event": KINDS[type(event)], **msgspec.json.decode(msgspec.json.encode(event))}
                 for event in found

@@ -18,3 +18,24 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_lines(path: Path, lines: Iterable[Any]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """The run folders below RUNS."""
+    return sorted(path.parent for path in runs.glob("*/*/manifest.json"))
+
+
+def memory_of(run: Path) -> Path:
+    """The memory folder that a run names."""
+    return (run / (read_json(run / "manifest.json") or {})["memory"]).resolve()
+
+
+def file_of(run: Path, name: str) -> Path:
+    """A file of a run, or of its memory."""
+    return (memory_of(run) if name.startswith("operations") else run) / name
+
+
+def steps(run: Path) -> list[dict[str, Any]]:
+    """What was read: the rows of a memory that are of chunks, `begin`, or a `finish` that called something."""
+    rows = read_lines(memory_of(run) / "operations.jsonl")
+    return [row for row in rows if row["chunk"] != "read" and (row["chunk"] != "finish" or row["calls"])]

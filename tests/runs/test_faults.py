@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from faulty_server import FAULTS, FaultyServer, first, in_thread, mixed
+from folders import file_of, run_folders
 from toys import reply
 
 from memeval.commands.run import run_command
+from memeval.models import calls
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
-from memeval.runs import run_context
 from memeval.runs.options import Options
 
 QUESTIONS = 8
@@ -36,7 +37,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
         def gateway(*args: Any, **options: Any) -> Gateway:
             return Gateway(*args, **{**options, "policy": policy})
 
-        monkeypatch.setattr(run_context, "Gateway", gateway)
+        monkeypatch.setattr(calls, "Gateway", gateway)
 
     return set_to
 
@@ -61,12 +62,12 @@ def execute(url: str, runs: Path) -> int:
 
 
 def folder(runs: Path) -> Path:
-    (found,) = runs.glob("*/*")
+    (found,) = run_folders(runs)
     return found
 
 
 def rows(runs: Path, name: str) -> list[str]:
-    return sorted((folder(runs) / name).read_text(encoding="utf-8").splitlines())
+    return sorted(file_of(folder(runs), name).read_text(encoding="utf-8").splitlines())
 
 
 def summary(runs: Path) -> dict[str, Any]:

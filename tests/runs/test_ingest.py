@@ -78,7 +78,7 @@ def test_memory_is_built_once_per_context(toy: Any) -> None:
     questions = [Question(f"q{n}", "What?", ("x",), position=n) for n in (3, 6, 9, 12)]
     run = toy.planned(Counting, [context("c", units, questions)])
     events = toy.events(run)
-    chunks = [event for event in events if event["event"] == "operation"]
+    chunks = [event for event in events if event["event"] == "operation" and event["units"]]
     naive = sum(len(toy_chunks(units[:n])) for n in (3, 6, 9, 12))
     assert len(seen) == len(chunks) < naive
     assert len(seen) <= len(toy_chunks(units)) + 3  # at most one chunk of its own per fork
@@ -231,7 +231,8 @@ def test_calls_are_booked_where_they_belong(toy: Any) -> None:
 
     events = toy.events(toy.planned(Caller, [simple(0)], answer_repeats=2))
     steps = [event for event in events if event["event"] == "operation"]
-    assert [step["chunk"] for step in steps] == ["c00000", "c00001", "c00002", "c00003", "finish"]
+    assert [step["chunk"] for step in steps] == ["c00000", "c00001", "c00002", "c00003", "finish", "read"]
+    assert not steps.pop()["calls"]
     assert [step["calls"] for step in steps] == [{"memory": 1}] * 5
     assert [len(step["results"]) for step in steps] == [1, 1, 1, 1, 0]
     asked = [event for event in events if event["event"] == "sample"]

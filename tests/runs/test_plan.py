@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +104,22 @@ def test_what_is_wrong_with_a_model_says_where_it_was_set(bare: pytest.MonkeyPat
     assert refused({}).startswith("MEMEVAL_READER: model 'ofline2'")
     bare.setenv("MEMEVAL_BASE_URL", "zz")
     assert refused({}, reader="offline").startswith("MEMEVAL_BASE_URL: base URL 'zz'")
+
+
+def test_a_missing_key_of_any_role_is_found_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from faulty_server import FaultyServer, in_thread
+
+    from memeval.commands.run import run_command
+
+    for name in ("OPENAI_API_KEY", "MEMEVAL_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with in_thread(FaultyServer()) as server:
+        models = {"memory": f"m@{server.url}", "reader": "openai/gpt-4o"}
+        chosen = Options(
+            agents=["memalpha"], tasks=["synth-10k"], models=models, limit=2, runs_dir=tmp_path, use_cache=False, quiet=True
+        )
+        with pytest.raises(UsageError, match="reader: model 'openai/gpt-4o' needs a key: set OPENAI_API_KEY"):
+            run_command(chosen, fresh=False, form="table")
+    assert server.seen == []

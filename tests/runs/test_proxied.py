@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, always, in_thread
-from folders import read_lines
+from folders import read_lines, steps
 from toys import simple
 
 from memeval import Item, Recall
 from memeval.models.completion import ModelSpec
 from memeval.models.proxy.server import Proxy
 from memeval.models.proxy.slot import Slot
+from memeval.runs.anew import anew
 from memeval.runs.run import run
 
 PROGRAM = """
@@ -81,9 +82,10 @@ def test_its_calls_are_booked_in_the_steps_that_made_them(toy: Any) -> None:
     with in_thread(FaultyServer()) as server:
         planned = toy.planned(Remote, [simple(n) for n in range(3)], models=models(server.url))
         outcome = run(planned, quiet=True)
-        again = run(toy.planned(Remote, [simple(n) for n in range(3)], models=models(server.url)), fresh=True, quiet=True)
+        (fresh,) = anew([planned], fresh=True)
+        again = run(fresh, quiet=True)
     assert (outcome.summary.status, outcome.summary.headline.value) == ("complete", 1.0)  # the server echoes
-    operations = list(read_lines(planned.spec.folder / "operations.jsonl"))
+    operations = steps(planned.spec.folder)
     assert len(operations) == outcome.summary.calls["memory"] == len(set(server.served)) > 3
     for line in operations:
         assert line["calls"] == {"memory": 1}
@@ -100,7 +102,7 @@ def test_its_memory_is_shared_with_runs_of_other_budgets(toy: Any) -> None:
         calls = len(server.seen)
         second = run(toy.planned(Remote, [simple(0)], **shared, answer_budget=5), quiet=True)
     assert calls == len(server.seen) == first.summary.calls["memory"]
-    assert second.summary.memory_from == {f"toy/{first.planned.spec.folder.name}": calls}
+    assert second.summary.memory == first.summary.memory
 
 
 def test_a_failed_call_fails_the_question_though_the_program_carried_on(toy: Any) -> None:

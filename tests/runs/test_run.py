@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from folders import read_lines
+from folders import file_of, memory_of, read_lines, steps
 from msgspec.structs import replace
 from toys import Diary, context, simple
 
@@ -22,6 +22,7 @@ from memeval.records.folder import RunFolder, RunWriter
 from memeval.records.rows import InvocationRow
 from memeval.records.summary import Chunks, QueryFacts
 from memeval.report.table import runs_table
+from memeval.runs.anew import anew
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
 from memeval.runs.signals import Ended, Event
@@ -30,7 +31,12 @@ from memeval.task import Evidence, Question
 
 
 def lines(planned: Any, name: str) -> list[dict[str, Any]]:
-    return list(read_lines(planned.spec.folder / f"{name}.jsonl"))
+    return list(read_lines(file_of(planned.spec.folder, f"{name}.jsonl")))
+
+
+def freshly(planned: Any, *, memory: bool = False, **options: Any) -> Any:
+    """The run with its answers made anew, or its memory too."""
+    return run(anew([planned], fresh=True, fresh_memory=memory)[0], quiet=True, **options)
 
 
 def as_set(rows: list[dict[str, Any]]) -> set[str]:
@@ -45,9 +51,13 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     assert summary.headline.value == 1.0  # the offline reader finds a plain sentence among six
     assert summary.calls == {"reader": 4}
     assert {path.name for path in planned.spec.folder.iterdir()} >= {
-        "manifest.json", "samples.jsonl", "questions.jsonl", "texts.jsonl", "operations.jsonl", "scores",
-        "events.jsonl", "calls.sqlite", "summary.json",
+        "manifest.json", "samples.jsonl", "questions.jsonl", "texts.jsonl", "scores", "events.jsonl", "calls.sqlite",
+        "summary.json",
     }  # fmt: skip
+    assert {path.name for path in memory_of(planned.spec.folder).iterdir()} >= {
+        "manifest.json", "operations.jsonl", "calls.sqlite",
+    }  # fmt: skip
+    assert memory_of(planned.spec.folder).parent == planned.spec.folder.with_name("memories")
     sample = lines(planned, "samples")[0]
     assert set(sample) == {
         "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
@@ -120,7 +130,7 @@ def test_invalid_when_more_than_one_in_fifty_fails(toy: Any) -> None:
 def test_fresh_starts_anew(toy: Any) -> None:
     contexts = [simple(n) for n in range(2)]
     run(toy.planned(Diary, contexts), quiet=True)
-    assert run(toy.planned(Diary, contexts), fresh=True, quiet=True).summary.requests == 2
+    assert freshly(toy.planned(Diary, contexts)).summary.requests == 2
 
 
 def test_repeats_are_averaged_by_question_never_pooled(toy: Any) -> None:
@@ -128,7 +138,7 @@ def test_repeats_are_averaged_by_question_never_pooled(toy: Any) -> None:
     assert outcome.summary.n == outcome.summary.headline.n == 3
     assert len(lines(outcome.planned, "samples")) == 12
     assert len(outcome.summary.repeats) == 4
-    assert len({(row["repeat"], row["chunk"]) for row in lines(outcome.planned, "operations")}) == 8
+    assert len({(row["repeat"], row["chunk"]) for row in steps(outcome.planned.spec.folder)}) == 8
 
 
 def test_arms(toy: Any) -> None:
@@ -154,7 +164,7 @@ def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
     units = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(12)]
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]
     outcome = run(toy.planned(Diary, [context("c", units, questions)]), quiet=True)
-    shown = len(lines(outcome.planned, "operations"))
+    shown = len(steps(outcome.planned.spec.folder))
     alone = sum(line["prefix_chunks"] for line in lines(outcome.planned, "questions"))
     assert outcome.summary.chunks == Chunks(shown, alone)
     assert shown < alone
@@ -177,7 +187,7 @@ def test_a_stop_leaves_a_partial_run_that_the_same_command_finishes(toy: Any, mo
     expected = run(toy.planned(Diary, contexts, concurrency=2), quiet=True)
     rows = as_set(lines(expected.planned, "samples"))
     monkeypatch.setattr(Gateway, "call", limited)
-    first = run(toy.planned(Diary, contexts, concurrency=2), fresh=True, quiet=True)
+    first = freshly(toy.planned(Diary, contexts, concurrency=2))
     assert first.stopped is not None
     assert first.summary.status == "partial"
     assert 0 < first.summary.n < 6
@@ -266,11 +276,10 @@ def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkey
     rows = {name: as_set(lines(expected.planned, name)) for name in names}
     calls = expected.summary.requests
     for limit in range(1, calls, 4):
-        planned = toy.planned(Stubborn, contexts, concurrency=1)
-        first = run(planned, fresh=True, quiet=True, budget=Budget(max_calls=limit))
+        first = freshly(toy.planned(Stubborn, contexts, concurrency=1), memory=True, budget=Budget(max_calls=limit))
         assert first.summary.status == "partial"
         assert first.summary.requests == limit
-        second = run(planned, quiet=True)
+        second = run(toy.planned(Stubborn, contexts, concurrency=1), quiet=True)
         assert second.summary.requests == calls - limit
         for name in names:
             assert as_set(lines(second.planned, name)) == rows[name]
@@ -332,7 +341,7 @@ def test_what_a_power_cut_took_is_made_again_from_stored_replies(toy: Any, name:
     whole = run(planned, quiet=True).summary
     names = ("questions", "texts", "operations", "samples")
     rows = {each: as_set(lines(planned, each)) for each in names}
-    path = planned.spec.folder / f"{name}.jsonl"
+    path = file_of(planned.spec.folder, f"{name}.jsonl")
     path.write_bytes(b"".join(path.read_bytes().splitlines(True)[:left]))
     again = run(planned, quiet=True).summary
     assert {each: as_set(lines(planned, each)) for each in names} == rows
@@ -363,7 +372,7 @@ def test_a_finished_run_is_read_back_where_nothing_can_be_written(toy: Any, monk
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # what a read-only mount says, also to root
     monkeypatch.setattr("memeval.records.files.write_whole", refuse)
     monkeypatch.setattr("memeval.runs.run.RunWriter", refuse)
-    assert replace(run(planned, quiet=True).summary, requests=0, overlap=first.overlap) == replace(first, requests=0)
+    assert replace(run(planned, quiet=True).summary, requests=0) == replace(first, requests=0)
 
 
 def test_scores_follow_samples_that_were_made_again(toy: Any) -> None:

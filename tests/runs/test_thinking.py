@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from faulty_server import FaultyServer, in_thread
-from folders import read_lines
+from folders import read_lines, run_folders, steps
 from toys import Diary, simple
 
 from memeval import prompts
@@ -104,7 +104,7 @@ def test_a_writer_that_never_stops_thinking_writes_nothing_and_fails_nothing(toy
         planned = toy.planned(MemAlpha, [simple(0)], models={"memory": spec, "reader": spec})
         outcome = run(planned, quiet=True)
     sample, score = results(planned)["q0"]
-    operations = list(read_lines(planned.spec.folder / "operations.jsonl"))
+    operations = steps(planned.spec.folder)
     assert operations
     assert [line["results"] for line in operations] == [[]] * len(operations)
     assert {line["tokens"]["memory"]["reasoning"] for line in operations} == {100}
@@ -228,11 +228,11 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
         assert run_command(chosen, fresh=False, form="table") == 0
         assert server.seen == []
     printed = capsys.readouterr().out
-    (folder,) = (tmp_path / "runs").glob("*/*")
-    steps = list(read_lines(folder / "operations.jsonl"))
-    assert {str(line["unusable"]) for line in steps} == {"{'overflow': 1}"}
-    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
-    assert f"{len(steps)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
+    (folder,) = run_folders(tmp_path / "runs")
+    unread = steps(folder)
+    assert {str(line["unusable"]) for line in unread} == {"{'overflow': 1}"}
+    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
+    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
 
 
 def modes(tmp_path: Path, thinking: dict[str, str]) -> dict[str, Any]:

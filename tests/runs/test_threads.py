@@ -373,10 +373,10 @@ def test_a_method_that_does_not_return_in_time_fails_its_context(toy: Any, kind:
                 await asyncio.sleep(30)
 
     agent = Stuck if kind == "plain" else AsyncStuck
-    found = samples(toy.events(toy.planned(agent, [simple(0), simple(1), simple(2)], agent_timeout=0.5)))
+    found = samples(toy.events(toy.planned(agent, [simple(0), simple(1), simple(2)], agent_timeout=1.5)))
     never.set()
     assert found["q0"]["failure"] is found["q2"]["failure"] is None
-    assert found["q1"]["failure"] == "ingest: agent's observe had not returned after 0.5 s (--agent-timeout)"
+    assert found["q1"]["failure"] == "ingest: agent's observe had not returned after 1.5 s (--agent-timeout)"
 
 
 def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +396,7 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
         run = toy.planned(Slow, [simple(0)])
         run.spec.folder.mkdir(parents=True)
         work = [(ref, 0) for ref in run.task.refs(["q0"])]
-        async with RunContext.of_run(run.spec, lambda row: None) as context:
+        async with RunContext.of_runs([run.spec]) as context:
             async for event in local.execute(context, run.task, work):
                 if isinstance(event, AgentSlow):
                     found.append(event)
@@ -501,7 +501,7 @@ class Leaves:
 """
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "estimate"])
+@pytest.mark.parametrize("verb", ["run", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("check", "estimate"))])
 def test_what_an_agent_leaves_behind_harms_neither_the_results_nor_the_end(tmp_path: Path, verb: str) -> None:
     (tmp_path / "leaves.py").write_text(LEAVES)
     command = [sys.executable, "-m", "memeval.cli", verb, "--agent", "leaves.py:Leaves"]
@@ -535,6 +535,7 @@ os.write(1, b"descriptor 1 is back")
 """
 
 
+@pytest.mark.slow
 def test_commands_work_inside_a_running_event_loop(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NOTEBOOK]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -196,8 +196,11 @@ class Toy:
         ({"question": Question("q", "a?", ())}, "a question needs answers"),
         ({"built": Context("d", (Unit("t"), Unit("u")), (Toy.question,))}, "'d' is not the one that was wanted"),
         ({"built": Context("c", (Unit("t"),), ())}, "'c' is not the one that was wanted"),
-        ({"built": Context("c", (Unit(" "),), (Question("q", "a?", ("x",)),))}, "has no text"),
-        ({"built": Context("c", (Unit("t"),), (Question("q", "a?", ("x",), position=2),))}, "asked after unit 2 of 1"),
+        ({"built": Context("c", (Unit(" "),), (Question("q", "a?", ("x",)),))}, "'c' has no text"),
+        (
+            {"built": Context("c", (Unit("t"),), (Question("q", "a?", ("x",), position=2),))},
+            "its position is 2, expected a number of units from 0 to 1",
+        ),
         (
             {"built": Context("c", (Unit("t"),), (Question("q", "a?", ("x",), evidence=(Evidence("t", (1,)),)),))},
             "question 'q': its evidence lies outside its 1 units",

@@ -153,5 +153,5 @@ def test_verify_all_does_not_call_a_pool_that_is_too_short_damaged(tmp_path: Pat
     assert code == 0
     assert "TOO LITTLE DATA  task 'nq-10k': the stream of" in text
     assert "DAMAGED" not in text
-    with pytest.raises(UsageError, match="wants 50 documents, but the pool gives only 1"):
+    with pytest.raises(UsageError, match="needs 50 documents, but the pool gives only 1"):
         data_verify(["nq-10k"], tmp_path)

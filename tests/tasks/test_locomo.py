@@ -174,7 +174,7 @@ BROKEN = {
     "a question is text": (change("qa", 1, to="Why?"), "qa 2: expected an object"),
     "no question": (change("qa", 1, "question"), "qa 2: no field 'question'"),
     "no answer": (change("qa", 1, "answer"), "qa 2: no field 'answer'"),
-    "nan": (change("qa", 1, "answer", to=float("nan")), "not valid JSON (NaN is no JSON value)"),
+    "nan": (change("qa", 1, "answer", to=float("nan")), "not valid JSON (NaN is not a JSON value)"),
     "category 6": (change("qa", 1, "category", to=6), "qa 2: 'category' is 6, expected 1 to 5"),
     "category is true": (change("qa", 1, "category", to=True), "qa 2: 'category' is True, expected 1 to 5"),
     "category is a list": (change("qa", 1, "category", to=[1]), "qa 2: 'category' is [1], expected 1 to 5"),

@@ -174,7 +174,7 @@ def test_upstreams_hotpotqa_rows_name_sentences_of_articles_that_were_cut() -> N
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "not json": ({"chunks": "['a', 'b']"}, "row.*'chunks': not valid JSON"),
     "code": ({"chunks": "[print(1)]"}, "'chunks': not valid JSON"),
-    "NaN": ({"chunks": '["a", NaN]'}, "NaN is no JSON value"),
+    "NaN": ({"chunks": '["a", NaN]'}, "NaN is not a JSON value"),
     "half a surrogate pair": ({"chunks": '["\\ud800"]'}, "surrogate"),
     "a blank chunk": ({"chunks": '["a", "b", " "]'}, "'chunks' holds something other than texts"),
     "chunks that are no list": ({"chunks": '{"a": 1}'}, "'chunks' is not a list"),

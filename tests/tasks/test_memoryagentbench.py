@@ -179,7 +179,7 @@ def test_leaked_questions_are_marked() -> None:
     for source in ("icl_nlu_8296shot_balance", "icl_trec_coarse_6600shot_balance"):
         card = plugins.find_task(f"mab-{source}")
         assert card.trained_on == ("Memalpha-4B: leaked, trained on these very questions",)
-        assert "leaked" in card.description
+        assert "Leaked" in card.description
     assert plugins.find_task("mab-icl_trec_fine_6400shot_balance").trained_on == ()
 
 

@@ -76,13 +76,37 @@ def test_a_sound_task_is_what_it_was(tmp_path: Path) -> None:
     ],
 )
 def test_what_contradicts_itself_names_the_file(wrong: dict[str, str], message: str, tmp_path: Path) -> None:
-    assert refused(diary(tmp_path, **wrong)) == f"{tmp_path / 'diary.py'}: {message}"
+    assert refused(diary(tmp_path, **wrong)) == f"{tmp_path / 'diary.py'}:5: {message}"  # where its class begins
 
 
 def test_a_load_that_raises_is_one_line_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         diary(tmp_path, before="{}['no such key']".replace("{}", "dict()"))
     assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: loading the task raised KeyError('no such key')"
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("golds", "golds() raised ZeroDivisionError(division by zero)"),
+        ("refs", "refs() raised ZeroDivisionError(division by zero)"),
+        ("context", "building context 'monday' raised ZeroDivisionError(division by zero)"),
+    ],
+)
+def test_any_method_that_raises_is_one_line_with_its_line(method: str, message: str, tmp_path: Path) -> None:
+    diary(tmp_path)
+    bad = f"class Bad(FixedTask):\n    def {method}(self, *given):\n        return 1 / 0\n\nclass Diary"
+    text = (tmp_path / "diary.py").read_text().replace("class Diary", bad).replace("return FixedTask", "return Bad")
+    (tmp_path / "bad.py").write_text(text)
+    assert refused(load(plugins.find_task(f"{tmp_path}/bad.py:Diary"), Settings())) == f"{tmp_path}/bad.py:7: {message}"
+
+
+def test_a_load_that_returns_no_task_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("class Bad:\n    def load(self, card, settings):\n        return 3\n")
+    with pytest.raises(
+        UsageError, match=r"bad\.py:1: loading the task raised AttributeError\('int' object has no attribute"
+    ):
+        load(plugins.find_task(f"{tmp_path}/bad.py:Bad"), Settings())
 
 
 def test_a_run_refuses_it_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +118,16 @@ def test_a_run_refuses_it_before_anything_is_asked(tmp_path: Path, monkeypatch: 
     done = CliRunner().invoke(main, words)
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "notes.jsonl:1: questions[0]: its options (y; z) lack the answer 'x'" in done.output
+
+
+def test_an_oracle_without_evidence_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = {"units": ["Ann lives in Arlen."], "questions": [{"text": "Where does Ann live?", "answer": "Arlen"}]}
+    (tmp_path / "notes.jsonl").write_text(json.dumps(line))
+    (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\n")
+    words = ["run", "--agent", "oracle", "--task", "notes.yaml", "--model", "offline", "--quiet"]
+    done = CliRunner().invoke(main, words)
+    assert "n/a for 1 of 1 questions: the data have no gold evidence for them" in done.stdout
+    run = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)["runs"][0]
+    assert "without-evidence" in [note["code"] for note in run["notes"]]
+    assert run["headline"]["value"] is None

@@ -137,9 +137,9 @@ def test_excluded_titles_are_never_drawn() -> None:
 
 
 def test_a_pool_that_is_too_small_is_a_usage_error_with_numbers_and_remedy() -> None:
-    with pytest.raises(UsageError, match=r"wants 301 documents, but the pool gives only 300 .*shorter length.*wiki_pool"):
+    with pytest.raises(UsageError, match=r"needs 301 documents, but the pool gives only 300 .*shorter length.*wiki_pool"):
         first(build(documents=301))
-    with pytest.raises(UsageError, match=r"wants 99999 tokens, but the pool gives only 300 documents \(\d+ tokens\)"):
+    with pytest.raises(UsageError, match=r"needs 99999 tokens, but the pool gives only 300 documents \(\d+ tokens\)"):
         first(build(tokens=99999))
     assert len(first(build(documents=300)).units) == 300
 

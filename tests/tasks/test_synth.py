@@ -213,6 +213,7 @@ print(hashlib.sha256(repr((task.data, task.order[:50], context)).encode()).hexdi
 """
 
 
+@pytest.mark.slow
 def test_every_process_makes_the_same_world() -> None:
     digests = []
     for salt in ("1", "2"):

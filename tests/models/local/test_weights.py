@@ -1,19 +1,12 @@
 import json
 import os
 import shutil
-import struct
-from pathlib import Path
 
 import pytest
+from tiny_qwen import safetensors
 
 from memeval.errors import UsageError
 from memeval.models.local.weights import find
-
-
-def safetensors(path: Path, values: bytes = b"\x00" * 64) -> None:
-    """The format by its description: 8 bytes of header length, the header, the data."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [len(values) // 4], "data_offsets": [0, len(values)]}}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + values)
 
 
 @pytest.fixture

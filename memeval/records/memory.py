@@ -1,0 +1,204 @@
+"""A memory folder: what an agent did while it read, and the replies that it got. Runs that differ only in how the memory is
+read and answered from share it.
+
+    manifest.json  operations.jsonl  calls.sqlite
+
+It only grows. An agent's memory is made again by running it on the stored replies. One process builds a memory at a time;
+others may read it meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from memeval.records.appending import Appending
+from memeval.records.clean import encode
+from memeval.records.files import read_record, read_rows, write_record
+from memeval.records.manifest import MemoryManifest
+from memeval.records.rows import FINISH, READ, OperationRow
+
+BuiltAt = tuple[str, str, int, int | None]
+"""(context id, digest of the context, repeat, position): the memory of a prefix of a stream"""
+
+MEMORIES = "memories"
+"""Folder beside the runs of a task that holds their memories."""
+CALLS = "calls.sqlite"
+"""File of a run or memory folder: the replies of models."""
+
+
+class MemoryFolder:
+    """The rows of one memory, read anew at each call. Raises UsageError, with file and line, where a row is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def operations_file(self) -> Path:
+        return self.path / "operations.jsonl"
+
+    @property
+    def calls_file(self) -> Path:
+        return self.path / CALLS
+
+    def manifest(self) -> MemoryManifest | None:
+        return read_record(self.path / "manifest.json", MemoryManifest)
+
+    def add_origins(self, manifest: MemoryManifest) -> None:
+        """Write the manifest where there is none, and add its origins to one that is there."""
+        before = self.manifest() or manifest
+        origins = {
+            role: tuple(dict.fromkeys((*before.origins.get(role, ()), *manifest.origins.get(role, ()))))
+            for role in {**before.origins, **manifest.origins}
+        }
+        found = msgspec.structs.replace(before, origins=origins)
+        if found != self.manifest():
+            write_record(self.path / "manifest.json", found)
+
+    def operations(self, digests: Mapping[str, str] | None = None) -> list[OperationRow]:
+        """The steps of reading, in the order in which they were first made; of each the last attempt.
+
+        digests: context id -> its digest, for the steps of reading these contexts; None for all contexts, as they were when
+        they were read last."""
+        rows = list(read_rows(self.operations_file, OperationRow))
+        if digests is None:
+            digests = {row.context_id: row.digest for row in rows}
+        return list({row.key: row for row in rows if row.digest == digests.get(row.context_id)}.values())
+
+    def built(self) -> set[BuiltAt]:
+        """The prefixes that were read to their end."""
+        return Built(self).finished()
+
+
+class _Mark(msgspec.Struct):
+    """The part of an operation row that says what was read."""
+
+    context_id: str
+    repeat: int
+    chunk: str
+    digest: str = ""
+    position: int | None = None
+
+
+class Built:
+    """What of a memory is built, while another process may be building it: each look reads only the new lines."""
+
+    def __init__(self, folder: MemoryFolder) -> None:
+        self._file = folder.operations_file
+        self._offset = 0
+        self._decode = msgspec.json.Decoder(_Mark).decode
+        self._finished: set[BuiltAt] = set()
+        self._read: set[tuple[str, str, int]] = set()
+
+    def finished(self) -> set[BuiltAt]:
+        """The prefixes that were read to their end."""
+        self._look()
+        return self._finished
+
+    def through(self, wanted: set[BuiltAt]) -> bool:
+        """Whether these prefixes were read, and every question that was asked of their streams has its recall."""
+        self._look()
+        return wanted <= self._finished and {mark[:3] for mark in wanted} <= self._read
+
+    def _look(self) -> None:
+        if not self._file.is_file():
+            return
+        with self._file.open("rb") as file:
+            file.seek(self._offset)
+            lines = file.read()
+        lines = lines[: lines.rfind(b"\n") + 1]  # the last line may be half written
+        self._offset += len(lines)
+        for line in lines.splitlines():
+            try:
+                mark = self._decode(line)
+            except msgspec.MsgspecError:
+                continue  # operations() names the damaged line
+            if mark.chunk == FINISH:
+                self._finished.add((mark.context_id, mark.digest, mark.repeat, mark.position))
+            elif mark.chunk == READ:
+                self._read.add((mark.context_id, mark.digest, mark.repeat))
+
+
+class MemoryWriter:
+    """What this process may add to a memory: something only while it holds the folder's lock."""
+
+    def __init__(self, folder: MemoryFolder, manifest: MemoryManifest) -> None:
+        self.folder = folder
+        self._manifest = manifest
+        self._file: Appending | None = None
+        self._known: dict[tuple[object, ...], tuple[int, int]] = {}  # step -> (attempt, hash of its last row)
+
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
+    def take(self) -> bool:
+        """Take the lock if it is free; then rows are appended. Raises UsageError where the folder cannot be written."""
+        if self._file is None:
+            file = Appending(self.folder.path, {OperationRow: self.folder.operations_file})
+            if not file.held:
+                return False
+            self.folder.add_origins(self._manifest)
+            for row in read_rows(self.folder.operations_file, OperationRow):
+                self._known[(*row.key, row.digest)] = (row.attempt, _content(row))
+            self._file = file
+        return True
+
+    def append(self, row: OperationRow) -> None:
+        """Keep a step. A step that came out as before leaves no second row; another outcome is a further attempt. Without
+        the lock nothing is kept: the step was made from the stored replies of the process that has kept it."""
+        if self._file is None:
+            return
+        key, content = (*row.key, row.digest), _content(row)
+        attempt, before = self._known.get(key, (-1, None))
+        if content != before:
+            self._known[key] = (attempt + 1, content)
+            self._file.append(msgspec.structs.replace(row, attempt=attempt + 1))
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _content(row: OperationRow) -> int:
+    """A hash of all that a step did. Not of `rebuilt`: which position is read by the agent itself, and which by an agent
+    that is built anew, depends on what else is asked."""
+    return hash(encode(msgspec.structs.replace(row, attempt=0, rebuilt="")))
+
+
+def generations(first: Path) -> list[Path]:
+    """The memory folders of one identity, oldest first: NAME, NAME.2, NAME.3 ... that are there."""
+    tails = (path.name[len(first.name) + 1 :] for path in first.parent.glob(f"{glob.escape(first.name)}.*"))
+    later = sorted(int(tail) for tail in tails if tail.isdecimal())
+    return [path for path in (first, *(_generation(first, number) for number in later)) if path.is_dir()]
+
+
+def next_generation(first: Path) -> Path:
+    """The folder of the next memory of this identity, which is not there yet."""
+    known = generations(first)
+    number = int(known[-1].name[len(first.name) + 1 :] or 1) + 1 if known else 1
+    return _generation(first, number)
+
+
+def new_generation(first: Path) -> Path:
+    """Make the folder of the next memory of this identity. No other process gets the same."""
+    while True:
+        path = next_generation(first)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+
+
+def first_generation(memory: Path) -> Path:
+    """The folder of the first memory of the same identity."""
+    name, dot, number = memory.name.rpartition(".")
+    return memory.with_name(name) if dot and number.isdecimal() else memory
+
+
+def _generation(first: Path, number: int) -> Path:
+    return first if number == 1 else first.with_name(f"{first.name}.{number}")

@@ -1,0 +1,163 @@
+"""What follows from the rows of a run: scores, and the run in numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from memeval import cards, tokens
+from memeval.contamination import contamination, facts
+from memeval.metrics.identity import scorer_digest
+from memeval.models import prices, window
+from memeval.records.averages import average, named
+from memeval.records.clean import encode
+from memeval.records.folder import RunFolder
+from memeval.records.judgements import JudgeHeader
+from memeval.records.manifest import AgentFiles
+from memeval.records.rows import InvocationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import Contamination, Summary
+from memeval.runs.notes import notes
+from memeval.runs.plan import Planned
+from memeval.runs.score import score_samples
+from memeval.runs.spec import RunSpec
+from memeval.runs.summary import summarise
+
+
+def conclude(planned: Planned, requests: int | None = None, complete: bool = True) -> Summary:
+    """Score what the folder holds and aggregate it: all of it for summary.json, the questions asked for as the result.
+
+    requests: sent by the invocation that wrote to the folder, None where nothing was to do. complete: it was not stopped.
+    """
+    spec = planned.spec
+    folder = RunFolder(spec.folder)
+    questions = folder.questions()
+    samples = [row for row in folder.samples() if row.question_id in questions]
+    native = spec.agent.card.track == "native"
+    rules = scorer_digest(spec.task.metrics, spec.task.headline, native)
+    known, headers = facts(spec.task, planned.claims), folder.judge_headers()
+    basis = cards.digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
+    asked = {question: questions[question] for question in planned.question_ids if question in questions}
+    everything = {row.question_id for row in samples} <= set(asked)
+    stored = folder.summary()
+    current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
+    if current and everything:
+        return _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
+    scores = folder.scores() if current else []
+    if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
+        task = spec.task
+        scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
+        if folder.writable:
+            folder.write_scores(scores)
+    written = folder.manifest()
+    most = max(len(planned.question_ids), written.questions if written else 0)
+    whole = current
+    if whole is None:
+        sent = stored.requests if requests is None and stored else requests or 0
+        whole = _summary(planned, folder, questions, samples, scores, most, complete)
+        whole = _read_back(replace(whole, requests=sent, basis=basis), planned, requests)
+        if folder.writable:
+            mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
+            if written:
+                served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
+                found = replace(written, trained_on={**known, "mark": mark}, served=served, adapted=whole.adapted)
+                if found != written:
+                    folder.write_manifest(found)
+            folder.write_summary(whole)
+    if everything and most == len(planned.question_ids):
+        return _read_back(replace(whole, requests=requests or 0), planned, requests)
+    some = [row for row in samples if row.question_id in asked]
+    mine = [row for row in scores if row.question_id in asked]
+    part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
+    return _read_back(replace(part, requests=requests or 0, basis=basis), planned, requests)
+
+
+def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:
+    """The summary with what of it was read back by this command. An agent whose memory does not follow from stored replies
+    rests on a service, or may."""
+    service = requests is None and (bool(found.services) or not planned.spec.agent.replayable)
+    found = replace(found, read_back=planned.read_back, service_read_back=service)
+    return replace(found, notes=notes(found))
+
+
+def _summary(
+    planned: Planned,
+    folder: RunFolder,
+    questions: Mapping[str, QuestionRow],
+    samples: Sequence[SampleRow],
+    scores: Sequence[ScoreRow],
+    asked: int,
+    complete: bool,
+) -> Summary:
+    """Of these samples, out of `asked` questions."""
+    spec = planned.spec
+    found = summarise(
+        questions=questions,
+        samples=samples,
+        scores=scores,
+        operations=folder.operations(questions.values(), range(spec.repeats)),
+        headline=spec.task.headline,
+        tokenizer=tokens.counter(spec.task.tokenizer).name,
+        asked=asked * spec.repeats * spec.answer_repeats,
+        complete=complete,
+        prices=_prices(planned, judged := folder.judge_headers()),
+        judged=judged,
+    )
+    invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
+    written = folder.manifest()
+    names = {role: model.name for role, model in spec.models.items()}
+    found = replace(
+        found,
+        path=spec.shown,
+        memory=os.path.normpath(os.path.join(spec.shown, spec.memory_link)) if spec.memory_link else None,
+        replayable=spec.agent.replayable,
+        agent=spec.agent.typed,
+        params=dict(spec.agent.params),
+        task=spec.task_typed,
+        answer_budget=spec.budgeted,
+        model=names.get("memory") or names.get("reader"),
+        reader=names.get("reader"),
+        embedder=names.get("embedder") if found.calls.get("embedder") else None,
+        judge_family=spec.task.judge,
+        trained_on=_trained_on(planned, questions, scores),
+        adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
+        agent_files=written.agent_files if written else AgentFiles(),
+        **_window(spec),
+        seconds=sum(row.seconds for row in invocations.values()),
+        build_seconds=sum(row.build_seconds for row in invocations.values()),
+    )
+    return replace(found, notes=notes(found))
+
+
+def _window(spec: RunSpec) -> dict[str, int]:
+    """The reader's window and what agents may recall, where it leaves less room than the task does."""
+    size = window.known(spec.models["reader"]) if "reader" in spec.models else None
+    if size is None or spec.agent_budget >= spec.recall_budget:
+        return {}
+    return {"window": size, "recall_budget": spec.agent_budget}
+
+
+def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
+    """What of these questions the run's models were trained on, with the headline on the others where those are known."""
+    task = planned.spec.task
+    found = contamination(task, planned.claims, {key: row.text for key, row in questions.items()})
+    if found is None:
+        return None
+    others = [row for row in scores if row.question_id not in (found.known or ())]
+    return Contamination(
+        mark=found.mark,
+        by=found.by,
+        notes=found.notes,
+        asked=found.asked,
+        known=None if found.known is None else len(found.known),
+        others=named(task.headline, average(others, questions, task.headline)) if found.known else None,
+    )
+
+
+def _prices(planned: Planned, judged: Sequence[JudgeHeader]) -> dict[str, prices.Price | None]:
+    """By role, and of each judge by the name of its scorer."""
+    models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
+    found = {role: prices.price(model.name, model.base_url) for role, model in models.items()}
+    return found | {header.scorer: prices.price(header.judge, header.base_url) for header in judged}
