@@ -36,7 +36,7 @@ class OfflineModel:
     Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
     """
 
-    identity = "offline/2"
+    identity = "offline/3"
 
     async def complete(self, request: Request) -> Completion:
         prompt = "\n\n".join(_text(message) for message in request.messages)
