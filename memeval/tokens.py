@@ -31,7 +31,7 @@ VOCABULARIES = {
 """Encoding -> vocabulary file of tiktoken (tiktoken_ext/openai_public.py), cached under the sha1 of its address."""
 
 MEMO = 64_000_000
-"""Characters of texts whose counts are remembered, and once more as many before the oldest are forgotten."""
+"""Characters of texts whose counts are remembered, and once more as many before the oldest are dropped."""
 
 _LONG = 4096
 _ENTRY = 100  # characters that an entry weighs besides its text
@@ -52,7 +52,7 @@ class Codec(Protocol):
 
 class TokenCounter:
     """Tokens of a text, memoised: `count(text)`. name: what the numbers are counted with, to print beside them.
-    approximate: they stand in for a tokenizer that is not on this machine. Safe to use from several threads."""
+    approximate: another tokenizer was used, because this one is not on this machine. Safe to use from several threads."""
 
     def __init__(self, name: str, codec: Codec, approximate: bool = False) -> None:
         self.name = name
@@ -242,7 +242,7 @@ def _from_file(file: Path) -> Any:
         raise UsageError(f"{file}: reading it needs the package 'tokenizers'; pip install tokenizers") from None
     try:
         return Tokenizer.from_file(str(file))
-    except Exception as error:  # the Rust side raises plain Exception for whatever is wrong with the file
+    except Exception as error:  # the Rust side raises plain Exception for every fault of the file
         raise UsageError(f"{file}: not a tokenizer of Hugging Face's tokenizers ({error})") from None
 
 

@@ -133,7 +133,7 @@ class MemAlpha:
         settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self.response_limit}
         if not self.qwen:
             return (await model.generate(self._messages(chunk, self.system), self.tools, **settings)).tool_calls
-        # the checkpoint is a Qwen3 that was trained without thinking: its chat template has to be told
+        # the checkpoint is a Qwen3 that was trained without thinking: its chat template must switch it off
         settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
         system = f"{self.system}\n\n{qwen_wire.tool_prompt(self.tools)}"
         completion = await model.generate(self._messages(chunk, system), **settings)

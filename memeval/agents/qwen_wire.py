@@ -42,7 +42,7 @@ _TEMPLATE = f"""# Tools
 
 
 def tool_prompt(tools: Sequence[Mapping[str, Any]]) -> str:
-    """What stands at the end of the system prompt: the tools (in OpenAI's shape) and how to call them."""
+    """The end of the system prompt: the tools (in OpenAI's shape) and how to call them."""
     functions = [tool["function"] for tool in tools]
     descriptions = [
         f"### {function['name']}\n\n{function['name']}: {function['description']} Parameters: "

@@ -1,4 +1,4 @@
-"""Two baselines that ignore what is asked: the last chunks, and random ones. Their scores say what a number of chunks is
+"""Two baselines that ignore the question: the last chunks, and random ones. Their scores show what a number of chunks is
 worth without any retrieval."""
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The scores are those of `rank_bm25.BM25Okapi` built afresh over the live entries in insertion order (k1 1.5, b 0.75,
 epsilon 0.25), the retriever of Mem-alpha (arXiv 2509.25911, section 3.3). Ties go to the older entry, and an updated
-entry keeps its place. Like the published top-20, `search` returns min(k, live entries) hits whatever they score: entries
+entry keeps its place. Like the published top-20, `search` returns min(k, live entries) hits, also those of score 0: entries
 without a word in common score 0 and follow in insertion order (above any negative score, which the floor can produce).
 Where BM25Okapi divides by zero (no entry, or no entry with a word) every entry scores 0.
 """

@@ -23,7 +23,7 @@ CORE, SEMANTIC, EPISODIC = "core", "semantic", "episodic"
 TYPES = (CORE, SEMANTIC, EPISODIC)
 CUT_MARK = " [core memory is full: the rest was cut]"
 CORE_TOKENIZER = "o200k_base"
-"""The tokenizer of the published cap (the official code's `gpt-4o-mini` encoding), whatever the task counts with."""
+"""The tokenizer of the published cap (the official code's `gpt-4o-mini` encoding), for every task."""
 
 
 class MemoryFault(Exception):

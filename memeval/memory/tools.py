@@ -118,7 +118,7 @@ def _type(arguments: Mapping[str, Any]) -> str:
 
 
 def _id(arguments: Mapping[str, Any], kind: str) -> str:
-    """The entry's id, with or without the brackets it is shown in; the core memory has none, whatever is given."""
+    """The entry's id, with or without the brackets it is shown in. The core memory has none: an id is ignored there."""
     return CORE if kind == CORE else _text(arguments, "memory_id").strip().strip("[]")
 
 

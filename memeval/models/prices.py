@@ -1,7 +1,7 @@
 """What a model's tokens cost: `prices:` in memeval.yaml, else litellm's price table, which is read as a file.
 
-A price that nobody states is None, never 0: it stays blank wherever money is shown. So do the table's zeros, which stand
-for "not known" as often as for "free"; who runs a model for nothing can say so in memeval.yaml.
+An unknown price is None, never 0: it stays blank wherever money is shown. So do the zeros of the table, which mean "not
+known" as often as "free"; a model that costs nothing can have a price of 0 in memeval.yaml.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Price:
 def price(name: str, base_url: str | None = None) -> Price | None:
     """The price of a model as a role names it (`ModelSpec.name`, `ModelSpec.base_url`); None where it is not known.
 
-    The entry of memeval.yaml goes by the name alone. The table is asked about providers' models only: the name of a model at
-    a URL of one's own says nothing about what it costs there. Raises UsageError when memeval.yaml is wrong.
+    An entry of memeval.yaml is found by the name alone. The table is used for providers' models only: the name of a model at
+    another URL says nothing about what it costs there. Raises UsageError when memeval.yaml is wrong.
     """
     own = configured().get(name)
     return own if own is not None else _listed(_entry(name, base_url))

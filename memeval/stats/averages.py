@@ -15,7 +15,7 @@ Row = tuple[Hashable, Hashable, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far repeats of a run lie apart: the mean of each, the standard deviation of those means (None for one repeat),
+    """How far repeats of a run differ: the mean of each, the standard deviation of those means (None for one repeat),
     and the lowest and highest."""
 
     means: Mapping[Hashable, float]

@@ -49,7 +49,7 @@ class Difference:
 
     @property
     def note(self) -> str:
-        """What a reader of `p` must know: the test cannot reject at .05, whatever the scores. Else empty."""
+        """What a reader of `p` must know: the test cannot reject at .05 with any scores. Else empty."""
         if self.least_p <= 0.05:
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
@@ -113,7 +113,7 @@ def _sign_flip(sums: Floats, seed: int, draws: int) -> tuple[float, float]:
     count = len(sums)
     if count == 0:
         return 1.0, 1.0
-    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # ties count whatever the rounding
+    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # a tie counts also after rounding
     if count <= EXACT_CLUSTERS:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean()), 2.0 / 2**count

@@ -241,8 +241,8 @@ def _near_a_bound(groups: Groups, confidence: float) -> tuple[float, float] | No
 def nearly_constant(groups: Groups, confidence: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
     """Limits where fewer than ten clusters, and fewer than a fifth, have another mean than the most common one; else None.
 
-    Such data hardly show how far other clusters may lie, and an interval from their spread can be empty. The share of
-    clusters that differ has a mid-P upper limit, and those that were not seen may lie at either bound.
+    Such data hardly show how far other clusters may differ, and an interval from their spread can be empty. The share of
+    clusters that differ has a mid-P upper limit, and those that were not seen may be at either bound.
     """
     count = len(groups.sums)
     means, times = np.unique((groups.sums / groups.sizes).round(9), return_counts=True)

@@ -1,8 +1,8 @@
-"""The documents of a circle: short wiki-like articles in which facts stand among sentences that state none.
+"""The documents of a circle: short wiki-like articles that hold facts among sentences that state none.
 
-Every entity has two articles; each of its facts stands in one of them, and a person's second article may repeat who wrote
-a book or founded a firm. A new value of a relation that changes is reported in an article of its own, dated in the month of
-the change. All dates that an article speaks of lie before its own.
+Every entity has two articles; each of its facts is in one of them, and a person's second article may repeat which book the
+person wrote or which firm the person founded. A new value of a relation that changes is reported in an article of its own,
+dated in the month of the change. All dates in an article are before its own.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def write(
     asked: Collection[Key] = (),
     single: Collection[Key] = (),
 ) -> list[Document]:
-    """All articles of a circle. withheld: facts that none may state. asked: facts whose sentences name the subject in full.
-    single: facts that no second article repeats."""
+    """All articles of a circle. withheld: facts that no article may state. asked: facts whose sentences name the subject in
+    full. single: facts that no second article repeats."""
     noise = {
         name: collections.deque(_shuffled(language.prose.noise[entity.kind], rng))
         for name, entity in circle.entities.items()
@@ -131,7 +131,7 @@ class _Writer:
         self.rng.shuffle(body)
         others = [name for name, item in self.circle.entities.items() if item.kind == PERSON and name != entity.name]
         sentences = [Sentence(opening.format(x=entity.name, month=_month(date)))]
-        clear = True  # whether a pronoun would be understood: the sentence before speaks of nobody else
+        clear = True  # whether a pronoun would be understood: the sentence before names no other person
         for template, fact in body:
             if fact is None:
                 text = self._named(template, entity, clear).format(**self._slots(template, date, others))

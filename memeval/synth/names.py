@@ -76,7 +76,7 @@ class Names:
         return f"The {adjective} {noun} of {origin}" if origin else f"The {adjective} {noun}"
 
     def river(self, rng: random.Random) -> str:
-        """Rivers and prizes are values, not subjects: several towns may lie on one river."""
+        """Rivers and prizes are values, not subjects: several towns may be on one river."""
         return rng.choice(self._rivers)
 
     def prize(self, rng: random.Random) -> str:

@@ -1,6 +1,6 @@
-"""What is asked about a circle, and how: one question of every kind.
+"""The questions about a circle: one of every kind.
 
-`plan` decides before the documents are written, because they must bend to it: the fact that an unanswerable question asks
+`plan` decides before the documents are written, because they depend on it: the fact that an unanswerable question asks
 for is withheld, and sentences that state an asked fact name its subject in full. `phrase` then finds the documents that
 belong to each question, and its evidence.
 """

@@ -30,7 +30,7 @@ FIRST_CHANGE, LAST_CHANGE = 2037, 2049
 
 _PEOPLE, _OTHERS = 6, 24  # written about; named only (teachers, directors, mayors)
 _WORKS, _FIRMS, _TOWNS = 3, 2, 2
-_MOVERS = 2  # people whose residence is told
+_MOVERS = 2  # people whose residence is stated
 _EARLY_ENTITIES = 3
 _BIRTHS = range(datetime.date(1955, 1, 1).toordinal(), datetime.date(1990, 1, 1).toordinal())
 
@@ -89,7 +89,7 @@ def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
     for entity in _entities(names, index, nouns):
         found.entities[entity.name] = entity
     others = _others(names, index)
-    for entity, relation, value in _lasting(found, names, others, rng):
+    for entity, relation, value in _static_facts(found, names, others, rng):
         found.facts[entity.name, relation] = (Fact(entity, relation, value),)
     for history in _changing(found, names, others, rng):
         found.facts[history[0].key] = history
@@ -103,7 +103,9 @@ def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
     return found
 
 
-def _lasting(circle: Circle, names: Names, others: Iterator[str], rng: random.Random) -> Iterator[tuple[Entity, str, Value]]:
+def _static_facts(
+    circle: Circle, names: Names, others: Iterator[str], rng: random.Random
+) -> Iterator[tuple[Entity, str, Value]]:
     """The facts that never change."""
     words = language(names.split).lexicon
     people, works, firms, towns = (circle.of_kind(kind) for kind in (PERSON, WORK, ORGANISATION, TOWN))

@@ -57,7 +57,7 @@ class Recipe:
 
     def takes(self, content: str) -> bool:
         """Whether a source item (an article, a labelled text, a character ...) belongs to this split. By a hash of its text,
-        blanks and case aside: the same text is never on both sides, whatever file or order it comes in."""
+        blanks and case aside: the same text is never on both sides, in any file or order."""
         held_out = number("side", self.seed, plain(content).casefold()) < self.share * 2**64
         return held_out == (self.split == VALIDATION)
 
@@ -143,8 +143,9 @@ def chunked(
     return chunks
 
 
-def told(texts: Iterable[str], draw: random.Random, openings: str = "openings") -> tuple[str, ...]:
-    """A user tells an assistant one text a day, from FIRST_DAY on. The form is upstream's, the sentences are our own."""
+def dialogues(texts: Iterable[str], draw: random.Random, openings: str = "openings") -> tuple[str, ...]:
+    """One dialogue for each text, a day apart from FIRST_DAY on: a user tells an assistant the
+    text. The form is upstream's, the sentences are our own."""
     said = _sentences()
     return tuple(
         f"[Dialogue between User and Assistant on {FIRST_DAY + datetime.timedelta(days=day)} 00:00]\n"

@@ -1,7 +1,7 @@
 """The families of Mem-alpha's training mixture, built from records as the source files hold them.
 
 After Mem-alpha's process_data.py; filters that need a model (golds it knows without the text, shortened answers) are left
-out. Records that are not as published raise KeyError, TypeError or ValueError: whoever reads the file names it.
+out. Records that are not as published raise KeyError, TypeError or ValueError: the caller, which reads the file, names it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from memeval.training.data import (
     Stream,
     capped,
     chunked,
+    dialogues,
     short,
-    told,
 )
 
 _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
@@ -41,7 +41,7 @@ def squad_rows(document: Row) -> Iterator[Row]:
 
 
 def squad(records: Iterable[Row], recipe: Recipe, least_before: int = 50, least_after: int = 30) -> Built:
-    """Paragraphs told in ten dialogues of random size, and every question about them with a short gold. A stream needs
+    """Paragraphs in ten dialogues of random size, and every question about them with a short gold. A stream needs
     `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph is on both sides."""
     paragraphs: dict[tuple[str, str], list[Question]] = {}
     for row in records:
@@ -57,7 +57,7 @@ def squad(records: Iterable[Row], recipe: Recipe, least_before: int = 50, least_
         asked = [question for part in parts for item in part for question in paragraphs[item]]
         kept = short(asked, count, least_before, least_after, built.dropped)
         if kept:
-            chunks = told([JOINT.join(text for _, text in part) for part in parts], draw)
+            chunks = dialogues([JOINT.join(text for _, text in part) for part in parts], draw)
             content = tuple(text for part in parts for _, text in part)
             built.streams.append(Stream(chunks, capped(kept, draw), "squad", content))
     return built
@@ -87,11 +87,11 @@ def hotpotqa(
         size += new
     for paragraphs, asked in streams:
         kept = short(asked, count, least_before, least_after, built.dropped)
-        told_as = list(paragraphs.values())
-        groups = chunked(told_as, draw, count)
+        passages = list(paragraphs.values())
+        groups = chunked(passages, draw, count)
         if kept and len(groups) <= 20:
-            chunks = told([JOINT.join(told_as[index] for index in group) for group in groups], draw)
-            built.streams.append(Stream(chunks, capped(kept, draw), "hotpotqa", tuple(told_as)))
+            chunks = dialogues([JOINT.join(passages[index] for index in group) for group in groups], draw)
+            built.streams.append(Stream(chunks, capped(kept, draw), "hotpotqa", tuple(passages)))
     return built
 
 
@@ -270,7 +270,7 @@ def labelled(
         rest = [item for index, item in enumerate(pool) if index not in used]
         fair = [item for item in asked if item.label in shown]
         built.dropped["questions whose label has no example"] += len(asked) - len(fair)
-        chunks = told([JOINT.join(marked[index] for index in group) for group in groups], draw, "labelled_openings")
+        chunks = dialogues([JOINT.join(marked[index] for index in group) for group in groups], draw, "labelled_openings")
         ask = "Which label does this sentence have?"
         items = tuple({"question": f"Sentence: {item.text}\n{ask}", "answer": numbers[item.label]} for item in fair)
         content = tuple(item.text for item in (*asked, *(pool[index] for index in sorted(used))))

@@ -115,6 +115,10 @@ def write(chunk: str, memory: str = "", tools: list | None = None, extra: str = 
         ("How many apprentices does Mara Quill have?", "14"),
         ("Who wrote The Silent Gear?", "Oren Tash"),
         ("What year was Bellmere Bridge built?", "1788"),
+        ("Which bridge is longer, Bellmere Bridge or Corran Bridge?", "Bellmere Bridge"),
+        ("Which bridge is older, Corran Bridge or Bellmere Bridge?", "Bellmere Bridge"),
+        ("Who was born first, Ada Fenn or Oren Tash?", "Oren Tash"),
+        ("Which bridge stands in Dunport, Bellmere Bridge or Corran Bridge?", "Corran Bridge"),
         ("Are both Oren Tash and Ada Fenn weavers?", "no"),
         ("Is Bellmere Bridge in Vellin?", "yes"),
         ("Is Bellmere Bridge in Dunport?", "no"),
@@ -131,6 +135,7 @@ def test_reads_one_hop(question: str, expected: str) -> None:
     [
         "What is the name of Mara Quill's dog?",  # she is in view, a dog is not
         "Where was Tobias Renn born?",  # others are born in view, he is not there
+        "Who was born first, Tobias Renn or Ada Fenn?",
         "Is Tobias Renn a clockmaker?",
     ],
 )

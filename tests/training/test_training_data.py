@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import memeval
 from memeval import tokens
 from memeval.errors import UsageError
-from memeval.training.data import TRAIN, VALIDATION, Built, Recipe, Stream, capped, chunked, rows, shared_content, told
+from memeval.training.data import TRAIN, VALIDATION, Built, Recipe, Stream, capped, chunked, dialogues, rows, shared_content
 from memeval.training.families import (
     FAMILIES,
     Labelled,
@@ -110,14 +110,14 @@ def test_the_source_of_the_published_rows_reads_them() -> None:
 
 
 def test_a_chunk_is_a_dated_dialogue() -> None:
-    chunks = told(["Ada met Bo."] * 32, random.Random(1))
+    chunks = dialogues(["Ada met Bo."] * 32, random.Random(1))
     form = r"\[Dialogue between User and Assistant on ([\d-]+) 00:00\]\n<User>(.*)\nAda met Bo\.\n<Assistant>(.*)"
     found = [re.fullmatch(form, chunk) for chunk in chunks]
     assert found[0] is not None
     assert found[31] is not None
     assert (found[0][1], found[31][1]) == ("2024-01-01", "2024-02-01")
     assert len({match[2] for match in found if match}) > 5
-    assert told(["x"], random.Random(1), "labelled_openings") != told(["x"], random.Random(1))
+    assert dialogues(["x"], random.Random(1), "labelled_openings") != dialogues(["x"], random.Random(1))
 
 
 @PROPERTY

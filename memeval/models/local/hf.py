@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from memeval.models.local import generation
 
 BATCH_SIZE, BATCH_TOKENS = 16, 65_536
-_TOOLLESS = "use a model that was made for tools, or an agent that tells of them in its prompt (memalpha: --set wire=qwen)"
+_TOOLLESS = "use a model that was made for tools, or an agent that describes them in its prompt (memalpha: --set wire=qwen)"
 _OPEN, _CLOSE = "<think>", "</think>"
 
 

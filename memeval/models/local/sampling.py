@@ -10,19 +10,19 @@ from memeval.errors import BadParameter, suggest
 from memeval.models.body import switched
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user"})
-"""Parameters of the way to a server: here there is none."""
+"""Parameters that concern a connection to a server, which there is none of here."""
 _KNOWN = (
     *("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "max_completion_tokens", "stop", "seed"),
     *("chat_template_kwargs", "tool_choice", "extra_body"),
 )
 _NOTHING = {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "response_format": {"type": "text"}}
-"""What clients send that ask for nothing by it."""
+"""Values that clients send to ask for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """temperature 0: the likeliest token. top_p, top_k (0 = all), min_p: which tokens may be drawn, as in vLLM.
-    repetition_penalty: of tokens that stand in prompt or reply (CTRL, arXiv 1909.05858). max_tokens: None = up to the
+    repetition_penalty: of tokens that are in the prompt or the reply (CTRL, arXiv 1909.05858). max_tokens: None = up to the
     window. stop: texts that end the reply. seed: of this call's draws. template: arguments of the chat template."""
 
     temperature: float = 1.0

@@ -63,9 +63,12 @@ class Weights:
         """As text, all of them where there are several; empty where there is none."""
         files = [self.folder / "chat_template.jinja", *self.folder.glob("additional_chat_templates/*")]
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file()]
-        told = [self.read(name).get("chat_template") for name in ("tokenizer_config.json", "chat_template.json")]
+        templates = [self.read(name).get("chat_template") for name in ("tokenizer_config.json", "chat_template.json")]
         return "\n".join(
-            [*texts, *(template if isinstance(template, str) else json.dumps(template) for template in told if template)]
+            [
+                *texts,
+                *(template if isinstance(template, str) else json.dumps(template) for template in templates if template),
+            ]
         )
 
 

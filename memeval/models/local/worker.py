@@ -1,4 +1,4 @@
-"""One thread that works on what arrives, as much at a time as arrives together: what a local model runs in."""
+"""One thread that a local model runs in: it works in batches on the items that arrive together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Worker(Generic[Item, Result]):
         self._serving: asyncio.Task[None] | None = None
 
     async def do(self, item: Item) -> Result:
-        """The result for one item. Work that nobody waits for any more is not begun."""
+        """The result for one item. Items whose callers were all cancelled are not begun."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, answered))

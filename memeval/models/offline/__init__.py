@@ -1,4 +1,4 @@
-"""The offline model: a rule-based stand-in for a language model that needs no key, GPU or network.
+"""The offline model: rules in place of a language model. It needs no key, GPU or network.
 
 It reads and writes by general syntax (capitalised names, verbs, numbers, dates), sees only the prompt it is given, and is
 a pure function of the messages, the tool schemas and of `seed` and `max_tokens` among the parameters. It relies on the tags
@@ -36,7 +36,7 @@ class OfflineModel:
     Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
     """
 
-    identity = "offline/2"
+    identity = "offline/3"
 
     async def complete(self, request: Request) -> Completion:
         prompt = "\n\n".join(_text(message) for message in request.messages)

@@ -2,7 +2,7 @@
 
 A sentence is chosen by its overlap with the question (idf within the prompt), a span in it by the type of answer and its
 distance to the question's words. Nothing is looked up through a name that another sentence gave. Every further sentence in
-view is a further chance to choose wrongly. Comparisons of two things are not understood.
+view is a further chance to choose wrongly. A question about two things is looked up for each of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ _NEAR = 40  # characters at which nearness is one half
 
 _ASKS = frozenset(listed("who whom whose what which when where why how"))
 _AUXILIARY = frozenset(listed("is are was were do does did has have had can could will would"))
+_LEAST = frozenset(listed("first earlier earliest older oldest before sooner fewer less smaller shorter least"))
+_IN_TIME = frozenset(
+    listed("first earlier earliest older oldest before sooner later latest last younger youngest after newer")
+)
 _NOT_LATEST = frozenset(listed("first original originally earliest initially previous previously former formerly before"))
+_MOST = frozenset(listed("longer larger bigger higher taller more most longest largest biggest highest tallest"))
 _LIFE = re.compile(r"\((?=[^()]*\d{4}\s?[–-][^()]*\d{4}\))")  # `Name (1 May 1900 – 2 June 1980)`
 _NEGATED = re.compile(r"\b(?:not|never|no longer)\b|n[’']t\b", re.IGNORECASE)
 _PHRASE = re.compile(
@@ -59,13 +64,14 @@ _LABEL = re.compile(r"^[ \t]*\(?([A-Za-z0-9])[).:][ \t]*", re.MULTILINE)
 
 
 class Query:
-    """A question. kind: person, place, date, year, number, yes-no or thing. names: the stems of each name in it.
+    """A question. kind: person, place, date, year, number, yes-no, either or thing. names: the stems of each name in it.
     relation: stems of its other content words."""
 
     def __init__(self, question: str) -> None:
         self.text = re.sub(r"^\s*\[[^\]\n]{1,40}\]\s*", "", question)
         tokens = words(self.text)
         spans = [span for span in names(self.text) if fold(span.text) not in _ASKS | _AUXILIARY]
+        self.spans = spans
         self.names = [found for span in spans if (found := stems(span.text))]
         self.content = stems(self.text).union(*self.names)
         self.relation = self.content.difference(*self.names)
@@ -73,6 +79,8 @@ class Query:
         self.kind = self._kind(tokens)
 
     def _kind(self, tokens: list[str]) -> str:
+        if len(self.names) >= 2 and " or " in self.text:
+            return "either"
         if tokens and tokens[0] in _AUXILIARY:
             return "yes-no"
         place = next((place for place, word in enumerate(tokens) if word in _ASKS), None)
@@ -126,13 +134,15 @@ def view(memory: str, query: Query) -> list[Line]:
 
 
 def answer(memory: str, question: str) -> str:
-    """A short answer, or `ABSTAIN`: no sentence counts, or a name is asked about that none holds."""
+    """A short answer, or `ABSTAIN`: no sentence counts, or no sentence holds a name of the question."""
     query = Query(question)
     if not query.content or not memory.strip():
         return ABSTAIN
     lines = view(memory, query)
     if query.names and not any(line.named >= MATCHED for line in lines):
         return ABSTAIN
+    if query.kind == "either":
+        return _either(query, lines) or ABSTAIN
     if query.kind == "yes-no":
         return _yes_no(query, lines)
     counting = [line for line in lines if line.share >= THRESHOLD and (not query.relation or line.related >= RELATED)]
@@ -186,6 +196,24 @@ def _yes_no(query: Query, lines: list[Line]) -> str:
     held = all(len(name & best.hits) >= MATCHED * len(name) for name in query.names)
     agrees = held and (not query.relation or best.related >= AGREES)
     return "yes" if agrees and bool(_NEGATED.search(best.text)) == bool(_NEGATED.search(query.text)) else "no"
+
+
+def _either(query: Query, lines: list[Line]) -> str | None:
+    """Of the names around `or` the one whose date or number the comparison picks, else the one said to have more of the
+    question's words; None where one is not in view or nothing tells them apart."""
+    cut = query.text.index(" or ")
+    pair = [*[span for span in query.spans if span.end <= cut][-1:], *[span for span in query.spans if span.start > cut][:1]]
+    about = [[line for line in lines if stems(span.text) <= line.stems] for span in pair]
+    if len(pair) < 2 or not all(about):
+        return None
+    for found in about:
+        found.sort(key=lambda line: (-line.related, line.order))
+    find = dates if query.words & _IN_TIME else numbers
+    keys = [next((spans[0].key for line in found if (spans := find(line.text))), (0.0,)) for found in about]
+    if query.words & (_LEAST | _IN_TIME | _MOST) and min(keys) > (0.0,) and keys[0] != keys[1]:
+        return pair[keys.index((min if query.words & _LEAST else max)(keys))].text
+    shares = [max(line.share for line in found) for found in about]
+    return None if shares[0] == shares[1] else pair[shares.index(max(shares))].text
 
 
 def choose(memory: str, question: str, options: str, seed: object) -> str:

@@ -1,7 +1,7 @@
 """Writing: a chunk condensed into notes, one per subject, then stored by tool calls or in a rewritten text.
 
 A sentence is kept when it states something: three words or more, and a number, or a name besides its subject, or a copula.
-What is asked later plays no part. A sentence replaces an older one about the same subject only when it states another value
+Later questions have no influence. A sentence replaces an older one about the same subject only when it states another value
 of the same predicate and says that something changed. Which tool writes is read off its JSON schema: a function that takes
 a free text and no id creates an entry, one that takes an id as well changes an entry, one that takes a query writes nothing.
 """
@@ -64,7 +64,7 @@ class Note:
         return stamp + ("" if named else f"{self.subject}: ") + " ".join(self.sentences)
 
     def event(self) -> bool:
-        """It tells of what happened at a stated time, rather than of how something is."""
+        """Whether it says what happened at a stated time, rather than how something is."""
         return bool(self.stamp) or all(dates(text) and _PAST.search(text) for text in self.sentences)
 
 
