@@ -56,8 +56,8 @@ async def check(
     agent_timeout: float | None = None,
     slow: Callable[[str], None] = lambda method: None,
 ) -> tuple[list[Finding], list[str]]:
-    """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called with the
-    name of a method that has not returned after a minute."""
+    """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called
+    with the name of a method that has not returned after a minute."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
         bench = _Bench(spec, Path(folder), embedder, agent_timeout, slow)
         async with bench:
