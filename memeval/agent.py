@@ -1,8 +1,8 @@
-"""Who answers: the contract between the engine and a memory agent.
+"""The contract between the engine and a memory agent (docs/agents.md has it with examples).
 
-An agent is any class with `begin`, `observe` and `recall`; `finish`, `answer`, `memory`, `fork` and `close` are optional,
-and each may be a plain or an `async` method. All methods of one context run in one thread, which has an event loop of its
-own, plain ones one after the other. Nothing defined here can hold a gold answer.
+An agent is any class with `begin`, `observe` and `recall`. `finish`, `answer`, `memory`, `fork` and `close` are optional.
+Each may be a plain or an `async` method. All methods of one context run in one thread with an event loop of its own, plain
+ones one after the other. Nothing defined here can hold a gold answer.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What the agent brings back for one question: `items`, best first (the order in which a budget keeps them).
+    """What the agent returns for one question: `items`, best first. A budget keeps the first of them.
 
-    `order` says how the reader sees the kept items: `rank` as ranked, `stream` in the order of their first chunk
-    (a long-context agent ranks the newest text highest but wants it read in its original order).
+    `order` says how the reader sees the kept items: `rank` as ranked, `stream` in the order of their first chunk (a
+    long-context agent ranks the newest text highest, and has it read in its original order).
     """
 
     items: list[Item] = field(default_factory=list)
@@ -95,14 +95,15 @@ class ToolResult:
 
 @dataclass
 class Session:
-    """Everything an agent may use, one per context and repeat (and one per fork).
+    """Everything an agent may use: one session per context and repeat, and one per fork.
 
-    models: role -> model, bound to this run and booked by it. seed: int, for every random choice of the agent.
-    scratch: the path of `workdir`. budget: tokens to recall at most; an answer budget, which cuts more of it, is not told,
-    for one memory is read under several. count: tokens of a text (task's tokenizer). query: the question, only when the task
-    shows it while reading. record: hands an event to the run's log. spend(tokens=0, usd=None, role="service"): books one
-    call of a service that is no model of the session; without `usd` its cost is unknown, and so is the run's. prompts: role
-    -> text that the user gave in place of the agent's own prompt of that role (`--prompt memory=FILE`).
+    models: role -> model of this run; every call is booked. seed: for every random choice of the agent. scratch: the path
+    of `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of
+    it, because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one
+    operation on the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of
+    the session; without `usd` its cost is unknown, and so is the run's. prompts: role -> text that the user gave in place
+    of the agent's own prompt (`--prompt memory=FILE`). visible_query: behind `query`. query_used: whether the agent has
+    read it.
     """
 
     models: Mapping[str, BoundModel]

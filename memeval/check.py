@@ -53,13 +53,13 @@ class Finding:
 async def check(
     spec: AgentSpec,
     embedder: ModelSpec = OFFLINE,
-    timeout: float | None = None,
+    agent_timeout: float | None = None,
     slow: Callable[[str], None] = lambda method: None,
 ) -> tuple[list[Finding], list[str]]:
-    """The findings, and what the agent may claim. timeout: seconds for one method, None for no limit. slow: called with the
+    """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called with the
     name of a method that has not returned after a minute."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
-        bench = _Bench(spec, Path(folder), embedder, timeout, slow)
+        bench = _Bench(spec, Path(folder), embedder, agent_timeout, slow)
         async with bench:
             try:
                 first = await bench.read(0)

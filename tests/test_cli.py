@@ -32,14 +32,10 @@ NOTES = [
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_DATA", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "notes.yaml").write_text(CARD)
-    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
-    return tmp_path
+def project(project: Path) -> Path:
+    (project / "notes.yaml").write_text(CARD)
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
+    return project
 
 
 def memeval(*words: str) -> Any:
@@ -531,3 +527,20 @@ def test_an_agent_may_change_the_working_directory(project: Path) -> None:
 def test_python_m_memeval() -> None:
     done = subprocess.run([sys.executable, "-m", "memeval", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("memeval, version ")
+
+
+def test_a_shell_pattern_shows_all_runs_and_passes_over_their_memories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(
+        main, ["run", "--agent", "bm25,recent", "--task", "synth-10k", "--limit", "1", "--model", "offline", "--quiet"]
+    )
+    assert ran.exit_code == 0, ran.output
+    found = sorted(str(path) for path in Path("runs").glob("*/*"))
+    assert "runs/synth-10k/memories" in found
+    shown = CliRunner().invoke(main, ["show", *found])
+    assert shown.exit_code == 0, shown.output
+    assert [line.split()[0] for line in shown.output.splitlines() if " on synth-10k " in line] == ["bm25", "recent"]
+    refused = CliRunner().invoke(main, ["show", "runs/synth-10k/memories"])
+    assert (refused.exit_code, "not a run folder" in refused.output) == (2, True)

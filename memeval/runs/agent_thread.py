@@ -1,8 +1,8 @@
 """A thread for the agent of one context, with an event loop of its own.
 
-All methods of the agent and of its forks run there, so handles that are bound to a thread, `asyncio.get_event_loop()` and
-blocking code work, and slow down their own context alone. A plain method is called while the loop is not running, so it may
-run the loop itself; the loop runs between plain methods, and with it everything that the agent awaits.
+All methods of the agent and of its forks run there. So handles that are bound to a thread, `asyncio.get_event_loop()` and
+blocking code work, and slow down their own context only. A plain method is called while the loop is stopped, so it may run
+the loop itself. Between plain methods the loop runs, and with it everything that the agent awaits.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 Outcome = tuple[Any, BaseException | None]
 """What a method returned, and what it raised."""
 
-# The thread holds the number of a call, not its future: whoever follows references from there finds no way into the run,
-# where the golds are.
+# The thread holds the number of a call, not its future: no reference leads from there into the run, where the golds are.
 _waiting: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Future[Outcome]]] = {}
 _numbers = itertools.count(1)
 
@@ -43,9 +42,9 @@ class _Call:
 
 
 class AgentThread:
-    """The thread. It is a daemon, as are threads that the agent starts from it: the process need not wait for them.
+    """The thread. It is a daemon, like the threads that the agent starts from it: the process does not wait for them.
 
-    stuck: the method that has not returned in time; nothing more is asked of this thread then.
+    stuck: says which method has not returned in time. Then the thread is not used any more.
     """
 
     def __init__(self, name: str) -> None:
@@ -76,7 +75,7 @@ class AgentThread:
                 self._put(call.number)
 
     def end(self) -> None:
-        """Let the thread end once it has done what was asked of it."""
+        """Let the thread end after the calls that it was given."""
         self._put(None)
 
     def _new_loop(self) -> None:
@@ -107,7 +106,7 @@ class AgentThread:
         self._loop.close()
 
     def _next(self) -> _Call | int | None:
-        """The next of the inbox. The loop runs until there is one."""
+        """The next item of the inbox. The loop runs until there is one."""
         while True:
             if self._loop.is_closed():
                 self._new_loop()

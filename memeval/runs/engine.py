@@ -1,6 +1,6 @@
-"""The contexts of one memory, through an agent or a control, and the runs that are answered from it.
+"""Runs contexts through an agent or a control, and has the runs answered that share the memory.
 
-Everything that happens leaves as rows, which the driver writes. Golds are in question rows only, which never meet an agent.
+Everything that happens is emitted as rows, which the driver writes. Golds are in question rows only, which no agent gets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Engine:
     """What the contexts of one memory share.
 
     stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
-    samples. emit: takes the rows of reading. scratch: a folder for what agents leave on disk; who made it deletes it.
+    samples. emit: takes the rows of reading. scratch: a folder for what agents write to disk; its maker deletes it.
     constant: the fixed answer of the control `constant`. on_step: given what each step of reading called.
     """
 

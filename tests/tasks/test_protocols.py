@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import read_lines
+from folders import file_of, read_lines
 from msgspec.structs import replace
 
 from memeval import cards, metrics, plugins
@@ -385,12 +385,8 @@ class Seer(Blind):
 
 
 @pytest.fixture
-def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_MEMORY", "MEMEVAL_READER", "MEMEVAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "agents.py").write_text(AGENTS)
+def project(project: Path, data: Path) -> Path:
+    (project / "agents.py").write_text(AGENTS)
     return data
 
 
@@ -403,8 +399,7 @@ def finished(data: Path, agent: str, task: str, **options: Any) -> Any:
 
 
 def lines(outcome: Any, name: str) -> list[dict[str, Any]]:
-    spec = outcome.planned.spec
-    return read_lines((spec.memory if name == "operations" else spec.folder) / f"{name}.jsonl")
+    return read_lines(file_of(outcome.planned.spec.folder, f"{name}.jsonl"))
 
 
 def keys(journal: Path) -> set[bytes]:
