@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import file_of, memory_of, read_lines
+from folders import file_of, read_lines
 from msgspec.structs import replace
 
 from memeval import cards, metrics, plugins
@@ -399,8 +399,7 @@ def finished(data: Path, agent: str, task: str, **options: Any) -> Any:
 
 
 def lines(outcome: Any, name: str) -> list[dict[str, Any]]:
-    spec = outcome.planned.spec
-    return read_lines((spec.memory if name == "operations" else spec.folder) / f"{name}.jsonl")
+    return read_lines(file_of(outcome.planned.spec.folder, f"{name}.jsonl"))
 
 
 def keys(journal: Path) -> set[bytes]:
