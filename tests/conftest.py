@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +20,30 @@ _home = tempfile.TemporaryDirectory(prefix="memeval-tests-home-")
 
 
 def pytest_configure() -> None:
-    """Before anything that looks for its cache is imported."""
+    """Before anything that looks for its cache is imported. Of what the user has set the data folder stays."""
+    for name in list(os.environ):
+        if name.startswith(("MEMEVAL_", "OPENAI_", "ANTHROPIC_")) and name != "MEMEVAL_DATA":
+            del os.environ[name]
     os.environ |= {"HOME": _home.name, "XDG_CACHE_HOME": f"{_home.name}/.cache", "XDG_CONFIG_HOME": f"{_home.name}/.config"}
 
 
 def pytest_unconfigure() -> None:
     _home.cleanup()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's cache of the test's own."""
+    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def project(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with nothing in it, and no data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEMEVAL_DATA", raising=False)
+    return tmp_path
 
 
 @dataclass

@@ -32,14 +32,10 @@ NOTES = [
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_DATA", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "notes.yaml").write_text(CARD)
-    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
-    return tmp_path
+def project(project: Path) -> Path:
+    (project / "notes.yaml").write_text(CARD)
+    (project / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in NOTES))
+    return project
 
 
 def memeval(*words: str) -> Any:

@@ -25,18 +25,9 @@ from memeval.models import prices
 from memeval.models.probe import Finding
 from memeval.runs.options import Options
 
+pytestmark = pytest.mark.usefixtures("project")
 KEY = "sk-secret-key-of-a-user"
 MODELS = [{"id": "m", "max_model_len": 40_960}, {"id": "other"}]
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in list(os.environ):
-        if name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY") or (name.startswith("MEMEVAL_") and name != "MEMEVAL_CACHE"):
-            monkeypatch.delenv(name)
-    return tmp_path
 
 
 @pytest.fixture

@@ -30,15 +30,6 @@ from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Event
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_MEMORY", "MEMEVAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
 def options(agents: list[str], task: str = "synth-10k", limit: int = 16, model: str = "offline", **rest: Any) -> Options:
     return Options(agents=agents, tasks=[task], models={"model": model}, limit=limit, quiet=True, use_cache=False, **rest)
 

@@ -7,9 +7,9 @@ A calibration file is JSONL, one answer per line:
                                    # and the gold, which may be left out, says why
      "case": "long"}               # optional: what the line tests; errors are reported by case
 
-The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged, both
-answers, refusals, near misses, old values, instructions to the judge. It is therefore a hard set: a calibration on answers of
-your own runs corrects better.
+The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged,
+both answers, refusals, near misses, old values, instructions to the judge. It is therefore a hard set: a calibration on
+answers of your own runs corrects better.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Item:
 
 
 class Calibration(CalibrationFacts, frozen=True, kw_only=True):
-    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those to
-    unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case -> (answers,
-    false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
+    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those
+    to unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case ->
+    (answers, false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
 
     scorer: str
     judge: str

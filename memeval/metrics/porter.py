@@ -6,7 +6,7 @@ case ASCII. The extensions are marked with +.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 
 _IRREGULAR = {  # + a word maps to its stem and skips every step
@@ -14,9 +14,6 @@ _IRREGULAR = {  # + a word maps to its stem and skips every step
     "innings": "inning", "inning": "inning", "outings": "outing", "outing": "outing", "cannings": "canning",
     "canning": "canning", "howe": "howe", "proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
 }  # fmt: skip
-
-Rule = tuple[str, str, Callable[[str], bool]]
-"""(suffix, replacement, condition on the part before the suffix)."""
 
 
 def _consonants(word: str) -> list[bool]:
@@ -36,16 +33,6 @@ def _measure(word: str) -> int:
     return sum(after and not before for before, after in pairwise(flags))
 
 
-def _repeated(word: str) -> bool:
-    """m > 0."""
-    return _measure(word) > 0
-
-
-def _long(word: str) -> bool:
-    """m > 1."""
-    return _measure(word) > 1
-
-
 def _vowel(word: str) -> bool:
     return not all(_consonants(word))
 
@@ -62,30 +49,27 @@ def _short_end(word: str) -> bool:
     return len(word) == 2 and flags == [False, True]
 
 
-def _always(_: str) -> bool:
-    return True
-
-
-def _apply(word: str, rules: Sequence[Rule]) -> str:
-    """The first rule whose suffix fits decides, also when its condition fails."""
-    for suffix, replacement, condition in rules:
+def _apply(word: str, rules: Mapping[str, str], least: int) -> str:
+    """The word with the first suffix that fits replaced, where m of the part before it is at least `least`. The first suffix
+    that fits decides, also when m is too small."""
+    for suffix, replacement in rules.items():
         if word.endswith(suffix):
-            before = word[: len(word) - len(suffix)]
-            return before + replacement if condition(before) else word
+            before = word.removesuffix(suffix)
+            return before + replacement if _measure(before) >= least else word
     return word
 
 
 def _plural(word: str) -> str:
     if word.endswith("ies") and len(word) == 4:
         return word[:-1]  # + ties -> tie
-    return _apply(word, [("sses", "ss", _always), ("ies", "i", _always), ("ss", "ss", _always), ("s", "", _always)])
+    return _apply(word, {"sses": "ss", "ies": "i", "ss": "ss", "s": ""}, 0)
 
 
 def _past(word: str) -> str:
     if word.endswith("ied"):
         return word[:-1] if len(word) == 4 else word[:-2]  # + died -> die, spied -> spi
     if word.endswith("eed"):
-        return word[:-1] if _repeated(word[:-3]) else word
+        return word[:-1] if _measure(word[:-3]) > 0 else word
     for suffix in ("ed", "ing"):
         if word.endswith(suffix) and _vowel(word[: -len(suffix)]):
             before = word[: -len(suffix)]
@@ -104,33 +88,30 @@ def _final_y(word: str) -> str:
     return word
 
 
-_SECOND: tuple[Rule, ...] = (
-    ("ational", "ate", _repeated), ("tional", "tion", _repeated), ("enci", "ence", _repeated),
-    ("anci", "ance", _repeated), ("izer", "ize", _repeated), ("bli", "ble", _repeated), ("alli", "al", _repeated),
-    ("entli", "ent", _repeated), ("eli", "e", _repeated), ("ousli", "ous", _repeated), ("ization", "ize", _repeated),
-    ("ation", "ate", _repeated), ("ator", "ate", _repeated), ("alism", "al", _repeated), ("iveness", "ive", _repeated),
-    ("fulness", "ful", _repeated), ("ousness", "ous", _repeated), ("aliti", "al", _repeated), ("iviti", "ive", _repeated),
-    ("biliti", "ble", _repeated), ("fulli", "ful", _repeated),
-)  # fmt: skip
-
-_THIRD: tuple[Rule, ...] = (
-    ("icate", "ic", _repeated), ("ative", "", _repeated), ("alize", "al", _repeated), ("iciti", "ic", _repeated),
-    ("ical", "ic", _repeated), ("ful", "", _repeated), ("ness", "", _repeated),
-)  # fmt: skip
-
-_FOURTH: tuple[Rule, ...] = (
-    *((part, "", _long) for part in ("al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent")),
-    ("ion", "", lambda before: _long(before) and before[-1] in "st"),
-    *((part, "", _long) for part in ("ou", "ism", "ate", "iti", "ous", "ive", "ize")),
-)  # fmt: skip
+_SECOND = {
+    "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al",
+    "entli": "ent", "eli": "e", "ousli": "ous", "ization": "ize", "ation": "ate", "ator": "ate", "alism": "al",
+    "iveness": "ive", "fulness": "ful", "ousness": "ous", "aliti": "al", "iviti": "ive", "biliti": "ble", "fulli": "ful",
+}  # fmt: skip
+_THIRD = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
+_FOURTH = {
+    "al": "", "ance": "", "ence": "", "er": "", "ic": "", "able": "", "ible": "", "ant": "", "ement": "", "ment": "",
+    "ent": "", "ou": "", "ism": "", "ate": "", "iti": "", "ous": "", "ive": "", "ize": "",
+}  # fmt: skip
 
 
 def _second(word: str) -> str:
-    if word.endswith("alli") and _repeated(word[:-4]):
+    if word.endswith("alli") and _measure(word[:-4]) > 0:
         return _second(word[:-2])  # + the shortened word goes through the step again
     if word.endswith("logi"):
-        return word[:-1] if _repeated(word[:-3]) else word  # + the "l" counts as part of the word before the suffix
-    return _apply(word, _SECOND)
+        return word[:-1] if _measure(word[:-3]) > 0 else word  # + the "l" counts as part of the word before the suffix
+    return _apply(word, _SECOND, 1)
+
+
+def _fourth(word: str) -> str:
+    if word.endswith(("sion", "tion")):
+        return word[:-3] if _measure(word[:-3]) > 1 else word
+    return _apply(word, _FOURTH, 2)
 
 
 def _final_e(word: str) -> str:
@@ -148,5 +129,5 @@ def stem(word: str) -> str:
         return _IRREGULAR[word]
     if len(word) <= 2:
         return word
-    word = _final_e(_apply(_apply(_second(_final_y(_past(_plural(word)))), _THIRD), _FOURTH))
-    return word[:-1] if word.endswith("ll") and _long(word[:-1]) else word
+    word = _final_e(_fourth(_apply(_second(_final_y(_past(_plural(word)))), _THIRD, 1)))
+    return word[:-1] if word.endswith("ll") and _measure(word[:-1]) > 1 else word

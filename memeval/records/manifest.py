@@ -89,7 +89,7 @@ class MemoryManifest(msgspec.Struct, frozen=True, kw_only=True):
     """Whose memory a folder holds.
 
     identity: all that the `memory_hash` covers (RunSpec.ingest_identity). created: Unix time. models: role -> name.
-    replayable: whether the memory follows from the stored replies.
+    replayable: whether the memory follows from the stored replies. origins: role -> the servers that made these.
     """
 
     format: int
@@ -99,6 +99,7 @@ class MemoryManifest(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     models: dict[str, str] = {}
     replayable: bool = True
+    origins: dict[str, tuple[Origin, ...]] = {}
     versions: dict[str, str] = {}
     git: str | None = None
     identity: dict[str, Any] = {}

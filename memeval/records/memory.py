@@ -48,6 +48,17 @@ class MemoryFolder:
     def manifest(self) -> MemoryManifest | None:
         return read_record(self.path / "manifest.json", MemoryManifest)
 
+    def add_origins(self, manifest: MemoryManifest) -> None:
+        """Write the manifest where there is none, and add its origins to one that is there."""
+        before = self.manifest() or manifest
+        origins = {
+            role: tuple(dict.fromkeys((*before.origins.get(role, ()), *manifest.origins.get(role, ()))))
+            for role in {**before.origins, **manifest.origins}
+        }
+        found = msgspec.structs.replace(before, origins=origins)
+        if found != self.manifest():
+            write_record(self.path / "manifest.json", found)
+
     def operations(self, digests: Mapping[str, str] | None = None) -> list[OperationRow]:
         """The steps of reading, in the order in which they were first made; of each the last attempt.
 
@@ -131,8 +142,7 @@ class MemoryWriter:
             file = Appending(self.folder.path, {OperationRow: self.folder.operations_file})
             if not file.held:
                 return False
-            if not (self.folder.path / "manifest.json").exists():
-                write_record(self.folder.path / "manifest.json", self._manifest)
+            self.folder.add_origins(self._manifest)
             for row in read_rows(self.folder.operations_file, OperationRow):
                 self._known[(*row.key, row.digest)] = (row.attempt, _content(row))
             self._file = file

@@ -57,7 +57,7 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     if whole is None:
         sent = stored.requests if requests is None and stored else requests or 0
         whole = _summary(planned, folder, questions, samples, scores, most, complete)
-        whole = replace(whole, requests=sent, basis=basis)
+        whole = _read_back(replace(whole, requests=sent, basis=basis), planned, requests)
         if folder.writable:
             mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
             if written:
@@ -75,8 +75,9 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
 
 
 def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:
-    """The summary with the notes that hold for this command alone: what of it was read back."""
-    service = requests is None and bool(found.services)
+    """The summary with what of it was read back by this command. An agent whose memory does not follow from stored replies
+    rests on a service, or may."""
+    service = requests is None and (bool(found.services) or not planned.spec.agent.replayable)
     found = replace(found, read_back=planned.read_back, service_read_back=service)
     return replace(found, notes=notes(found))
 

@@ -13,7 +13,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
-from memeval.runs.spec import FORMAT, RunSpec
+from memeval.runs.spec import FORMAT
 
 
 def manifest(planned: Planned) -> Manifest:
@@ -54,8 +54,9 @@ def manifest(planned: Planned) -> Manifest:
     )
 
 
-def memory_manifest(spec: RunSpec) -> MemoryManifest:
-    """Of a memory that is begun now."""
+def memory_manifest(planned: Planned) -> MemoryManifest:
+    """Of a memory that is begun now, or goes on."""
+    spec = planned.spec
     identity = spec.ingest_identity()
     return MemoryManifest(
         format=FORMAT,
@@ -65,6 +66,7 @@ def memory_manifest(spec: RunSpec) -> MemoryManifest:
         created=time.time(),
         models={role: model.name for role, model in spec.models.items() if role in identity["models"]},
         replayable=spec.agent.replayable,
+        origins={role: origins for role, origins in planned.origins.items() if role in identity["models"]},
         versions=_versions(),
         git=_git_revision(),
         identity=identity,

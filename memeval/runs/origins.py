@@ -18,10 +18,11 @@ from memeval.errors import UsageError
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
 from memeval.models.served import Served, read_of, same_models
-from memeval.records.folder import RunFolder, readers
+from memeval.records.folder import RunFolder
 from memeval.records.manifest import Origin
 from memeval.records.memory import MemoryFolder
 from memeval.records.summary import ReadBack
+from memeval.runs.manifest import memory_manifest
 from memeval.runs.plan import Planned
 from memeval.runs.run import finished, wanted
 from memeval.runs.spec import RunSpec
@@ -85,6 +86,8 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
     origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
     if different and manifest and folder.writable:
         folder.write_manifest(replace(manifest, origins=origins))
+        if spec.memory:
+            MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
     makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
     back = tuple(ReadBack(role, maker.url, maker.since) for role, maker in makers.items())
     models = dict(spec.models)
@@ -116,19 +119,17 @@ def _checkpoint(origin: Origin) -> str:
 
 
 def _used(spec: RunSpec) -> Origins:
-    """The servers that made the replies stored by a run and by its memory, which other runs may have built."""
+    """The servers that made the replies stored by a run and by its memory, as far as roles were called."""
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
-    answering = {role for row in folder.samples() for role in row.calls}
-    found = {role: origins for role, origins in (manifest.origins if manifest else {}).items() if role in answering}
-    if spec.memory is None:
-        return found
-    reading = {role for row in MemoryFolder(spec.memory).operations() for role in row.calls}
-    for path in readers(spec.memory) if reading else ():
-        other = RunFolder(path).manifest()
-        for role, origins in (other.origins if other else {}).items():
-            if role in reading:
-                found[role] = tuple(dict.fromkeys((*found.get(role, ()), *origins)))
+    answering = {role for row in folder.samples() for role in row.calls} if manifest and manifest.origins else set()
+    found = {role: manifest.origins[role] for role in answering & manifest.origins.keys()} if manifest else {}
+    memory = MemoryFolder(spec.memory) if spec.memory else None
+    built = memory.manifest() if memory else None
+    if memory and built and built.origins:
+        reading = {role for row in memory.operations() for role in row.calls}
+        for role in sorted(reading & built.origins.keys()):
+            found[role] = tuple(dict.fromkeys((*built.origins[role], *found.get(role, ()))))
     return found
 
 

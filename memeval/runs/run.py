@@ -189,7 +189,7 @@ class _Driver:
         self.turn: MemoryTurn | None = None
         spec = self.planned.spec
         if spec.memory:
-            writer = MemoryWriter(MemoryFolder(spec.memory), memory_manifest(spec))
+            writer = MemoryWriter(MemoryFolder(spec.memory), memory_manifest(runs[0].planned))
             self.turn = MemoryTurn(writer, len(self.work), spec.agent.replayable)
             stack.callback(self.turn.close)
 

@@ -47,7 +47,8 @@ class RunContext:
     answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> file
     of its replies; without any, nothing is stored and the user's cache is not used. on_call: given the row of each call
     that goes through the gateway. on_step: given what each method of an agent called, with the replies (and their training
-    rows). turn: to build the memory."""
+    rows). turn: to build the memory.
+    """
 
     def __init__(
         self,

@@ -54,13 +54,10 @@ def write(root: Path, keypoints: bool = True) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_MEMORY", "MEMEVAL_JUDGE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MEMEVAL_DATA", str(tmp_path / "data"))
-    write(tmp_path / "data")
-    return tmp_path
+def project(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEMEVAL_DATA", str(project / "data"))
+    write(project / "data")
+    return project
 
 
 def endpoint(asked: dict[str, Any]) -> dict[str, Any]:

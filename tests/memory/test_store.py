@@ -129,6 +129,10 @@ def test_a_copy_goes_on_like_the_original_and_apart_from_it() -> None:
     assert [found for found, _, _ in store.search("semantic", "judge cook", 5)] == [name]
     assert store.insert("semantic", "Bob is a cook", "c2") == made  # the same id, as if the twin had never been
     assert [found for found, _, _ in twin.search("semantic", "judge", 1)] == [name]
+    twin.insert("episodic", "Ann met Bob", "c3")  # the next id is another than the original's
+    store.insert("semantic", "Cleo is a vet", "c3")
+    (last,) = ids([twin.insert("semantic", "Dora is a vet", "c3")])
+    assert [found for found, _, _ in twin.search("semantic", "Dora vet", 1)] == [last]
 
 
 class Golden:

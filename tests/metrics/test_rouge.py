@@ -20,6 +20,10 @@ REFERENCE = json.loads((Path(__file__).parent / "rouge_reference.json").read_tex
 TOKENS = st.lists(st.sampled_from("abcd"), max_size=25)
 
 
+def test_words_of_three_letters_are_not_stemmed():
+    assert rouge_tokens("Gas was in cats") == ["gas", "was", "in", "cat"]
+
+
 def test_stems_agree_with_nltk():
     assert len(REFERENCE["stems"]) > 100
     assert {word: stem(word) for word in REFERENCE["stems"]} == REFERENCE["stems"]

@@ -14,10 +14,3 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tiny_qwen
 
     return tiny_qwen.save(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's cache of the test's own."""
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"

@@ -392,3 +392,18 @@ def test_a_run_that_spent_its_budget_is_finished_by_the_same_command(tmp_path: P
             assert lines[0] == lines[1]
 
     asyncio.run(main())
+
+
+def test_replies_are_expected_to_be_as_long_as_the_longest_so_far() -> None:
+    """A model that is seen to think is given a larger limit than its calls name."""
+
+    async def main() -> None:
+        budget = Budget(10.0, price=lambda name, url: CENT)
+        request = replace(asked("x"), params={"max_tokens": 10})
+        charge = await budget.reserve(SPEC, request)
+        assert charge.usd == pytest.approx(0.1)
+        budget.settle(SPEC, charge, Usage(1, 500))
+        assert budget.charge(SPEC, request).usd == pytest.approx(5.0)
+        assert budget.charge(ModelSpec("other"), request).usd == pytest.approx(0.1)
+
+    asyncio.run(main())

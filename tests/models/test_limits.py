@@ -361,7 +361,7 @@ def test_time_without_calls_and_pauses_that_the_server_asked_for_are_no_silence(
         await asyncio.sleep(0.4)
         await limiter.run(Script(timed_out(), OK))
         return await limiter.run(
-            Script(slow_down(retry_after=0.25), timed_out(), slow_down(retry_after=0.25), timed_out(), OK)
+            Script(slow_down(retry_after=0.25), timed_out(), slow_down(retry_after=0.25), timed_out(), OK, seconds=0.1)
         )
 
     assert asyncio.run(main()) is OK

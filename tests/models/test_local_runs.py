@@ -22,14 +22,6 @@ HERE = Path(__file__).parent
 LIMITED = ("--set", "response_limit=32", "--limit", "2", "--format", "json", "--quiet")
 
 
-@pytest.fixture
-def project(tmp_path, own_cache, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_READER", "MEMEVAL_BASE_URL", "OPENAI_API_KEY", "MEMEVAL_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
 def memeval(*words):
     """The runs that `memeval run` prints."""
     result = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)

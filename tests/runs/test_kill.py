@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -11,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer
+from faulty_server import FaultyServer, in_thread
 from folders import file_of
 from toys import killed_again, reply
 
@@ -30,15 +28,8 @@ CONCURRENCY = 4
 @pytest.fixture
 def server() -> Iterator[FaultyServer]:
     """The endpoint in a thread of its own, so that the test can count what it served."""
-    loop = asyncio.new_event_loop()
-    endpoint = FaultyServer(latency=0.02, body=reply, models=[{"id": "tiny", "object": "model"}])
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(endpoint.start(), loop).result()
-    yield endpoint
-    asyncio.run_coroutine_threadsafe(endpoint.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    with in_thread(FaultyServer(latency=0.02, body=reply, models=[{"id": "tiny", "object": "model"}])) as endpoint:
+        yield endpoint
 
 
 def command(server: FaultyServer, runs: Path) -> list[str]:

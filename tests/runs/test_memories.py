@@ -87,9 +87,7 @@ def server() -> Iterator[FaultyServer]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+def project(project: Path) -> Path:
     lines = []
     for stream in range(STREAMS):
         units = [f"In year {year} the town number {stream} built bridge {year} over its river." for year in range(CHUNKS)]
@@ -98,11 +96,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             {"id": f"late-{stream}", "text": f"What did town {stream} build?", "answer": "bridge"},
         ]
         lines.append(json.dumps({"id": f"s{stream}", "units": units, "questions": questions}) + "\n")
-    (tmp_path / "diary.jsonl").write_text("".join(lines))
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "diary.yaml").write_text(f"source: jsonl\nparams: {{file: ../diary.jsonl}}{VARIANTS}")
-    (tmp_path / "agent.py").write_text(AGENT)
-    return tmp_path
+    (project / "diary.jsonl").write_text("".join(lines))
+    (project / "tasks").mkdir()
+    (project / "tasks" / "diary.yaml").write_text(f"source: jsonl\nparams: {{file: ../diary.jsonl}}{VARIANTS}")
+    (project / "agent.py").write_text(AGENT)
+    return project
 
 
 def options(server: FaultyServer, tasks: list[str], **rest: Any) -> Options:

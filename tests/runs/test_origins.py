@@ -96,18 +96,40 @@ def test_the_same_model_under_another_listing_is_remembered(place: Place) -> Non
         assert "/ckpt/300" in refused(place, command(server))
 
 
-def test_a_memory_of_another_model_names_its_own_flag(place: Place) -> None:  # noqa: F811
-    def reply(asked: dict[str, Any]) -> Any:
-        arguments = json.dumps({"memory_type": "semantic", "content": "Ann lives in Arlen."})
-        call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
-        tools = asked.get("tools")
-        return body(None if tools else "Arlen", counted(asked), message={"tool_calls": [call]} if tools else {})
+def writing(asked: dict[str, Any]) -> Any:
+    arguments = json.dumps({"memory_type": "semantic", "content": "Ann lives in Arlen."})
+    call = {"id": "1", "type": "function", "function": {"name": "new_memory_insert", "arguments": arguments}}
+    tools = asked.get("tools")
+    return body(None if tools else "Arlen", counted(asked), message={"tool_calls": [call]} if tools else {})
 
-    with in_thread(FaultyServer(body=reply, models=[ONE])) as server:
+
+def test_a_memory_of_another_model_names_its_own_flag(place: Place) -> None:  # noqa: F811
+    """Also for another run that reads the memory, and where the run that built it is gone."""
+    with in_thread(FaultyServer(body=writing, models=[ONE])) as server:
         words = (*MEMALPHA, "--memory", f"m@{server.url}", "--reader", "offline", "--limit", "2")
-        assert "memory" in origins(place.result(*words))
+        run = place.result(*words)
+        memory = json.loads(Path(run["memory"], "manifest.json").read_text())
+        assert [origin["root"] for origin in memory["origins"]["memory"]] == ["/ckpt/100"]
         server.models[:] = [TWO]
+        other = (*words, "--answer-budget", "50")
         assert "--fresh-memory" in refused(place, words)
+        assert "--fresh-memory" in refused(place, other)
+        assert place.call("remove", run["path"])[0] == 0
+        assert "--fresh-memory" in refused(place, other)
+        anew = place.result(*other, "--fresh-memory")
+        assert (len(server.seen), anew["memory"] != run["memory"]) == (4, True)
+        place.result(*other)
+        assert len(server.seen) == 4
+
+
+def test_the_same_model_is_remembered_for_its_memory(place: Place) -> None:  # noqa: F811
+    with in_thread(FaultyServer(body=writing, models=[ONE])) as server:
+        words = (*MEMALPHA, "--memory", f"m@{server.url}", "--reader", "offline", "--limit", "2")
+        place.result(*words)
+        server.models[:] = [TWO]
+        place.result(*words, "--same-model")
+        assert place.result(*words, "--answer-budget", "50")["status"] == "complete"
+        assert len(server.seen) == 2
 
 
 def test_other_models_come_and_go(place: Place) -> None:  # noqa: F811
@@ -143,6 +165,7 @@ def test_a_server_without_a_list_is_nothing_to_compare(place: Place) -> None:  #
         assert SAYS.fullmatch(text)
         larger = place.result(*command(server, limit=4))
         assert texts(larger, "read-back") == [text]
+        assert f"note: {text}" in place.call("show", larger["path"])[1]
 
 
 def test_a_finished_run_is_read_back_without_its_server(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

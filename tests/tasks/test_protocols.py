@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import read_lines
+from folders import file_of, memory_of, read_lines
 from msgspec.structs import replace
 
 from memeval import cards, metrics, plugins
@@ -385,12 +385,8 @@ class Seer(Blind):
 
 
 @pytest.fixture
-def project(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
-    for name in ("MEMEVAL_MODEL", "MEMEVAL_MEMORY", "MEMEVAL_READER", "MEMEVAL_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "agents.py").write_text(AGENTS)
+def project(project: Path, data: Path) -> Path:
+    (project / "agents.py").write_text(AGENTS)
     return data
 
 
@@ -403,7 +399,7 @@ def finished(data: Path, agent: str, task: str, **options: Any) -> Any:
 
 
 def lines(outcome: Any, name: str) -> list[dict[str, Any]]:
-    return list(read_lines(outcome.planned.spec.folder / f"{name}.jsonl"))
+    return read_lines(file_of(outcome.planned.spec.folder, f"{name}.jsonl"))
 
 
 def keys(journal: Path) -> set[bytes]:
@@ -446,7 +442,7 @@ def test_budgets_read_one_memory(project: Path) -> None:
     folders = [outcome.planned.spec.folder for outcome in outcomes.values()]
     assert len(set(folders)) == 4
     # the writer's calls have the same keys, so that a model whose calls are cached is not asked to write twice
-    calls = [keys(folder / "calls.sqlite") for folder in folders]
+    calls = [keys(memory_of(folder) / "calls.sqlite") for folder in folders]
     written = sum(line["calls"].get("memory", 0) for line in ingests[0])
     assert all(len(calls[0] & others) >= written for others in calls[1:])
 

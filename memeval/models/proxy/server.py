@@ -3,7 +3,7 @@
     async with Proxy() as proxy:
         token = proxy.open(session.models, slot)      # base URL and token go to the agent as its endpoint and key
         with slot.step(): ...                         # one step of the agent: its calls are booked where the step is
-        proxy.close(token)                            # what is still under way for it is cancelled
+        proxy.close(token)                            # its calls in flight are cancelled
 
 Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves this
 process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
@@ -39,8 +39,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class _Tenant:
-    """Who holds a token. asked: how often each call was made. tasks: calls under way."""
+class _Client:
+    """The agent that holds a token. asked: how often each call was made. tasks: its calls in flight."""
 
     models: Mapping[str, BoundModel]
     slot: Slot
@@ -74,7 +74,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.base_url = ""
-        self._tenants: dict[bytes, _Tenant] = {}  # by the token's digest: a token stands nowhere but with who got it
+        self._clients: dict[bytes, _Client] = {}  # by the token's digest: only the agent holds the token itself
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,9 +92,9 @@ class Proxy:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for tenant in self._tenants.values():
-            _evict(tenant)
-        self._tenants.clear()
+        for client in self._clients.values():
+            _cancel(client)
+        self._clients.clear()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -102,25 +102,25 @@ class Proxy:
         """A token for one agent in one context (a fork gets its own). models: role -> model it may call. slot: where its
         calls are booked."""
         token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
-        self._tenants[_digest(token)] = _Tenant(models, slot)
+        self._clients[_digest(token)] = _Client(models, slot)
         return token
 
     def close(self, token: str) -> None:
-        """End a token; its calls under way are cancelled. One that is closed already is no error."""
-        tenant = self._tenants.pop(_digest(token), None)
-        if tenant is not None:
-            _evict(tenant)
+        """End a token; its calls in flight are cancelled. One that is closed already is no error."""
+        client = self._clients.pop(_digest(token), None)
+        if client is not None:
+            _cancel(client)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        tenant = self._tenant(request)
+        client = self._client(request)
         chat = wire.read_chat(wire.read_json(await request.read()))
-        model = tenant.model(chat.model, embedding=False)
+        model = client.model(chat.model, embedding=False)
         params = dict(chat.params)
         for one, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
             if one in model.params:  # the user's limit stands, under whichever of its two names
                 params.pop(other, None)
-        sample = tenant.sample(model, chat, _repeated(request))
-        completion: Completion = await _serve(tenant, model, model.generate(chat.messages, chat.tools, sample, **params))
+        sample = client.sample(model, chat, _repeated(request))
+        completion: Completion = await _serve(client, model, model.generate(chat.messages, chat.tools, sample, **params))
         if completion.error is not None:
             rejected = _REJECTED.match(completion.error)
             raise Refused(int(rejected[1]) if rejected else 502, completion.error, "upstream_error")
@@ -139,12 +139,12 @@ class Proxy:
         return response
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
-        tenant = self._tenant(request)
+        client = self._client(request)
         asked = wire.read_embeddings(wire.read_json(await request.read()))
-        model = tenant.model(asked.model, embedding=True)
+        model = client.model(asked.model, embedding=True)
         params = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
         try:
-            vectors, spent = await _serve(tenant, model, model.embed_counted(asked.texts, **params))
+            vectors, spent = await _serve(client, model, model.embed_counted(asked.texts, **params))
         except EmbeddingFailed as failed:
             raise Refused(502, str(failed), "upstream_error") from None
         if asked.dimensions not in (None, vectors.shape[1]):
@@ -162,51 +162,51 @@ class Proxy:
         return web.json_response(wire.model_reply(name))
 
     def _names(self, request: web.Request) -> list[str]:
-        models = self._tenant(request).models
+        models = self._client(request).models
         return list(dict.fromkeys([*models, *(model.name for model in models.values())]))
 
-    def _tenant(self, request: web.Request) -> _Tenant:
+    def _client(self, request: web.Request) -> _Client:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        tenant = self._tenants.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
-        if tenant is None:
-            raise Refused(401, "the API key is not a token of a context under way", "invalid_api_key")
-        return tenant
+        client = self._clients.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
+        if client is None:
+            raise Refused(401, "the API key is not the token of an open context", "invalid_api_key")
+        return client
 
 
-async def _serve(tenant: _Tenant, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
-    """Await a call of a bound model, booked in the tenant's slot. It goes on, and is booked, when the client hangs up.
+async def _serve(client: _Client, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
+    """Await a call of a bound model, booked in the client's slot. It continues, and is booked, when the client disconnects.
 
     Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
     """
 
     async def booked() -> Result:
-        usage.current.set(tenant.slot)
+        usage.current.set(client.slot)
         return await call
 
     task = asyncio.ensure_future(booked())
-    tenant.tasks.add(task)
-    task.add_done_callback(tenant.tasks.discard)
+    client.tasks.add(task)
+    task.add_done_callback(client.tasks.discard)
     try:
         return await task
     except asyncio.CancelledError:
         this = asyncio.current_task()
         if this is not None and this.cancelling():
             raise  # the server is stopping
-        raise Refused(503, "the context ended while the call was under way") from None
+        raise Refused(503, "the context ended while the call was in flight") from None
     except EmbeddingFailed:
         raise  # booked; the run goes on
     except (StopRun, UsageError) as error:
-        if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is the user's to mend
+        if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is for the user to fix
             raise Refused(400, str(error), "unsupported_parameter", error.name) from None
-        tenant.slot.stop(error)
+        client.slot.stop(error)
         raise Refused(503, str(error), "upstream_error") from None
     except Exception as error:
-        tenant.slot.stop(error)
-        raise Refused(500, f"the call broke off ({type(error).__name__}); the run stops", "internal_error") from None
+        client.slot.stop(error)
+        raise Refused(500, f"the call failed with a bug ({type(error).__name__}); the run stops", "internal_error") from None
 
 
-def _evict(tenant: _Tenant) -> None:
-    for task in tenant.tasks:
+def _cancel(client: _Client) -> None:
+    for task in client.tasks:
         task.cancel()
 
 
@@ -221,7 +221,7 @@ def _repeated(request: web.Request) -> bool:
 
 @web.middleware
 async def _in_shape(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Every error leaves in OpenAI's shape."""
+    """Send every error in OpenAI's shape."""
     try:
         response: web.StreamResponse = await handler(request)
         return response

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from openai.types import CompletionUsage
 
-DEEPEST = 100  # levels of nesting; more is damage, and would exhaust the stack of whoever walks it
+DEEPEST = 100  # levels of nesting; more is damage, and would exhaust the stack of code that walks it
 _READ_HERE = frozenset({"model", "messages", "tools", "stream", "stream_options", "n"})
 # only fields that are known pass on to the model: among the rest are ways to send its key, or the bill, somewhere else
 _PASSED = frozenset(
@@ -40,7 +40,7 @@ _PASSED = frozenset(
         *("skip_special_tokens", "include_stop_str_in_output"),
     }
 )
-# what says who asks, and changes no reply, would only keep equal calls from being equal
+# labels of the caller change no reply; with them equal calls would have different keys
 _LABELS = frozenset(
     {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
 )
