@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence
 
@@ -86,8 +87,8 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
     origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
     if different and manifest and folder.writable:
         folder.write_manifest(replace(manifest, origins=origins))
-        if spec.memory:
-            MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
+    if different and spec.memory and os.access(spec.memory, os.W_OK):
+        MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
     makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
     back = tuple(ReadBack(role, maker.url, maker.since) for role, maker in makers.items())
     models = dict(spec.models)
