@@ -157,7 +157,7 @@ def _from_url(file: DataFile, to: Path, say: Say) -> Fetched:
                 raise UsageError(f"{file.url}: not the published file (sha256 is {sha256}, expected {file.sha256})")
     except (OSError, HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
         reason = getattr(error, "reason", None) or error
-        raise UsageError(f"{file.url}: cannot be fetched ({type(error).__name__}: {str(reason)[:160]})") from None
+        raise UsageError(f"{file.url}: cannot be fetched ({type(error).__name__}: {' '.join(str(reason).split())[:160]})") from None
     return Fetched(target, file.url)
 
 

@@ -235,7 +235,7 @@ def test_an_upstream_file_that_is_another_or_cut_or_gone(hub: Hub, monkeypatch: 
 def test_files_never_leave_the_data_folder(hub: Hub, tmp_path: Path) -> None:
     hub.repositories["org/name"] = {"part/dev.json": b"[]"}
     file = DataFile(("../dev.json",), ("org/name/part/dev.json",))
-    assert "'../dev.json' is no name of a file within" in refused(file, to=tmp_path / "data")
+    assert "'../dev.json' is not the name of a file within" in refused(file, to=tmp_path / "data")
     assert not (tmp_path / "dev.json").exists()
 
 
