@@ -156,8 +156,8 @@ def _from_url(file: DataFile, to: Path, say: Say) -> Fetched:
             if file.sha256 and sha256 != file.sha256:
                 raise UsageError(f"{file.url}: not the published file (sha256 is {sha256}, expected {file.sha256})")
     except (OSError, HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
-        reason = getattr(error, "reason", None) or error
-        raise UsageError(f"{file.url}: cannot be fetched ({type(error).__name__}: {' '.join(str(reason).split())[:160]})") from None
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
+        raise UsageError(f"{file.url}: cannot be fetched ({type(error).__name__}: {reason[:160]})") from None
     return Fetched(target, file.url)
 
 
