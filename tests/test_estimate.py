@@ -132,7 +132,7 @@ def server() -> Iterator[FaultyServer]:
         yield served
 
 
-@pytest.mark.parametrize("sentences", [0, 6, 40])
+@pytest.mark.parametrize("sentences", [0, 6, pytest.param(40, marks=pytest.mark.slow)])
 def test_an_endpoint_however_much_it_writes(project: Path, server: FaultyServer, sentences: int) -> None:
     server.body = Writer(sentences)
     (planned,) = plan(options(["memalpha"], model="wordy", limit=12, base_url=server.url))
@@ -197,7 +197,9 @@ class Thinker(Writer):
         return reply
 
 
-@pytest.mark.parametrize("agent", ["memalpha", "bm25", "long-context"])
+@pytest.mark.parametrize(
+    "agent", [pytest.param("memalpha", marks=pytest.mark.slow), "bm25", pytest.param("long-context", marks=pytest.mark.slow)]
+)
 def test_a_few_questions_teach_how_long_the_rest_will_be(project: Path, server: FaultyServer, agent: str) -> None:
     """Calls, tokens and USD of the other 24 within 20 %, of a model that thinks, which no default can know."""
     (project / "memeval.yaml").write_text("prices: {wordy: {prompt: 2, completion: 10, cached: 0.5}}\n")
@@ -226,7 +228,7 @@ class OwnTokenizer(Writer):
         return reply
 
 
-@pytest.mark.parametrize("task", ["synth-10k", "synth-10k@shared-4"])
+@pytest.mark.parametrize("task", [pytest.param("synth-10k", marks=pytest.mark.slow), "synth-10k@shared-4"])
 def test_a_few_questions_teach_how_long_prompts_are(project: Path, server: FaultyServer, task: str) -> None:
     """By role, what the server counts, and what the model wrote that is read later; a first estimate is far off in both."""
     server.body = OwnTokenizer(24)
@@ -314,6 +316,7 @@ def test_repeats_multiply(project: Path) -> None:
     assert (three.n, three.half_width) == (one.n, one.half_width)  # repeats are no more questions
 
 
+@pytest.mark.slow
 def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plans = [plan(options(["memalpha"], limit=6, answer_budgets=(budget,) if budget else ()))[0] for budget in (0, 200, 40)]
     alone = [estimate(planned) for planned in plans]
