@@ -48,8 +48,21 @@ DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data 
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
+
+
+def _affordable(context: click.Context, parameter: click.Parameter, wanted: int) -> int:
+    from memeval.process import affordable
+
+    return affordable(wanted)
+
+
 WIDTH = click.option(
-    "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Open contexts; calls per endpoint."
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    callback=_affordable,
+    help="Open contexts; calls per endpoint.",
 )
 AGENT_TIMEOUT = click.option("--agent-timeout", type=SECONDS, metavar="SECONDS", help="Of one method of an agent.")
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
