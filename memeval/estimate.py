@@ -286,7 +286,8 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
         yield f"a stream is read once for all its questions: {once:,.0f} chunks are shown, {alone:,.0f} if read for each"
     if n < FEW:
         yield f"n below {FEW}: shows the machinery, ranks nothing"
-    if spec.task.cluster != "question":
+    alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)
+    if not alone_in_cluster:
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
 
 

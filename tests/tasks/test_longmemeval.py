@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hubcache import REVISION, placed
 
-from memeval import cards, plugins, tokens
+from memeval import digests, plugins, tokens
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_chunks, prepare
@@ -202,7 +202,7 @@ def test_the_cards() -> None:
         )
         assert card.licence
         assert card.citation
-        assert "judge" not in cards.identity(card)
+        assert "judge" not in digests.identity(card)
     with pytest.raises(UsageError, match="longmemeval-oracle"):
         plugins.find_task("longmemeval")
 
