@@ -40,7 +40,7 @@ class AgentSpec:
     replayable: bool = True
 
     @property
-    def is_arm(self) -> bool:
+    def is_control(self) -> bool:
         return self.card.agent in CONTROLS
 
 
@@ -150,7 +150,7 @@ class RunSpec:
         agent = folder_name(self.agent.card.name)
         folder = runs_dir / folder_name(self.task.name) / f"{agent}-{digests.digest(self.identity())[:8]}"
         placed = dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
-        if self.agent.is_arm:
+        if self.agent.is_control:
             return placed
         memories = runs_dir.resolve() / folder_name(digests.read_as(self.task)) / MEMORIES
         first = memories.resolve() / f"{agent}-{digests.digest(self.ingest_identity())[:8]}"
