@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from faulty_server import FaultyServer, in_thread
 
 
