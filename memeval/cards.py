@@ -9,8 +9,6 @@ docs/cards.md describes every key.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from memeval import trained
 from memeval.errors import UsageError, suggest
@@ -161,15 +159,6 @@ _INSIDE: dict[type, dict[str, str]] = {
 _MERGED = ("params", "variants", "models", "prompts")
 """Mappings of which an extending card or a variant replaces the keys that it has itself."""
 _NOT_INHERITED = {"name", "abstract", "extends"}
-_NOT_IDENTITY = {
-    *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
-}
-_AFTER_INGEST = {
-    *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
-    *("cluster", "scoring", "published_metrics"),
-    *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
-}
 
 
 class UnknownKey(UsageError):
@@ -356,43 +345,3 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     changed = replace(card, **{**changes, "name": name})
     _check(changed, path)
     return changed
-
-
-def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
-    """The part of a card that makes a number what it is: what the run's hash covers."""
-    found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
-    for key in ("agent", "source"):
-        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
-            found[key] = Path(found[key]).name
-    return found
-
-
-def ingest_identity(card: TaskCard) -> dict[str, Any]:
-    """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
-    return _read_part(identity(card))
-
-
-def read_as(card: TaskCard) -> str:
-    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
-    memory. Of variants that read alike, the first that the card has."""
-    base, *names = card.name.split("@")
-    for name in names:
-        read = _read_part(card.variants.get(name, {"": name}))
-        if read:
-            alike = (other for other, changes in card.variants.items() if _read_part(changes) == read)
-            base += f"@{next(alike, name)}"
-    return base
-
-
-def _read_part(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in changes.items() if key not in _NOT_IDENTITY | _AFTER_INGEST}
-
-
-def canonical(data: Any) -> str:
-    """Canonical JSON: sorted keys, no blanks, non-ASCII kept."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)
-
-
-def digest(data: Any) -> str:
-    """sha256 (hex) of the canonical JSON of `data`."""
-    return hashlib.sha256(canonical(data).encode("utf-8", "surrogatepass")).hexdigest()

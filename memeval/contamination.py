@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from msgspec.structs import asdict
 
-from memeval import cards
+from memeval import cards, digests
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
@@ -89,7 +89,7 @@ def facts(task: TaskCard, known: Claims) -> dict[str, Any]:
     family, split = family_of(task)
     rows = []
     for who, entry in ((who, entry) for who, entries in known.items() for entry in entries):
-        digest = cards.digest(sorted(entry.hashes)) if entry.hashes else None
+        digest = digests.digest(sorted(entry.hashes)) if entry.hashes else None
         rows.append({**asdict(entry), "of": who, "hashes": len(entry.hashes), "sha256": digest})
     return {"family": family, "split": split, "claims": rows}
 

@@ -1,19 +1,33 @@
-"""Digests of what is asked: a finished sample is used again only while the digest of its question agrees.
+"""What makes a result what it is: the part of a card that a run's hash covers, and digests of questions, so that a finished
+sample is used again only while the digest of its question agrees.
 
-Each is the first 16 hex digits of a sha256, linear in the text. Words of a card (chunk size, metrics) are not in them: those
-are in the run's hash.
+A digest of a question is the first 16 hex digits of a sha256, linear in the text. Words of a card (chunk size, metrics) are
+not in it: those are in the run's hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
+from memeval.cards import AgentCard, TaskCard
 from memeval.task import Context, Question
 
 LENGTH = 16
+_NOT_IDENTITY = {
+    *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
+    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+}
+_AFTER_INGEST = {
+    *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
+    *("cluster", "scoring", "published_metrics"),
+    *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
+}
 
 
 def context_digest(context: Context) -> str:
@@ -42,3 +56,43 @@ def _digest(parts: Iterable[Any]) -> str:
     for part in parts:
         digest.update(json.dumps(part, ensure_ascii=True).encode("ascii") + b"\n")
     return digest.hexdigest()[:LENGTH]
+
+
+def identity(card: TaskCard | AgentCard) -> dict[str, Any]:
+    """The part of a card that makes a number what it is: what the run's hash covers."""
+    found = {key: value for key, value in asdict(card).items() if key not in _NOT_IDENTITY}
+    for key in ("agent", "source"):
+        if isinstance(found.get(key), str) and ".py:" in found[key]:  # its content counts, not its folder
+            found[key] = Path(found[key]).name
+    return found
+
+
+def ingest_identity(card: TaskCard) -> dict[str, Any]:
+    """The part of a task's card that a memory depends on: not how it is read, and not how answers are scored."""
+    return _read_part(identity(card))
+
+
+def read_as(card: TaskCard) -> str:
+    """The name of a task without what its variants say about answering only: runs of it under any answer budget read one
+    memory. Of variants that read alike, the first that the card has."""
+    base, *names = card.name.split("@")
+    for name in names:
+        read = _read_part(card.variants.get(name, {"": name}))
+        if read:
+            alike = (other for other, changes in card.variants.items() if _read_part(changes) == read)
+            base += f"@{next(alike, name)}"
+    return base
+
+
+def _read_part(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key not in _NOT_IDENTITY | _AFTER_INGEST}
+
+
+def canonical(data: Any) -> str:
+    """Canonical JSON: sorted keys, no blanks, non-ASCII kept."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)
+
+
+def digest(data: Any) -> str:
+    """sha256 (hex) of the canonical JSON of `data`."""
+    return hashlib.sha256(canonical(data).encode("utf-8", "surrogatepass")).hexdigest()

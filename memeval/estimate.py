@@ -124,8 +124,8 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
         questions=len(planned.question_ids),
         n=n,
         answers=sum(item.answers for item in left),
-        streams=0 if spec.agent.is_arm else sum(item.unread(sizes[item.ref]) > 0 for item in left),
-        chunks=0 if spec.agent.is_arm else round(number["chunk"]),
+        streams=0 if spec.agent.is_control else sum(item.unread(sizes[item.ref]) > 0 for item in left),
+        chunks=0 if spec.agent.is_control else round(number["chunk"]),
         roles=roles,
         **totals(roles.values()),
         half_width=half_width(n) if n else None,
@@ -278,15 +278,16 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
     wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
     if done := wanted - sum(item.answers for item in left):
         yield f"{done} of {wanted} answers are in {spec.shown} already"
-    if (shared := sum(item.shared for item in left)) and not spec.agent.is_arm:
+    if (shared := sum(item.shared for item in left)) and not spec.agent.is_control:
         yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
     once = sum(item.chunks + item.own for item in sizes.values())
     alone = sum(item.alone for item in sizes.values())
-    if alone > once and not spec.agent.is_arm:
+    if alone > once and not spec.agent.is_control:
         yield f"a stream is read once for all its questions: {once:,.0f} chunks are shown, {alone:,.0f} if read for each"
     if n < FEW:
         yield f"n below {FEW}: shows the machinery, ranks nothing"
-    if spec.task.cluster != "question":
+    alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)
+    if not alone_in_cluster:
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"
 
 

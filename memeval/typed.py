@@ -70,7 +70,8 @@ def dotted(*keys: str | int) -> str:
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """What is said of a key that a record does not have. key: with those it is nested in."""
-    return f"unknown key '{key}'{suggest(key.rpartition('.')[2], known)}"
+    shown = key if len(key) <= 80 else f"{key[:77]}..."
+    return f"unknown key '{shown}'{suggest(key.rpartition('.')[2][:80], known)}"
 
 
 def _record(kind: Any, inner: Iterable[str | int]) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memeval import cards, plugins
+from memeval import cards, digests, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.errors import UsageError
 from memeval.tasks import Settings
@@ -105,16 +105,16 @@ def test_identity_covers_what_makes_the_number() -> None:
     changed = {"documents": 5, "chunk_tokens": 9, "metrics": ("f1",), "headline": "exact_match", "version": 2}
     for key, value in changed.items():
         other = TaskCard(**{"name": "t", "source": "jsonl", key: value})
-        assert cards.digest(cards.identity(other)) != cards.digest(cards.identity(card)), key
+        assert digests.digest(digests.identity(other)) != digests.digest(digests.identity(card)), key
     for key, value in {"description": "x", "path": "/a", "licence": "MIT", "questions": 3}.items():
         other = TaskCard(**{"name": "t", "source": "jsonl", key: value})
-        assert cards.digest(cards.identity(other)) == cards.digest(cards.identity(card)), key
+        assert digests.digest(digests.identity(other)) == digests.digest(digests.identity(card)), key
 
 
 def test_digest_is_of_canonical_json() -> None:
     # sha256 of {"a":[1,2],"b":"ä"} in UTF-8, from `printf '{"a":[1,2],"b":"ä"}' | sha256sum`
-    assert cards.canonical({"b": "ä", "a": (1, 2)}) == '{"a":[1,2],"b":"ä"}'
-    assert cards.digest({"b": "ä", "a": (1, 2)}) == "b5165d1ad78fdaff47b73761008ca2166d8c4c589fdee491270c2f7bac4280d5"
+    assert digests.canonical({"b": "ä", "a": (1, 2)}) == '{"a":[1,2],"b":"ä"}'
+    assert digests.digest({"b": "ä", "a": (1, 2)}) == "b5165d1ad78fdaff47b73761008ca2166d8c4c589fdee491270c2f7bac4280d5"
 
 
 def test_every_bundled_card_is_sound() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memeval import cards
+from memeval import cards, digests
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
 from memeval.trained import CHECKPOINT_FILE, TrainedOn, content_hash, of_checkpoint, parse
@@ -124,6 +124,6 @@ def test_agent_cards_state_it(tmp_path: Path) -> None:
     assert card("reader", "extends: base\nmodels: {reader: org/Reader}\n").trained_on == base.trained_on
     assert card("other", "extends: base\nmodels: {memory: org/Other}\n").trained_on == ()
     assert card("own", "extends: base\nmodels: {memory: org/Other}\ntrained_on: nq\n").trained_on == (TrainedOn("nq"),)
-    assert cards.identity(base) == cards.identity(card("base", "agent: bm25\nmodels: {memory: org/Own}\n"))
+    assert digests.identity(base) == digests.identity(card("base", "agent: bm25\nmodels: {memory: org/Own}\n"))
     with pytest.raises(UsageError, match=r"bad\.yaml:2: unknown key"):
         card("bad", "agent: bm25\ntrained_on: [{family: x, kind: y}]\n")

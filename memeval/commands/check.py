@@ -28,7 +28,7 @@ def check_command(
         for name in names:
             options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
             for spec in agent_specs(name, options):
-                if spec.is_arm:
+                if spec.is_control:
                     raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
                 findings, claims = process.run(check(spec, model, agent_timeout, _slow))
                 failed |= any(finding.ok is False for finding in findings)

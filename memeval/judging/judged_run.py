@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import asdict, replace
 
-from memeval.cards import digest
+from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
 from memeval.judging.judge import Seen, family_of, judge_samples

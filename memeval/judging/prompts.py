@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from memeval.cards import digest
+from memeval.digests import digest
 from memeval.errors import UsageError, suggest
 from memeval.prompts import OPTIONS, QUESTION, TAGS
 from memeval.task import Question

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from memeval import process
-from memeval.cards import digest
+from memeval.digests import digest
 from memeval.judging.judge import Generate
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import prompt_hash

@@ -326,4 +326,4 @@ class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invo
 
 
 EventRow = CallRow | TroubleRow | StoppedRow | InvocationRow
-"""A line of events.jsonl, told apart by its `event`."""
+"""A line of events.jsonl, which says what it is by its `event`."""

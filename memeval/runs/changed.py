@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from memeval import cards
+from memeval import digests
 from memeval.records.folder import RunFolder
 from memeval.runs.spec import RunSpec
 
@@ -23,7 +23,7 @@ def changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
     typed: keys of the identity, such as `seed` or `agent.params.k`, that the command line names."""
     if RunFolder(spec.folder).manifest() is not None:
         return None
-    now = json.loads(cards.canonical(spec.identity()))
+    now = json.loads(digests.canonical(spec.identity()))
     similar: list[tuple[int, float, str, list[str]]] = []
     for path in spec.folder.parent.glob("*/manifest.json"):
         manifest = RunFolder(path.parent).manifest()

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from memeval import cards, tokens
+from memeval import tokens
 from memeval.contamination import contamination, facts
+from memeval.digests import digest
 from memeval.metrics.identity import scorer_digest
 from memeval.models import prices, window
 from memeval.records.averages import average, named
@@ -38,7 +39,7 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     native = spec.agent.card.track == "native"
     rules = scorer_digest(spec.task.metrics, spec.task.headline, native)
     known, headers = facts(spec.task, planned.claims), folder.judge_headers()
-    basis = cards.digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
+    basis = digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
     asked = {question: questions[question] for question in planned.question_ids if question in questions}
     everything = {row.question_id for row in samples} <= set(asked)
     stored = folder.summary()

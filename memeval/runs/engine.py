@@ -71,7 +71,7 @@ class Engine:
         for stage in self.stages:
             for point, question in asked:
                 stage.emit(question_row(packed, point, question))
-        if self.spec.agent.is_arm:
+        if self.spec.agent.is_control:
             await together(
                 self._control(stage, packed, point, question, repeat) for stage in self.stages for point, question in asked
             )

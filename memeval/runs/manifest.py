@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import memeval
-from memeval import cards
+from memeval import cards, digests
 from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
@@ -23,7 +23,7 @@ def manifest(planned: Planned) -> Manifest:
     identity = spec.identity()
     return Manifest(
         format=FORMAT,
-        hash=cards.digest(identity),
+        hash=digests.digest(identity),
         memory=spec.memory_link,
         typed=Typed(agent=spec.agent.typed, task=spec.task_typed),
         agent=spec.agent.card.name,
@@ -60,9 +60,9 @@ def memory_manifest(planned: Planned) -> MemoryManifest:
     identity = spec.ingest_identity()
     return MemoryManifest(
         format=FORMAT,
-        memory_hash=cards.digest(identity),
+        memory_hash=digests.digest(identity),
         agent=spec.agent.card.name,
-        task=cards.read_as(spec.task),
+        task=digests.read_as(spec.task),
         created=time.time(),
         models={role: model.name for role, model in spec.models.items() if role in identity["models"]},
         replayable=spec.agent.replayable,

@@ -231,7 +231,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
-    known = {name for agent in agents if not agent.is_arm for name in parameters(agent.card)}
+    known = {name for agent in agents if not agent.is_control for name in parameters(agent.card)}
     for key in parse_settings(options.settings):
         if key not in known:
             has = f" (known: {', '.join(sorted(known))})" if known else " (they have none)"

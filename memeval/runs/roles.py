@@ -25,7 +25,7 @@ def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -
     """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
     if agent.card.agent == "constant":
         return {}
-    roles = ["reader"] if agent.is_arm else ["memory", "reader", "embedder"]
+    roles = ["reader"] if agent.is_control else ["memory", "reader", "embedder"]
     return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval import cards
+from memeval import digests
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
@@ -40,7 +40,7 @@ class AgentSpec:
     replayable: bool = True
 
     @property
-    def is_arm(self) -> bool:
+    def is_control(self) -> bool:
         return self.card.agent in CONTROLS
 
 
@@ -111,10 +111,10 @@ class RunSpec:
         and users' own data (lines of JSON, a Python task), where each question has a digest of its own (digests.py)."""
         return {
             "format": FORMAT,
-            "task": cards.identity(self.task),
+            "task": digests.identity(self.task),
             "data": {} if self.own_data else self.data,
             "seed": self.settings.seed,
-            "agent": {**cards.identity(self.agent.card), "params": dict(self.agent.params)},
+            "agent": {**digests.identity(self.agent.card), "params": dict(self.agent.params)},
             "agent_files": dict(self.agent.files),
             "models": {role: _model(spec) for role, spec in sorted(self.models.items()) if role != "judge"},
             "prompts": {**self._reader_prompt(), **self.prompts},
@@ -137,7 +137,7 @@ class RunSpec:
         whole = self.identity()
         return {
             **{key: whole[key] for key in ("format", "data", "seed", "agent", "agent_files")},
-            "task": cards.ingest_identity(self.task),
+            "task": digests.ingest_identity(self.task),
             **{key: {role: of for role, of in whole[key].items() if role != "reader"} for key in ("models", "prompts")},
         }
 
@@ -148,12 +148,12 @@ class RunSpec:
         The memory is the one that the run has read, else the newest; of an agent whose memory does not follow from stored
         replies a new one, for it cannot read another command's."""
         agent = folder_name(self.agent.card.name)
-        folder = runs_dir / folder_name(self.task.name) / f"{agent}-{cards.digest(self.identity())[:8]}"
+        folder = runs_dir / folder_name(self.task.name) / f"{agent}-{digests.digest(self.identity())[:8]}"
         placed = dataclasses.replace(self, folder=folder.absolute(), shown=str(folder))
-        if self.agent.is_arm:
+        if self.agent.is_control:
             return placed
-        memories = runs_dir.resolve() / folder_name(cards.read_as(self.task)) / MEMORIES
-        first = memories.resolve() / f"{agent}-{cards.digest(self.ingest_identity())[:8]}"
+        memories = runs_dir.resolve() / folder_name(digests.read_as(self.task)) / MEMORIES
+        first = memories.resolve() / f"{agent}-{digests.digest(self.ingest_identity())[:8]}"
         known, read = generations(first), RunFolder(placed.folder).memory
         if read and first_generation(read.path) == first:
             memory = read.path

@@ -15,8 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from memeval.cards import TaskCard, digest
+from memeval.cards import TaskCard
 from memeval.data.records import folder
+from memeval.digests import digest
 from memeval.synth import generator
 from memeval.synth.documents import EARLY, Document
 from memeval.synth.generator import Neighbourhood

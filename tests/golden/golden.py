@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval import plugins, tokens
-from memeval.cards import canonical
+from memeval.digests import canonical
 from memeval.runs.prepare import prepare
 
 HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hubcache import REVISION, placed
 
-from memeval import cards, plugins, tokens
+from memeval import digests, plugins, tokens
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_chunks, prepare
@@ -202,7 +202,7 @@ def test_the_cards() -> None:
         )
         assert card.licence
         assert card.citation
-        assert "judge" not in cards.identity(card)
+        assert "judge" not in digests.identity(card)
     with pytest.raises(UsageError, match="longmemeval-oracle"):
         plugins.find_task("longmemeval")
 
@@ -214,7 +214,7 @@ def test_settings_without_effect_and_unknown_ones(tmp_path: Path) -> None:
             LongMemEval().load(TaskCard(name="x", source="longmemeval", **changes), Settings(tmp_path))
     for given, message in (
         ({"file": "a"}, r"unknown key 'params.file'; did you mean 'files'\?"),
-        ({"files": 7}, "'params.files' is 7, expected a list of texts"),
+        ({"files": 7}, "'params.files' is 7, expected a list"),
         ({"files": "nowhere.json", "hub": "owner/name"}, "'owner/name' is no place on the hub, expected owner/name/file"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -19,7 +19,7 @@ import pytest
 from folders import file_of, read_lines
 from msgspec.structs import replace
 
-from memeval import cards, metrics, plugins
+from memeval import cards, digests, metrics, plugins
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
 from memeval.runs.options import Options
@@ -284,9 +284,9 @@ def test_what_a_protocol_says_is_part_of_the_identity_unless_it_is_words() -> No
     card = TaskCard(name="t", source="x")
     changed: dict[str, Any] = {"layout": "memocr", "sampling": {"reader": {"top_p": 0.9}}, "scoring": "as-published"}
     for key, value in changed.items():
-        assert cards.identity(replace(card, **{key: value})) != cards.identity(card)
+        assert digests.identity(replace(card, **{key: value})) != digests.identity(card)
     words: dict[str, Any] = {"repeats": 3, "protocol": "x", "deviations": ("y",)}
-    assert cards.identity(replace(card, **words)) == cards.identity(card)
+    assert digests.identity(replace(card, **words)) == digests.identity(card)
 
 
 # -- data in FlashRAG's shape -----------------------------------------------------------------------------------------
