@@ -64,6 +64,7 @@ def test_a_method_that_never_returns_fails_its_probe(tmp_path: Path, monkeypatch
     assert "FAILED  agent's observe had not returned after 0.2 s (--agent-timeout)" in done.output
 
 
+@pytest.mark.slow
 def test_a_method_that_takes_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("memeval.runs.agent_runner.SLOW", 0.01)

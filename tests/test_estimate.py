@@ -152,6 +152,7 @@ def test_an_endpoint_with_a_price(project: Path, server: FaultyServer) -> None:
         assert any("prompts counted with o200k_base" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_a_judge(project: Path, server: FaultyServer, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = options(["bm25"], model="wordy", limit=12, base_url=server.url, answer_repeats=2)
     chosen = replace(chosen, models={**chosen.models, "judge": f"strict@{server.url}"})
@@ -277,6 +278,7 @@ def test_the_text_format_of_the_released_checkpoint(project: Path) -> None:
 # -- what stands already ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (planned,) = plan(options(["memalpha"], concurrency=4))
     whole = estimate(planned)

@@ -15,7 +15,7 @@ from memeval.runs.plan import plan
 from memeval.runs.run import run
 
 pytestmark = pytest.mark.slow
-QUESTIONS = 64
+QUESTIONS = 48
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from faulty_server import FaultyServer, in_thread
 
 
+@pytest.mark.slow
 def test_the_run_is_printed_all_the_same(tmp_path: Path) -> None:
     environment = {**os.environ, "MEMEVAL_CACHE": str(tmp_path / "cache")}
     with in_thread(FaultyServer(latency=30)) as server:

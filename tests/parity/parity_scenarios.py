@@ -265,6 +265,6 @@ SLOW = {
     *("another-memory", "budget-first", "budgets-positions", "recovers-429", "suite", "qwen-wire", "default-questions"),
     *("cache", "max-cost", "one-context-refused", "judge-refused", "judge-another", "contamination", "verbs"),
     *("bad-agent", "bad-flags", "budget-of-variant", "budgets", "limits", "max-calls", "several-refused", "judge-later"),
-    *("agent-raises", "bad-task"),
+    *("agent-raises", "bad-task", "positions", "single", "key"),
 }
 """Left out of the default run of the tests: each has a faster neighbour."""

@@ -63,14 +63,15 @@ def stopped_again(here: Place, args: str, points: list[int], number: signal.Sign
     assert len(here.server.seen) - before == sent  # a finished run asks nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "points", "number"),
     [
         ("forks", [9], signal.SIGKILL),
-        pytest.param("forks", [4, 4], signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("forks", [9], signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("memalpha", [7] * 12, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param("judged", [3, 5], signal.SIGINT, marks=pytest.mark.slow),
+        ("forks", [4, 4], signal.SIGINT),
+        ("forks", [9], signal.SIGTERM),
+        ("memalpha", [7] * 12, signal.SIGKILL),
+        ("judged", [3, 5], signal.SIGINT),
     ],
 )
 def test_stopped(here: Place, name: str, points: list[int], number: signal.Signals) -> None:

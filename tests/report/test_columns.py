@@ -63,6 +63,7 @@ def test_a_pipe_has_no_width(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("agents", [["bm25"], ["bm25", "none"]])
+@pytest.mark.slow
 def test_a_run_on_a_narrow_terminal(tmp_path: Path, agents: list[str]) -> None:
     master, terminal = pty.openpty()
     chosen = [word for agent in agents for word in ("--agent", agent)]

@@ -153,6 +153,7 @@ def test_a_poisoned_context_stops_nobody_else(fault: str, tmp_path: Path, clean:
     assert sum(summary(tmp_path)["calls"].values()) > healed.served.total() > 0
 
 
+@pytest.mark.slow
 def test_two_contexts_that_hang_are_not_a_dead_endpoint(tmp_path: Path, clean: dict[str, Any], patience: Any) -> None:
     patience(IMPATIENT)
     first_chunks = [
@@ -228,7 +229,10 @@ class Hanging(FaultyServer):
         return await super()._list(request)
 
 
-@pytest.mark.parametrize(("good", "concurrency"), [(0, 4), (15, 1), (15, 16)])
+@pytest.mark.parametrize(
+    ("good", "concurrency"),
+    [pytest.param(0, 4, marks=pytest.mark.slow), pytest.param(15, 1, marks=pytest.mark.slow), (15, 16)],
+)
 def test_an_endpoint_that_hangs_for_ever_stops_the_run_long_before_its_calls_time_out(
     good: int, concurrency: int, tmp_path: Path, clean: dict[str, Any], patience: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,7 +252,10 @@ def test_an_endpoint_that_hangs_for_ever_stops_the_run_long_before_its_calls_tim
     assert_equal(tmp_path, clean)
 
 
-@pytest.mark.parametrize(("contexts", "concurrency"), [(1, 1), (2, 16), (4, 1), (20, 4)])
+@pytest.mark.parametrize(
+    ("contexts", "concurrency"),
+    [(1, 1), (20, 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, 16), (4, 1)])],
+)
 def test_one_prompt_that_hangs_among_some_contexts(contexts: int, concurrency: int, tmp_path: Path, patience: Any) -> None:
     """`bm25` calls the reader alone, once a question."""
     patience(IMPATIENT)

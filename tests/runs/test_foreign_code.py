@@ -55,6 +55,7 @@ FAILS = {
 }
 
 
+@pytest.mark.slow
 def test_agents_harm_neither_the_agents_after_them_nor_the_results(tmp_path: Path) -> None:
     """All in one process, one after the other."""
     table = {name: (code, "") for name, code in BEGIN.items()} | {name: ("", code) for name, code in OBSERVE.items()}
@@ -174,6 +175,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_system_without_fcntl_and_resource_says_one_true_line(tmp_path: Path) -> None:
     """Windows has neither."""
     command = [sys.executable, "-c", WITHOUT, "run", "--agent", "bm25", "--task", "synth-10k", "--limit", "1"]
@@ -196,6 +198,7 @@ VERBS = [
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+@pytest.mark.slow
 def test_a_full_stdout_is_one_line(tmp_path: Path, verb: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -246,6 +249,7 @@ def call():
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=list(CELLS))
+@pytest.mark.slow
 def test_called_from_python_wherever_an_event_loop_is(tmp_path: Path, cell: str) -> None:
     arguments = ["run", "--agent", "recent", "--task", "synth-10k", "--limit", "1", "--model", "offline", "--quiet"]
     program = NOTEBOOK.format(arguments=arguments, cell=textwrap.dedent(cell))

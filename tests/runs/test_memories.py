@@ -315,6 +315,7 @@ def test_fresh_memory_reads_anew_and_other_runs_keep_theirs(project: Path, serve
     assert asked(server)["write"] == 3 * ONE["write"]
 
 
+@pytest.mark.slow
 def test_killed_with_fresh_memory_the_plain_command_finishes_it(project: Path, server: FaultyServer) -> None:
     (one,) = plan(options(server, ["diary"]))
     run(one, quiet=True)
@@ -407,6 +408,7 @@ def command(server: FaultyServer, *tasks: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultyServer) -> None:
     server.latency = 0.05
     started = [
@@ -425,6 +427,7 @@ def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultySer
         assert all(whole[name].startswith(text) for name, text in seen(planned).items())
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
     chance = random.Random(3)
     kills = killed_again(command(server, *BUDGETS), 5, lambda: len(server.seen), lambda: chance.randint(2, 8))

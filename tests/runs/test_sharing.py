@@ -127,7 +127,7 @@ def test_a_real_history_is_read_once_for_all_its_questions(toy: Any, real: list[
     assert 3 * calls < naive
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_calls_over_all_real_histories(toy: Any, real: list[Context]) -> None:
     calls, naive = compare(toy, real, **CARD)
     print(f"{len(real)} histories: {calls} memory calls with sharing, {naive} without: {naive / calls:.1f} times fewer")

@@ -501,7 +501,8 @@ class Leaves:
 """
 
 
-@pytest.mark.parametrize("verb", ["run", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("check", "estimate"))])
+@pytest.mark.parametrize("verb", ["run", "check", "estimate"])
+@pytest.mark.slow
 def test_what_an_agent_leaves_behind_harms_neither_the_results_nor_the_end(tmp_path: Path, verb: str) -> None:
     (tmp_path / "leaves.py").write_text(LEAVES)
     command = [sys.executable, "-m", "memeval.cli", verb, "--agent", "leaves.py:Leaves"]

@@ -202,7 +202,7 @@ def test_coverage_near_a_bound_is_at_least_nominal(clusters, kind, rate):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("clusters", [5, 10, 20, 37, 128])
+@pytest.mark.parametrize("clusters", [20, *(pytest.param(n, marks=pytest.mark.long) for n in (5, 10, 37, 128))])
 def test_coverage_over_the_whole_grid(clusters):
     runs, middle = 800, []
     for kind in ("one", "equal", "unequal"):
@@ -218,7 +218,7 @@ def test_coverage_over_the_whole_grid(clusters):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("clusters", [5, 10, 20, 37, 64, 128])
+@pytest.mark.parametrize("clusters", [10, *(pytest.param(n, marks=pytest.mark.long) for n in (5, 20, 37, 64, 128))])
 def test_each_end_alone_keeps_its_level_off_the_centre(clusters):
     runs = 400
     for kind in ("equal", "unequal"):

@@ -25,6 +25,7 @@ ROW = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_reads_a_mirror_of_the_hub(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     path = placed(tmp_path / "mirror", "YuWangX/Memalpha", "test.parquet")

@@ -120,7 +120,7 @@ def test_cards(name: str, length: str, documents: int) -> None:
 @pytest.mark.parametrize(
     ("name", "file", "from_wiki_pool"),
     [
-        ("2wiki", "2wikimultihopqa/dev.json", False),
+        pytest.param("2wiki", "2wikimultihopqa/dev.json", False, marks=pytest.mark.slow),
         pytest.param("nq", "nq/nq-open-oracle.jsonl", True, marks=pytest.mark.slow),
     ],
 )
