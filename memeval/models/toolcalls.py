@@ -20,7 +20,7 @@ from memeval.records.clean import clean
 
 MOST_CALLS = 200
 """Calls of one reply; a text with more of them is damage."""
-LONGEST_REPAIR = 32_768
+LONGEST_REPAIR = 8_192
 """Characters of damaged JSON that are repaired; repairing takes far longer than reading."""
 _TRIES = 50  # places of a text that look like a call and are none
 _FENCE = re.compile(r"```[\w-]*\s*(.*?)\s*```", re.DOTALL)
