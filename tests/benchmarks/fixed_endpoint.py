@@ -33,7 +33,8 @@ class Fixed(asyncio.Protocol):
         due = loop.time() + LATENCY
         self.received += data
         while (end := self.received.find(b"\r\n\r\n")) >= 0:
-            length = int(self.received[:end].lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            sizes = self.received[:end].lower().split(b"content-length:")[1:]  # none: a GET, of the list of models
+            length = int(sizes[0].split(b"\r\n")[0]) if sizes else 0
             if len(self.received) < end + 4 + length:
                 return
             body, self.received = self.received[end + 4 : end + 4 + length], self.received[end + 4 + length :]
