@@ -9,6 +9,7 @@ Marks in the text of a question make a reply of a special kind (SPECIAL).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -29,17 +30,22 @@ SPECIAL = {
 
 
 class ParityServer(FaultyServer):
-    """stop_at: the number of a request (from 1); `action` is called when it arrives, before it is answered."""
+    """stop_at: the number of a request (from 1); `action` is called when it arrives, before it is answered. settle: seconds
+    that this request and later ones wait before it: what was answered before them is on the disk by then."""
 
     def __init__(self, faults: Faults | None = None, key: str | None = None) -> None:
         super().__init__(faults or (lambda prompt, attempt: None), key=key)
         self.stop_at = 0
+        self.settle = 0.0
         self.action: Callable[[], None] = lambda: None
 
     async def _respond(self, request: Any) -> Any:
         await request.read()
-        if len(self.seen) + 1 == self.stop_at:
-            self.action()
+        number = len(self.seen) + 1
+        if self.stop_at and number >= self.stop_at:
+            await asyncio.sleep(self.settle)
+            if number == self.stop_at:
+                self.action()
         return await super()._respond(request)
 
     async def _fail(self, fault: str, request: Any, asked: dict[str, Any], prompt: str) -> Any:

@@ -108,7 +108,7 @@ def test_a_judge_killed_and_asked_again(here: Place, after: int) -> None:
     whole(here, Step(f"run --agent recent --task judged {END}"))
     path = json.loads(here.run(Step(f"run --agent recent --task judged {END}"))[1])["runs"][0]["path"]
     step = Step(f"score {path} --judge j@{{url}} --quiet --no-cache --concurrency {WIDTH}")
-    before = len(here.server.seen)
+    before, here.server.settle = len(here.server.seen), 1.0
     assert here.run(step, stop=(after, signal.SIGKILL))[0] == -signal.SIGKILL
     assert here.run(step)[0] == 0
     asked = len({str(sent["messages"]) for sent in here.server.seen[before:]})
