@@ -23,9 +23,9 @@ memory agents
 judging
 contamination
 costs runs
-report
 check doctor dry_run
 estimate
+results
 training
 commands
 cli __main__

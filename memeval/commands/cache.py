@@ -19,7 +19,7 @@ from memeval.data import records
 from memeval.data.files import megabytes
 from memeval.errors import UsageError
 from memeval.models.store import Store
-from memeval.report.columns import columns
+from memeval.results.columns import columns
 
 
 def stats(form: str = "table") -> str:

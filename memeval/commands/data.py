@@ -14,7 +14,7 @@ from memeval import cards, plugins
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, Found, at_hand, megabytes
 from memeval.errors import NoData, UsageError
-from memeval.report.columns import columns
+from memeval.results.columns import columns
 from memeval.tasks import Settings, verify
 
 Held = tuple[tuple[DataFile, tuple[Found, ...]], ...]

@@ -26,8 +26,8 @@ from memeval.records.clean import encode
 from memeval.records.judgements import Rate
 from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
-from memeval.report.columns import columns, width
-from memeval.report.table import legend, mark
+from memeval.results.columns import columns, width
+from memeval.results.run_table import legend, mark
 from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
 
 SHOWN = 10

@@ -20,10 +20,10 @@ from memeval.records.averages import named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
 from memeval.records.rows import QuestionRow
-from memeval.report.columns import width
-from memeval.report.costs import costs_table, worth_a_table
-from memeval.report.suites import suite_means, suites_table
-from memeval.report.table import runs_table
+from memeval.results.columns import width
+from memeval.results.costs import costs_table, worth_a_table
+from memeval.results.run_table import runs_table
+from memeval.results.suites import suite_means, suites_table
 from memeval.runs.anew import anew
 from memeval.runs.conclude import conclude
 from memeval.runs.notes import notes

@@ -15,7 +15,7 @@ from memeval.records.averages import Average
 from memeval.records.folder import RunFolder
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes, Summary
-from memeval.report.costs import count, money
+from memeval.results.costs import count, money
 from memeval.runs.notes import percent
 from memeval.runs.score import recalled_items
 

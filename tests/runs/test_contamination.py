@@ -22,7 +22,7 @@ from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task
 from memeval.records.averages import named
 from memeval.records.summary import Summary
-from memeval.report.table import runs_table
+from memeval.results.run_table import runs_table
 from memeval.runs.notes import notes
 from memeval.runs.run import run
 from memeval.runs.summary import with_judge

@@ -21,7 +21,7 @@ from memeval.models.completion import ModelSpec
 from memeval.records.folder import RunFolder, RunWriter
 from memeval.records.rows import InvocationRow
 from memeval.records.summary import Chunks, QueryFacts
-from memeval.report.table import runs_table
+from memeval.results.run_table import runs_table
 from memeval.runs.anew import anew
 from memeval.runs.progress import Progress
 from memeval.runs.run import run

@@ -8,7 +8,7 @@ import yaml
 
 from memeval.records.rows import CallFacts, ServiceRow
 from memeval.records.summary import Summary
-from memeval.report.costs import costs_frame, costs_table, money, worth_a_table
+from memeval.results.costs import costs_frame, costs_table, money, worth_a_table
 
 
 def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> Summary:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from memeval.records.summary import Summary
-from memeval.report.suites import Mean, suite_means, suites_table
+from memeval.results.suites import Mean, suite_means, suites_table
 
 
 def run(

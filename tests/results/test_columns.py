@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memeval.report.columns import columns, width
+from memeval.results.columns import columns, width
 
 HEADER = ["synth-10k", "f1", "n", "failed", "model", "status"]
 ROWS = [["bm25", "42.0", 128, 0, "offline", "complete"], ["none", "1.0", 128, 0, "offline", "complete"]]

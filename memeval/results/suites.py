@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from memeval.records.summary import Summary
-from memeval.report.columns import columns
-from memeval.report.table import label
+from memeval.results.columns import columns
+from memeval.results.run_table import label
 from memeval.runs.notes import percent
 
 

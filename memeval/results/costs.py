@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from memeval.costs import SHARED_BY, break_even
 from memeval.models.prices import remedy
 from memeval.records.summary import Summary
-from memeval.report.columns import columns
-from memeval.report.table import groups, label
+from memeval.results.columns import columns
+from memeval.results.run_table import groups, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from memeval.records.summary import Summary
-from memeval.report.table import groups, runs_table
+from memeval.results.run_table import groups, runs_table
 from memeval.runs.notes import notes
 
 

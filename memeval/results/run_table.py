@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from memeval.records.summary import Contamination, Summary
-from memeval.report.columns import columns
+from memeval.results.columns import columns
 from memeval.runs.notes import percent, range_text
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
