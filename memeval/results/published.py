@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
@@ -85,12 +84,13 @@ class Different(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A published table, and how a run is compared with it (boards.yaml)."""
+    """A published table, and how a run is compared with it; boards.yaml says what the keys mean."""
 
     name: str = ""
     title: str
     protocol: str = ""
     metric: str = ""
+    questions: int = 0
     models: dict[str, str] = {}
     agents: dict[str, dict[str, str]] = {}
     different: tuple[Different, ...] = ()
@@ -120,7 +120,8 @@ def board(name: str) -> Board:
     """Raises UsageError for a name that no table has."""
     found = boards().get(name)
     if found is None:
-        raise UsageError(f"no leaderboard '{name}'{suggest(name, boards())} (there are {', '.join(boards())})")
+        known = (*boards(), "card")
+        raise UsageError(f"no leaderboard '{name}'{suggest(name, known)} (there are {', '.join(known)})")
     return found
 
 
@@ -163,8 +164,3 @@ def parts_of(average: Published, rows: Sequence[Published]) -> list[Published]:
 def digits(printed: str) -> int:
     """Digits behind the point."""
     return len(printed.partition(".")[2])
-
-
-def leaderboards_folder() -> Path:
-    """The tables in the repository, as they were made from these rows."""
-    return cards.bundled(FOLDER)
