@@ -56,9 +56,7 @@ def groups(runs: Sequence[Run]) -> list[list[Run]]:
 
 def shared_questions(a: Run, b: Run) -> tuple[str, ...]:
     """The questions that both were asked, with the same stream, text and golds, in the order of `a`."""
-    return tuple(
-        key for key, row in a.questions.items() if key in b.questions and b.questions[key].digest == row.digest
-    )
+    return tuple(key for key, row in a.questions.items() if key in b.questions and b.questions[key].digest == row.digest)
 
 
 def _measured(a: Run, b: Run) -> Iterator[Difference]:
