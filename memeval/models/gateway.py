@@ -211,9 +211,7 @@ class Gateway:
         """The reply, committed. Of a memory, which several processes may read at once, it is the one that came first."""
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         if store is not None:
-            await store.put(key, call.model.identity, completion)
-            if call.request.phase in MEMORY:
-                completion = await store.get(key) or completion
+            completion = await store.put(key, call.model.identity, completion)
         if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
             await cache.put(self._cache_key(call), call.model.identity, completion)
         return completion
