@@ -170,7 +170,8 @@ class SampleRow(Row, frozen=True, kw_only=True):
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
     and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
     say. calls, tokens, services, facts: of this answer, with those of the recall in answer repeat 0; recalling: the
-    recall's alone.
+    recall's alone. evidence_held: whether the memory held each piece of the evidence when asked (metrics/held.py; pieces
+    that are in no chunk are left out); None where the agent does not list what it holds.
     query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
     """
 
@@ -193,6 +194,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
     services: dict[str, ServiceRow] = {}
     facts: CallFacts = CallFacts()
     recalling: Spent | None = None
+    evidence_held: tuple[bool | None, ...] | None = None
     query_used: bool | None = None
     not_applicable: str | None = None
 
