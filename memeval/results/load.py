@@ -253,13 +253,13 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
         here = _in_folder(folder)
         if here or folder == runs_dir:
             return here or _no_runs(folder)
-        if (folder / "manifest.json").is_file():  # a memory, or damaged
-            return [Run(folder, RunFolder(folder).known_manifest())]
     known = _in_folder(runs_dir) or _no_runs(runs_dir)
     if text == LATEST:
         return _by_time(known)[-1:]
     found = [run for run in known if text in run.names]
     if not found:
+        if folder.is_dir():
+            RunFolder(folder).known_manifest()  # raises, with what it is
         names = sorted({name for run in known for name in run.names})
         tasks = ", ".join(sorted({run.task for run in known})) or "none"
         raise UsageError(

@@ -65,7 +65,7 @@ def test_runs_are_found_by_folder(runs: Path) -> None:
     [
         ("toy-10k/memalpha", "2 runs have this name; give one of: .*memalpha-.*; .*memalpha-"),
         ("toy-1k", "no run 'toy-1k' in .*did you mean 'toy-10k'.*tasks with runs: toy-10k, toy-30k"),
-        ("runs/toy-10k/memories", "no run 'runs/toy-10k/memories'"),
+        ("runs/toy-10k/memories", "runs/toy-10k/memories: not a run folder"),
     ],
 )
 def test_what_names_no_single_run_is_one_line(runs: Path, where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
