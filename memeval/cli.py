@@ -84,6 +84,7 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR
 @flags.AGENT_TIMEOUT
+@flags.FORMAT
 def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], **given: Any) -> None:
     """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix. Say what it may claim."""
     from memeval.commands.check import check_command
@@ -204,15 +205,20 @@ def new(what: str, name: str) -> None:
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=flags.UserPath())
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@flags.RUNS_DIR
 @flags.JUDGING
-def score(folders: tuple[Path, ...], typed: str, base_url: str | None, **options: Any) -> None:
-    """Let a judge score finished runs, without running them again."""
+def score(names: tuple[str, ...], runs_dir: Path, typed: str, base_url: str | None, **options: Any) -> None:
+    """Let a judge score finished runs, without running them again.
+
+    RUN is a folder, `latest`, TASK, TASK/AGENT, a label or a tag (`memeval list runs`)."""
     from memeval.commands.judge import score_command
     from memeval.judging.scorer import judge_spec
+    from memeval.results.load import load_runs
 
     judge = judge_spec(typed, base_url)
-    sys.exit(score_command(flags.runs(folders), judge, settings=flags.call_settings(options, judge), **options))
+    folders = [run.path for run in load_runs(*names, runs_dir=runs_dir)]
+    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
 
 
 @main.group()

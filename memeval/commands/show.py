@@ -13,7 +13,6 @@ from memeval.errors import UsageError, suggest
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
-from memeval.records.memory import MEMORIES
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
@@ -43,7 +42,6 @@ def show_command(
     and several have the name."""
     if (context is not None or position is not None) and not memory:
         raise UsageError("--context and --position belong to --memory")
-    words = [word for word in words if Path(word).name != MEMORIES] or words  # RUNS/TASK/* names these as well
     if question is None and len(words) == 2:
         words, question = _run_and_question(words, runs_dir)
     limit = None if full else SHORT

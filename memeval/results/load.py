@@ -226,15 +226,17 @@ class Runs(Sequence[Run]):
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
-    """Runs, each once, oldest first. where: a folder of runs, of one task or of one run; `latest`; or a name that runs of
-    `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag. Nothing for all runs of `runs_dir`.
+    """Runs in the order in which they are named, each once; those of one name oldest first. where: a folder of runs, of one
+    task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag.
+    Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too.
 
     Raises UsageError for what names no run.
     """
     found: dict[Path, Run] = {}
-    for text in where or (runs_dir,):
-        found |= {run.path.resolve(): run for run in _named(str(text), Path(runs_dir))}
-    return Runs(_by_time(found.values()))
+    for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):
+        for run in _by_time(_named(str(text), Path(runs_dir))):
+            found.setdefault(run.path.resolve(), run)
+    return Runs(found.values())
 
 
 def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:

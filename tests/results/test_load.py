@@ -56,7 +56,8 @@ def test_runs_are_found_by_folder(runs: Path) -> None:
     times = [500, 1000, 2000, 3000]
     assert [run.when.timestamp() for run in load_runs(runs)] == times
     assert [run.when.timestamp() for run in load_runs(runs_dir=runs)] == times
-    assert [run.when.timestamp() for run in load_runs(runs / "toy-30k", runs, runs_dir="elsewhere")] == times
+    named = load_runs(runs / "toy-30k", runs / "toy-10k" / "memories", runs, runs_dir="elsewhere")
+    assert [run.when.timestamp() for run in named] == [2000, 500, 1000, 3000]
     assert len(load_runs(runs)[1:3]) == 2
 
 
