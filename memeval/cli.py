@@ -221,6 +221,25 @@ def score(names: tuple[str, ...], runs_dir: Path, typed: str, base_url: str | No
     sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
 
 
+@main.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Wrong answers per run at most. Default: all.")
+@flags.BASE_URL
+@flags.WIDTH
+@flags.WIRE
+@flags.LIMITS
+@flags.NO_CACHE
+@flags.DATA_DIR
+@flags.RUNS_DIR
+@flags.FORMAT
+@flags.QUIET
+def attribute(names: tuple[str, ...], **options: Any) -> None:
+    """Ask wrong answers again, with the gold evidence and with the whole memory, to see where each was lost."""
+    from memeval.commands.attribute import attribute_command
+
+    sys.exit(attribute_command(names, flags.call_settings(options), **options))
+
+
 @main.group()
 def judge() -> None:
     """Judges and how far they can be trusted."""

@@ -111,14 +111,14 @@ def entities(piece: Piece) -> set[str]:
     beginning of a sentence, unless nothing else is capitalised."""
     titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
     titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
-    return titles or _names(piece)
+    return titles or names(piece.text)
 
 
-def _names(piece: Piece) -> set[str]:
-    """The capitalised spans of a piece's text, normalised."""
+def names(text: str) -> set[str]:
+    """The capitalised spans of a text, normalised."""
     inside: set[str] = set()
     first: set[str] = set()
-    for sentence in _SENTENCE.split(_RENDERED.sub("", piece.text)):
+    for sentence in _SENTENCE.split(_RENDERED.sub("", text)):
         for start, span in _capitalised(_WORD.findall(sentence)):
             (first if start == 0 and " " not in span else inside).add(normalise(span))
     return {span for span in inside or first if len(span) >= SHORTEST}
@@ -137,7 +137,9 @@ def _details(question: Question, piece: Piece, entity: str) -> set[str]:
             asked.setdefault(stem(word), set()).add(word)
     common = {form for word in words if (forms := asked.get(stem(word))) for form in (word, *forms)}
     numbers = {word for word in words if any(char.isdigit() for char in word)}
-    return common | numbers | {name for name in _names(piece) if not _holds(name, {entity}) and not _holds(entity, {name})}
+    return (
+        common | numbers | {name for name in names(piece.text) if not _holds(name, {entity}) and not _holds(entity, {name})}
+    )
 
 
 def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:

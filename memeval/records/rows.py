@@ -299,6 +299,21 @@ class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     completion: int = 0
 
 
+class TimesRow(Row, frozen=True, kw_only=True, tag_field="event", tag="times"):
+    """events.jsonl: seconds that the methods of a context's agent took, waits for its models included. What was answered
+    from a store says nothing of time and is left out. observe: per chunk; tokens: of these chunks; ingest: all of reading;
+    recall: per question; answer: per answer that an agent gave by itself (the reader's calls have rows of their own)."""
+
+    at: float = 0.0
+    context_id: str = ""
+    repeat: int = 0
+    observe: tuple[float, ...] = ()
+    tokens: int = 0
+    ingest: float = 0.0
+    recall: tuple[float, ...] = ()
+    answer: tuple[float, ...] = ()
+
+
 class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble"):
     """events.jsonl: what went wrong without changing a result, such as an agent's `close` that raised."""
 
@@ -327,5 +342,5 @@ class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invo
     adapted: tuple[str, ...] = ()
 
 
-EventRow = CallRow | TroubleRow | StoppedRow | InvocationRow
+EventRow = CallRow | TimesRow | TroubleRow | StoppedRow | InvocationRow
 """A line of events.jsonl, which says what it is by its `event`."""

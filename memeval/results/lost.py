@@ -16,7 +16,7 @@ operations leave. A right answer without held evidence is `unsupported`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
@@ -27,7 +27,7 @@ from memeval.metrics.held import all_held, each_held, supported
 from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, SampleRow, ScoreRow
 from memeval.results.load import JUDGE, Run
-from memeval.results.memory_at import items_at, records_effects, steps_at
+from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
 from memeval.runs.score import recalled_items
 
 Where = Literal["write", "recall", "not recalled", "read", "n/a"]
@@ -101,10 +101,7 @@ class _Follow:
     @cached_property
     def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
         """(context, repeat) -> its steps of reading; empty where no step says what it changed in the memory"""
-        found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-        for row in self.run.operations if records_effects(self.run.operations) else ():
-            found[row.context_id, row.repeat].append(row)
-        return found
+        return by_memory(self.run.operations) if records_effects(self.run.operations) else {}
 
     def lost(self) -> Lost:
         run = self.run

@@ -22,6 +22,7 @@ from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows, observe
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.session import new_session, query
 from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.times import Times
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
 
@@ -56,6 +57,7 @@ class ContextRun:
 
     def __post_init__(self) -> None:
         self.spec = self.stages[0].spec
+        self._times = Times()
         self.native = self.spec.agent.card.track == "native"
         built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
         self.maker = AgentMaker(
@@ -79,6 +81,7 @@ class ContextRun:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
+            self.emit(self._times.row(self.packed.context.id, self.repeat))
             self.end()
 
     def end(self) -> None:
@@ -172,7 +175,7 @@ class ContextRun:
         await self._unanswered.acquire()
         recall, recalling = Recall(), Ledger("recall")
         try:
-            with agent.booking(recalling):
+            with agent.booking(recalling), self._times.of("recall", recalling):
                 recall = await agent.recall(query(asked.question))
         except AgentError as error:
             recalling.failures.append(str(error))
@@ -188,7 +191,7 @@ class ContextRun:
         async def answer(kept: Recall, ledger: Ledger) -> str | None:
             assert native is not None
             try:
-                with native.booking(ledger):
+                with native.booking(ledger), self._times.of("answer", ledger):
                     return await native.answer(query(asked.question), kept)
             except AgentError as error:
                 ledger.failures.append(str(error))
@@ -228,7 +231,7 @@ class ContextRun:
         reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
         """
         ledger = Ledger("ingest")
-        with agent.booking(ledger):
+        with agent.booking(ledger), self._times.of(name, ledger, chunk.tokens if chunk else 0):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
