@@ -14,6 +14,7 @@ from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
+from memeval.results import economics
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
 from memeval.results.lost import WORDS, lost, sentence
@@ -124,9 +125,10 @@ def _absent(run: Run) -> str:
 
 
 def _json(run: Run) -> dict[str, Any]:
-    """The summary, with what names the run and where its answers were lost."""
+    """The summary, with what names the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
-    return {**msgspec.to_builtins(run.summary), **named, "lost": lost(run)}
+    about = {"lost": lost(run), "economics": economics.economics(run)}
+    return {**msgspec.to_builtins(run.summary), **named, **about}
 
 
 def show_run(found: Run) -> str:
@@ -140,6 +142,7 @@ def show_run(found: Run) -> str:
         f"seed {manifest.seed}, memeval {manifest.versions.get('memeval', '')} {manifest.git or ''}".rstrip(),
         *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
+        *filter(None, [sentence(lost(found))]),
         *(f"note: {note.text}" for note in run.notes),
         "",
         "metrics",
@@ -161,12 +164,11 @@ def show_run(found: Run) -> str:
         f"calls {pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
         f"{run.seconds:.1f} s, building streams {run.build_seconds:.1f} s",
         *_cost(run.cost),
+        *economics.lines(economics.economics(found)),
         *_operations(run.operations),
         f"verdicts {pairs(run.verdicts)}",
         *(f"  {number} x {reason}" for reason, number in run.reasons.items()),
     ]
-    if where := sentence(lost(found)):
-        lines.append(where)
     bad = answers(found, "wrong")
     if bad:
         how = f"memeval show {path} QUESTION, or --wrong"

@@ -87,6 +87,8 @@ def test_a_run_says_where_its_answers_were_lost() -> None:
     found = json.loads(printed("show", "latest", "--format", "json"))["runs"][0]
     assert (found["headline"]["n"], found["label"]) == (5, "mine")
     assert found["lost"]["counts"] == {"write": 1, "recall": 1, "read": 1}
+    assert found["economics"]["changes"] == {"writes": 5, "updates": 0, "deletes": 0}
+    assert "memory entries written 5, replaced 0, deleted 0" in printed("show", "latest")
 
 
 def test_wrong_answers_with_their_golds() -> None:
