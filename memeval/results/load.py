@@ -220,6 +220,11 @@ class Runs(Sequence[Run]):
 
         return runs_table([run.summary for run in self._runs])
 
+    def _repr_html_(self) -> str:
+        """In a notebook: a row per run. pandas escapes what cells hold."""
+        columns = ["task", "agent", "params", "label", "tag", "model", "metric", "score", "low", "high", "n", "status"]
+        return str(self.to_pandas()[columns].to_html())
+
     def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
         """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
         return frame(self, level)
