@@ -243,4 +243,6 @@ def _rulings(judged: Mapping[str, Mapping[Key, ScoreRow]], sample: SampleRow) ->
 
 
 def _holds(question: QuestionRow, item: Item) -> bool:
-    return True in each_held(question.question(), question.evidence, [item])
+    """Whether an item holds a piece of the evidence. That it comes from other chunks is known sooner than what it says."""
+    near = any(not set(piece.chunks).isdisjoint(item.chunks) for piece in question.evidence)
+    return near and True in each_held(question.question(), question.evidence, [item])
