@@ -62,7 +62,7 @@ def lift(
         return Lift(None, None, None, room)
     *scores, labels = (column[np.lexsort(columns)] for column in columns)  # a result must not depend on the order of rows
     units = np.arange(len(labels)) if room.clusters < FEW_CLUSTERS else labels
-    ours, floor, top = (np.bincount(units, column) for column in scores)
+    ours, floor, top = (np.bincount(units, column).astype(np.float64) for column in scores)
     groups = Groups(ours - floor, top - floor)
     low, high, _ = limits(groups, confidence, seed, resamples)
     value = groups.mean
