@@ -105,6 +105,23 @@ def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
         click.echo(show_question(folder, question, repeat) if question else show_run(folder))
 
 
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B...")
+@click.option("--metric", metavar="NAME", help="Default: the headline of RUN_A.")
+@click.option("--all", "everything", is_flag=True, help="List all questions won and lost.")
+@click.option("--force", is_flag=True, help="Compare the shared questions of runs that may not be compared; say why not.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.RUNS_DIR
+def compare(runs: tuple[str, ...], **options: Any) -> None:
+    """Is RUN_B better than RUN_A? Paired by question: difference, interval, test, questions won and lost, kinds, cost.
+
+    RUN is a folder, TASK/AGENT, a label, a tag, a baseline or `latest`; a name with a run on each of several tasks gives a
+    pair for each. All are compared with RUN_A."""
+    from memeval.commands.compare import compare_command
+
+    click.echo(compare_command(runs, **options))
+
+
 @main.command("list")
 @click.argument("what", metavar="tasks|agents|models|metrics|memories")
 @click.argument("name", required=False, metavar="[NAME]")
