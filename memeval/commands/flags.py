@@ -43,6 +43,15 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 SECONDS = click.FloatRange(0, min_open=True)
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+FORMS = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "latex", "csv", "json", "html"]),
+    default="table",
+    show_default=True,
+    help="md: Markdown; latex: for the package booktabs.",
+)
+RUNS = click.argument("runs", nargs=-1, metavar="[RUN]...")
 BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
 DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets; also MEMEVAL_DATA.")
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
@@ -137,6 +146,11 @@ JUDGING = together(
     FORMAT,
     QUIET,
 )
+
+
+def names(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """`a,b` is a and b."""
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
 
 
 # -- what was typed -----------------------------------------------------------------------------------------------------

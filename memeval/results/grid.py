@@ -26,8 +26,8 @@ Cell = str | int | float | None
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """A table. columns: their names; rows: as many cells each. notes: lines below it. align: of each column; empty: the
-    first left, the others right. data: what CSV and JSON hold in place of the rows, where a cell shows more than one value:
+    """A table. columns: their names; rows: as many cells each. notes: lines below it. left: columns that are aligned
+    left, the others are numbers. data: what CSV and JSON hold in place of the rows, where a cell shows more than one value:
     an object per line, all with the same keys.
     """
 
@@ -35,7 +35,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
-    align: tuple[Literal["left", "right"], ...] = ()
+    left: int = 1
     data: tuple[dict[str, Any], ...] = ()
 
     def records(self) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def render(grid: Grid, form: Form = "table", width: int | None = None) -> str:
 
 
 def render_all(grids: Sequence[Grid], form: Form = "table", width: int | None = None) -> str:
-    """Several tables: one below the other, a JSON array, or one CSV, whose lines must have the same columns."""
+    """Several tables: one below the other, a JSON array, or one CSV with the columns of all."""
     if form == "json":
         return _json([_object(grid) for grid in grids])
     if form == "csv":
@@ -79,7 +79,7 @@ def shown(cell: Cell) -> str:
 
 
 def _align(grid: Grid) -> list[str]:
-    return list(grid.align) or ["left", *["right"] * (len(grid.columns) - 1)]
+    return ["left" if number < grid.left else "right" for number in range(len(grid.columns))]
 
 
 def _texts(grid: Grid, escape: Callable[[str], str]) -> list[list[str]]:
@@ -154,7 +154,7 @@ def _html(grid: Grid) -> str:
 
 def _csv(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     """Every text is quoted: a spreadsheet that separates cells at other characters finds the same ones."""
-    names = list(records[0]) if records else list(columns)
+    names = list(dict.fromkeys(name for record in records for name in record)) or list(columns)
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow([csv_cell(name) for name in names])
