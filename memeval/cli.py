@@ -47,8 +47,9 @@ def run(
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
+    from memeval.runs.options import as_typed
 
-    options = flags.run_options(agents, tasks, {**given, "use_cache": not no_cache})
+    options = as_typed(agents, tasks, {**given, "use_cache": not no_cache})
     end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
 
 
@@ -58,8 +59,9 @@ def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given
     """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
     from memeval.commands.estimate import estimate_command
     from memeval.process import end
+    from memeval.runs.options import as_typed
 
-    end(estimate_command(flags.run_options(agents, tasks, {**given, "quiet": True}), form))
+    end(estimate_command(as_typed(agents, tasks, {**given, "quiet": True}), form))
 
 
 @main.command()
@@ -71,8 +73,9 @@ def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given
 def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: Any) -> None:
     """Check packages, keys, endpoints, tool calling, windows, data and folders, and name what has to be fixed."""
     from memeval.commands.doctor import doctor_command
+    from memeval.runs.options import as_typed
 
-    sys.exit(doctor_command(flags.run_options((), tasks, given), form, timeout))
+    sys.exit(doctor_command(as_typed((), tasks, given), form, timeout))
 
 
 @main.command()

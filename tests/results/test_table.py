@@ -127,7 +127,6 @@ def test_two_tasks_of_one_model_are_one_row_and_of_two_models_are_not(make_run: 
         ({"corpus": "corpus-2"}, "corpus"),
         ({"answer_budget": 64}, "budget"),
         ({"track": "native"}, "track"),
-        ({"scorer": "other"}, "scorer"),
     ],
 )
 def test_what_does_not_compare_is_marked(make_run: Make, given: dict[str, object], why: str) -> None:
