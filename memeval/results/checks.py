@@ -127,7 +127,7 @@ def _numbers(pair: Pair, rules: Rules) -> list[_Number]:
     task, scores, failed = pair.base.task, pair.scores(), pair.failures()
     metric = pair.base.summary.headline.metric
     made = [
-        _number(task, "score", f"score {metric}", scores, -rules.max_drop, _difference, high_is_good=True),
+        _number(task, "score", f"score {metric}", scores, 0.0 - rules.max_drop, _difference, high_is_good=True),
         _number(task, "failures", "failures", failed, 0.0, _difference, high_is_good=False, shown=False),
     ]
     for name, least in rules.minimum.items():
