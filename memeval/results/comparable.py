@@ -75,7 +75,7 @@ def _measured(a: Run, b: Run) -> Iterator[Difference]:
     yield Difference("visibility", _visibility(a), _visibility(b))
     yield Difference("budget", _budget(a), _budget(b))
     yield Difference("metric", a.summary.headline.metric, b.summary.headline.metric)
-    if a.summary.headline.metric == b.summary.headline.metric:
+    if (a.manifest.track, a.summary.headline.metric) == (b.manifest.track, b.summary.headline.metric):
         yield Difference("scorer", _scorer(a), _scorer(b))
 
 
