@@ -123,7 +123,7 @@ def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...
 
 @main.command()
 @flags.RUNS
-@click.option("--rows", callback=flags.names, default="agent", show_default=True, metavar="FACT[,FACT...]")
+@click.option("--rows", callback=flags.names, default="", metavar="FACT[,FACT...]", help="Default: agent.")
 @click.option("--cols", callback=flags.names, default="task", show_default=True, metavar="FACT[,FACT...]")
 @click.option("--metric", metavar="NAME", help="In place of each run's headline.")
 @click.option("--ci", is_flag=True, help="With 95 % intervals.")

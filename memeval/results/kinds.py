@@ -10,7 +10,7 @@ from memeval.results.row_keys import layout
 from memeval.runs.notes import percent
 
 
-def kinds(runs: Runs, rows: Sequence[str] = ("agent",)) -> tuple[Grid, ...]:
+def kinds(runs: Runs, rows: Sequence[str] = ()) -> tuple[Grid, ...]:
     """Tasks whose questions are of one kind are left out. rows: as of `table`; a run is in the row that it has there."""
     found = layout(runs, rows)
     return tuple(grid for col in found.col_keys if len((grid := _of_task(runs, rows, col[0])).columns) > len(found.rows) + 1)

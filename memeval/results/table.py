@@ -74,7 +74,7 @@ class _Column:
 def table(
     runs: Runs,
     *,
-    rows: Sequence[str] = ("agent",),
+    rows: Sequence[str] = (),
     cols: Sequence[str] = ("task",),
     metric: str | None = None,
     ci: bool = False,

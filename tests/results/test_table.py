@@ -228,6 +228,12 @@ def test_rows_and_columns_by_other_facts(make_run: Make) -> None:
     assert {name.partition(" ")[0] for name in found.columns[1:]} == {"bm25", "recent"}
 
 
+def test_the_task_makes_the_rows_where_the_agent_makes_the_columns(make_run: Make) -> None:
+    for task in ("toy-10k", "toy-30k"):
+        make_run(scores(64), task=task, **REAL)
+    assert set(rows(grid(make_run, cols=("agent",)))) == {"toy-10k", "toy-30k"}
+
+
 def test_another_metric(make_run: Make) -> None:
     make_run([0.5] * 64 + [1.0] * 64, **REAL)
     found = grid(make_run, metric="exact_match")
