@@ -178,6 +178,8 @@ class Run:
         Raises UsageError where no answer has the metric."""
         name = metric or self.summary.headline.metric
         judged = name == JUDGE
+        if judged and self.judge is None:
+            raise UsageError(f"{self.path}: no judge has scored the run; memeval score {self.path} --judge NAME")
         rows = self.scores(self.judge or JUDGE) if judged else self.scores()
         found = tuple(
             Value(row.question_id, question.cluster, row.repeat, row.answer_repeat, row.metrics[name])
