@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -162,11 +162,6 @@ def call_settings(given: dict[str, Any], judge: ModelSpec | None = None) -> Call
     if budget is not None and judge is not None:
         budget.require_prices([judge])
     return CallSettings(given.pop("concurrency"), not no_cache, policy(given), budget)
-
-
-def runs(folders: Sequence[Path]) -> Sequence[Path]:
-    """The folders without those of memories, which `runs/TASK/*` names as well."""
-    return [folder for folder in folders if folder.name != "memories"] or folders
 
 
 def data_folder(typed: Path | None) -> Path | None:
