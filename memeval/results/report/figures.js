@@ -1,0 +1,196 @@
+/* The figures. They are drawn as wide as there is room, and again when the room or what is shown changes. */
+"use strict";
+
+const figures = [];
+
+function figure(title, draw) {
+  const room = el("div");
+  figures.push(() => {
+    const width = Math.max(260, Math.floor(room.clientWidth));
+    room.replaceChildren(draw(width));
+  });
+  return el("figure", { "aria-label": title }, el("h3", {}, title), room);
+}
+
+function redraw() {
+  for (const draw of figures) draw();
+}
+
+/** Switches of all figures: an agent is shown or not. */
+function legend() {
+  const names = [...agents, ...controls];
+  return el(
+    "div",
+    { class: "legend", role: "group", "aria-label": "Shown in the figures" },
+    names.map((name) => {
+      const button = el(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": "true",
+          onclick: () => {
+            hidden.has(name) ? hidden.delete(name) : hidden.add(name);
+            for (const other of document.querySelectorAll(".legend button")) {
+              other.setAttribute("aria-pressed", String(!hidden.has(other.textContent)));
+            }
+            redraw();
+          },
+        },
+        sign(name),
+        name,
+      );
+      return button;
+    }),
+  );
+}
+
+const scoreAxis = { label: "score in percent", domain: [0, 100], percent: true, grid: true, ticks: 5 };
+const short = d3.format("~s");
+const common = (width, more) => ({
+  width,
+  height: Math.min(320, Math.max(240, width * 0.6)),
+  marginLeft: 44,
+  marginBottom: 36,
+  style: { background: "transparent", color: "var(--ink)", fontSize: "12px" },
+  ...more,
+});
+const tip = (lines) => ({ title: (row) => lines(row).filter(Boolean).join("\n"), tip: true });
+
+// ---- score against length ----
+
+function lengthFigures() {
+  const families = d3.groups(
+    runs.filter((run) => run.summary.stream_tokens.mean && run.summary.headline.value !== null),
+    (run) => `${run.family}: ${run.summary.headline.metric}`,
+  );
+  return families
+    .filter(([, mine]) => new Set(mine.map((run) => run.summary.task)).size > 1)
+    .map(([title, mine]) => {
+      const rows = mine
+        .map(({ name, control, summary }) => ({
+          name,
+          control,
+          task: summary.task,
+          x: summary.stream_tokens.mean,
+          ...summary.headline,
+        }))
+        .sort((a, b) => a.x - b.x);
+      const ticks = [
+        ...d3
+          .rollup(
+            rows,
+            (part) => d3.mean(part, (row) => row.x),
+            (row) => row.task,
+          )
+          .values(),
+      ];
+      return figure(title, (width) => {
+        const some = rows.filter(shown);
+        return Plot.plot(
+          common(width, {
+            x: {
+              type: "log",
+              label: "tokens of the stream",
+              ticks,
+              tickFormat: (tokens) => short(d3.format(".2r")(tokens)),
+            },
+            y: scoreAxis,
+            marks: [
+              Plot.areaY(
+                some.filter((row) => !row.control),
+                { x: "x", y1: "low", y2: "high", z: "name", fill: (row) => colour(row.name), fillOpacity: 0.14 },
+              ),
+              Plot.lineY(
+                some.filter((row) => !row.control),
+                { x: "x", y: "value", z: "name", stroke: (row) => colour(row.name), strokeWidth: 2 },
+              ),
+              Plot.lineY(
+                some.filter((row) => row.control),
+                { x: "x", y: "value", z: "name", stroke: (row) => colour(row.name), strokeDasharray: "4 3" },
+              ),
+              Plot.dot(some, {
+                x: "x",
+                y: "value",
+                fill: (row) => colour(row.name),
+                symbol: (row) => symbol(row.name),
+                r: 4,
+                ...tip((row) => [row.name, row.task, `${percent(row.value)} (${rangeText(row)})`, `n ${row.n}`]),
+              }),
+            ],
+          }),
+        );
+      });
+    });
+}
+
+// ---- score against what it takes ----
+
+const axes = {
+  memory: { title: "memory", label: "tokens held when asked (mean)", of: (run) => run.summary.memory_tokens.mean },
+  usd: { title: "USD", label: "USD per answer, reading included", of: (run) => run.usd },
+  tokens: { title: "tokens of calls", label: "tokens of all calls per answer", of: (run) => run.tokens },
+};
+
+function priceFigures(axis) {
+  const { title, label, of } = axes[axis];
+  return tasks
+    .map((task) => {
+      const mine = runs.filter((run) => run.summary.task === task && run.summary.headline.value !== null);
+      if (!mine.some((run) => !run.control && of(run) > 0)) return null;
+      return figure(`${task}: ${mine[0].summary.headline.metric} against ${title}`, (width) => {
+        const rows = mine.filter(shown).map((run) => ({
+          name: run.name,
+          control: run.control,
+          front: run.fronts.includes(axis),
+          x: of(run),
+          ...run.summary.headline,
+        }));
+        const some = rows.filter((row) => !row.control && row.x > 0);
+        const front = some.filter((row) => row.front).sort((a, b) => a.x - b.x);
+        const bars = rows.filter((row) => row.control);
+        return Plot.plot(
+          common(width, {
+            marginRight: 20,
+            x: { type: "log", label, tickFormat: "~s", ticks: 4, nice: true },
+            y: scoreAxis,
+            marks: [
+              Plot.ruleY(bars, { y: "value", stroke: (row) => colour(row.name), strokeDasharray: "4 3" }),
+              Plot.text(bars, {
+                y: "value",
+                text: "name",
+                frameAnchor: "left",
+                textAnchor: "start",
+                dx: 4,
+                dy: -7,
+                fill: "var(--faint)",
+              }),
+              Plot.line(front, { x: "x", y: "value", curve: "step-after", stroke: "var(--faint)", strokeWidth: 1.5 }),
+              Plot.ruleX(some, {
+                x: "x",
+                y1: "low",
+                y2: "high",
+                stroke: (row) => colour(row.name),
+                strokeOpacity: 0.5,
+              }),
+              Plot.dot(some, {
+                x: "x",
+                y: "value",
+                r: 5,
+                symbol: (row) => symbol(row.name),
+                stroke: (row) => colour(row.name),
+                strokeWidth: 2,
+                fill: (row) => (row.front ? colour(row.name) : "var(--paper)"),
+                ...tip((row) => [
+                  row.name,
+                  `${percent(row.value)} (${rangeText(row)})`,
+                  `${short(row.x)} ${label}`,
+                  row.front ? "on the Pareto front" : "",
+                ]),
+              }),
+            ],
+          }),
+        );
+      });
+    })
+    .filter(Boolean);
+}
