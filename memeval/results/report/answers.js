@@ -148,7 +148,7 @@ function answerTable(room, state) {
       { title: "gold", field: "golds", widthGrow: 2, minWidth: 110, responsive: 5 },
       { title: "kind", field: "kind", width: 110, responsive: 6 },
       ...(answers.some((row) => row.times) ? [{ title: "repeat", field: "times", width: 90, responsive: 7 }] : []),
-      { title: "id", field: "name", width: 120, responsive: 8 },
+      { title: "id", field: "name", width: 170, responsive: 8 },
     ],
   });
   const counted = (number) => {

@@ -126,71 +126,86 @@ function lengthFigures() {
 // ---- score against what it takes ----
 
 const axes = {
-  memory: { title: "memory", label: "tokens held when asked (mean)", of: (run) => run.summary.memory_tokens.mean },
-  usd: { title: "USD", label: "USD per answer, reading included", of: (run) => run.usd },
-  tokens: { title: "tokens of calls", label: "tokens of all calls per answer", of: (run) => run.tokens },
+  memory: {
+    title: "memory",
+    label: "tokens held when asked (mean)",
+    format: short,
+    of: (run) => run.summary.memory_tokens.mean,
+  },
+  usd: { title: "USD", label: "USD per answer, reading included", format: d3.format("~g"), of: (run) => run.usd },
+  tokens: { title: "tokens of calls", label: "tokens of all calls per answer", format: short, of: (run) => run.tokens },
 };
 
-function priceFigures(axis) {
-  const { title, label, of } = axes[axis];
-  return tasks
-    .map((task) => {
-      const mine = runs.filter((run) => run.summary.task === task && run.summary.headline.value !== null);
-      if (!mine.some((run) => !run.control && of(run) > 0)) return null;
-      return figure(`${task}: ${mine[0].summary.headline.metric} against ${title}`, (width) => {
-        const rows = mine.filter(shown).map((run) => ({
-          name: run.name,
-          control: run.control,
-          front: run.fronts.includes(axis),
-          x: of(run),
-          ...run.summary.headline,
-        }));
-        const some = rows.filter((row) => !row.control && row.x > 0);
-        const front = some.filter((row) => row.front).sort((a, b) => a.x - b.x);
-        const bars = rows.filter((row) => row.control);
-        return Plot.plot(
-          common(width, {
-            marginRight: 20,
-            x: { type: "log", label, tickFormat: "~s", ticks: 4, nice: true },
-            y: scoreAxis,
-            marks: [
-              Plot.ruleY(bars, { y: "value", stroke: (row) => colour(row.name), strokeDasharray: "4 3" }),
-              Plot.text(bars, {
-                y: "value",
-                text: "name",
-                frameAnchor: "left",
-                textAnchor: "start",
-                dx: 4,
-                dy: -7,
-                fill: "var(--faint)",
-              }),
-              Plot.line(front, { x: "x", y: "value", curve: "step-after", stroke: "var(--faint)", strokeWidth: 1.5 }),
-              Plot.ruleX(some, {
-                x: "x",
-                y1: "low",
-                y2: "high",
-                stroke: (row) => colour(row.name),
-                strokeOpacity: 0.5,
-              }),
-              Plot.dot(some, {
-                x: "x",
-                y: "value",
-                r: 5,
-                symbol: (row) => symbol(row.name),
-                stroke: (row) => colour(row.name),
-                strokeWidth: 2,
-                fill: (row) => (row.front ? colour(row.name) : "var(--paper)"),
-                ...tip((row) => [
-                  row.name,
-                  `${percent(row.value)} (${rangeText(row)})`,
-                  `${short(row.x)} ${label}`,
-                  row.front ? "on the Pareto front" : "",
-                ]),
-              }),
-            ],
+/** A dashed line for each control, and its name; controls that score alike share one. */
+function controlLines(rows) {
+  const names = d3
+    .groups(rows, (row) => Math.round(30 * row.value))
+    .map(([, alike]) => ({
+      value: d3.max(alike, (row) => row.value),
+      text: alike.map((row) => row.name).join(", "),
+    }));
+  return [
+    Plot.ruleY(rows, { y: "value", stroke: (row) => colour(row.name), strokeDasharray: "4 3" }),
+    Plot.text(names, {
+      y: "value",
+      text: "text",
+      frameAnchor: "left",
+      textAnchor: "start",
+      dx: 4,
+      dy: -7,
+      fill: "var(--faint)",
+    }),
+  ];
+}
+
+/** The score of a task's runs against what they take on an axis; null where nothing of it is known. */
+function priceFigure(task, axis) {
+  const { title, label, format, of } = axes[axis];
+  const mine = runs.filter((run) => run.summary.task === task && run.summary.headline.value !== null);
+  if (!mine.some((run) => !run.control && of(run) > 0)) return null;
+  return figure(`${task}: ${mine[0].summary.headline.metric} against ${title}`, (width) => {
+    const rows = mine.filter(shown).map((run) => ({
+      name: run.name,
+      control: run.control,
+      front: run.fronts.includes(axis),
+      x: of(run),
+      ...run.summary.headline,
+    }));
+    const some = rows.filter((row) => !row.control && row.x > 0);
+    const front = some.filter((row) => row.front).sort((a, b) => a.x - b.x);
+    const bars = rows.filter((row) => row.control);
+    return Plot.plot(
+      common(width, {
+        marginRight: 20,
+        x: { type: "log", label, tickFormat: format, ticks: 3, nice: true },
+        y: scoreAxis,
+        marks: [
+          ...controlLines(bars),
+          Plot.line(front, { x: "x", y: "value", curve: "step-after", stroke: "var(--faint)", strokeWidth: 1.5 }),
+          Plot.ruleX(some, {
+            x: "x",
+            y1: "low",
+            y2: "high",
+            stroke: (row) => colour(row.name),
+            strokeOpacity: 0.5,
           }),
-        );
-      });
-    })
-    .filter(Boolean);
+          Plot.dot(some, {
+            x: "x",
+            y: "value",
+            r: 5,
+            symbol: (row) => symbol(row.name),
+            stroke: (row) => colour(row.name),
+            strokeWidth: 2,
+            fill: (row) => (row.front ? colour(row.name) : "var(--paper)"),
+            ...tip((row) => [
+              row.name,
+              `${percent(row.value)} (${rangeText(row)})`,
+              `${row.x < 1 ? usd(row.x) : short(d3.format(".3r")(row.x))} ${label}`,
+              row.front ? "on the Pareto front" : "",
+            ]),
+          }),
+        ],
+      }),
+    );
+  });
 }

@@ -33,15 +33,18 @@ function scoreTable(task) {
     priced ? "USD / answer" : "tokens / answer",
     "seconds",
     ...(models ? ["model, reader"] : []),
-    "status",
   ];
   const rows = mine.map(({ name, summary, ...run }) => [
     named(name),
-    el(
-      "strong",
-      {},
-      summary.headline.value === null && summary.verdicts["n/a"] ? "n/a" : percent(summary.headline.value),
-    ),
+    [
+      el(
+        "strong",
+        {},
+        summary.headline.value === null && summary.verdicts["n/a"] ? "n/a" : percent(summary.headline.value),
+      ),
+      summary.status === "complete" ? null : el("small", { class: "wrong" }, summary.status),
+      summary.trained_on ? el("small", {}, summary.trained_on.mark) : null,
+    ],
     interval(summary.headline, 0, 1, colour(name)),
     [rangeText(summary.headline), summary.headline.within_stream ? el("small", {}, "within these streams only") : null],
     summary.headline.n === summary.n ? count(summary.n) : `${count(summary.headline.n)} of ${count(summary.n)}`,
@@ -54,7 +57,6 @@ function scoreTable(task) {
     priced ? usd(run.usd) : count(run.tokens),
     seconds(summary.seconds),
     ...(models ? [[summary.model, summary.reader].filter(Boolean).join(", ")] : []),
-    [summary.status, summary.trained_on ? el("small", {}, summary.trained_on.mark) : null],
   ]);
   const stream = first.stream_tokens;
   const size = stream.mean ? `, streams of ${count(stream.mean)} tokens (${stream.tokenizer})` : "";
@@ -169,9 +171,9 @@ async function start() {
     lengths.length ? [legend(), el("div", { class: "grid" }, lengths)] : [],
   );
   const prices = [
-    ...priceFigures("memory"),
-    ...(runs.some((run) => run.usd) ? priceFigures("usd") : priceFigures("tokens")),
-  ];
+    ...tasks.map((task) => priceFigure(task, "memory")),
+    ...tasks.map((task) => priceFigure(task, "usd") ?? priceFigure(task, "tokens")),
+  ].filter(Boolean);
   section(
     "price",
     "Score against memory and cost",
