@@ -125,7 +125,7 @@ class RunFolder:
         return [
             step
             for step in self.memory.operations({row.context_id: row.stream for row in questions})
-            if step.repeat in repeats and _belongs(step, places[step.context_id])
+            if step.repeat in repeats and belongs(step, places[step.context_id])
         ]
 
     def finished(self) -> set[Key]:
@@ -232,7 +232,7 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _belongs(step: OperationRow, places: set[int | None]) -> bool:
+def belongs(step: OperationRow, places: set[int | None]) -> bool:
     """Whether a step was made for one of these places of its stream: one on the way to the last of them, or one of a
     fork."""
     if step.position is not None or step.chunk == FINISH:

@@ -20,10 +20,10 @@ from memeval.models.usage import Ledger, Step
 from memeval.plugins import agent_class
 from memeval.records.clean import lost_numbers
 from memeval.records.memory import BuiltAt
-from memeval.records.rows import EvidenceRow, QuestionRow
+from memeval.records.rows import QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
-from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, titles
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
@@ -98,7 +98,6 @@ class Engine:
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
     context = packed.context
-    chunks = evidence_chunks(question, point.chunks)
     return QuestionRow(
         question_id=question.id,
         context_id=context.id,
@@ -112,10 +111,7 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         options=tuple(question.options) if question.options else None,
         answers=tuple(question.answers),
         position=question.position,
-        evidence=tuple(
-            EvidenceRow(text=piece.text, titles=titles(piece, context.units), units=tuple(piece.units), chunks=tuple(ids))
-            for piece, ids in zip(question.evidence, chunks, strict=True)
-        ),
+        evidence=evidence_rows(question, point.chunks, context.units),
         keypoints=tuple(question.keypoints),
         stream_tokens=packed.tokens,
         stream_units=len(context.units),

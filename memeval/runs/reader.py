@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval import prompts, tokens
@@ -44,7 +44,9 @@ class Asked:
     """A question as it was asked in one context and repeat, before it is answered.
 
     recall: what the agent returned; None: the answer sees no memory block at all. recalling: what the recall cost, or why it
-    failed. held: tokens of the memory then. session: of the agent. not_applicable: why a control has no answer.
+    failed. held: tokens of the memory then; entries: all that was in it, None where the agent does not list it;
+    evidence_held: of each piece of the evidence, whether it was (SampleRow). session: of the agent. not_applicable: why a
+    control has no answer.
     """
 
     context_id: str
@@ -53,6 +55,8 @@ class Asked:
     recall: Recall | None = None
     recalling: Ledger | None = None
     held: int | None = None
+    entries: Sequence[Item] | None = None
+    evidence_held: tuple[bool | None, ...] | None = None
     session: Session | None = None
     not_applicable: str | None = None
 
@@ -178,6 +182,7 @@ class AnswerStage:
                 services=spent.services,
                 facts=ledger.facts,
                 recalling=recalling.spent() if recalling and (recalling.calls or recalling.services) else None,
+                evidence_held=asked.evidence_held,
                 query_used=asked.session.query_used if asked.session and asked.session.visible_query else None,
                 not_applicable=asked.not_applicable,
             )

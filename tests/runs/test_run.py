@@ -62,7 +62,7 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     assert set(sample) == {
         "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
         "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls", "services", "facts",
-        "recalling", "query_used", "not_applicable",
+        "recalling", "evidence_held", "query_used", "not_applicable",
     }  # fmt: skip
     score = read_lines(planned.spec.folder / "scores" / "task.jsonl")[0]
     assert (score["verdict"], score["reason"]) == ("right", None)
