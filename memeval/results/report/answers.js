@@ -27,8 +27,9 @@ let table = null;
 
 async function answerRows() {
   const { questions, answers: rows } = await unpacked(document.getElementById("rows").textContent);
-  return rows.map(([run, question, repeat, again, verdict, score, answer, story], id) => {
-    const [name, task, kind, text, golds] = questions[question];
+  return rows.map(([run, question, repeat, again, verdict, score, lost, answer, story], id) => {
+    const [name, , kind, text, golds] = questions[question];
+    const task = groupOf(run).title;
     const found = [name, text, golds, answer].join("\n").toLowerCase();
     const times = [repeat ? `repeat ${repeat}` : "", again ? `answer ${again}` : ""].filter(Boolean).join(", ");
     return {
@@ -44,6 +45,7 @@ async function answerRows() {
       times,
       verdict,
       score,
+      lost,
       answer,
       story,
       found,
@@ -91,6 +93,7 @@ function filterBar(state) {
     choice("agent", "Any agent"),
     choice("kind", "Any kind"),
     choice("verdict", "Any verdict"),
+    choice("lost", "Lost anywhere"),
     state,
   );
 }
@@ -144,6 +147,7 @@ function answerTable(room, state) {
       },
       { title: "agent", field: "agent", width: 110, responsive: 1 },
       { title: "task", field: "task", width: 110, responsive: 3 },
+      ...(answers.some((row) => row.lost) ? [{ title: "lost", field: "lost", width: 130, responsive: 3 }] : []),
       { title: "answer", field: "answer", widthGrow: 2, minWidth: 110, responsive: 4 },
       { title: "gold", field: "golds", widthGrow: 2, minWidth: 110, responsive: 5 },
       { title: "kind", field: "kind", width: 110, responsive: 6 },

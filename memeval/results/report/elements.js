@@ -3,15 +3,16 @@
 
 const page = JSON.parse(document.getElementById("overview").textContent);
 const runs = page.overview.runs;
-const tasks = [...new Set(runs.map((run) => run.summary.task))];
+const groups = page.overview.groups;
 
-/** The runs of a task: agents from the best on, then controls. */
-const runsOf = (task) =>
+/** The runs of a group: agents from the best on, then controls. */
+const runsOf = (group) =>
   d3.sort(
-    runs.filter((run) => run.summary.task === task),
+    group.runs.map((number) => runs[number]),
     (run) => run.control,
     (run) => -run.summary.headline.value,
   );
+const groupOf = (number) => groups.find((group) => group.runs.includes(number));
 const LEFT_OUT = -1;
 
 // ---- elements ----

@@ -158,12 +158,12 @@ function controlLines(rows) {
   ];
 }
 
-/** The score of a task's runs against what they take on an axis; null where nothing of it is known. */
-function priceFigure(task, axis) {
+/** The score of a group's runs against what they take on an axis; null where nothing of it is known. */
+function priceFigure(group, axis) {
   const { title, label, format, of } = axes[axis];
-  const mine = runs.filter((run) => run.summary.task === task && run.summary.headline.value !== null);
+  const mine = runsOf(group).filter((run) => run.summary.headline.value !== null);
   if (!mine.some((run) => !run.control && of(run) > 0)) return null;
-  return figure(`${task}: ${mine[0].summary.headline.metric} against ${title}`, (width) => {
+  return figure(`${group.title}: ${mine[0].summary.headline.metric} against ${title}`, (width) => {
     const rows = mine.filter(shown).map((run) => ({
       name: run.name,
       control: run.control,
@@ -208,4 +208,113 @@ function priceFigure(task, axis) {
       }),
     );
   });
+}
+
+// ---- where answers are lost ----
+
+const stages = {
+  "never written": "var(--s1)",
+  "not recalled": "var(--s0)",
+  "not written or not recalled": "var(--s5)",
+  misread: "var(--s4)",
+  "cannot be followed": "var(--control)",
+};
+
+function stageKeys() {
+  const used = Object.keys(stages).filter((stage) => runs.some((run) => !run.control && run.lost[stage]));
+  return el(
+    "div",
+    { class: "legend" },
+    used.map((stage) => el("span", { class: "key" }, el("i", { style: { background: stages[stage] } }), stage)),
+  );
+}
+
+function lostFigure(group) {
+  const mine = runsOf(group).filter((run) => !run.control && Object.keys(run.lost).length);
+  if (!mine.length) return null;
+  return figure(group.title, (width) => {
+    const some = mine.filter(shown);
+    const rows = some.flatMap((run) =>
+      Object.keys(stages).map((stage) => ({ name: run.name, stage, answers: run.lost[stage] ?? 0 })),
+    );
+    return Plot.plot(
+      common(width, {
+        height: 60 + 30 * some.length,
+        marginLeft: Math.min(140, 20 + 7 * d3.max(some, (run) => run.name.length)),
+        x: { label: "wrong answers", grid: true, ticks: 5 },
+        y: { label: null, domain: some.map((run) => run.name) },
+        marks: [
+          Plot.barX(rows, {
+            x: "answers",
+            y: "name",
+            fill: (row) => stages[row.stage],
+            ...tip((row) => [`${row.name}: ${row.stage}`, `${row.answers} answers`]),
+          }),
+          Plot.ruleX([0]),
+        ],
+      }),
+    );
+  });
+}
+
+// ---- memory over the stream ----
+
+const total = (tokens) => d3.sum(Object.values(tokens));
+
+function streamFigure(group) {
+  const mine = runsOf(group).filter((run) => run.economics.along.length);
+  if (!mine.length) return null;
+  return figure(group.title, (width) => {
+    const rows = mine
+      .filter(shown)
+      .flatMap((run) =>
+        run.economics.along.map((held) => ({ name: run.name, x: held.stream_tokens, y: total(held.tokens) })),
+      );
+    return Plot.plot(
+      common(width, {
+        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5 },
+        y: { label: "tokens held", tickFormat: "~s", grid: true, ticks: 5, zero: true },
+        marks: [
+          Plot.lineY(rows, { x: "x", y: "y", z: "name", stroke: (row) => colour(row.name), strokeWidth: 2 }),
+          Plot.dot(rows, {
+            x: "x",
+            y: "y",
+            fill: (row) => colour(row.name),
+            r: 2,
+            ...tip((row) => [row.name, `${count(row.y)} tokens after ${count(row.x)} of the stream`]),
+          }),
+        ],
+      }),
+    );
+  });
+}
+
+/** What one run holds by type, where it holds several. */
+function typesFigure(group, run) {
+  const rows = run.economics.along.flatMap((held) =>
+    Object.entries(held.tokens).map(([kind, tokens]) => ({ kind, x: held.stream_tokens, y: tokens })),
+  );
+  const kinds = [...new Set(rows.map((row) => row.kind))];
+  if (kinds.length < 2) return null;
+  return figure(`${run.name} by type, ${group.title}`, (width) =>
+    Plot.plot(
+      common(width, {
+        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5 },
+        y: { label: "tokens held", tickFormat: "~s", grid: true, ticks: 5 },
+        color: { domain: kinds, range: kinds.map((_, at) => `var(--s${at % 8})`), legend: true },
+        marks: [
+          Plot.areaY(
+            rows,
+            Plot.stackY({
+              x: "x",
+              y: "y",
+              fill: "kind",
+              fillOpacity: 0.7,
+              ...tip((row) => [row.kind, `${count(row.y)} tokens after ${count(row.x)} of the stream`]),
+            }),
+          ),
+        ],
+      }),
+    ),
+  );
 }

@@ -9,23 +9,45 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
-from memeval.results.load import Run, Runs
+from memeval.results import comparable
+from memeval.results.economics import Economics, economics
+from memeval.results.load import Run
+from memeval.results.lost import WORDS, Lost
 from memeval.results.run_table import label
-from memeval.stats import holm, paired
+from memeval.runs.notes import notes
+from memeval.stats import holm, lift, paired
 
 _LENGTH = re.compile(r"@tokens-\d+|[-_]\d+[km](?![^@])|[-_]\d{4,}(?![^@])", re.IGNORECASE)
 """The part of a task's name that says how long its streams are: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
 
-CONTROLS = ("oracle", "none", "closed-book", "constant", "shotgun")
+CONTROL_OF_LIFT = ("none", "oracle")
+
+
+class GroupPart(msgspec.Struct, frozen=True):
+    """Runs that may be compared, by their numbers. title: their task, with what tells it from other groups of the task."""
+
+    title: str
+    runs: tuple[int, ...]
+
+
+class LiftPart(msgspec.Struct, frozen=True):
+    """(agent - none) / (oracle - none) with its interval; None where oracle and none are too close to tell."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    within_stream: bool
 
 
 class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     """A run on the page.
 
     name: as the page calls it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
-    calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the task scores as well
-    with less.
+    calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the group scores as well
+    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers.
     """
 
     name: str
@@ -33,7 +55,11 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     control: bool
     usd: float | None
     tokens: float | None
-    fronts: tuple[str, ...]
+    fronts: tuple[str, ...] = ()
+    lift: LiftPart | None = None
+    lost: dict[str, int]
+    unsupported: int
+    economics: Economics
     summary: Summary
 
 
@@ -55,20 +81,26 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    groups: tuple[GroupPart, ...]
     runs: tuple[RunPart, ...]
     pairs: tuple[Pair, ...]
 
 
-def overview(runs: Runs) -> Overview:
-    """All but the single answers."""
+def overview(runs: Sequence[Run], followed: Sequence[Lost]) -> Overview:
+    """All but the single answers. followed: where the answers of each run were lost."""
     names = run_names(runs)
-    parts = [_part(run, name) for run, name in zip(runs, names, strict=True)]
-    fronts = {axis: _fronts(parts, axis) for axis in ("memory", "usd", "tokens")}
-    marked = (
-        replace(part, fronts=tuple(axis for axis, numbers in fronts.items() if number in numbers))
-        for number, part in enumerate(parts)
+    parts = [_part(run, name, lost) for run, name, lost in zip(runs, names, followed, strict=True)]
+    numbers = {run.path: number for number, run in enumerate(runs)}
+    groups = [[numbers[run.path] for run in group] for group in comparable.groups(runs)]
+    for group in groups:
+        for number in group:
+            fronts = tuple(axis for axis in AXES if number in front(group, parts, axis))
+            parts[number] = replace(parts[number], fronts=fronts, lift=_lift(runs, group, number))
+    return Overview(
+        groups=tuple(GroupPart(_title(runs, groups, group), tuple(group)) for group in groups),
+        runs=tuple(parts),
+        pairs=_pairs(runs, groups, parts),
     )
-    return Overview(runs=tuple(marked), pairs=_pairs(runs, parts))
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
@@ -106,9 +138,18 @@ def family(task: str) -> str:
     return _LENGTH.sub("", task)
 
 
-def _part(run: Run, name: str) -> RunPart:
+def _title(runs: Sequence[Run], groups: Sequence[Sequence[int]], group: Sequence[int]) -> str:
+    first = runs[group[0]]
+    others = [runs[other[0]] for other in groups if other is not group and runs[other[0]].task == first.task]
+    facts = (one.a for other in others for one in comparable.forbidden(first, other))
+    return ", ".join(dict.fromkeys((first.task, *facts)))
+
+
+def _part(run: Run, name: str, lost: Lost) -> RunPart:
+    """Paths are shortened: the page goes to others."""
     summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
-    answers = sum(summary.verdicts.values()) or summary.n
+    summary = replace(summary, notes=notes(summary))
+    answers = sum(summary.verdicts.values())
     spent = summary.tokens.prompt + summary.tokens.completion
     usd = summary.cost.usd
     return RunPart(
@@ -117,28 +158,31 @@ def _part(run: Run, name: str) -> RunPart:
         control=run.agent in CONTROLS,
         usd=usd / answers if usd is not None and answers else None,
         tokens=spent / answers if answers else None,
-        fronts=(),
+        lost={WORDS[where]: count for where, count in lost.counts.items()},
+        unsupported=lost.unsupported,
+        economics=economics(run),
         summary=summary,
     )
 
 
-def price(part: RunPart, axis: str) -> float | None:
-    """What a run takes on an axis: tokens of memory, or USD or tokens per answer."""
-    return part.summary.memory_tokens.mean if axis == "memory" else part.usd if axis == "usd" else part.tokens
+AXES: dict[str, Callable[[RunPart], float | None]] = {
+    "memory": lambda part: part.summary.memory_tokens.mean,
+    "usd": lambda part: part.usd,
+    "tokens": lambda part: part.tokens,
+}
+"""What a run takes: tokens of memory, and USD and tokens per answer."""
 
 
-def _fronts(parts: Sequence[RunPart], axis: str) -> set[int]:
-    """The Pareto fronts of all tasks. Controls are on none: they see what no agent sees."""
-    found: set[int] = set()
-    for task in {part.summary.task for part in parts}:
-        points = {
-            number: (spent, part.summary.headline.value)
-            for number, part in enumerate(parts)
-            if part.summary.task == task and not part.control and part.summary.headline.value is not None
-            if (spent := price(part, axis)) is not None
-        }
-        found |= {number for number, point in points.items() if not any(_beats(o, point) for o in points.values())}
-    return found
+def front(group: Sequence[int], parts: Sequence[RunPart], axis: str) -> set[int]:
+    """The Pareto front of a group. Controls are not on it: they see what no agent sees."""
+    points = {
+        number: (spent, score)
+        for number in group
+        if not parts[number].control
+        and (spent := AXES[axis](parts[number])) is not None
+        and (score := parts[number].summary.headline.value) is not None
+    }
+    return {number for number, point in points.items() if not any(_beats(other, point) for other in points.values())}
 
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -146,24 +190,45 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and one[0] <= other[0] and one[1] >= other[1]
 
 
-def _pairs(runs: Sequence[Run], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
-    """Every two agents of a task that can be compared, the better one first."""
-    ranked = sorted(
-        (number for number, part in enumerate(parts) if not part.control),
-        key=lambda number: -(parts[number].summary.headline.value or 0),
-    )
-    pairs = [
-        pair
-        for a, b in itertools.combinations(ranked, 2)
-        if runs[a].task == runs[b].task and (pair := _pair(runs, a, b)) is not None
+def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> LiftPart | None:
+    """Over the questions that the agent and both controls were asked, with the same reader and its prompt."""
+    mine = runs[number]
+    if mine.agent in CONTROLS:
+        return None
+    found = [
+        next((runs[other] for other in group if runs[other].agent == name and _reader(runs[other]) == _reader(mine)), None)
+        for name in CONTROL_OF_LIFT
     ]
-    pairs.sort(key=lambda pair: [run.task for run in runs].index(runs[pair.a].task))
+    if None in found:
+        return None
+    columns = [run.values() for run in (mine, *found) if run is not None]
+    shared = [key for key in columns[0] if all(key in column for column in columns)]
+    if not shared:
+        return None
+    clusters = [mine.questions[key].cluster for key in shared]
+    agent, none, oracle = ([column[key] for key in shared] for column in columns)
+    made = lift(agent, none, oracle, clusters)
+    return LiftPart(made.value, made.low, made.high, made.n, made.within_stream)
+
+
+def _reader(run: Run) -> tuple[object, object]:
+    identity = run.manifest.identity
+    return identity.get("models", {}).get("reader"), identity.get("prompts", {}).get("reader")
+
+
+def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
+    """Every two agents of a group, the better one first."""
+    pairs = []
+    for group in groups:
+        agents = [number for number in group if not parts[number].control]
+        ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
+        pairs += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
     return tuple(replace(pair, holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True))
 
 
 def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
     mine, theirs = runs[a].values(), runs[b].values()
-    shared = [key for key in mine if key in theirs]
+    shared = [key for key in comparable.shared_questions(runs[a], runs[b]) if key in mine and key in theirs]
     if not shared:
         return None
     found = paired(

@@ -5,19 +5,19 @@
 
 /** Agents by tasks; more of each task is in its own table. */
 function scoreMatrix() {
-  if (tasks.length < 2) return null;
+  if (groups.length < 2) return null;
   const cell = (run) =>
     run ? [percent(run.summary.headline.value), el("small", {}, rangeText(run.summary.headline))] : "–";
-  const found = (name, task) => runs.find((run) => run.name === name && run.summary.task === task);
-  const metric = (task) => el("small", {}, runsOf(task)[0].summary.headline.metric);
+  const found = (name, group) => runsOf(group).find((run) => run.name === name);
+  const metric = (group) => el("small", {}, runsOf(group)[0].summary.headline.metric);
   return grid(
-    ["agent", ...tasks.map((task) => [task, metric(task)])],
-    [...agents, ...controls].map((name) => [named(name), ...tasks.map((task) => cell(found(name, task)))]),
+    ["agent", ...groups.map((group) => [group.title, metric(group)])],
+    [...agents, ...controls].map((name) => [named(name), ...groups.map((group) => cell(found(name, group)))]),
   );
 }
 
-function scoreTable(task) {
-  const mine = runsOf(task);
+function scoreTable(group) {
+  const mine = runsOf(group);
   const models = new Set(mine.map((run) => `${run.summary.model} ${run.summary.reader}`)).size > 1;
   const priced = mine.some((run) => run.usd);
   const first = mine[0].summary;
@@ -60,13 +60,13 @@ function scoreTable(task) {
   ]);
   const stream = first.stream_tokens;
   const size = stream.mean ? `, streams of ${count(stream.mean)} tokens (${stream.tokenizer})` : "";
-  return [el("h3", {}, `${task}${size}`), grid(header, rows)];
+  return [el("h3", {}, `${group.title}${size}`), grid(header, rows)];
 }
 
 // ---- kinds ----
 
-function kindTable(task) {
-  const mine = runsOf(task);
+function kindTable(group) {
+  const mine = runsOf(group);
   const kinds = [...new Set(mine.flatMap((run) => Object.keys(run.summary.kinds)))].sort();
   if (kinds.length < 2) return null;
   const most = (kind) => Math.max(...mine.map((run) => run.summary.kinds[kind]?.n ?? 0));
@@ -82,13 +82,13 @@ function kindTable(task) {
       line.cells[number + 1].style.background = `color-mix(in srgb, var(--s0) ${Math.round(30 * value)}%, transparent)`;
     });
   }
-  return [el("h3", {}, task), made];
+  return [el("h3", {}, group.title), made];
 }
 
 // ---- paired differences ----
 
-function pairTable(task) {
-  const mine = page.overview.pairs.filter((pair) => runs[pair.a].summary.task === task);
+function pairTable(group) {
+  const mine = page.overview.pairs.filter((pair) => group.runs.includes(pair.a));
   if (!mine.length) return null;
   const reach = Math.max(...mine.map((pair) => Math.max(Math.abs(pair.low), Math.abs(pair.high)))) || 1;
   const rows = mine.map((pair) => [
@@ -102,8 +102,78 @@ function pairTable(task) {
     [count(pair.n), pair.note ? el("small", {}, pair.note) : null],
   ]);
   return [
-    el("h3", {}, task),
+    el("h3", {}, group.title),
     grid(["difference", "points", "", "95% interval", "p", "p (Holm)", "won : lost", "n"], rows),
+  ];
+}
+
+// ---- lift ----
+
+function liftTable(group) {
+  const mine = runsOf(group).filter((run) => run.lift);
+  if (!mine.length) return null;
+  const known = mine.map((run) => run.lift).filter((row) => row.value !== null);
+  const from = Math.min(0, ...known.map((row) => row.low));
+  const to = Math.max(1, ...known.map((row) => row.high));
+  const rows = mine.map(({ name, lift }) => [
+    named(name),
+    el("strong", {}, lift.value === null ? "too little room" : lift.value.toFixed(2)),
+    interval(lift, from, to, colour(name), 0),
+    lift.value === null ? "–" : `${lift.low.toFixed(2)} to ${lift.high.toFixed(2)}`,
+    [count(lift.n), lift.within_stream ? el("small", {}, "within these streams only") : null],
+  ]);
+  return [el("h3", {}, group.title), grid(["agent", "lift", "", "95% interval", "n"], rows)];
+}
+
+// ---- what runs take ----
+
+/** A table of the runs of a group: [title, run -> cell]. Columns without a value are left out, and tables without a column. */
+function factTable(group, columns, mine = runsOf(group)) {
+  const known = columns.filter(([, of]) => mine.some((run) => of(run) !== null && of(run) !== undefined));
+  if (!known.length) return null;
+  const rows = mine.map((run) => [named(run.name), ...known.map(([, of]) => of(run))]);
+  return [el("h3", {}, group.title), grid(["agent", ...known.map(([title]) => title)], rows)];
+}
+
+const known = (value, format) => (value === null || value === undefined ? null : format(value));
+const sharesOf = (each, format) =>
+  [1, 10, 100].map((share) => [`at ${share}`, (run) => known(each(run.summary.cost)[share], format)]);
+
+const memoryColumns = [
+  ["at the peak", (run) => known(run.economics.peak.mean, count)],
+  ["at the end", (run) => known(run.economics.end.mean, count)],
+  ["written", (run) => known(run.economics.changes?.writes, count)],
+  ["replaced", (run) => known(run.economics.changes?.updates, count)],
+  ["deleted", (run) => known(run.economics.changes?.deletes, count)],
+  [
+    "operations",
+    (run) =>
+      Object.entries(run.economics.operations.counts)
+        .map(([status, number]) => `${count(number)} ${status}`)
+        .join(", ") || null,
+  ],
+  ["read amplification", (run) => known(run.economics.read_amplification, (times) => `${times.toFixed(2)}x`)],
+];
+
+const latency = (method) => [
+  `${method}, p50 / p95`,
+  (run) => known(run.economics.latency[method], (row) => `${seconds(row.p50)} / ${seconds(row.p95)} s`),
+];
+
+function costColumns() {
+  const priced = runs.some((run) => run.usd);
+  return [
+    ["USD", (run) => known(run.summary.cost.usd, usd)],
+    ["a right answer", (run) => known(run.summary.cost.usd_per_right, usd)],
+    ...(priced ? sharesOf((cost) => cost.usd_per_question, usd) : sharesOf((cost) => cost.tokens_per_question, count)),
+    ["prompt tokens", (run) => count(run.summary.tokens.prompt)],
+    ["completion tokens", (run) => count(run.summary.tokens.completion)],
+    ["cached", (run) => known(run.summary.cost.cached_share, (share) => `${percent(share)} %`)],
+    ["reading / 1k", (run) => known(run.economics.ingest_tokens_per_1k, count)],
+    ["reading s / 1k", (run) => known(run.economics.ingest_seconds_per_1k, seconds)],
+    latency("observe"),
+    latency("recall"),
+    latency("answer"),
   ];
 }
 
@@ -150,48 +220,101 @@ function follow() {
   else document.getElementById("story").close();
 }
 
-async function start() {
-  theme();
-  const lines = [
-    `${count(runs.length)} runs of ${count(new Set(runs.map((run) => run.summary.agent)).size)} agents on ${tasks.join(", ")}.`,
-    `${count(page.answers)} answers. Made with memeval ${page.version}.`,
-  ];
-  document.getElementById("lead").textContent = lines.join(" ");
+/** A grid of figures below the switches of agents; nothing without figures. */
+function figureGrid(made, keys = legend) {
+  const found = made.flat().filter(Boolean);
+  return found.length ? [keys(), el("div", { class: "grid" }, found)] : [];
+}
+
+function sections() {
   section(
     "scores",
     "Scores",
     "The score of each agent with its 95% interval, in percent, over questions that have an answer; failed answers count 0. Sizes are in tokens of the task's tokenizer.",
-    [scoreMatrix(), tasks.map(scoreTable)],
+    scoreMatrix(),
+    groups.map(scoreTable),
   );
-  const lengths = lengthFigures();
   section(
     "length",
     "Score against length",
     "The same task with longer streams. Bands are 95% intervals; dashed lines are controls.",
-    lengths.length ? [legend(), el("div", { class: "grid" }, lengths)] : [],
+    figureGrid(lengthFigures()),
   );
-  const prices = [
-    ...tasks.map((task) => priceFigure(task, "memory")),
-    ...tasks.map((task) => priceFigure(task, "usd") ?? priceFigure(task, "tokens")),
-  ].filter(Boolean);
   section(
     "price",
     "Score against memory and cost",
     "Filled symbols are on the Pareto front: no other agent of the task scores as well with less. Lines at each symbol are 95% intervals; dashed lines are controls, which are on no front.",
-    prices.length ? [legend(), el("div", { class: "grid" }, prices)] : [],
+    figureGrid([
+      groups.map((group) => priceFigure(group, "memory")),
+      groups.map((group) => priceFigure(group, "usd") ?? priceFigure(group, "tokens")),
+    ]),
+  );
+  section(
+    "lift",
+    "Lift",
+    "How much of what the gold evidence brings an agent brings: (agent − none) / (oracle − none) over the same questions with the same reader. 0 is an empty memory, 1 the gold evidence. Not a ranking, and not to be averaged over tasks.",
+    groups.map(liftTable),
+  );
+  section(
+    "lost",
+    "Where answers are lost",
+    "Wrong answers by what became of the evidence. Never written: the memory did not hold it when it was asked. Not recalled: it was held, and not shown to the reader. Misread: the reader had it. The rest cannot be followed by text.",
+    figureGrid(groups.map(lostFigure), stageKeys),
+    groups.some((group) => runsOf(group).some((run) => !run.control && run.unsupported))
+      ? el("p", { class: "caption" }, "Right without evidence in what was recalled: ", unsupportedText())
+      : null,
   );
   section(
     "kinds",
     "Kinds of questions",
     "The score per kind of question, with its 95% interval. Of unanswerable questions: the share that was declined.",
-    tasks.map(kindTable).flat(),
+    groups.map(kindTable),
   );
   section(
     "differences",
     "Paired differences",
     "Two agents on the same questions, in points. p is of no difference; p (Holm) is adjusted for all pairs of this page. Won and lost count questions.",
-    tasks.map(pairTable).flat(),
+    groups.map(pairTable),
   );
+  section(
+    "memory",
+    "Memory over the stream",
+    "Tokens held while the stream is read, means over streams. Operations: how the agent's writes ended. Read amplification: prompt tokens of all calls per token of the stream.",
+    figureGrid([
+      groups.map(streamFigure),
+      groups.map((group) => runsOf(group).map((run) => typesFigure(group, run))).flat(),
+    ]),
+    groups.map((group) =>
+      factTable(
+        group,
+        memoryColumns,
+        runsOf(group).filter((run) => run.economics.memories),
+      ),
+    ),
+  );
+  section(
+    "cost",
+    "Cost and latency",
+    "As if every call had been sent once. At 1, 10, 100: USD (or tokens) per question when so many are asked of a stream, reading shared by them. Reading / 1k: tokens of calls, and seconds, per 1,000 tokens of stream. Latency in seconds, waits included: half and 95 % of the calls take at most this long.",
+    groups.map((group) => factTable(group, costColumns())),
+  );
+}
+
+function unsupportedText() {
+  return runs
+    .filter((run) => !run.control && run.unsupported)
+    .map((run) => `${run.name} ${run.unsupported} of ${run.summary.verdicts.right ?? 0} (${run.summary.task})`)
+    .join(", ");
+}
+
+async function start() {
+  theme();
+  const lines = [
+    `${count(runs.length)} runs of ${count(new Set(runs.map((run) => run.summary.agent)).size)} agents on ${[...new Set(runs.map((run) => run.summary.task))].join(", ")}.`,
+    `${count(page.answers)} answers. Made with memeval ${page.version}.`,
+  ];
+  document.getElementById("lead").textContent = lines.join(" ");
+  sections();
   const state = el("span", { class: "faint", role: "status" });
   const room = el("div", { id: "answers" });
   answers = await answerRows();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -15,7 +16,8 @@ import msgspec
 from memeval import __version__
 from memeval.errors import UsageError
 from memeval.records.clean import encode
-from memeval.results.load import Run, Runs
+from memeval.results.load import Run
+from memeval.results.lost import lost
 from memeval.results.report.overview import Overview, overview
 from memeval.results.report.pack import Pack, squeezed
 from memeval.results.report.stories import LEFT_OUT, LIMIT, rows_and_stories
@@ -53,23 +55,23 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     starts: list[int]
 
 
-def report(runs: Runs | list[Run], path: str | Path, *, title: str = "memeval report", all_stories: bool = False) -> Written:
+def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval report", all_stories: bool = False) -> Written:
     """Write a page about runs: self-contained, opened from disk by any browser of the last years.
 
     all_stories: also where they exceed LIMIT characters; else wrong answers go first and the page says how many are left
     out. Raises UsageError without runs, where a run has no summary yet, or where the file cannot be written.
     """
-    runs = Runs(runs)
     if not runs:
         raise UsageError("report: no runs; name some that `memeval list runs` shows")
     pack = Pack()
-    rows = rows_and_stories(runs, pack, None if all_stories else LIMIT)
+    followed = [lost(run) for run in runs]
+    rows = rows_and_stories(runs, followed, pack, None if all_stories else LIMIT)
     starts, blocks = pack.blocks()
     stories = sum(answer.story != LEFT_OUT for answer in rows.answers)
     data = _Data(
         title=title,
         version=__version__,
-        overview=overview(runs),
+        overview=overview(runs, followed),
         answers=len(rows.answers),
         stories=stories,
         starts=starts,

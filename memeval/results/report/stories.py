@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 
 from memeval.memory.replay import replay
-from memeval.metrics.held import each_held, supported
+from memeval.metrics.held import each_held
 from memeval.records.clean import encode
-from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow, SampleRow, ScoreRow
-from memeval.results.load import Run, Runs
+from memeval.records.folder import Key
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.results.load import Run
+from memeval.results.lost import WORDS, Lost, headline_scores
+from memeval.results.memory_at import steps_at
 from memeval.results.report.pack import Pack
 from memeval.runs.score import recalled_items
 
@@ -39,7 +42,7 @@ class QuestionCells(msgspec.Struct, frozen=True, array_like=True):
 
 class AnswerCells(msgspec.Struct, frozen=True, array_like=True):
     """An answer in the table. run, question: their numbers. score: the run's headline; None where it does not apply.
-    story: a number in the pack, or LEFT_OUT."""
+    lost: where a wrong answer was lost, or that a right one is unsupported. story: a number in the pack, or LEFT_OUT."""
 
     run: int
     question: int
@@ -47,6 +50,7 @@ class AnswerCells(msgspec.Struct, frozen=True, array_like=True):
     answer_repeat: int
     verdict: str
     score: float | None
+    lost: str
     answer: str
     story: int
 
@@ -125,8 +129,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """An answer in full. question, memory: numbers in the pack; memory is None of a control, and where it is not at hand.
-    found: of each piece of the evidence that is in the stream, whether it was recalled, None where that cannot be traced.
-    unsupported: the answer is right, and the evidence was not recalled."""
+    found: of each piece of the evidence that is in the stream, whether it was recalled, None where that cannot be traced."""
 
     question: int
     answer: str | None
@@ -141,15 +144,14 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     memory_tokens: int | None
     memory: int | None
     found: tuple[bool | None, ...]
-    unsupported: bool
 
 
 Entry = tuple[Run, SampleRow, ScoreRow | None]
 
 
-def rows_and_stories(runs: Runs, pack: Pack, limit: int | None = LIMIT) -> Rows:
+def rows_and_stories(runs: Sequence[Run], followed: Sequence[Lost], pack: Pack, limit: int | None = LIMIT) -> Rows:
     """A row for every answer; its story goes into the pack while that has at most `limit` characters, wrong answers first.
-    limit: None for all stories."""
+    followed: where the answers of each run were lost. limit: None for all stories."""
     entries = list(_entries(runs))
     numbers: dict[tuple[str, str, str], int] = {}
     questions: list[QuestionCells] = []
@@ -169,16 +171,22 @@ def rows_and_stories(runs: Runs, pack: Pack, limit: int | None = LIMIT) -> Rows:
         run, sample, score = entries[number]
         found[number] = tellers[run.path].story(sample, score)
     run_numbers = {run.path: number for number, run in enumerate(runs)}
+    ends = {run.path: _ends(found) for run, found in zip(runs, followed, strict=True)}
     answers = tuple(
-        _answer_cells(run, run_numbers[run.path], place, sample, score, found[number])
+        _answer_cells(run, run_numbers[run.path], place, sample, score, ends[run.path].get(sample.key, ""), found[number])
         for number, ((run, sample, score), place) in enumerate(zip(entries, places, strict=True))
     )
     return Rows(tuple(questions), answers)
 
 
-def _entries(runs: Runs) -> Iterator[Entry]:
+def _ends(found: Lost) -> dict[Key, str]:
+    lost = {key: WORDS[where] for key, where in found.where.items()}
+    return lost | dict.fromkeys(found.unsupported_answers, "unsupported")
+
+
+def _entries(runs: Sequence[Run]) -> Iterator[Entry]:
     for run in runs:
-        scores = {row.key: row for row in run.scores()}
+        scores = headline_scores(run)
         yield from ((run, sample, scores.get(sample.key)) for sample in run.samples)
 
 
@@ -192,12 +200,12 @@ def _question_cells(run: Run, row: QuestionRow) -> QuestionCells:
 
 
 def _answer_cells(
-    run: Run, number: int, question: int, sample: SampleRow, score: ScoreRow | None, story: int
+    run: Run, number: int, question: int, sample: SampleRow, score: ScoreRow | None, lost: str, story: int
 ) -> AnswerCells:
     metrics = score.metrics if score else {}
     value = metrics.get(run.summary.headline.metric, metrics.get("abstention"))
     answer = _short(sample.answer or sample.failure or "")
-    return AnswerCells(number, question, sample.repeat, sample.answer_repeat, _verdict(score), value, answer, story)
+    return AnswerCells(number, question, sample.repeat, sample.answer_repeat, _verdict(score), value, lost, answer, story)
 
 
 def _short(text: str) -> str:
@@ -210,14 +218,14 @@ class Teller:
 
     def __init__(self, run: Run, pack: Pack) -> None:
         self._run, self._pack = run, pack
+        self._own = {row.key: row for row in run.scores()}
         self._steps: dict[tuple[str, int], list[OperationRow]] | None = None
-        self._rulings: dict[str, dict[tuple[str, int, int], ScoreRow]] | None = None
+        self._rulings: dict[str, dict[Key, ScoreRow]] | None = None
 
     def story(self, sample: SampleRow, score: ScoreRow | None) -> int:
         """The number of a story in the pack."""
         row = self._run.questions[sample.question_id]
-        question, items = row.question(), recalled_items(sample, self._run.texts)
-        right = score is not None and score.verdict == "right"
+        question, items, own = row.question(), recalled_items(sample, self._run.texts), self._own.get(sample.key)
         recalled = tuple(
             RecalledItem(
                 text=self._pack.add(item.text) if line.text in self._run.texts else None,
@@ -235,7 +243,7 @@ class Teller:
                 answer=sample.answer,
                 failure=sample.failure or sample.not_applicable,
                 reason=score.reason if score else None,
-                metrics=score.metrics if score else {},
+                metrics={**(own.metrics if own else {}), **(score.metrics if score else {})},
                 rulings=tuple(self._ruled(sample)),
                 recalled=recalled,
                 recall_tokens=sample.recall_tokens,
@@ -244,7 +252,6 @@ class Teller:
                 memory_tokens=sample.memory_tokens,
                 memory=self._memory(row, sample.repeat),
                 found=tuple(each_held(question, row.evidence, items)),
-                unsupported=right and supported(question, row.evidence, items) is False,
             )
         )
 
@@ -261,7 +268,7 @@ class Teller:
             self._steps = {}
             for step in self._run.operations:
                 self._steps.setdefault((step.context_id, step.repeat), []).append(step)
-        steps = steps_to(self._steps.get((row.context_id, repeat), []), row.place)
+        steps = steps_at(self._steps.get((row.context_id, repeat), []), row, repeat)
         if not steps:
             return None
         contents = replay(result.effect for step in steps for result in step.results)
@@ -295,21 +302,3 @@ def _question_facts(row: QuestionRow) -> QuestionFacts:
         stream_tokens=row.stream_tokens,
         chunks=row.prefix_chunks,
     )
-
-
-def steps_to(steps: Sequence[OperationRow], place: int | None) -> list[OperationRow]:
-    """Of the steps of one stream, those that made the memory at a place, in order: the last chunk in the form that a fork
-    saw, where one did."""
-    near = [step for step in steps if step.chunk != READ and _made(step, place)]
-    fork = {step.chunk for step in near if step.position is not None}
-    order = {"begin": "", FINISH: "~"}
-    return sorted(
-        (step for step in near if step.position is not None or step.chunk not in fork),
-        key=lambda step: order.get(step.chunk, step.chunk),
-    )
-
-
-def _made(step: OperationRow, place: int | None) -> bool:
-    if step.position is not None or step.chunk == FINISH:
-        return step.position == place
-    return place is None or not step.units or step.units[-1] < place

@@ -112,9 +112,7 @@ async function storyBody(row) {
         "reason",
         [story.reason, story.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
       ),
-      story.unsupported
-        ? pair("unsupported", "the answer is right, but the evidence is not held in what was recalled")
-        : [],
+      pair("lost", row.lost === "unsupported" ? "right, but the evidence is not in what was recalled" : row.lost),
       story.rulings.map((ruling) => pair(ruling.judge, `${ruling.verdict}\n${ruling.text}`)),
       pair("keypoints", facts.keypoints.join("\n")),
       pair(
