@@ -89,13 +89,12 @@ def test_a_control_has_no_memory(make_run: MakeRun, page: Callable[..., Made]) -
     story = page().story(0, "a")
     assert story["memory"] is None
     assert story["found"] == [False]
-    assert story["unsupported"] is True
 
 
 def test_a_failed_answer_says_why(make_run: MakeRun, page: Callable[..., Made]) -> None:
     make_run([Asked("a", None), Asked("b")])
     made = page()
-    assert [(row[4], row[6]) for row in made.answers] == [("failed", "HTTP 500"), ("right", "Paris")]
+    assert [(row[4], row[7]) for row in made.answers] == [("failed", "HTTP 500"), ("right", "Paris")]
     assert made.story(0, "a")["failure"] == "HTTP 500"
 
 
@@ -179,6 +178,54 @@ def test_pairs_are_of_agents_that_were_asked_the_same(make_run: MakeRun, page: C
     assert (overview["runs"][pair["a"]]["name"], overview["runs"][pair["b"]]["name"]) == ("a", "b")
     assert pair["value"] == pytest.approx(0.2)
     assert (pair["won"], pair["lost"], pair["n"]) == (2, 1, 5)
+
+
+def test_where_answers_are_lost(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    """One of each kind; the agent records what it writes."""
+    elsewhere = ("Bob lives in Rome.",)
+    make_run(
+        [
+            Asked("misread", 0.0),
+            Asked("unread", 0.0, recalled=elsewhere),
+            Asked("unwritten", 0.0, wrote=elsewhere, recalled=elsewhere),
+            Asked("lucky", 1.0, wrote=elsewhere, recalled=elsewhere),
+            Asked("sound", 1.0),
+        ]
+    )
+    made = page()
+    (run,) = made.data["overview"]["runs"]
+    assert run["lost"] == {"misread": 1, "not recalled": 1, "never written": 1}
+    assert run["unsupported"] == 1
+    assert [row[6] for row in made.answers] == ["misread", "not recalled", "never written", "unsupported", ""]
+
+
+def test_lift_needs_both_controls(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    """By hand: the agent is right on half of what the oracle is right on and none is not."""
+    make_run([float(number % 2) for number in range(40)], agent="a")
+    make_run([0.0] * 40, agent="none", control=True)
+    assert [run["lift"] for run in page().data["overview"]["runs"]] == [None, None]
+    make_run([1.0] * 40, agent="oracle", control=True)
+    agent, none, oracle = page().data["overview"]["runs"]
+    assert agent["lift"]["value"] == pytest.approx(0.5)
+    assert agent["lift"]["low"] < 0.5 < agent["lift"]["high"]
+    assert (none["lift"], oracle["lift"]) == (None, None)
+
+
+def test_runs_that_may_not_be_compared_are_in_groups_of_their_own(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    make_run([1.0, 0.0], agent="a", started=1.0)
+    make_run([0.0, 0.0], agent="b", started=2.0)
+    make_run([1.0, 1.0], agent="c", track="native", started=3.0)
+    overview = page().data["overview"]
+    assert [group["runs"] for group in overview["groups"]] == [[0, 1], [2]]
+    assert [group["title"] for group in overview["groups"]] == ["toy-10k, track: reader", "toy-10k, track: native"]
+    assert [(pair["a"], pair["b"]) for pair in overview["pairs"]] == [(0, 1)]
+
+
+def test_paths_of_the_machine_stay_out(make_run: MakeRun, page: Callable[..., Made], tmp_path: Path) -> None:
+    make_run([1.0, None, None, None], agent="a")
+    text = page().text
+    assert str(tmp_path) not in text
+    assert "invalid, 3 failed" in text
 
 
 def test_runs_of_one_agent_are_told_apart(make_run: MakeRun, page: Callable[..., Made]) -> None:

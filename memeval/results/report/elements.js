@@ -78,14 +78,14 @@ function grid(header, rows) {
   );
 }
 
-/** A point with its interval on a scale from `from` to `to`; a line at `zero`. */
-function interval(row, from, to, colour, zero = null) {
+/** A point with its interval on a scale from `from` to `to`, with lines at some values. */
+function interval(row, from, to, colour, lines = []) {
   if (row.value === null || row.low === null) return "–";
   const place = (value) => `${(100 * (Math.min(Math.max(value, from), to) - from)) / (to - from)}%`;
   return el(
     "span",
     { class: "range", role: "img", "aria-label": rangeText(row) },
-    zero === null ? null : el("i", { class: "zero", style: { left: place(zero) } }),
+    lines.map((line) => el("i", { class: "line", style: { left: place(line) } })),
     el("i", {
       class: "span",
       style: { left: place(row.low), right: `calc(100% - ${place(row.high)})`, background: colour },

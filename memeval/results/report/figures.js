@@ -250,6 +250,10 @@ function lostFigure(group) {
             fill: (row) => stages[row.stage],
             ...tip((row) => [`${row.name}: ${row.stage}`, `${row.answers} answers`]),
           }),
+          Plot.text(
+            rows.filter((row) => row.answers),
+            Plot.stackX({ x: "answers", y: "name", text: "answers", fill: "var(--paper)", fontWeight: 600 }),
+          ),
           Plot.ruleX([0]),
         ],
       }),
@@ -272,7 +276,7 @@ function streamFigure(group) {
       );
     return Plot.plot(
       common(width, {
-        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5 },
+        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5, zero: true },
         y: { label: "tokens held", tickFormat: "~s", grid: true, ticks: 5, zero: true },
         marks: [
           Plot.lineY(rows, { x: "x", y: "y", z: "name", stroke: (row) => colour(row.name), strokeWidth: 2 }),
@@ -299,7 +303,7 @@ function typesFigure(group, run) {
   return figure(`${run.name} by type, ${group.title}`, (width) =>
     Plot.plot(
       common(width, {
-        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5 },
+        x: { label: "tokens of the stream read", tickFormat: "~s", ticks: 5, zero: true },
         y: { label: "tokens held", tickFormat: "~s", grid: true, ticks: 5 },
         color: { domain: kinds, range: kinds.map((_, at) => `var(--s${at % 8})`), legend: true },
         marks: [

@@ -141,8 +141,10 @@ def family(task: str) -> str:
 def _title(runs: Sequence[Run], groups: Sequence[Sequence[int]], group: Sequence[int]) -> str:
     first = runs[group[0]]
     others = [runs[other[0]] for other in groups if other is not group and runs[other[0]].task == first.task]
-    facts = (one.a for other in others for one in comparable.forbidden(first, other))
-    return ", ".join(dict.fromkeys((first.task, *facts)))
+    facts = {one.what: one.a for other in others for one in comparable.forbidden(first, other)}
+    if len(facts) > 1:
+        facts.pop("scorer", None)  # a digest, which says little to people
+    return ", ".join((first.task, *(f"{what}: {value}" for what, value in facts.items())))
 
 
 def _part(run: Run, name: str, lost: Lost) -> RunPart:

@@ -94,7 +94,7 @@ function pairTable(group) {
   const rows = mine.map((pair) => [
     `${runs[pair.a].name} − ${runs[pair.b].name}`,
     el("strong", {}, points(pair.value)),
-    interval(pair, -reach, reach, pair.holm < 0.05 ? "var(--s0)" : "var(--control)", 0),
+    interval(pair, -reach, reach, pair.holm < 0.05 ? "var(--s0)" : "var(--control)", [0]),
     `${points(pair.low)} to ${points(pair.high)}`,
     pvalue(pair.p),
     pvalue(pair.holm),
@@ -118,7 +118,7 @@ function liftTable(group) {
   const rows = mine.map(({ name, lift }) => [
     named(name),
     el("strong", {}, lift.value === null ? "too little room" : lift.value.toFixed(2)),
-    interval(lift, from, to, colour(name), 0),
+    interval(lift, from, to, colour(name), [0, 1]),
     lift.value === null ? "–" : `${lift.low.toFixed(2)} to ${lift.high.toFixed(2)}`,
     [count(lift.n), lift.within_stream ? el("small", {}, "within these streams only") : null],
   ]);
