@@ -231,8 +231,12 @@ def test_paths_of_the_machine_stay_out(make_run: MakeRun, page: Callable[..., Ma
 def test_runs_of_one_agent_are_told_apart(make_run: MakeRun, page: Callable[..., Made]) -> None:
     make_run([1.0], agent="bm25", params={"k": 2}, started=1.0)
     make_run([1.0], agent="bm25", params={"k": 5}, reader="other", started=2.0)
-    make_run([1.0], agent="bm25", params={"k": 5}, label="tuned", started=3.0)
-    assert [run["name"] for run in page().data["overview"]["runs"]] == ["bm25 k=2", "bm25 k=5", "bm25 k=5 tuned"]
+    make_run([1.0], agent="bm25", params={"k": 5}, reader="other", label="tuned", started=3.0)
+    assert [run["name"] for run in page().data["overview"]["runs"]] == [
+        "bm25 k=2 reader offline",
+        "bm25 k=5 reader other",
+        "bm25 k=5 reader other tuned",
+    ]
 
 
 @pytest.mark.parametrize(

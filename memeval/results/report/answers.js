@@ -125,7 +125,7 @@ function answerTable(room, state) {
         title: "question",
         field: "text",
         widthGrow: 4,
-        minWidth: 170,
+        minWidth: 150,
         responsive: 0,
         formatter: (cell) => el("a", { href: `#answer-${cell.getData().id}` }, cell.getValue()),
       },

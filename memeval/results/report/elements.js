@@ -36,7 +36,13 @@ const count = (value) => (value === null || value === undefined ? "–" : Math.r
 const usd = (value) =>
   value === null || value === undefined ? "–" : value >= 10 ? value.toFixed(2) : value.toPrecision(3);
 const seconds = (value) =>
-  value === null || value === undefined ? "–" : value >= 10 ? value.toFixed(0) : value.toPrecision(2);
+  value === null || value === undefined
+    ? "–"
+    : value >= 10
+      ? value.toFixed(0)
+      : value >= 0.001 || !value
+        ? value.toPrecision(2)
+        : "< 0.001";
 const pvalue = (value) => (value < 0.0001 ? "< .0001" : value.toFixed(4).replace(/^0/, ""));
 const rangeText = (row) => (row.low === null ? "–" : `${percent(row.low)} to ${percent(row.high)}`);
 

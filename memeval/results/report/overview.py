@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -13,9 +13,9 @@ from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
 from memeval.results import comparable
 from memeval.results.economics import Economics, economics
-from memeval.results.load import Run
+from memeval.results.load import Run, Runs
 from memeval.results.lost import WORDS, Lost
-from memeval.results.run_table import label
+from memeval.results.row_keys import layout
 from memeval.runs.notes import notes
 from memeval.stats import holm, lift, paired
 
@@ -104,33 +104,22 @@ def overview(runs: Sequence[Run], followed: Sequence[Lost]) -> Overview:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run, unique among the runs of its task: the agent with the parameters in which it differs from other
-    rows, and, where that is not enough, label, tag, models, seed or folder."""
-    summaries = [run.summary for run in runs]
-    names = [label(run.summary, [row for row in summaries if row.task == run.task]) for run in runs]
-    facts: tuple[Callable[[Run], str], ...] = (
-        lambda run: run.label,
-        lambda run: run.tag,
-        lambda run: run.model or "",
-        lambda run: f"read by {run.summary.reader}" if run.summary.reader else "",
-        lambda run: f"seed {run.manifest.seed}",
-        lambda run: run.path.name,
-    )
-    for fact in facts:
-        for same in _alike([(run.task, name) for run, name in zip(runs, names, strict=True)]):
-            found = [fact(runs[number]) for number in same]
-            if len(set(found)) > 1:
-                for number, text in zip(same, found, strict=True):
-                    names[number] = f"{names[number]} {text}".rstrip()
-    return names
+    """A name for each run, unique among the runs of its task: its row of `memeval table`, that is the agent with the
+    parameters and facts in which it differs from others."""
+    found = layout(Runs(runs))
+    names = {
+        run.path: " ".join(value if fact in BARE else f"{fact} {value}" for fact, value in _known(found.rows, row))
+        for (row, _), run in found.runs.items()
+    }
+    return [names[run.path] for run in runs]
 
 
-def _alike(keys: Sequence[object]) -> Iterable[list[int]]:
-    """The numbers of equal keys, where there are several."""
-    found: dict[object, list[int]] = {}
-    for number, key in enumerate(keys):
-        found.setdefault(key, []).append(number)
-    return [numbers for numbers in found.values() if len(numbers) > 1]
+BARE = ("agent", "label", "run")
+"""Facts that need no name beside their value."""
+
+
+def _known(facts: Sequence[str], row: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((fact, value) for fact, value in zip(facts, row, strict=True) if value != "-")
 
 
 def family(task: str) -> str:

@@ -170,12 +170,16 @@ function costColumns() {
     ["completion tokens", (run) => count(run.summary.tokens.completion)],
     ["cached", (run) => known(run.summary.cost.cached_share, (share) => `${percent(share)} %`)],
     ["reading / 1k", (run) => known(run.economics.ingest_tokens_per_1k, count)],
-    ["reading s / 1k", (run) => known(run.economics.ingest_seconds_per_1k, seconds)],
-    latency("observe"),
-    latency("recall"),
-    latency("answer"),
   ];
 }
+
+const timeColumns = [
+  ["whole run", (run) => `${seconds(run.summary.seconds)} s`],
+  ["reading / 1k", (run) => known(run.economics.ingest_seconds_per_1k, (value) => `${seconds(value)} s`)],
+  latency("observe"),
+  latency("recall"),
+  latency("answer"),
+];
 
 // ---- notes ----
 
@@ -295,8 +299,8 @@ function sections() {
   section(
     "cost",
     "Cost and latency",
-    "As if every call had been sent once. At 1, 10, 100: USD (or tokens) per question when so many are asked of a stream, reading shared by them. Reading / 1k: tokens of calls, and seconds, per 1,000 tokens of stream. Latency in seconds, waits included: half and 95 % of the calls take at most this long.",
-    groups.map((group) => factTable(group, costColumns())),
+    "Cost as if every call had been sent once. At 1, 10, 100: USD (or tokens) per question when so many are asked of a stream and share its reading. Reading / 1k: tokens of calls, and seconds, per 1,000 tokens of stream. p50 / p95: half, and 95 %, of the calls of a method take at most this long, waits for models included.",
+    groups.map((group) => [factTable(group, costColumns()), factTable(group, timeColumns)]),
   );
 }
 
