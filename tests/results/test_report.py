@@ -233,9 +233,9 @@ def test_runs_of_one_agent_are_told_apart(make_run: MakeRun, page: Callable[...,
     make_run([1.0], agent="bm25", params={"k": 5}, reader="other", started=2.0)
     make_run([1.0], agent="bm25", params={"k": 5}, reader="other", label="tuned", started=3.0)
     assert [run["name"] for run in page().data["overview"]["runs"]] == [
-        "bm25 k=2 reader offline",
-        "bm25 k=5 reader other",
-        "bm25 k=5 reader other tuned",
+        "bm25 k=2",
+        "bm25 k=5",
+        "bm25 k=5 tuned",
     ]
 
 
