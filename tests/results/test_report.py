@@ -84,6 +84,19 @@ def test_the_story_of_an_answer(make_run: MakeRun, page: Callable[..., Made]) ->
     assert [call["arguments"]["text"] for call in step["calls"]] == ["Ada moved to Paris.", "Bob lives in Rome."]
 
 
+def test_an_item_names_the_evidence_that_it_holds(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    """The first piece is in no chunk: the stream does not have it."""
+    evidence = ("Ada Lovelace was a poet's daughter.", "Ada Lovelace lives in Paris.")
+    path = make_run([Asked("a", evidence=evidence)])
+    rows = (path / "questions.jsonl").read_text()
+    (path / "questions.jsonl").write_text(rows.replace('"chunks":["c00000"]', '"chunks":[]', 1))
+    made = page()
+    story = made.story(0, "a")
+    assert [piece["chunks"] for piece in made.values[story["question"]]["evidence"]] == [[], ["c00000"]]
+    assert [item["holds"] for item in story["recalled"]] == [[1]]
+    assert story["found"] == [True]
+
+
 def test_a_control_has_no_memory(make_run: MakeRun, page: Callable[..., Made]) -> None:
     make_run([Asked("a", recalled=())], agent="none", control=True)
     story = page().story(0, "a")

@@ -49,11 +49,11 @@ class Pack:
 
     def _close(self) -> None:
         self._starts.append(len(self._known) - len(self._open))
-        self._blocks.append(squeezed(b"[" + b",".join(self._open) + b"]"))
+        self._blocks.append(compressed(b"[" + b",".join(self._open) + b"]"))
         self._size += len(self._blocks[-1])
         self._open, self._open_size = [], 0
 
 
-def squeezed(data: bytes) -> str:
+def compressed(data: bytes) -> str:
     """gzip, as base64; the same for the same data."""
     return base64.b64encode(gzip.compress(data, mtime=0)).decode()

@@ -19,7 +19,7 @@ from memeval.records.clean import encode
 from memeval.results.load import Run
 from memeval.results.lost import lost
 from memeval.results.report.overview import Overview, overview
-from memeval.results.report.pack import Pack, squeezed
+from memeval.results.report.pack import Pack, compressed
 from memeval.results.report.stories import LEFT_OUT, LIMIT, rows_and_stories
 
 SCRIPTS = (
@@ -76,7 +76,7 @@ def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval repor
         stories=stories,
         starts=starts,
     )
-    text = _page(data, squeezed(encode(rows)), blocks).encode("utf-8", "replace")
+    text = _page(data, compressed(encode(rows)), blocks).encode("utf-8", "replace")
     try:
         Path(path).write_bytes(text)
     except OSError as error:

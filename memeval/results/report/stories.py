@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -82,7 +85,7 @@ class QuestionFacts(msgspec.Struct, frozen=True):
 
 
 class RecalledItem(msgspec.Struct, frozen=True):
-    """text: a number in the pack; None where the text is not at hand. holds: the pieces of evidence that the item holds."""
+    """text: a number in the pack; None where the text is not at hand. holds: numbers of the pieces of evidence in it."""
 
     text: int | None
     chunks: tuple[str, ...]
@@ -164,12 +167,12 @@ def rows_and_stories(runs: Sequence[Run], followed: Sequence[Lost], pack: Pack, 
             questions.append(_question_cells(run, row))
         places.append(numbers[key])
     found = dict.fromkeys(range(len(entries)), LEFT_OUT)
-    tellers = {run.path: Teller(run, pack) for run in runs}
+    stories = {run.path: Stories(run, pack) for run in runs}
     for number in sorted(found, key=lambda number: (FIRST.index(_verdict(entries[number][2])), places[number], number)):
         if limit is not None and pack.size >= limit:
             break
         run, sample, score = entries[number]
-        found[number] = tellers[run.path].story(sample, score)
+        found[number] = stories[run.path].add(sample, score)
     run_numbers = {run.path: number for number, run in enumerate(runs)}
     ends = {run.path: _ends(found) for run, found in zip(runs, followed, strict=True)}
     answers = tuple(
@@ -213,19 +216,35 @@ def _short(text: str) -> str:
     return flat if len(flat) <= SHORT else flat[: SHORT - 1] + "…"
 
 
-class Teller:
-    """The stories of one run. Its rows are read when the first is wanted."""
+class Stories:
+    """The stories of one run on their way into the pack. Rows are read when the first story needs them."""
 
     def __init__(self, run: Run, pack: Pack) -> None:
         self._run, self._pack = run, pack
-        self._own = {row.key: row for row in run.scores()}
-        self._steps: dict[tuple[str, int], list[OperationRow]] | None = None
-        self._rulings: dict[str, dict[Key, ScoreRow]] | None = None
 
-    def story(self, sample: SampleRow, score: ScoreRow | None) -> int:
-        """The number of a story in the pack."""
+    @cached_property
+    def _scores(self) -> dict[Key, ScoreRow]:
+        """Of the task's own metrics."""
+        return {row.key: row for row in self._run.scores()}
+
+    @cached_property
+    def _rulings(self) -> dict[str, dict[Key, ScoreRow]]:
+        """judge -> its scores"""
+        return {name: {row.key: row for row in self._run.scores(name)} for name in self._run.folder.judges()}
+
+    @cached_property
+    def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
+        """(context, repeat) -> its steps of reading"""
+        found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
+        for step in self._run.operations:
+            found[step.context_id, step.repeat].append(step)
+        return found
+
+    def add(self, sample: SampleRow, score: ScoreRow | None) -> int:
+        """The number of the story in the pack."""
         row = self._run.questions[sample.question_id]
-        question, items, own = row.question(), recalled_items(sample, self._run.texts), self._own.get(sample.key)
+        question, items, own = row.question(), recalled_items(sample, self._run.texts), self._scores.get(sample.key)
+        placed = [number for number, piece in enumerate(row.evidence) if piece.chunks]
         recalled = tuple(
             RecalledItem(
                 text=self._pack.add(item.text) if line.text in self._run.texts else None,
@@ -233,7 +252,7 @@ class Teller:
                 id=item.id,
                 score=item.score,
                 tokens=line.tokens,
-                holds=tuple(index for index, found in enumerate(each_held(question, row.evidence, [item])) if found),
+                holds=tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
             )
             for item, line in zip(items, sample.recall, strict=True)
         )
@@ -256,26 +275,19 @@ class Teller:
         )
 
     def _ruled(self, sample: SampleRow) -> Iterator[Ruling]:
-        if self._rulings is None:
-            judges = self._run.folder.judges()
-            self._rulings = {name: {row.key: row for row in self._run.scores(name)} for name in judges}
         for judge, rows in self._rulings.items():
             if row := rows.get(sample.key):
                 yield Ruling(judge, row.verdict, "\n".join(filter(None, (row.reason, row.reply))))
 
     def _memory(self, row: QuestionRow, repeat: int) -> int | None:
-        if self._steps is None:
-            self._steps = {}
-            for step in self._run.operations:
-                self._steps.setdefault((step.context_id, step.repeat), []).append(step)
-        steps = steps_at(self._steps.get((row.context_id, repeat), []), row, repeat)
+        steps = steps_at(self._steps[row.context_id, repeat], row, repeat)
         if not steps:
             return None
         contents = replay(result.effect for step in steps for result in step.results)
         entries = {kind: [(key, self._pack.add(text)) for key, text in found.items()] for kind, found in contents.items()}
-        told = tuple(self._pack.add(self._step(step)) for step in steps if step.results or step.reply)
+        written = tuple(self._pack.add(self._step(step)) for step in steps if step.results or step.reply)
         chunks = sum(1 for step in steps if step.units)
-        return self._pack.add(MemoryFacts(steps[-1].held, chunks, entries, told))
+        return self._pack.add(MemoryFacts(steps[-1].held, chunks, entries, written))
 
     def _step(self, step: OperationRow) -> StepFacts:
         calls = tuple(
