@@ -224,6 +224,16 @@ def test_lift_needs_both_controls(make_run: MakeRun, page: Callable[..., Made]) 
     assert (none["lift"], oracle["lift"]) == (None, None)
 
 
+def test_a_run_without_a_score_is_shown_and_compared_with_nothing(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    """As the oracle is where the data have no evidence, and an agent whose every question is unanswerable."""
+    unanswerable = [Asked(f"q{number}", answerable=False) for number in range(3)]
+    for agent in ("a", "b", "none", "oracle"):
+        make_run(unanswerable, agent=agent, control=agent in ("none", "oracle"))
+    overview = page().data["overview"]
+    assert [run["summary"]["headline"]["value"] for run in overview["runs"]] == [None] * 4
+    assert (overview["pairs"], [run["lift"] for run in overview["runs"]]) == ([], [None] * 4)
+
+
 def test_runs_that_may_not_be_compared_are_in_groups_of_their_own(make_run: MakeRun, page: Callable[..., Made]) -> None:
     make_run([1.0, 0.0], agent="a", started=1.0)
     make_run([0.0, 0.0], agent="b", started=2.0)

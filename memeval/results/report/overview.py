@@ -22,8 +22,6 @@ from memeval.stats import holm, lift, paired
 _LENGTH = re.compile(r"@tokens-\d+|[-_]\d+[km](?![^@])|[-_]\d{4,}(?![^@])", re.IGNORECASE)
 """The part of a task's name that says how long its streams are: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
 
-CONTROL_OF_LIFT = ("none", "oracle")
-
 
 class GroupPart(msgspec.Struct, frozen=True):
     """Runs that may be compared, by their numbers. title: their task, with what tells it from other groups of the task."""
@@ -184,22 +182,22 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> LiftPart | None:
     """Over the questions that the agent and both controls were asked, with the same reader and its prompt."""
     mine = runs[number]
-    if mine.agent in CONTROLS:
+    reader = _reader(mine)
+    controls = {runs[other].agent: runs[other] for other in group if _scored(runs[other]) and _reader(runs[other]) == reader}
+    if mine.agent in CONTROLS or not _scored(mine) or not controls.keys() >= {"none", "oracle"}:
         return None
-    found = [
-        next((runs[other] for other in group if runs[other].agent == name and _reader(runs[other]) == _reader(mine)), None)
-        for name in CONTROL_OF_LIFT
-    ]
-    if None in found:
-        return None
-    columns = [run.values() for run in (mine, *found) if run is not None]
+    columns = [run.values() for run in (mine, controls["none"], controls["oracle"])]
     shared = [key for key in columns[0] if all(key in column for column in columns)]
     if not shared:
         return None
-    clusters = [mine.questions[key].cluster for key in shared]
     agent, none, oracle = ([column[key] for key in shared] for column in columns)
-    made = lift(agent, none, oracle, clusters)
+    made = lift(agent, none, oracle, [mine.questions[key].cluster for key in shared])
     return LiftPart(made.value, made.low, made.high, made.n, made.within_stream)
+
+
+def _scored(run: Run) -> bool:
+    """Whether a run has a score: the oracle has none where the data have no evidence."""
+    return run.summary.headline.value is not None
 
 
 def _reader(run: Run) -> tuple[object, object]:
@@ -211,7 +209,7 @@ def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence
     """Every two agents of a group, the better one first."""
     pairs = []
     for group in groups:
-        agents = [number for number in group if not parts[number].control]
+        agents = [number for number in group if not parts[number].control and _scored(runs[number])]
         ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
         pairs += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
     return tuple(replace(pair, holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True))
