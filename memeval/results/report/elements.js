@@ -66,7 +66,7 @@ function grid(header, rows) {
     );
   return el(
     "div",
-    { class: "wide", tabindex: "0" },
+    { class: "wide", tabindex: "0", role: "region", "aria-label": "Table, scrolls sideways" },
     el(
       "table",
       {},

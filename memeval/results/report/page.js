@@ -359,4 +359,11 @@ async function start() {
   }).observe(document.body);
 }
 
-start();
+start().catch((error) => {
+  document
+    .getElementById("main")
+    .prepend(
+      el("p", { class: "wrong" }, `The page could not be drawn (${error}). It needs a browser of 2024 or later.`),
+    );
+  throw error;
+});

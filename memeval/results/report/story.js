@@ -20,12 +20,18 @@ function marked(text, wanted) {
   return [...made, text.slice(at)];
 }
 
-/** Evidence is marked with the golds inside it marked as such. */
+/** Characters from which on a sentence of the evidence is marked by itself. */
+const SENTENCE = 15;
+
+/** Evidence is marked, whole or by sentence, with the golds inside it marked as such. */
 function highlighted(text, facts) {
   const golds = facts.answerable
     ? facts.answers.filter((gold) => !/^(yes|no)$/i.test(gold)).map((gold) => ({ text: gold, kind: "gold" }))
     : [];
-  const pieces = facts.evidence.map((piece) => ({ text: piece.text, kind: "evidence" }));
+  const pieces = facts.evidence
+    .flatMap((piece) => [piece.text, ...piece.text.split(/(?<=[.!?:])\s+|\n/)])
+    .filter((text) => text.length >= SENTENCE)
+    .map((text) => ({ text, kind: "evidence" }));
   return marked(text, pieces).flatMap((part) => {
     if (typeof part === "string") return marked(part, golds);
     part.replaceChildren(...marked(part.textContent, golds));
