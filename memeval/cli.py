@@ -181,6 +181,25 @@ def export(runs: tuple[str, ...], **options: Any) -> None:
     click.echo(export_command(runs, **options))
 
 
+@main.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("-o", "--output", type=flags.UserPath(), default=Path("report.html"), show_default=True)
+@click.option("--title", default="memeval report", show_default=True, metavar="TEXT")
+@click.option(
+    "--stories",
+    type=click.Choice(["wrong-first", "all"]),
+    default="wrong-first",
+    show_default=True,
+    help="Beyond 20 MB of stories: leave some out, or keep all.",
+)
+@flags.together(flags.RUNS_DIR, flags.FORMAT)
+def report(runs: tuple[str, ...], output: Path, title: str, stories: str, runs_dir: Path, form: str) -> None:
+    """Write a page about runs in one file: scores, figures, and the story of every answer. Default: all runs."""
+    from memeval.commands.report import report_command
+
+    click.echo(report_command(runs, output, title, stories, runs_dir, form))
+
+
 @main.command("list")
 @click.argument("what", metavar="runs|tasks|agents|models|metrics|memories")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
