@@ -155,7 +155,7 @@ def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
     where = _routed(spec)
     embeds = BY_KIND[where.kind].embeds
     if embeds is None:
-        raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
+        raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
 
 
