@@ -172,7 +172,8 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
 
     parts: of summaries, the same for what the value is made of. kinds: per kind; `unanswerable`: the share that was rightly
     declined. overall: all questions, the average that LongMemEval prints. failed: samples without a verdict. corrected: by
-    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on.
+    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on. served: name under which the
+    judge's server says that it answered -> calls.
     """
 
     scorer: str
@@ -195,6 +196,7 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
     uncorrected: str | None = None
     trained_on: Contamination | None = None
     cost: JudgeCost
+    served: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,7 +210,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     count as wrong, the five most frequent; unread: the same for calls while reading. calls: logical, by role; services:
     beside them, by role, as agents report them; requests: sent by this invocation, retries included. seconds: first model
     call to last sample, over all invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers
-    given while the memory held nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because
+    given while the memory held nothing. adapted: what servers wanted sent otherwise. differing: steps of reading that came
+    out otherwise than before when they were made again from stored replies. lost_numbers: written as null, because
     JSON cannot hold them. read_back: by this command; service_read_back: the result rests on a service, which was not asked
     again. window: the reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of
     what the summary was made of.
@@ -259,6 +262,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     facts: CallFacts = CallFacts()
     services: dict[str, ServiceRow] = {}
     adapted: tuple[str, ...] = ()
+    differing: int = 0
     rebuilt: Rebuilt | None = None
     lost_numbers: int = 0
     agent_files: AgentFiles = AgentFiles()
