@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.errors import BadParameter, suggest
-from memeval.models.body import switched
+from memeval.models.body import raised_limits, switched
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user"})
 """Parameters that concern a connection to a server, which there is none of here."""
@@ -41,11 +41,13 @@ class Sampling:
         return self.temperature, self.top_p, self.top_k, self.min_p, self.repetition_penalty
 
 
-def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str) -> Sampling:
+def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str, raised: bool = False) -> Sampling:
     """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as
-    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises BadParameter for an
-    unknown parameter or a bad value."""
+    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. raised: with the limit of a
+    model that thinks. Raises BadParameter for an unknown parameter or a bad value."""
     sent = {**switched(name, params), **(params.get("extra_body") or {})}
+    if raised:
+        sent |= raised_limits(params, sent)
     given = {key: value for key, value in sent.items() if value is not None}
     for key in given:
         if key not in _KNOWN and key not in _IGNORED and not (key in _NOTHING and given[key] == _NOTHING[key]):
