@@ -85,10 +85,7 @@ def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "
             return from_hub(place)
         except UsageError as error:
             reasons.append(str(error))
-    folder = data_folder(data_dir)
-    where = f"{folder}" if folder else "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
-    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
-    remedies = [f"put {file} into {where}{source}"]
+    remedies = [by_hand(file, data_dir)]
     if file.hub:
         state = "; ".join(dict.fromkeys(reasons))
         remedies.append(
@@ -99,6 +96,13 @@ def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "
     if not task:
         raise NoData(f"no data; {', or '.join(remedies)}")
     raise NoData(f"task '{task}': no data; {', or '.join(remedies)}, or run the bundled {bundled}, which needs no data")
+
+
+def by_hand(file: DataFile, data_dir: Path | None) -> str:
+    """Where a user puts a file that is missing."""
+    folder = data_folder(data_dir) or "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
+    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
+    return f"put {file} into {folder}{source}"
 
 
 def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:

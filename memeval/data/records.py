@@ -201,6 +201,17 @@ def _write(file: Found, kept: IO[bytes], reached: list[int]) -> dict[str, Any]:
     return {**content.facts(), "records": count}
 
 
+def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The one object that a .json file (plain or .gz) holds, and the file's facts. Raises UsageError for anything else."""
+    with _damage(file):
+        content = Content(file)
+        value = strict_json(b"".join(iter(lambda: content.read(BLOCK), b"")))
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected an object, found {type(value).__name__}")
+        facts = content.facts()
+    return value, file.facts(facts["sha256"], facts["bytes"], len(value))
+
+
 @contextmanager
 def _damage(file: Found) -> Iterator[list[int]]:
     """Turns whatever fails while a file is read into one UsageError that names the record."""

@@ -55,7 +55,7 @@ class LongMemEval:
         bundled = _BUNDLED.get(card.name, "synth-10k")
         (file,) = find(self.files(card)[0], settings.data_dir, card.name, bundled)
         decode = msgspec.json.Decoder(Asked).decode
-        return from_records(card, settings, read(file), _head, lambda row, span: parse(row), decode=decode)
+        return from_records(card, settings, read(file), lambda row, span: parse(row), _head, decode=decode)
 
 
 def _head(row: Asked, span: Span) -> Head:

@@ -80,7 +80,7 @@ class PersonaMem:
             ((name, turns),) = row.items()
             return history(name, turns, contexts[name], personas[name])
 
-        task = from_records(card, settings, read(histories), head, build, others=(loaded.facts,))
+        task = from_records(card, settings, read(histories), build, head, others=(loaded.facts,))
         if missing:
             raise UsageError(f"{histories.path}: lacks the history '{min(missing)}' of {table.path}; fetch both files again")
         return task
