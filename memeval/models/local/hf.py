@@ -129,7 +129,7 @@ class Checkpoint:
                 tools=[dict(tool) for tool in request.tools] if request.tools else None,
                 add_generation_prompt=True,
                 tokenize=False,
-                **dict(wanted.template),
+                **wanted.chat_template_kwargs,
             )
         except TemplateSyntaxError as error:
             raise UsageError(f"model 'hf/{self.name}': its chat template is damaged ({one_line(str(error))})") from None
@@ -144,8 +144,7 @@ class Checkpoint:
         room = loaded.window - len(ids)
         if room < 1 or not ids:
             return Completion(finish_reason="overflow" if ids else "error", error=None if ids else "the prompt is empty")
-        limit = room if wanted.max_tokens is None else min(room, wanted.max_tokens)
-        return _Prompt(request, ids, wanted, limit, text.rstrip().endswith(_OPEN))
+        return _Prompt(request, ids, wanted, wanted.limit(room), text.rstrip().endswith(_OPEN))
 
     def _generate(self, loaded: _Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
         """Where a card's memory does not hold the batch, its halves are tried."""
