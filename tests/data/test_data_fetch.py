@@ -103,7 +103,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     }.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{key}", value)
     monkeypatch.setattr(fetch, "SECONDS", 0.5)
-    monkeypatch.setattr(fetch, "SCHEMES", ("http",))
     yield found
     server.shutdown()
     server.server_close()
@@ -227,8 +226,6 @@ def test_an_upstream_file_that_is_another_or_cut_or_gone(hub: Hub, monkeypatch: 
     assert "cannot be fetched (HTTPError" in refused(file, tmp_path)
     hub.faults["rows.jsonl"] = 3.0
     assert "cannot be fetched" in refused(file, tmp_path)
-    monkeypatch.setattr(fetch, "SCHEMES", ("https",))
-    assert "only https addresses are fetched" in refused(file, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
