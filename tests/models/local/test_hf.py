@@ -414,10 +414,10 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
 @pytest.mark.parametrize(
     ("backend", "said"),
     [
-        ({"dytpe": "auto"}, "no such setting; did you mean 'dtype'?"),
-        ({"dtype": "int3"}, "backend.dtype is 'int3'"),
-        ({"batch_size": 0}, "backend.batch_size is 0"),
-        ({"batch_size": True}, "backend.batch_size is True"),
+        ({"dytpe": "auto"}, "unknown key 'backend.dytpe'; did you mean 'dtype'?"),
+        ({"dtype": "int3"}, "'backend.dtype' is 'int3'"),
+        ({"batch_size": 0}, "'backend.batch_size' is 0"),
+        ({"batch_size": True}, "'backend.batch_size' is True"),
         ({"revision": "main"}, "belongs to a hub id"),
     ],
 )
