@@ -7,7 +7,7 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -50,10 +50,16 @@ class Run:
     line, where a row is damaged.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, asked: Collection[str] | None = None, summary: Summary | None = None
+    ) -> None:
+        """asked: ids of the questions that count, None for all; summary: of these."""
         self.path = path
         self.folder = RunFolder(path)
         self.manifest = manifest
+        self._asked = asked
+        if summary is not None:
+            self.summary = summary
         self._scores: dict[str, tuple[ScoreRow, ...]] = {}
 
     def __repr__(self) -> str:
@@ -141,7 +147,8 @@ class Run:
 
     @cached_property
     def _known(self) -> dict[str, QuestionRow]:
-        return self.folder.questions()
+        found = self.folder.questions()
+        return found if self._asked is None else {key: row for key, row in found.items() if key in self._asked}
 
     def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
         """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
@@ -206,6 +213,12 @@ class Runs(Sequence[Run]):
 
     def __repr__(self) -> str:
         return f"Runs({[str(run.path) for run in self._runs]})"
+
+    def __str__(self) -> str:
+        """The table that `memeval run` prints."""
+        from memeval.results.run_table import runs_table
+
+        return runs_table([run.summary for run in self._runs])
 
     def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
         """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
