@@ -68,11 +68,11 @@ def data_folder(data_dir: Path | None) -> Path | None:
     return folder
 
 
-def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "synth-10k") -> tuple[Found, ...]:
+def find(file: DataFile, data_dir: Path | None, task: str) -> tuple[Found, ...]:
     """The files of the data folder, else those of the hub, downloaded where they are not in its cache.
 
-    task: whose it is (empty: no task's); bundled: the task to run instead; both for the message of NoData, which
-    names every remedy. An optional file is not downloaded, and may be missing.
+    task: whose it is, for the message of NoData, which names every remedy. An optional file is not downloaded, and may be
+    missing.
     """
     found = local(file, data_dir)
     if found or not file.required:
@@ -91,11 +91,10 @@ def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "
         remedies.append(
             f"get {' or '.join(file.hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})"
         )
-    if file.url and task:
+    if file.url:
         remedies.append(f"run `memeval data fetch {task}`")
-    if not task:
-        raise NoData(f"no data; {', or '.join(remedies)}")
-    raise NoData(f"task '{task}': no data; {', or '.join(remedies)}, or run the bundled {bundled}, which needs no data")
+    remedies.append("run a bundled task, which needs no data (synth-10k to synth-1m)")
+    raise NoData(f"task '{task}': no data; {', or '.join(remedies)}")
 
 
 def by_hand(file: DataFile, data_dir: Path | None) -> str:

@@ -51,7 +51,7 @@ class LoCoMo:
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
         adversarial = params(card, self.Params).adversarial
-        (file,) = find(self.files(card)[0], settings.data_dir, card.name, "synth-30k")
+        (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         return from_records(card, settings, read(file), lambda row, span: parse(row, adversarial))
 
 

@@ -130,7 +130,7 @@ def test_into_the_hubs_cache_where_tasks_find_it_offline(hub: Hub, monkeypatch: 
     assert item.origin == f"org/name@{REVISION}/part/dev.json"
     assert "org/name/part/dev.json" in said[0]
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    (found,) = files.find(FILE, None)
+    (found,) = files.find(FILE, None, "toy")
     assert (found.path, found.revision) == (item.path, REVISION)
     assert files.at_hand(FILE, None) == fetch.from_hub("org/name/part/*.json") == (found,)
     assert not any("README" in path for path in hub.asked)
@@ -142,7 +142,7 @@ def test_what_is_pinned_and_cached_asks_no_network(hub: Hub) -> None:
     pinned = DataFile(("set/dev.json",), (f"org/name@{REVISION}/part/dev.json",))
     got(pinned)
     hub.asked.clear()
-    assert files.find(pinned, None)[0].revision == REVISION
+    assert files.find(pinned, None, "toy")[0].revision == REVISION
     assert hub.asked == []
 
 
@@ -150,14 +150,14 @@ def test_the_cached_copy_serves_where_the_hub_does_not_answer(hub: Hub) -> None:
     hub.repositories["org/name"] = {"part/dev.json": b"[]"}
     (item,), _ = got(FILE)
     hub.silent = threading.Event()
-    assert files.find(FILE, None)[0].path == item.path
+    assert files.find(FILE, None, "toy")[0].path == item.path
     hub.silent.set()
 
 
 def test_a_run_downloads_what_is_missing(hub: Hub) -> None:
     hub.repositories["org/name"] = {"part/dev.json": b"[]"}
-    assert files.find(FILE, None)[0].hub == "org/name"
-    with pytest.raises(NoData, match="'toy': no data; put set/no.json .* no such data set on the hub.* run the bundled"):
+    assert files.find(FILE, None, "toy")[0].hub == "org/name"
+    with pytest.raises(NoData, match="'toy': no data; put set/no.json .* no such data set on the hub.* run a bundled"):
         files.find(DataFile(("set/no.json",), ("org/no/no.json",)), None, "toy")
 
 
