@@ -283,7 +283,7 @@ class ScoreRow(Row, frozen=True, kw_only=True):
 
 class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
-    `journal` (stored by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
+    `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
     prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
     error."""
 
