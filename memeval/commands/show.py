@@ -180,8 +180,8 @@ def show_run(found: Run) -> str:
 
 def _lost(run: Run) -> list[str]:
     """Where wrong answers were lost, by what was recorded and by asking again."""
-    asked = run.folder.attribution()
-    return [line for line in (sentence(lost(run)), asked_sentence(asked) if asked else "") if line]
+    found, asked = lost(run), run.folder.attribution()
+    return [line for line in (sentence(found), asked_sentence(asked, found) if asked else "") if line]
 
 
 def _judged(run: Run) -> list[str]:

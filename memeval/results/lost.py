@@ -105,11 +105,15 @@ ASKED_WORDS: dict[str, str] = {
 }
 
 
-def asked_sentence(found: Attribution) -> str:
-    """What `memeval attribute` found: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`."""
+def asked_sentence(found: Attribution, now: Lost | None = None) -> str:
+    """What `memeval attribute` found: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`. now: the
+    wrong answers of the run, which may have grown or been answered anew since."""
     each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in ASKED_WORDS.items() if where in found.counts)
     of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
-    return f"of {of} wrong, asked again: {each or 'none'}"
+    keys = {(row.question_id, row.repeat, row.answer_repeat) for row in found.answers}
+    same = now is None or (now.wrong == found.wrong and keys <= now.where.keys())
+    since = "" if same else " (the run has changed since: `memeval attribute` again)"
+    return f"of {of} wrong, asked again: {each or 'none'}{since}"
 
 
 class _Follow:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from folders import read_json, run_folders
+from msgspec.structs import replace
 from test_lost_answers import UNITS, Lists, Records, RecordsAndDeletes, SaysNothing, lives
 from toys import context
 
@@ -20,7 +21,7 @@ from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.results.attribute import Attribute
 from memeval.results.load import find_run
-from memeval.results.lost import asked_sentence
+from memeval.results.lost import asked_sentence, lost
 from memeval.runs.run import run
 from memeval.task import Context, Question
 
@@ -74,7 +75,10 @@ def test_the_limit_takes_the_first(toy: Any) -> None:
     planned = toy.planned(Lists, [context("town", UNITS, asked)])
     run(planned, quiet=True)
     found = Attribute(find_run(planned.spec.folder), limit=1).attribution(WITHOUT_CACHE)
-    assert asked_sentence(found) == "of 1 of 2 wrong, asked again: 1 cannot be followed"
+    expected = "of 1 of 2 wrong, asked again: 1 cannot be followed"
+    now = lost(find_run(planned.spec.folder))
+    assert asked_sentence(found) == asked_sentence(found, now) == expected
+    assert asked_sentence(found, replace(now, wrong=3)).startswith(f"{expected} (the run has changed since")
 
 
 def test_controls_are_refused(toy: Any) -> None:
