@@ -15,6 +15,7 @@ from memeval.records.averages import Average
 from memeval.records.clean import encode
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
+from memeval.results.attribute import attributed_sentence
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
 from memeval.results.lost import WORDS, lost, sentence
@@ -127,7 +128,7 @@ def _absent(run: Run) -> str:
 def _json(run: Run) -> dict[str, Any]:
     """The summary, with what names the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
-    about = {"lost": lost(run), "economics": economics.economics(run)}
+    about = {"lost": lost(run), "attribution": run.folder.attribution(), "economics": economics.economics(run)}
     return {**msgspec.to_builtins(run.summary), **named, **about}
 
 
@@ -143,6 +144,7 @@ def show_run(found: Run) -> str:
         *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
         *filter(None, [sentence(lost(found))]),
+        *([attributed_sentence(asked)] if (asked := found.folder.attribution()) else []),
         *(f"note: {note.text}" for note in run.notes),
         "",
         "metrics",

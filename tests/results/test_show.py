@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 from made_runs import Asked
 
 from memeval.cli import main
+from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.rows import OperationRow, ToolRow
+from memeval.results.load import find_run
 
 PARIS, ROME = "Ada Lovelace lives in Paris.", "Bo Ray lives in Rome."
 
@@ -119,6 +121,17 @@ def test_one_question_in_full() -> None:
     assert story["found"] == [False]
     assert story["memory"]["entries"][0]["evidence"] == ["forgotten"]
     assert story["question"]["answers"] == ["Paris"]
+
+
+def test_what_came_of_asking_again() -> None:
+    rows = (AttributedAnswer(question_id="misread", where="read", with_evidence="Oslo"),)
+    found = Attribution(reader="m", scorer="task", wrong=3, counts={"read": 1}, answers=rows, memory="operations")
+    find_run("mine").folder.write_attribution(found)
+    assert "of 1 of 3 wrong, asked again: 1 misread" in printed("show", "mine")
+    assert "again     read: with the evidence 'Oslo'" in printed("show", "mine", "misread")
+    assert "again" not in printed("show", "mine", "forgotten")
+    story = json.loads(printed("show", "mine", "misread", "--format", "json"))
+    assert story["answers"][0]["attributed"]["where"] == "read"
 
 
 def test_everything_of_every_question() -> None:
