@@ -117,6 +117,8 @@ def _memory(run: Run, context: str | None, position: int | None, repeat: int, li
 
 def _absent(run: Run) -> str:
     """What is said where there is no memory to show."""
+    if not run.folder.has_texts:
+        return "none: a baseline has no texts"
     if run.manifest.memory is None:
         return "none: a control"
     return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
@@ -143,7 +145,7 @@ def show_run(found: Run) -> str:
         f"seed {manifest.seed}, memeval {manifest.versions.get('memeval', '')} {manifest.git or ''}".rstrip(),
         *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
-        *filter(None, [sentence(lost(found))]),
+        *filter(None, [sentence(lost(found)) if found.folder.has_texts else "a baseline: scores and sizes without texts"]),
         *([attributed_sentence(asked)] if (asked := found.folder.attribution()) else []),
         *(f"note: {note.text}" for note in run.notes),
         "",

@@ -186,6 +186,13 @@ def test_a_control_has_no_memory(make_run: Callable[..., Path]) -> None:
     assert json.loads(printed("show", "toy-10k/none", "--memory", "--format", "json"))["memory"] is None
 
 
+def test_a_baseline_says_what_it_lacks(tmp_path: Path) -> None:
+    printed("export", "mine", "--to", "baseline", "--output", "base")
+    assert "f1 20.0 [" in printed("show", "base")
+    assert "a baseline: scores and sizes without texts" in printed("show", "base")
+    assert "memory    none: a baseline has no texts" in printed("show", "base", "misread")
+
+
 def test_what_a_model_says_does_not_move_the_cursor(make_run: Callable[..., Path]) -> None:
     make_run([Asked("a", 0.0, answer="\x1b[2J", recalled=("\x1b[1mbold",))], agent="rude")
     for words in (["a"], ["--wrong"], ["--memory"], ["--full"], []):
