@@ -14,6 +14,7 @@ _MODULES = {
     "results.api": ("arun", "run"),
     "results.compare": ("Comparison", "compare"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
+    "results.report.page": ("report",),
 }
 _NAMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run
     from memeval.results.load import load_runs as load_runs
+    from memeval.results.report.page import report as report
 
 
 def __getattr__(name: str) -> Any:

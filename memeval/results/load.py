@@ -21,6 +21,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
 from memeval.results import current
 from memeval.results.frames import Level, frame
+from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
 
 if TYPE_CHECKING:
@@ -230,6 +231,13 @@ class Runs(Sequence[Run]):
     def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
         """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
         return frame(self, level)
+
+
+def of_outcome(outcome: Outcome) -> Run:
+    """A run as it just ended. It speaks of the questions that were asked for."""
+    path = Path(outcome.planned.spec.shown)
+    manifest = RunFolder(path).known_manifest()
+    return Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary)
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:

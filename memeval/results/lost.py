@@ -79,6 +79,13 @@ def lost(run: Run) -> Lost:
     return _Follow(run).lost()
 
 
+def headline_scores(run: Run) -> dict[Key, ScoreRow]:
+    """(question id, repeat, answer repeat) -> its score: the judge's where that is the headline, else the task's."""
+    judge = run.judge if run.summary.headline.metric == JUDGE else None
+    rows = run.scores(judge) if judge else run.scores()
+    return {row.key: row for row in rows}
+
+
 def sentence(found: Lost) -> str:
     """`of 71 wrong: 20 never written, 30 not recalled, 21 misread`; empty without a wrong or an unsupported answer."""
     parts = []
@@ -105,7 +112,7 @@ class _Follow:
 
     def lost(self) -> Lost:
         run = self.run
-        scores = self._scores()
+        scores = headline_scores(run)
         verdicts = Counter(row.verdict for row in scores.values())
         pairs = [(sample, scores[sample.key].verdict) for sample in run.samples if sample.key in scores]
         answers = tuple(LostAnswer(*sample.key, self._where(sample)) for sample, verdict in pairs if verdict == "wrong")
@@ -120,11 +127,6 @@ class _Follow:
             answers=answers,
             unsupported_answers=unsupported,
         )
-
-    def _scores(self) -> dict[Key, ScoreRow]:
-        judge = self.run.judge if self.run.summary.headline.metric == JUDGE else None
-        rows = self.run.scores(judge) if judge else self.run.scores()
-        return {row.key: row for row in rows}
 
     def _recalled(self, sample: SampleRow) -> list[bool | None] | None:
         """Of each piece of the evidence, whether what the reader saw holds it; None where that is not known."""
