@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,18 @@ def test_the_code_of_the_page_runs(project: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("level", COLUMNS)
 def test_every_column_is_on_the_page(level: str) -> None:
-    (cell,) = re.findall(rf"^\| `{level}` \| (.*) \|$", PAGE, re.MULTILINE)
+    tables = PAGE.partition("## Tables")[2].partition("\n## ")[0]
+    (cell,) = re.findall(rf"^\| `{level}` \| (.*) \|$", tables, re.MULTILINE)
     assert list(COLUMNS[level]) == [*OF_THE_RUN, *re.findall(r"`(\w+)`", cell)]
+
+
+def test_every_function_is_there() -> None:
+    table = PAGE.partition("## Every verb as a function")[2]
+    names = re.findall(r"`(memeval\.[\w.]+)`", table)
+    assert len(names) > 12
+    for name in names:
+        made = pkgutil.resolve_name(name)
+        assert made.__doc__, name
 
 
 def test_every_attribute_is_on_the_page(make_run: Callable[..., Path]) -> None:
