@@ -12,6 +12,7 @@ _MODULES = {
     "agent": ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult"),
     "errors": ("UsageError",),
     "results.api": ("arun", "run"),
+    "results.compare": ("Comparison", "compare"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
     "results.report.page": ("report",),
 }
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from memeval.errors import UsageError as UsageError
     from memeval.results.api import arun as arun
     from memeval.results.api import run as run
+    from memeval.results.compare import Comparison as Comparison
+    from memeval.results.compare import compare as compare
     from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run

@@ -116,6 +116,8 @@ def _memory(run: Run, context: str | None, position: int | None, repeat: int, li
 
 def _absent(run: Run) -> str:
     """What is said where there is no memory to show."""
+    if not run.folder.has_texts:
+        return "none: a baseline has no texts"
     if run.manifest.memory is None:
         return "none: a control"
     return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
@@ -180,6 +182,8 @@ def show_run(found: Run) -> str:
 
 def _lost(run: Run) -> list[str]:
     """Where wrong answers were lost, by what was recorded and by asking again."""
+    if not run.folder.has_texts:
+        return ["a baseline: scores and sizes without texts"]
     found, asked = lost(run), run.folder.attribution()
     return [line for line in (sentence(found), asked_sentence(asked, found) if asked else "") if line]
 
