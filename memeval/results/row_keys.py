@@ -39,7 +39,7 @@ FACTS: dict[str, Callable[[Run], str]] = {
     "prompts": lambda run: digest(json.dumps(run.manifest.identity.get("prompts", {}), sort_keys=True))[:8],
     "sampling": lambda run: _models(run, lambda model: {key: model[key] for key in model if key not in ("name", "tag")}),
     "label": lambda run: run.label or "-",
-    "run": lambda run: run.path.name,
+    "run": lambda run: str(run.path),
 }
 """Name -> the fact of a run, as a table shows it."""
 

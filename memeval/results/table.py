@@ -58,6 +58,7 @@ class Cell:
         found += [MARKS[trained.mark]] if trained else []
         found += [WITHIN] if self.average.within_stream else []
         found += [f"[{self.letter}]"] if self.letter else []
+        found += [f"({self.run.summary.failed} failed)"] if self.run.summary.failed else []
         found += [self.run.summary.status] if self.run.summary.status != "complete" else []
         return " ".join(found)
 
