@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from memeval.errors import UsageError, suggest
 from memeval.results.beside import LEVELS, Beside, beside, in_unit, notes_beside
 from memeval.results.grid import Cell, Grid
 from memeval.results.load import Runs
@@ -23,10 +24,10 @@ def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()
     """A published table; its sizes of memory, where it has some; and what runs measured on its tasks. methods: texts, one of
     which the method of a published row must have. Runs of the offline model are left out, which a note says.
 
-    Raises UsageError for a name that no table has.
+    Raises UsageError for a name that no table has, and for texts that no method has.
     """
     found = board(name)
-    rows = [row for row in published() if row.board == name and wanted(row, methods)]
+    rows = wanted([row for row in published() if row.board == name], methods)
     grids = [_published(found, [row for row in rows if row.measure == "performance"], found.title)]
     memory = [row for row in rows if row.measure == "memory"]
     if memory:
@@ -37,9 +38,15 @@ def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()
     return tuple(grids)
 
 
-def wanted(row: Published, methods: Sequence[str]) -> bool:
-    """Whether the method of a row has one of these texts; without texts, each has."""
-    return not methods or any(text.lower() in row.method.lower() for text in methods)
+def wanted(rows: Sequence[Published], methods: Sequence[str]) -> list[Published]:
+    """The rows whose method has one of these texts; all without texts. Raises UsageError where none has."""
+    found = [row for row in rows if not methods or any(text.lower() in row.method.lower() for text in methods)]
+    if methods and rows and not found:
+        known = dict.fromkeys(row.method for row in rows)
+        raise UsageError(
+            f"--method {methods[0]}: no such published row{suggest(methods[0], known)} (without it, all are shown)"
+        )
+    return found
 
 
 # -- what was published -----------------------------------------------------------------------------------------------

@@ -29,8 +29,8 @@ def card(runs: Runs | None = None, methods: Sequence[str] = ()) -> tuple[Grid, .
     methods: texts, one of which the method of a published row must have."""
     places = [place for run in runs or () for board in boards().values() if (place := beside(run, board)) is not None]
     tasks = {place.column.task for place in places}
-    rows = [row for row in published() if row.task and row.measure == "performance" and wanted(row, methods)]
-    shown = _published([row for row in rows if runs is None or row.task in tasks])
+    rows = [row for row in published() if row.task and row.measure == "performance"]
+    shown = _published([row for row in wanted(rows, methods) if runs is None or row.task in tasks])
     return (shown,) if runs is None else (shown, _measured(runs, places))
 
 

@@ -170,6 +170,12 @@ def test_a_layout_that_does_not_exist() -> None:
     assert len(result.output.splitlines()) == 1
 
 
+def test_a_method_that_has_no_row() -> None:
+    result = CliRunner().invoke(main, ["leaderboard", "show", "--layout", "comam", "--method", "mem-alfa"])
+    assert result.exit_code == 2
+    assert "did you mean 'Mem-alpha'" in result.output
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(main, ["leaderboard", "build", "-o", str(tmp_path / "file" / "x"), "--layout", "comam"])
