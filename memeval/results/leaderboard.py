@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from msgspec.structs import replace
 
@@ -34,7 +35,7 @@ def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()
         sizes = _published(found, memory, "Memory, in thousand tokens of Qwen3")
         grids.append(replace(sizes, notes=tuple(note for note in sizes.notes if note not in grids[0].notes)))
     if runs is not None:
-        grids.append(_measured(found, runs))
+        grids += _measured(found, runs, bool(memory))
     return tuple(grids)
 
 
@@ -156,8 +157,8 @@ def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:
 # -- what was measured ------------------------------------------------------------------------------------------------
 
 
-def _measured(found: Board, runs: Runs) -> Grid:
-    """Runs on the tasks of a table: agents x data sets, with the table's averages."""
+def _measured(found: Board, runs: Runs, sizes: bool) -> Iterator[Grid]:
+    """Runs on the tasks of a table: agents x data sets, with the table's averages. sizes: what they held as well."""
     rows = [row for row in published() if row.board == found.name and row.measure == "performance"]
     here = {run: place for run in runs if (place := beside(run, found)) is not None}
     keys = layout(Runs(here), rows=("agent", "model", "reader", "budget"))
@@ -168,29 +169,46 @@ def _measured(found: Board, runs: Runs) -> Grid:
         lines.setdefault(row, {})[here[run].column.column] = here[run]
     metrics = ", ".join(dict.fromkeys(place.metric for place in here.values()))
     notes = [f"Metric: {metrics}, with 95 % intervals; an average is the plain mean of its tasks."] if here else []
-    return Grid(
+    yield Grid(
         title="Measured with memeval, in the order of the runs",
         columns=(*keys.rows, "badge", *columns),
-        rows=tuple((*key, *_line(line, columns, averages)) for key, line in lines.items()),
+        rows=tuple((*key, _badges(line), *_line(line, columns, averages)) for key, line in lines.items()),
         notes=(*notes, *notes_beside(runs, here.values())),
         left=len(keys.rows) + 1,
         data=tuple(place.record() for place in here.values()),
     )
+    if sizes and here:
+        counted = dict.fromkeys(place.run.summary.stream_tokens.tokenizer for place in here.values())
+        yield Grid(
+            title="Measured memory, in thousand tokens",
+            columns=(*keys.rows, *columns),
+            rows=tuple((*key, *_sizes(line, columns, averages)) for key, line in lines.items()),
+            notes=(f"What the agent holds when it is asked, in tokens of {', '.join(counted)}.",),
+            left=len(keys.rows),
+        )
 
 
 def _line(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
-    """The badge of a line, and its numbers."""
-    yield _badges(places)
-    unit = next(iter(places.values())).column.unit
+    """Numbers with intervals. An average needs all of its columns, whole, and by the rule of the table where it has one."""
     for column in columns:
         parts = [places[part] for part in averages.get(column, ()) if part in places]
+        parts = [part for part in parts if part.run.summary.status == "complete" and part.by_rule]
         whole = parts and len(parts) == len(averages[column])
         if column in places:
             yield places[column].text
         elif whole and (mean := mean_of([part.average for part in parts]).value) is not None:
-            yield in_unit(mean, unit)
+            yield in_unit(mean, parts[0].column.unit)
         else:
             yield None
+
+
+def _sizes(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
+    """The mean size of the memory over questions."""
+    held = {column: place.run.summary.memory_tokens.mean for column, place in places.items()}
+    for column in columns:
+        parts = [held.get(part) for part in averages.get(column, (column,))]
+        known = [size for size in parts if size is not None]
+        yield f"{fmean(known) / 1000:.2f}" if len(known) == len(parts) else None
 
 
 def _badges(places: Mapping[str, Beside]) -> str:

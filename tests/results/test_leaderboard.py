@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from made_runs import Asked
 
 from memeval import cards
 from memeval.cards import SuiteCard, TaskCard
@@ -264,6 +265,27 @@ def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path)
     notes = " ".join(measured.notes)
     assert "offline model never stands beside published results: 1 run." in notes
     assert "on other tasks: 1 run." in notes
+
+
+def test_an_average_never_mixes_the_rule_of_the_table_with_another(make_run: Make, tmp_path: Path) -> None:
+    for task in ("hotpotqa-10k", "2wiki-10k", "nq-10k"):
+        ocr_run(make_run, f"{task}@memocr")
+    ocr_run(make_run, "triviaqa-10k@memocr", headline="f1")
+    _, measured = leaderboard("memocr-table1", load_runs(tmp_path / "runs"))
+    (row,) = [dict(zip(measured.columns, row, strict=True)) for row in measured.rows]
+    assert str(row["TriviaQA 10K"]).endswith(" f1")
+    assert row["Average 10K"] is None
+
+
+def test_what_runs_held_is_below_what_was_published(make_run: Make, tmp_path: Path) -> None:
+    given = {"agent": "memalpha", "model": "Memalpha-4B", "reader": "Qwen3-32B", "headline": "substring"}
+    asked = [Asked("q1", memory_tokens=12_000), Asked("q2", memory_tokens=8_000)]
+    make_run(asked, task="memalpha-squad@memalpha", **given)
+    *_, held = leaderboard("memalpha-table1", load_runs(tmp_path / "runs"))
+    assert held.title == "Measured memory, in thousand tokens"
+    assert cell(held, "SQuAD", agent="memalpha") == "10.00"
+    assert cell(held, "Average", agent="memalpha") is None
+    assert held.notes == ("What the agent holds when it is asked, in tokens of o200k_base.",)
 
 
 def test_the_card_places_a_run_among_the_rows_of_its_budget(make_run: Make, tmp_path: Path) -> None:
