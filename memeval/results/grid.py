@@ -41,6 +41,13 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         """`data`, or the rows as objects."""
         return list(self.data) or [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    def __str__(self) -> str:
+        return render(self)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return render(self, "html")
+
     def to_pandas(self) -> pd.DataFrame:
         """The records as a frame."""
         import pandas as pd  # takes a second

@@ -91,13 +91,14 @@ def _cells(
 ) -> Iterator[Cell]:
     for column in columns:
         row = cells.get(column)
-        yield None if row is None else _cell(row, rows)
+        yield None if row is None else printed(row, rows)
         if column in marked:
             mean = clean_mean(row, rows) if row is not None else None
             yield None if row is None or mean is None else f"{mean:.{digits(row.value)}f}"
 
 
-def _cell(row: Published, rows: Sequence[Published]) -> str:
+def printed(row: Published, rows: Sequence[Published]) -> str:
+    """A number as printed, with ours where it is an average that differs, and its mark. rows: of its table."""
     mark = f" {MARKS[row.mark]}" if row.mark else ""
     mean = row_mean(row, rows) if row.average_of and differs(row, rows) else None
     ours = "" if mean is None else f" (row mean {mean:.{digits(row.value)}f})"
@@ -128,9 +129,11 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     of_methods: dict[str, list[str]] = {row.method: [] for row in rows}
     lines: dict[str, list[str]] = {}
     for text, of in about.items():
-        methods, datasets = {row.method for row in of}, dict.fromkeys(row.dataset for row in of)
-        if len(datasets) < len({row.dataset for row in rows if row.method in methods and not row.average_of}):
-            lines.setdefault(", ".join(datasets), []).append(text)
+        methods = {row.method for row in of}
+        of_these = [row for row in rows if row.method in methods and not row.average_of]
+        some = _fewer(of, of_these)
+        if some:
+            lines.setdefault(", ".join(some), []).append(text)
         elif len(methods) == len(of_methods):
             lines.setdefault("all rows", []).append(text)
         else:
@@ -139,6 +142,15 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     for found in dict.fromkeys(tuple(texts) for texts in of_methods.values() if texts):
         lines[", ".join(method for method, texts in of_methods.items() if tuple(texts) == found)] = list(found)
     return (f"{subject}: {'; '.join(texts)}." for subject, texts in lines.items())
+
+
+def _fewer(some: Sequence[Published], rows: Sequence[Published]) -> list[str]:
+    """The data sets, or else the columns, of some rows where all rows have more of them; else nothing."""
+    for name in ("dataset", "column"):
+        found = dict.fromkeys(getattr(row, name) for row in some if not row.average_of)
+        if found and len(found) < len({getattr(row, name) for row in rows}):
+            return list(found)
+    return []
 
 
 def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:

@@ -307,5 +307,8 @@ def test_the_card_of_a_published_method() -> None:
     (grid,) = card(methods=["mem-alpha"])
     assert cell(grid, "place", task="hotpotqa-10k", budget="1,024") == "3 of 4"
     assert cell(grid, "place", task="hotpotqa-100k", budget="1,024") == "1 of 4"
+    assert cell(
+        grid, "result", task="memalpha-validation", method="Mem-alpha-4B", **{"printed in": "arXiv 2509.25911 Table 1"}
+    ) == ("0.642 (row mean 0.619)")
     assert any("not a rank" in note for note in grid.notes)
     assert not re.search("MemOCR-7B", str(grid.rows))

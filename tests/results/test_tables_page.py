@@ -51,6 +51,7 @@ def test_the_python_of_the_page(make_run: Callable[..., Path], tmp_path: Path, m
     with redirect_stdout(io.StringIO()) as out:
         exec(code, names)
     assert r"\toprule" in out.getvalue()
+    assert "<table>" in names["grid"]._repr_html_()
     frame = names["grid"].to_pandas()
     assert (frame["agent"].tolist(), frame["value"].tolist()) == (["bm25"], [0.5])
 
