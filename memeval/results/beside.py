@@ -88,7 +88,7 @@ def beside(run: Run, board: Board) -> Beside | None:
     computed = board.metric in summary.metrics
     metric = board.metric if computed else summary.headline.metric
     average = summary.metrics[metric] if computed else plain(summary.headline)
-    return Beside(run, board, columns[name], badge(run, board, columns[name].dataset), metric, average)
+    return Beside(run, board, columns[name], badge(run, board, columns[name]), metric, average)
 
 
 def is_offline(run: Run) -> bool:

@@ -73,10 +73,8 @@ def _published(found: Board, rows: Sequence[Published], title: str) -> Grid:
 
 def _columns(rows: Sequence[Published]) -> list[str]:
     """In the order of the row that has most of them."""
-    methods = Counter(row.row for row in rows).most_common(1)
-    return list(
-        dict.fromkeys([row.column for row in rows if methods and row.row == methods[0][0]] + [row.column for row in rows])
-    )
+    counts = Counter(row.row for row in rows)
+    return list(dict.fromkeys(row.column for row in sorted(rows, key=lambda row: -counts[row.row])))
 
 
 def _headings(columns: Sequence[str], marked: set[str]) -> Iterator[str]:

@@ -16,12 +16,12 @@ from made_runs import Asked
 from memeval import cards
 from memeval.cards import SuiteCard, TaskCard
 from memeval.cli import main
-from memeval.results.badge import badge
+from memeval.results.badge import Badge, badge
 from memeval.results.grid import Grid
 from memeval.results.leaderboard import leaderboard
 from memeval.results.leaderboard_card import card
 from memeval.results.load import Run, load_runs
-from memeval.results.published import board, boards, differs, published, row_mean
+from memeval.results.published import Published, board, boards, differs, published, row_mean
 
 REPOSITORY = Path(__file__).parents[2] / "leaderboards"
 MEMOCR = "MemOCR (arXiv 2601.21468, Table 1), as its code builds and runs it"
@@ -187,6 +187,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 # -- runs beside them -------------------------------------------------------------------------------------------------
 
 
+def column(name: str, dataset: str) -> Published:
+    return next(row for row in published() if (row.board, row.dataset) == (name, dataset))
+
+
+def of_hotpot(run: Run) -> Badge:
+    return badge(run, board("memocr-table1"), column("memocr-table1", "HotpotQA"))
+
+
 def ocr_run(make_run: Make, task: str = "hotpotqa-10k@memocr", score: float = 1.0, count: int = 128, **given: object) -> Run:
     options = {"agent": "memory-agent", "model": "m-7b", "reader": "m-7b", "protocol": MEMOCR, "answer_budget": 1024}
     options |= {"headline": "substring_two_way", "manifest": {"deviations": ("its own draw",)}}
@@ -196,12 +204,12 @@ def ocr_run(make_run: Make, task: str = "hotpotqa-10k@memocr", score: float = 1.
 
 
 def test_a_run_that_follows_the_protocol_is_similar(make_run: Make) -> None:
-    found = badge(ocr_run(make_run), board("memocr-table1"), "HotpotQA")
+    found = of_hotpot(ocr_run(make_run))
     assert (found.level, found.why) == ("similar", ("its own draw",))
 
 
 def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
-    assert badge(ocr_run(make_run, manifest={}), board("memocr-table1"), "HotpotQA").level == "same"
+    assert of_hotpot(ocr_run(make_run, manifest={})).level == "same"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +227,7 @@ def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
     ],
 )
 def test_what_makes_a_run_different(make_run: Make, given: dict[str, object], dataset: str, why: str) -> None:
-    found = badge(ocr_run(make_run, **given), board("memocr-table1"), dataset)
+    found = badge(ocr_run(make_run, **given), board("memocr-table1"), column("memocr-table1", dataset))
     assert found.level == "different"
     assert why in " ".join(found.why)
 
@@ -237,14 +245,30 @@ def test_the_models_of_a_published_row(make_run: Make, memory: str, reader: str,
     run = ocr_run(
         make_run, "memalpha-squad@memalpha", protocol="Mem-alpha (arXiv 2509.25911)", headline="substring", **given
     )
-    assert badge(run, board("memalpha-table1"), "SQuAD").level == level
+    assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
+
+
+@pytest.mark.parametrize(("key", "value"), [("documents", 400), ("tokens", 20_000), ("hard", True), ("shared", 8)])
+def test_other_streams_than_those_of_the_column(make_run: Make, key: str, value: object) -> None:
+    own = {"documents": 50, "tokens": 0, "hard": False, "shared": 1}
+    levels = []
+    for task in (own, {**own, key: value}):
+        run = ocr_run(make_run, label=str(task))
+        identity = {**run.manifest.identity, "task": {**run.manifest.identity["task"], **task}}
+        run = ocr_run(make_run, label=f"again {task}", manifest={"identity": identity})
+        levels.append(of_hotpot(run).level)
+    assert levels == ["same", "different"]
 
 
 def test_prompts_of_ones_own_and_a_model_in_place_of_the_cards(make_run: Make) -> None:
     run = ocr_run(make_run)
     identity = {**run.manifest.identity, "prompts": {"reader": "My prompt {question}"}}
     identity["agent"] = {**identity["agent"], "models": {"memory": "Memalpha-4B"}}
-    found = badge(ocr_run(make_run, label="again", manifest={"identity": identity}), board("memocr-table1"), "HotpotQA")
+    found = badge(
+        ocr_run(make_run, label="again", manifest={"identity": identity}),
+        board("memocr-table1"),
+        column("memocr-table1", "HotpotQA"),
+    )
     assert found.level == "different"
     assert found.why == ("the memory is m-7b; the agent's card reproduces Memalpha-4B", "prompts of its own: reader")
 
