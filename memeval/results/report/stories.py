@@ -245,6 +245,7 @@ class Stories:
         row = self._run.questions[sample.question_id]
         question, items, own = row.question(), recalled_items(sample, self._run.texts), self._scores.get(sample.key)
         placed = [number for number, piece in enumerate(row.evidence) if piece.chunks]
+        near = {chunk for piece in row.evidence for chunk in piece.chunks}
         recalled = tuple(
             RecalledItem(
                 text=self._pack.add(item.text) if line.text in self._run.texts else None,
@@ -252,7 +253,9 @@ class Stories:
                 id=item.id,
                 score=item.score,
                 tokens=line.tokens,
-                holds=tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
+                holds=()
+                if near.isdisjoint(item.chunks)
+                else tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
             )
             for item, line in zip(items, sample.recall, strict=True)
         )
