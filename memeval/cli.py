@@ -109,6 +109,71 @@ def show(folders: tuple[Path, ...], question: str | None, repeat: int) -> None:
 
 
 @main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B...")
+@click.option("--metric", metavar="NAME", help="Default: the headline of RUN_A.")
+@click.option("--all", "everything", is_flag=True, help="List all questions won and lost.")
+@click.option("--force", is_flag=True, help="Compare the shared questions of runs that may not be compared; say why not.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.RUNS_DIR
+def compare(runs: tuple[str, ...], **options: Any) -> None:
+    """Is RUN_B better than RUN_A? Paired by question: difference, interval, test, questions won and lost, kinds, cost.
+
+    RUN is a folder, TASK/AGENT, a label, a tag, a baseline or `latest`; a name with a run on each of several tasks gives a
+    pair for each. All are compared with RUN_A."""
+    from memeval.commands.compare import compare_command
+
+    click.echo(compare_command(runs, **options))
+
+
+@main.command()
+@click.option("--baseline", required=True, metavar="RUN", help="What it is judged by: a run, or what `export` made of one.")
+@click.option("--candidate", required=True, metavar="RUN", help="The run that is judged.")
+@click.option(
+    "--max-drop", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of the headline; 0.02: two points."
+)
+@click.option("--min", "minimum", multiple=True, metavar="METRIC=VALUE", help="Least mean of a metric. Repeatable.")
+@click.option("--max-memory-growth", type=flags.MORE, metavar="SHARE", help="Of the tokens held; 0.2: a fifth more.")
+@click.option("--max-cost-growth", type=flags.MORE, metavar="SHARE", help="Of USD an answer, else of tokens.")
+@click.option("--max-latency", multiple=True, metavar="p50|p95=SECONDS", help="Of an answer, as `p95=2s`. Repeatable.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Chance of a false alarm.",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 unless the candidate is shown to be as good.")
+@click.option("--within-stream", is_flag=True, help="Judge fewer than five clusters, within these streams only.")
+@click.option("--junit", type=flags.UserPath(), metavar="FILE", help="Write a test case per check.")
+@click.option("--summary", type=flags.UserPath(), metavar="FILE", help="Append Markdown, as to $GITHUB_STEP_SUMMARY.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.RUNS_DIR
+def gate(
+    baseline: str, candidate: str, form: Any, runs_dir: Path, junit: Path | None, summary: Path | None, **rules: Any
+) -> None:
+    """Is the candidate worse than the baseline? Exit 0: not shown to be; 1: it is; 2: wrong input; 3: a run is not whole.
+
+    Each task that the baseline has is judged. A drop counts where its whole one-sided interval lies beyond --max-drop; what
+    the questions do not tell is a warning, and under --strict a failure."""
+    from memeval.commands.gate import gate_command, rules_of
+
+    found = rules_of(**rules)
+    sys.exit(gate_command(baseline, candidate, found, form=form, runs_dir=runs_dir, junit=junit, summary=summary))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--to", type=click.Choice(["csv", "baseline"]), required=True, help="A row per answer; a folder for git.")
+@click.option("--output", "-o", type=flags.UserPath(), help="File of the CSV (default: printed); folder (`baseline`).")
+@flags.RUNS_DIR
+def export(runs: tuple[str, ...], **options: Any) -> None:
+    """Write results as CSV, or as a baseline: the few small files, without texts, that gate, compare and table need."""
+    from memeval.commands.export import export_command
+
+    click.echo(export_command(runs, **options))
+
+
+@main.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("-o", "--output", type=flags.UserPath(), default=Path("report.html"), show_default=True)
 @click.option("--title", default="memeval report", show_default=True, metavar="TEXT")

@@ -38,6 +38,7 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 
 SECONDS = click.FloatRange(0, min_open=True)
+SHARE, MORE, ALPHA = click.FloatRange(0, 1), click.FloatRange(0), click.FloatRange(0, 0.5, min_open=True, max_open=True)
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 FORMS = click.option(
     "--format",

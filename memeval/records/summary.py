@@ -154,11 +154,12 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 class ReadBack(msgspec.Struct, frozen=True):
     """Stored replies of a role that were used, where nothing says that its server still has the model that made them. url:
-    of the server that made them; since: the day of the first."""
+    of the server that made them; since: the day of the first; asked: the server that the command named."""
 
     role: str
     url: str
     since: str
+    asked: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -65,8 +65,8 @@ def _measured(a: Run, b: Run) -> Iterator[Difference]:
     """What forbids."""
     ours, theirs = _task(a), _task(b)
     yield Difference("format", str(a.manifest.format), str(b.manifest.format))
-    yield Difference("task", _name(a), _name(b))
-    if _name(a) == _name(b):
+    yield Difference("task", task_name(a), task_name(b))
+    if task_name(a) == task_name(b):
         changed = [key for key in {**ours, **theirs} if key not in _NAMES and ours.get(key) != theirs.get(key)]
         yield Difference("protocol", _some(ours, changed), _some(theirs, changed))
         yield Difference("corpus", _corpus(a), _corpus(b))
@@ -75,7 +75,7 @@ def _measured(a: Run, b: Run) -> Iterator[Difference]:
     yield Difference("visibility", _visibility(a), _visibility(b))
     yield Difference("budget", _budget(a), _budget(b))
     yield Difference("metric", a.summary.headline.metric, b.summary.headline.metric)
-    if a.summary.headline.metric == b.summary.headline.metric:
+    if (a.manifest.track, a.summary.headline.metric) == (b.manifest.track, b.summary.headline.metric):
         yield Difference("scorer", _scorer(a), _scorer(b))
 
 
@@ -98,7 +98,8 @@ def _task(run: Run) -> Mapping[str, Any]:
     return found
 
 
-def _name(run: Run) -> str:
+def task_name(run: Run) -> str:
+    """The task with its variant, as its card has it."""
     return str(_task(run).get("name") or run.task)
 
 
@@ -135,7 +136,7 @@ def _scorer(run: Run) -> str:
     if run.summary.headline.metric == JUDGE and run.summary.judge:
         judge = run.summary.judge
         return f"{judge.judge}, prompt {judge.prompt_hash[:8]}"
-    return ", ".join(sorted({row.scorer for row in run.scores()}))
+    return run.scorer or "none"
 
 
 def _model(run: Run, role: str) -> str:

@@ -47,7 +47,10 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     stored = folder.summary()
     current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and everything:
-        return _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
+        unchanged = _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
+        if unchanged.read_back != current.read_back and folder.writable:  # `gate` asks the folder
+            folder.write_summary(replace(current, read_back=unchanged.read_back, notes=unchanged.notes))
+        return unchanged
     scores = folder.scores() if current else []
     if not up_to_date(scores, samples, rules):
         task = spec.task

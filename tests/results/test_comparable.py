@@ -26,22 +26,30 @@ def made(make_run: Make, *questions: Asked | float, **options: object) -> Run:
     [
         ({"task": "toy-30k"}, "task", "toy-10k against toy-30k"),
         ({"corpus": "corpus-2"}, "corpus", "corpus corpus-1 against corpus corpus-2"),
-        ({"track": "native", "scorer": "s"}, "track", "reader against native"),
+        ({"track": "native"}, "track", "reader against native"),
         ({"answer_budget": 256}, "budget", "no answer budget against answer budget 256"),
-        ({"headline": "exact_match", "scorer": "s"}, "metric", "f1 against exact_match"),
-        ({"scorer": "other rules"}, "scorer", "against other rules"),
+        ({"headline": "exact_match"}, "metric", "f1 against exact_match"),
         ({"manifest": {"format": 3}}, "format", "4 against 3"),
     ],
 )
 def test_what_was_measured_otherwise_is_not_compared(
     make_run: Make, options: dict[str, object], what: str, said: str
 ) -> None:
-    base = {"scorer": "s"} if "scorer" in options and what != "scorer" else {}
-    a, b = made(make_run, **base), made(make_run, agent="recent", **options)
+    a, b = made(make_run), made(make_run, agent="recent", **options)
     found = {one.what: one for one in forbidden(a, b)}
     assert list(found) == [what]
     assert said in str(found[what])
     assert len(groups([a, b])) == 2
+
+
+def test_scores_by_other_rules_are_not_compared(make_run: Make) -> None:
+    paths = [make_run([1.0, 0.0], agent=agent, scorer=rules) for agent, rules in (("bm25", "new"), ("recent", "old"))]
+    runs = [find_run(path) for path in paths]
+    assert forbidden(*runs) == ()  # both are scored anew, by the rules of today
+    for path in paths:
+        (path / "texts.jsonl").unlink()  # a baseline cannot be
+    runs = [find_run(path) for path in paths]
+    assert [str(one) for one in forbidden(*runs)] == ["scorer: new against old"]
 
 
 def test_agents_and_models_are_what_is_compared(make_run: Make) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
-from memeval.results import comparable
+from memeval.results import comparable, pairs
 from memeval.results.economics import Economics, economics
 from memeval.results.load import Run, Runs
 from memeval.results.lost import WORDS, Lost
@@ -207,24 +207,19 @@ def _reader(run: Run) -> tuple[object, object]:
 
 def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
     """Every two agents of a group, the better one first."""
-    pairs = []
+    found = []
     for group in groups:
         agents = [number for number in group if not parts[number].control and _scored(runs[number])]
         ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
-        pairs += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
-    return tuple(replace(pair, holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True))
+        found += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
+    return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.p for pair in found]), strict=True))
 
 
 def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
-    mine, theirs = runs[a].values(), runs[b].values()
-    shared = [key for key in comparable.shared_questions(runs[a], runs[b]) if key in mine and key in theirs]
-    if not shared:
+    scores = pairs.Pair(base=runs[b], other=runs[a]).scores()
+    if not scores.questions:
         return None
-    found = paired(
-        [mine[key] for key in shared],
-        [theirs[key] for key in shared],
-        [runs[a].questions[key].cluster for key in shared],
-    )
+    found = paired(scores.other, scores.base, scores.clusters)
     return Pair(
         a=a,
         b=b,
@@ -233,7 +228,7 @@ def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
         high=found.high,
         p=found.p,
         n=found.n,
-        won=sum(mine[key] > theirs[key] for key in shared),
-        lost=sum(mine[key] < theirs[key] for key in shared),
+        won=sum(mine > theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
+        lost=sum(mine < theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
         note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),
     )
