@@ -18,6 +18,7 @@ from made_runs import Asked
 
 from memeval.cli import main
 from memeval.errors import UsageError
+from memeval.results.export import to_baseline
 from memeval.results.load import load_runs
 from memeval.results.report import report
 from memeval.results.report.overview import family
@@ -121,6 +122,17 @@ def test_repeats_are_rows_of_their_own(make_run: MakeRun, page: Callable[..., Ma
         (1, 0, "wrong"),
         (1, 1, "wrong"),
     ]
+
+
+def test_a_baseline_has_scores_and_no_texts(make_run: MakeRun, page: Callable[..., Made], tmp_path: Path) -> None:
+    run = make_run([Asked("a", 0.0), Asked("b")])
+    to_baseline(load_runs(run), tmp_path / "base")
+    report(load_runs(tmp_path / "base"), tmp_path / "base.html")
+    made = Made(tmp_path / "base.html")
+    assert [row[4:6] for row in made.answers] == [["wrong", 0.0], ["right", 1.0]]
+    story = made.story(0, "a")
+    assert (story["answer"], story["recalled"]) == (None, [])
+    assert made.data["overview"]["runs"][0]["summary"]["headline"]["value"] == 0.5
 
 
 # -- size -------------------------------------------------------------------------------------------------------------

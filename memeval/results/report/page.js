@@ -313,11 +313,17 @@ function unsupportedText() {
 
 async function start() {
   theme();
-  const lines = [
-    `${count(runs.length)} runs of ${count(new Set(runs.map((run) => run.summary.agent)).size)} agents on ${[...new Set(runs.map((run) => run.summary.task))].join(", ")}.`,
-    `${count(page.answers)} answers. Made with memeval ${page.version}.`,
-  ];
-  document.getElementById("lead").textContent = lines.join(" ");
+  const notes = new Set(runs.flatMap((run) => run.summary.notes.map((note) => note.text)));
+  document
+    .getElementById("lead")
+    .append(
+      `${count(runs.length)} runs of ${count(new Set(runs.map((run) => run.summary.agent)).size)} agents on `,
+      `${[...new Set(runs.map((run) => run.summary.task))].join(", ")}; ${count(page.answers)} answers. `,
+      ...(notes.size
+        ? [el("a", { href: "#notes" }, `${count(notes.size)} notes`), " say what a reader must know. "]
+        : []),
+      `Made with memeval ${page.version}.`,
+    );
   sections();
   const state = el("span", { class: "faint", role: "status" });
   const room = el("div", { id: "answers" });
