@@ -320,7 +320,10 @@ async function start() {
       `${count(runs.length)} runs of ${count(new Set(runs.map((run) => run.summary.agent)).size)} agents on `,
       `${[...new Set(runs.map((run) => run.summary.task))].join(", ")}; ${count(page.answers)} answers. `,
       ...(notes.size
-        ? [el("a", { href: "#notes" }, `${count(notes.size)} notes`), " say what a reader must know. "]
+        ? [
+            el("a", { href: "#notes" }, notes.size > 1 ? `${count(notes.size)} notes` : "A note"),
+            " to read with the numbers. ",
+          ]
         : []),
       `Made with memeval ${page.version}.`,
     );
