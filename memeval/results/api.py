@@ -207,7 +207,8 @@ def _agent(given: Any) -> str:
     """As on the command line. A class is known again, and known to have changed, by its file."""
     if not isinstance(given, type):
         return str(os.fspath(given))
-    if not getattr(sys.modules.get(given.__module__), "__file__", None):
+    file = getattr(sys.modules.get(given.__module__), "__file__", None)
+    if not file or not Path(file).is_file():  # "<stdin>"
         name = given.__qualname__
         raise UsageError(f"{HERE}: class {name} is in no file; write it to one (%%writefile) and give 'file.py:{name}'")
     return f"{given.__module__}:{given.__qualname__}"

@@ -16,7 +16,7 @@ operations leave. A right answer without held evidence is `unsupported`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
@@ -24,10 +24,11 @@ from typing import Literal
 import msgspec
 
 from memeval.metrics.held import all_held, each_held, supported
+from memeval.records.attribution import Attribution
 from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, SampleRow, ScoreRow
 from memeval.results.load import JUDGE, Run
-from memeval.results.memory_at import items_at, records_effects, steps_at
+from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
 from memeval.runs.score import recalled_items
 
 Where = Literal["write", "recall", "not recalled", "read", "n/a"]
@@ -97,6 +98,20 @@ def sentence(found: Lost) -> str:
     return "; ".join(parts)
 
 
+ASKED_WORDS: dict[str, str] = {
+    **{str(where): text for where, text in WORDS.items()},
+    "recall-or-write": "not recalled or never written",
+    "failed": "without a reply",
+}
+
+
+def asked_sentence(found: Attribution) -> str:
+    """What `memeval attribute` found: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`."""
+    each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in ASKED_WORDS.items() if where in found.counts)
+    of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
+    return f"of {of} wrong, asked again: {each or 'none'}"
+
+
 class _Follow:
     """The evidence of one run's answers, from the memory to the reader."""
 
@@ -108,10 +123,7 @@ class _Follow:
     @cached_property
     def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
         """(context, repeat) -> its steps of reading; empty where no step says what it changed in the memory"""
-        found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-        for row in self.run.operations if records_effects(self.run.operations) else ():
-            found[row.context_id, row.repeat].append(row)
-        return found
+        return by_memory(self.run.operations) if records_effects(self.run.operations) else {}
 
     def lost(self) -> Lost:
         run = self.run
