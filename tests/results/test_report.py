@@ -18,6 +18,8 @@ from made_runs import Asked
 
 from memeval.cli import main
 from memeval.errors import UsageError
+from memeval.records.attribution import AttributedAnswer, Attribution
+from memeval.records.folder import RunFolder
 from memeval.results.export import to_baseline
 from memeval.results.load import load_runs
 from memeval.results.report import report
@@ -222,6 +224,17 @@ def test_where_answers_are_lost(make_run: MakeRun, page: Callable[..., Made]) ->
     assert run["lost"] == {"misread": 1, "not recalled": 1, "never written": 1}
     assert run["unsupported"] == 1
     assert [row[6] for row in made.answers] == ["misread", "not recalled", "never written", "unsupported", ""]
+
+
+def test_what_attribute_found_is_shown(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    run = make_run([Asked("a", 0.0), Asked("b", 0.0)])
+    answer = AttributedAnswer(question_id="b", where="write", with_evidence="Paris", with_memory="Rome")
+    found = Attribution(reader="m", scorer="f1", wrong=2, counts={"write": 1}, answers=(answer,), memory="operations")
+    RunFolder(run).write_attribution(found)
+    made = page()
+    assert made.data["overview"]["runs"][0]["asked"] == "of 1 of 2 wrong, asked again: 1 never written"
+    assert made.story(0, "a")["asked"] is None
+    assert made.story(0, "b")["asked"] == {"lost": "never written", "with_evidence": "Paris", "with_memory": "Rome"}
 
 
 def test_lift_needs_both_controls(make_run: MakeRun, page: Callable[..., Made]) -> None:

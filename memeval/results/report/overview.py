@@ -14,7 +14,7 @@ from memeval.records.summary import Summary
 from memeval.results import comparable, pairs
 from memeval.results.economics import Economics, economics
 from memeval.results.load import Run, Runs
-from memeval.results.lost import WORDS, Lost
+from memeval.results.lost import WORDS, Lost, asked_sentence
 from memeval.results.row_keys import layout
 from memeval.runs.notes import notes
 from memeval.stats import holm, lift, paired
@@ -45,7 +45,8 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
 
     name: as the page calls it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
     calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the group scores as well
-    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers.
+    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers;
+    asked: what `memeval attribute` found, in words.
     """
 
     name: str
@@ -57,6 +58,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     lift: LiftPart | None = None
     lost: dict[str, int]
     unsupported: int
+    asked: str
     economics: Economics
     summary: Summary
 
@@ -140,7 +142,7 @@ def _part(run: Run, name: str, lost: Lost) -> RunPart:
     summary = replace(summary, notes=notes(summary))
     answers = sum(summary.verdicts.values())
     spent = summary.tokens.prompt + summary.tokens.completion
-    usd = summary.cost.usd
+    usd, asked = summary.cost.usd, run.folder.attribution()
     return RunPart(
         name=name,
         family=family(run.task),
@@ -149,6 +151,7 @@ def _part(run: Run, name: str, lost: Lost) -> RunPart:
         tokens=spent / answers if answers else None,
         lost={WORDS[where]: count for where, count in lost.counts.items()},
         unsupported=lost.unsupported,
+        asked=asked_sentence(asked) if asked else "",
         economics=economics(run),
         summary=summary,
     )

@@ -118,6 +118,11 @@ async function storyBody(row) {
         "reason",
         [story.reason, story.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
       ),
+      story.asked && [
+        pair("asked again", story.asked.lost),
+        pair("with evidence", story.asked.with_evidence),
+        pair("with memory", story.asked.with_memory),
+      ],
       pair("lost", row.lost === "unsupported" ? "right, but the evidence is not in what was recalled" : row.lost),
       story.rulings.map((ruling) => pair(ruling.judge, `${ruling.verdict}\n${ruling.text}`)),
       pair("keypoints", facts.keypoints.join("\n")),
