@@ -32,6 +32,7 @@ def main() -> None:
 @flags.AGENT_TIMEOUT
 @click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
 @click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
+@click.option("--log", type=click.Choice(["wandb"]), help="Log the runs there as well (extra `wandb`).")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
 @click.option("--label", default="", metavar="TEXT", help="A name to find these runs by. It changes no result.")
 @flags.QUIET
@@ -42,6 +43,7 @@ def run(
     fresh: bool,
     fresh_memory: bool,
     no_cache: bool,
+    log: str | None,
     **given: Any,
 ) -> None:
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
@@ -50,7 +52,7 @@ def run(
     from memeval.runs.options import as_typed
 
     options = as_typed(agents, tasks, {**given, "use_cache": not no_cache})
-    end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
+    end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory, log=log))
 
 
 @main.command()
@@ -214,10 +216,12 @@ def list_(what: str, names: tuple[str, ...], form: str, **folders: Any) -> None:
 
 @main.command()
 @flags.RUNS
-@click.option("--rows", callback=flags.names, default="agent", show_default=True, metavar="FACT[,FACT...]")
+@click.option("--rows", callback=flags.names, default="", metavar="FACT[,FACT...]", help="Default: agent.")
 @click.option("--cols", callback=flags.names, default="task", show_default=True, metavar="FACT[,FACT...]")
 @click.option("--metric", metavar="NAME", help="In place of each run's headline.")
 @click.option("--ci", is_flag=True, help="With 95 % intervals.")
+@click.option("--unseen", multiple=True, metavar="RUN", help="Run of closed-book: only what it does not get right.")
+@click.option("--kinds", "by_kind", is_flag=True, help="Below it, a table per task by kind of question.")
 @flags.RUNS_DIR
 @flags.FORMS
 def table(runs: tuple[str, ...], **options: Any) -> None:

@@ -28,7 +28,7 @@ from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
-from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
+from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, trained_text
 
 SHOWN = 10
 """Disagreements that are printed."""
@@ -133,6 +133,7 @@ def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
             notes.append(f"{path}: {trained_text(row.trained_on)}")
         if row.related and row.judge != "offline":
             notes.append(f"{path}: the judge is of the family of the {' and '.join(row.related)} model it judges.")
+        notes += [f"{path}: {text}." for text in other_than("judge", row.judge, row.served)]
         if row.failure_bounds:
             low, high = row.failure_bounds
             notes.append(f"{path}: failures count 0; all wrong or all right: {percent(low)} to {percent(high)}.")

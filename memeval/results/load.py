@@ -21,6 +21,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
 from memeval.results import current
 from memeval.results.frames import Level, frame
+from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class Run:
         Raises UsageError where no answer has the metric."""
         name = metric or self.summary.headline.metric
         judged = name == JUDGE
+        if judged and self.judge is None:
+            raise UsageError(f"{self.path}: no judge has scored the run; memeval score {self.path} --judge NAME")
         rows = self.scores(self.judge or JUDGE) if judged else self.scores()
         found = tuple(
             Value(row.question_id, question.cluster, row.repeat, row.answer_repeat, row.metrics[name])
@@ -228,6 +231,13 @@ class Runs(Sequence[Run]):
     def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
         """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
         return frame(self, level)
+
+
+def of_outcome(outcome: Outcome) -> Run:
+    """A run as it just ended. It speaks of the questions that were asked for."""
+    path = Path(outcome.planned.spec.shown)
+    manifest = RunFolder(path).known_manifest()
+    return Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary)
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:

@@ -27,6 +27,8 @@ def test_a_run_speaks_of_its_questions(make_run: Callable[..., Path]) -> None:
     assert list(run.texts.values()) == ["Ada Lovelace lives in Paris."]
     with pytest.raises(UsageError, match="no metric 'exact_mach'; did you mean 'exact_match'"):
         run.values("exact_mach")
+    with pytest.raises(UsageError, match="no judge has scored the run"):
+        run.values("judge")
 
 
 @pytest.fixture

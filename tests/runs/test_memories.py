@@ -414,7 +414,7 @@ def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultySer
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [preloaded.start(command(server, task), **pipes) for task in BUDGETS]
     for process in started:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate()
         assert process.returncode == 0, error
         assert error.count("waiting for another process") <= 1
     plans = plan(options(server, BUDGETS))

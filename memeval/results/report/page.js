@@ -1,8 +1,6 @@
 /* The sections of the page of `memeval report`, in order. */
 "use strict";
 
-// ---- the page ----
-
 function theme() {
   const button = document.getElementById("theme");
   const dark = () =>
