@@ -105,11 +105,19 @@ class Pool:
         for index, item in enumerate(self.passages):
             if item.title:  # passages without a title differ by their text alone
                 self._titles.setdefault(title_key(item.title), []).append(index)
+        self._units: dict[int, Unit] = {}
         self._lock = threading.Lock()
         self._search: _Nearest | None = None
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    def unit(self, index: int) -> Unit:
+        """A passage as a unit of streams, made when it is first drawn: most of a large pool never are."""
+        unit = self._units.get(index)
+        if unit is None:
+            unit = self._units[index] = self.passages[index].unit()
+        return unit
 
     def ranking(
         self,

@@ -147,13 +147,13 @@ class PackedTask:
         if not wanted and total >= self.card.tokens:
             return [], total
         drawn: list[int] = []
-        passages = self.pool.passages
+        unit_of = self.pool.unit
         full = False
         for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
             if not self.card.tokens and len(drawn) == wanted:
                 full = True
                 break
-            unit = passages[index].unit()
+            unit = unit_of(index)
             size = count(unit.render())
             if self.card.tokens and total + size > self.card.tokens:
                 full = True
