@@ -49,7 +49,7 @@ def with_judge(
     spending = Spending()
 
     async def run() -> Result:
-        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=_open)
+        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=open_judge)
 
         async def call(request: Request) -> Completion:
             completion = await gateway.call(judge, request)
@@ -82,7 +82,7 @@ def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str
     return f"judge-{name}-{(digest([prompts, dict(judge.params)]) if judge.params else prompts)[:8]}"
 
 
-def _open(spec: ModelSpec, limiter: Limiter) -> Model:
+def open_judge(spec: ModelSpec, limiter: Limiter) -> Model:
     """The model behind a judge; in place of `offline` a rule on strings."""
     if spec.base_url is None and spec.name == "offline":
         return OfflineJudge()

@@ -196,7 +196,7 @@ class Gateway:
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         found = await store.get(key) if store is not None else None
         if found is not None:
-            return self._book(call, "journal", found)
+            return self._book(call, "stored", found)
         found = await cache.get(self._cache_key(call)) if cache is not None else None
         if found is None:
             return None

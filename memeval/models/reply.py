@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval.models import rules
-from memeval.models.completion import Completion, Request, ToolCall, Usage
+from memeval.models.completion import Completion, Request, ToolCall, Usage, text_of
 from memeval.models.faults import Fault, error_message
 from memeval.models.keys import hide
 from memeval.models.toolcalls import named_call, offered, parse_text, tidy
@@ -155,14 +155,8 @@ def _share(tokens: int, part: str, whole: str) -> int:
 
 
 def _read_characters(request: Request) -> int:
-    read = sum(_length(message.get("content")) for message in request.messages)
+    read = sum(len(text_of(message)) for message in request.messages)
     return read + sum(len(str(tool)) for tool in request.tools or ())
-
-
-def _length(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content)
-    return sum(len(part.get("text") or "") for part in content or () if isinstance(part, Mapping))
 
 
 def _content(content: Any) -> tuple[str, list[str]]:

@@ -25,7 +25,7 @@ from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
-from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TroubleRow
+from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TimesRow, TroubleRow
 from memeval.runs import local
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
@@ -280,6 +280,8 @@ class _Driver:
             run.write(replace(event, phase="answer") if event.phase in phases else event)
         elif isinstance(event, TroubleRow):
             first.write(event)
+        elif isinstance(event, TimesRow):
+            first.writer.append(event)
         elif isinstance(event, ContextRead) and self.turn is not None:
             self.turn.read()
         for run in self.runs:

@@ -292,9 +292,10 @@ def test_padding_was_not_seen():
 def test_parameters_and_what_fills_them_in():
     own = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20, "repetition_penalty": 1.1}
     sampling = read({"temperature": 0, "max_tokens": 5, "max_completion_tokens": 9, "stop": "x", "timeout": 3}, own, 11, "m")
-    assert sampling == Sampling(0, 0.95, 20, 0.0, 1.1, 5, ("x",), 11)
+    assert sampling == Sampling(0, 0.95, 20, 0.0, 1.1, 5, 9, ("x",), 11)
+    assert (sampling.limit(100), sampling.limit(3)) == (5, 3)
     assert read({}, {**own, "do_sample": False}, 0, "m") == Sampling(repetition_penalty=1.1)
-    assert read({"top_k": -1, "stop": None}, {}, 0, "m") == Sampling()
+    assert read({"top_k": -1, "stop": None}, {}, 0, "m") == Sampling(top_k=-1)
     nothing = {"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "response_format": {"type": "text"}}
     assert read(nothing, {}, 0, "m") == Sampling()
 
@@ -303,15 +304,15 @@ def test_parameters_and_what_fills_them_in():
     ("params", "said"),
     [
         ({"temprature": 1}, "no parameter 'temprature'; did you mean 'temperature'?"),
-        ({"temperature": "hot"}, "temperature is 'hot'"),
-        ({"temperature": float("nan")}, "temperature is nan"),
-        ({"top_p": 1.5}, "top_p is 1.5"),
-        ({"max_tokens": 0}, "max_tokens is 0"),
-        ({"max_tokens": 1.5}, "max_tokens is 1.5"),
-        ({"stop": 5}, "stop is 5"),
-        ({"tool_choice": "required"}, "tool_choice is 'required'"),
+        ({"temperature": "hot"}, "'temperature' is 'hot'"),
+        ({"temperature": float("nan")}, "'temperature' is nan"),
+        ({"top_p": 1.5}, "'top_p' is 1.5"),
+        ({"max_tokens": 0}, "'max_tokens' is 0"),
+        ({"max_tokens": 1.5}, "'max_tokens' is 1.5"),
+        ({"stop": 5}, "'stop' is 5"),
+        ({"tool_choice": "required"}, "no parameter 'tool_choice'"),
         ({"response_format": {}}, "no parameter 'response_format'"),
-        ({"chat_template_kwargs": "x"}, "chat_template_kwargs is 'x'"),
+        ({"chat_template_kwargs": "x"}, "'chat_template_kwargs' is 'x'"),
     ],
 )
 def test_parameters_it_does_not_have(params, said):
@@ -432,10 +433,10 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
 @pytest.mark.parametrize(
     ("backend", "said"),
     [
-        ({"dytpe": "auto"}, "no such setting; did you mean 'dtype'?"),
-        ({"dtype": "int3"}, "backend.dtype is 'int3'"),
-        ({"batch_size": 0}, "backend.batch_size is 0"),
-        ({"batch_size": True}, "backend.batch_size is True"),
+        ({"dytpe": "auto"}, "unknown key 'backend.dytpe'; did you mean 'dtype'?"),
+        ({"dtype": "int3"}, "'backend.dtype' is 'int3'"),
+        ({"batch_size": 0}, "'backend.batch_size' is 0"),
+        ({"batch_size": True}, "'backend.batch_size' is True"),
         ({"revision": "main"}, "belongs to a hub id"),
     ],
 )
