@@ -169,7 +169,7 @@ class _Nearest:
     """BM25 scores of a query against every passage, on the index that the agents search with."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        from memeval.memory.bm25 import BM25Index
+        from memeval.bm25 import BM25Index
 
         self._count = len(passages)
         self._index = BM25Index()
