@@ -105,11 +105,19 @@ class Pool:
         for index, item in enumerate(self.passages):
             if item.title:  # passages without a title differ by their text alone
                 self._titles.setdefault(title_key(item.title), []).append(index)
+        self._units: dict[int, Unit] = {}
         self._lock = threading.Lock()
         self._search: _Nearest | None = None
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    def unit(self, index: int) -> Unit:
+        """A passage as a unit of streams, made when it is first drawn: most of a large pool never are."""
+        unit = self._units.get(index)
+        if unit is None:
+            unit = self._units[index] = self.passages[index].unit()
+        return unit
 
     def ranking(
         self,
@@ -161,7 +169,7 @@ class _Nearest:
     """BM25 scores of a query against every passage, on the index that the agents search with."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        from memeval.memory.bm25 import BM25Index
+        from memeval.bm25 import BM25Index
 
         self._count = len(passages)
         self._index = BM25Index()

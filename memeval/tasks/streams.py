@@ -147,8 +147,9 @@ class PackedTask:
         if not wanted and total >= self.card.tokens:
             return [], total
         drawn: list[int] = []
+        unit_of = self.pool.unit
         for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
-            unit = self.pool.passages[index].unit()
+            unit = unit_of(index)
             size = count(unit.render())
             if self.card.tokens and total + size > self.card.tokens:
                 return drawn, total
