@@ -92,7 +92,14 @@ def assert_equal(runs: Path, clean: dict[str, Any]) -> None:
     assert len(set(rows(runs, "samples.jsonl"))) == QUESTIONS
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in ("hang", "drip")])
+@pytest.mark.parametrize(
+    "fault",  # each fault of one call: tests/models/test_endpoint.py
+    [
+        pytest.param(fault, marks=[pytest.mark.slow] * (fault not in ("500", "reset", "damaged-arguments")))
+        for fault in FAULTS
+        if fault not in ("hang", "drip")
+    ],
+)
 def test_each_fault_at_the_first_attempt_of_every_prompt(
     fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any
 ) -> None:
