@@ -19,7 +19,7 @@ from faulty_server import FAULTS, FaultyServer, always, in_thread
 import memeval
 from memeval import doctor, tokens
 from memeval.commands.doctor import doctor_command
-from memeval.doctor import findings, sort_requirements, unwritable
+from memeval.doctor import findings, unwritable
 from memeval.errors import install_hint
 from memeval.models import prices
 from memeval.models.probe import Finding
@@ -425,22 +425,6 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("is no folder; use --runs-dir" in said for said in broken(chosen))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
     assert unwritable(tmp_path) == f"{tmp_path}: only 10 MB are free"
-
-
-def test_requirements() -> None:
-    required = [
-        "click>=8.1",
-        "tiktoken>=0.7; python_version >= '3.9'",
-        "torch>=2.5; extra == 'hf'",
-        'transformers>=5.0; extra == "hf"',
-        "vllm>=0.10; extra == 'vllm'",
-        "memeval[hf]; extra == 'dev'",
-        "pytest>=8.0; extra == 'dev'",
-    ]
-    assert sort_requirements(required, lambda name: name in ("click", "torch", "transformers")) == (
-        ["tiktoken"],
-        {"hf": [], "vllm": ["vllm"]},
-    )
 
 
 def test_no_text_names_the_package_of_the_index() -> None:

@@ -40,6 +40,7 @@ BEGIN = {
     "child": "ctypes.CDLL(None).puts(b'from C'); os.system('echo from a shell')",
     "logging": "logging.basicConfig(stream=sys.stdout, level=0); socket.setdefaulttimeout(0.01)",
     "policy": "asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())",
+    "closes": "sys.stdout.close(); sys.stderr.close(); print('to a stream that was closed')",
     "thread": "threading.Thread(target=time.sleep, args=(600,), daemon=False).start()",
 }
 OBSERVE = {
