@@ -241,7 +241,15 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("way", ["exception", "exit", "SIGINT", "SIGTERM", "SIGKILL", "SIGHUP"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "exception",
+        "SIGKILL",
+        "SIGHUP",
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("exit", "SIGINT", "SIGTERM")),
+    ],
+)
 def test_it_ends_with_memeval_however_that_ends(folder, program, way):
     """Even where nobody closes the gateway, and where memeval cannot do anything any more."""
     vllm = program(hang_stop=way == "SIGKILL")
