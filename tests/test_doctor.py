@@ -309,7 +309,7 @@ class Cutting:
 @pytest.mark.parametrize("tasks", [(), ("synth-10k",)])
 def test_a_window_that_cuts_without_a_word_is_found_by_a_long_prompt(serve: Any, tasks: tuple[str, ...]) -> None:
     (said,) = broken(options(tasks, serve(body=Cutting(2048)).url, model="m"), 60.0)
-    assert "the server counted 2,048: it cuts what is too long without a word; use a longer context (Ollama: " in said
+    assert "the server counted 2,048: it silently cuts what is too long; use a longer context (Ollama: " in said
     assert broken(options(tasks, serve(body=Cutting(40_000)).url, model="m"), 60.0) == []
 
 

@@ -1,7 +1,7 @@
 """Whether a model can be used, found out before a run by four checks: reach, chat, tool call, window.
 
 Nothing is repeated, and no key is shown. The first three cost some two hundred tokens. The window is checked by one long
-prompt, where no price list says how large it is: some servers cut what is too long without a word.
+prompt, where no price list says how large it is: some servers cut a prompt that is too long and do not say so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from memeval import tokens
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
+from memeval.models.call_facts import undercounted
 from memeval.models.completion import OPENAI_URL, Completion, ModelSpec, Request
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
@@ -144,7 +145,7 @@ class _Probe:
             self.add(OK, "tool calling works")
 
     async def _window(self, listed: int | None) -> None:
-        """Whether what a task needs fits. A window that the server cuts at without a word shows in its own count of a long
+        """Whether what a task needs fits. A server that silently cuts what exceeds its window counts fewer tokens of a long
         prompt."""
         size = self.size or listed
         largest = max(self.needs.values(), default=0)
@@ -162,10 +163,10 @@ class _Probe:
         counted, ours = reply.usage.prompt + reply.usage.cached, count(text)
         if reply.finish_reason == "overflow":
             raise UsageError(f"window: the server refused a prompt of {ours:,} tokens as too long; {_LONGER}")
-        if not reply.estimated and 2 * counted < ours:
+        if not reply.estimated and undercounted(Request([{"role": "user", "content": text}]), reply.usage):
             raise UsageError(
-                f"window: of a prompt of {ours:,} tokens the server counted {counted:,}: it cuts what is too long without a "
-                f"word; {_LONGER}"
+                f"window: of a prompt of {ours:,} tokens the server counted {counted:,}: it silently cuts what is "
+                f"too long; {_LONGER}"
             )
 
     def _fits(self, size: int | None) -> None:

@@ -120,9 +120,8 @@ def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[P
 
 
 def _short(pool: Pool, card: TaskCard) -> bool:
-    """Whether the pool may not suffice for a stream. On the safe side, because the answer must not depend on the
-    question: own titles bar a few passages each, and no pool of English has fewer than one token in eight
-    characters."""
+    """Whether the pool may be too small for a stream. The answer must not depend on the question, so it assumes the worst:
+    the own titles of a question exclude a few passages each, and a token of English has eight characters."""
     if card.tokens:
         return sum(len(item.text) for item in pool.passages) < 8 * card.tokens
     return pool.size < card.documents + 20 * card.shared
