@@ -71,7 +71,8 @@ class _Probe:
     def __init__(self, spec: ModelSpec, needs: Mapping[str, int], seconds: float, found: list[tuple[str, str]]) -> None:
         self.spec, self.needs, self.seconds, self.found = spec, needs, seconds, found
         self.row, self.where = registry.provider(spec), registry.route(spec)
-        self.policy = Policy(attempts=1, timeout=seconds, wait=0.0, wait_at_start=0.0)
+        policy = Policy(attempts=1, timeout=seconds, wait=0.0, wait_at_start=0.0)
+        self.limiter = Limiter(self.where.endpoint, 1, policy)
         self.size = window.declared(spec.params) or prices.context_window(spec.name, spec.base_url)
 
     def add(self, level: str, says: str) -> None:
@@ -95,7 +96,7 @@ class _Probe:
 
     async def _reach(self) -> int | None:
         """The key, and what `GET /models` says. Returns the window that the server names."""
-        await registry.open_model(self.spec, self._limiter()).close()  # raises UsageError where a key is missing
+        await registry.open_model(self.spec, self.limiter).close()  # raises UsageError where a key is missing
         url = self.where.endpoint
         if not url.startswith("http"):
             return None
@@ -193,7 +194,7 @@ class _Probe:
         """A completion. Raises UsageError where there is none."""
         params = {"temperature": 0.0, "max_tokens": 256, **self.spec.params}
         _, request = window.split(self.spec, Request([{"role": "user", "content": text}], offered, params))
-        model = registry.open_model(self.spec, self._limiter())
+        model = registry.open_model(self.spec, self.limiter)
         try:
             completion = await model.complete(request)
         except StopRun as stop:
@@ -208,13 +209,10 @@ class _Probe:
             remedy = "; agents that write by tools need another model"
         raise UsageError(f"{what}: {said}{remedy}")
 
-    def _limiter(self) -> Limiter:
-        return Limiter(self.where.endpoint, 1, self.policy)
-
     async def _embedding(self) -> None:
         from memeval.models.embeddings import unpack
 
-        model = registry.open_embedder(self.spec, self._limiter())
+        model = registry.open_embedder(self.spec, self.limiter)
         try:
             (completion,) = await model.embed(["The library opens at nine."], self.spec.params)
         except StopRun as stop:
