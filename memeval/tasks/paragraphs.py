@@ -35,21 +35,20 @@ FILLER_WORDS = 20
 class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
-    file: with the questions. corpus: more passages. records: about how many to read, chosen by a hash of `id_field`, where
-    reading all takes long (0: all).
+    file: with the questions. corpus: more passages. id_field: of a record, whose hash chooses the records that are read.
     """
 
     class Params(msgspec.Struct):
-        """What a card names instead of the source's own."""
+        """What a card names instead of the source's own. records: about how many to read, where reading all takes long (0:
+        all)."""
 
         files: tuple[str, ...] | None = None
         hub: tuple[str, ...] | None = None
         corpus: str | None = None
-        records: Count | None = None
+        records: Count = 0
 
     file: ClassVar[DataFile]
     corpus: ClassVar[DataFile]
-    records: ClassVar[int] = 0
     id_field: ClassVar[str] = "id"
 
     @abstractmethod
@@ -71,8 +70,7 @@ class ParagraphQA(ABC):
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
         read_ = [read(part) for part in find(file, settings.data_dir, card.name)]
-        given, total = params(card, self.Params).records, sum(map(len, read_))
-        wanted = self.records if given is None else given
+        wanted, total = params(card, self.Params).records, sum(map(len, read_))
         share = wanted / total if wanted and total else 1.0
         for loaded in read_:
             for place, row in loaded.rows():
