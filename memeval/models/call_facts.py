@@ -11,7 +11,7 @@ from memeval.records.verdicts import UNUSABLE
 LONG = 1000
 """Tokens of a prompt above which its count is compared with the server's."""
 
-_COUNTED = 8192  # characters of a prompt that are counted at most (0.7 ms)
+_COUNTED = 2048  # characters of a prompt that are counted at most (0.2 ms)
 _PIECES = 8
 
 
@@ -26,8 +26,13 @@ def call_facts(role: str, request: Request, completion: Completion) -> CallFacts
         unreadable=completion.text == UNREAD,
         offered=offered,
         uncalled=offered and not completion.tool_calls and completion.finish_reason not in UNUSABLE,
-        served={role: {completion.model: 1}} if completion.model else {},
+        served=served_by(role, completion),
     )
+
+
+def served_by(role: str, completion: Completion) -> dict[str, dict[str, int]]:
+    """The model that answered one call of a role, as facts hold it."""
+    return {role: {completion.model: 1}} if completion.model else {}
 
 
 def undercounted(request: Request, usage: Usage, share: float = 0.5) -> bool:

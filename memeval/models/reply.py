@@ -58,10 +58,13 @@ def read_reply(data: Any, request: Request) -> Completion:
         finish = "unclosed_think"
     elif whole:
         finish = "stop" if text.strip() else "empty"
+    return Completion(text, reasoning, calls, usage, finish, model=served_name(data), estimated=estimated)
+
+
+def served_name(data: Mapping[str, Any]) -> str | None:
+    """The model that a server says it answered with."""
     model = data.get("model")
-    return Completion(
-        text, reasoning, calls, usage, finish, model=tidy(model) if isinstance(model, str) else None, estimated=estimated
-    )
+    return tidy(model) if isinstance(model, str) else None
 
 
 def split_thinking(text: str) -> tuple[str, str, bool]:

@@ -23,6 +23,7 @@ from memeval.models.local.sampling import Sampling
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line, read_reply
+from memeval.models.thinking import Thinking
 
 if TYPE_CHECKING:
     from memeval.models.local import generation
@@ -38,16 +39,26 @@ class HfModel:
         self._local = LocalModel("hf", name, spec, Checkpoint)
         self._defaults = self._local.weights.read("generation_config.json")
         self.identity = self._local.identity
+        self.name = f"hf/{name}"
+        self.adapted: list[str] = []
         self.close = self._local.close
+        self._thinking = Thinking(self._note)
+
+    def _note(self, text: str) -> None:
+        if text not in self.adapted:
+            self.adapted.append(text)
 
     async def complete(self, request: Request) -> Completion:
-        """One generation. `finish_reason` is `overflow` when the prompt leaves no room in the window, and a reply ends with
-        it (`length`). Raises BadParameter for what this model does not have, UsageError when it cannot be loaded."""
-        name = self._local.name
+        """One generation, under the larger limit once the model is seen to think. `finish_reason` is `overflow` when the
+        prompt leaves no room in the window, and a reply ends with it (`length`). Raises BadParameter for what this model
+        does not have, UsageError when it cannot be loaded."""
         if any(pictured(message) for message in request.messages):
-            raise BadParameter("messages", f"model 'hf/{name}': it reads text alone, no images, sounds or files")
+            raise BadParameter("messages", f"model '{self.name}': it reads text alone, no images, sounds or files")
+        return await self._thinking.complete(request, self._chat)
+
+    async def _chat(self, request: Request, raised: bool) -> Completion:
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
-        asked = sampling.read(request.params, self._defaults, seed, name)
+        asked = sampling.read(request.params, self._defaults, seed, self._local.name, raised)
         return await self._local.opened().worker.do((request, asked))
 
 

@@ -163,10 +163,29 @@ def test_switches_of_the_chat_template(tiny, reference):
     switch = {"chat_template_kwargs": {"enable_thinking": False}}
     plain, direct, extra = complete(tiny, asked(), asked(**switch), asked(extra_body=switch))
     assert direct.row.prompt_ids == extra.row.prompt_ids == (*plain.row.prompt_ids, *closing)
-    (opened,) = complete(tiny, asked(chat_template_kwargs={"opened": True}))  # the template itself begins the thinking
+    begun = {"chat_template_kwargs": {"opened": True}, "thinking_tokens": 12}  # the template itself begins the thinking
+    (opened,) = complete(tiny, asked(**begun))
     assert (opened.finish_reason, opened.text) == ("unclosed_think", "")
     assert opened.usage.reasoning == opened.usage.completion == 12
     assert opened.reasoning
+
+
+def test_a_model_that_is_seen_to_think_gets_the_larger_limit(tiny):
+    begun = {"chat_template_kwargs": {"opened": True}, "thinking_tokens": 30}
+    one, other = asked(**begun), asked(**begun, sample=1)
+    (found,) = complete(tiny, one)
+    assert len(found.row.completion_ids) == 30
+    assert found.usage.completion == 12 + 30  # it was cut inside its thinking, and asked for once more
+    (off,) = complete(tiny, asked(**begun, thinking="off"))
+    assert off.usage.completion == 12
+
+    async def in_turn():
+        model = hf.HfModel(str(tiny), ModelSpec(f"hf/{tiny}"))
+        replies = [await model.complete(request) for request in (one, other)]
+        await model.close()
+        return replies[1].usage.completion, model.adapted
+
+    assert asyncio.run(in_turn()) == (30, ["the model thinks: its replies may have 30 tokens"])
 
 
 def read_back(reference, text, tools=None, thinking=False, stop=(), reason="stop"):
