@@ -235,6 +235,7 @@ class _Probe:
             return
         self.add(OK, f"weights {found.revision or found.digest[:12]} in {found.folder} (not loaded here)")
         if embeds:
+            registry.open_embedder(self.spec)  # raises UsageError where it has no embedding models
             return
         template = found.chat_template()
         if not found.has_tokenizer():
