@@ -313,9 +313,6 @@ def test_context_and_gpus_reach_the_server(folder, program):
     [
         ({"port": 80}, "backend.port: memeval sets this itself"),
         ({"api_key": "x"}, "backend.api_key: memeval sets this itself"),
-        ({"max-model-len": 5}, "backend.max-model-len: options are written"),
-        ({"dtype": None}, "backend.dtype: None is not a value"),
-        ({"dtype": "--trust-remote-code"}, "is not a value"),
         ({"start_timeout": "long"}, "start_timeout is 'long'"),
     ],
 )
