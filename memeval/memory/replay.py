@@ -17,15 +17,16 @@ def replay(effects: Iterable[Effect | None]) -> dict[str, dict[str, str]]:
 
     Raises UsageError, with the number of the effect, for one that cannot be read.
     """
-    return {kind: {name: item.text for name, item in items.items()} for kind, items in _replayed(effects).items()}
+    return {kind: {name: item.text for name, item in items.items()} for kind, items in replayed(effects).items()}
 
 
 def replayed_items(effects: Iterable[Effect | None]) -> list[Item]:
     """Everything held after these effects, as `MemoryStats.entries` would list it. Raises UsageError like `replay`."""
-    return [item for items in _replayed(effects).values() for item in items.values()]
+    return [item for items in replayed(effects).values() for item in items.values()]
 
 
-def _replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
+def replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
+    """type -> id -> entry after these effects. Raises UsageError like `replay`."""
     contents: dict[str, dict[str, Item]] = {}
     for number, effect in enumerate(effects, start=1):
         if effect is None:

@@ -33,6 +33,9 @@ one that names no chunk."""
 SHORTEST = 3
 """Characters. A shorter gold or entity occurs everywhere."""
 
+QUOTED = 30
+"""Characters of a piece that is looked for letter by letter before anything is normalised."""
+
 _RENDERED = re.compile(r"^\[[^\]\n]*\] (?:[^:\n]{1,40}: )?", re.MULTILINE)
 _BRACKETED = re.compile(r"\s*\([^()]*\)\s*$")
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
@@ -91,7 +94,7 @@ def each_held(
             about = {entity: _details(question, piece, entity) | golds for entity in entities(piece)}
             says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
         near = (item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks))
-        sources = [len(set(item.chunks)) for item in near if says(normal(item.text))]
+        sources = [len(set(item.chunks)) for item in near if _quotes(item, piece) or says(normal(item.text))]
         traced = any(0 < number <= MOST_SOURCES for number in sources)
         found.append(None if sources and not traced else traced)
     return found
@@ -111,14 +114,14 @@ def entities(piece: Piece) -> set[str]:
     beginning of a sentence, unless nothing else is capitalised."""
     titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
     titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
-    return titles or _names(piece)
+    return titles or names(piece.text)
 
 
-def _names(piece: Piece) -> set[str]:
-    """The capitalised spans of a piece's text, normalised."""
+def names(text: str) -> set[str]:
+    """The capitalised spans of a text, normalised."""
     inside: set[str] = set()
     first: set[str] = set()
-    for sentence in _SENTENCE.split(_RENDERED.sub("", piece.text)):
+    for sentence in _SENTENCE.split(_RENDERED.sub("", text)):
         for start, span in _capitalised(_WORD.findall(sentence)):
             (first if start == 0 and " " not in span else inside).add(normalise(span))
     return {span for span in inside or first if len(span) >= SHORTEST}
@@ -137,7 +140,9 @@ def _details(question: Question, piece: Piece, entity: str) -> set[str]:
             asked.setdefault(stem(word), set()).add(word)
     common = {form for word in words if (forms := asked.get(stem(word))) for form in (word, *forms)}
     numbers = {word for word in words if any(char.isdigit() for char in word)}
-    return common | numbers | {name for name in _names(piece) if not _holds(name, {entity}) and not _holds(entity, {name})}
+    return (
+        common | numbers | {name for name in names(piece.text) if not _holds(name, {entity}) and not _holds(entity, {name})}
+    )
 
 
 def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
@@ -171,6 +176,12 @@ def _says(text: str, signs: Collection[str], about: Mapping[str, Collection[str]
     if _holds(text, signs):
         return True
     return any(_holds(text, {entity}) and (not details or _holds(text, details)) for entity, details in about.items())
+
+
+def _quotes(item: Item, piece: Piece) -> bool:
+    """Whether an item has a piece letter by letter, as chunks have. It is asked first, because to normalise a chunk takes a
+    millisecond; of a short piece it proves nothing ("Yes" is in "Yesterday")."""
+    return len(piece.text) >= QUOTED and piece.text in item.text
 
 
 def _holds(text: str, signs: Iterable[str]) -> bool:

@@ -283,7 +283,7 @@ class ScoreRow(Row, frozen=True, kw_only=True):
 
 class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
-    `journal` (stored by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
+    `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
     prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
     error."""
 
@@ -331,7 +331,8 @@ class StoppedRow(Row, frozen=True, kw_only=True, tag_field="event", tag="stopped
 
 class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
     """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
-    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise."""
+    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise. differing:
+    steps of reading that came out otherwise than the memory folder has them."""
 
     at: float = 0.0
     id: str = ""
@@ -340,6 +341,7 @@ class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invo
     wall: float = 0.0
     requests: int = 0
     adapted: tuple[str, ...] = ()
+    differing: int = 0
 
 
 EventRow = CallRow | TimesRow | TroubleRow | StoppedRow | InvocationRow

@@ -181,7 +181,8 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
 
     parts: of summaries, the same for what the value is made of. kinds: per kind; `unanswerable`: the share that was rightly
     declined. overall: all questions, the average that LongMemEval prints. failed: samples without a verdict. corrected: by
-    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on.
+    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on. served: name under which the
+    judge's server says that it answered -> calls.
     """
 
     scorer: str
@@ -204,6 +205,7 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
     uncorrected: str | None = None
     trained_on: Contamination | None = None
     cost: JudgeCost
+    served: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,9 +221,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     call to last sample, over all invocations; build_seconds: of building streams. latency: of `observe`, `recall` and
     `answer`, as far as replies were made for them and not read back; ingest_seconds_per_1k: of reading, per 1000 tokens of
     stream. facts: of all calls. empty_memory: answers given while the memory held nothing. adapted: what servers wanted sent
-    otherwise. lost_numbers: written as null, because JSON cannot hold them. read_back: by this command; service_read_back:
-    the result rests on a service, which was not asked again. window: the reader's, in tokens, where it leaves less room
-    (recall_budget) than the task does. basis: digest of what the summary was made of.
+    otherwise. differing: steps of reading that came out otherwise than before when they were made again from stored replies.
+    lost_numbers: written as null, because JSON cannot hold them. read_back: by this command; service_read_back: the result
+    rests on a service, which was not asked again. window: the reader's, in tokens, where it leaves less room (recall_budget)
+    than the task does. basis: digest of what the summary was made of.
     """
 
     path: str = ""
@@ -271,6 +274,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     facts: CallFacts = CallFacts()
     services: dict[str, ServiceRow] = {}
     adapted: tuple[str, ...] = ()
+    differing: int = 0
     rebuilt: Rebuilt | None = None
     lost_numbers: int = 0
     agent_files: AgentFiles = AgentFiles()

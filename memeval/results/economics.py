@@ -6,7 +6,7 @@ A memory is followed on the way to the last question of its stream; each context
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
@@ -15,7 +15,7 @@ import msgspec
 from memeval.records.rows import OperationRow, QuestionRow
 from memeval.records.summary import Latency, Operations, Sizes
 from memeval.results.load import Run
-from memeval.results.memory_at import steps_at
+from memeval.results.memory_at import by_memory, steps_at
 
 POINTS = 50
 """Points of the curve over the stream at most."""
@@ -89,10 +89,7 @@ def _memories(questions: Iterable[QuestionRow], operations: Iterable[OperationRo
         before = last.get(row.context_id)
         if before is None or _place(row) > _place(before):
             last[row.context_id] = row
-    steps: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-    for step in operations:
-        steps[step.context_id, step.repeat].append(step)
-    return [steps_at(found, last[context], repeat) for (context, repeat), found in steps.items()]
+    return [steps_at(steps, last[context], repeat) for (context, repeat), steps in by_memory(operations).items()]
 
 
 def _place(row: QuestionRow) -> float:

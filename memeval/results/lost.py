@@ -16,7 +16,7 @@ operations leave. A right answer without held evidence is `unsupported`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
@@ -27,7 +27,7 @@ from memeval.metrics.held import all_held, each_held, supported
 from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, SampleRow, ScoreRow
 from memeval.results.load import JUDGE, Run
-from memeval.results.memory_at import items_at, records_effects, steps_at
+from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
 from memeval.runs.score import recalled_items
 
 Where = Literal["write", "recall", "not recalled", "read", "n/a"]
@@ -79,6 +79,13 @@ def lost(run: Run) -> Lost:
     return _Follow(run).lost()
 
 
+def headline_scores(run: Run) -> dict[Key, ScoreRow]:
+    """(question id, repeat, answer repeat) -> its score: the judge's where that is the headline, else the task's."""
+    judge = run.judge if run.summary.headline.metric == JUDGE else None
+    rows = run.scores(judge) if judge else run.scores()
+    return {row.key: row for row in rows}
+
+
 def sentence(found: Lost) -> str:
     """`of 71 wrong: 20 never written, 30 not recalled, 21 misread`; empty without a wrong or an unsupported answer."""
     parts = []
@@ -101,14 +108,11 @@ class _Follow:
     @cached_property
     def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
         """(context, repeat) -> its steps of reading; empty where no step says what it changed in the memory"""
-        found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-        for row in self.run.operations if records_effects(self.run.operations) else ():
-            found[row.context_id, row.repeat].append(row)
-        return found
+        return by_memory(self.run.operations) if records_effects(self.run.operations) else {}
 
     def lost(self) -> Lost:
         run = self.run
-        scores = self._scores()
+        scores = headline_scores(run)
         verdicts = Counter(row.verdict for row in scores.values())
         pairs = [(sample, scores[sample.key].verdict) for sample in run.samples if sample.key in scores]
         answers = tuple(LostAnswer(*sample.key, self._where(sample)) for sample, verdict in pairs if verdict == "wrong")
@@ -123,11 +127,6 @@ class _Follow:
             answers=answers,
             unsupported_answers=unsupported,
         )
-
-    def _scores(self) -> dict[Key, ScoreRow]:
-        judge = self.run.judge if self.run.summary.headline.metric == JUDGE else None
-        rows = self.run.scores(judge) if judge else self.run.scores()
-        return {row.key: row for row in rows}
 
     def _recalled(self, sample: SampleRow) -> list[bool | None] | None:
         """Of each piece of the evidence, whether what the reader saw holds it; None where that is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from memeval.agent import Item
@@ -10,9 +11,17 @@ from memeval.records.folder import belongs
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow
 
 
+def by_memory(operations: Iterable[OperationRow]) -> dict[tuple[str, int], list[OperationRow]]:
+    """(context, repeat) -> the steps of its memory and of the memory's forks"""
+    found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
+    for row in operations:
+        found[row.context_id, row.repeat].append(row)
+    return found
+
+
 def steps_at(operations: Iterable[OperationRow], question: QuestionRow, repeat: int = 0) -> list[OperationRow]:
     """The steps that made the memory a question was asked of, in order: the last chunk in the form that a fork read, where
-    one did. operations: of a run (`RunFolder.operations`)."""
+    one did. operations: of a run (`RunFolder.operations`), or of this memory (`by_memory`)."""
     steps = [
         row
         for row in operations

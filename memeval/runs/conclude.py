@@ -130,6 +130,7 @@ def _summary(
         judge_family=spec.task.judge,
         trained_on=_trained_on(planned, questions, scores),
         adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
+        differing=sum(row.differing for row in invocations.values()) if spec.agent.replayable else 0,
         agent_files=written.agent_files if written else AgentFiles(),
         **_window(spec),
         seconds=sum(row.seconds for row in invocations.values()),

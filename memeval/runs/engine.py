@@ -17,7 +17,7 @@ from typing import Any
 from memeval.agent import Recall
 from memeval.digests import question_digest
 from memeval.models.usage import Ledger, Step
-from memeval.plugins import agent_class
+from memeval.plugins import WITHOUT_READER, agent_class
 from memeval.records.clean import lost_numbers
 from memeval.records.memory import BuiltAt
 from memeval.records.rows import QuestionRow
@@ -89,11 +89,11 @@ class Engine:
         shown = None if reason else controls.control_recall(name, question, packed.context.units, point.chunks)
         asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
 
-        async def constant(recall: Recall, ledger: Ledger) -> str | None:
-            return self.constant
+        async def by_rule(recall: Recall, ledger: Ledger) -> str | None:
+            return self.constant if name == "constant" else controls.everything_named(recall)
 
         for number in stage.open(question, repeat):
-            await stage.answer(asked, number, constant if name == "constant" else None)
+            await stage.answer(asked, number, by_rule if name in WITHOUT_READER else None)
 
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:

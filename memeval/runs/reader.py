@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall, Session
@@ -33,6 +34,18 @@ class ReaderView:
     sizes: tuple[int, ...] = ()
     dropped: int = 0
     lost: int = 0
+
+
+def reader_call(
+    question: Question, items: Sequence[Item] | None, name: str, system: str | None, answer_tokens: int
+) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """(messages, parameters) of the reader's call. items: None for no memory block at all. name: of the reader's prompt;
+    system: the text in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing."""
+    memory = None if items is None else BETWEEN.join(item.text for item in items)
+    system = system or prompts.READER[name]
+    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
+    most = answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
+    return messages, {"temperature": 0.0, "max_tokens": most}
 
 
 Answerer = Callable[[Recall, Ledger], Awaitable[str | None]]
@@ -116,12 +129,9 @@ class AnswerStage:
         T = 0, and at most as many tokens as the task's card grants an answer, unless the role is configured otherwise.
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
-        system = self.spec.prompts.get("reader") or prompts.READER[name]
-        memory = None if view is None else BETWEEN.join(item.text for item in view.items)
-        messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
-        model = self.bound(repeat)["reader"]
-        most = self.spec.task.answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
-        completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=most)
+        items = None if view is None else view.items
+        messages, params = reader_call(question, items, name, self.spec.prompts.get("reader"), self.spec.task.answer_tokens)
+        completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:

@@ -125,6 +125,12 @@ def test_entities(text: str, titles: tuple[str, ...], expected: set[str]) -> Non
     assert entities(EvidenceRow(text=text, titles=titles)) == expected
 
 
+def test_a_short_turn_is_found_as_whole_tokens() -> None:
+    question, turn = Question("q", "Does Ann paint?", ("yes",)), EvidenceRow(text="Yes", chunks=("c1",))
+    assert held(question, [turn], [item("Yesterday it rained", "c1")]) is False
+    assert held(question, [turn], [item("Ann: yes, she said", "c1")]) is True
+
+
 def test_an_answer_that_the_data_word_differently_is_found_by_either_wording() -> None:
     """LoCoMo's golds work out dates that its turns only imply."""
     question = Question("q", "When does John start?", ("In July, 2022",))
