@@ -12,6 +12,9 @@ _MODULES = {
     "agent": ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult"),
     "errors": ("UsageError",),
     "results.api": ("arun", "run"),
+    "results.checks": ("Rules",),
+    "results.compare": ("Comparison", "compare"),
+    "results.gate": ("Gate", "gate"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
     "results.report.page": ("report",),
 }
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
     from memeval.errors import UsageError as UsageError
     from memeval.results.api import arun as arun
     from memeval.results.api import run as run
+    from memeval.results.checks import Rules as Rules
+    from memeval.results.compare import Comparison as Comparison
+    from memeval.results.compare import compare as compare
+    from memeval.results.gate import Gate as Gate
+    from memeval.results.gate import gate as gate
     from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from memeval.errors import UsageError
 from memeval.results.load import Run
-from memeval.results.pairs import Pair, Scores, Where, found, matched, name
+from memeval.results.pairs import Pair, Scores, Where, found, matched
 from memeval.stats import Difference as Paired
 from memeval.stats import detectable_effect, holm, paired
 
@@ -137,8 +137,8 @@ def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
     metric = metric or pair.base.summary.headline.metric
     changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
     return Comparison(
-        a=_side(pair.base, scores.base),
-        b=_side(pair.other, scores.other),
+        a=_side(pair.base, pair.names[0], scores.base),
+        b=_side(pair.other, pair.names[1], scores.other),
         metric=metric,
         effect=_effect(scores),
         verdict="not told apart",
@@ -185,8 +185,8 @@ def _effect(scores: Scores) -> Effect:
     )
 
 
-def _side(run: Run, values: Sequence[float]) -> Side:
-    return Side(str(run.path), name(run), run.agent, run.task, run.model, sum(values) / len(values))
+def _side(run: Run, name: str, values: Sequence[float]) -> Side:
+    return Side(str(run.path), name, run.agent, run.task, run.model, sum(values) / len(values))
 
 
 def _changed(pair: Pair, question_id: str, a: float, b: float) -> Changed:

@@ -50,7 +50,16 @@ class Pair:
     @property
     def title(self) -> str:
         """Both sides by what tells them apart."""
-        return f"{name(self.other)} against {name(self.base)}"
+        base, other = self.names
+        return f"{other} against {base}"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Base and other in a few words: label, else agent and tag; where these are equal, with the folder."""
+        base, other = name(self.base), name(self.other)
+        if base != other:
+            return base, other
+        return f"{base} ({self.base.path.name})", f"{other} ({self.other.path.name})"
 
     def scores(self, metric: str | None = None, questions: Sequence[str] | None = None) -> Scores:
         """metric: None for the base's headline. questions: some of the shared ones. Raises UsageError where a run lacks the

@@ -16,11 +16,12 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "python.md").read_text(en
 
 def test_the_code_of_the_page_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     exec("\n".join(blocks), {})
     printed = capsys.readouterr().out
     assert "| bm25" in printed
     assert "two-hop" in printed
+    assert "told apart" in printed  # eight questions show little
 
 
 @pytest.mark.parametrize("level", COLUMNS)

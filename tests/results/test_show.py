@@ -57,8 +57,8 @@ def test_runs_are_listed_newest_last() -> None:
 
 def test_runs_as_json() -> None:
     one, other = json.loads(printed("list", "runs", "--format", "json"))["runs"]
-    assert (one["agent"], one["tag"], one["score"], one["n"]) == ("bm25", "step-9", 0.5, 2)
-    assert (other["label"], other["when"], other["questions"]) == ("mine", "1970-01-01T00:33:20+00:00", 5)
+    assert (one["agent"], one["tag"], one["score"], one["n"], one["usd"]) == ("bm25", "step-9", 0.5, 2, None)
+    assert (other["label"], other["when"], other["questions"]) == ("mine", "1970-01-01T00:33:20Z", 5)
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
