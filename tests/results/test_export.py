@@ -127,3 +127,22 @@ def test_several_tasks_are_one_baseline(make_run: Make, tmp_path: Path) -> None:
         "toy-10k",
         "toy-30k",
     }
+
+
+def test_a_judged_run_is_kept_and_gated_by_its_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        {"units": [f"Ada{n} lives in Town{n}."], "questions": [{"text": f"Where does Ada{n} live?", "answer": f"Town{n}"}]}
+        for n in range(8)
+    ]
+    (tmp_path / "notes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\njudge: generic\n")
+    words = ("--task", "notes.yaml", "--judge", "offline", "--quiet", "--no-cache")
+    assert CliRunner().invoke(main, ["run", "--agent", "bm25,none", *words]).exit_code == 0
+    assert exported("notes/bm25", "--to", "baseline")[0] == 0
+    kept = find_run("baseline")
+    assert kept.summary.headline == find_run("notes/bm25").summary.headline
+    assert kept.summary.headline.metric == "judge"
+    assert gate("baseline", "notes/bm25", Rules(max_drop=0.7)).verdict == "pass"
+    found = gate("baseline", "notes/none")
+    assert (found.checks[0].what, found.verdict) == ("score judge", "regression")
