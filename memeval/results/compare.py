@@ -28,7 +28,8 @@ UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One of two runs. value: its mean over the questions of the comparison."""
+    """One of two runs. value: its mean over the questions of the comparison; repeats: that of each repeat over all of its
+    questions, where there are several and the metric is its headline."""
 
     path: str
     name: str
@@ -36,6 +37,7 @@ class Side(msgspec.Struct, frozen=True):
     task: str
     model: str | None
     value: float
+    repeats: tuple[float, ...] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,8 +139,8 @@ def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
     metric = metric or pair.base.summary.headline.metric
     changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
     return Comparison(
-        a=_side(pair.base, pair.names[0], scores.base),
-        b=_side(pair.other, pair.names[1], scores.other),
+        a=_side(pair.base, pair.names[0], scores.base, metric),
+        b=_side(pair.other, pair.names[1], scores.other, metric),
         metric=metric,
         effect=_effect(scores),
         verdict="not told apart",
@@ -185,8 +187,9 @@ def _effect(scores: Scores) -> Effect:
     )
 
 
-def _side(run: Run, name: str, values: Sequence[float]) -> Side:
-    return Side(str(run.path), name, run.agent, run.task, run.model, sum(values) / len(values))
+def _side(run: Run, name: str, values: Sequence[float], metric: str) -> Side:
+    repeats = tuple(row.value for row in run.summary.repeats) if metric == run.summary.headline.metric else ()
+    return Side(str(run.path), name, run.agent, run.task, run.model, sum(values) / len(values), repeats)
 
 
 def _changed(pair: Pair, question_id: str, a: float, b: float) -> Changed:

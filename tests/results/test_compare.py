@@ -121,6 +121,8 @@ def test_repeats_are_averaged_before_they_are_paired(make_run: Make) -> None:
     (found,) = compare(a, b)
     assert (found.effect.n, found.effect.value) == (20, pytest.approx(0.5))
     assert "repeats: 2 against 1" in found.named
+    assert (found.a.repeats, found.b.repeats) == ((1.0, 0.0), ())
+    assert "bm25 in each repeat: 100.0, 0.0 (standard deviation 70.7)" in told(a, b)[1]
 
 
 def test_few_streams_have_no_verdict(make_run: Make) -> None:

@@ -73,10 +73,10 @@ def test_too_few_questions_are_inconclusive(make_run: Make) -> None:
     assert gated("--baseline", a, "--candidate", b, "--strict")[0] == 1
     (score, _) = gate(a, b).checks
     assert score.decides > 12
-    # with as many questions as it says, of the same make, it is decided
-    more = score.decides // 12 + 1
-    a, b = (make_run(([1.0] * right + [0.0] * (12 - right)) * more, label=f"{right} of 12") for right in (8, 6))
-    assert verdict(gate(a, b), "score f1") == "regression"
+    # with as many questions as it says, of the same make, it is decided; with half as many it is not
+    for copies, expected in ((score.decides // 12 + 1, "regression"), (score.decides // 24, "inconclusive")):
+        a, b = (make_run(([1.0] * right + [0.0] * (12 - right)) * copies, label=f"{right}, {copies}") for right in (8, 6))
+        assert verdict(gate(a, b), "score f1") == expected
 
 
 @pytest.mark.parametrize(("side", "what"), [("baseline", "baseline"), ("candidate", "candidate")])
@@ -157,6 +157,9 @@ def test_memory_and_cost_may_grow_so_far(make_run: Make) -> None:
     assert memory.change == pytest.approx(300 / 1019.5)
     assert (cost.change, cost.unit) == (pytest.approx(1.0), "USD an answer")
     assert verdict(gate(a, b, Rules(max_memory_growth=0.2)), "memory") == "regression"
+    uneven = make_run([Asked(f"q{n}", 1.0, memory_tokens=1000 + n + 600 * (n % 2)) for n in range(40)], label="uneven")
+    for most, expected in ((0.2, "regression"), (0.32, "inconclusive"), (0.27, "inconclusive"), (0.5, "pass")):
+        assert verdict(gate(a, uneven, Rules(max_memory_growth=most)), "memory") == expected
     unpriced = make_run(asked(1000), label="c")
     (_, _, cost) = gate(unpriced, b, Rules(max_cost_growth=0.0)).checks
     assert (cost.unit, cost.baseline, cost.verdict) == ("tokens an answer", 110 + 2 * 520, "pass")
