@@ -93,7 +93,7 @@ class Beside(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One pair. a: what b is compared with. won, lost, tied: questions that b has more, less or the same of. kinds: in the
     order of the data. beside: memory_tokens, recall_tokens, failed; tokens, usd and seconds for one answer. forced: what
-    forbids the comparison; named: what else differs."""
+    forbids the comparison; named: what else differs; notes: what readers of either run must know."""
 
     a: Side
     b: Side
@@ -107,6 +107,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     beside: dict[str, Beside]
     forced: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -151,6 +152,7 @@ def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
         beside=_beside(pair),
         forced=tuple(map(str, forbidden)),
         named=tuple(str(one) for one in pair.differences if not one.forbids),
+        notes=pair.notes,
     )
 
 

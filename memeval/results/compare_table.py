@@ -98,6 +98,7 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
         yield f"{where}not comparable, forced: {text}; compared are the {one.effect.n} questions with a score in both."
     for text in one.named:
         yield f"{where}also different: {text}."
+    yield from (f"{where}{text}" for text in one.notes)
 
 
 def _test(effect: Effect) -> str:

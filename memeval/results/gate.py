@@ -63,7 +63,7 @@ def gate(baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: st
         rules=rules,
         checks=tuple(made),
         lost={pair.base.task: _lost(pair.scores()) for pair in pairs},
-        notes=tuple(f"{pair.base.task}: also different: {one}" for pair in pairs for one in pair.differences),
+        notes=tuple(f"{pair.base.task}: {text}" for pair in pairs for text in (*_named(pair), *pair.notes)),
     )
 
 
@@ -99,6 +99,10 @@ def _comparable(pair: Pair, rules: Rules) -> None:
             f"gate: the questions of {pair.base.task} lie in {clusters} clusters, fewer than {FEW_CLUSTERS}: a verdict "
             "would speak of other questions within these streams only; --within-stream accepts that"
         )
+
+
+def _named(pair: Pair) -> list[str]:
+    return [f"also different: {one}" for one in pair.differences]
 
 
 def _worst(checks: Sequence[Check]) -> Verdict:

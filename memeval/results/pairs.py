@@ -62,6 +62,20 @@ class Pair:
             return base, other
         return f"{base} ({self.base.path.name})", f"{other} ({self.other.path.name})"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What contradicts or limits the results of either run: what is said of both once, the other by name."""
+        of_base, of_other = (
+            [note.text for note in run.summary.notes if note.code != "few"] for run in (self.base, self.other)
+        )
+        both = [text for text in of_base if text in of_other]
+        base, other = self.names
+        return (
+            *both,
+            *(f"{base}: {text}" for text in of_base if text not in both),
+            *(f"{other}: {text}" for text in of_other if text not in both),
+        )
+
     def scores(self, metric: str | None = None, questions: Sequence[str] | None = None) -> Scores:
         """metric: None for the base's headline. questions: some of the shared ones. Raises UsageError where a run lacks the
         metric."""
