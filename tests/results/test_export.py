@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_runs import Asked
+from msgspec.structs import replace
 
 from memeval.cli import main
+from memeval.records.files import read_rows, write_rows
+from memeval.records.rows import ScoreRow
 from memeval.results.checks import Rules
 from memeval.results.compare import compare
 from memeval.results.export import to_baseline
@@ -139,7 +142,10 @@ def test_a_judged_run_is_kept_and_gated_by_its_judge(tmp_path: Path, monkeypatch
     (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\njudge: generic\n")
     words = ("--task", "notes.yaml", "--judge", "offline", "--quiet", "--no-cache")
     assert CliRunner().invoke(main, ["run", "--agent", "bm25,none", *words]).exit_code == 0
+    (scores,) = tmp_path.glob("runs/notes/bm25-*/scores/judge-*.jsonl")
+    write_rows(scores, [replace(row, reply=SECRET) for row in read_rows(scores, ScoreRow)])
     assert exported("notes/bm25", "--to", "baseline")[0] == 0
+    assert not [path for path in (tmp_path / "baseline").rglob("*.json*") if SECRET in path.read_text()]
     kept = find_run("baseline")
     assert kept.summary.headline == find_run("notes/bm25").summary.headline
     assert kept.summary.headline.metric == "judge"

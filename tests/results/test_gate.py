@@ -169,6 +169,8 @@ def test_memory_and_cost_may_grow_so_far(make_run: Make) -> None:
     uneven = make_run([Asked(f"q{n}", 1.0, memory_tokens=1000 + n + 600 * (n % 2)) for n in range(40)], label="uneven")
     for most, expected in ((0.2, "regression"), (0.32, "inconclusive"), (0.27, "inconclusive"), (0.5, "pass")):
         assert verdict(gate(a, uneven, Rules(max_memory_growth=most)), "memory") == expected
+    twice = make_run(asked(1000), label="twice", repeats=2, usd_per_call=0.01)
+    assert gate(a, twice, Rules(max_cost_growth=0.0)).checks[2].change == pytest.approx(0.0)  # an answer costs the same
     unpriced = make_run(asked(1000), label="c")
     (_, _, cost) = gate(unpriced, b, Rules(max_cost_growth=0.0)).checks
     assert (cost.unit, cost.baseline, cost.verdict) == ("tokens an answer", 110 + 2 * 520, "pass")
