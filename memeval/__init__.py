@@ -12,9 +12,11 @@ _MODULES = {
     "agent": ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult"),
     "errors": ("UsageError",),
     "results.api": ("arun", "run"),
+    "results.checks": ("Rules",),
     "results.compare": ("Comparison", "compare"),
     "results.grid": ("Grid", "render"),
     "results.leaderboard": ("leaderboard",),
+    "results.gate": ("Gate", "gate"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
     "results.report.page": ("report",),
     "results.table": ("table",),
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
     from memeval.errors import UsageError as UsageError
     from memeval.results.api import arun as arun
     from memeval.results.api import run as run
+    from memeval.results.checks import Rules as Rules
     from memeval.results.compare import Comparison as Comparison
     from memeval.results.compare import compare as compare
     from memeval.results.grid import Grid as Grid
     from memeval.results.grid import render as render
     from memeval.results.leaderboard import leaderboard as leaderboard
+    from memeval.results.gate import Gate as Gate
+    from memeval.results.gate import gate as gate
     from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run

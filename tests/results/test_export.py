@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from made_runs import Asked
+from msgspec.structs import replace
 
 from memeval.cli import main
+from memeval.records.files import read_rows, write_rows
+from memeval.records.rows import ScoreRow
 from memeval.results.checks import Rules
 from memeval.results.compare import compare
 from memeval.results.export import to_baseline
@@ -127,3 +130,25 @@ def test_several_tasks_are_one_baseline(make_run: Make, tmp_path: Path) -> None:
         "toy-10k",
         "toy-30k",
     }
+
+
+def test_a_judged_run_is_kept_and_gated_by_its_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        {"units": [f"Ada{n} lives in Town{n}."], "questions": [{"text": f"Where does Ada{n} live?", "answer": f"Town{n}"}]}
+        for n in range(8)
+    ]
+    (tmp_path / "notes.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\njudge: generic\n")
+    words = ("--task", "notes.yaml", "--judge", "offline", "--quiet", "--no-cache")
+    assert CliRunner().invoke(main, ["run", "--agent", "bm25,none", *words]).exit_code == 0
+    (scores,) = tmp_path.glob("runs/notes/bm25-*/scores/judge-*.jsonl")
+    write_rows(scores, [replace(row, reply=SECRET) for row in read_rows(scores, ScoreRow)])
+    assert exported("notes/bm25", "--to", "baseline")[0] == 0
+    assert not [path for path in (tmp_path / "baseline").rglob("*.json*") if SECRET in path.read_text()]
+    kept = find_run("baseline")
+    assert kept.summary.headline == find_run("notes/bm25").summary.headline
+    assert kept.summary.headline.metric == "judge"
+    assert gate("baseline", "notes/bm25", Rules(max_drop=0.7)).verdict == "pass"
+    found = gate("baseline", "notes/none")
+    assert (found.checks[0].what, found.verdict) == ("score judge", "regression")
