@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from memeval.results.checks import Rules as Rules
     from memeval.results.compare import Comparison as Comparison
     from memeval.results.compare import compare as compare
+    from memeval.results.gate import Gate as Gate
+    from memeval.results.gate import gate as gate
     from memeval.results.grid import Grid as Grid
     from memeval.results.grid import render as render
     from memeval.results.leaderboard import leaderboard as leaderboard
-    from memeval.results.gate import Gate as Gate
-    from memeval.results.gate import gate as gate
     from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run
