@@ -25,7 +25,7 @@ WORDS = {
 def gate_text(gate: Gate, form: Form = "table", width: int | None = None) -> str:
     """The verdict, why, and a row per check."""
     said = f"gate: {gate.verdict} ({WORDS[gate.verdict]})"
-    lines = [said, *gate.reasons]
+    lines = [said, *map(plain, gate.reasons)]
     if form == "md":
         lines = [f"### {said}", *(f"- {markdown(reason)}" for reason in gate.reasons)]
     if not gate.checks:
