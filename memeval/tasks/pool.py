@@ -11,16 +11,13 @@ import hashlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memeval.bm25 import BM25Index
 from memeval.task import Unit
 from memeval.tasks.base import normalised, number, plain
-
-if TYPE_CHECKING:
-    from memeval.bm25 import BM25Index
 
 Hashes = NDArray[np.uint64]
 
@@ -156,8 +153,6 @@ class Pool:
     def nearest(self, ranking: Iterable[int], query: str, answers: Iterable[str]) -> Iterator[int]:
         """The same passages, those nearest to the query first (BM25; ties as ranked), without any that holds one of the
         answers as whole normalised tokens. Filler stays behind the pool."""
-        from memeval.bm25 import BM25Index
-
         with self._lock:
             if self._search is None:
                 self._search = BM25Index()
