@@ -89,7 +89,7 @@ class FaultyServer:
         self.faults = faults
         self.latency = latency
         self.key = key
-        self.embedder = "embedder"  # the name under which embeddings are answered
+        self.embedder: str | None = "embedder"  # the name under which embeddings are answered; None: it has none
         self.body = body
         self.port = port
         self.drip_seconds = drip_seconds
@@ -165,6 +165,8 @@ class FaultyServer:
         return web.json_response({"error": {"message": f"Incorrect API key provided: {given}"}}, status=401)
 
     async def _embed(self, request: web.Request) -> web.Response:
+        if self.embedder is None:
+            raise web.HTTPNotFound
         asked = json.loads(await request.read())
         rows = [{"index": number, "embedding": [1.0, len(text)]} for number, text in enumerate(asked["input"])]
         return web.json_response({"data": rows, "model": self.embedder, "usage": {"prompt_tokens": len(rows)}})
