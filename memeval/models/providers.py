@@ -88,6 +88,11 @@ PROVIDERS = (
         runs_here=True, fills_cache=False,
     ),
     Provider(
+        "lookup", "lookup", "a strict reader: the first line of the memory that holds every word of the question",
+        opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
+        runs_here=True, fills_cache=False,
+    ),
+    Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
         opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
         runs_here=True, fills_cache=False,

@@ -1,6 +1,6 @@
 """What a model's name means, and the model behind it.
 
-`offline`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
+`offline`, `lookup`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
 OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other packages register
 under the entry-point group `memeval.models`. The rows behind these names are in providers.py.
 """
@@ -59,7 +59,7 @@ def _of_openai(name: str) -> str:
     provider, slash, model = name.partition("/")
     if slash:
         return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
-    claimed = name in ("offline", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
+    claimed = name in ("offline", "lookup", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
     return "" if claimed else name
 
 
@@ -87,7 +87,7 @@ def route(spec: ModelSpec) -> Route:
     name = spec.name
     if spec.base_url is not None:
         return Route("endpoint", name, checked_url(spec.base_url))
-    if name == "offline" or name.startswith("scripted:"):
+    if name in ("offline", "lookup") or name.startswith("scripted:"):
         kind, _, file = name.partition(":")
         return Route(kind, file or name, kind)
     provider, slash, model = name.partition("/")
