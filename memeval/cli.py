@@ -33,6 +33,7 @@ def main() -> None:
 @click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
 @click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
 @click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
+@click.option("--label", default="", metavar="TEXT", help="A name to find these runs by. It changes no result.")
 @flags.QUIET
 def run(
     agents: tuple[str, ...],

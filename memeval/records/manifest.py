@@ -48,7 +48,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a number rests on.
 
-    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. memory: the folder of the
+    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. label: a name that people
+    gave it. started: Unix time at which memeval last began to fill the folder. memory: the folder of the
     memory that the answers were given from, relative to the run's; None for a control. agent: the card's name; track: who
     answers. source: of the task. judge: the family of judge prompts that the task is published by. models: role -> name.
     questions: asked at most so far. shadowed: cards that the run's cards hide. trained_on: what is known of the training
@@ -61,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     memory: str | None = None
     typed: Typed
+    label: str = ""
+    started: float = 0.0
     agent: str
     track: str = "reader"
     source: str = ""

@@ -26,6 +26,8 @@ def manifest(planned: Planned) -> Manifest:
         hash=digests.digest(identity),
         memory=spec.memory_link,
         typed=Typed(agent=spec.agent.typed, task=spec.task_typed),
+        label=spec.label or (before.label if before else ""),
+        started=time.time(),
         agent=spec.agent.card.name,
         track=spec.agent.card.track,
         source=spec.task.source,

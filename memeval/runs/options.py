@@ -15,13 +15,14 @@ class Options:
     the task's own. limit: questions per task, 0 = all, None = the
     card's, and so are repeats. policy: how calls go over the wire, in no identity. max_cost (USD), max_calls: what all runs
     together may send. settings: `--set key=value[,value...]` in order. prompts: role -> file. tags: role (or "model") ->
-    which checkpoint it is. thinking: role (or "model") -> auto, on or off."""
+    which checkpoint it is. label: a name of the runs, for people. thinking: role (or "model") -> auto, on or off."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
     models: Mapping[str, str] = field(default_factory=dict)
     base_url: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
     thinking: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     seed: int = 42

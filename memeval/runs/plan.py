@@ -100,6 +100,7 @@ def plan(options: Options) -> list[Planned]:
                 agent_timeout=options.agent_timeout,
                 use_cache=options.use_cache,
                 policy=options.policy,
+                label=options.label,
             )
             judge = judge_of(card, options, config)
             if judge is not None:

@@ -65,6 +65,7 @@ def run_together(
         for planned in plans:
             found = runs.get(planned.spec.folder)
             if found is None:
+                _label(planned)
                 outcomes.append(Outcome(planned, conclude(planned)))
             else:
                 summary = conclude(planned, found.requests, stopped is None)
@@ -87,6 +88,14 @@ def together(plans: Sequence[Planned]) -> list[list[Planned]]:
 def _alike(one: Planned, other: Planned) -> bool:
     ours, theirs = ((run.spec.memory, run.question_ids, run.spec.repeats, run.spec.models) for run in (one, other))
     return one.spec.memory is not None and ours == theirs
+
+
+def _label(planned: Planned) -> None:
+    """Give a run that is finished already the label that was typed."""
+    folder = RunFolder(planned.spec.folder)
+    written, label = folder.manifest(), planned.spec.label
+    if written and label and label != written.label and folder.writable:
+        folder.write_manifest(replace(written, label=label))
 
 
 def finished(planned: Planned) -> set[Key]:

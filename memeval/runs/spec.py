@@ -50,8 +50,9 @@ class RunSpec:
 
     prompts: role -> prompt text that replaces the built-in one. data: the task's data facts (hashes). answer_budget:
     tokens of recalled material the reader sees (0 = the task's reader budget). agent_timeout: seconds for one method of an
-    agent, None for no limit. policy: how calls go over the wire. folder: absolute, because an agent may change the working
-    directory; shown: the same as users see it. memory: the folder of the memory that is read, absolute; None of a control.
+    agent, None for no limit. policy: how calls go over the wire. label: a name that people gave the run.
+    folder: absolute, because an agent may change the working directory; shown: the same as users see it. memory: the folder
+    of the memory that is read, absolute; None of a control.
     """
 
     task_typed: str
@@ -68,6 +69,7 @@ class RunSpec:
     agent_timeout: float | None = None
     use_cache: bool = True
     policy: Policy = field(default_factory=Policy)
+    label: str = ""
     folder: Path = Path()
     shown: str = ""
     memory: Path | None = None
@@ -107,8 +109,9 @@ class RunSpec:
         return self.task.source == "jsonl" or self.task.source not in SOURCES
 
     def identity(self) -> dict[str, Any]:
-        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, output,
-        and users' own data (lines of JSON, a Python task), where each question has a digest of its own (digests.py)."""
+        """What makes this run's samples what they are. Not in it: limit, concurrency, executor, base URLs, judge, label,
+        output, and users' own data (lines of JSON, a Python task), where each question has a digest of its own
+        (digests.py)."""
         return {
             "format": FORMAT,
             "task": digests.identity(self.task),

@@ -1,0 +1,254 @@
+"""Runs that are on disk, as Python reads them: found by path or name, listed cheaply, their rows read when they are needed.
+
+runs = load_runs("runs")            every run of a folder
+run = find_run("synth-10k/bm25")    exactly one
+run.values()                        question id -> score
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from memeval.errors import UsageError, suggest
+from memeval.records.folder import TASK, RunFolder
+from memeval.records.manifest import Manifest
+from memeval.records.memory import MEMORIES
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import Summary
+from memeval.stats import average_repeats
+
+JUDGE = "judge"
+LATEST = "latest"
+SHOWN = 10
+"""Candidates that an error lists."""
+
+
+class Value(NamedTuple):
+    """One score of one answer, from 0 to 1."""
+
+    question_id: str
+    cluster: str
+    repeat: int
+    answer_repeat: int
+    value: float
+
+
+class Run:
+    """A run folder, or a baseline made of one (no texts, no calls). Manifest and summary are read when the run is listed,
+    rows when they are first asked for; then they are kept.
+
+    It speaks of all finished questions of the folder. Raises UsageError, with file and line, where a row is damaged.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.folder = RunFolder(path)
+        self.manifest = manifest
+        self._scores: dict[str, tuple[ScoreRow, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    # -- what the manifest says ---------------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> str:
+        """As typed, with its variant."""
+        return self.manifest.typed.task
+
+    @property
+    def agent(self) -> str:
+        """As typed."""
+        return self.manifest.typed.agent
+
+    @property
+    def label(self) -> str:
+        """The name that `--label` gave it, or the empty string."""
+        return self.manifest.label
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """role -> which checkpoint its model is (`--tag`), of roles that have a tag"""
+        models: Mapping[str, Mapping[str, Any]] = self.manifest.identity.get("models", {})
+        return {role: str(model["tag"]) for role, model in models.items() if model.get("tag")}
+
+    @property
+    def tag(self) -> str:
+        """The tag of its models: one text where they agree, else `role=text` of each."""
+        tags = self.tags
+        return "".join({*tags.values()}) if len({*tags.values()}) < 2 else ", ".join(f"{k}={v}" for k, v in tags.items())
+
+    @property
+    def model(self) -> str | None:
+        """Of the role `memory`, else `reader`."""
+        return self.manifest.models.get("memory") or self.manifest.models.get("reader")
+
+    @property
+    def when(self) -> datetime:
+        """When memeval last began to fill the folder."""
+        started = self.manifest.started or (self.path / "manifest.json").stat().st_mtime
+        return datetime.fromtimestamp(started, UTC)
+
+    @property
+    def names(self) -> set[str]:
+        """All that finds it, but for its path: task, task/agent, folder name, label, tags."""
+        tasks = {self.task, self.path.parent.name}
+        agents = {self.agent, self.manifest.agent, self.path.name}
+        pairs = {f"{task}/{agent}" for task in tasks for agent in agents}
+        return {*tasks, *pairs, self.path.name, self.label, *self.tags.values()} - {""}
+
+    # -- numbers and rows ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The run in numbers. Raises UsageError where it was stopped before there were any."""
+        found = self.folder.summary()
+        if found is None:
+            raise UsageError(f"{self.path}: the run has not been aggregated yet; run its command again to finish it")
+        return found
+
+    @property
+    def judge(self) -> str | None:
+        """The scores of the judge that was first asked last, by their name; None where no judge has scored the run."""
+        known = self.folder.judges()
+        return next((name for name in reversed(list(self.manifest.judges)) if name in known), None)
+
+    @cached_property
+    def questions(self) -> dict[str, QuestionRow]:
+        """question id -> its row, of the questions that have a sample"""
+        asked = {row.question_id for row in self.samples}
+        return {key: row for key, row in self._known.items() if key in asked}
+
+    @cached_property
+    def samples(self) -> tuple[SampleRow, ...]:
+        return tuple(row for row in self.folder.samples() if row.question_id in self._known)
+
+    @cached_property
+    def _known(self) -> dict[str, QuestionRow]:
+        return self.folder.questions()
+
+    def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
+        """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
+        if scorer not in self._scores:
+            self._scores[scorer] = tuple(row for row in self.folder.scores(scorer) if row.question_id in self.questions)
+        return self._scores[scorer]
+
+    @cached_property
+    def operations(self) -> tuple[OperationRow, ...]:
+        """The steps that made the memories of these questions; none of a control or a baseline."""
+        repeats = {row.repeat for row in self.samples}
+        return tuple(self.folder.operations(self.questions.values(), repeats))
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """sha -> text of what was recalled; empty in a baseline"""
+        return self.folder.texts()
+
+    def value_rows(self, metric: str | None = None) -> tuple[Value, ...]:
+        """A metric of each answer that has it (failed = 0), in the order of the scores. metric: None for the headline,
+        `judge` for what a judge says. Answerable questions only, but for metrics that speak of the others too.
+
+        Raises UsageError where no answer has the metric."""
+        name = metric or self.summary.headline.metric
+        judged = name == JUDGE
+        rows = self.scores(self.judge or JUDGE) if judged else self.scores()
+        found = tuple(
+            Value(row.question_id, question.cluster, row.repeat, row.answer_repeat, row.metrics[name])
+            for row in rows
+            if name in row.metrics and ((question := self.questions[row.question_id]).answerable or not judged)
+        )
+        if not found and rows:
+            known = {key: None for row in rows for key in row.metrics}
+            raise UsageError(f"{self.path}: no metric '{name}'{suggest(name, known)} (there are {', '.join(known)})")
+        return found
+
+    def values(self, metric: str | None = None) -> dict[str, float]:
+        """question id -> the mean of its repeats; see `value_rows`"""
+        found = average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
+        return {str(key): value for key, value in found.items()}
+
+
+class Runs(Sequence[Run]):
+    """Several runs, in an order that does not change."""
+
+    def __init__(self, runs: Iterable[Run] = ()) -> None:
+        self._runs = tuple(runs)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> Run | Runs:
+        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __repr__(self) -> str:
+        return f"Runs({[str(run.path) for run in self._runs]})"
+
+
+def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
+    """Runs, each once, oldest first. where: a folder of runs, of one task or of one run; `latest`; or a name that runs of
+    `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag. Nothing for all runs of `runs_dir`.
+
+    Raises UsageError for what names no run.
+    """
+    found: dict[Path, Run] = {}
+    for text in where or (runs_dir,):
+        found |= {run.path.resolve(): run for run in _named(str(text), Path(runs_dir))}
+    return Runs(_by_time(found.values()))
+
+
+def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:
+    """The one run that a path or a name means (`load_runs`). Raises UsageError, with the candidates, where it is several."""
+    found = load_runs(text, runs_dir=runs_dir)
+    if len(found) > 1:
+        listed = [f"{run.path} ({run.agent} on {run.task}, {run.when:%Y-%m-%d %H:%M})" for run in reversed(found)]
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise UsageError(f"{text}: {len(found)} runs have this name; give one of: {'; '.join(listed[:SHOWN])}{more}")
+    return found[0]
+
+
+def _named(text: str, runs_dir: Path) -> Sequence[Run]:
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        here = _in_folder(folder)
+        if here or folder == runs_dir:
+            return here or _no_runs(folder)
+        if (folder / "manifest.json").is_file():  # a memory, or damaged
+            return [Run(folder, RunFolder(folder).known_manifest())]
+    known = _in_folder(runs_dir) or _no_runs(runs_dir)
+    if text == LATEST:
+        return _by_time(known)[-1:]
+    found = [run for run in known if text in run.names]
+    if not found:
+        names = sorted({name for run in known for name in run.names})
+        tasks = ", ".join(sorted({run.task for run in known})) or "none"
+        raise UsageError(
+            f"no run '{text}' in {runs_dir}{suggest(text, names)} (tasks with runs: {tasks}; `memeval list runs`)"
+        )
+    return found
+
+
+def _in_folder(folder: Path) -> list[Run]:
+    """The runs of RUNS, of RUNS/<task> or of one run's folder. Folders of memories, and what is no run, are passed over."""
+    for pattern in ("manifest.json", "*/manifest.json", "*/*/manifest.json"):
+        paths = (path.parent for path in sorted(folder.glob(pattern)))
+        paths = (path for path in paths if path.parent.name != MEMORIES and not path.name.startswith("."))
+        found = [Run(path, manifest) for path in paths if (manifest := RunFolder(path).manifest()) is not None]
+        if found:
+            return found
+    return []
+
+
+def _by_time(runs: Iterable[Run]) -> list[Run]:
+    return sorted(runs, key=lambda run: (run.when, str(run.path)))
+
+
+def _no_runs(folder: Path) -> list[Run]:
+    raise UsageError(f"{folder}: no runs here; `memeval run` makes some, --runs-dir names another folder")

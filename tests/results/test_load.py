@@ -1,0 +1,91 @@
+"""Runs on disk as Python reads them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_runs import Asked
+
+from memeval.errors import UsageError
+from memeval.results.load import find_run, load_runs
+
+
+def test_a_run_speaks_of_its_questions(make_run: Callable[..., Path]) -> None:
+    path = make_run([Asked("a", (1.0, 0.0)), Asked("b", 0.5), Asked("c", None), Asked("u", answerable=False)], repeats=2)
+    run = find_run(path)
+    assert (run.task, run.agent, run.model, run.label, run.tag) == ("toy-10k", "bm25", "offline", "", "")
+    assert run.values() == {"a": 0.5, "b": 0.5, "c": 0.0}  # the failed one counts 0, the unanswerable one does not
+    assert run.values("exact_match") == {"a": 0.5, "b": 0.0, "c": 0.0}
+    assert run.summary.headline.value == pytest.approx(1 / 3)
+    assert [row[2:] for row in run.value_rows() if row.question_id == "a"] == [(0, 0, 1.0), (1, 0, 0.0)]
+    assert set(run.questions) == {"a", "b", "c", "u"}
+    assert (len(run.samples), len(run.operations)) == (8, 32)
+    assert list(run.texts.values()) == ["Ada Lovelace lives in Paris."]
+    with pytest.raises(UsageError, match="no metric 'exact_mach'; did you mean 'exact_match'"):
+        run.values("exact_mach")
+
+
+@pytest.fixture
+def runs(make_run: Callable[..., Path], tmp_path: Path) -> Path:
+    make_run([1.0], started=1000.0, label="first try")
+    make_run([1.0], started=3000.0, agent="memalpha", tag="step-100")
+    make_run([1.0], started=2000.0, agent="memalpha", tag="step-200", task="toy-30k")
+    make_run([1.0], started=500.0, agent="memalpha", params={"k": 2})
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("latest", [3000]),
+        ("toy-10k", [500, 1000, 3000]),
+        ("toy-10k/memalpha", [500, 3000]),
+        ("first try", [1000]),
+        ("step-200", [2000]),
+    ],
+)
+def test_runs_are_found_by_name(runs: Path, where: str, found: list[int]) -> None:
+    assert [run.when.timestamp() for run in load_runs(where, runs_dir=runs)] == found
+
+
+def test_runs_are_found_by_folder(runs: Path) -> None:
+    times = [500, 1000, 2000, 3000]
+    assert [run.when.timestamp() for run in load_runs(runs)] == times
+    assert [run.when.timestamp() for run in load_runs(runs_dir=runs)] == times
+    assert [run.when.timestamp() for run in load_runs(runs / "toy-30k", runs, runs_dir="elsewhere")] == times
+    assert len(load_runs(runs)[1:3]) == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("toy-10k/memalpha", "2 runs have this name; give one of: .*memalpha-.*; .*memalpha-"),
+        ("toy-1k", "no run 'toy-1k' in .*did you mean 'toy-10k'.*tasks with runs: toy-10k, toy-30k"),
+        ("runs/toy-10k/memories", "no run 'runs/toy-10k/memories'"),
+    ],
+)
+def test_what_names_no_single_run_is_one_line(runs: Path, where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs.parent)
+    with pytest.raises(UsageError, match=message):
+        find_run(where, runs)
+
+
+def test_no_runs_at_all(tmp_path: Path) -> None:
+    for where in ((), ("latest",), ("x",)):
+        with pytest.raises(UsageError, match="no runs here"):
+            load_runs(*where, runs_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_are_listed_in_seconds(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    made = make_run([1.0])
+    for number in range(1, 1000):
+        shutil.copytree(made, made.with_name(f"bm25-{number:08}"))
+    begun = time.process_time()
+    found = load_runs(tmp_path / "runs")
+    assert sum(run.summary.n for run in found) == 1000
+    assert time.process_time() - begun < 5.0
