@@ -59,7 +59,9 @@ def _of_openai(name: str) -> str:
     provider, slash, model = name.partition("/")
     if slash:
         return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
-    claimed = name in ("offline", "lookup", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
+    claimed = (
+        name in ("offline", "lookup", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
+    )
     return "" if claimed else name
 
 

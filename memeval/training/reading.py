@@ -29,14 +29,14 @@ def packed(task: Task, question_ids: Sequence[str]) -> list[PackedContext]:
 def read(
     spec: RunSpec,
     streams: Sequence[PackedContext],
-    policy: Policy,
-    noise: str,
+    policy: Policy | None = None,
+    noise: str = "",
     repeats: int = 1,
     models: Mapping[str, LiveModel] | None = None,
 ) -> list[Rollout]:
     """Read each stream `repeats` times with the agent and the task of a run, and ask its questions; nothing is stored.
 
-    noise: names the round; two rounds of one name and one state of the model are equal. models: further live models by
+    policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of one name and one state of the model are equal. models: further live models by
     role; other roles call what the run names. Raises StopRun and UsageError as a run does, and RuntimeError where the agent
     failed, because then a reward would be that of a fault.
     """
@@ -46,15 +46,18 @@ def read(
 async def _read(
     spec: RunSpec,
     streams: Sequence[PackedContext],
-    policy: Policy,
+    policy: Policy | None,
     noise: str,
     repeats: int,
     models: Mapping[str, LiveModel],
 ) -> list[Rollout]:
     rows: list[Any] = []
     steps: list[Step] = []
-    policy.begin(noise, len(streams) * repeats)
-    async with RunContext(spec, models={**models, MEMORY: policy}, on_step=steps.append) as run:
+    live: dict[str, LiveModel] = dict(models)
+    if policy is not None:
+        policy.begin(noise, len(streams) * repeats)
+        live[MEMORY] = policy
+    async with RunContext(spec, models=live, on_step=steps.append) as run:
         engine = run.engine([run.stage(rows.append)], rows.append)
 
         async def one(stream: PackedContext, repeat: int) -> None:
@@ -64,7 +67,8 @@ async def _read(
                 nonlocal ended
                 if not ended:
                     ended = True
-                    policy.ended()
+                    if policy is not None:
+                        policy.ended()
 
             try:
                 await engine.run(stream, repeat, end)

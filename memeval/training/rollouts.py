@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from memeval.memory.tools import DROPPED, QUOTED
 from memeval.models.completion import Row
 from memeval.models.usage import Step
-from memeval.records.rows import OperationRow, QuestionRow, ScoreRow
+from memeval.records.rows import READ, OperationRow, QuestionRow, ScoreRow
 
 MEMORY = "memory"
 """The role that is trained."""
@@ -20,12 +20,12 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One row. calls: made by the reply, malformed ones included; succeeded: of these, carried out with an effect.
+    """One row; `row` is None of a writer that is no model. calls: made by the reply, malformed ones included; succeeded: of these, carried out with an effect.
     written: texts that it put into the memory, those of several lines of one call included; contents: (memory type, text)
     of the insertions and updates among its calls, for a judge of content. cut: the reply reached its limit."""
 
     chunk: str
-    row: Row
+    row: Row | None
     calls: int = 0
     succeeded: int = 0
     written: tuple[str, ...] = ()
@@ -55,44 +55,40 @@ def rollouts(
 ) -> list[Rollout]:
     """The readings of a run, in order of context, repeat and chunk. A second generation with the prompt and reply of one
     before it in the same step is one sample, and has no row of its own. A failed question counts 0. Raises ValueError where
-    the model recorded no row, or where a stream was read for several positions: then no reward belongs to a row."""
-    rows: dict[tuple[str, int], dict[str, list[Row]]] = {}
+    a stream was read for several positions: then no reward belongs to a row."""
+    rows: dict[tuple[str, int, str], list[Row]] = {}
     for step in steps:
         if step.position is not None:
             raise ValueError(f"context {step.context_id}: a training task asks all its questions at the end of the stream")
-        for role, completion in step.completions:
-            if role != MEMORY:
-                continue
-            if completion.row is None:
-                raise ValueError("the model of the role memory records no rows")
-            known = rows.setdefault((step.context_id, step.repeat), {}).setdefault(step.name, [])
-            if completion.row not in known:
-                known.append(completion.row)
-    results = {(row.context_id, row.repeat, row.chunk): row for row in operations if row.position is None}
-    streams = {row.context_id: row.stream_tokens for row in questions.values()}
+        found = (completion.row for role, completion in step.completions if role == MEMORY)
+        rows[step.context_id, step.repeat, step.name] = list(dict.fromkeys(row for row in found if row is not None))
     values: dict[tuple[str, int], list[float]] = {}
     for score in scores:
         key = (questions[score.question_id].context_id, score.repeat)
         values.setdefault(key, []).append(score.metrics.get(headline, 0.0))
-    held: dict[tuple[str, int], int] = {}
-    for (context, repeat, _), operation in results.items():
-        if operation.held is not None:
-            held[context, repeat] = sum(operation.held.values())
+    read: dict[tuple[str, int], list[OperationRow]] = {}
+    for operation in operations:
+        if operation.position is None and operation.chunk != READ:
+            read.setdefault((operation.context_id, operation.repeat), []).append(operation)
+    streams = {row.context_id: row.stream_tokens for row in questions.values()}
     return [
         Rollout(
             *key,
             turns=tuple(
-                _turn(chunk, row, results[(*key, chunk)]) for chunk in sorted(chunks) for row in chunks[chunk]
+                _turn(row, operation)
+                for operation in taken
+                if operation.chunk_tokens
+                for row in rows.get((*key, operation.chunk)) or [None]
             ),
             accuracy=sum(values.get(key, ())) / max(1, len(values.get(key, ()))),
-            memory=held.get(key, 0),
+            memory=sum((taken[-1].held or {}).values()),
             stream=streams[key[0]],
         )
-        for key, chunks in sorted(rows.items())
+        for key, taken in sorted(read.items())
     ]
 
 
-def _turn(chunk: str, row: Row, operation: OperationRow) -> Turn:
+def _turn(row: Row | None, operation: OperationRow) -> Turn:
     calls = [result for result in operation.results if result.status not in (QUOTED, DROPPED)]
     put = [result.effect for result in operation.results if result.effect and result.effect.get("op") == "put"]
     contents = tuple(
@@ -101,7 +97,7 @@ def _turn(chunk: str, row: Row, operation: OperationRow) -> Turn:
         if (text := result.arguments.get("content", result.arguments.get("new_content")))
     )
     return Turn(
-        chunk=chunk,
+        chunk=operation.chunk,
         row=row,
         calls=len(calls),
         succeeded=sum(result.status == "ok" for result in calls),
