@@ -1,8 +1,9 @@
 """Counting tokens, without network: tiktoken's vocabularies are read from the installed litellm wheel, which ships them.
 
-`counter(name)` takes `words` (what stands between blanks), an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken knows, a
-folder with a `tokenizer.json`, or a Hugging Face id. An id whose tokenizer is not on this machine is approximated by
-o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a special token counts as plain text.
+`counter(name)` takes an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken knows, a
+folder with a `tokenizer.json`, a Hugging Face id, or `words` (what stands between blanks). An id whose tokenizer is not on
+this machine is approximated by o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a
+special token counts as plain text.
 """
 
 from __future__ import annotations
@@ -214,8 +215,8 @@ def counter(name: str = DEFAULT) -> TokenCounter:
             return TokenCounter(name, _HuggingFace(_from_file(cached)))
         return TokenCounter(f"{DEFAULT} (approximating {name})", _Tiktoken(DEFAULT), approximate=True)
     raise UsageError(
-        f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join((*VOCABULARIES, WORDS))}, a folder with a "
-        "tokenizer.json, or a Hugging Face id like org/name)"
+        f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)}, {WORDS}, a folder "
+        "with a tokenizer.json, or a Hugging Face id like org/name)"
     )
 
 

@@ -106,15 +106,16 @@ def execute(store: MemoryStore, call: ToolCall, chunk_id: str) -> ToolResult:
 def execute_all(store: MemoryStore, call: ToolCall, chunk_id: str, lines: ChunkLines | None = None) -> list[ToolResult]:
     """`execute`, with its consequences after it. lines: of the chunk, where a writer may quote: the content `@...` of an
     insertion stores each line that it names as an entry of its own. A call that names none is an error."""
-    content = (call.arguments or {}).get("content")
+    arguments = call.arguments or {}
+    content = arguments.get("content")
     if lines is None or call.name != INSERT or not isinstance(content, str) or not content.startswith(SIGN):
         results = [execute(store, call, chunk_id)]
     else:
         try:
             texts = lines.take(_encodable(content))
         except MemoryFault as fault:
-            return [ToolResult(INSERT, {key: _plain(value) for key, value in call.arguments.items()}, "error", str(fault))]
-        calls = [dataclasses.replace(call, arguments={**call.arguments, "content": text}) for text in texts]
+            return [ToolResult(INSERT, {key: _plain(value) for key, value in arguments.items()}, "error", str(fault))]
+        calls = (dataclasses.replace(call, arguments={**arguments, "content": text}) for text in texts)
         first, *others = [execute(store, each, chunk_id) for each in calls]
         results = [first, *(dataclasses.replace(other, status=QUOTED) for other in others if other.effect)]
     dropped = [ToolResult(DELETE, {}, DROPPED, "the memory was full", effect) for effect in store.drop_oldest()]

@@ -203,7 +203,7 @@ class ContextRun:
         reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
         """
         step = chunk.id if chunk else name
-        ledger = Ledger("ingest", step=(self.packed.context.id, self.repeat, step))
+        ledger = Ledger("ingest", place=(self.packed.context.id, self.repeat, step))
         with agent.booking(ledger):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:

@@ -42,7 +42,7 @@ class Batch:
 
     @property
     def longest(self) -> int:
-        return self.weights.shape[1]
+        return int(self.weights.shape[1])
 
 
 def batch(rows: Sequence[Row], advantages: Sequence[float], pad: int, weights: Sequence[float] | None = None) -> Batch:

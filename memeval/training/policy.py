@@ -44,7 +44,7 @@ class Policy:
 
     async def complete(self, request: Request) -> Completion:
         """The reply, with its row, once all open contexts have asked."""
-        place = usage.current.get().step
+        place = usage.current.get().place
         assert place is not None, "the model under training is called while streams are read"
         answered: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, request, answered))

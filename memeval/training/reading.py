@@ -36,9 +36,10 @@ def read(
 ) -> list[Rollout]:
     """Read each stream `repeats` times with the agent and the task of a run, and ask its questions; nothing is stored.
 
-    policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of one name and one state of the model are equal. models: further live models by
-    role; other roles call what the run names. Raises StopRun and UsageError as a run does, and RuntimeError where the agent
-    failed, because then a reward would be that of a fault.
+    policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of
+    one name and one state of the model are equal. models: further live models by role; other roles call what the run names.
+    Raises StopRun and UsageError as a run does, and RuntimeError where the agent failed, because then a reward would be
+    that of a fault.
     """
     return process.run(_read(spec, streams, policy, noise, repeats, models or {}))
 

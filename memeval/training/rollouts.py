@@ -20,9 +20,10 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One row; `row` is None of a writer that is no model. calls: made by the reply, malformed ones included; succeeded: of these, carried out with an effect.
-    written: texts that it put into the memory, those of several lines of one call included; contents: (memory type, text)
-    of the insertions and updates among its calls, for a judge of content. cut: the reply reached its limit."""
+    """One row; `row` is None of a writer that is no model. calls: made by the reply, malformed ones included; succeeded: of
+    these, carried out with an effect. written: texts that it put into the memory, those of several lines of one call
+    included; contents: (memory type, text) of the insertions and updates among its calls, for a judge of content. cut: the
+    reply reached its limit."""
 
     chunk: str
     row: Row | None
@@ -78,7 +79,7 @@ def rollouts(
                 _turn(row, operation)
                 for operation in taken
                 if operation.chunk_tokens
-                for row in rows.get((*key, operation.chunk)) or [None]
+                for row in rows.get((*key, operation.chunk)) or (None,)
             ),
             accuracy=sum(values.get(key, ())) / max(1, len(values.get(key, ()))),
             memory=sum((taken[-1].held or {}).values()),

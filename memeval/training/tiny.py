@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import yaml
 
 from memeval import stats
 from memeval.runs.options import Options
@@ -80,7 +81,7 @@ class Test:
     @classmethod
     def of(cls, recipe: Recipe, task: str, capacity: int) -> Test:
         writer = planned(recipe, task, recipe.agent, {**recipe.params, "capacity": capacity})
-        words = {"write-all": ("write-all", {}), "write-random": ("write-random", {})}
+        words: dict[str, tuple[str, dict[str, Any]]] = {"write-all": ("write-all", {}), "write-random": ("write-random", {})}
         rules = {
             name: planned(recipe, task, agent, {**params, "capacity": capacity}) for name, (agent, params) in words.items()
         }
@@ -100,15 +101,13 @@ class Test:
 
 def planned(recipe: Recipe, task: str, agent: str, params: dict[str, Any]) -> Planned:
     """The run of an agent on a task with the recipe's reader; nothing of it is stored."""
-    settings = tuple(
-        f"{key}={value}" if not isinstance(value, list) else f"{key}=[{','.join(value)}]" for key, value in params.items()
-    )
+    values = {key: yaml.safe_dump(value, default_flow_style=True).splitlines()[0] for key, value in params.items()}
     options = Options(
         [agent],
         [task],
         {"reader": recipe.reader, "memory": "offline"},
         limit=0,
-        settings=settings,
+        settings=[f"{key}={value}" for key, value in values.items()],
         quiet=True,
         runs_dir=Path("runs"),
         use_cache=False,

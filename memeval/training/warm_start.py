@@ -64,7 +64,7 @@ def warm_start(
 def step(model: Any, optimiser: torch.optim.Optimizer, value: torch.Tensor) -> None:
     """One step of an optimiser, with gradients clipped to norm 1."""
     optimiser.zero_grad()
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
 
