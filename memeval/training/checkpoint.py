@@ -83,6 +83,10 @@ class TrainingFolder:
         """The log so far."""
         return [json.loads(line) for line in self._log]
 
+    def write(self, name: str, text: str) -> None:
+        """A file of the run, whole."""
+        self._whole(name, lambda to: to.write_text(text, encoding="utf-8"))
+
     def _write_log(self) -> None:
         self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
 
