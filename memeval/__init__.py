@@ -1,13 +1,20 @@
 """memeval: benchmark and evaluation harness for LLM memory agents.
 
-What a user's agent needs is importable from here (`from memeval import Item, Recall`); everything else lives in the
-module that is named after it. Importing the package loads nothing heavy.
+What a user's agent needs is importable from here (`from memeval import Item, Recall`), and so is what runs agents and reads
+results (`memeval.run`, `memeval.load_runs`); everything else lives in the module that is named after it. Importing the
+package loads nothing heavy.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-_AGENT_NAMES = ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult")
+_MODULES = {
+    "agent": ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult"),
+    "errors": ("UsageError",),
+    "results.api": ("arun", "run"),
+    "results.load": ("Run", "Runs", "find_run", "load_runs"),
+}
+_NAMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
     from memeval.agent import Agent as Agent
@@ -19,11 +26,22 @@ if TYPE_CHECKING:
     from memeval.agent import Recall as Recall
     from memeval.agent import Session as Session
     from memeval.agent import ToolResult as ToolResult
+    from memeval.errors import UsageError as UsageError
+    from memeval.results.api import arun as arun
+    from memeval.results.api import run as run
+    from memeval.results.load import Run as Run
+    from memeval.results.load import Runs as Runs
+    from memeval.results.load import find_run as find_run
+    from memeval.results.load import load_runs as load_runs
 
 
 def __getattr__(name: str) -> Any:
-    if name in _AGENT_NAMES:
-        from memeval import agent
+    if name in _NAMES:
+        from importlib import import_module
 
-        return getattr(agent, name)
+        return getattr(import_module(f"memeval.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'memeval' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_NAMES]

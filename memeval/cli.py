@@ -47,8 +47,9 @@ def run(
     """Run agents on tasks and print a table. The same command resumes a run that was stopped."""
     from memeval.commands.run import run_command
     from memeval.process import end
+    from memeval.runs.options import as_typed
 
-    options = flags.run_options(agents, tasks, {**given, "use_cache": not no_cache})
+    options = as_typed(agents, tasks, {**given, "use_cache": not no_cache})
     end(run_command(options, form=form, fresh=fresh, fresh_memory=fresh_memory))
 
 
@@ -58,8 +59,9 @@ def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given
     """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
     from memeval.commands.estimate import estimate_command
     from memeval.process import end
+    from memeval.runs.options import as_typed
 
-    end(estimate_command(flags.run_options(agents, tasks, {**given, "quiet": True}), form))
+    end(estimate_command(as_typed(agents, tasks, {**given, "quiet": True}), form))
 
 
 @main.command()
@@ -71,8 +73,9 @@ def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given
 def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: Any) -> None:
     """Check packages, keys, endpoints, tool calling, windows, data and folders, and name what has to be fixed."""
     from memeval.commands.doctor import doctor_command
+    from memeval.runs.options import as_typed
 
-    sys.exit(doctor_command(flags.run_options((), tasks, given), form, timeout))
+    sys.exit(doctor_command(as_typed((), tasks, given), form, timeout))
 
 
 @main.command()
@@ -114,6 +117,61 @@ def list_(what: str, name: str | None, runs_dir: Path, tasks_dir: tuple[str, ...
     from memeval.commands.list import listing
 
     click.echo(listing(what, name, tasks_dir, agents_dir, runs_dir))
+
+
+@main.command()
+@flags.RUNS
+@click.option("--rows", callback=flags.names, default="agent", show_default=True, metavar="FACT[,FACT...]")
+@click.option("--cols", callback=flags.names, default="task", show_default=True, metavar="FACT[,FACT...]")
+@click.option("--metric", metavar="NAME", help="In place of each run's headline.")
+@click.option("--ci", is_flag=True, help="With 95 % intervals.")
+@flags.RUNS_DIR
+@flags.FORMS
+def table(runs: tuple[str, ...], **options: Any) -> None:
+    """Runs in one table, agents x tasks. RUN: a folder or a name; all runs of --runs-dir without one.
+
+    Facts: task, agent, model, reader, embedder, tag, budget, track, question, judge, metric, seed, repeats, prompts,
+    sampling, label, run. Those that tell runs apart are added to the rows."""
+    from memeval.commands.table import table_command
+
+    click.echo(table_command(runs, **options))
+
+
+@main.group()
+def leaderboard() -> None:
+    """What papers have published, and runs beside it."""
+
+
+_METHODS = click.option(
+    "--method", "methods", multiple=True, metavar="TEXT", help="Only published rows whose method has this text."
+)
+
+
+@leaderboard.command("show")
+@flags.RUNS
+@click.option("--layout", metavar="NAME", help="A published table, or card: a line per result. Default with runs: card.")
+@_METHODS
+@flags.RUNS_DIR
+@flags.FORMS
+def leaderboard_show(runs: tuple[str, ...], **options: Any) -> None:
+    """Print published results; below them runs (RUN: a folder or a name), with how far they may be compared."""
+    from memeval.commands.leaderboard import show_command
+
+    click.echo(show_command(runs, **options))
+
+
+@leaderboard.command("build")
+@flags.RUNS
+@click.option("--layout", "layouts", multiple=True, metavar="NAME", help="Which tables. Default: all.")
+@_METHODS
+@click.option("-o", "--output", type=flags.UserPath(), default=Path("leaderboards"), show_default=True, help="Folder.")
+@click.option("--format", "form", type=click.Choice(["md", "latex", "csv", "html", "json"]), default="md", show_default=True)
+@flags.RUNS_DIR
+def leaderboard_build(runs: tuple[str, ...], **options: Any) -> None:
+    """Write published tables, and runs beside them, to files: OUTPUT/LAYOUT.md."""
+    from memeval.commands.leaderboard import build_command
+
+    click.echo(build_command(runs, **options))
 
 
 @main.command()

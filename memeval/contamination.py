@@ -79,6 +79,11 @@ def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -
     )
 
 
+def of_model(task: TaskCard, model: str) -> Mark | None:
+    """What the task's card alone says of a model by its name."""
+    return contamination(task, {model: tuple(_warnings(task, model))}, {})
+
+
 def family_of(task: TaskCard) -> tuple[str, str]:
     """(family, split) of a task; a task that names none is a family of its own, data without splits are `all`."""
     return task.family or task.name.partition("@")[0], task.split or ALL

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _AFTER_INGEST = {
 
 def context_digest(context: Context) -> str:
     """Of the stream alone: text, time and speaker of every unit, in order."""
-    return _digest([unit.text, unit.time, unit.speaker] for unit in context.units)
+    return _sha(f"[{_json(unit.text)}, {_json(unit.time)}, {_json(unit.speaker)}]" for unit in context.units)
 
 
 def question_digest(context: Context, question: Question, stream: str | None = None) -> str:
@@ -51,10 +52,18 @@ def question_digests(context: Context) -> dict[str, str]:
 
 
 def _digest(parts: Iterable[Any]) -> str:
-    """JSON of one part a line: no text can look like two. Lone surrogates are kept apart, as escapes."""
+    return _sha(json.dumps(part, ensure_ascii=True) for part in parts)
+
+
+def _json(value: Any) -> str:
+    return "null" if value is None else quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _sha(parts: Iterable[str]) -> str:
+    """Of ASCII JSON, one part a line: no text can look like two. Lone surrogates are kept apart, as escapes."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(json.dumps(part, ensure_ascii=True).encode("ascii") + b"\n")
+        digest.update(part.encode("ascii") + b"\n")
     return digest.hexdigest()[:LENGTH]
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, NoReturn, TextIO, TypeVar
 
 Result = TypeVar("Result")
@@ -118,11 +118,41 @@ def affordable(wanted: int) -> int:
     return found
 
 
+class Handle:
+    """By which another thread stops what runs in this one, as Ctrl-C would. `call` runs a function under the handle."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self.stopped = False
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        context = copy_context()
+        context.run(_handle.set, self)
+        return context.run(function)
+
+    def stop(self) -> None:
+        self._set(self._stop, stopped=True)
+
+    def _set(self, stop: Callable[[], object] | None, stopped: bool = False) -> None:
+        with self._lock:
+            self._stop = stop
+            self.stopped = self.stopped or stopped
+            if self.stopped and stop is not None:
+                stop()
+
+
+_handle: ContextVar[Handle | None] = ContextVar("memeval_handle", default=None)
+
+
 @contextlib.contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """A block in which Ctrl-C and SIGTERM call `stop` on the running loop. Outside the main thread they stay as they are."""
+    """A block in which Ctrl-C, SIGTERM and the thread's `Handle` call `stop` on the running loop. Outside the main thread
+    signals stay as they are."""
     global _handling
     loop = asyncio.get_running_loop()
+    handle = _handle.get() or Handle()
+    handle._set(lambda: loop.call_soon_threadsafe(stop))
     handled = []
     for number in _STOPPING:
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # Windows; not the main thread
@@ -132,6 +162,7 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        handle._set(None)
         _handling = False
         for number in handled:
             loop.remove_signal_handler(number)

@@ -84,15 +84,15 @@ class TokenCounter:
             cut = self._codec.prefix(text, wanted)
         return cut
 
-    def extend(self, total: int, last: str, text: str) -> int | None:
-        """Tokens of a text of `total` tokens that ends with `last` (and no blanks) once a blank line and `text` follow it.
-        Exact; None where this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
+    def joint(self, last: str, text: str) -> int | None:
+        """Tokens that a blank line between `last` (without blanks at its end) and `text` adds to those of the two. Exact;
+        None where this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
         if not self._codec.additive or not text or text[0] == "/" or text[0].isspace():
             return None
         tail = _last_word(last)
         if tail.startswith("/"):  # it may be one token with the blank line before it
             return None
-        return total + self(f"{tail}\n\nx") - self(tail) - self("x") + self(text)
+        return self(f"{tail}\n\nx") - self(tail) - 1  # x is one token
 
 
 def _last_word(text: str) -> str:

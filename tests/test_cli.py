@@ -376,7 +376,7 @@ def test_ctrl_c_before_a_run_begins(project: Path, monkeypatch: pytest.MonkeyPat
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memeval.commands.run.plan", interrupted)
+    monkeypatch.setattr("memeval.runs.run_all.plan", interrupted)
     result = run("--agent", "bm25")
     assert (result.exit_code, result.stderr) == (130, "memeval: interrupted\n")
 

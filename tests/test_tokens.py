@@ -107,7 +107,7 @@ def test_a_hugging_face_tokenizer_folder(word_tokenizer) -> None:
     assert count("one two three four") == 4
     assert count.truncate("one  two three four", 2) == "one  two"
     assert count("one<end>two") == 1  # text like any other: no token of its own
-    assert count.extend(1, "one", "two") is None  # nothing is promised for an unknown tokenizer
+    assert count.joint("one", "two") is None  # nothing is promised for an unknown tokenizer
 
 
 def test_a_broken_tokenizer_file_is_a_usage_error(tmp_path) -> None:
@@ -131,15 +131,15 @@ def test_truncate_keeps_a_beginning_within_the_limit(text: str, limit: int) -> N
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base", "p50k_base"])
 @settings(deadline=None, max_examples=120, derandomize=True)
 @given(parts=st.lists(ODD.map(str.strip).filter(bool), min_size=2, max_size=5))
-def test_extend_equals_a_recount(name: str, parts: list[str]) -> None:
+def test_a_joint_equals_a_recount(name: str, parts: list[str]) -> None:
     count = tokens.counter(name)
     total, whole = count(parts[0]), parts[0]
     for last, text in itertools.pairwise(parts):
         whole = f"{whole}\n\n{text}"
-        extended = count.extend(total, last, text)
+        between, apart = count.joint(last, text), total + count(text)
         total = count(whole)
-        assert extended in (total, None)
-        assert extended is not None or "/" in (text[0], last[0])
+        assert between in (total - apart, None)
+        assert between is not None or "/" in (text[0], last[0])
 
 
 @pytest.mark.parametrize("piece", [" ", "a", "A", ".", "\n", "aA", "中", "\u0301", "^_", " \n"])

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they mean as `runs.options.Options`."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from memeval.errors import UsageError, suggest
-
 if TYPE_CHECKING:
     from memeval.models.calls import CallSettings
     from memeval.models.completion import ModelSpec
-    from memeval.models.limits import Policy
-    from memeval.runs.options import Options
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -43,6 +39,15 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 SECONDS = click.FloatRange(0, min_open=True)
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+FORMS = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "md", "latex", "csv", "json", "html"]),
+    default="table",
+    show_default=True,
+    help="md: Markdown; latex: for the package booktabs.",
+)
+RUNS = click.argument("runs", nargs=-1, metavar="[RUN]...")
 BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
 DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets; also MEMEVAL_DATA.")
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
@@ -139,25 +144,9 @@ JUDGING = together(
 )
 
 
-# -- what was typed -----------------------------------------------------------------------------------------------------
-
-
-def run_options(agents: tuple[str, ...], tasks: tuple[str, ...], given: dict[str, Any]) -> Options:
-    """The options of `run`, `estimate` and `doctor`."""
-    from memeval.runs.options import Options
-
-    return Options(
-        agents=_listed(agents),
-        tasks=_listed(tasks),
-        models={role: name for role in ROLES if (name := given.pop(role, None))},
-        tags=dict(map(_tag, given.pop("tags", ()))),
-        prompts=_pairs("--prompt", given.pop("prompts", ())),
-        answer_budgets=_budgets(given.pop("answer_budgets", None)),
-        exact_tokens=given.pop("exact_tokens", None) or 0,
-        thinking=dict(map(_thinking, given.pop("thinking", ()))),
-        policy=_policy(given),
-        **given,
-    )
+def names(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """`a,b` is a and b."""
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
 
 
 def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
@@ -165,20 +154,13 @@ def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
     judge's price is unknown."""
     from memeval.models.budget import Budget
     from memeval.models.calls import CallSettings
+    from memeval.runs.options import policy
 
     max_cost, max_calls, no_cache = (given.pop(key) for key in ("max_cost", "max_calls", "no_cache"))
     budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
     if budget is not None:
         budget.require_prices([judge])
-    return CallSettings(given.pop("concurrency"), not no_cache, _policy(given), budget)
-
-
-def _policy(given: dict[str, Any]) -> Policy:
-    from memeval.models.limits import Policy
-
-    wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
-    wire["wait_at_start"] = wire["wait"]
-    return Policy(**{key: value for key, value in wire.items() if value is not None})
+    return CallSettings(given.pop("concurrency"), not no_cache, policy(given), budget)
 
 
 def runs(folders: Sequence[Path]) -> Sequence[Path]:
@@ -191,55 +173,3 @@ def data_folder(typed: Path | None) -> Path | None:
     from memeval.config import data_dir, read_config
 
     return data_dir(typed, read_config())
-
-
-def _listed(names: tuple[str, ...]) -> tuple[str, ...]:
-    """`a,b` is a and b, unless there is a file of that name."""
-    return tuple(
-        part
-        for name in names
-        for part in ([name] if os.path.exists(os.path.expanduser(name.rpartition(":")[0] or name)) else name.split(","))
-        if part
-    )
-
-
-def _tag(text: str) -> tuple[str, str]:
-    """(role or "model", tag) of `[ROLE=]TEXT`."""
-    role, equals, tag = text.partition("=")
-    if not equals or role not in ROLES:
-        near = suggest(role, ROLES) if equals else ""
-        if near or not text:
-            raise UsageError(f"--tag {text}: expected [ROLE=]TEXT{near} (roles: {', '.join(ROLES)})")
-        return "model", text
-    if not tag:
-        raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
-    return role, tag
-
-
-def _budgets(text: str | None) -> tuple[int, ...]:
-    """`1024,256`, each once."""
-    parts = [] if text is None else [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _thinking(text: str) -> tuple[str, str]:
-    """(role or "model", mode) of `[ROLE=]MODE`."""
-    from memeval.models.parameters import MODES
-
-    role, equals, mode = text.rpartition("=")
-    if mode not in MODES or (equals and role not in ROLES):
-        near = suggest(role, ROLES) if equals and role not in ROLES else suggest(mode, MODES)
-        raise UsageError(f"--thinking {text}: expected [ROLE=]MODE{near} (modes: auto, on, off; roles: {', '.join(ROLES)})")
-    return role or "model", mode
-
-
-def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not equals or not key or not text:
-            raise UsageError(f"{option} {value}: expected NAME=VALUE")
-        pairs[key] = text
-    return pairs

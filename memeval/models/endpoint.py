@@ -48,6 +48,7 @@ class EndpointModel(Adaptive):
         self.identity = f"{base_url} {name}"
         self._key = key
         self._proxy = transport.proxy_for(base_url)
+        self._url = URL(f"{base_url}/{self.route}")
         self._headers = transport.headers(base_url)
         self._session: aiohttp.ClientSession | None = None
         self._health = self._healthy
@@ -75,10 +76,10 @@ class EndpointModel(Adaptive):
         raw_body = self._encoded(body)
         session = self._session or self._open()
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
-        url, proxy = URL(f"{self.base_url}/{self.route}"), self._proxy.url if self._proxy else None
+        proxy = self._proxy.url if self._proxy else None
         heard = False
         try:
-            async with session.post(url, data=data, allow_redirects=False, proxy=proxy) as response:
+            async with session.post(self._url, data=data, allow_redirects=False, proxy=proxy) as response:
                 heard, status, headers = True, response.status, response.headers
                 raw = await _read(response)
         except aiohttp.ClientConnectorCertificateError as error:

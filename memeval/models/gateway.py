@@ -22,6 +22,7 @@ from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
 from memeval.models.limits import Limiter, Policy, Trace, trace
+from memeval.models.providers import Provider
 from memeval.models.reply import one_line
 from memeval.models.store import Store
 from memeval.records.rows import CallRow
@@ -33,13 +34,23 @@ Opener = Callable[[ModelSpec, Limiter], Model]
 
 
 @dataclass(frozen=True, slots=True)
+class _Open:
+    """A model that is open, and its row in the table of providers."""
+
+    model: Model
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
-    """One logical call that is being made. identity: of the model within a run."""
+    """One logical call that is being made. identity: of the model within a run. caches: its reply is worth keeping in the
+    user's cache."""
 
     spec: ModelSpec
     model: Model
     request: Request
     identity: str
+    caches: bool
     begun: float
     embeds: bool
 
@@ -77,7 +88,7 @@ class Gateway:
         self._policy = policy
         self._openers = {False: opener, True: embedder_opener}
         self._budget = budget
-        self._models: dict[tuple[Any, ...], Model] = {}
+        self._models: dict[tuple[Any, ...], _Open] = {}
         self._limiters: dict[str, Limiter] = {}
         self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
@@ -87,7 +98,7 @@ class Gateway:
     @property
     def adapted(self) -> tuple[str, ...]:
         """What is sent otherwise to the servers of this gateway, in words."""
-        models = [model for model in self._models.values() if isinstance(model, Adaptive)]
+        models = [found.model for found in self._models.values() if isinstance(found.model, Adaptive)]
         return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
@@ -129,7 +140,7 @@ class Gateway:
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
-        errors = await asyncio.gather(*(model.close() for model in self._models.values()), return_exceptions=True)
+        errors = await asyncio.gather(*(found.model.close() for found in self._models.values()), return_exceptions=True)
         for store in self._owned:
             store.close()
         for error in filter(None, errors):
@@ -143,10 +154,12 @@ class Gateway:
         begun = time.monotonic()
         if self.first_call_at is None:
             self.first_call_at = begun
-        model = self._model(spec, embeds)
+        found = self._model(spec, embeds)
         if spec.params:
             request = replace(request, params={**spec.params, **request.params})
-        return _Call(spec, model, request, registry.call_identity(spec, model.identity), begun, embeds)
+        model, provider = found.model, found.provider
+        identity = registry.call_identity(spec, model.identity, provider)
+        return _Call(spec, model, request, identity, provider.fills_cache, begun, embeds)
 
     async def _answer(self, call: _Call) -> Completion:
         """The reply to a call, from the task that makes the same call at this moment, or made by this one."""
@@ -211,15 +224,13 @@ class Gateway:
         """The reply, committed. Of a memory, which several processes may read at once, it is the one that came first."""
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         if store is not None:
-            await store.put(key, call.model.identity, completion)
-            if call.request.phase in MEMORY:
-                completion = await store.get(key) or completion
+            completion = await store.put(key, call.model.identity, completion)
         if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
             await cache.put(self._cache_key(call), call.model.identity, completion)
         return completion
 
     def _cached(self, call: _Call) -> Store | None:
-        return self._cache if registry.fills_cache(call.spec) else None
+        return self._cache if call.caches else None
 
     def _cache_key(self, call: _Call) -> bytes:
         """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
@@ -247,7 +258,7 @@ class Gateway:
 
     # -- open models --------------------------------------------------------------------------------------------------
 
-    def _model(self, spec: ModelSpec, embeds: bool) -> Model:
+    def _model(self, spec: ModelSpec, embeds: bool) -> _Open:
         """The open model of a spec. Models behind one endpoint share its limiter."""
         backend = json.dumps(dict(spec.backend), sort_keys=True) if spec.backend else ""
         name = (spec.name, spec.base_url or "", backend, embeds)
@@ -255,7 +266,8 @@ class Gateway:
             endpoint = registry.route(spec).endpoint
             if endpoint not in self._limiters:
                 self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
-            self._models[name] = self._openers[embeds](spec, self._limiters[endpoint])
+            model = self._openers[embeds](spec, self._limiters[endpoint])
+            self._models[name] = _Open(model, registry.provider(spec))
         return self._models[name]
 
 

@@ -115,7 +115,6 @@ PROVIDERS = (
         "vllm", "vllm/WEIGHTS",
         "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
         opens=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter),
-        embeds=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter, embeds=True),
         runs_here=True, has_weights=True,
         installed=lambda: f"vllm is {_load('local.vllm_model:executable')()}",
     ),

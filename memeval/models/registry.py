@@ -129,10 +129,10 @@ def runs_here(spec: ModelSpec) -> bool:
         return False
 
 
-def call_identity(spec: ModelSpec, identity: str) -> str:
+def call_identity(spec: ModelSpec, identity: str, provider: Provider) -> str:
     """What a call's key holds of its model within a run or a memory: the name and the tag, not the URL, so that a server
     that moved goes on where it stopped; for models without a URL their `identity`, such as a digest of their weights."""
-    return tagged(spec.name if provider(spec).needs_url else identity, spec)
+    return tagged(spec.name if provider.needs_url else identity, spec)
 
 
 def tagged(identity: str, spec: ModelSpec) -> str:
@@ -159,7 +159,7 @@ def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
     where = _routed(spec)
     embeds = BY_KIND[where.kind].embeds
     if embeds is None:
-        raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL, hf/WEIGHTS or vllm/WEIGHTS")
+        raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
 
 

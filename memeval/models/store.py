@@ -1,8 +1,9 @@
 """Finished calls in one SQLite file: of a memory, of a run, or in the user's cache. One table, `key -> reply`.
 
 A reply is committed before it is handed out, so it survives the death of the process. One thread per file reads and
-writes: it commits what has gathered in one transaction, and the event loop never waits for a disk. Several processes may
-use one file. The first reply to a call stays; errors are never stored."""
+writes: it takes what has gathered, commits it in one transaction, and reports it at once, so that threads change once for
+many calls, and the event loop never waits for a disk. Several processes may use one file. The first reply to a call stays;
+errors are never stored."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +50,10 @@ _NO_MAPS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
+_Wanted = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+"""(what to do, where the caller waits for it)"""
+_Done = tuple["asyncio.Future[Any]", Any, Exception | None]
+"""(where the caller waits, what was found, why it was not)"""
 Result = TypeVar("Result")
 
 
@@ -82,6 +87,7 @@ class Store:
         self._off = False
         self._inode = 0
         self._rows: deque[Entry] = deque()  # that have not been inserted yet
+        self._wanted: list[_Wanted] = []  # by callers that wait, since the thread was last given something
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memeval-store")
         self._closed = False
         try:
@@ -92,14 +98,18 @@ class Store:
 
     async def get(self, key: bytes) -> Completion | None:
         """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again."""
-        found: Completion | None = await asyncio.wrap_future(self._submit(partial(self._find, key)))
+        found: Completion | None = await self._want(partial(self._find, key))
         return found
 
-    async def put(self, key: bytes, model: str, completion: Completion) -> None:
-        """Store a reply; returns when it is committed. Completions with `error` are not taken."""
-        if completion.error is None:
-            self._rows.append((key, model, time.time(), encode(msgspec.to_builtins(completion)).decode()))
-            await asyncio.wrap_future(self._submit(self._insert))
+    async def put(self, key: bytes, model: str, completion: Completion) -> Completion:
+        """Store a reply; returns the one that is stored for this call when it is committed: another process may have been
+        first. Completions with `error` are not taken."""
+        if completion.error is not None:
+            return completion
+        text = encode(msgspec.to_builtins(completion)).decode()
+        self._rows.append((key, model, time.time(), text))
+        stored: Completion | None = await self._want(partial(self._keep, key, text))
+        return stored or completion
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone()[0]) or 0)
@@ -137,22 +147,49 @@ class Store:
         """Commit what was put, then close the file."""
         if self._closed:
             return
+        self._hand_over()
         if self._rows:
-            self._submit(self._insert)  # what cannot be inserted was an error of its caller
+            self._thread.submit(self._guarded, self._insert)  # what cannot be inserted was an error of its caller
         self._closed = True
         self._thread.submit(self._disconnect).result()
         self._thread.shutdown()
 
-    # -- in the thread ------------------------------------------------------------------------------------------------
+    # -- handing over to the thread -----------------------------------------------------------------------------------
 
-    def _submit(self, work: Callable[[], Any]) -> Future[Any]:
+    def _want(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
+        """Have something done in the thread, together with what others want in this round of the event loop."""
         if self._closed:
             raise RuntimeError(f"{self.path}: the store is closed")
-        return self._thread.submit(self._guarded, work)
+        loop = asyncio.get_running_loop()
+        result = loop.create_future()
+        if self._wanted and self._wanted[0][1].get_loop() is not loop:  # of a loop that has ended
+            self._hand_over()
+        if not self._wanted:
+            loop.call_soon(self._hand_over)
+        self._wanted.append((work, result))
+        return result
+
+    def _hand_over(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        if wanted:
+            self._thread.submit(self._serve, wanted)
+
+    def _serve(self, wanted: list[_Wanted]) -> None:
+        done: list[_Done] = []
+        for work, result in wanted:
+            try:
+                done.append((result, self._guarded(work), None))
+            except Exception as error:
+                done.append((result, None, error))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+            wanted[0][1].get_loop().call_soon_threadsafe(_report, done)
+
+    # -- in the thread ------------------------------------------------------------------------------------------------
 
     def _do(self, work: Callable[[], Result]) -> Result | None:
-        found: Result | None = self._submit(work).result()
-        return found
+        if self._closed:
+            raise RuntimeError(f"{self.path}: the store is closed")
+        return self._thread.submit(self._guarded, work).result()
 
     def _disconnect(self) -> None:
         if hasattr(self, "_database"):
@@ -182,11 +219,20 @@ class Store:
             return None
 
     def _find(self, key: bytes) -> Completion | None:
-        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
-        completion = None if row is None else decoded(row[0])
-        if row is not None and completion is None:
+        text = self._text(key)
+        completion = None if text is None else decoded(text)
+        if text is not None and completion is None:
             self._database.execute("DELETE FROM calls WHERE key = ?", (key,))
         return completion
+
+    def _text(self, key: bytes) -> str | None:
+        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def _keep(self, key: bytes, text: str) -> Completion | None:
+        """Insert what has gathered; return what is stored for a key, unless it is `text`."""
+        self._insert()
+        return None if self._text(key) == text else self._find(key)
 
     def _insert(self) -> None:
         """Insert what has gathered, in one transaction. Rows that could not be inserted stay for the next try."""
@@ -225,6 +271,17 @@ class Store:
             if part.exists():
                 part.rename(f"{aside}{tail}")
         self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+
+
+def _report(done: list[_Done]) -> None:
+    """Give the callers their results, on the event loop."""
+    for future, found, error in done:
+        if future.done():  # its caller was cancelled
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(found)
 
 
 def decoded(text: str) -> Completion | None:

@@ -70,6 +70,15 @@ class RunFolder:
     def scores(self, scorer: str = TASK) -> list[ScoreRow]:
         return list(read_rows(self.path / "scores" / f"{scorer}.jsonl", ScoreRow))
 
+    def scored_by(self) -> str | None:
+        """Digest of the rules of the stored scores; None without scores."""
+        return next((row.scorer for row in read_rows(self.path / "scores" / f"{TASK}.jsonl", ScoreRow)), None)
+
+    @property
+    def has_texts(self) -> bool:
+        """False of a baseline."""
+        return (self.path / "texts.jsonl").is_file()
+
     def judges(self) -> list[str]:
         """The judges that have scored the run, by name of their scores file (killed between its two files: neither)."""
         names = sorted(path.stem for path in (self.path / "scores").glob("judge-*.jsonl"))

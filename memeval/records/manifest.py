@@ -48,14 +48,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a number rests on.
 
-    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. label: a name that people
-    gave it. started: Unix time at which memeval last began to fill the folder. memory: the folder of the
-    memory that the answers were given from, relative to the run's; None for a control. agent: the card's name; track: who
-    answers. source: of the task. judge: the family of judge prompts that the task is published by. models: role -> name.
-    questions: asked at most so far. shadowed: cards that the run's cards hide. trained_on: what is known of the training
-    data of its models. origins: role -> the servers that made its stored replies; served: role -> names under which they
-    said that they answered; adapted: what they wanted sent otherwise. agent_files: source files of the agent that are not as
-    the identity has them.
+    identity: all that the run's `hash` covers (RunSpec.identity), for people to read and compare. label: a name that
+    people gave it. started, finished: Unix times at which memeval last began to fill the folder, and last wrote its
+    summary (earlier: it was killed, or is at work). memory: the folder of the memory that the answers were given from,
+    relative to the run's; None for a control. agent: the card's name; track: who answers. source: of the task. judge: the
+    family of judge prompts that the task is published by. models: role -> name. questions: asked at most so far.
+    shadowed: cards that the run's cards hide. trained_on: what is known of the training data of its models. origins: role
+    -> the servers that made its stored replies; served: role -> names under which they said that they answered; adapted:
+    what they wanted sent otherwise. agent_files: source files of the agent that are not as the identity has them.
     """
 
     format: int
@@ -64,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     typed: Typed
     label: str = ""
     started: float = 0.0
+    finished: float = 0.0
     agent: str
     track: str = "reader"
     source: str = ""

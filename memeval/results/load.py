@@ -7,11 +7,11 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memeval.errors import UsageError, suggest
 from memeval.records.folder import TASK, RunFolder
@@ -19,7 +19,12 @@ from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
+from memeval.results import current
+from memeval.results.frames import Level, frame
 from memeval.stats import average_repeats
+
+if TYPE_CHECKING:
+    import pandas
 
 JUDGE = "judge"
 LATEST = "latest"
@@ -41,13 +46,20 @@ class Run:
     """A run folder, or a baseline made of one (no texts, no calls). Manifest and summary are read when the run is listed,
     rows when they are first asked for; then they are kept.
 
-    It speaks of all finished questions of the folder. Raises UsageError, with file and line, where a row is damaged.
+    It speaks of all finished questions of the folder, by the metrics of today (current.py). Raises UsageError, with file and
+    line, where a row is damaged.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, asked: Collection[str] | None = None, summary: Summary | None = None
+    ) -> None:
+        """asked: ids of the questions that count, None for all; summary: of these."""
         self.path = path
         self.folder = RunFolder(path)
         self.manifest = manifest
+        self._asked = asked
+        if summary is not None:
+            self.summary = summary
         self._scores: dict[str, tuple[ScoreRow, ...]] = {}
 
     def __repr__(self) -> str:
@@ -105,15 +117,21 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """The run in numbers. Raises UsageError where it was stopped before there were any."""
-        found = self.folder.summary()
-        if found is None:
-            raise UsageError(f"{self.path}: the run has not been aggregated yet; run its command again to finish it")
-        return found
+        """The run in numbers; with those of a judge, where one has scored the run."""
+        stored = self.folder.summary()
+        if stored is None or not current.is_current(self.folder, self.manifest):
+            rows = (self.questions, self.samples, self.scores(), self.operations)
+            stored = current.summary(self.folder, self.manifest, *rows)
+        return current.judged(self.folder, stored, self.judge)
+
+    @property
+    def scorer(self) -> str | None:
+        """Digest of the rules by which the task's scores were made."""
+        return current.scorer(self.folder, self.manifest)
 
     @property
     def judge(self) -> str | None:
-        """The scores of the judge that was first asked last, by their name; None where no judge has scored the run."""
+        """The name of a judge's scores; of several the judge that came to the run last, None where there is none."""
         known = self.folder.judges()
         return next((name for name in reversed(list(self.manifest.judges)) if name in known), None)
 
@@ -129,12 +147,17 @@ class Run:
 
     @cached_property
     def _known(self) -> dict[str, QuestionRow]:
-        return self.folder.questions()
+        found = self.folder.questions()
+        return found if self._asked is None else {key: row for key, row in found.items() if key in self._asked}
 
     def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
         """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
         if scorer not in self._scores:
-            self._scores[scorer] = tuple(row for row in self.folder.scores(scorer) if row.question_id in self.questions)
+            if scorer == TASK:
+                found = current.scores(self.folder, self.manifest, self.questions, self.samples)
+            else:
+                found = [row for row in self.folder.scores(scorer) if row.question_id in self.questions]
+            self._scores[scorer] = tuple(found)
         return self._scores[scorer]
 
     @cached_property
@@ -190,6 +213,16 @@ class Runs(Sequence[Run]):
 
     def __repr__(self) -> str:
         return f"Runs({[str(run.path) for run in self._runs]})"
+
+    def __str__(self) -> str:
+        """The table that `memeval run` prints."""
+        from memeval.results.run_table import runs_table
+
+        return runs_table([run.summary for run in self._runs])
+
+    def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
+        """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
+        return frame(self, level)
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:

@@ -28,7 +28,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
         kinds = _kinds(rows, width)
         if kinds:
             blocks.append(kinds)
-    return "\n\n".join([*blocks, "\n".join(_notes(runs))]).rstrip()
+    return "\n\n".join([*blocks, "\n".join(notes_of(runs))]).rstrip()
 
 
 def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
@@ -82,7 +82,7 @@ def _kinds(runs: Sequence[Summary], width: int | None) -> str:
     return columns(header, body, ["left", *["right"] * len(names)], keep=header, width=width)
 
 
-def _notes(runs: Sequence[Summary]) -> list[str]:
+def notes_of(runs: Sequence[Summary]) -> list[str]:
     """Those of the table as a whole, each once; then those of single rows."""
     common = dict.fromkeys(note.text for run in runs for note in run.notes if note.code in OF_THE_TABLE)
     agents = {run.agent for run in runs}

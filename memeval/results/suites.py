@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from memeval.records.averages import Average
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
 from memeval.results.run_table import label
@@ -44,11 +45,7 @@ class SuiteMean(Mean, frozen=True, kw_only=True):
 
 
 def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Summary]) -> list[SuiteMean]:
-    """One row per agent (and parameters): the mean of its tasks' headlines, each task counting the same.
-
-    The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
-    the number of tasks.
-    """
+    """One row per agent (and parameters): the mean of its tasks' headlines (`mean_of`)."""
     rows = []
     mine = [run for run in runs if run.task in tasks]
     for key in dict.fromkeys((run.agent, str(run.params)) for run in mine):
@@ -58,7 +55,7 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Summary]) -> li
         metrics = ", ".join(dict.fromkeys(run.headline.metric for run in scored)) or "none yet"
         rows.append(
             SuiteMean(
-                **msgspec.structs.asdict(_mean(scored)),
+                **msgspec.structs.asdict(mean_of([run.headline for run in scored])),
                 suite=suite,
                 agent=parts[0].agent,
                 params=parts[0].params,
@@ -80,13 +77,18 @@ def _marked(runs: Sequence[Summary], mark: str) -> tuple[str, ...]:
 
 def _without(runs: Sequence[Summary], tasks: Sequence[str]) -> Mean | None:
     left = [run for run in runs if run.task not in tasks]
-    return _mean(left) if 0 < len(left) < len(runs) else None
+    return mean_of([run.headline for run in left]) if 0 < len(left) < len(runs) else None
 
 
-def _mean(runs: Sequence[Summary]) -> Mean:
+def mean_of(averages: Sequence[Average]) -> Mean:
+    """The plain mean of one average per task, each task counting the same.
+
+    The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
+    the number of tasks.
+    """
     parts = [
         (row.value, row.low, row.high)
-        for row in (run.headline for run in runs)
+        for row in averages
         if row.value is not None and row.low is not None and row.high is not None
     ]
     if not parts:

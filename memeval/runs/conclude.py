@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -22,7 +23,7 @@ from memeval.records.rows import InvocationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Contamination, Summary
 from memeval.runs.notes import notes
 from memeval.runs.plan import Planned
-from memeval.runs.score import score_samples
+from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.spec import RunSpec
 from memeval.runs.summary import summarise
 
@@ -47,7 +48,7 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     if current and everything:
         return _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
     scores = folder.scores() if current else []
-    if [(row.key, row.scorer) for row in scores] != [(row.key, rules) for row in samples]:
+    if not up_to_date(scores, samples, rules):
         task = spec.task
         scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
         if folder.writable:
@@ -60,13 +61,13 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
         whole = _summary(planned, folder, questions, samples, scores, most, complete)
         whole = _read_back(replace(whole, requests=sent, basis=basis), planned, requests)
         if folder.writable:
+            folder.write_summary(whole)
             mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
             if written:
                 served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
-                found = replace(written, trained_on={**known, "mark": mark}, served=served, adapted=whole.adapted)
-                if found != written:
-                    folder.write_manifest(found)
-            folder.write_summary(whole)
+                trained = {**known, "mark": mark}
+                found = replace(written, trained_on=trained, served=served, adapted=whole.adapted, finished=time.time())
+                folder.write_manifest(found)
     if everything and most == len(planned.question_ids):
         return _read_back(replace(whole, requests=requests or 0), planned, requests)
     some = [row for row in samples if row.question_id in asked]

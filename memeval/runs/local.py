@@ -78,6 +78,10 @@ async def _contexts(
     loop = asyncio.get_running_loop()
     ended = False
 
+    def ready(prepared: PackedContext, repeat: int, seconds: float) -> None:
+        emit(Built(prepared.context.id, seconds))
+        ahead.put_nowait((prepared, repeat))
+
     def build() -> None:
         """Build every context in this one thread: changing threads takes longer than building a small context."""
         card = run.spec.task
@@ -88,8 +92,7 @@ async def _contexts(
                 return
             begun = time.monotonic()
             prepared = prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
-            loop.call_soon_threadsafe(emit, Built(prepared.context.id, time.monotonic() - begun))
-            loop.call_soon_threadsafe(ahead.put_nowait, (prepared, repeat))
+            loop.call_soon_threadsafe(ready, prepared, repeat, time.monotonic() - begun)
         for _ in range(workers):
             loop.call_soon_threadsafe(ahead.put_nowait, None)
 

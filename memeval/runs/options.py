@@ -1,21 +1,29 @@
-"""`memeval run` as typed, before anything of it was looked up."""
+"""`memeval run` as typed, on the command line or in Python, before anything of it was looked up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from memeval.config import ROLES
+from memeval.errors import UsageError, suggest
 from memeval.models.limits import Policy
+
+MODELS = ("model", *ROLES)
+CONCURRENCY = 16
+"""Contexts that are open at once, and calls in flight per endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. answer_budgets: tokens, a run for each; () for
-    the task's own. limit: questions per task, 0 = all, None = the
-    card's, and so are repeats. policy: how calls go over the wire, in no identity. max_cost (USD), max_calls: what all runs
-    together may send. settings: `--set key=value[,value...]` in order. prompts: role -> file. tags: role (or "model") ->
-    which checkpoint it is. label: a name of the runs, for people. thinking: role (or "model") -> auto, on or off."""
+    the task's own. limit: questions per task, 0 = all, None = the card's, and so are repeats. policy: how calls go over the
+    wire, in no identity. max_cost (USD), max_calls: what all runs together may send. settings: `--set key=value[,value...]`
+    in order, or parameter -> its values. prompts: role -> file. tags: role (or "model") -> which checkpoint it is. label: a
+    name of the runs, for people. thinking: role (or "model") -> auto, on or off."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
@@ -29,11 +37,11 @@ class Options:
     repeats: int | None = None
     answer_repeats: int = 1
     answer_budgets: Sequence[int] = ()
-    concurrency: int = 16
+    concurrency: int = CONCURRENCY
     agent_timeout: float | None = None
     runs_dir: Path = Path("runs")
     data_dir: Path | None = None
-    settings: Sequence[str] = ()
+    settings: Sequence[str] | Mapping[str, Sequence[Any]] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     exact_tokens: int = 0
     use_cache: bool = True
@@ -44,3 +52,82 @@ class Options:
     max_cost: float | None = None
     max_calls: int | None = None
     same_model: bool = False
+
+
+def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, Any]) -> Options:
+    """The options of `run`, `estimate` and `doctor`. given: the fields of Options, of `Policy` and of models by their names;
+    `tags`, `thinking` and `prompts` as texts `NAME=VALUE`, `answer_budgets` as `TOKENS[,TOKENS...]`.
+
+    Raises UsageError for a text that cannot be read."""
+    left = dict(given)
+    return Options(
+        agents=_listed(agents),
+        tasks=_listed(tasks),
+        models={role: name for role in MODELS if (name := left.pop(role, None))},
+        tags=dict(map(_tag, left.pop("tags", ()))),
+        prompts=_pairs("--prompt", left.pop("prompts", ())),
+        answer_budgets=_budgets(left.pop("answer_budgets", None)),
+        exact_tokens=left.pop("exact_tokens", None) or 0,
+        thinking=dict(map(_thinking, left.pop("thinking", ()))),
+        policy=policy(left),
+        **left,
+    )
+
+
+def policy(given: dict[str, Any]) -> Policy:
+    """How calls go over the wire; takes its options out of `given`."""
+    wire = {key: given.pop(key, None) for key in ("timeout", "wait", "rpm", "tpm", "fold_system")}
+    wire["wait_at_start"] = wire["wait"]
+    return Policy(**{key: value for key, value in wire.items() if value is not None})
+
+
+def _listed(names: Iterable[str]) -> tuple[str, ...]:
+    """`a,b` is a and b, unless there is a file of that name."""
+    return tuple(
+        part
+        for name in names
+        for part in ([name] if os.path.exists(os.path.expanduser(name.rpartition(":")[0] or name)) else name.split(","))
+        if part
+    )
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """(role or "model", tag) of `[ROLE=]TEXT`."""
+    role, equals, tag = text.partition("=")
+    if not equals or role not in MODELS:
+        near = suggest(role, MODELS) if equals else ""
+        if near or not text:
+            raise UsageError(f"--tag {text}: expected [ROLE=]TEXT{near} (roles: {', '.join(MODELS)})")
+        return "model", text
+    if not tag:
+        raise UsageError(f"--tag {text}: expected [ROLE=]TEXT")
+    return role, tag
+
+
+def _budgets(text: str | None) -> tuple[int, ...]:
+    """`1024,256`, each once."""
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"--answer-budget {text}: expected TOKENS[,TOKENS...], each 1 or more")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _thinking(text: str) -> tuple[str, str]:
+    """(role or "model", mode) of `[ROLE=]MODE`."""
+    from memeval.models.parameters import MODES
+
+    role, equals, mode = text.rpartition("=")
+    if mode not in MODES or (equals and role not in MODELS):
+        near = suggest(role, MODELS) if equals and role not in MODELS else suggest(mode, MODES)
+        raise UsageError(f"--thinking {text}: expected [ROLE=]MODE{near} (modes: auto, on, off; roles: {', '.join(MODELS)})")
+    return role or "model", mode
+
+
+def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key or not text:
+            raise UsageError(f"{option} {value}: expected NAME=VALUE")
+        pairs[key] = text
+    return pairs

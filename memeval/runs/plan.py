@@ -216,8 +216,10 @@ def parameters(card: AgentCard) -> list[str]:
     return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, list[Any]]:
+def parse_settings(settings: Sequence[str] | Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     """`key=value[,value...]` -> key -> values, each read as a YAML scalar; `key=[1,2]` is one value, a list."""
+    if isinstance(settings, Mapping):
+        return {key: list(values) for key, values in settings.items()}
     found: dict[str, list[Any]] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -44,6 +44,11 @@ def score_samples(
         )
 
 
+def up_to_date(scores: Sequence[ScoreRow], samples: Sequence[SampleRow], scorer: str | None) -> bool:
+    """Whether these are the scores of these samples, made by the rules of this digest."""
+    return [(row.key, row.scorer) for row in scores] == [(row.key, scorer) for row in samples]
+
+
 def score_sample(
     sample: SampleRow, row: QuestionRow, texts: Mapping[str, str], metrics: Sequence[str], headline: str, native: bool
 ) -> tuple[dict[str, float], str, str | None]:

@@ -3,6 +3,7 @@
 interval(values, clusters)    mean with interval, one value per question      Interval
 paired(a, b, clusters)        two agents on the same questions                Difference
 holm(p_values)                adjustment for several comparisons
+lift(agent, none, oracle, clusters)   how much of what a perfect memory would bring an agent brings   Lift
 average_repeats, spread       repeats, before anything else                   Spread
 failure_bounds                what failed questions could have changed        FailureBounds
 detectable_effect, half_width what n questions can show
@@ -12,12 +13,14 @@ from memeval.stats.averages import FailureBounds, Spread, average_repeats, failu
 from memeval.stats.comparisons import Difference, holm, mcnemar, paired
 from memeval.stats.distributions import binomial_limits, t_quantile
 from memeval.stats.intervals import Interval, interval
+from memeval.stats.lifts import Lift, lift
 from memeval.stats.planning import detectable_effect, half_width
 
 __all__ = [
     "Difference",
     "FailureBounds",
     "Interval",
+    "Lift",
     "Spread",
     "average_repeats",
     "binomial_limits",
@@ -26,6 +29,7 @@ __all__ = [
     "half_width",
     "holm",
     "interval",
+    "lift",
     "mcnemar",
     "paired",
     "spread",

@@ -192,7 +192,8 @@ def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
         drawn = _draw(count, seed, start, min(block, resamples - start))
         # einsum reads the small integers as they are; a matrix product would copy them to floats and start BLAS threads
         sums, sizes = (np.einsum("rg,g->r", drawn, column) for column in (groups.sums, groups.sizes))
-        parts.append(sums / sizes)
+        some = sizes > 0  # in a ratio of means (lifts.py) a draw may have no weight at all
+        parts.append(sums[some] / sizes[some])
     return np.concatenate(parts)
 
 

@@ -42,7 +42,7 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
     """
     if limit < MIN_LIMIT:
         raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_LIMIT} tokens")
-    extend = getattr(count, "extend", None)
+    joint = getattr(count, "joint", None)
     chunks: list[PackedChunk] = []
     texts: list[str] = []
     indices: list[int] = []
@@ -57,9 +57,8 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
         whole = ((rendered, size),) if rendered else ()
         for text, tokens_of in whole if size <= limit else _pieces(rendered, limit, count):
             if texts and not (apart and index != indices[-1]):
-                joined = extend(tokens, texts[-1], text) if extend else None
-                if joined is None:
-                    joined = count(JOINT.join([*texts, text]))
+                between = joint(texts[-1], text) if joint else None
+                joined = count(JOINT.join([*texts, text])) if between is None else tokens + between + tokens_of
                 if joined <= limit:
                     texts.append(text)
                     indices.append(index)

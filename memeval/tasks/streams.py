@@ -125,7 +125,8 @@ class PackedTask:
         if self.card.layout:
             stream = tuple(memocr.document(at, unit) for at, unit in enumerate(stream))
             total = sum(map(tokens.counter(self.card.tokenizer), (unit.render() for unit in stream)))
-        filler = sum(index >= self.pool.size for index in drawn) if drawn else 0
+        proper = self.pool.size if drawn else 0
+        filler = sum(index >= proper for index in drawn)
         meta = {"documents": len(units), "tokens": total, "from_wiki_pool": filler}
         return Context(ref.context_id, stream, questions, cluster=ref.context_id, meta=meta)
 
@@ -196,7 +197,7 @@ class PackedTask:
         hashes = mixed(all_keys, number("place", self._seed, context_id))
         more = sorted({item.time for item in own if item.time and not _holds(known, item.time)})
         if not known and not more:
-            return [int(index) for index in np.argsort(hashes, kind="stable")]
+            return list(np.argsort(hashes, kind="stable").tolist())
         ranks = (hashes % np.uint64(len(known) + len(more))).astype(np.int64)
         for index, item in enumerate(own):
             if item.time:
@@ -204,7 +205,7 @@ class PackedTask:
         moments = self.pool.moments[np.array(drawn, dtype=np.intp)]
         moved = np.searchsorted(np.array([bisect_left(known, time) for time in more]), moments, side="right")
         ranks[len(own) :] = np.where(moments < 0, ranks[len(own) :], moments + moved)
-        return [int(index) for index in np.lexsort((hashes, ranks))]
+        return list(np.lexsort((hashes, ranks)).tolist())
 
 
 def _holds(times: Sequence[str], time: str) -> bool:

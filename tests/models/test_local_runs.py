@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 from click.testing import CliRunner
 from stand_in_vllm import StandIn, until
@@ -91,25 +92,9 @@ def weights(project):
 
 def started(project, weights, vllm, *words):
     """`memeval run` as a process of its own, with a stand-in for vllm."""
-    command = [
-        sys.executable,
-        "-m",
-        "memeval.cli",
-        "run",
-        "--task",
-        "synth-10k",
-        "--limit",
-        "3",
-        "--model",
-        f"vllm/{weights}",
-    ]
-    return subprocess.Popen(
-        [*command, "--format", "json", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MEMEVAL_VLLM": str(vllm.path)},
-    )
+    run = ["run", "--task", "synth-10k", "--limit", "3", "--model", f"vllm/{weights}", "--format", "json", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return preloaded.start(run, env={**os.environ, "MEMEVAL_VLLM": str(vllm.path)}, **pipes)
 
 
 def stand_in(project, name, **behaviour):

@@ -115,10 +115,6 @@ def write(chunk: str, memory: str = "", tools: list | None = None, extra: str = 
         ("How many apprentices does Mara Quill have?", "14"),
         ("Who wrote The Silent Gear?", "Oren Tash"),
         ("What year was Bellmere Bridge built?", "1788"),
-        ("Which bridge is longer, Bellmere Bridge or Corran Bridge?", "Bellmere Bridge"),
-        ("Which bridge is older, Corran Bridge or Bellmere Bridge?", "Bellmere Bridge"),
-        ("Who was born first, Ada Fenn or Oren Tash?", "Oren Tash"),
-        ("Which bridge stands in Dunport, Bellmere Bridge or Corran Bridge?", "Corran Bridge"),
         ("Are both Oren Tash and Ada Fenn weavers?", "no"),
         ("Is Bellmere Bridge in Vellin?", "yes"),
         ("Is Bellmere Bridge in Dunport?", "no"),
@@ -543,11 +539,9 @@ def _f1(prediction: str, gold: str) -> float:
     return 2 * common / (len(left) + len(right)) if common else 0.0
 
 
-@pytest.mark.parametrize(
-    ("file", "glue"), [("2wikimultihopqa/dev.json.gz", " "), ("hotpotqa/hotpot_train_v1.1.json.gz", "")]
-)
-def test_reads_real_evidence_and_suffers_from_distractors(file: str, glue: str) -> None:
-    path = Path(os.environ.get("MEMEVAL_DATA") or Path(memeval.__file__).parents[2] / "shared" / "data") / file
+def test_reads_real_evidence_and_suffers_from_distractors() -> None:
+    path = Path(os.environ.get("MEMEVAL_DATA") or Path(memeval.__file__).parents[2] / "shared" / "data")
+    path = path / "hotpotqa" / "hotpot_train_v1.1.json.gz"
     if not path.exists():
         pytest.skip(f"no {path}: set MEMEVAL_DATA to a folder with the data sets")
     with gzip.open(path, "rt", encoding="utf-8") as stream:
@@ -555,7 +549,7 @@ def test_reads_real_evidence_and_suffers_from_distractors(file: str, glue: str) 
     scores: dict[str, list[float]] = {"gold": [], "all": [], "none": [], "distractors": []}
     for record in records:
         wanted = {title for title, _ in record["supporting_facts"]}
-        text = {title: f"{title}\n{glue.join(parts).strip()}" for title, parts in record["context"]}
+        text = {title: f"{title}\n{''.join(parts).strip()}" for title, parts in record["context"]}
         views = {
             "gold": [text[title] for title in text if title in wanted],
             "all": list(text.values()),

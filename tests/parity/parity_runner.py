@@ -11,16 +11,17 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import preloaded
 from faulty_server import Faults, in_thread
 from parity_server import ParityServer
 from parity_tasks import write_tasks
+from preloaded import Command
 
 DIGITS = 6
 SIZES = {"memory_tokens": ("mean", "max"), "stream_tokens": ("min", "mean", "max"), "tokens": ("prompt", "completion")}
@@ -60,24 +61,21 @@ class Place:
     server: ParityServer
     path: str = ""
 
-    def start(self, step: Step) -> subprocess.Popen[str]:
+    def start(self, step: Step) -> Command:
         words = shlex.split(step.args.replace("{url}", self.server.url).replace("{path}", self.path))
         if words[0] == "run":
             words += [] if "--format" in words else ["--format", "json"]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("MEMEVAL_", "OPENAI_"))}
         own = {"MEMEVAL_CACHE": str(self.folder / "cache"), "MEMEVAL_API_KEY": step.key, "COLUMNS": "200"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "memeval.cli", *words],
-            **{"cwd": self.folder, "env": {**clean, **own}, "text": True},
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL},
-        )
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        return preloaded.start(words, self.folder, {**clean, **own}, **streams)
 
     def run(self, step: Step, stop: tuple[int, signal.Signals] | None = None) -> tuple[int, str, str]:
         """(exit code, stdout, stderr) of a step. stop: (k, signal): sent to the process when its k-th request arrives."""
         server = self.server
         server.faults = step.faults or (lambda prompt, attempt: None)
         server.attempts.clear()
-        process: list[subprocess.Popen[str]] = []
+        process: list[Command] = []
         if stop is not None:
             after, number = stop
             server.action = lambda: process[0].send_signal(number)
@@ -85,7 +83,7 @@ class Place:
         process.append(self.start(step))
         out, err = process[0].communicate(timeout=100)
         server.stop_at = 0
-        return process[0].returncode, out, err
+        return process[0].wait(), out, err
 
 
 @contextmanager

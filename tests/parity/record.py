@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "models")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "models"), str(HERE.parent / "runs")]
 
 from parity_runner import perform  # noqa: E402
 from parity_scenarios import SCENARIOS  # noqa: E402

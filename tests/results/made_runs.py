@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from memeval.metrics.identity import scorer_digest
 from memeval.models.prices import Price
-from memeval.records.files import write_rows
+from memeval.records.clean import encode
 from memeval.records.folder import RunFolder, text_sha
 from memeval.records.manifest import Manifest, MemoryManifest, Typed
 from memeval.records.memory import MemoryFolder
@@ -132,6 +132,7 @@ def made_run(
         typed=Typed(agent=agent, task=task),
         label=label,
         started=started,
+        finished=started,
         agent=agent,
         track=track,
         source="synth",
@@ -154,20 +155,20 @@ def made_run(
             texts |= {text_sha(text): text for text in row.recalled}
     known = [_question(row) for row in rows]
     steps = [] if control else [step for repeat in range(repeats) for row in rows for step in _steps(row, repeat)]
-    write_rows(path / "questions.jsonl", known)
-    write_rows(folder.samples_file, samples)
-    write_rows(path / "texts.jsonl", [TextRow(sha=sha, text=text) for sha, text in texts.items()])
+    _write(path / "questions.jsonl", known)
+    _write(folder.samples_file, samples)
+    _write(path / "texts.jsonl", [TextRow(sha=sha, text=text) for sha, text in texts.items()])
     calls = [
         CallRow(at=1.0 + number, phase="answer", model=reader, source="model", seconds=0.5, attempts=1)
         for number in range(len(samples))
     ]
-    write_rows(path / "events.jsonl", [*calls, InvocationRow(at=1.0, id="i", seconds=seconds, requests=len(samples))])
-    folder.write_scores(scores)
-    folder.write_manifest(replace(found, **(manifest or {})))
+    _write(path / "events.jsonl", [*calls, InvocationRow(at=1.0, id="i", seconds=seconds, requests=len(samples))])
+    _write(path / "scores" / "task.jsonl", scores)
+    _write(path / "manifest.json", [replace(found, **(manifest or {}))])
     if memory is not None:
-        write_rows(MemoryFolder(memory).operations_file, steps)
+        _write(MemoryFolder(memory).operations_file, steps)
         about = MemoryManifest(format=4, memory_hash=code, agent=agent, task=task, created=started, models=models)
-        MemoryFolder(memory).add_origins(about)
+        _write(memory / "manifest.json", [about])
     price = None if usd_per_call is None else Price(usd_per_call / 110, usd_per_call / 110, 0.0, "memeval.yaml")
     whole = summarise(
         questions={row.question_id: row for row in known},
@@ -192,8 +193,14 @@ def made_run(
         reader=reader,
         seconds=seconds,
     )
-    folder.write_summary(replace(whole, notes=notes(whole)))
+    _write(path / "summary.json", [replace(whole, notes=notes(whole))])
     return path
+
+
+def _write(path: Path, rows: Sequence[object]) -> None:
+    """As `memeval.records` writes them, without waiting for the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(encode(row) + b"\n" for row in rows))
 
 
 def _question(row: Asked) -> QuestionRow:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import subprocess
-import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -65,25 +64,15 @@ def test_a_pipe_has_no_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize("agents", [["bm25"], ["bm25", "none"]])
 @pytest.mark.slow
 def test_a_run_on_a_narrow_terminal(tmp_path: Path, agents: list[str]) -> None:
-    master, terminal = pty.openpty()
     chosen = [word for agent in agents for word in ("--agent", agent)]
-    command = [
-        *(sys.executable, "-m", "memeval", "run", *chosen, "--task", "synth-10k", "--limit", "2", "--quiet"),
+    words = [
+        *("run", *chosen, "--task", "synth-10k", "--limit", "2", "--quiet"),
         *("--model", "offline", "--runs-dir", str(tmp_path)),
     ]
     environment = {**os.environ, "COLUMNS": "60", "MEMEVAL_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.DEVNULL, env=environment) as process:
-        os.close(terminal)
-        screen = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # the other end is closed
-                break
-            screen += block
-    os.close(master)
+    process, shown = preloaded.on_terminal(words, "stdout", environment, stderr=subprocess.DEVNULL)
     assert process.returncode == 0
-    lines = screen.decode().replace("\r\n", "\n").splitlines()
+    lines = shown.splitlines()
     tables = [line for line in lines if line.startswith("|")]
     assert max(map(len, tables)) <= 60
     assert cells(tables[0])[:2] == ["synth-10k", "f1"]

@@ -89,3 +89,29 @@ def test_a_thousand_runs_are_listed_in_seconds(make_run: Callable[..., Path], tm
     found = load_runs(tmp_path / "runs")
     assert sum(run.summary.n for run in found) == 1000
     assert time.process_time() - begun < 5.0
+
+
+def test_scores_by_other_rules_are_made_anew(make_run: Callable[..., Path]) -> None:
+    run = find_run(make_run([Asked("a", 0.25), Asked("b", 0.25, answer="Rome")], scorer="older rules"))
+    assert run.values() == {"a": 1.0, "b": 0.0}  # golds are Paris
+    assert run.summary.headline.value == 0.5
+    assert run.summary.verdicts == {"right": 1, "wrong": 1}
+    assert find_run(make_run([Asked("a", 0.25)])).values() == {"a": 0.25}  # by the rules of today: as stored
+
+
+def test_a_baseline_keeps_its_scores(make_run: Callable[..., Path]) -> None:
+    path = make_run([Asked("a", 0.25)], scorer="older rules")
+    for name in ("texts.jsonl", "events.jsonl"):
+        (path / name).unlink()
+    run = find_run(path)
+    assert (run.values(), run.scorer, run.texts) == ({"a": 0.25}, "older rules", {})
+
+
+def test_a_run_that_was_killed_speaks_of_its_finished_questions(make_run: Callable[..., Path]) -> None:
+    path = make_run([1.0, 0.0, 1.0], asked=8, manifest={"started": 2000.0, "finished": 1000.0})
+    (path / "summary.json").unlink()
+    samples = path / "samples.jsonl"
+    samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:2]) + '{"question_id": "q00')
+    found = find_run(path).summary
+    assert (found.n, found.status, found.agent, found.task, found.model) == (2, "partial", "bm25", "toy-10k", "offline")
+    assert set(find_run(path).questions) == {"q000", "q001"}

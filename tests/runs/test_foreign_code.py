@@ -14,6 +14,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import preloaded
 import pytest
 
 from memeval import process
@@ -63,10 +64,9 @@ def test_agents_harm_neither_the_agents_after_them_nor_the_results(tmp_path: Pat
     for name, (begin, observe) in table.items():
         (tmp_path / f"rude_{name}.py").write_text(AGENT.format(begin=begin or "pass", observe=observe or "pass"))
     agents = [part for name in table for part in ("--agent", f"rude_{name}.py:Rude")]
-    command = [sys.executable, "-m", "memeval", "run", *agents, "--task", "synth-10k", "--limit", "1"]
-    options = ["--model", "offline", "--format", "json", "--quiet"]
+    words = ["run", *agents, "--task", "synth-10k", "--limit", "1", "--model", "offline", "--format", "json", "--quiet"]
     environment = {**os.environ, "MEMEVAL_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = preloaded.run(words, tmp_path, environment)
     runs = {run["agent"].removeprefix("rude_").partition(".")[0]: run for run in json.loads(done.stdout)["runs"]}
     assert {name: run["failed"] for name, run in runs.items()} == {name: int(name in FAILS) for name in table}, done.stderr
     for name, (_, reason) in FAILS.items():
@@ -201,14 +201,7 @@ VERBS = [
 @pytest.mark.slow
 def test_a_full_stdout_is_one_line(tmp_path: Path, verb: list[str]) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "memeval", *verb],
-            cwd=tmp_path,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-        )
+        done = preloaded.run(verb, tmp_path, stdout=full)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"memeval: stdout: cannot be written ({os.strerror(errno.ENOSPC)})")

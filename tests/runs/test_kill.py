@@ -7,13 +7,12 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from faulty_server import FaultyServer, in_thread
 from folders import file_of
@@ -32,14 +31,14 @@ def server() -> Iterator[FaultyServer]:
 
 def command(server: FaultyServer, runs: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "memeval.cli", "run", "--agent", "memalpha", "--task", "synth-10k", "--limit", "5"),
+        *("run", "--agent", "memalpha", "--task", "synth-10k", "--limit", "5"),
         *("--model", "tiny", "--base-url", server.url, "--no-cache", "--quiet", "--format", "json"),
         *("--runs-dir", str(runs), "--concurrency", str(CONCURRENCY)),
     ]
 
 
 def finish(server: FaultyServer, runs: Path, environment: dict[str, str]) -> dict[str, Any]:
-    done = subprocess.run(command(server, runs), capture_output=True, text=True, env=environment, check=False)
+    done = preloaded.run(command(server, runs), env=environment)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)["runs"][0]
     return result

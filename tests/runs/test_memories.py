@@ -10,12 +10,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from faulty_server import FaultyServer, in_thread
 from folders import file_of, memory_of, read_json, read_lines, steps
@@ -321,7 +321,7 @@ def test_killed_with_fresh_memory_the_plain_command_finishes_it(project: Path, s
     run(one, quiet=True)
     first = memory_of(one.spec.folder)
     assert killed_again([*command(server, "diary"), "--fresh-memory"], 1, lambda: len(server.seen), lambda: 7) == 1
-    done = subprocess.run(command(server, "diary"), capture_output=True, text=True, check=False)
+    done = preloaded.run(command(server, "diary"))
     assert done.returncode == 0, done.stderr
     assert memory_of(one.spec.folder).name == f"{first.name}.2"
     assert asked(server)["write"] <= 2 * ONE["write"] + 2
@@ -402,7 +402,7 @@ def test_runs_and_memories_can_be_moved_and_read_where_nothing_can_be_written(
 
 def command(server: FaultyServer, *tasks: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "memeval.cli", "run", "--agent", "agent.py:Rewriter", "--model", "moody"),
+        *("run", "--agent", "agent.py:Rewriter", "--model", "moody"),
         *("--base-url", server.url, "--no-cache", "--quiet", "--format", "json", "--concurrency", "2"),
         *(word for task in tasks for word in ("--task", task)),
     ]
@@ -411,10 +411,8 @@ def command(server: FaultyServer, *tasks: str) -> list[str]:
 @pytest.mark.slow
 def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultyServer) -> None:
     server.latency = 0.05
-    started = [
-        subprocess.Popen(command(server, task), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for task in BUDGETS
-    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [preloaded.start(command(server, task), **pipes) for task in BUDGETS]
     for process in started:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error
@@ -432,7 +430,7 @@ def test_killed_again_and_again(project: Path, server: FaultyServer) -> None:
     chance = random.Random(3)
     kills = killed_again(command(server, *BUDGETS), 5, lambda: len(server.seen), lambda: chance.randint(2, 8))
     assert kills >= 3
-    done = subprocess.run(command(server, *BUDGETS), capture_output=True, text=True, check=False)
+    done = preloaded.run(command(server, *BUDGETS))
     assert done.returncode == 0, done.stderr
     plans = plan(options(server, BUDGETS))
     whole = seen(plans[0])

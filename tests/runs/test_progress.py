@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import msgspec
+import preloaded
 import pytest
 
 from memeval.records.rows import SampleRow, Usage
@@ -113,25 +112,12 @@ def test_a_line_a_minute_when_not_on_a_terminal_also_while_nothing_happens(
 
 
 def test_live_on_a_terminal(tmp_path: Path) -> None:
-    master, terminal = pty.openpty()
-    command = [
-        *(sys.executable, "-m", "memeval.cli", "run", "--agent", "memalpha", "--task", "synth-10k", "--limit", "8"),
+    words = [
+        *("run", "--agent", "memalpha", "--task", "synth-10k", "--limit", "8"),
         *("--model", "offline", "--runs-dir", str(tmp_path), "--format", "json"),
     ]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, env=environment) as process:
-        os.close(terminal)
-        screen = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # the other end is closed
-                break
-            screen += block
-            if not block:
-                break
-        assert process.stdout is not None
-        assert process.stdout.read().startswith(b'{"runs"')
-    os.close(master)
-    assert b"memalpha on synth-10k: " in screen
-    assert b"/8 contexts" in screen
+    process, shown = preloaded.on_terminal(words, "stderr", environment, stdout=subprocess.PIPE)
+    assert process.communicate()[0].startswith('{"runs"')
+    assert "memalpha on synth-10k: " in shown
+    assert "/8 contexts" in shown

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from toys import Diary, simple
 
@@ -70,26 +69,20 @@ class Rude:
 
 def command(folder: Path, *options: str) -> list[str]:
     (folder / "rude.py").write_text(RUDE)
-    run = [sys.executable, "-m", "memeval.cli", "run", "--agent", "rude.py:Rude", "--task", "synth-10k", "--limit", "1"]
+    run = ["run", "--agent", "rude.py:Rude", "--task", "synth-10k", "--limit", "1"]
     return [*run, "--model", "offline", *options]
 
 
 def test_what_an_agent_prints_is_not_among_the_results(tmp_path: Path) -> None:
-    done = subprocess.run(command(tmp_path, "--format", "json", "--quiet"), cwd=tmp_path, capture_output=True, text=True)
+    done = preloaded.run(command(tmp_path, "--format", "json", "--quiet"), tmp_path)
     assert json.loads(done.stdout)["runs"][0]["n"] == 1
     assert "imported" in done.stderr
     assert "reading" in done.stderr
 
 
 def test_ctrl_c_ends_a_run_whose_agent_never_comes_back(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path, "--set", "sleeps=600"),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = preloaded.start(command(tmp_path, "--set", "sleeps=600"), tmp_path, **streams)
     assert process.stderr is not None
     try:
         while "reading" not in process.stderr.readline():

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import preloaded
 import pytest
 from toys import Diary, context, simple
 
@@ -505,10 +506,10 @@ class Leaves:
 @pytest.mark.slow
 def test_what_an_agent_leaves_behind_harms_neither_the_results_nor_the_end(tmp_path: Path, verb: str) -> None:
     (tmp_path / "leaves.py").write_text(LEAVES)
-    command = [sys.executable, "-m", "memeval.cli", verb, "--agent", "leaves.py:Leaves"]
+    words = [verb, "--agent", "leaves.py:Leaves"]
     if verb != "check":
-        command += ["--task", "synth-10k", "--limit", "1", "--model", "offline", "--format", "json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        words += ["--task", "synth-10k", "--limit", "1", "--model", "offline", "--format", "json"]
+    done = preloaded.run(words, tmp_path)
     assert done.returncode == 0
     if verb == "check":
         assert done.stdout.startswith("leaves.py:Leaves\n  runs ")

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import preloaded
+
 from memeval import Item, Recall
 from memeval.cards import TaskCard
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
@@ -89,16 +91,16 @@ def reply(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def killed_again(
-    command: Sequence[str],
+    words: Sequence[str],
     times: int,
     done: Callable[[], int],
     step: Callable[[], int],
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command and kill it once `done` has grown by a `step`, `times` times or until it comes to its end. Returns how
-    often it was killed."""
+    """Run `memeval WORDS` and kill it once `done` has grown by a `step`, `times` times or until it comes to its end. Returns
+    how often it was killed."""
     for kills in range(times):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        process = preloaded.start(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wanted, patience = done() + step(), time.monotonic() + 20
         while done() < wanted and process.poll() is None and time.monotonic() < patience:
             time.sleep(0.003)

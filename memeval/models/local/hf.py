@@ -9,7 +9,6 @@ model in a card: `revision`, `local_files_only`, `device` (cuda where there is o
 
 from __future__ import annotations
 
-import bisect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from memeval.errors import BadParameter, UsageError
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
-from memeval.models.local import kept_open, sampling, weights
-from memeval.models.local.hf_loading import identity, load, settings
+from memeval.models.local import sampling
+from memeval.models.local.hf_loading import LocalModel, load
 from memeval.models.local.sampling import Sampling
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
@@ -30,38 +29,27 @@ if TYPE_CHECKING:
 
 BATCH_SIZE, BATCH_TOKENS = 16, 65_536
 _TOOLLESS = "use a model that was made for tools, or an agent that describes them in its prompt (memalpha: --set wire=qwen)"
-_OPEN, _CLOSE = "<think>", "</think>"
+_OPEN = "<think>"
 
 
 class HfModel:
-    """Raises UsageError, when it is made, for bad settings and for what `weights.find` raises. The weights are loaded at the
-    first call that no store can answer."""
+    """Raises UsageError, when it is made, as `LocalModel`."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
-        chosen = settings(name, spec)
-        self._name = name
-        self._chosen = chosen
-        self._weights = weights.find(name, chosen.get("revision"), not chosen.get("local_files_only", False))
-        self._defaults = self._weights.read("generation_config.json")
-        self.identity = identity("hf", self._weights, chosen)
-        self._key = ("hf", self._weights.digest, json.dumps(chosen, sort_keys=True))
-        self._checkpoint: Checkpoint | None = None
+        self._local = LocalModel("hf", name, spec, Checkpoint)
+        self._defaults = self._local.weights.read("generation_config.json")
+        self.identity = self._local.identity
+        self.close = self._local.close
 
     async def complete(self, request: Request) -> Completion:
         """One generation. `finish_reason` is `overflow` when the prompt leaves no room in the window, and a reply ends with
         it (`length`). Raises BadParameter for what this model does not have, UsageError when it cannot be loaded."""
+        name = self._local.name
         if any(pictured(message) for message in request.messages):
-            raise BadParameter("messages", f"model 'hf/{self._name}': it reads text alone, no images, sounds or files")
+            raise BadParameter("messages", f"model 'hf/{name}': it reads text alone, no images, sounds or files")
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
-        asked = sampling.read(request.params, self._defaults, seed, self._name)
-        if self._checkpoint is None:
-            self._checkpoint = kept_open.take(self._key, lambda: Checkpoint(self._name, self._weights, self._chosen))
-        return await self._checkpoint.worker.do((request, asked))
-
-    async def close(self) -> None:
-        if self._checkpoint is not None:
-            kept_open.give_back(self._key, self._checkpoint)
-            self._checkpoint = None
+        asked = sampling.read(request.params, self._defaults, seed, name)
+        return await self._local.opened().worker.do((request, asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,19 +227,7 @@ def _completion(loaded: _Loaded, prompt: _Prompt, row: generation.Row) -> Comple
     cuts = [place for stop in prompt.sampling.stop if (place := text.find(stop)) >= 0]
     text = text[: min(cuts)] if cuts else text
     written = f"{_OPEN}{text}" if prompt.thinking else text
-    usage = {
-        "prompt_tokens": len(prompt.ids),
-        "completion_tokens": len(row.ids),
-        "completion_tokens_details": {"reasoning_tokens": _thinking(loaded, row.ids, written)},
-    }
+    usage = {"prompt_tokens": len(prompt.ids), "completion_tokens": len(row.ids)}
     choice = {"message": {"content": written}, "finish_reason": row.reason or "length"}
     completion = read_reply({"choices": [choice], "usage": usage}, prompt.request)
     return replace(completion, row=Row(tuple(prompt.ids), tuple(row.ids), tuple(row.logprobs)))
-
-
-def _thinking(loaded: _Loaded, ids: Sequence[int], written: str) -> int:
-    """Tokens up to the end of the thinking, tags included."""
-    closed = written.count(_CLOSE)
-    if not closed:
-        return len(ids) if _OPEN in written else 0
-    return bisect.bisect_left(range(len(ids)), closed, key=lambda length: loaded.decode(ids[:length]).count(_CLOSE))

@@ -8,47 +8,35 @@ has one). Vectors are scaled to length 1. Settings as in hf.py.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import pack
-from memeval.models.local import kept_open, weights
-from memeval.models.local.hf_loading import EXTRA, identity, settings
+from memeval.models.local.hf_loading import EXTRA, LocalModel
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line
 
 
 class HfEmbedder:
-    """Raises UsageError, when it is made, for bad settings and what `weights.find` raises."""
+    """Raises UsageError, when it is made, as `LocalModel`."""
 
     largest = 256
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
-        self._chosen = settings(name, spec)
-        self._name = name
-        self._weights = weights.find(name, self._chosen.get("revision"), not self._chosen.get("local_files_only", False))
-        self.identity = identity("hf-embedder/3", self._weights, self._chosen)
-        self._key = ("hf-embedder", self._weights.digest, json.dumps(self._chosen, sort_keys=True))
-        self._encoder: Encoder | None = None
+        self._local = LocalModel("hf-embedder/3", name, spec, Encoder)
+        self.identity = self._local.identity
+        self.close = self._local.close
 
     async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
         """One vector per text, with its exact tokens. Raises BadParameter for any parameter, UsageError when it cannot be
         loaded."""
         if params:
             name = next(iter(params))
-            raise BadParameter(name, f"embedder 'hf/{self._name}': no parameter '{name}'")
-        if self._encoder is None:
-            self._encoder = kept_open.take(self._key, lambda: Encoder(self._name, self._weights, self._chosen))
-        return await asyncio.gather(*map(self._encoder.worker.do, texts))
-
-    async def close(self) -> None:
-        if self._encoder is not None:
-            kept_open.give_back(self._key, self._encoder)
-            self._encoder = None
+            raise BadParameter(name, f"embedder 'hf/{self._local.name}': no parameter '{name}'")
+        return await asyncio.gather(*map(self._local.opened().worker.do, texts))
 
 
 class Encoder:

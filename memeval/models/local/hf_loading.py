@@ -1,4 +1,4 @@
-"""What `hf/` models have in common: their settings, what identifies them, and how they are loaded.
+"""What `hf/` models have in common: their settings, what identifies them, and how they are loaded and kept open.
 
 Weights are read from safetensors, and no code of a checkpoint's own is run.
 """
@@ -6,13 +6,14 @@ Weights are read from safetensors, and no code of a checkpoint's own is run.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from memeval.errors import UsageError, install_hint, suggest
 from memeval.models import window
 from memeval.models.completion import ModelSpec
+from memeval.models.local import kept_open, weights
 from memeval.models.local.weights import Weights
 from memeval.models.reply import one_line
 
@@ -45,10 +46,37 @@ def settings(name: str, spec: ModelSpec) -> dict[str, Any]:
     return found
 
 
-def identity(kind: str, found: Weights, chosen: Mapping[str, Any]) -> str:
-    """The weights, and of the settings those that change a reply."""
-    matters = {key: chosen[key] for key in ("dtype", "max_model_len") if key in chosen}
-    return f"{kind} {found.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
+Opened = TypeVar("Opened", bound=kept_open.Closable)
+
+
+class LocalModel(Generic[Opened]):
+    """The weights and settings of a model, which are loaded at the first call that no store can answer.
+
+    kind: what the identity begins with. opens: makes what holds the loaded weights, of (name, weights, settings). Raises
+    UsageError for bad settings and for what `weights.find` raises.
+    """
+
+    def __init__(
+        self, kind: str, name: str, spec: ModelSpec, opens: Callable[[str, Weights, Mapping[str, Any]], Opened]
+    ) -> None:
+        chosen = settings(name, spec)
+        found = weights.find(name, chosen.get("revision"), not chosen.get("local_files_only", False))
+        matters = {key: chosen[key] for key in ("dtype", "max_model_len") if key in chosen}  # these change a reply
+        self.name, self.weights = name, found
+        self.identity = f"{kind} {found.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
+        self._key = (kind, found.digest, json.dumps(chosen, sort_keys=True))
+        self._make = lambda: opens(name, found, chosen)
+        self._opened: Opened | None = None
+
+    def opened(self) -> Opened:
+        if self._opened is None:
+            self._opened = kept_open.take(self._key, self._make)
+        return self._opened
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            kept_open.give_back(self._key, self._opened)
+            self._opened = None
 
 
 def load(auto: str, label: str, found: Weights, chosen: Mapping[str, Any]) -> tuple[Any, Any, int]:

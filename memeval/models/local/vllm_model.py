@@ -14,14 +14,13 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from memeval.errors import UsageError, install_hint
 from memeval.models import window
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.embeddings import EmbeddingEndpoint
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Limiter
 from memeval.models.local import kept_open, weights
@@ -40,29 +39,22 @@ NEUTRAL = OURS | {
     *("max_num_batched_tokens", "swap_space", "cpu_offload_gb", "disable_log_stats", "enable_prefix_caching"),
 }
 """Settings that change speed and room, but no reply: not part of the identity."""
-Result = TypeVar("Result")
 
 
 class VllmModel:
-    """Chat completions; embeds: a server for embeddings instead (`vllm serve --runner pooling`).
+    """Raises UsageError, when it is made, for settings that vLLM cannot be given, and what `weights.find` raises."""
 
-    Raises UsageError, when it is made, for settings that vLLM cannot be given, and what `weights.find` raises.
-    """
-
-    largest = EmbeddingEndpoint.largest
-
-    def __init__(self, name: str, spec: ModelSpec, limiter: Limiter, embeds: bool = False) -> None:
+    def __init__(self, name: str, spec: ModelSpec, limiter: Limiter) -> None:
         backend = _checked(name, spec)
         self._name = name
         self._weights = weights.find(name, backend.get("revision"), not backend.get("local_files_only", False))
         matters = {key: value for key, value in backend.items() if key not in NEUTRAL}
         self.identity = f"vllm {self._weights.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
         self._backend = backend
-        self._embeds = embeds
         self._limiter = limiter
-        self._key = ("vllm", self._weights.digest, json.dumps(backend, sort_keys=True), embeds)
+        self._key = ("vllm", self._weights.digest, json.dumps(backend, sort_keys=True))
         self._server: VllmServer | None = None
-        self._starting: asyncio.Task[EndpointModel | EmbeddingEndpoint] | None = None
+        self._starting: asyncio.Task[EndpointModel] | None = None
 
     async def complete(self, request: Request) -> Completion:
         """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended."""
@@ -72,14 +64,7 @@ class VllmModel:
                 f"model 'vllm/{self._name}': {misplaced[0]} is a setting of the server: put it under 'backend:'"
             )
         client = await self._ready()
-        assert isinstance(client, EndpointModel)
         return await self._while_running(client.complete(request))
-
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """As `EmbeddingEndpoint.embed`."""
-        client = await self._ready()
-        assert isinstance(client, EmbeddingEndpoint)
-        return await self._while_running(client.embed(texts, params))
 
     async def close(self) -> None:
         starting, server = self._starting, self._server
@@ -93,20 +78,19 @@ class VllmModel:
                 if not isinstance(client, BaseException):
                     await client.close()
 
-    async def _ready(self) -> EndpointModel | EmbeddingEndpoint:
+    async def _ready(self) -> EndpointModel:
         """The client of a healthy server. All callers wait for one start, which goes on when one of them is cancelled."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
         return await asyncio.shield(self._starting)
 
-    async def _start(self) -> EndpointModel | EmbeddingEndpoint:
+    async def _start(self) -> EndpointModel:
         server = self._server = kept_open.take(self._key, self._make)
         if not server.usable:
             await asyncio.to_thread(server.start)
-        kind = EmbeddingEndpoint if self._embeds else EndpointModel
-        return kind(self._name, server.base_url, server.key, self._limiter)
+        return EndpointModel(self._name, server.base_url, server.key, self._limiter)
 
-    async def _while_running(self, call: Coroutine[Any, Any, Result]) -> Result:
+    async def _while_running(self, call: Coroutine[Any, Any, Completion]) -> Completion:
         """The result of a call. Raises ServerEnded as soon as the server has ended, before the call's time-out."""
         task = asyncio.ensure_future(call)
         try:
@@ -128,7 +112,7 @@ class VllmModel:
         environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": str(gpus)}
 
         def command(port: int) -> list[str]:
-            return serve(program, self._weights.folder, self._name, port, config, self._backend, self._embeds)
+            return serve(program, self._weights.folder, self._name, port, config, self._backend)
 
         return VllmServer(self._name, command, patience, environment)
 
@@ -149,23 +133,18 @@ def executable() -> str:
 
 
 def serve(
-    program: str,
-    folder: Path,
-    name: str,
-    port: int,
-    config: Mapping[str, Any],
-    backend: Mapping[str, Any],
-    embeds: bool = False,
+    program: str, folder: Path, name: str, port: int, config: Mapping[str, Any], backend: Mapping[str, Any]
 ) -> list[str]:
     """The command line of `vllm serve`. The key is not in it, because other users of the machine can read command lines."""
-    options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "served_model_name": name}
-    if embeds:
-        options["runner"] = "pooling"  # whether prefixes can be cached depends on the pooling, and vLLM knows
-    else:
-        options["enable_prefix_caching"] = True
-        options["enable_prompt_tokens_details"] = True  # else the server does not say what came from its cache
-        options["enable_auto_tool_choice"] = True
-        options["tool_call_parser"] = PARSERS.get(str(config.get("model_type")), "hermes")
+    options: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "served_model_name": name,
+        "enable_prefix_caching": True,
+        "enable_prompt_tokens_details": True,  # else the server does not say what came from its cache
+        "enable_auto_tool_choice": True,
+        "tool_call_parser": PARSERS.get(str(config.get("model_type")), "hermes"),
+    }
     options.update({key: value for key, value in backend.items() if key not in OURS})
     words = [program, "serve", str(folder.resolve())]
     for key, value in options.items():

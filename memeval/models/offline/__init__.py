@@ -13,10 +13,10 @@ from typing import Any
 
 from memeval import prompts
 from memeval.models.completion import UNREAD, Completion, Message, Request, ToolCall, Usage
-from memeval.models.offline.reading import ABSTAIN, RELATED, THRESHOLD, answer, choose
+from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose
 from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
-__all__ = ["ABSTAIN", "NOTHING", "RELATED", "THRESHOLD", "UNREAD", "OfflineModel"]
+__all__ = ["ABSTAIN", "NOTHING", "THRESHOLD", "UNREAD", "OfflineModel"]
 
 NOTHING = "There is nothing more to do."
 """The reply to a prompt that holds nothing to write, and to the results of its own tool calls."""
@@ -36,7 +36,7 @@ class OfflineModel:
     Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
     """
 
-    identity = "offline/3"
+    identity = "offline/4"
 
     async def complete(self, request: Request) -> Completion:
         prompt = "\n\n".join(_text(message) for message in request.messages)

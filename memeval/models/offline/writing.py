@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from memeval.models.completion import ToolCall
 from memeval.models.offline.text import (
     COPULA,
-    PRONOUNS,
     Entry,
     alone,
     date_of,
@@ -37,16 +36,19 @@ CHARACTERS = 4
 FILL = 0.85
 """Share of a response limit that is filled."""
 _OVERHEAD = 90  # characters of a call around its text
+_SAME = 0.6  # share of the words outside values from which two sentences say the same of another value
 _CHANGE = re.compile(r"\b(?:now|currently|since|became|moved|no longer|new|newly|changed|replaced|instead)\b", re.I)
-_DIGIT = re.compile(r"\d")
 _PAST = re.compile(r"\b(?:was|were|had|\w{3,}ed)\b")
-_IDENT = re.compile(r"(?:^|_)(?:id|ids|uuid|identifier|index)$|[a-z]Id$")
-_QUERY = re.compile(r"query|question|search|keyword", re.I)
-_SUBJECT = re.compile(r"(?:^|_)(?:title|name|subject|topic|key|entity|person)$", re.I)
-_TIME = re.compile(r"time|date", re.I)
+_SLOTS = {
+    "ident": re.compile(r"(?:^|_)(?:id|ids|uuid|identifier|index)$|[a-z]Id$"),
+    "query": re.compile(r"query|question|search|keyword", re.I),
+    "subject": re.compile(r"(?:^|_)(?:title|name|subject|topic|key|entity|person)$", re.I),
+    "time": re.compile(r"time|date", re.I),
+}
+"""What a parameter holds, by its name; any other text is the note's."""
+_EMPTY = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 _EVENT = re.compile(r"epis|event|exper|happen|diary|log", re.I)
 _STANDING = re.compile(r"core|profile|persona|summar|system", re.I)
-_EMPTY: Mapping[str, Any] = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}, "string": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,44 +73,36 @@ class Note:
 def notes(chunk: str, room: int, overhead: int = 0) -> list[Note]:
     """The notes of a chunk in its order, in at most `room` characters (`overhead` of them for each note). Where not all
     fits, every subject keeps its first sentence before any keeps its second."""
-    gathered: dict[tuple[str, str], Note] = {}
+    said: dict[tuple[str, str, str], dict[str, None]] = {}
     for number, entry in enumerate(entries(chunk)):
-        said = stated(entry)
-        key = (fold(entry.subject) or f"\n{number}", entry.stamp)
-        before = gathered.get(key, Note(entry.subject, entry.stamp, ()))
-        gathered[key] = replace(before, sentences=tuple(dict.fromkeys((*before.sentences, *said))))
-    found = list(gathered.values())
-    kept: list[list[str]] = [[] for _ in found]
-    for rank in range(max((len(note.sentences) for note in found), default=0)):
-        for note, taken in zip(found, kept, strict=True):
-            if rank < len(note.sentences):
-                cost = len(note.sentences[rank]) + 1 + (0 if taken else overhead + len(note.subject) + len(note.stamp) + 5)
+        key = (fold(entry.subject) or f"\n{number}", entry.subject, entry.stamp)
+        said.setdefault(key, {}).update(dict.fromkeys(stated(entry)))
+    kept: dict[tuple[str, str, str], list[str]] = {key: [] for key in said}
+    for rank in range(max(map(len, said.values()), default=0)):
+        for key, sentences in said.items():
+            if rank < len(sentences):
+                sentence = list(sentences)[rank]
+                cost = len(sentence) + 1 + (0 if kept[key] else overhead + len(key[1]) + len(key[2]) + 5)
                 if cost <= room:
-                    taken.append(note.sentences[rank])
+                    kept[key].append(sentence)
                     room -= cost
-    return [replace(note, sentences=tuple(taken)) for note, taken in zip(found, kept, strict=True) if taken]
+    return [Note(subject, stamp, tuple(taken)) for (_, subject, stamp), taken in kept.items() if taken]
 
 
 def rewritten(memory: str, chunk: str, tokens: int) -> str:
-    """The memory with the chunk's notes in it, oldest first, in at most FILL of `tokens`: the newest notes are kept whole in
-    half of the room, the older ones with their first sentence as far as the rest goes."""
-    room = int(FILL * tokens * CHARACTERS)
+    """The memory with the chunk's notes in it, oldest first; the newest of them, in at most FILL of `tokens`."""
+    left = int(FILL * tokens * CHARACTERS)
     held = [Note(entry.subject, entry.stamp, said) for entry in entries(memory) if (said := stated(entry))]
-    for note in notes(chunk, room):
-        merged = next(((old, new) for old in held if (new := updated(old, note))), None)
-        if merged:
-            held.remove(merged[0])
-        if note not in held:
-            held.append(merged[1] if merged else note)
+    for note in notes(chunk, left):
+        old, new = next(((old, new) for old in held if (new := updated(old, note))), (None, note))
+        held = [each for each in held if each not in (old, new)] + [new]
     lines: list[str] = []
-    left = room
     for note in reversed(held):
         line = note.text()
-        if len(line) >= left - room // 2:
-            line = replace(note, sentences=note.sentences[:1]).text()
-        if len(line) < left:
-            lines.append(line)
-            left -= len(line) + 1
+        if len(line) >= left:
+            break
+        lines.append(line)
+        left -= len(line) + 1
     return "\n".join(reversed(lines))
 
 
@@ -125,17 +119,15 @@ def updated(old: Note, new: Note) -> Note | None:
 def _replaces(old: Note, before: str, new: Note, after: str) -> bool:
     if before == after or not (_CHANGE.search(after) or not _PAST.search(before + after)):
         return False
-    value, other = ({span.text for span in (*names(text), *dates(text), *numbers(text))} for text in (before, after))
-    said, says = stems(_without(before, value)), stems(_without(after, other))
+    value, other = _value(before), _value(after)
+    said, says = stems(before) - value, stems(after) - other - stems(" ".join(_CHANGE.findall(after)))
     then, now = date_of(old.stamp, before), date_of(new.stamp, after)
-    return value != other and 0 < 0.6 * len(said | says) <= len(said & says) and (not then or not now or now >= then)
+    return value != other and 0 < _SAME * len(said | says) <= len(said & says) and (not then or not now or now >= then)
 
 
-def _without(text: str, spans: Iterable[str]) -> str:
-    text = _CHANGE.sub(" ", text)
-    for span in sorted(spans, key=len, reverse=True):
-        text = text.replace(span, " ")
-    return text
+def _value(text: str) -> frozenset[str]:
+    """The stems of the names, dates and numbers of a sentence."""
+    return stems(" ".join(span.text for span in (*names(text), *dates(text), *numbers(text))))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -148,26 +140,28 @@ def _states(text: str, entry: Entry) -> bool:
     tokens = words(text)
     if len(tokens) < 3 or text.endswith("?"):
         return False
-    if _DIGIT.search(text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
+    if numbers(text) or dates(text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
         return True
+    sentence = alone(text, entry)
     subject = set(words(entry.subject))
-    others = [span for span in names(text) if not set(words(span.text)) <= subject]
-    return bool(others) or (bool(COPULA.search(text)) and len(tokens) > 4 and (tokens[0] in PRONOUNS or bool(opening(text))))
+    others = any(not set(words(span.text)) <= subject for span in names(sentence))
+    return others or (bool(COPULA.search(text)) and len(tokens) > 4 and bool(opening(sentence)))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Form:
-    """How to fill in one function: its parameters by what they hold, the values of its enum, and fixed values of others."""
+    """How to fill in one function. slots: parameter -> what it holds (_SLOTS, choice, text). values: of the choice.
+    fixed: parameter -> the value that it always gets."""
 
     name: str
-    slots: dict[str, str] = field(default_factory=dict)
-    values: tuple[str, ...] = ()
-    fixed: dict[str, Any] = field(default_factory=dict)
+    slots: dict[str, str]
+    values: tuple[str, ...]
+    fixed: dict[str, Any]
 
     def call(self, number: int, note: Note, ident: str = "", kind: str = "") -> ToolCall:
         filled = {"choice": kind or self.kind(note), "ident": ident, "time": note.stamp, "text": note.text()}
         filled["subject"] = note.subject or note.sentences[0][:60]
-        arguments = self.fixed | {slot: filled[what] for what, slot in self.slots.items()}
+        arguments = self.fixed | {parameter: filled[what] for parameter, what in self.slots.items()}
         return ToolCall(self.name, arguments, json.dumps(arguments, ensure_ascii=False), id=f"call_{number}")
 
     def kind(self, note: Note) -> str:
@@ -182,11 +176,11 @@ def calls(chunk: str, memory: str, tools: Iterable[Any], tokens: int) -> list[To
     """The calls that write a chunk's notes, in at most FILL of `tokens`. An entry in view is changed, once, when a note
     states a later value of what it says; what is in view already is not written again."""
     forms = [form for tool in tools if (form := _form(tool))]
-    creators = [form for form in forms if "ident" not in form.slots]
+    creators = [form for form in forms if "ident" not in form.slots.values()]
     if not creators:
         return []
-    creator = max(creators, key=lambda form: "choice" in form.slots)
-    changer = next((form for form in forms if "ident" in form.slots), None)
+    creator = max(creators, key=lambda form: bool(form.values))
+    changer = next((form for form in forms if "ident" in form.slots.values()), None)
     held = _held(memory, changer.values if changer else ())
     known = {text for _, _, note in held for text in note.sentences}
     made: list[ToolCall] = []
@@ -224,34 +218,32 @@ def _held(memory: str, values: tuple[str, ...]) -> list[tuple[str, str, Note]]:
 
 def _form(tool: Any) -> Form | None:
     """A function that writes text; None for any other, and for a schema that cannot be read."""
+    slots: dict[str, str] = {}
+    fixed: dict[str, Any] = {}
+    values: tuple[str, ...] = ()
     try:
         function = tool.get("function", tool)
         schema = function["parameters"]
-        form, required = Form(str(function["name"])), set(schema.get("required", ()))
         for name, kind in schema["properties"].items():
-            what = _slot(name, kind.get("type", "string"), kind.get("enum"), name in required)
-            if what == "query":
-                return None
-            if what == "choice" and what not in form.slots:
-                form.values = tuple(map(str, kind["enum"]))
-            if what and what not in form.slots:
-                form.slots[what] = name
-            elif name in required:
-                form.fixed[name] = kind["enum"][0] if kind.get("enum") else _EMPTY.get(kind.get("type", "string"))
-    except (AttributeError, KeyError, TypeError, IndexError):  # no JSON schema of a function
+            what = _slot(name, kind)
+            if what == "choice":
+                values = tuple(map(str, kind["enum"]))
+            if what == "ident" or (what and name in schema.get("required", ())):
+                slots[name] = what
+            elif name in schema.get("required", ()):
+                fixed[name] = _EMPTY.get(kind["type"])
+        text = next((name for what in ("text", "subject") for name in slots if slots[name] == what), None)
+        if text is None or "query" in slots.values():
+            return None
+        return Form(str(function["name"]), {**slots, text: "text"}, values, fixed)
+    except (AttributeError, KeyError, TypeError):  # no JSON schema of a function
         return None
-    if "text" not in form.slots and "subject" in form.slots:
-        form.slots["text"] = form.slots.pop("subject")
-    return form if "text" in form.slots else None
 
 
-def _slot(name: str, kind: str, enum: Any, required: bool) -> str:
-    """What a parameter holds: choice, ident, query, subject, time or text; "" for what is left out or fixed."""
-    if enum:
+def _slot(name: str, kind: dict[str, Any]) -> str:
+    """What a parameter holds; "" for one that is no text."""
+    if kind.get("enum"):
         return "choice"
-    if _IDENT.search(name):
-        return "ident"
-    if kind != "string" or not required:
+    if kind.get("type", "string") != "string":
         return ""
-    patterns = {"query": _QUERY, "subject": _SUBJECT, "time": _TIME}
-    return next((what for what, pattern in patterns.items() if pattern.search(name)), "text")
+    return next((what for what, pattern in _SLOTS.items() if pattern.search(name)), "text")

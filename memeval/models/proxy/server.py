@@ -12,7 +12,6 @@ process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import secrets
 import socket
@@ -74,7 +73,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.base_url = ""
-        self._clients: dict[bytes, _Client] = {}  # by the token's digest: only the agent holds the token itself
+        self._clients: dict[str, _Client] = {}  # by token
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,7 +81,6 @@ class Proxy:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/models/{name:.+}", self._one_model)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         listening = socket.socket()
@@ -102,12 +100,12 @@ class Proxy:
         """A token for one agent in one context (a fork gets its own). models: role -> model it may call. slot: where its
         calls are booked."""
         token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
-        self._clients[_digest(token)] = _Client(models, slot)
+        self._clients[token] = _Client(models, slot)
         return token
 
     def close(self, token: str) -> None:
         """End a token; its calls in flight are cancelled. One that is closed already is no error."""
-        client = self._clients.pop(_digest(token), None)
+        client = self._clients.pop(token, None)
         if client is not None:
             _cancel(client)
 
@@ -140,7 +138,7 @@ class Proxy:
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
         client = self._client(request)
-        asked = wire.read_embeddings(wire.read_json(await request.read()))
+        asked = wire.shaped(wire.read_json(await request.read()), wire.Texts)
         model = client.model(asked.model, embedding=True)
         params = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
         try:
@@ -150,24 +148,16 @@ class Proxy:
         if asked.dimensions not in (None, vectors.shape[1]):
             message = f"'dimensions' is not supported by this model: its vectors have {vectors.shape[1]}"
             raise Refused(400, message, "unsupported_parameter", "dimensions")
-        return web.json_response(wire.embeddings_reply(vectors, spent.prompt, model.name, asked.encoded))
+        return web.json_response(wire.embeddings_reply(vectors, spent.prompt, model.name, asked.encoding_format == "base64"))
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"object": "list", "data": [wire.model_reply(name) for name in self._names(request)]})
-
-    async def _one_model(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        if name not in self._names(request):
-            raise Refused(404, f"no model '{name[:100]}' here; /v1/models lists them", "model_not_found", "model")
-        return web.json_response(wire.model_reply(name))
-
-    def _names(self, request: web.Request) -> list[str]:
         models = self._client(request).models
-        return list(dict.fromkeys([*models, *(model.name for model in models.values())]))
+        names = dict.fromkeys([*models, *(model.name for model in models.values())])
+        return web.json_response({"object": "list", "data": [wire.model_reply(name) for name in names]})
 
     def _client(self, request: web.Request) -> _Client:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        client = self._clients.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
+        client = self._clients.get(token.strip()) if scheme.lower() == "bearer" else None
         if client is None:
             raise Refused(401, "the API key is not the token of an open context", "invalid_api_key")
         return client
@@ -195,6 +185,8 @@ async def _serve(client: _Client, model: BoundModel, call: Coroutine[Any, Any, R
         raise Refused(503, "the context ended while the call was in flight") from None
     except EmbeddingFailed:
         raise  # booked; the run goes on
+    except RecursionError:
+        raise Refused(400, "the body is nested too deeply") from None
     except (StopRun, UsageError) as error:
         if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is for the user to fix
             raise Refused(400, str(error), "unsupported_parameter", error.name) from None
@@ -210,10 +202,6 @@ def _cancel(client: _Client) -> None:
         task.cancel()
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
 def _repeated(request: web.Request) -> bool:
     """Whether the openai package sends this request again after a time-out or a lost connection of its own."""
     return request.headers.get("x-stainless-retry-count", "0") != "0"
@@ -227,10 +215,6 @@ async def _in_shape(request: web.Request, handler: Any) -> web.StreamResponse:
         return response
     except Refused as raised:
         refused = raised
-    except web.RequestPayloadError:
-        refused = Refused(400, "the body cannot be decoded as its headers say")
-    except web.HTTPRequestEntityTooLarge:
-        refused = Refused(413, f"the body is larger than {LARGEST_REQUEST} bytes", "request_too_large")
     except web.HTTPException as error:
         paths = "/v1/chat/completions, /v1/embeddings, /v1/models"
         refused = Refused(error.status, f"{error.reason}: {request.method} {request.path[:100]} (there are {paths})")

@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from openai.types import CompletionUsage
 
-DEEPEST = 100  # levels of nesting; more is damage, and would exhaust the stack of code that walks it
 _READ_HERE = frozenset({"model", "messages", "tools", "stream", "stream_options", "n"})
 # only fields that are known pass on to the model: among the rest are ways to send its key, or the bill, somewhere else
 _PASSED = frozenset(
@@ -62,16 +61,18 @@ class Refused(Exception):
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
-class _Name(Struct):
+class _Function(Struct):
     name: str
-
-
-class _Arguments(_Name):
-    arguments: str
+    arguments: str = ""
+    parameters: Data | None = None
 
 
 class _Call(Struct):
-    function: _Arguments
+    function: _Function
+
+
+class _Tool(_Call):
+    type: Literal["function"]
 
 
 class _Part(Struct):
@@ -84,16 +85,7 @@ class _Message(Struct):
     tool_calls: list[_Call] | None = None
 
 
-class _Function(_Name):
-    parameters: Data | None = None
-
-
-class _Tool(Struct):
-    type: Literal["function"]
-    function: _Function
-
-
-class _Options(Struct):
+class _Options(Struct, frozen=True):
     include_usage: bool = False
 
 
@@ -102,14 +94,20 @@ class _Chat(Struct):
     messages: Annotated[list[_Message], Meta(min_length=1)]
     tools: list[_Tool] = []
     stream: bool = False
-    stream_options: _Options | None = None
+    stream_options: _Options = _Options()
 
 
-class _Texts(Struct):
+class Texts(Struct):
+    """A request for embeddings. dimensions: of the vectors, None for the model's own."""
+
     model: Annotated[str, Meta(min_length=1)]
     input: str | Annotated[list[str], Meta(min_length=1)]
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     encoding_format: Literal["float", "base64"] = "float"
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.input] if isinstance(self.input, str) else self.input
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,35 +123,19 @@ class Chat:
     with_usage: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """A request for embeddings. dimensions: of the vectors, None for the model's own. encoded: wanted as base64."""
-
-    model: str
-    texts: list[str]
-    dimensions: int | None
-    encoded: bool
-
-
 def read_json(raw: bytes) -> Data:
-    """The object in a request's body. Raises Refused."""
+    """The object in a request's body, without the fields that are null: they count as left out. Raises Refused."""
     try:
-        data = json.loads(raw, parse_constant=_no_number)
+        data = json.loads(raw)
     except (ValueError, RecursionError):
         raise Refused(400, "the body is not JSON") from None
     if not isinstance(data, dict):
         raise Refused(400, "the body is not a JSON object")
-    level: list[Any] = [data]
-    for _ in range(DEEPEST):
-        level = [part for value in level for part in _parts(value)]
-        if not level:
-            return data
-    raise Refused(400, f"the body is nested more than {DEEPEST} levels deep")
+    return {key: value for key, value in data.items() if value is not None}
 
 
 def read_chat(data: Data) -> Chat:
-    """A request to /chat/completions. A field that is null is a field that is not there. Raises Refused."""
-    data = {key: value for key, value in data.items() if value is not None}
+    """A request to /chat/completions. Raises Refused."""
     if data.get("n", 1) != 1:
         raise Refused(400, "n must be 1; send a request for each reply", "unsupported_value", "n")
     unknown = [key[:100] for key, value in data.items() if key not in _READ_HERE | _PASSED | _LABELS and value is not False]
@@ -164,22 +146,16 @@ def read_chat(data: Data) -> Chat:
         check(params)
     except UsageError as error:
         raise Refused(400, str(error), "invalid_value", str(error).partition(":")[0]) from None
-    asked = _shaped(data, _Chat)
-    with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-    return Chat(asked.model, data["messages"], data.get("tools") or None, params, asked.stream, with_usage)
-
-
-def read_embeddings(data: Data) -> Texts:
-    """A request to /embeddings: of texts, not of token ids. Raises Refused."""
-    asked = _shaped({key: value for key, value in data.items() if value is not None}, _Texts)
-    texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    return Texts(asked.model, texts, asked.dimensions, asked.encoding_format == "base64")
+    asked = shaped(data, _Chat)
+    tools = data.get("tools") or None
+    return Chat(asked.model, data["messages"], tools, params, asked.stream, asked.stream_options.include_usage)
 
 
 Shape = TypeVar("Shape")
 
 
-def _shaped(data: Data, shape: type[Shape]) -> Shape:
+def shaped(data: Data, shape: type[Shape]) -> Shape:
+    """Raises Refused with the name of the field that is missing or of another type."""
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
@@ -273,13 +249,3 @@ def _usage(usage: Usage) -> CompletionUsage:
         prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached),
         completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning),
     )
-
-
-def _parts(value: Any) -> Sequence[Any] | Mapping[Any, Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(name)

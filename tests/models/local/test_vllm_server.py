@@ -18,7 +18,7 @@ from memeval.models.gateway import Gateway
 from memeval.models.local import kept_open, vllm_model, vllm_server
 from memeval.models.local.vllm_model import executable, serve
 from memeval.models.local.vllm_server import ServerEnded, VllmServer, last_error
-from memeval.models.registry import open_embedder, open_model
+from memeval.models.registry import open_model
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="vllm runs on POSIX systems")
 
@@ -274,23 +274,6 @@ def test_it_ends_when_its_guardian_is_killed(folder, program):
     asyncio.run(main())
 
 
-def test_embeddings_have_a_server_of_their_own_kind(folder, program):
-    vllm = program()
-
-    async def main():
-        gateway = Gateway(None)
-        found = await gateway.embed(ModelSpec(f"vllm/{folder}"), ["a", "bcd"], {})
-        await gateway.close()
-        return found
-
-    from memeval.models.embeddings import unpack
-
-    assert unpack([completion.text for completion in asyncio.run(main())]).tolist() == [[1.0, 1.0], [3.0, 1.0]]
-    words = vllm.starts[0]["argv"]
-    assert words[words.index("--runner") + 1] == "pooling"
-    assert not {"--enable-auto-tool-choice", "--enable-prefix-caching"} & set(words)
-
-
 # -- the command line and its settings --------------------------------------------------------------------------------
 
 
@@ -350,7 +333,6 @@ def test_the_identity_is_of_the_weights_and_of_what_changes_replies(folder):
     before = named()
     safetensors(folder / "model.safetensors", b"\x01" * 64)
     assert named() != before
-    assert open_embedder(ModelSpec(f"vllm/{folder}")).identity == named()
 
 
 def test_the_program_is_looked_for(tmp_path, monkeypatch):

@@ -71,40 +71,20 @@ def test_both_ends_and_the_size_of_a_large_file_count(model):
     assert len(set(found)) == len(found)
 
 
-def test_shards_are_those_the_index_names(model):
+def test_a_shard_that_the_index_names_must_be_there(model):
     safetensors(model / "a.safetensors")
-    safetensors(model / "consolidated.safetensors")
     index = model / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"x": "a.safetensors", "y": "model.safetensors"}}))
     before = digest(model)
-    safetensors(model / "consolidated.safetensors", b"\x01" * 64)
-    assert digest(model) == before
     safetensors(model / "a.safetensors", b"\x01" * 64)
     assert digest(model) != before
     (model / "a.safetensors").unlink()
     with pytest.raises(UsageError, match="a.safetensors: missing"):
         find(str(model))
-    for text in ('{"weight_map": {"x": "../secret"}}', '{"weight_map": {}}', "[]", "{"):
+    for text in ("[]", "{"):
         index.write_text(text)
         with pytest.raises(UsageError, match="index.json"):
             find(str(model))
-
-
-def test_a_file_that_was_cut_off_is_found_out(model):
-    path = model / "model.safetensors"
-    whole = path.read_bytes()
-    for damaged in (
-        whole[:-1],
-        whole[:20],
-        b"",
-        whole + b"\x00",
-        b"\xff" * 8 + whole,
-        whole.replace(b"offsets", b"offsetz"),
-    ):
-        path.write_bytes(damaged)
-        with pytest.raises(UsageError, match="model.safetensors") as caught:
-            find(str(model))
-        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -188,15 +168,9 @@ def test_modules_of_sentence_transformers_count(model):
     before = digest(model)
     (model / "1_Pooling").mkdir()
     (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    assert digest(model) == before  # nothing says that it is one
-    (model / "modules.json").write_text(json.dumps([{"path": "", "type": "T"}, {"path": "1_Pooling", "type": "P"}]))
     with_modules = digest(model)
     (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
     assert len({before, with_modules, digest(model)}) == 3
-    for text in ('[{"path": "../x"}]', "{}x", "[1]"):
-        (model / "modules.json").write_text(text)
-        with pytest.raises(UsageError, match="modules.json"):
-            find(str(model))
 
 
 def test_a_folder_of_checkpoints_names_one_of_them(tmp_path):

@@ -1,0 +1,74 @@
+"""How far a run may be compared with a published table: `same`, `similar` or `different`, and why (validity section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from memeval import cards
+from memeval.cards import AgentCard
+from memeval.models.model_names import same_name
+from memeval.prompts import READER
+from memeval.results.load import Run
+from memeval.results.published import Board
+
+Level = Literal["same", "similar", "different"]
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """same: the published protocol, as far as the task's card knows. similar: with the deviations that the card names.
+    different: anything else; the numbers do not say which of the two is better. why: for each reason a line."""
+
+    level: Level
+    why: tuple[str, ...] = ()
+
+
+def badge(run: Run, board: Board, dataset: str) -> Badge:
+    """Of a run in a column of a published table."""
+    different = tuple(_different(run, board, dataset))
+    if different:
+        return Badge("different", different)
+    deviations = run.manifest.deviations
+    return Badge("similar", deviations) if deviations else Badge("same")
+
+
+def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
+    summary, agent = run.summary, run.manifest.agent
+    if not board.protocol or board.protocol not in run.manifest.protocol:
+        yield f"{run.task} does not follow the protocol of this table"
+    for never in board.different:
+        if dataset in never.datasets or agent in never.agents:
+            yield never.why
+    for role, name in {**board.models, **board.agents.get(agent, {})}.items():
+        own = run.manifest.models.get(role)
+        if own is None or not same_name(name, own):
+            yield f"the {role} is {own or 'none'}, the table's is {name}"
+    yield from _overridden(run)
+    if board.metric and board.metric not in summary.metrics:
+        yield f"{board.metric}, the rule of this table, was not computed"
+    if summary.status != "complete":
+        yield f"the run is {summary.status}"
+    if board.questions > summary.n:
+        yield f"{summary.n} questions, the table has {board.questions}"
+
+
+def _overridden(run: Run) -> Iterator[str]:
+    """What was set otherwise than in the agent's card, and prompts of the user's."""
+    identity = run.manifest.identity
+    agent: dict[str, Any] = identity.get("agent", {})
+    for role, entry in agent.get("models", {}).items():
+        name = entry.get("name") if isinstance(entry, dict) else entry
+        own = run.manifest.models.get(role)
+        if name and own and not same_name(str(name), own):
+            yield f"the {role} is {own}; the agent's card reproduces {name}"
+    prompts: dict[str, str] = identity.get("prompts", {})
+    own_prompts = [role for role, text in prompts.items() if role != "reader" or text not in READER.values()]
+    if own_prompts:
+        yield f"prompts of its own: {', '.join(own_prompts)}"
+    card = cards.find(AgentCard, run.manifest.agent)
+    if card is not None:
+        changed = {key: value for key, value in run.summary.params.items() if card.params.get(key) != value}
+        if changed:
+            yield "parameters of its own: " + ", ".join(f"{key}={value}" for key, value in changed.items())

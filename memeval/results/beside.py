@@ -1,0 +1,88 @@
+"""A run beside a published table: in which of its columns, by which metric, and how far the two may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from memeval.records.averages import Average, plain
+from memeval.results.badge import Badge, badge
+from memeval.results.load import Run
+from memeval.results.published import Board, Published, published
+from memeval.results.run_table import MARKS
+
+UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
+"""Unit of a table -> factor and digits of a measured number in it."""
+LEVELS = ("same", "similar", "different")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """column: any published row of the run's column. average: by the published rule where memeval has it, else the run's
+    headline."""
+
+    run: Run
+    board: Board
+    column: Published
+    badge: Badge
+    metric: str
+    average: Average
+
+    @property
+    def budget(self) -> str:
+        return str(self.run.summary.answer_budget or "")
+
+    @property
+    def text(self) -> str | None:
+        """The number in the table's unit, with its interval and marks."""
+        average, trained = self.average, self.run.summary.trained_on
+        if average.value is None or average.low is None or average.high is None:
+            return None
+        value, low, high = (in_unit(number, self.column.unit) for number in (average.value, average.low, average.high))
+        other = f" {self.metric}" if self.board.metric not in ("", self.metric) else ""
+        return f"{value} [{low}, {high}]{other}{f' {MARKS[trained.mark]}' if trained else ''}"
+
+
+def beside(run: Run, board: Board) -> Beside | None:
+    """None where the table has no column for the run's task, whatever its variant; and for the offline model, which says
+    nothing about any memory system."""
+    columns = {row.task: row for row in published() if row.board == board.name and row.task and row.measure == "performance"}
+    name = run.task
+    while name not in columns and "@" in name:
+        name = name.rpartition("@")[0]
+    if name not in columns or is_offline(run):
+        return None
+    summary = run.summary
+    computed = board.metric in summary.metrics
+    metric = board.metric if computed else summary.headline.metric
+    average = summary.metrics[metric] if computed else plain(summary.headline)
+    return Beside(run, board, columns[name], badge(run, board, columns[name].dataset), metric, average)
+
+
+def is_offline(run: Run) -> bool:
+    return "offline" in (run.summary.model, run.summary.reader)
+
+
+def in_unit(value: float, unit: str) -> str:
+    """A fraction as a table of this unit prints it."""
+    factor, places = UNIT[unit]
+    return f"{factor * value:.{places}f}"
+
+
+def notes_beside(runs: Collection[Run], places: Iterable[Beside]) -> Iterator[str]:
+    """Which runs were left out, and why each badge is as it is."""
+    shown = list(places)
+    offline = sum(map(is_offline, runs))
+    elsewhere = len(runs) - offline - len({place.run for place in shown})
+    if offline:
+        yield f"left out, because the offline model never stands beside published results: {_runs(offline)}."
+    if elsewhere:
+        yield f"left out, because they are on other tasks: {_runs(elsewhere)}."
+    for level in LEVELS:
+        why = dict.fromkeys(reason for place in shown for reason in place.badge.why if place.badge.level == level)
+        if why:
+            yield f"{level}: {'; '.join(why)}."
+
+
+def _runs(number: int) -> str:
+    return f"{number} run{'s' if number > 1 else ''}"

@@ -1,0 +1,52 @@
+"""Which run of a column is the best, where the statistics allow to say so (validity section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+from memeval.plugins import CONTROLS
+from memeval.results.comparable import shared_questions
+from memeval.results.load import Run
+from memeval.runs.notes import FEW
+from memeval.stats import holm, paired
+
+LEVEL = 0.05
+CLUSTERS = 5
+"""Fewer streams say nothing of others."""
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+def best(
+    runs: Mapping[Name, Run], metric: str | None = None, unseen: Mapping[str, frozenset[str]] | None = None
+) -> Name | None:
+    """The run whose mean is higher than that of every other, by paired tests at .05 after Holm. None where there is none,
+    with fewer than 100 questions or 5 streams, and with the offline model, whose order says nothing of agents. Controls, and
+    runs that are not whole, are left out. runs: comparable ones, of one task."""
+    scores = {name: _scores(run, metric, (unseen or {}).get(run.task)) for name, run in runs.items() if _takes_part(run)}
+    if len(scores) < 2 or any(len(values) < FEW for values in scores.values()):
+        return None
+    leader = max(scores, key=lambda name: sum(scores[name].values()) / len(scores[name]))
+    p_values = []
+    for name, values in scores.items():
+        if name == leader:
+            continue
+        shared = [key for key in shared_questions(runs[leader], runs[name]) if key in values and key in scores[leader]]
+        clusters = [runs[leader].questions[key].cluster for key in shared]
+        if len(shared) < FEW or len(set(clusters)) < CLUSTERS:
+            return None
+        found = paired([scores[leader][key] for key in shared], [values[key] for key in shared], clusters)
+        if found.value <= 0:
+            return None
+        p_values.append(found.p)
+    return leader if max(holm(p_values)) < LEVEL else None
+
+
+def _takes_part(run: Run) -> bool:
+    models = (run.summary.model, run.summary.reader)
+    return run.summary.status == "complete" and run.agent not in CONTROLS and "offline" not in models
+
+
+def _scores(run: Run, metric: str | None, questions: frozenset[str] | None) -> dict[str, float]:
+    return {key: value for key, value in run.values(metric).items() if questions is None or key in questions}

@@ -1,0 +1,136 @@
+"""What a run folder says now, by the rules and from the rows of today: `memeval run` has stored it, unless the metrics have
+changed since or the run was killed. Nothing is written."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from memeval import metrics
+from memeval.errors import UsageError
+from memeval.judging.summary import judged_summary
+from memeval.metrics.identity import scorer_digest
+from memeval.models import prices
+from memeval.records.folder import RunFolder
+from memeval.records.manifest import Manifest
+from memeval.records.rows import InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.summary import Summary
+from memeval.runs.notes import notes
+from memeval.runs.score import score_samples, up_to_date
+from memeval.runs.summary import summarise, with_judge
+
+
+def rules(manifest: Manifest) -> str | None:
+    """Digest of the rules that score this run today; None where one of its metrics is a user's that is not imported here."""
+    card = manifest.identity.get("task", {})
+    names = tuple(card.get("metrics", ()))
+    try:
+        for name in names:
+            metrics.load(name, "")
+    except UsageError:
+        return None
+    made = tuple(id(metrics.METRICS[name]) for name in names)
+    return _digest(names, manifest.headline, manifest.track == "native", made)
+
+
+@functools.cache
+def _digest(names: tuple[str, ...], headline: str, native: bool, made: tuple[int, ...]) -> str:
+    """made: which functions the names mean at the moment."""
+    return scorer_digest(names, headline, native)
+
+
+def scorer(folder: RunFolder, manifest: Manifest) -> str | None:
+    """Digest of the rules that made the scores as `scores` gives them."""
+    return (rules(manifest) if folder.has_texts else None) or folder.scored_by()
+
+
+def scores(
+    folder: RunFolder, manifest: Manifest, questions: Mapping[str, QuestionRow], samples: Sequence[SampleRow]
+) -> list[ScoreRow]:
+    """The task's scores of these samples: as stored, or made anew where they are by other rules. A baseline, which has no
+    texts to score, keeps the stored ones."""
+    stored, today = folder.scores(), rules(manifest) if folder.has_texts else None
+    if today is None or up_to_date(stored, samples, today):
+        keys = {row.key for row in samples}
+        return [row for row in stored if row.key in keys]
+    names, native = manifest.identity["task"]["metrics"], manifest.track == "native"
+    return list(score_samples(samples, questions, folder.texts(), names, manifest.headline, native, today))
+
+
+def is_current(folder: RunFolder, manifest: Manifest) -> bool:
+    """Whether summary.json says what the folder holds. False also while another process fills it."""
+    return manifest.finished >= manifest.started and folder.scored_by() in (None, scorer(folder, manifest))
+
+
+def summary(
+    folder: RunFolder,
+    manifest: Manifest,
+    questions: Mapping[str, QuestionRow],
+    samples: Sequence[SampleRow],
+    scores: Sequence[ScoreRow],
+    operations: Sequence[OperationRow],
+) -> Summary:
+    """The summary of these rows; what does not follow from rows is as it was stored, or as the manifest has it."""
+    identity = manifest.identity
+    judged = folder.judge_headers()
+    stored = folder.summary()
+    asked = manifest.questions * identity.get("repeats", 1) * identity.get("answer_repeats", 1)
+    priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
+    found = summarise(
+        questions=questions,
+        samples=samples,
+        scores=scores,
+        operations=operations,
+        headline=manifest.headline,
+        tokenizer=stored.stream_tokens.tokenizer if stored else identity["task"].get("tokenizer", ""),
+        asked=asked,
+        complete=True,
+        prices=priced | {header.scorer: prices.price(header.judge, header.base_url) for header in judged},
+        judged=judged,
+    )
+    known = stored or _unfinished(folder, manifest, found)
+    found = replace(found, **{name: getattr(known, name) for name in NOT_FROM_ROWS})
+    return replace(found, notes=notes(found))
+
+
+NOT_FROM_ROWS = (
+    *("path", "memory", "replayable", "agent", "params", "task", "answer_budget", "model", "reader", "embedder"),
+    *("judge_family", "adapted", "agent_files", "window", "recall_budget", "seconds", "build_seconds", "requests"),
+    *("trained_on", "read_back", "service_read_back"),
+)
+"""Fields of a summary that come from its command, its manifest or its events."""
+
+
+def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summary:
+    """What the manifest and the events of a run say that was killed before it had a summary."""
+    identity, models = manifest.identity, manifest.models
+    invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
+    budgets = (identity["task"].get("answer_budget"), identity.get("answer_budget"))
+    return replace(
+        found,
+        path=str(folder.path),
+        memory=os.path.normpath(folder.path / manifest.memory) if manifest.memory else None,
+        agent=manifest.typed.agent,
+        params=identity["agent"].get("params", {}),
+        task=manifest.typed.task,
+        answer_budget=min((budget for budget in budgets if budget), default=None),
+        model=models.get("memory") or models.get("reader"),
+        reader=models.get("reader"),
+        embedder=models.get("embedder") if found.calls.get("embedder") else None,
+        judge_family=manifest.judge,
+        adapted=manifest.adapted,
+        agent_files=manifest.agent_files,
+        seconds=sum(row.seconds for row in invocations.values()),
+        build_seconds=sum(row.build_seconds for row in invocations.values()),
+    )
+
+
+def judged(folder: RunFolder, found: Summary, judge: str | None) -> Summary:
+    """The summary with what a judge made of the run: its headline, where the task is made to be judged."""
+    if judge is None:
+        return found
+    found = with_judge(found, judged_summary(folder.path, judge), None)
+    return replace(found, notes=notes(found))

@@ -1,0 +1,188 @@
+"""A table of plain cells, and the one writer of it: for a terminal, Markdown, LaTeX (booktabs), CSV, JSON and HTML.
+
+Cells come from anywhere; each form escapes them (escape.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
+
+from memeval.results.columns import columns as in_columns
+from memeval.results.escape import csv_cell, latex, markdown, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Form = Literal["table", "md", "latex", "csv", "json", "html"]
+FORMS: tuple[Form, ...] = get_args(Form)
+Cell = str | int | float | None
+"""None: not known. It is `-` in text, empty in CSV, null in JSON."""
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """A table. columns: their names; rows: as many cells each. notes: lines below it. left: columns that are aligned
+    left, the others are numbers. data: what CSV and JSON hold in place of the rows, where a cell shows more than one value:
+    an object per line, all with the same keys.
+    """
+
+    title: str = ""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    left: int = 1
+    data: tuple[dict[str, Any], ...] = ()
+
+    def records(self) -> list[dict[str, Any]]:
+        """`data`, or the rows as objects."""
+        return list(self.data) or [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The records as a frame."""
+        import pandas as pd  # takes a second
+
+        return pd.DataFrame(self.records(), columns=None if self.records() else list(self.columns))
+
+
+def render(grid: Grid, form: Form = "table", width: int | None = None) -> str:
+    """The table as text, without a line end behind it. width: characters of a line of the terminal, None for any; a table
+    that is wider is cut into several."""
+    if form == "table":
+        return _terminal(grid, width)
+    return _WRITERS[form](grid)
+
+
+def render_all(grids: Sequence[Grid], form: Form = "table", width: int | None = None) -> str:
+    """Several tables: one below the other, a JSON array, or one CSV with the columns of all."""
+    if form == "json":
+        return _json([_object(grid) for grid in grids])
+    if form == "csv":
+        return _csv([record for grid in grids for record in grid.records()], grids[0].columns if grids else ())
+    return "\n\n".join(render(grid, form, width) for grid in grids)
+
+
+def shown(cell: Cell) -> str:
+    """A cell as people read it."""
+    match cell:
+        case None | "":
+            return "-"
+        case int():
+            return f"{cell:,}"
+        case float():
+            return f"{cell:,.4g}"
+    return cell
+
+
+def _align(grid: Grid) -> list[str]:
+    return ["left" if number < grid.left else "right" for number in range(len(grid.columns))]
+
+
+def _texts(grid: Grid, escape: Callable[[str], str]) -> list[list[str]]:
+    return [[escape(shown(cell)) for cell in row] for row in grid.rows]
+
+
+def _terminal(grid: Grid, width: int | None) -> str:
+    table = in_columns(grid.columns, _texts(grid, plain), _align(grid), keep=grid.columns, width=width)
+    notes = "\n".join(map(plain, grid.notes))
+    return "\n".join(filter(None, (plain(grid.title), table))) + (f"\n\n{notes}" if notes else "")
+
+
+def _markdown(grid: Grid) -> str:
+    from tabulate import tabulate
+
+    table = tabulate(
+        _texts(grid, markdown),
+        [markdown(name) for name in grid.columns],
+        tablefmt="pipe",
+        colalign=_align(grid) if grid.rows else None,
+        disable_numparse=True,
+    )
+    notes = "\n".join(f"- {markdown(note)}" for note in grid.notes)
+    return "\n\n".join(filter(None, (f"**{markdown(grid.title)}**" if grid.title else "", table, notes)))
+
+
+def _latex(grid: Grid) -> str:
+    """A `table` that needs the package booktabs; the notes are below it in small letters."""
+
+    def line(cells: Sequence[str]) -> str:
+        return f"{' & '.join(cells)} \\\\"
+
+    body = [line(row) for row in _texts(grid, latex)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            *([rf"\caption{{{latex(grid.title)}}}"] if grid.title else []),
+            rf"\begin{{tabular}}{{{''.join(side[0] for side in _align(grid))}}}",
+            r"\toprule",
+            line([latex(name) for name in grid.columns]),
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {latex(note)}" for note in grid.notes),
+            r"\end{table}",
+        ]
+    )
+
+
+def _html(grid: Grid) -> str:
+    """A `figure` with the table and its notes."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        sides = zip(cells, _align(grid), strict=True)
+        return "".join(f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>' for cell, side in sides)
+
+    body = "\n".join(f"<tr>{line('td', row)}</tr>" for row in _texts(grid, plain))
+    notes = "\n".join(f"<li>{html.escape(plain(note))}</li>" for note in grid.notes)
+    return "\n".join(
+        [
+            "<figure>",
+            *([f"<figcaption>{html.escape(plain(grid.title))}</figcaption>"] if grid.title else []),
+            f"<table>\n<thead>\n<tr>{line('th', [plain(name) for name in grid.columns])}</tr>\n</thead>",
+            f"<tbody>\n{body}\n</tbody>\n</table>",
+            *([f"<ul>\n{notes}\n</ul>"] if notes else []),
+            "</figure>",
+        ]
+    )
+
+
+def _csv(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Every text is quoted: a spreadsheet that separates cells at other characters finds the same ones."""
+    names = list(dict.fromkeys(name for record in records for name in record)) or list(columns)
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow([csv_cell(name) for name in names])
+    for record in records:
+        writer.writerow([_plain_cell(record.get(name)) for name in names])
+    return out.getvalue().removesuffix("\n")
+
+
+def _plain_cell(value: Any) -> str | int | float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, list | tuple):
+        value = "; ".join(map(str, value))
+    return csv_cell(str(value))
+
+
+def _object(grid: Grid) -> dict[str, Any]:
+    return {"title": grid.title, "rows": grid.records(), "notes": list(grid.notes)}
+
+
+def _json(data: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+
+
+_WRITERS: dict[str, Callable[[Grid], str]] = {
+    "md": _markdown,
+    "latex": _latex,
+    "html": _html,
+    "csv": lambda grid: _csv(grid.records(), grid.columns),
+    "json": lambda grid: _json(_object(grid)),
+}

@@ -1,0 +1,216 @@
+"""Published tables, and runs below them: never in one order, each run with its badge.
+
+leaderboard("memocr-table1", load_runs("runs"))     Grids: render_all(grids, "md")
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from memeval.results.beside import LEVELS, Beside, beside, in_unit, notes_beside
+from memeval.results.grid import Cell, Grid
+from memeval.results.load import Runs
+from memeval.results.published import Board, Published, board, clean_mean, differs, digits, parts_of, published, row_mean
+from memeval.results.row_keys import Key, layout
+from memeval.results.run_table import LEGEND, MARKS
+from memeval.results.suites import mean_of
+
+
+def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()) -> tuple[Grid, ...]:
+    """A published table; its sizes of memory, where it has some; and what runs measured on its tasks. methods: texts, one of
+    which the method of a published row must have. Runs of the offline model are left out, which a note says.
+
+    Raises UsageError for a name that no table has.
+    """
+    found = board(name)
+    rows = [row for row in published() if row.board == name and wanted(row, methods)]
+    grids = [_published(found, [row for row in rows if row.measure == "performance"], found.title)]
+    memory = [row for row in rows if row.measure == "memory"]
+    if memory:
+        sizes = _published(found, memory, "Memory, in thousand tokens of Qwen3")
+        grids.append(replace(sizes, notes=tuple(note for note in sizes.notes if note not in grids[0].notes)))
+    if runs is not None:
+        grids.append(_measured(found, runs))
+    return tuple(grids)
+
+
+def wanted(row: Published, methods: Sequence[str]) -> bool:
+    """Whether the method of a row has one of these texts; without texts, each has."""
+    return not methods or any(text.lower() in row.method.lower() for text in methods)
+
+
+# -- what was published -----------------------------------------------------------------------------------------------
+
+
+def _published(found: Board, rows: Sequence[Published], title: str) -> Grid:
+    """Rows as printed, methods x data sets."""
+    columns = _columns(rows)
+    budgets = any(row.budget for row in rows)
+    marked = {row.column for row in rows if row.average_of and any(cell.mark for cell in parts_of(row, rows))}
+    body = []
+    for key in dict.fromkeys(row.row for row in rows):
+        cells = {row.column: row for row in rows if row.row == key}
+        body.append((key[0], *([int(key[1])] if budgets else []), *_cells(columns, cells, marked, rows)))
+    return Grid(
+        title=title,
+        columns=("method", *(["budget"] if budgets else []), *_headings(columns, marked)),
+        rows=tuple(body),
+        notes=tuple(_published_notes(found, rows, bool(marked))),
+        data=tuple(_data(row, rows) for row in rows),
+    )
+
+
+def _columns(rows: Sequence[Published]) -> list[str]:
+    """In the order of the row that has most of them."""
+    methods = Counter(row.row for row in rows).most_common(1)
+    return list(
+        dict.fromkeys([row.column for row in rows if methods and row.row == methods[0][0]] + [row.column for row in rows])
+    )
+
+
+def _headings(columns: Sequence[str], marked: set[str]) -> Iterator[str]:
+    for column in columns:
+        yield column
+        if column in marked:
+            yield f"{column} without † ‡"
+
+
+def _cells(
+    columns: Sequence[str], cells: dict[str, Published], marked: set[str], rows: Sequence[Published]
+) -> Iterator[Cell]:
+    for column in columns:
+        row = cells.get(column)
+        yield None if row is None else _cell(row, rows)
+        if column in marked:
+            mean = clean_mean(row, rows) if row is not None else None
+            yield None if row is None or mean is None else f"{mean:.{digits(row.value)}f}"
+
+
+def _cell(row: Published, rows: Sequence[Published]) -> str:
+    mark = f" {MARKS[row.mark]}" if row.mark else ""
+    mean = row_mean(row, rows) if row.average_of and differs(row, rows) else None
+    ours = "" if mean is None else f" (row mean {mean:.{digits(row.value)}f})"
+    return f"{row.value}{ours}{mark}"
+
+
+def _published_notes(found: Board, rows: Sequence[Published], marked: bool) -> Iterator[str]:
+    sources = dict.fromkeys(f"{row.paper}, {row.source}, {row.table}".rstrip(", ") for row in rows)
+    yield f"Printed in: {'; '.join(sources)}."
+    averages = dict.fromkeys((row.column, ", ".join(row.parts)) for row in rows if row.average_of)
+    for column, parts in averages:
+        yield f"{column}: the plain mean of {parts}, each counting the same."
+    if any(row.average_of and differs(row, rows) for row in rows):
+        yield "Where a printed average is not the mean of its row (by more than rounding), ours is in brackets."
+    if marked:
+        yield "Without † ‡: our mean of a row's cells that are not marked; blank where none is left."
+    yield from (LEGEND[mark] for mark in dict.fromkeys(row.mark for row in rows) if mark)
+    yield from found.notes
+    yield from _said(rows)
+
+
+def _said(rows: Sequence[Published]) -> Iterator[str]:
+    """Protocols and caveats: those of all rows, of data sets, and of methods, each once."""
+    about: dict[str, list[Published]] = {}
+    for row in rows:
+        for text in filter(None, f"{row.protocol}; {row.caveats}".split("; ")):
+            about.setdefault(text, []).append(row)
+    of_methods: dict[str, list[str]] = {row.method: [] for row in rows}
+    lines: dict[str, list[str]] = {}
+    for text, of in about.items():
+        methods, datasets = {row.method for row in of}, dict.fromkeys(row.dataset for row in of)
+        if len(datasets) < len({row.dataset for row in rows if row.method in methods and not row.average_of}):
+            lines.setdefault(", ".join(datasets), []).append(text)
+        elif len(methods) == len(of_methods):
+            lines.setdefault("all rows", []).append(text)
+        else:
+            for method in methods:
+                of_methods[method].append(text)
+    for found in dict.fromkeys(tuple(texts) for texts in of_methods.values() if texts):
+        lines[", ".join(method for method, texts in of_methods.items() if tuple(texts) == found)] = list(found)
+    return (f"{subject}: {'; '.join(texts)}." for subject, texts in lines.items())
+
+
+def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:
+    mean = row_mean(row, rows) if row.average_of else None
+    fields = {name: getattr(row, name) or None for name in Published.__struct_fields__}
+    return {
+        **fields,
+        "value": row.number,
+        "printed": row.value,
+        "row_mean": mean,
+        "differs": differs(row, rows) if row.average_of else None,
+        "mark": row.mark or None,
+    }
+
+
+# -- what was measured ------------------------------------------------------------------------------------------------
+
+
+def _measured(found: Board, runs: Runs) -> Grid:
+    """Runs on the tasks of a table: agents x data sets, with the table's averages."""
+    rows = [row for row in published() if row.board == found.name and row.measure == "performance"]
+    here = {run: place for run in runs if (place := beside(run, found)) is not None}
+    keys = layout(Runs(here), rows=("agent", "model", "reader", "budget"))
+    columns = _columns([row for row in rows if row.task or row.average_of])
+    averages = {row.column: row.parts for row in rows if row.average_of}
+    lines: dict[Key, dict[str, Beside]] = {}
+    for (row, _), run in keys.runs.items():
+        lines.setdefault(row, {})[here[run].column.column] = here[run]
+    metrics = ", ".join(dict.fromkeys(place.metric for place in here.values()))
+    notes = [f"Metric: {metrics}, with 95 % intervals; an average is the plain mean of its tasks."] if here else []
+    return Grid(
+        title="Measured with memeval, in the order of the runs",
+        columns=(*keys.rows, "badge", *columns),
+        rows=tuple((*key, *_line(line, columns, averages)) for key, line in lines.items()),
+        notes=(*notes, *notes_beside(runs, here.values())),
+        left=len(keys.rows) + 1,
+        data=tuple(_measured_data(place) for place in here.values()),
+    )
+
+
+def _line(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
+    """The badge of a line, and its numbers."""
+    yield _badges(places)
+    unit = next(iter(places.values())).column.unit
+    for column in columns:
+        parts = [places[part] for part in averages.get(column, ()) if part in places]
+        whole = parts and len(parts) == len(averages[column])
+        if column in places:
+            yield places[column].text
+        elif whole and (mean := mean_of([part.average for part in parts]).value) is not None:
+            yield in_unit(mean, unit)
+        else:
+            yield None
+
+
+def _badges(places: Mapping[str, Beside]) -> str:
+    """One badge, or each with its columns."""
+    found = {level: [column for column, place in places.items() if place.badge.level == level] for level in LEVELS}
+    several = {level: columns for level, columns in found.items() if columns}
+    return next(iter(several)) if len(several) == 1 else "; ".join(f"{k}: {', '.join(v)}" for k, v in several.items())
+
+
+def _measured_data(place: Beside) -> dict[str, object]:
+    summary = place.run.summary
+    return {
+        "agent": place.run.agent,
+        "model": summary.model,
+        "reader": summary.reader,
+        "budget": summary.answer_budget,
+        "task": place.run.task,
+        "dataset": place.column.dataset,
+        "length": place.column.length,
+        "metric": place.metric,
+        "value": place.average.value,
+        "low": place.average.low,
+        "high": place.average.high,
+        "n": place.average.n,
+        "badge": place.badge.level,
+        "why": list(place.badge.why),
+        "mark": summary.trained_on.mark if summary.trained_on else None,
+        "memory_tokens": summary.memory_tokens.mean,
+        "path": str(place.run.path),
+    }

@@ -1,0 +1,280 @@
+"""Runs in one table: agents x tasks, every number with what it may be compared with.
+
+    table(load_runs("runs"), ci=True)        a Grid: render(grid, "md"), grid.to_pandas()
+
+Runs of different models, budgets, prompts or limits never share a row or a cell (row_keys.py); what may not be compared with
+the rest of its column is marked, by the rule of comparable.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from memeval.errors import UsageError, suggest
+from memeval.records.averages import Average, of_values, plain
+from memeval.results.best import best
+from memeval.results.comparable import forbidden, groups
+from memeval.results.grid import Grid
+from memeval.results.load import Run, Runs
+from memeval.results.row_keys import Key, Layout, layout, same_for_all
+from memeval.results.run_table import MARKS, notes_of
+from memeval.results.suites import Mean, mean_of
+from memeval.runs.notes import percent
+
+BEST = "*"
+WITHIN = "§"
+LEGEND = {
+    BEST: "* better than every other agent of its column: paired by question, p < .05 after Holm.",
+    WITHIN: "§ too few streams: the interval speaks of other questions within these streams only.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run in its place. average: of the metric that is shown; apart: why it may not be compared with the column, and the
+    letter of that reason."""
+
+    run: Run
+    metric: str
+    average: Average
+    apart: str = ""
+    letter: str = ""
+    best: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether a mean over tasks may use it."""
+        return self.average.value is not None and self.run.summary.status == "complete" and not self.apart
+
+    @property
+    def marks(self) -> str:
+        trained = self.run.summary.trained_on
+        found = [BEST] if self.best else []
+        found += [MARKS[trained.mark]] if trained else []
+        found += [WITHIN] if self.average.within_stream else []
+        found += [f"[{self.letter}]"] if self.letter else []
+        found += [self.run.summary.status] if self.run.summary.status != "complete" else []
+        return " ".join(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The runs of one column. metrics: their names, mostly one; n: questions of most of them."""
+
+    name: str
+    cells: Mapping[Key, Cell]
+    metrics: tuple[str, ...]
+    n: int
+
+
+def table(
+    runs: Runs,
+    *,
+    rows: Sequence[str] = ("agent",),
+    cols: Sequence[str] = ("task",),
+    metric: str | None = None,
+    ci: bool = False,
+    unseen: Mapping[str, frozenset[str]] | None = None,
+) -> Grid:
+    """Agents x tasks, in percent. rows, cols: facts that make a row and a column (row_keys.FACTS). metric: in place of each
+    run's headline. ci: with the 95 % interval. unseen: task -> the questions that count, all where it has none.
+
+    Raises UsageError for an unknown fact, for a metric that a run does not have, and where there is nothing to show.
+    """
+    if not runs:
+        raise UsageError("no runs; `memeval run` makes some")
+    found = layout(runs, rows, cols)
+    columns = [_column(key, found, metric, unseen or {}) for key in found.col_keys]
+    means = _means(found, columns) if found.cols == ("task",) and len(columns) > 1 else {}
+    header = [*found.rows, *(_heading(column) for column in columns), *_mean_headings(means, columns)]
+    body = []
+    for key in found.row_keys:
+        cells = [_shown(column.cells.get(key), ci, column.n) for column in columns]
+        body.append((*key, *cells, *(_mean_shown(mean, ci) for mean in means.get(key, ()))))
+    return Grid(
+        columns=tuple(header),
+        rows=tuple(body),
+        notes=tuple(_notes(runs, found, columns, means, metric, unseen)),
+        left=len(found.rows),
+        data=tuple(_data(found, columns, means)),
+    )
+
+
+# -- columns and cells ------------------------------------------------------------------------------------------------
+
+
+def _column(key: Key, found: Layout, metric: str | None, unseen: Mapping[str, frozenset[str]]) -> _Column:
+    here = {row: run for (row, col), run in found.runs.items() if col == key}
+    tasks = {run.task for run in here.values()}
+    reference = max(groups(list(here.values())), key=len)[0] if len(tasks) == 1 else None
+    letters: dict[str, str] = {}
+    cells = {}
+    for row, run in here.items():
+        apart = "; ".join(map(str, forbidden(reference, run))) if reference else ""
+        letter = letters.setdefault(apart, chr(ord("a") + len(letters))) if apart else ""
+        name = metric or run.summary.headline.metric
+        cells[row] = Cell(run, name, _average(run, metric, unseen.get(run.task)), apart, letter)
+    counts = Counter(cell.average.n for cell in cells.values())
+    winner = best({row: cell.run for row, cell in cells.items() if not cell.apart}, metric, unseen) if reference else None
+    if winner is not None:
+        cells[winner] = replace(cells[winner], best=True)
+    metrics = tuple(dict.fromkeys(cell.metric for cell in cells.values()))
+    return _Column(" ".join(key), cells, metrics, counts.most_common(1)[0][0])
+
+
+def _average(run: Run, metric: str | None, questions: frozenset[str] | None) -> Average:
+    if questions is not None:
+        values = {key: value for key, value in run.values(metric).items() if key in questions}
+        return of_values(values, run.questions)
+    if metric is None or metric == run.summary.headline.metric:
+        return plain(run.summary.headline)
+    found = run.summary.metrics.get(metric)
+    if found is None:
+        known = run.summary.metrics
+        raise UsageError(f"--metric {metric}: {run.path} has no such metric{suggest(metric, known)} ({', '.join(known)})")
+    return found
+
+
+def _heading(column: _Column) -> str:
+    return f"{column.name} ({' or '.join(column.metrics)}, n {column.n})"
+
+
+def _shown(cell: Cell | None, ci: bool, n: int) -> str | None:
+    if cell is None:
+        return None
+    other = "" if cell.average.n == n else f" (n {cell.average.n})"
+    interval = f" {_interval(cell.average)}" if ci and cell.average.low is not None else ""
+    return f"{percent(cell.average.value)}{interval}{other} {cell.marks}".rstrip()
+
+
+def _interval(average: Average | Mean) -> str:
+    return f"[{percent(average.low)}, {percent(average.high)}]"
+
+
+# -- means over tasks -------------------------------------------------------------------------------------------------
+
+
+def _means(found: Layout, columns: Sequence[_Column]) -> dict[Key, tuple[Mean | None, ...]]:
+    """Row -> its mean over all tasks, and where any cell is marked as trained on, the mean of the others. None where a cell
+    is missing, not whole or not comparable: a mean of fewer tasks is another number."""
+    marked = any(_trained(cell) for column in columns for cell in column.cells.values())
+    means: dict[Key, tuple[Mean | None, ...]] = {}
+    for key in found.row_keys:
+        cells = [cell for column in columns if (cell := column.cells.get(key)) is not None and cell.counts]
+        whole = len(cells) == len(columns)
+        clean = [cell.average for cell in cells if not _trained(cell)]
+        mean = mean_of([cell.average for cell in cells]) if whole else None
+        means[key] = (mean, mean_of(clean) if whole and clean else None) if marked else (mean,)
+    return means
+
+
+def _trained(cell: Cell) -> bool:
+    return cell.run.summary.trained_on is not None
+
+
+def _mean_headings(means: Mapping[Key, tuple[Mean | None, ...]], columns: Sequence[_Column]) -> list[str]:
+    if not means:
+        return []
+    names = [f"mean ({', '.join(_metrics(columns))})", "mean without † ‡"]
+    return names[: len(next(iter(means.values())))]
+
+
+def _metrics(columns: Sequence[_Column]) -> list[str]:
+    return list(dict.fromkeys(metric for column in columns for metric in column.metrics))
+
+
+def _mean_shown(mean: Mean | None, ci: bool) -> str | None:
+    if mean is None:
+        return None
+    return f"{percent(mean.value)} {_interval(mean)}" if ci else percent(mean.value)
+
+
+def _rule(columns: Sequence[_Column]) -> str:
+    metrics = _metrics(columns)
+    mixed = f" It mixes metrics: {', '.join(metrics)}." if len(metrics) > 1 else ""
+    return f"mean: the plain mean of a row's tasks, each counting the same; blank where one is missing.{mixed}"
+
+
+# -- below the table --------------------------------------------------------------------------------------------------
+
+
+def _notes(
+    runs: Runs,
+    found: Layout,
+    columns: Sequence[_Column],
+    means: Mapping[Key, tuple[Mean | None, ...]],
+    metric: str | None,
+    unseen: Mapping[str, frozenset[str]] | None,
+) -> list[str]:
+    cells = [cell for column in columns for cell in column.cells.values()]
+    facts = ("model", "reader", "embedder", "tag", "budget", "judge", "seed")
+    same = [f"{name} {value}" for name, value in same_for_all(runs, [name for name in facts if name not in found.rows])]
+    notes = [f"all rows: {', '.join(same)}."] if same else []
+    notes += [_rule(columns)] if means else []
+    if unseen is not None:
+        left = ", ".join(f"{task} {len(questions)}" for task, questions in unseen.items())
+        notes.append(f"only questions that the closed-book run did not answer right: {left}.")
+    notes += [LEGEND[mark] for mark in (BEST, WITHIN) if any(mark in cell.marks for cell in cells)]
+    for column in columns:
+        apart = {cell.letter: cell.apart for cell in column.cells.values() if cell.letter}
+        notes += [
+            f"[{letter}] {column.name}: not comparable with most of its column: {why}." for letter, why in apart.items()
+        ]
+    notes += notes_of([run.summary for run in runs])
+    return list(dict.fromkeys(notes))
+
+
+def _data(found: Layout, columns: Sequence[_Column], means: Mapping[Key, tuple[Mean | None, ...]]) -> list[dict[str, Any]]:
+    """An object per cell, and per mean (`task` is `mean`, or `mean without trained on`; n is the number of tasks)."""
+    data = []
+    for key in found.row_keys:
+        facts = dict(zip(found.rows, key, strict=True))
+        for column in columns:
+            cell = column.cells.get(key)
+            if cell is not None:
+                data.append({**facts, **_record(cell)})
+        names = ("mean", "mean without trained on")
+        for name, mean in zip(names, means.get(key, ()), strict=False):
+            if mean is not None:
+                data.append({**facts, **_mean_record(name, mean, columns)})
+    fields = dict.fromkeys(name for record in data for name in record)
+    return [{name: record.get(name) for name in fields} for record in data]
+
+
+def _record(cell: Cell) -> dict[str, Any]:
+    run = cell.run.summary
+    return {
+        "task": cell.run.task,
+        "metric": cell.metric,
+        "value": cell.average.value,
+        "low": cell.average.low,
+        "high": cell.average.high,
+        "n": cell.average.n,
+        "clusters": cell.average.clusters,
+        "rule": cell.average.rule,
+        "status": run.status,
+        "failed": run.failed,
+        "best": cell.best,
+        "trained_on": run.trained_on.mark if run.trained_on else None,
+        "not_comparable": cell.apart or None,
+        "answer_budget": run.answer_budget,
+        "memory_tokens": run.memory_tokens.mean,
+        "usd": run.cost.usd,
+        "path": str(cell.run.path),
+    }
+
+
+def _mean_record(name: str, mean: Mean, columns: Sequence[_Column]) -> dict[str, Any]:
+    metrics = ", ".join(_metrics(columns))
+    return {
+        "task": name,
+        "metric": metrics,
+        "value": mean.value,
+        "low": mean.low,
+        "high": mean.high,
+        "n": mean.tasks,
+        "rule": "plain mean of the tasks",
+    }

@@ -1,0 +1,87 @@
+"""All runs of a command: planned, run, and judged where they have a judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+from msgspec.structs import replace
+
+from memeval.contamination import contamination
+from memeval.errors import StopRun
+from memeval.models.budget import Budget
+from memeval.models.calls import CallSettings
+from memeval.models.local.kept_open import keep_open
+from memeval.records.averages import named
+from memeval.records.folder import RunFolder
+from memeval.records.rows import QuestionRow
+from memeval.runs.anew import anew
+from memeval.runs.conclude import conclude
+from memeval.runs.notes import notes
+from memeval.runs.options import Options
+from memeval.runs.origins import with_origins
+from memeval.runs.outcome import Outcome
+from memeval.runs.plan import Planned, plan
+from memeval.runs.progress import Position
+from memeval.runs.run import run_together, together, wanted
+from memeval.runs.summary import with_judge
+
+
+def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False) -> list[Outcome]:
+    """One group of runs after the other, up to the first that was stopped, in the order of their plans."""
+    outcomes: list[Outcome] = []
+    plans = plan(options)
+    budget = None
+    if options.max_cost is not None or options.max_calls is not None:
+        budget = Budget(options.max_cost, options.max_calls)
+        judges = [planned.judge for planned in plans if planned.judge is not None]
+        budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
+    plans = with_origins(anew(plans, fresh=fresh, fresh_memory=fresh_memory), options.same_model)
+    with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
+        groups = together(plans)
+        position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
+        for group in groups:
+            position.number += len(group)
+            stopped: Outcome | None = None
+            for outcome in run_together(group, quiet=options.quiet, budget=budget, position=position):
+                if not (stopped or outcome.stopped):
+                    outcome = _judged(outcome, options, budget)
+                stopped = outcome if outcome.stopped else stopped
+                outcomes.append(outcome)
+            if stopped:
+                if not stopped.interrupted:
+                    print(f"memeval: stopped: {stopped.stopped} (the same command resumes)", file=sys.stderr)
+                break
+    order = [planned.spec.folder for planned in plans]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.planned.spec.folder))
+
+
+def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcome:
+    """The run with its answers judged, where it has a judge. One that cannot be reached, and Ctrl-C, leave the run as it is,
+    to be judged again."""
+    from memeval.judging.judged_run import judge_folder
+    from memeval.judging.summary import judged_summary
+
+    planned = outcome.planned
+    judge, prompt, folder = planned.judge, planned.judge_prompt, planned.spec.folder
+    if judge is None:
+        return outcome
+    try:
+        settings = CallSettings(options.concurrency, options.use_cache, options.policy, budget)
+        scorer = judge_folder(folder, judge, prompt=prompt, settings=settings)
+    except StopRun as stop:
+        return dataclasses.replace(outcome, stopped=f"judge: {stop}")
+    except KeyboardInterrupt:
+        return dataclasses.replace(outcome, stopped="interrupted", interrupted=True)
+    again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
+    judged = judged_summary(folder, scorer, planned.question_ids)
+    marked = contamination(planned.spec.task, planned.claims, {key: row.text for key, row in _asked(planned).items()})
+    others = set(planned.question_ids) - set((marked and marked.known) or ())
+    elsewhere = named("judge", judged_summary(folder, scorer, others)) if marked and marked.known else None
+    found = with_judge(again, judged, elsewhere)
+    return dataclasses.replace(outcome, summary=replace(found, notes=notes(found)))
+
+
+def _asked(planned: Planned) -> dict[str, QuestionRow]:
+    questions = RunFolder(planned.spec.folder).questions()
+    return {key: questions[key] for key in planned.question_ids if key in questions}

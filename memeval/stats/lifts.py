@@ -1,0 +1,73 @@
+"""How much of what a perfect memory would bring an agent brings (validity section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memeval.stats.comparisons import Difference, paired
+from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Groups, checked, limits
+
+LEAST_ROOM = 0.05
+"""Where `oracle - none` may be this small, the ratio says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """(agent - none) / (oracle - none) with its interval: 0 as good as an empty memory, 1 as good as the gold evidence.
+
+    Neither clipped to 0..1 nor to be averaged over tasks or ranked by. None where there is too little room to tell; room:
+    oracle - none. n: questions, in `clusters`; within_stream: fewer than five.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    room: Difference
+
+    @property
+    def n(self) -> int:
+        return self.room.n
+
+    @property
+    def clusters(self) -> int:
+        return self.room.clusters
+
+    @property
+    def within_stream(self) -> bool:
+        return self.room.within_stream
+
+
+def lift(
+    agent: Sequence[float],
+    none: Sequence[float],
+    oracle: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Lift:
+    """The lift over the same questions, each with the scores (0 to 1) of three runs, repeats already averaged.
+
+    A ratio of means is a mean of gains weighted by room, so the interval is that of `interval` with `oracle - none` in the
+    place of cluster sizes: clusters are drawn with the scores of all three runs. Where the agent differs from one of the
+    controls in few clusters, it is widened by the limits of that difference. Blank where the lower limit of oracle - none is
+    at most LEAST_ROOM. Raises UsageError as `interval` does.
+    """
+    columns = checked("lift", clusters, agent, none, oracle)
+    room = paired(oracle, none, clusters, confidence, seed, resamples=resamples)
+    if room.low <= LEAST_ROOM:
+        return Lift(None, None, None, room)
+    *scores, labels = (column[np.lexsort(columns)] for column in columns)  # a result must not depend on the order of rows
+    units = np.arange(len(labels)) if room.clusters < FEW_CLUSTERS else labels
+    ours, floor, top = (np.bincount(units, column) for column in scores)
+    groups = Groups(ours - floor, top - floor)
+    low, high, _ = limits(groups, confidence, seed, resamples)
+    value = groups.mean
+    for control, level, sums in ((none, 0.0, floor), (oracle, 1.0, top)):
+        if int((np.abs(ours - sums) > 1e-12).sum()) < min(NEAR, len(sums)):
+            near = paired(agent, control, clusters, confidence, seed, resamples=resamples)
+            low, high = min(low, level + near.low / room.value), max(high, level + near.high / room.value)
+    return Lift(value, min(low, value), max(high, value), room)
