@@ -39,9 +39,16 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
         found = tiny.figures(read(judge.spec, checks, policy, "validation"), checks)
         return dict(msgspec.structs.asdict(found))
 
+    def valid(empty: bool) -> float:
+        """Share of good calls, at all chunks or at the first one, which is read with an empty memory."""
+        turns = [
+            turn for each in read(judge.spec, checks, policy, "warm") for turn in (each.turns[:1] if empty else each.turns)
+        ]
+        return sum(turn.succeeded for turn in turns) / max(1, sum(turn.calls for turn in turns))
+
     if state is None:
         warm = WarmStart(**msgspec.structs.asdict(recipe.warm))
-        warm_start(model, tokenizer, recipe.seed, warm, lambda empty: validate()["success"], folder.log)
+        warm_start(model, tokenizer, recipe.seed, warm, valid, folder.log)
         folder.save("warm", model, tokenizer, trained_on)
         state = {"phase": "warm", "step": 0, "model": model.state_dict(), "warm": copy.deepcopy(model.state_dict())}
         folder.keep(state)
