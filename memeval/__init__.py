@@ -13,6 +13,7 @@ _MODULES = {
     "errors": ("UsageError",),
     "results.api": ("arun", "run"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
+    "results.report.page": ("report",),
 }
 _NAMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run
     from memeval.results.load import load_runs as load_runs
+    from memeval.results.report.page import report as report
 
 
 def __getattr__(name: str) -> Any:

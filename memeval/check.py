@@ -20,7 +20,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from memeval import plugins, tokens
-from memeval.agent import Query, Recall
+from memeval.agent import Query
 from memeval.models.completion import ModelSpec
 from memeval.models.usage import Ledger
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
@@ -60,18 +60,16 @@ async def check(
     with the name of a method that has not returned after a minute."""
     with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
         bench = _Bench(spec, Path(folder), embedder, agent_timeout, slow)
+        findings: list[Finding] = []
         async with bench:
-            try:
-                first = await bench.read(0)
-                again = await first.recall(bench.queries(0)[0])
-            except AgentError as error:
-                return [Finding("runs", False, str(error))], []
-            findings = [Finding("runs", True, f"{len(bench.contexts[0].stream)} chunks, {len(again.items)} items recalled")]
-            for probe in (_pure, _question_order, _chunk_order, _isolation, _fork, _leaks):
+            for probe in (_runs, _pure_recall, _question_order, _chunk_order, _isolation, _fork, _leaks):
                 try:
-                    findings.append(await probe(bench))
+                    ok, says = await probe(bench)
                 except AgentError as error:
-                    findings.append(Finding(probe.__name__.strip("_").replace("_", " "), False, str(error)))
+                    ok, says = False, str(error)
+                findings.append(Finding(probe.__name__.strip("_").replace("_", " "), ok, says))
+                if findings[0].ok is False:
+                    break
             return findings, await _claims(bench, findings)
 
 
@@ -138,40 +136,46 @@ class _Bench:
 
 async def _recalled(agent: AgentRunner, query: Query) -> Texts:
     with agent.booking(Ledger("recall")):
-        return _texts(await agent.recall(query))
+        return tuple(item.text for item in (await agent.recall(query)).items)
 
 
-def _texts(recall: Recall) -> Texts:
-    return tuple(item.text for item in recall.items)
+Probed = tuple[bool | None, str]
+"""`Finding.ok` and `Finding.says`."""
 
 
-async def _pure(bench: _Bench) -> Finding:
+async def _runs(bench: _Bench) -> Probed:
+    first = await bench.read(0)
+    again = await first.recall(bench.queries(0)[0])
+    return True, f"{len(bench.contexts[0].stream)} chunks, {len(again.items)} items recalled"
+
+
+async def _pure_recall(bench: _Bench) -> Probed:
     agent = await bench.read(0)
     one, two = bench.queries(0)[:2]
     before = await _recalled(agent, one)
     await _recalled(agent, two)
     same = before == await _recalled(agent, one) == await _recalled(agent, one)
-    return Finding("pure recall", same, "" if same else "recall returned something else when asked again")
+    return same, "" if same else "recall returned something else when asked again"
 
 
-async def _question_order(bench: _Bench) -> Finding:
+async def _question_order(bench: _Bench) -> Probed:
     one, two = bench.queries(0)[:2]
     forward, backward = await bench.read(0), await bench.read(0)
     first = {query: await _recalled(forward, query) for query in (one, two)}
     second = {query: await _recalled(backward, query) for query in (two, one)}
     same = first == second
     says = "" if same else "two agents that read the same stream recall differently, or the order of questions matters"
-    return Finding("question order", same, says)
+    return same, says
 
 
-async def _chunk_order(bench: _Bench) -> Finding:
+async def _chunk_order(bench: _Bench) -> Probed:
     query = bench.queries(0)[0]
     forward = await _recalled(await bench.read(0), query)
     backward = await _recalled(await bench.read(0, reverse=True), query)
-    return Finding("chunk order", True, "does not matter to it" if set(forward) == set(backward) else "matters to it")
+    return True, "does not matter to it" if set(forward) == set(backward) else "matters to it"
 
 
-async def _isolation(bench: _Bench) -> Finding:
+async def _isolation(bench: _Bench) -> Probed:
     query = bench.queries(0)[0]
     alone = await _recalled(await bench.read(0), query)
     begun = [await bench.begin(0), await bench.begin(1)]
@@ -182,10 +186,10 @@ async def _isolation(bench: _Bench) -> Finding:
     for _, agent in begun:
         await agent.finish()
     same = alone == await _recalled(begun[0][1], query)
-    return Finding("isolation", same, "" if same else "reading another context at the same time changed what is recalled")
+    return same, "" if same else "reading another context at the same time changed what is recalled"
 
 
-async def _fork(bench: _Bench) -> Finding:
+async def _fork(bench: _Bench) -> Probed:
     stream, query = bench.contexts[0].stream, bench.queries(0)[0]
     half = len(stream) // 2
     run, agent = await bench.begin(0)
@@ -193,27 +197,25 @@ async def _fork(bench: _Bench) -> Finding:
     try:
         fork = await bench.fork(run, agent)
     except CannotFork as reason:
-        return Finding("fork", None, f"cannot be forked ({reason}): rebuilt for every position of a question")
+        return None, f"cannot be forked ({reason}): rebuilt for every position of a question"
     await run.feed(fork, stream[half : half + 1], None)
     await fork.finish()
     prefix = await bench.read(0, slice(0, half + 1))
     if await _recalled(fork, query) != await _recalled(prefix, query):
-        return Finding("fork", False, "a fork recalls something else than an agent that saw only the prefix")
+        return False, "a fork recalls something else than an agent that saw only the prefix"
     await run.feed(agent, stream[half:], None)
     await agent.finish()
     same = await _recalled(agent, query) == await _recalled(await bench.read(0), query)
-    return Finding(
-        "fork", same, "equals an agent that saw only the prefix" if same else "feeding a fork changed the original"
-    )
+    return same, "equals an agent that saw only the prefix" if same else "feeding a fork changed the original"
 
 
-async def _leaks(bench: _Bench) -> Finding:
+async def _leaks(bench: _Bench) -> Probed:
     agent = await bench.read(0)
     await _recalled(agent, bench.queries(0)[0])
     for thing, path in reachable({"agent": agent.agent, "session": agent.session}):
         if isinstance(thing, GOLD):
-            return Finding("leaks", False, f"{path} is a {type(thing).__name__}: gold must not reach an agent")
-    return Finding("leaks", True, "no gold within reach")
+            return False, f"{path} is a {type(thing).__name__}: gold must not reach an agent"
+    return True, "no gold within reach"
 
 
 async def _claims(bench: _Bench, findings: list[Finding]) -> list[str]:

@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,38 +70,25 @@ def _packages() -> Iterator[Finding]:
     except metadata.PackageNotFoundError:
         yield Finding(WARN, "packages", "memeval is not installed, only found; pip install -e . in its folder")
         return
-    missing, extras = sort_requirements(required, _is_installed)
-    if missing:
+    there = {_normal(distribution.name) for distribution in metadata.distributions()}
+    lacking: dict[str, list[str]] = {}
+    for line in required:
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
+        name = re.split(r"[^A-Za-z0-9._-]", line)[0]
+        lacking.setdefault(extra[1] if extra else "", []).extend([] if _normal(name) in there else [name])
+    if missing := lacking.pop("", []):
         yield Finding(FAIL, "packages", f"{', '.join(missing)} missing; pip install {' '.join(missing)}")
-    for extra, lacking in extras.items():
-        says = f"not installed ({', '.join(lacking)}); where it is needed: {install_hint(extra)}"
-        yield Finding(OK, f"extra [{extra}]", says if lacking else "installed")
+    for part, names in lacking.items():
+        says = f"not installed ({', '.join(names)}); where it is needed: {install_hint(part)}"
+        if part != "dev":
+            yield Finding(OK, f"extra [{part}]", says if names else "installed")
     if prices.table_path() is None:
         yield Finding(WARN, "prices", "litellm's price table is not where it was: prices and context lengths are not known")
 
 
-def sort_requirements(required: Sequence[str], installed: Callable[[str], bool]) -> tuple[list[str], dict[str, list[str]]]:
-    """(required packages that are missing, extra -> its missing packages) of a distribution's requirements, as
-    `importlib.metadata` gives them. `dev` and an extra within an extra are left out."""
-    missing: list[str] = []
-    extras: dict[str, list[str]] = {}
-    for line in required:
-        name = re.match(r"[A-Za-z0-9._-]+", line)
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
-        if name is None or name[0] == "memeval" or (extra and extra[1] == "dev"):
-            continue
-        lacking = missing if extra is None else extras.setdefault(extra[1], [])
-        if not installed(name[0]):
-            lacking.append(name[0])
-    return missing, extras
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+def _normal(name: str) -> str:
+    """The name of a package as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -> Iterator[Finding]:

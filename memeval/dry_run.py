@@ -20,7 +20,7 @@ from memeval.agents import qwen_wire
 from memeval.errors import UsageError
 from memeval.judging.judge import family_of, judge_samples
 from memeval.models import registry, window
-from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage
+from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage, text_of
 from memeval.models.offline import OfflineModel
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
 from memeval.runs.plan import Planned
@@ -186,7 +186,7 @@ class Substitute:
     def _prompt_tokens(self, request: Request) -> int:
         """3 tokens for every message and 1 for its role, 3 to open the reply (OpenAI's cookbook, "How to count tokens with
         tiktoken"), and the schemas of the tools as JSON."""
-        size = 3 + sum(4 + self.counter(_text(message)) for message in request.messages)
+        size = 3 + sum(4 + self.counter(_written(message)) for message in request.messages)
         return size + sum(self.counter(json.dumps(tool, ensure_ascii=False, default=dict)) for tool in request.tools or ())
 
 
@@ -197,17 +197,15 @@ def _counter(spec: ModelSpec, tokenizer: str) -> TokenCounter:
         return tokens.counter(tokenizer)
 
 
-def _text(message: Message) -> str:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [{"text": content}]
-    text = "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+def _written(message: Message) -> str:
+    """The text of a message and its tool calls as JSON."""
     calls = message.get("tool_calls")
-    return f"{text}{json.dumps(calls, ensure_ascii=False, default=dict)}" if calls else text
+    return f"{text_of(message)}{json.dumps(calls, ensure_ascii=False, default=dict) if calls else ''}"
 
 
 def _tools_in_text(request: Request) -> list[dict[str, Any]]:
     """Tools that the system prompt describes in qwen-agent's words (agents/qwen_wire.py) and the request does not offer."""
-    system = "" if request.tools else "\n".join(_text(part) for part in request.messages if part.get("role") == "system")
+    system = "" if request.tools else "\n".join(text_of(part) for part in request.messages if part.get("role") == "system")
     tools = []
     for name, about, schema in _QWEN_TOOL.findall(system):
         try:

@@ -139,19 +139,17 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
 
 class Size(NamedTuple):
     """Of one context. chunks: of the stream, up to the last position; own: chunks that forks read for themselves; earlier:
-    positions before the last; alone: chunks shown if the stream was read anew for every question."""
+    positions before the last."""
 
     chunks: float
     own: float
     earlier: float
-    alone: float
 
 
 def size(prepared: PackedContext) -> Size:
     *earlier, last = prepared.points
     own = sum(len(point.chunks) - point.shared for point in earlier)
-    alone = sum(len(point.chunks) * len(point.questions) for point in prepared.points)
-    return Size(len(last.chunks), own, len(earlier), alone)
+    return Size(len(last.chunks), own, len(earlier))
 
 
 class Left(NamedTuple):
@@ -250,9 +248,9 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
         built += prepared.tokens
         if not sampled or (len(sampled) < STREAMS and built <= STREAM_TOKENS):
             asked = [question.id for point in prepared.points for question in point.questions]
-            few = dataclasses.replace(ref, question_ids=tuple(spread(asked, QUESTIONS)))
-            sampled.append(prepared if len(asked) <= QUESTIONS else _prepared(planned, few))
-    mean = Size(*map(statistics.fmean, zip(*sizes.values(), strict=True))) if sizes else Size(0, 0, 0, 0)
+            few = asked[::-1][:: -(-len(asked) // QUESTIONS)]  # evenly spaced by position, the last one among them
+            sampled.append(_prepared(planned, dataclasses.replace(ref, question_ids=tuple(few))))
+    mean = Size(*map(statistics.fmean, zip(*sizes.values(), strict=True))) if sizes else Size(0, 0, 0)
     return {ref: sizes.get(ref, mean) for ref in refs}, sampled
 
 
@@ -261,13 +259,6 @@ def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
     return prepare(
         planned.task.context(ref), ref, card.chunk_tokens, tokens.counter(card.tokenizer), card.one_unit_per_chunk
     )
-
-
-def spread(items: Sequence[str], number: int) -> list[str]:
-    """At most `number` of the items, evenly spaced, the last one always among them."""
-    if len(items) <= number:
-        return list(items)
-    return [items[(index + 1) * len(items) // number - 1] for index in range(number)]
 
 
 # -- what the numbers rest on -----------------------------------------------------------------------------------------
@@ -280,10 +271,6 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
         yield f"{done} of {wanted} answers are in {spec.shown} already"
     if (shared := sum(item.shared for item in left)) and not spec.agent.is_control:
         yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
-    once = sum(item.chunks + item.own for item in sizes.values())
-    alone = sum(item.alone for item in sizes.values())
-    if alone > once and not spec.agent.is_control:
-        yield f"a stream is read once for all its questions: {once:,.0f} chunks are shown, {alone:,.0f} if read for each"
     if n < FEW:
         yield f"n below {FEW}: shows the machinery, ranks nothing"
     alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)

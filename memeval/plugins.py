@@ -52,7 +52,10 @@ CONTROLS = {
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
     "constant": "the best fixed answer of the task (no model call)",
+    "shotgun": "every name and number of the 2 chunks that bm25 recalls: what a metric pays for length (no model call)",
 }
+WITHOUT_READER = ("constant", "shotgun")
+"""Controls whose answers are made by a rule."""
 
 
 def load_object(reference: str, base: Path | None = None) -> Any:

@@ -47,19 +47,32 @@ def program() -> None:
 def foreign_code() -> Iterator[TextIO]:
     """A block in which agents are imported and run. Yields the stream for results. Whatever else is printed, or written to
     descriptor 1, goes to stderr; in the program until its end, because threads and exit hooks may outlast the block."""
-    results = sys.stdout
+    results, errors = sys.stdout, sys.stderr
     out = _apart(results)
-    sys.stdout = sys.stderr
+    sys.stdout = sys.stderr = _Kept(errors)
     try:
         with surroundings():
             yield out
     finally:
         out.flush()
         if not _program:
-            sys.stdout = results
+            sys.stdout, sys.stderr = results, errors
             if out is not results:
                 os.dup2(out.fileno(), 1)
                 out.close()
+
+
+class _Kept:
+    """A stream that stays open: an agent that closes it would take it from all others, and from us."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        self._stream.flush()
 
 
 @contextlib.contextmanager
@@ -203,6 +216,32 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         except RuntimeError:
             return asyncio.run(main)
         return _beside(main)
+
+
+def run_interruptible(main: Coroutine[Any, Any, Result]) -> Result:
+    """`run`; Ctrl-C, SIGTERM and the thread's `Handle` end it in order. Raises KeyboardInterrupt then."""
+    interrupted = False
+
+    async def guarded() -> Result | None:
+        task = asyncio.ensure_future(main)
+
+        def stop() -> None:
+            nonlocal interrupted
+            interrupted = True
+            task.cancel()
+
+        with stopping(stop):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if not interrupted:
+                    raise
+                return None
+
+    result = run(guarded())
+    if interrupted:
+        raise KeyboardInterrupt
+    return result  # type: ignore[return-value]
 
 
 def _beside(main: Coroutine[Any, Any, Result]) -> Result:

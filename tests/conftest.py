@@ -31,6 +31,14 @@ def pytest_unconfigure() -> None:
     _home.cleanup()
 
 
+@pytest.fixture(scope="module")
+def records_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Records of made-up files are kept in a module's own folder, not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's cache of the test's own."""

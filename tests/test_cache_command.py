@@ -225,7 +225,7 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, tmp_path: Path) 
         assert process.stdout.readline() == "done\n"
     command.clear(yes=True)
     for process in runs:
-        out, err = process.communicate("\n", timeout=60)
+        out, err = process.communicate("\n")
         assert process.returncode == 0, err
         number, hits, misses = map(int, out.split())
         assert hits > 0

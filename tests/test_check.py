@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_every_agent_that_was_made_is_closed(tmp_path: Path, monkeypatch: pytest
     assert (code, "FAILED" in output) == (0, False)
     assert "n/a     cannot be forked (Counts.db: cannot pickle 'sqlite3.Connection' object)" in output
     assert (tmp_path / "closed").read_text() == "0 left"
+
+
+def test_findings_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output = check(tmp_path, monkeypatch, "", "--format", "json")
+    (found,) = json.loads(output)["agents"]
+    assert (code, found["agent"]) == (0, "counts.py:Counts")
+    assert {row["probe"]: row["ok"] for row in found["findings"]}["fork"] is None
+    assert False not in {row["ok"] for row in found["findings"]}
 
 
 def test_an_embedder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

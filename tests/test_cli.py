@@ -481,6 +481,9 @@ def test_names_may_be_lists(project: Path) -> None:
     assert "task 'notes@shared': 'shared' has no effect" in result.stderr
     result = run("--agent", "bm25,none", "--format", "json")
     assert [row["agent"] for row in json.loads(result.stdout)["runs"]] == ["bm25", "none"]
+    (project / "mine.py").write_text("from memeval.agents.recent import Recent\n\n\nclass Mine(Recent):\n    pass\n")
+    result = run("--agent", "mine.py:Mine,none", "--format", "json")
+    assert [row["agent"] for row in json.loads(result.stdout)["runs"]] == ["mine.py:Mine", "none"]
     (project / "notes.yaml").rename(project / "my, notes.yaml")
     result = memeval("run", "--task", "my, notes.yaml", "--model", "offline", "--agent", "bm25")
     assert result.exit_code == 0, result.output

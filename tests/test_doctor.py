@@ -19,7 +19,7 @@ from faulty_server import FAULTS, FaultyServer, always, in_thread
 import memeval
 from memeval import doctor, tokens
 from memeval.commands.doctor import doctor_command
-from memeval.doctor import findings, sort_requirements, unwritable
+from memeval.doctor import findings, unwritable
 from memeval.errors import install_hint
 from memeval.models import prices
 from memeval.models.probe import Finding
@@ -45,13 +45,13 @@ def about(found: list[Finding], level: str, text: str = "") -> list[str]:
     return [f"{finding.subject}: {finding.says}" for finding in found if finding.level == level and text in finding.says]
 
 
-def look(chosen: Options, patience: float = 5.0) -> list[Finding]:
+def look(chosen: Options, patience: float = 300.0) -> list[Finding]:
     found = list(findings(chosen, patience))
     assert all("\n" not in finding.says and KEY not in finding.says for finding in found)
     return found
 
 
-def broken(chosen: Options, patience: float = 5.0) -> list[str]:
+def broken(chosen: Options, patience: float = 300.0) -> list[str]:
     return about(look(chosen, patience), "FAIL")
 
 
@@ -125,7 +125,7 @@ SAYS = {
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "damaged-arguments"])
 def test_every_fault_is_one_line(serve: Any, fault: str) -> None:
     server = serve(faults=always(fault), models=MODELS)
-    said = broken(options(base_url=server.url, model="m"), patience=0.5 if fault in ("hang", "drip") else 30.0)
+    said = broken(options(base_url=server.url, model="m"), patience=0.5 if fault in ("hang", "drip") else 300.0)
     assert len(said) == 1, said
     assert SAYS[fault] in said[0]
     assert said[0].startswith(f"memory, reader: m@{server.url}: chat: ")
@@ -425,22 +425,6 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("is no folder; use --runs-dir" in said for said in broken(chosen))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
     assert unwritable(tmp_path) == f"{tmp_path}: only 10 MB are free"
-
-
-def test_requirements() -> None:
-    required = [
-        "click>=8.1",
-        "tiktoken>=0.7; python_version >= '3.9'",
-        "torch>=2.5; extra == 'hf'",
-        'transformers>=5.0; extra == "hf"',
-        "vllm>=0.10; extra == 'vllm'",
-        "memeval[hf]; extra == 'dev'",
-        "pytest>=8.0; extra == 'dev'",
-    ]
-    assert sort_requirements(required, lambda name: name in ("click", "torch", "transformers")) == (
-        ["tiktoken"],
-        {"hf": [], "vllm": ["vllm"]},
-    )
 
 
 def test_no_text_names_the_package_of_the_index() -> None:

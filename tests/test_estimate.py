@@ -17,7 +17,7 @@ from folders import read_json, read_lines
 from memeval import Item, MemoryStats, Recall, tokens
 from memeval.commands.estimate import estimate_command
 from memeval.commands.run import run_command
-from memeval.estimate import Estimate, estimate, spread
+from memeval.estimate import Estimate, estimate
 from memeval.models import calls
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
@@ -400,15 +400,6 @@ def test_questions_in_the_middle_of_a_stream(diary: Path, name: str) -> None:
     assert found.answers == 80
     assert any("cannot fork" in note for note in found.notes) is (name == "Stiff")
     assert any("several questions to a context" in note for note in found.notes)
-    alone = sum(_visible_chunks(planned))
-    said = next(note for note in found.notes if note.endswith(f"chunks are shown, {alone:,} if read for each"))
-    if name == "Diary":
-        assert f": {found.roles['memory'].calls:,} chunks" in said
-
-
-def _visible_chunks(planned: Planned) -> list[int]:
-    """Of each question, the chunks before it, from the run's own lines."""
-    return [line["prefix_chunks"] for line in read_lines(planned.spec.folder / "questions.jsonl")]
 
 
 class Moody:
@@ -484,10 +475,3 @@ def test_unknown_prices_stay_blank(project: Path, capsys: pytest.CaptureFixture[
     assert "no price known for wordy: USD stays blank" in table
     row = [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")]
     assert row[8] == "-"
-
-
-def test_spread() -> None:
-    assert spread(range(5), 8) == [0, 1, 2, 3, 4]
-    assert spread(range(8), 4) == [1, 3, 5, 7]
-    assert spread(range(100), 3) == [32, 65, 99]
-    assert spread([], 3) == []

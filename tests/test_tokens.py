@@ -33,7 +33,7 @@ def test_counting_needs_neither_network_nor_litellm() -> None:
         "from memeval import tokens\n"
         "print(tokens.counter()('tiktoken is great!'), 'litellm' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["6", "False"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 
 from memeval import process
 from memeval.check import OFFLINE, check
@@ -20,10 +22,12 @@ def check_command(
     agents_dir: tuple[str, ...],
     embedder: str | None = None,
     agent_timeout: float | None = None,
+    form: str = "table",
 ) -> int:
     """Print the findings of each agent. Returns 0 when every probe passed, else 3."""
     model = model_spec(embedder, None) if embedder else OFFLINE
     failed = False
+    found = []
     with process.foreign_code() as out:
         for name in names:
             options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
@@ -32,10 +36,15 @@ def check_command(
                     raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
                 findings, claims = process.run(check(spec, model, agent_timeout, _slow))
                 failed |= any(finding.ok is False for finding in findings)
+                found.append({"agent": name, "findings": [asdict(row) for row in findings], "claims": claims})
+                if form == "json":
+                    continue
                 print(name, file=out)
                 for finding in findings:
                     print(f"  {finding.probe:22} {MARKS[finding.ok]:7} {finding.says}".rstrip(), file=out)
                 print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
+        if form == "json":
+            print(json.dumps({"agents": found}, ensure_ascii=False), file=out)
     return 3 if failed else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +38,7 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 
 SECONDS = click.FloatRange(0, min_open=True)
+SHARE, MORE, ALPHA = click.FloatRange(0, 1), click.FloatRange(0), click.FloatRange(0, 0.5, min_open=True, max_open=True)
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 FORMS = click.option(
     "--format",
@@ -149,23 +150,18 @@ def names(context: click.Context, parameter: click.Parameter, text: str) -> tupl
     return tuple(part for part in (part.strip() for part in text.split(",")) if part)
 
 
-def call_settings(given: dict[str, Any], judge: ModelSpec) -> CallSettings:
-    """How the calls of a judge are made; takes its options out of `given`. Raises UsageError for a budget in USD where the
-    judge's price is unknown."""
+def call_settings(given: dict[str, Any], judge: ModelSpec | None = None) -> CallSettings:
+    """How the calls of a judge, or of a reader that is asked again, are made; takes the options of these out of `given`.
+    Raises UsageError for a budget in USD where the judge's price is unknown."""
     from memeval.models.budget import Budget
     from memeval.models.calls import CallSettings
     from memeval.runs.options import policy
 
     max_cost, max_calls, no_cache = (given.pop(key) for key in ("max_cost", "max_calls", "no_cache"))
     budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
-    if budget is not None:
+    if budget is not None and judge is not None:
         budget.require_prices([judge])
     return CallSettings(given.pop("concurrency"), not no_cache, policy(given), budget)
-
-
-def runs(folders: Sequence[Path]) -> Sequence[Path]:
-    """The folders without those of memories, which `runs/TASK/*` names as well."""
-    return [folder for folder in folders if folder.name != "memories"] or folders
 
 
 def data_folder(typed: Path | None) -> Path | None:

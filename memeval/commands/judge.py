@@ -28,7 +28,7 @@ from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
-from memeval.runs.notes import OFFLINE_JUDGE, parts_line, percent, trained_text
+from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, trained_text
 
 SHOWN = 10
 """Disagreements that are printed."""
@@ -50,11 +50,11 @@ def score_command(
 
     def work() -> None:
         for folder in folders:
-            seen = _progress(f"judging {folder.name}", quiet)
+            seen = progress(f"judging {folder.name}", quiet)
             scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, seen=seen)
             summaries.append((str(folder), judged_summary(folder, scorer)))
 
-    stopped = _guarded(work)
+    stopped = guarded(work)
     if form == "json":
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
         click.echo(encode({"judged": rows}))  # JSON is UTF-8, whatever the terminal
@@ -79,10 +79,10 @@ def calibrate_command(
     found: list[Calibration] = []
 
     def work() -> None:
-        seen = _progress("calibrating", quiet)
+        seen = progress("calibrating", quiet)
         found.append(calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen))
 
-    stopped = _guarded(work)
+    stopped = guarded(work)
     if not found:
         return stopped
     calibration = found[0]
@@ -133,6 +133,7 @@ def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
             notes.append(f"{path}: {trained_text(row.trained_on)}")
         if row.related and row.judge != "offline":
             notes.append(f"{path}: the judge is of the family of the {' and '.join(row.related)} model it judges.")
+        notes += [f"{path}: {text}." for text in other_than("judge", row.judge, row.served)]
         if row.failure_bounds:
             low, high = row.failure_bounds
             notes.append(f"{path}: failures count 0; all wrong or all right: {percent(low)} to {percent(high)}.")
@@ -185,21 +186,21 @@ def _rules(prompt: Path | None) -> str | None:
     return load_prompts({"judge": str(prompt)})["judge"] if prompt else None
 
 
-def _guarded(work: Callable[[], None]) -> int:
-    """0, or the exit code of work that was stopped, after a line that says how to go on."""
+def guarded(work: Callable[[], None], what: str = "verdicts") -> int:
+    """0, or the exit code of work that was stopped, after a line that says how to go on. what: is kept of it."""
     try:
         work()
     except StopRun as stop:
         print(f"memeval: stopped: {stop}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("memeval: interrupted; verdicts so far are kept, the same command goes on:", file=sys.stderr)
+        print(f"memeval: interrupted; {what} so far are kept, the same command goes on:", file=sys.stderr)
         print(f"  {shlex.join(['memeval', *sys.argv[1:]])}", file=sys.stderr)
         return 130
     return 0
 
 
-def _progress(label: str, quiet: bool) -> Seen | None:
+def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
     """A counter on a terminal, one line a minute elsewhere."""
     if quiet:
         return None
@@ -212,7 +213,7 @@ def _progress(label: str, quiet: bool) -> Seen | None:
         if now - printed < (0.2 if live else 60) and done < total:
             return
         printed = now
-        text = f"{label}: {done}/{total} verdicts, {failed} failed"
+        text = f"{label}: {done}/{total} {what}, {failed} failed"
         if live:
             print(f"\r{text}", end="\n" if done == total else "", file=sys.stderr, flush=True)
         elif done < total:

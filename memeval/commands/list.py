@@ -1,9 +1,12 @@
-"""`memeval list`: the names that can be used, a line each; of one agent, its parameters."""
+"""`memeval list`: the names that can be used, a line each; of one agent, its parameters; the runs of a folder."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +17,97 @@ from memeval.errors import UsageError, suggest
 VARIANTS = """\
 Written behind a name: @documents-N, @tokens-N (streams of N), @hard (nearest distractors), @shared-K (K
 questions a stream), and the protocols that a card has: @memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
-WHAT = ("tasks", "agents", "models", "metrics", "memories")
+WHAT = ("tasks", "agents", "models", "metrics", "memories", "runs")
 _JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score; scores of its own, never a card's metric)."
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Things of one kind, a row of values each, under the names of the columns. above, below: said beside the table."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+    above: str = ""
+    below: str = ""
+    empty: str = ""
+
+
+def list_command(
+    what: str,
+    names: tuple[str, ...] = (),
+    tasks_dir: tuple[str, ...] = (),
+    agents_dir: tuple[str, ...] = (),
+    runs_dir: Path = Path("runs"),
+    form: str = "table",
+) -> str:
+    """What `memeval list WHAT [NAME...]` prints."""
+    if what == "runs":
+        return _runs(names, runs_dir, form)
+    if len(names) > (what == "agents"):
+        raise UsageError(f"memeval list {what} {' '.join(names)}: a name is for agents (one) and for runs")
+    found = listing(what, *names, tasks_dir=tasks_dir, agents_dir=agents_dir, runs_dir=runs_dir)
+    if form == "json":
+        return json.dumps({what: [dict(zip(found.columns, row, strict=True)) for row in found.rows]}, ensure_ascii=False)
+    texts = [tuple(map(_text, row)) for row in found.rows]
+    table = _columns([tuple(name.upper().replace("_", " ") for name in found.columns), *texts]) if texts else found.empty
+    return "\n\n".join(part for part in (found.above, table, found.below) if part)
 
 
 def listing(
     what: str,
     name: str | None = None,
+    *,
     tasks_dir: tuple[str, ...] = (),
     agents_dir: tuple[str, ...] = (),
     runs_dir: Path = Path("runs"),
-) -> str:
-    """The lines of `memeval list WHAT [NAME]`."""
-    if name is not None and what != "agents":
-        raise UsageError(f"memeval list {what} {name}: a name is for agents (memeval list agents NAME)")
+) -> Listing:
+    """Tasks, agents, models, metrics or memories; with a name, the parameters of that agent."""
     if what == "tasks":
-        return f"{_columns([('TASK', 'HEADLINE', 'DESCRIPTION'), *_tasks(tasks_dir)])}\n\n{VARIANTS}"
+        return Listing(("task", "headline", "description"), _tasks(tasks_dir), below=VARIANTS)
     if what == "agents":
         return _agents(agents_dir) if name is None else _agent(name, agents_dir)
     if what == "memories":
-        from memeval.commands.memories import memories_listing
+        from memeval.commands.memories import memories
 
-        return memories_listing(runs_dir)
+        return Listing(("memory", "size", "read_by"), memories(runs_dir), empty=f"no memories in {runs_dir}")
     if what == "models":
         from memeval.models.registry import known
 
-        return _columns([("MODEL", "DESCRIPTION"), *known().items()])
+        return Listing(("model", "description"), list(known().items()))
     if what == "metrics":
         from memeval.metrics import METRICS
 
         about = [(metric, _sentence(function.__doc__ or "")) for metric, function in METRICS.items()]
-        return _columns([("METRIC", "DESCRIPTION"), *about, ("judge", _JUDGE)])
+        return Listing(("metric", "description"), [*about, ("judge", _JUDGE)])
     raise UsageError(f"memeval list {what}: nothing to list{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
+
+
+def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
+    """The runs, newest last: it is the nearest to the next prompt."""
+    from memeval.records.clean import encode
+    from memeval.results.listing import listed
+    from memeval.results.load import Runs, load_runs
+    from memeval.results.run_table import label
+    from memeval.runs.notes import percent
+
+    some = names or any(runs_dir.glob("*/*/manifest.json"))
+    runs = load_runs(*names, runs_dir=runs_dir) if some else Runs()
+    rows, summaries = listed(runs), [run.summary for run in runs]
+    if form == "json":
+        return encode({"runs": rows}).decode()
+    if not rows:
+        return f"no runs in {runs_dir}; `memeval run` makes some"
+    header = ("TASK", "AGENT", "LABEL", "TAG", "MODEL", "METRIC", "SCORE", "N", "STATUS", "WHEN (UTC)", "FOLDER")
+    lines = [
+        (
+            *(row.task, label(summary, summaries), row.label, row.tag, row.model or "-", row.metric),
+            *(percent(row.score), str(row.n), row.status, f"{row.when:.16}".replace("T", " "), row.path),
+        )
+        for row, summary in zip(rows, summaries, strict=True)
+    ]
+    shown = [number for number, name in enumerate(header) if name not in ("LABEL", "TAG") or any(r[number] for r in lines)]
+    table = _columns([tuple(row[number] for number in shown) for row in (header, *lines)])
+    return f"{table}\n\nNewest last: `memeval show latest`. Names of a run: its folder, TASK/AGENT, a label, a tag."
 
 
 def _tasks(tasks_dir: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -60,30 +122,30 @@ def _tasks(tasks_dir: tuple[str, ...]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _agents(agents_dir: tuple[str, ...]) -> str:
+def _agents(agents_dir: tuple[str, ...]) -> Listing:
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
     rows: list[tuple[str, ...]] = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
     rows += [(name, "control", description) for name, description in plugins.CONTROLS.items()]
-    return f"{_columns([('AGENT', 'TRACK', 'DESCRIPTION'), *rows])}\n\nmemeval list agents NAME shows the parameters of one."
+    return Listing(("agent", "track", "description"), rows, below="memeval list agents NAME shows the parameters of one.")
 
 
-def _agent(name: str, agents_dir: tuple[str, ...]) -> str:
+def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
     """An agent with its parameters: their values as its card sets them, else their defaults, and what its class says."""
+    columns = ("parameter", "default", "meaning")
     card = plugins.find_agent(name, agents_dir)
     if card.agent in plugins.CONTROLS:
-        return f"{name} (control): {card.description}. It has no parameters."
+        return Listing(columns, (), f"{name} (control): {card.description}. It has no parameters.")
     made = plugins.agent_class(card)
     text = " ".join(f"{made.__doc__ or ''} {getattr(made.__init__, '__doc__', None) or ''}".split())
-    lines = [f"{name} ({card.track}): {card.description or _sentence(text) or 'no description'}"]
+    above = f"{name} ({card.track}): {card.description or _sentence(text) or 'no description'}"
     rows = []
     for key, parameter in inspect.signature(made).parameters.items():
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             value: Any = card.params.get(key, parameter.default)
             rows.append((key, "required" if value is parameter.empty else repr(value), _help(key, text)))
     if not rows:
-        return "\n".join([*lines, "It has no parameters."])
-    table = _columns([("PARAMETER", "DEFAULT", "MEANING"), *rows])
-    return "\n".join([*lines, "", table, "", "Set with --set PARAMETER=VALUE; several values (VALUE,VALUE) make a grid."])
+        return Listing(columns, (), f"{above}\nIt has no parameters.")
+    return Listing(columns, rows, above, "Set with --set PARAMETER=VALUE; several values (VALUE,VALUE) make a grid.")
 
 
 def _help(name: str, text: str) -> str:
@@ -98,6 +160,10 @@ def _help(name: str, text: str) -> str:
 def _sentence(text: str) -> str:
     """The first sentence of a docstring, on one line."""
     return re.split(r"(?<=[a-z)`\"]\.)\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def _text(value: Any) -> str:
+    return "\n".join(value) or "none" if isinstance(value, list) else str(value)
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:

@@ -6,8 +6,6 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from memeval.data.files import megabytes
 from memeval.errors import UsageError
 from memeval.records.appending import LOCK, Appending
@@ -20,16 +18,14 @@ MEMORY_FILES = (*_EVERY, "operations.jsonl")
 """What memeval writes to a folder. One that holds anything else is not deleted."""
 
 
-def memories_listing(runs_dir: Path) -> str:
+def memories(runs_dir: Path) -> list[tuple[str, str, list[str]]]:
     """The memories below RUNS: folder, size, runs that read it."""
     rows = []
     for folder in sorted(path for path in runs_dir.glob(f"*/{MEMORIES}/*") if path.is_dir()):
         size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
         runs = [str(runs_dir / path.parent.name / path.name) for path in readers(folder.absolute())]
-        rows.append([str(folder), megabytes(size), "\n".join(runs) or "none"])
-    if not rows:
-        return f"no memories in {runs_dir}"
-    return tabulate(rows, ["MEMORY", "SIZE", "READ BY"], tablefmt="plain", colalign=("left", "right", "left"))
+        rows.append((str(folder), megabytes(size), runs))
+    return rows
 
 
 def remove_command(folders: Sequence[Path]) -> str:

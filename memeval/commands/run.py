@@ -10,6 +10,7 @@ import click
 
 from memeval.process import foreign_code
 from memeval.records.clean import encode
+from memeval.results import wandb_log
 from memeval.results.columns import width
 from memeval.results.costs import costs_table, worth_a_table
 from memeval.results.run_table import runs_table
@@ -20,10 +21,18 @@ from memeval.runs.plan import suites
 from memeval.runs.run_all import run_all
 
 
-def run_command(options: Options, *, form: str, fresh: bool = False, fresh_memory: bool = False) -> int:
+def run_command(
+    options: Options, *, form: str, fresh: bool = False, fresh_memory: bool = False, log: str | None = None
+) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
+    if log:
+        wandb_log.require()
     with foreign_code() as out:
-        return _print(run_all(options, fresh=fresh, fresh_memory=fresh_memory), options, form, out)
+        outcomes = run_all(options, fresh=fresh, fresh_memory=fresh_memory)
+        code = _print(outcomes, options, form, out)
+        if log and code != 130:
+            wandb_log.send(outcomes)
+        return code
 
 
 def _print(outcomes: Sequence[Outcome], options: Options, form: str, out: TextIO) -> int:

@@ -1,48 +1,153 @@
-"""`memeval show`: a run at a glance, or everything about one question of it. Reads the folder only; needs no data set."""
+"""`memeval show`: runs at a glance, their answers, or all about one question. Reads folders only; needs no data set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from memeval.commands.show_answers import SHORT, answer_lines, memory_lines, pairs, short, story_lines
 from memeval.errors import UsageError, suggest
 from memeval.judging.summary import judged_summary
-from memeval.memory.replay import replay
-from memeval.metrics.held import each_held, supported
 from memeval.records.averages import Average
-from memeval.records.folder import RunFolder
-from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow, SampleRow, ScoreRow
-from memeval.records.summary import Cost, Operations, Sizes, StreamSizes, Summary
+from memeval.records.clean import encode
+from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
+from memeval.results import economics
 from memeval.results.costs import count, money
+from memeval.results.load import Run, find_run, load_runs
+from memeval.results.lost import WORDS, lost, sentence
+from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.runs.notes import percent
-from memeval.runs.score import recalled_items
+
+WORST = 10
+"""Answers that a run at a glance names."""
 
 
-def _summary(folder: RunFolder) -> Summary:
-    summary = folder.summary()
-    if summary is None:
-        raise UsageError(f"{folder.path}: the run has not been aggregated yet; run its command again to finish it")
-    return summary
+def show_command(
+    words: Sequence[str],
+    *,
+    question: str | None = None,
+    wrong: bool = False,
+    everything: bool = False,
+    full: bool = False,
+    memory: bool = False,
+    context: str | None = None,
+    position: int | None = None,
+    repeat: int = 0,
+    runs_dir: Path = Path("runs"),
+    form: str = "table",
+) -> str:
+    """What `memeval show RUN... [QUESTION]` prints. Raises UsageError where a name is unknown, or where one run is wanted
+    and several have the name."""
+    if (context is not None or position is not None) and not memory:
+        raise UsageError("--context and --position belong to --memory")
+    if question is None and len(words) == 2:
+        words, question = _run_and_question(words, runs_dir)
+    limit = None if full else SHORT
+    if memory or question is not None:
+        if len(words) > 1:
+            raise UsageError(f"{' '.join(words)}: give one run")
+        run = find_run(words[0], runs_dir)
+        if memory:
+            return _memory(run, context, position, repeat, limit, form)
+        found = story(run, question or "", repeat)
+        return encode(found).decode() if form == "json" else "\n".join(story_lines(found, _absent(run), limit))
+    runs = load_runs(*words, runs_dir=runs_dir)
+    listed = wrong or everything or full
+    if form == "json":
+        return encode({"runs": [_answers_json(run, wrong, full) if listed else _json(run) for run in runs]}).decode()
+    return "\n\n".join("\n".join(_answers(run, wrong, full)) if listed else show_run(run) for run in runs)
 
 
-def show_run(path: Path, worst: int = 10) -> str:
+def _run_and_question(words: Sequence[str], runs_dir: Path) -> tuple[Sequence[str], str | None]:
+    """Of two words, the run and the question; the question is None where both are runs."""
+    first = load_runs(words[0], runs_dir=runs_dir)
+    questions = first[0].questions if len(first) == 1 else {}
+    if words[1] in questions:
+        return words[:1], words[1]
+    try:
+        load_runs(words[1], runs_dir=runs_dir)
+    except UsageError:
+        if questions:
+            near = suggest(words[1], questions)
+            raise UsageError(f"{first[0].path}: no question '{words[1]}'{near}, and no run of this name") from None
+        raise
+    return words, None
+
+
+# -- answers and memories ---------------------------------------------------------------------------------------------
+
+
+def _answers(run: Run, wrong: bool, full: bool) -> list[str]:
+    which = "wrong or failed" if wrong else "answers"
+    found = answers(run, "wrong" if wrong else "all")
+    lines = [f"{run.agent} on {run.task}   {len(found)} {which}   {run.path}"]
+    if not full:
+        return [*lines, *(line for row in found for line in ("", *answer_lines([row])))]
+    for key in dict.fromkeys((row.question_id, row.repeat) for row in found):
+        lines += ["", f"== {key[0]}", *story_lines(story(run, *key), _absent(run), None)]
+    return lines
+
+
+def _answers_json(run: Run, wrong: bool, full: bool) -> dict[str, Any]:
+    found = answers(run, "wrong" if wrong else "all")
+    if not full:
+        return {"path": str(run.path), "answers": found}
+    asked = dict.fromkeys((row.question_id, row.repeat) for row in found)
+    return {"path": str(run.path), "questions": [story(run, *key) for key in asked]}
+
+
+def _memory(run: Run, context: str | None, position: int | None, repeat: int, limit: int | None, form: str) -> str:
+    questions = context_questions(run, context)
+    if position is None:  # the last that was asked at
+        places = [row.place for row in questions]
+        position = None if None in places else max(place for place in places if place is not None)
+    found = memory_at(run, questions, position, repeat)
+    if form == "json":
+        return encode({"path": str(run.path), "memory": found}).decode()
+    contexts = len({row.context_id for row in run.questions.values()})
+    other = f", one of {contexts}: --context" if context is None and contexts > 1 else ""
+    about = f"{run.agent} on {run.task}   context {questions[0].context_id}{other}   {run.path}"
+    asked = (f"question  {row.question_id}: {short(row.text)}" for row in questions[:WORST])
+    return "\n".join([about, *asked, *memory_lines(found, _absent(run), limit)])
+
+
+def _absent(run: Run) -> str:
+    """What is said where there is no memory to show."""
+    if run.manifest.memory is None:
+        return "none: a control"
+    return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
+
+
+# -- a run at a glance ------------------------------------------------------------------------------------------------
+
+
+def _json(run: Run) -> dict[str, Any]:
+    """The summary, with what names the run, where its answers were lost, and its memory economics."""
+    named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
+    about = {"lost": lost(run), "economics": economics.economics(run)}
+    return {**msgspec.to_builtins(run.summary), **named, **about}
+
+
+def show_run(found: Run) -> str:
     """Headline, metrics with intervals, kinds, price, notes, and the first questions that went wrong."""
-    folder = RunFolder(path)
-    manifest, run = folder.known_manifest(), _summary(folder)
+    manifest, run, path = found.manifest, found.summary, found.path
     embedder = f", embedder {run.embedder}" if run.embedder else ""
+    tag = f", tag {found.tag}" if found.tag else ""
     lines = [
-        f"{run.agent} on {run.task}   {run.status}   {path}",
-        f"model {run.model or '-'}, reader {run.reader or '-'}{embedder}, "
+        f"{run.agent} on {run.task}   {run.status}   {path}" + (f"   {found.label}" if found.label else ""),
+        f"{found.when:%Y-%m-%d %H:%M} UTC, model {run.model or '-'}, reader {run.reader or '-'}{embedder}{tag}, "
         f"seed {manifest.seed}, memeval {manifest.versions.get('memeval', '')} {manifest.git or ''}".rstrip(),
         *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
+        *filter(None, [sentence(lost(found))]),
         *(f"note: {note.text}" for note in run.notes),
         "",
         "metrics",
         *(f"  {name:18} {_value(row)}" for name, row in run.metrics.items()),
-        *_judged(folder),
+        *_judged(found),
         "kinds",
         *(f"  {kind:18} {row.metric} {_value(row)}" for kind, row in run.kinds.items()),
     ]
@@ -56,127 +161,33 @@ def show_run(path: Path, worst: int = 10) -> str:
         f"stream tokens {_sizes(run.stream_tokens)}; memory tokens {_sizes(run.memory_tokens)}; "
         f"recalled {_sizes(run.recall_tokens)}, {run.recall_dropped} items beyond the budget",
         f"chunks shown {run.chunks.shown:,} ({run.chunks.without_sharing:,} if read for every question)",
-        f"calls {_pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
+        f"calls {pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
         f"{run.seconds:.1f} s, building streams {run.build_seconds:.1f} s",
         *_cost(run.cost),
+        *economics.lines(economics.economics(found)),
         *_operations(run.operations),
-        f"verdicts {_pairs(run.verdicts)}",
+        f"verdicts {pairs(run.verdicts)}",
         *(f"  {number} x {reason}" for reason, number in run.reasons.items()),
     ]
-    bad = [row for row in folder.scores() if row.verdict in ("wrong", "failed")]
+    bad = answers(found, "wrong")
     if bad:
-        lines += ["", f"first {min(worst, len(bad))} of {len(bad)} wrong or failed (memeval show {path} --question ID):"]
-        lines += [f"  {row.question_id}  {row.reason or ''}".rstrip() for row in bad[:worst]]
+        how = f"memeval show {path} QUESTION, or --wrong"
+        lines += ["", f"first {min(WORST, len(bad))} of {len(bad)} wrong or failed ({how}):"]
+        reasons = ((row, row.reason or (WORDS[row.lost] if row.lost else "")) for row in bad[:WORST])
+        lines += [f"  {row.question_id}  {why}".rstrip() for row, why in reasons]
     return "\n".join(lines)
 
 
-def show_question(path: Path, question_id: str, repeat: int = 0) -> str:
-    """One question: gold, answer, score, what was recalled, the memory held then, and the calls that wrote it."""
-    folder = RunFolder(path)
-    folder.known_manifest()
-    questions = folder.questions()
-    if question_id not in questions:
-        raise UsageError(f"{path}: no question '{question_id}'{suggest(question_id, questions)}")
-    question = questions[question_id]
-    samples = [row for row in folder.samples() if (row.question_id, row.repeat) == (question_id, repeat)]
-    if not samples:
-        raise UsageError(f"{path}: question '{question_id}' has no sample of repeat {repeat}")
-    scores = {row.key: row for row in folder.scores()}
-    judged = {name: {row.key: row for row in folder.scores(name)} for name in folder.judges()}
-    lines = _asked(question)
-    for sample in samples:
-        score = scores.get(sample.key)
-        verdict = f"{score.verdict}  {_pairs(score.metrics)}" if score else "not scored yet"
-        lines += [f"answer    {sample.answer}", f"score     {verdict}"]
-        if score and score.reason:
-            lines.append(f"reason    {score.reason}")
-        lines += [_ruling(name, rows[sample.key]) for name, rows in judged.items() if sample.key in rows]
-    lines += [f"keypoint  {_short(point)}" for point in question.keypoints]
-    first = scores.get(samples[0].key)
-    right = first is not None and first.verdict == "right"
-    recalled, memory = _recalled(folder, question, samples[0], right), _memory(folder, question, samples[0])
-    return "\n".join([*lines, *recalled, "", *memory])
-
-
-def _asked(question: QuestionRow) -> list[str]:
-    gold = " | ".join(question.answers) if question.answerable else "(unanswerable: the right reply is to decline)"
-    return [
-        f"question  {question.text}" + (f"  [{question.time}]" if question.time else ""),
-        *(f"  option  {option}" for option in question.options or ()),
-        f"gold      {gold}",
-        f"kind      {question.kind}, context {question.context_id}, {question.stream_tokens:,} tokens",
-    ]
-
-
-_FOUND = {True: "recalled", False: "not recalled", None: "cannot be traced: recalled from too many chunks"}
-
-
-def _recalled(folder: RunFolder, question: QuestionRow, sample: SampleRow, right: bool) -> list[str]:
-    texts = folder.texts()
-    asked, items = question.question(), recalled_items(sample, texts)
-    found = iter(each_held(asked, question.evidence, items))
-    lines = []
-    for piece in question.evidence:
-        where = f"in {', '.join(piece.chunks)} ({_FOUND[next(found)]})" if piece.chunks else "not in the stream"
-        lines.append(f"evidence  {where}: {_short(piece.text)}")
-    if right and supported(asked, question.evidence, items) is False:
-        lines.append("          the answer is right but unsupported: the evidence is not held in what was recalled")
-    lines += [
-        "",
-        f"recalled  {len(sample.recall)} items, {sample.recall_tokens:,} tokens, "
-        f"{sample.recall_dropped} items and {sample.recall_lost:,} tokens beyond the budget",
-    ]
-    for item in sample.recall:
-        score = "" if item.score is None else f" score {item.score:.3f}"
-        lines.append(f"  [{item.id or ','.join(item.chunks) or '-'}]{score} {_short(texts.get(item.text, ''))}")
-    return lines
-
-
-def _judged(folder: RunFolder) -> list[str]:
+def _judged(run: Run) -> list[str]:
     """What judges made of the run, each with the parts of its score."""
     lines = []
-    for name in folder.judges():
-        row = judged_summary(folder.path, name)
+    for name in run.folder.judges():
+        row = judged_summary(run.path, name)
         what = f"{row.judge}, prompts of {row.family} ({row.prompt_hash[:8]})"
         if row.judge == "offline":
             what += ": a string rule in place of a judge"
         lines.append(f"  {'judge':18} {_value(row)}, {row.failed} failed, by {what}")
         lines += [f"    {part:16} {_value(found)}" for part, found in row.parts.items()]
-    return lines
-
-
-def _ruling(scorer: str, row: ScoreRow) -> str:
-    said = " ".join(filter(None, (_pairs(row.metrics), row.reason, row.reply)))
-    return f"judge     {scorer}: {row.verdict}  {_short(said)}"
-
-
-def operations_until(operations: Iterable[OperationRow]) -> list[OperationRow]:
-    """The steps that made the memory of one prefix, in order, from all that the folder has for it: the last chunk in the
-    form that a fork saw, where one did."""
-    fork = {row.chunk for row in operations if row.position is not None}
-    steps = [row for row in operations if row.chunk != READ and (row.position is not None or row.chunk not in fork)]
-    order = {"begin": "", FINISH: "~"}
-    return sorted(steps, key=lambda row: order.get(row.chunk, row.chunk))
-
-
-def _memory(folder: RunFolder, question: QuestionRow, sample: SampleRow) -> list[str]:
-    memory = folder.memory
-    if memory is None:
-        return ["memory    none: a control"]
-    steps = operations_until(folder.operations([question], [sample.repeat]))
-    if not steps:
-        return [f"memory    not in {memory.path}; run its command again to make it from stored replies"]
-    held = steps[-1].held
-    size = f"{_pairs(held)} tokens" if held else "size not reported"
-    lines = [f"memory    after {sum(1 for row in steps if row.units)} chunks: {size}"]
-    calls = [(row.chunk, result) for row in steps for result in row.results]
-    for kind, entries in replay(result.effect for _, result in calls).items():
-        lines += [f"  {kind} ({len(entries)})", *(f"    [{key}] {_short(text)}" for key, text in entries.items())]
-    if calls:
-        lines += ["", f"calls that wrote it ({len(calls)})"]
-    for chunk, result in calls:
-        arguments = ", ".join(f"{key}={_short(str(value), 80)!r}" for key, value in result.arguments.items())
-        lines.append(f"  {chunk} {result.name}({arguments}) -> {result.status} {_short(result.message, 80)}".rstrip())
     return lines
 
 
@@ -195,7 +206,7 @@ def _cost(row: Cost) -> list[str]:
     shares = ", ".join(f"{show(value)} at {number}" for number, value in each.items())
     lines = [f"{unit} a question by questions a stream: {shares}"]
     if row.usd is not None:
-        phases = _pairs({phase: usd for phase, usd in row.usd_by_phase.items() if usd})
+        phases = pairs({phase: usd for phase, usd in row.usd_by_phase.items() if usd})
         lines.append(f"USD {money(row.usd)} ({phases}); a right answer {money(row.usd_per_right)}")
     elif row.unpriced:
         lines.append(f"USD unknown: no price for the model of {', '.join(row.unpriced)} (`prices:` in memeval.yaml)")
@@ -209,21 +220,8 @@ def _operations(row: Operations) -> list[str]:
     if not row.counts:
         return []
     reasons = ((status, why, number) for status, found in row.reasons.items() for why, number in found.items())
-    return [f"operations {_pairs(row.counts)}", *(f"  {number} x {status}: {why}" for status, why, number in reasons)]
+    return [f"operations {pairs(row.counts)}", *(f"  {number} x {status}: {why}" for status, why, number in reasons)]
 
 
 def _sizes(row: Sizes | StreamSizes) -> str:
     return "not reported" if row.mean is None else f"mean {row.mean:,.0f}, max {row.max:,}"
-
-
-def _pairs(row: Mapping[str, object]) -> str:
-    return (
-        ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-        or "none"
-    )
-
-
-def _short(text: str, limit: int = 160) -> str:
-    """One line, printable characters only: what a model or a data set sends must not move the cursor."""
-    flat = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

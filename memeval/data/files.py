@@ -68,11 +68,11 @@ def data_folder(data_dir: Path | None) -> Path | None:
     return folder
 
 
-def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "synth-10k") -> tuple[Found, ...]:
+def find(file: DataFile, data_dir: Path | None, task: str) -> tuple[Found, ...]:
     """The files of the data folder, else those of the hub, downloaded where they are not in its cache.
 
-    task: whose it is (empty: no task's); bundled: the task to run instead; both for the message of NoData, which
-    names every remedy. An optional file is not downloaded, and may be missing.
+    task: whose it is, for the message of NoData, which names every remedy. An optional file is not downloaded, and may be
+    missing.
     """
     found = local(file, data_dir)
     if found or not file.required:
@@ -85,20 +85,23 @@ def find(file: DataFile, data_dir: Path | None, task: str = "", bundled: str = "
             return from_hub(place)
         except UsageError as error:
             reasons.append(str(error))
-    folder = data_folder(data_dir)
-    where = f"{folder}" if folder else "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
-    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
-    remedies = [f"put {file} into {where}{source}"]
+    remedies = [by_hand(file, data_dir)]
     if file.hub:
         state = "; ".join(dict.fromkeys(reasons))
         remedies.append(
             f"get {' or '.join(file.hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})"
         )
-    if file.url and task:
+    if file.url:
         remedies.append(f"run `memeval data fetch {task}`")
-    if not task:
-        raise NoData(f"no data; {', or '.join(remedies)}")
-    raise NoData(f"task '{task}': no data; {', or '.join(remedies)}, or run the bundled {bundled}, which needs no data")
+    remedies.append("run a bundled task, which needs no data (synth-10k to synth-1m)")
+    raise NoData(f"task '{task}': no data; {', or '.join(remedies)}")
+
+
+def by_hand(file: DataFile, data_dir: Path | None) -> str:
+    """Where a user puts a file that is missing."""
+    folder = data_folder(data_dir) or "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
+    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
+    return f"put {file} into {folder}{source}"
 
 
 def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:

@@ -201,15 +201,23 @@ def _write(file: Found, kept: IO[bytes], reached: list[int]) -> dict[str, Any]:
     return {**content.facts(), "records": count}
 
 
+def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The one object that a .json file (plain or .gz) holds, and the file's facts. Raises UsageError for anything else."""
+    with _damage(file):
+        content = Content(file)
+        value = strict_json(b"".join(iter(lambda: content.read(BLOCK), b"")))
+        if not isinstance(value, Mapping):
+            raise ValueError(f"expected an object, found {type(value).__name__}")
+        facts = content.facts()
+    return value, file.facts(facts["sha256"], facts["bytes"], len(value))
+
+
 @contextmanager
 def _damage(file: Found) -> Iterator[list[int]]:
     """Turns whatever fails while a file is read into one UsageError that names the record."""
     reached = [1]
     try:
         yield reached
-    except UnicodeError as error:
-        fault = "holds half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "not UTF-8"
-        raise UsageError(f"{place_of(file, reached[0])}: {fault}; {_AGAIN}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{file.path}: damaged or cut gzip file ({error}); fetch it again") from None
     except OSError as error:
@@ -217,9 +225,14 @@ def _damage(file: Found) -> Iterator[list[int]]:
             raise
         raise UsageError(f"{file.path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError, csv.Error) as error:  # those of json and pyarrow are ValueErrors
-        text = " ".join(str(error).split())[:160]
         kind = {".csv": "CSV", ".parquet": "parquet"}.get(Path(file.name).suffix, "JSON")
-        raise UsageError(f"{place_of(file, reached[0])}: not valid {kind} ({text}); {_AGAIN}") from None
+        raise UsageError(f"{place_of(file, reached[0])}: {_fault(error, kind)}; {_AGAIN}") from None
+
+
+def _fault(error: Exception, kind: str = "JSON") -> str:
+    if isinstance(error, UnicodeError):
+        return "holds half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "not UTF-8"
+    return f"not valid {kind} ({' '.join(str(error).split())[:160]})"
 
 
 def place_of(file: Found, number: int) -> str:
@@ -234,9 +247,6 @@ def parse_line(line: bytes, place: str) -> Any:
     try:
         row = strict_json(line)
         json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeError as error:
-        half = isinstance(error, UnicodeEncodeError)
-        raise UsageError(f"{place}: {'holds half of a surrogate pair' if half else 'not UTF-8'}; {_AGAIN}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{place}: not valid JSON ({' '.join(str(error).split())[:120]}); {_AGAIN}") from None
+        raise UsageError(f"{place}: {_fault(error)}; {_AGAIN}") from None
     return row

@@ -14,7 +14,6 @@ answers of your own runs corrects better.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from memeval.config import cache_folder
-from memeval.data.records import parse_line
+from memeval.data.files import Found
+from memeval.data.records import read
 from memeval.errors import UsageError
 from memeval.judging.judge import Judgement, Seen, judge_cases
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
@@ -155,23 +155,19 @@ def errors(judged: Sequence[tuple[Item, Judgement]]) -> JudgeErrors:
 
 def read_items(path: Path) -> tuple[list[Item], str]:
     """The answers of a calibration file, and the sha256 of its bytes. Raises UsageError with file and line."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    records = read(Found("calibration.jsonl", path))
     items: list[Item] = []
     first: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            place = f"{path}:{number}"
-            item = _item(parse_line(line, place), number, place)
-            before = first.setdefault((item.question.text, item.answer), number)
-            if before != number:
-                raise UsageError(f"{place}: the same question and answer as line {before}; keep one")
-            items.append(item)
+    for span, line in records.spans():
+        place = records.place(span.number)
+        item = _item(msgspec.json.decode(line), span.number, place)
+        before = first.setdefault((item.question.text, item.answer), span.number)
+        if before != span.number:
+            raise UsageError(f"{place}: the same question and answer as line {before}; keep one")
+        items.append(item)
     if not items:
         raise UsageError(f"{path}: holds no answers")
-    return items, hashlib.sha256(data).hexdigest()
+    return items, records.facts["sha256"]
 
 
 def _item(row: Any, number: int, place: str) -> Item:

@@ -71,6 +71,7 @@ def judge_folder(
                 calls=len(spending.rows),
                 requests=spending.requests,
                 tokens=spending.tokens,
+                served=dict(spending.served),
                 calibration=saved(scorer),
             )
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import prompt_hash
 from memeval.models import registry
 from memeval.models.calls import CallSettings, open_gateway
-from memeval.models.completion import Model, ModelSpec
+from memeval.models.completion import Completion, Model, ModelSpec, Request
 from memeval.models.limits import Limiter
 from memeval.records.folder import folder_name
 from memeval.records.rows import CallRow, Usage
@@ -25,10 +25,12 @@ Result = TypeVar("Result")
 
 @dataclass
 class Spending:
-    """What a judge's calls cost. rows: one per logical call, those read back included; requests: sent now."""
+    """What a judge's calls cost. rows: one per logical call, those read back included; requests: sent now; served: name
+    under which the server says that it answered -> calls."""
 
     rows: list[CallRow] = field(default_factory=list)
     requests: int = 0
+    served: Counter[str] = field(default_factory=Counter)
 
     @property
     def tokens(self) -> Usage:
@@ -42,18 +44,26 @@ def with_judge(
     store: Path | None = None,
 ) -> tuple[Result, Spending]:
     """`work` with the calls of a judge, on an event loop of its own. store: file of finished calls, if any beside the user's
-    cache. Raises StopRun (an endpoint that is down or refuses the key, a spent budget) and UsageError."""
+    cache. Raises StopRun (an endpoint that is down or refuses the key, a spent budget), UsageError, and KeyboardInterrupt
+    also for SIGTERM."""
     spending = Spending()
 
     async def run() -> Result:
-        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=_open)
+        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=open_judge)
+
+        async def call(request: Request) -> Completion:
+            completion = await gateway.call(judge, request)
+            if completion.model:
+                spending.served[completion.model] += 1
+            return completion
+
         try:
-            return await work(partial(gateway.call, judge))
+            return await work(call)
         finally:
             await gateway.close()
             spending.requests = gateway.requests
 
-    return process.run(run()), spending
+    return process.run_interruptible(run()), spending
 
 
 def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:
@@ -72,7 +82,7 @@ def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str
     return f"judge-{name}-{(digest([prompts, dict(judge.params)]) if judge.params else prompts)[:8]}"
 
 
-def _open(spec: ModelSpec, limiter: Limiter) -> Model:
+def open_judge(spec: ModelSpec, limiter: Limiter) -> Model:
     """The model behind a judge; in place of `offline` a rule on strings."""
     if spec.base_url is None and spec.name == "offline":
         return OfflineJudge()

@@ -63,6 +63,7 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
         uncorrected=found if isinstance(found, str) else None,
         trained_on=run.trained_on if run else None,
         cost=JudgeCost(header.calls, header.requests, header.tokens),
+        served=header.served,
     )
 
 

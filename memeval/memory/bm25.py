@@ -162,7 +162,8 @@ class BM25Index:
                 posting = self._postings[word] = posting[:]
             if self._owned is not None:
                 self._owned.add(word)
-            posting.extend((slot, frequency))
+            posting.append(slot)
+            posting.append(frequency)
             self._documents[word] = self._documents.get(word, 0) + 1
         return slot
 

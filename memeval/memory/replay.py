@@ -5,25 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from memeval.agent import Item
 from memeval.errors import UsageError
 
+Effect = Mapping[str, Any]
 
-def replay(effects: Iterable[Mapping[str, Any] | None]) -> dict[str, dict[str, str]]:
+
+def replay(effects: Iterable[Effect | None]) -> dict[str, dict[str, str]]:
     """type -> id -> text after these effects (`ToolResult.effect`, in order); types that hold nothing are left out. Equals
     `MemoryStore.contents()` after the same operations.
 
     Raises UsageError, with the number of the effect, for one that cannot be read.
     """
-    contents: dict[str, dict[str, str]] = {}
+    return {kind: {name: item.text for name, item in items.items()} for kind, items in replayed(effects).items()}
+
+
+def replayed_items(effects: Iterable[Effect | None]) -> list[Item]:
+    """Everything held after these effects, as `MemoryStats.entries` would list it. Raises UsageError like `replay`."""
+    return [item for items in replayed(effects).values() for item in items.values()]
+
+
+def replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
+    """type -> id -> entry after these effects. Raises UsageError like `replay`."""
+    contents: dict[str, dict[str, Item]] = {}
     for number, effect in enumerate(effects, start=1):
         if effect is None:
             continue
         try:
-            entries = contents.setdefault(effect["type"], {})
+            entries, name = contents.setdefault(effect["type"], {}), effect["id"]
             if effect["op"] == "put":
-                entries[effect["id"]] = effect["text"]
+                entries[name] = Item(effect["text"], tuple(effect.get("chunks") or ()), name)
             elif effect["op"] == "delete":
-                entries.pop(effect["id"], None)
+                entries.pop(name, None)
             else:
                 raise KeyError("op")
         except (KeyError, TypeError, IndexError) as error:

@@ -4,28 +4,37 @@ Provenance alone proves little: a chunk holds some twenty documents, and a memor
 A piece of evidence is *held* when an item names one of its chunks *and* says what the piece says of the answer:
 
 * a gold answer as whole normalised tokens, where the piece itself contains one;
-* else an entity of the piece: the title of its document where the piece names it, otherwise a capitalised span of its text
-  (the bridge of a multi-hop question, or an answer that the data word differently), or the piece word for word.
+* else an entity of the piece (the title of its document where the piece names it, otherwise a capitalised span of its text)
+  together with something that the piece says of it: a word that the question has too, a number, or another name. This finds
+  the bridge of a multi-hop question, and an answer that the data word differently. An entity alone is enough where the piece
+  has nothing of the kind, and for unanswerable questions;
+* or the piece word for word.
 
-Golds prove nothing for closed questions, where entities decide alone: yes or no, options, unanswerable, comparisons (the
-answer is in the question already), and golds of fewer than three characters.
+Golds prove nothing for closed questions, where entities decide: yes or no, options, unanswerable, comparisons (the answer is
+in the question already), and golds of fewer than three characters.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from memeval.agent import Item
+from memeval.metrics.porter import stem
 from memeval.metrics.text import normalise
 from memeval.task import Question
 
 MOST_SOURCES = 3
-"""An item made from more chunks than this, such as a memory that is rewritten whole, cannot be traced to a piece."""
+"""An item made from more chunks than this, such as a memory that is rewritten whole, cannot be traced to a piece; nor can
+one that names no chunk."""
 
 SHORTEST = 3
 """Characters. A shorter gold or entity occurs everywhere."""
+
+QUOTED = 30
+"""Characters of a piece that is looked for letter by letter before anything is normalised."""
 
 _RENDERED = re.compile(r"^\[[^\]\n]*\] (?:[^:\n]{1,40}: )?", re.MULTILINE)
 _BRACKETED = re.compile(r"\s*\([^()]*\)\s*$")
@@ -56,23 +65,38 @@ class Piece(Protocol):
 
 def held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> bool | None:
     """Whether the items hold every piece of the evidence. None where that is not known: without evidence, or where a piece
-    is found only in items that are made from more than `MOST_SOURCES` chunks."""
-    found = each_held(question, evidence, items)
+    is found only in items that cannot be traced (`MOST_SOURCES`)."""
+    return all_held(each_held(question, evidence, items))
+
+
+def all_held(found: Collection[bool | None]) -> bool | None:
+    """`held` from what `each_held` found."""
     return False if False in found else None if None in found or not found else True
 
 
-def each_held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -> list[bool | None]:
-    """`held` for each piece of the evidence. Pieces that are in no chunk are left out."""
+def each_held(
+    question: Question,
+    evidence: Sequence[Piece],
+    items: Iterable[Item],
+    normal: Callable[[str], str] = normalise,
+) -> list[bool | None]:
+    """`held` for each piece of the evidence. Pieces that are in no chunk are left out. normal: `normalise`, cached where
+    many questions are asked of the same items."""
     items, pieces = list(items), [piece for piece in evidence if piece.chunks]
     golds = _telling_golds(question)
     worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
     found = []
     for piece in pieces:
         text, chunks = normalise(piece.text), set(piece.chunks)
-        signs = golds if _holds(text, golds) else {text, *entities(piece), *(() if worded else golds)}
-        near = (item for item in items if not chunks.isdisjoint(item.chunks))
-        sources = [len(set(item.chunks)) for item in near if _holds(normalise(item.text), signs)]
-        found.append(None if sources and min(sources) > MOST_SOURCES else bool(sources))
+        if _holds(text, golds):
+            says = partial(_holds, signs=golds)
+        else:
+            about = {entity: _details(question, piece, entity) | golds for entity in entities(piece)}
+            says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
+        near = (item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks))
+        sources = [len(set(item.chunks)) for item in near if _quotes(item, piece) or says(normal(item.text))]
+        traced = any(0 < number <= MOST_SOURCES for number in sources)
+        found.append(None if sources and not traced else traced)
     return found
 
 
@@ -90,14 +114,35 @@ def entities(piece: Piece) -> set[str]:
     beginning of a sentence, unless nothing else is capitalised."""
     titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
     titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
-    if titles:
-        return titles
+    return titles or names(piece.text)
+
+
+def names(text: str) -> set[str]:
+    """The capitalised spans of a text, normalised."""
     inside: set[str] = set()
     first: set[str] = set()
-    for sentence in _SENTENCE.split(_RENDERED.sub("", piece.text)):
+    for sentence in _SENTENCE.split(_RENDERED.sub("", text)):
         for start, span in _capitalised(_WORD.findall(sentence)):
             (first if start == 0 and " " not in span else inside).add(normalise(span))
     return {span for span in inside or first if len(span) >= SHORTEST}
+
+
+def _details(question: Question, piece: Piece, entity: str) -> set[str]:
+    """What a piece says of its entity that an item can be found by: the words that it has in common with the question, in
+    either's form, its numbers and its other names, normalised. Empty for an unanswerable question, whose evidence says
+    nothing of the answer."""
+    if not question.answerable:
+        return set()
+    words = [word for word in normalise(_RENDERED.sub("", piece.text)).split() if not _holds(entity, {word})]
+    asked: dict[str, set[str]] = {}
+    for word in normalise(question.text).split():
+        if len(word) > SHORTEST and not _NO_NAMES.fullmatch(word):
+            asked.setdefault(stem(word), set()).add(word)
+    common = {form for word in words if (forms := asked.get(stem(word))) for form in (word, *forms)}
+    numbers = {word for word in words if any(char.isdigit() for char in word)}
+    return (
+        common | numbers | {name for name in names(piece.text) if not _holds(name, {entity}) and not _holds(entity, {name})}
+    )
 
 
 def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
@@ -123,6 +168,20 @@ def _telling_golds(question: Question) -> set[str]:
         return set()
     golds = {gold for gold in map(normalise, question.answers) if len(gold) >= SHORTEST and gold != "yes"}
     return {gold for gold in golds if not _holds(normalise(question.text), [gold])}
+
+
+def _says(text: str, signs: Collection[str], about: Mapping[str, Collection[str]]) -> bool:
+    """Whether a text has one of the signs, or an entity with one of its details (with the entity alone where there are
+    none)."""
+    if _holds(text, signs):
+        return True
+    return any(_holds(text, {entity}) and (not details or _holds(text, details)) for entity, details in about.items())
+
+
+def _quotes(item: Item, piece: Piece) -> bool:
+    """Whether an item has a piece letter by letter, as chunks have. It is asked first, because to normalise a chunk takes a
+    millisecond; of a short piece it proves nothing ("Yes" is in "Yesterday")."""
+    return len(piece.text) >= QUOTED and piece.text in item.text
 
 
 def _holds(text: str, signs: Iterable[str]) -> bool:

@@ -1,6 +1,6 @@
 """The Porter stemmer in the variant that google-research/rouge uses (NLTK's extensions of Porter 1980).
 
-Only `metrics.rouge` needs it: published ROUGE-L numbers are made with it. Words are lower
+Published ROUGE-L numbers are made with it; `metrics.held` compares words by their stems. Words are lower
 case ASCII. The extensions are marked with +.
 """
 

@@ -4,15 +4,15 @@ and given a larger limit once a reply shows that the model thinks."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
-from memeval.models.body import THINKING_TOKENS, Adapted, limit, mode
+from memeval.models.body import Adapted
 from memeval.models.completion import Completion, Request
 from memeval.models.faults import EndpointRefused, Refused
 from memeval.models.limits import Health, Limiter
 from memeval.models.parameters import timeout
 from memeval.models.reply import estimate
+from memeval.models.thinking import Thinking
 
 MOST_CHANGES = 8
 """Refusals in a row after which one attempt is changed and sent again at once."""
@@ -33,32 +33,17 @@ class Adaptive:
         self.name = name
         self._limiter = limiter
         self._adapted = Adapted(name, limiter.policy.fold_system)
-        self._thinks = False
+        self._thinking = Thinking(self._adapted.note)
 
     @property
     def adapted(self) -> list[str]:
         return self._adapted.notes
 
     async def complete(self, request: Request) -> Completion:
-        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt; `extra_body` goes into the body.
-
-        Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit of the replies, and one
-        that was cut inside its thinking is asked for once more under it. Raises EndpointDown or EndpointRefused when the
-        endpoint itself is the problem, UsageError for parameters that are not JSON.
-        """
-        thinking = mode(request.params)
-        raised = thinking == "on" or (thinking == "auto" and self._thinks)
-        completion = await self._chat(request, raised)
-        if thinking != "auto" or not (completion.reasoning or completion.usage.reasoning):
-            return completion
-        most = request.params.get("thinking_tokens") or THINKING_TOKENS
-        given = limit(request.params)
-        self._thinks = True
-        self._adapted.note(f"the model thinks: its replies may have {most} tokens")
-        if raised or completion.finish_reason != "unclosed_think" or given is None or given >= most:
-            return completion
-        again = await self._chat(request, raised=True)
-        return replace(again, usage=completion.usage + again.usage, estimated=completion.estimated or again.estimated)
+        """One call with its retries, under the larger limit once the model is seen to think. `params["timeout"]` (seconds)
+        bounds each attempt; `extra_body` goes into the body. Raises EndpointDown or EndpointRefused when the endpoint itself
+        is the problem, UsageError for parameters that are not JSON."""
+        return await self._thinking.complete(request, self._chat)
 
     async def _chat(self, request: Request, raised: bool) -> Completion:
         size = estimate(request, "").prompt if self._limiter.policy.tpm else 0

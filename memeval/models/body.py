@@ -31,6 +31,12 @@ def limit(params: Mapping[str, Any]) -> int | None:
     return min((params[name] for name in names if isinstance(params.get(name), int)), default=None)
 
 
+def raised_limits(params: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, int]:
+    """The limits among what is sent, raised to those of a model that thinks."""
+    most = params.get("thinking_tokens") or THINKING_TOKENS
+    return {key: max(sent[key], most) for key in LIMITS if isinstance(sent.get(key), int)}
+
+
 def switched(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a role that are sent to the model `name`: without our own, with `answer_tokens` as the limit of the
     reply and `thinking` as its family wants it. What the role says itself goes first."""
@@ -63,8 +69,7 @@ class Adapted:
         params = request.params
         body = switched(self._name, params)
         if raised:
-            most = params.get("thinking_tokens") or THINKING_TOKENS
-            body |= {key: max(body[key], most) for key in LIMITS if isinstance(body.get(key), int)}
+            body |= raised_limits(params, body)
         extra = params.get("extra_body") or {}
         if not isinstance(extra, Mapping):
             raise UsageError(f"model '{self._name}': extra_body: {extra!r} is not a mapping")

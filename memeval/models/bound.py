@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import usage
-from memeval.models.call_facts import call_facts
+from memeval.models.call_facts import call_facts, served_by
 from memeval.models.completion import Completion, Message, Request, Usage
 from memeval.records.rows import CallFacts
 
@@ -119,7 +119,8 @@ class BoundModel:
         first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
         spent = sum((completion.usage for completion in first.values()), Usage())
         error = next((completion.error for completion in found if completion.error), None)
-        usage.current.get().book(self.role, Completion(usage=spent, error=error), CallFacts())
+        facts = CallFacts(served=served_by(self.role, found[0])) if found else CallFacts()
+        usage.current.get().book(self.role, Completion(usage=spent, error=error), facts)
         if error:
             raise EmbeddingFailed(error)
         return unpack([completion.text for completion in found], self.name), spent

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from memeval import tokens
-from memeval.models.completion import UNREAD, Completion, Request, Usage
+from memeval.models.completion import UNREAD, Completion, Request, Usage, text_of
 from memeval.models.reply import one_line
 from memeval.records.rows import CallFacts
 from memeval.records.verdicts import UNUSABLE
@@ -13,7 +11,7 @@ from memeval.records.verdicts import UNUSABLE
 LONG = 1000
 """Tokens of a prompt above which its count is compared with the server's."""
 
-_COUNTED = 8192  # characters of a prompt that are counted at most (0.7 ms)
+_COUNTED = 2048  # characters of a prompt that are counted at most (0.2 ms)
 _PIECES = 8
 
 
@@ -28,15 +26,20 @@ def call_facts(role: str, request: Request, completion: Completion) -> CallFacts
         unreadable=completion.text == UNREAD,
         offered=offered,
         uncalled=offered and not completion.tool_calls and completion.finish_reason not in UNUSABLE,
-        served={role: {completion.model: 1}} if completion.model else {},
+        served=served_by(role, completion),
     )
+
+
+def served_by(role: str, completion: Completion) -> dict[str, dict[str, int]]:
+    """The model that answered one call of a role, as facts hold it."""
+    return {role: {completion.model: 1}} if completion.model else {}
 
 
 def undercounted(request: Request, usage: Usage, share: float = 0.5) -> bool:
     """Whether the server counts fewer than a `share` of the tokens of a long prompt: it cuts what exceeds its window and
     says nothing. Cached tokens are added to its count, because some servers count them apart."""
     counted = usage.prompt + usage.cached
-    text = "\n".join(_contents(request))
+    text = "\n".join(map(text_of, request.messages))
     if not counted or len(text) <= max(LONG, counted):  # hardly any text has more tokens than characters
         return False
     ours = _tokens(text)
@@ -52,16 +55,6 @@ def quoted(completion: Completion, longest: int = 160) -> str:
 def quotable(text: str, longest: int = 160) -> str:
     """What a model or an agent wrote, as one line of printable characters without keys, shortened."""
     return "".join(char if char.isprintable() else " " for char in one_line(text, longest=longest))
-
-
-def _contents(request: Request) -> list[str]:
-    """The texts of the messages. Tools are left out: servers word them in many ways."""
-    found = []
-    for message in request.messages:
-        content = message.get("content")
-        parts = [{"text": content}] if isinstance(content, str) else content or ()
-        found += [str(part.get("text") or "") for part in parts if isinstance(part, Mapping)]
-    return found
 
 
 def _tokens(text: str) -> int:

@@ -21,6 +21,14 @@ Message = Mapping[str, Any]
 """One chat message in OpenAI's shape: {"role", "content", and "tool_calls" / "tool_call_id" where they apply}."""
 
 
+def text_of(message: Message) -> str:
+    """The text of a message, whose content is a text, null, or a list of parts; parts of another kind are left out."""
+    content = message.get("content")
+    parts = content if isinstance(content, (list, tuple)) else [{"text": content}]
+    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """One tool call of a model. `arguments` is None and `error` says why when they could not be read."""

@@ -26,7 +26,7 @@ from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import Fault
 from memeval.models.limits import Limiter
 from memeval.models.parameters import timeout
-from memeval.models.reply import CHARACTERS_PER_TOKEN, token_count
+from memeval.models.reply import CHARACTERS_PER_TOKEN, served_name, token_count
 
 Vectors = NDArray[np.float32]
 LONGEST_BATCH = 200_000  # characters of the texts of one request; some 50,000 tokens
@@ -65,7 +65,7 @@ class EmbeddingModel:
         error = next((completion.error for completion in found if completion.error), None)
         if error is not None:
             return Completion(error=error, usage=usage, finish_reason="error")
-        return Completion("\n".join(completion.text for completion in found), usage=usage)
+        return Completion("\n".join(completion.text for completion in found), usage=usage, model=found[0].model)
 
     async def close(self) -> None:
         await self._embedder.close()
@@ -167,7 +167,10 @@ class EmbeddingEndpoint(EndpointModel):
         if done.error is not None:
             return [Completion(error=done.error, finish_reason="error")] * len(texts)
         vectors = done.text.split("\n")
-        return [Completion(vector, usage=Usage() if number else done.usage) for number, vector in enumerate(vectors)]
+        return [
+            Completion(vector, usage=Usage() if number else done.usage, model=done.model)
+            for number, vector in enumerate(vectors)
+        ]
 
 
 def _vectors(data: Any, texts: Sequence[str]) -> Completion:
@@ -181,7 +184,7 @@ def _vectors(data: Any, texts: Sequence[str]) -> Completion:
     vectors = [_vector(row.get("embedding")) for _, row in sorted(zip(numbers, rows, strict=True), key=lambda pair: pair[0])]
     if len(set(map(len, vectors))) > 1:
         raise Fault("the reply's embeddings differ in length")
-    return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)))
+    return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)), model=served_name(data))
 
 
 def _vector(value: Any) -> str:

@@ -130,10 +130,11 @@ class EndpointModel(Adaptive):
         headers["User-Agent"] = f"memeval/{__version__}"
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        trusted = transport.authorities(self.base_url, self._proxy)
         self._session = aiohttp.ClientSession(
             headers={**headers, **self._headers},
             # uvicorn, in front of most model servers, drops idle connections after 5 s: close them before that
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ttl_dns_cache=300, ssl=transport.authorities()),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ttl_dns_cache=300, ssl=trusted),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

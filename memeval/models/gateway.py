@@ -17,7 +17,6 @@ from typing import Any
 
 from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
-from memeval.models.adaptive import Adaptive
 from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
@@ -98,7 +97,7 @@ class Gateway:
     @property
     def adapted(self) -> tuple[str, ...]:
         """What is sent otherwise to the servers of this gateway, in words."""
-        models = [found.model for found in self._models.values() if isinstance(found.model, Adaptive)]
+        models: list[Any] = [found.model for found in self._models.values() if hasattr(found.model, "adapted")]
         return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
@@ -126,7 +125,10 @@ class Gateway:
         if reply.error is not None:
             return [replace(reply, usage=reply.usage if not number else Usage()) for number in range(len(texts))]
         vectors = dict(zip(distinct, reply.text.split("\n"), strict=True))
-        return [Completion(vectors[text], usage=Usage() if number else reply.usage) for number, text in enumerate(texts)]
+        return [
+            Completion(vectors[text], usage=Usage() if number else reply.usage, model=reply.model)
+            for number, text in enumerate(texts)
+        ]
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model before its first call. Raises UsageError where a key or a package is missing."""
@@ -194,7 +196,7 @@ class Gateway:
         store, cache = self._stores.get(call.request.phase), self._cached(call)
         found = await store.get(key) if store is not None else None
         if found is not None:
-            return self._book(call, "journal", found)
+            return self._book(call, "stored", found)
         found = await cache.get(self._cache_key(call)) if cache is not None else None
         if found is None:
             return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval.models import rules
-from memeval.models.completion import Completion, Request, ToolCall, Usage
+from memeval.models.completion import Completion, Request, ToolCall, Usage, text_of
 from memeval.models.faults import Fault, error_message
 from memeval.models.keys import hide
 from memeval.models.toolcalls import named_call, offered, parse_text, tidy
@@ -58,10 +58,13 @@ def read_reply(data: Any, request: Request) -> Completion:
         finish = "unclosed_think"
     elif whole:
         finish = "stop" if text.strip() else "empty"
+    return Completion(text, reasoning, calls, usage, finish, model=served_name(data), estimated=estimated)
+
+
+def served_name(data: Mapping[str, Any]) -> str | None:
+    """The model that a server says it answered with."""
     model = data.get("model")
-    return Completion(
-        text, reasoning, calls, usage, finish, model=tidy(model) if isinstance(model, str) else None, estimated=estimated
-    )
+    return tidy(model) if isinstance(model, str) else None
 
 
 def split_thinking(text: str) -> tuple[str, str, bool]:
@@ -152,14 +155,8 @@ def _share(tokens: int, part: str, whole: str) -> int:
 
 
 def _read_characters(request: Request) -> int:
-    read = sum(_length(message.get("content")) for message in request.messages)
+    read = sum(len(text_of(message)) for message in request.messages)
     return read + sum(len(str(tool)) for tool in request.tools or ())
-
-
-def _length(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content)
-    return sum(len(part.get("text") or "") for part in content or () if isinstance(part, Mapping))
 
 
 def _content(content: Any) -> tuple[str, list[str]]:

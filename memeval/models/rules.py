@@ -15,9 +15,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-import yaml
+from memeval.yamlfile import read_yaml
 
 LONGEST = 4000
 """Characters of an error's text in which patterns are looked for."""
@@ -180,5 +181,4 @@ def _table(name: str) -> list[dict[str, Any]]:
 
 @functools.cache
 def _tables() -> Mapping[str, Any]:
-    tables: dict[str, Any] = yaml.safe_load((files("memeval") / "_data" / "servers.yaml").read_text(encoding="utf-8"))
-    return tables
+    return read_yaml(Path(str(files("memeval"))) / "_data" / "servers.yaml")

@@ -58,7 +58,7 @@ async def read_of(spec: ModelSpec, patience: float) -> Served | None:
         key, proxy = api_key(*variables), transport.proxy_for(where.endpoint)
         headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **transport.headers(where.endpoint)}
         url = proxy.url if proxy else None
-        ssl = transport.authorities()
+        ssl = transport.authorities(where.endpoint, proxy)
         return await read_served(where.endpoint, headers=headers, proxy=url, ssl=ssl, patience=patience)
     except UsageError:  # the calls that follow say what is wrong, and a finished run needs none
         return None

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import sqlite3
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,27 +25,15 @@ import msgspec
 from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models.completion import Completion
+from memeval.models.store_file import BUSY_SECONDS, Foreign, connected, damaged, inode
 from memeval.records.clean import encode
 
-SCHEMA = 1
-APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
-BUSY_SECONDS = 60.0  # to wait for another process's write
 TRIES = 3
-_CREATE = """
-CREATE TABLE IF NOT EXISTS calls (
-    key BLOB PRIMARY KEY,
-    model TEXT NOT NULL,
-    created REAL NOT NULL,
-    value TEXT NOT NULL
-)
-"""
 _SIZE = "length(CAST(value AS BLOB)) + length(CAST(model AS BLOB)) + 72"  # and the key (table and index) and the time
 _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
-_NO_MAPS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 _Wanted = tuple[Callable[[], Any], "asyncio.Future[Any]"]
@@ -202,7 +188,7 @@ class Store:
             try:
                 return work()
             except sqlite3.Error as error:
-                if not _damaged(error):
+                if not damaged(error):
                     raise
                 self._database.close()
                 self._set_aside(str(error))
@@ -249,19 +235,19 @@ class Store:
         """Connect, with further tries on a new file where the first is not one of ours."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for left in reversed(range(TRIES)):
-            self._inode = _inode(self.path)
+            self._inode = inode(self.path)
             try:
-                self._database = _connected(self.path, shared=self._optional)
+                self._database = connected(self.path, shared=self._optional)
                 break
-            except (sqlite3.Error, _Foreign) as error:
-                if not left or not _damaged(error):
+            except (sqlite3.Error, Foreign) as error:
+                if not left or not damaged(error):
                     raise
                 self._set_aside(str(error))
-        self._inode = _inode(self.path)
+        self._inode = inode(self.path)
 
     def _set_aside(self, reason: str) -> None:
         """Rename the file that was opened, unless another process has done so already."""
-        if _inode(self.path) != self._inode:
+        if inode(self.path) != self._inode:
             return
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.set-aside-{number}")).exists():
@@ -296,78 +282,3 @@ def open_cache(folder: Path | None = None, notice: Callable[[str], None] = to_st
     """The store of the user's cache, shared by all runs and processes. One that cannot be used turns itself off with one
     notice: it saves money, it never stops a run."""
     return Store((folder or cache_folder()) / "calls.sqlite", notice, optional=True)
-
-
-class _Foreign(sqlite3.DatabaseError):
-    """A healthy SQLite file that is not ours."""
-
-
-def _connected(path: Path, shared: bool) -> sqlite3.Connection:
-    """An open file with its table. On a file system without locks SQLite goes without them, because a run's folder has one
-    writer; a file that is shared (the user's cache) needs them. Without shared memory maps there is no WAL."""
-    locks = _has_locks(path.parent)
-    if shared and not locks:
-        raise OSError(errno.ENOLCK, "no file locks here")
-    address = f"{path.resolve().as_uri()}{'' if locks else '?vfs=unix-none'}"
-    connect = partial(sqlite3.connect, address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
-    try:
-        return _prepared(connect())
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_MAPS:
-            raise
-        return _prepared(connect(), wal=False)
-
-
-def _has_locks(folder: Path) -> bool:
-    """Whether the file system grants POSIX locks, as SQLite takes them (a Lustre or NFS may not)."""
-    try:
-        import fcntl
-
-        with tempfile.TemporaryFile(dir=folder) as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-    except ImportError:  # Windows has locks of its own
-        pass
-    return True
-
-
-def _prepared(database: sqlite3.Connection, wal: bool = True) -> sqlite3.Connection:
-    run = database.execute
-    try:
-        if not wal:
-            run("PRAGMA locking_mode = EXCLUSIVE")  # opens a file that is in WAL mode without a map
-            run("PRAGMA journal_mode = DELETE")
-            run("PRAGMA locking_mode = NORMAL")
-        run("BEGIN")  # one snapshot: another process may be creating the file at this moment
-        header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-        run("COMMIT")
-        if tables and header != [APPLICATION, SCHEMA]:
-            raise _Foreign("not a file of this version of memeval")
-        if wal:
-            with contextlib.suppress(sqlite3.OperationalError):  # another process has the file now
-                run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = NORMAL")
-        run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls
-        if not tables:
-            run("BEGIN IMMEDIATE")
-            run(_CREATE)
-            run(f"PRAGMA application_id = {APPLICATION}")
-            run(f"PRAGMA user_version = {SCHEMA}")
-            run("COMMIT")
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
-def _damaged(error: Exception) -> bool:
-    return isinstance(error, _Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0

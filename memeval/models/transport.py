@@ -59,9 +59,12 @@ def proxy_for(base_url: str) -> Proxy | None:
     return Proxy(url, f"the proxy {shown} ({variable}; NO_PROXY={host} goes without)")
 
 
-def authorities() -> ssl.SSLContext:
+def authorities(base_url: str, proxy: Proxy | None = None) -> ssl.SSLContext | bool:
     """Which certificates are trusted: the system's, and those that SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE name.
-    Raises UsageError, naming the variable, where such a file cannot be read."""
+    True, which reads none, where neither the URL nor the proxy has any. Raises UsageError, naming the variable, where such a
+    file cannot be read."""
+    if not any(url.startswith("https:") for url in (base_url, proxy.url if proxy else "")):
+        return True
     return _authorities(tuple(os.environ.get(variable, "").strip() for variable in AUTHORITIES))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from memeval import tokens
 from memeval.errors import UsageError
 from memeval.models import prices
-from memeval.models.completion import ModelSpec, Request
+from memeval.models.completion import ModelSpec, Request, text_of
 
 KEY = "context"
 _SPARE = 2  # characters a token; text with fewer is so rare that a prompt below this need not be counted
@@ -77,11 +77,7 @@ def _count_exceeds(request: Request, window: int) -> bool:
 
 def _texts(request: Request) -> Iterator[str]:
     for message in request.messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        else:
-            yield from (part.get("text") or "" for part in content or () if isinstance(part, Mapping))
+        yield text_of(message)
     for tool in request.tools or ():
         yield json.dumps(tool, default=dict)
 

@@ -29,13 +29,15 @@ def encode(value: Any) -> bytes:
 
 def lost_numbers(value: Any) -> int:
     """How many numbers of plain data become null, because JSON cannot hold them."""
+    if value is None or isinstance(value, (str, bytes, bytearray, memoryview)):
+        return 0
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, int):
         return not -_LARGEST <= value < _LARGEST
     if isinstance(value, Mapping):
         return sum(map(lost_numbers, value.values()))
-    if isinstance(value, (Sequence, Set)) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+    if isinstance(value, (Sequence, Set)):
         return sum(map(lost_numbers, value))
     return 0
 

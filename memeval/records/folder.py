@@ -16,6 +16,7 @@ from typing import get_args
 
 from memeval.errors import UsageError
 from memeval.records.appending import Appending
+from memeval.records.attribution import Attribution
 from memeval.records.files import read_record, read_rows, unwritable, write_record, write_rows
 from memeval.records.judgements import JudgeHeader
 from memeval.records.manifest import Manifest
@@ -35,6 +36,7 @@ Key = tuple[str, int, int]
 """(question id, repeat, answer repeat)"""
 AnyRow = SampleRow | QuestionRow | TextRow | EventRow
 
+ATTRIBUTION = "scores/attribution.json"
 TASK = "task"
 """The scorer of a task's own metrics."""
 
@@ -90,6 +92,9 @@ class RunFolder:
     def judge_headers(self) -> list[JudgeHeader]:
         return [header for name in self.judges() if (header := self.judge_header(name)) is not None]
 
+    def attribution(self) -> Attribution | None:
+        return read_record(self.path / ATTRIBUTION, Attribution)
+
     def manifest(self) -> Manifest | None:
         return read_record(self.path / "manifest.json", Manifest)
 
@@ -125,7 +130,7 @@ class RunFolder:
         return [
             step
             for step in self.memory.operations({row.context_id: row.stream for row in questions})
-            if step.repeat in repeats and _belongs(step, places[step.context_id])
+            if step.repeat in repeats and belongs(step, places[step.context_id])
         ]
 
     def finished(self) -> set[Key]:
@@ -156,6 +161,9 @@ class RunFolder:
 
     def write_judge_header(self, header: JudgeHeader) -> None:
         write_record(self.path / "scores" / f"{header.scorer}.json", header)
+
+    def write_attribution(self, found: Attribution) -> None:
+        write_record(self.path / ATTRIBUTION, found)
 
     def write_manifest(self, manifest: Manifest) -> None:
         write_record(self.path / "manifest.json", manifest)
@@ -232,7 +240,7 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _belongs(step: OperationRow, places: set[int | None]) -> bool:
+def belongs(step: OperationRow, places: set[int | None]) -> bool:
     """Whether a step was made for one of these places of its stream: one on the way to the last of them, or one of a
     fork."""
     if step.position is not None or step.chunk == FINISH:

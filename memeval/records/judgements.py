@@ -41,11 +41,13 @@ class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgeHeader(JudgeFacts, frozen=True, kw_only=True):
-    """Of one scores file. calls: logical, cached ones included; requests: sent by the last judging; tokens: of all calls."""
+    """Of one scores file. calls: logical, cached ones included; requests: sent by the last judging; tokens: of all calls;
+    served: name under which the server says that it answered -> calls."""
 
     scorer: str
     base_url: str | None = None
     calls: int = 0
     requests: int = 0
     tokens: Usage = Usage()
+    served: dict[str, int] = msgspec.field(default_factory=dict)
     calibration: CalibrationFacts | None = None

@@ -124,13 +124,15 @@ class Built:
 
 
 class MemoryWriter:
-    """What this process may add to a memory: something only while it holds the folder's lock."""
+    """What this process may add to a memory: something only while it holds the folder's lock. differing: steps that came
+    out otherwise than the folder has them."""
 
     def __init__(self, folder: MemoryFolder, manifest: MemoryManifest) -> None:
         self.folder = folder
         self._manifest = manifest
         self._file: Appending | None = None
-        self._known: dict[tuple[object, ...], tuple[int, int]] = {}  # step -> (attempt, hash of its last row)
+        self.differing = 0
+        self._known: dict[tuple[object, ...], tuple[int, int]] | None = None  # step -> (attempt, hash of its last row)
 
     @property
     def held(self) -> bool:
@@ -143,19 +145,25 @@ class MemoryWriter:
             if not file.held:
                 return False
             self.folder.add_origins(self._manifest)
-            for row in read_rows(self.folder.operations_file, OperationRow):
-                self._known[(*row.key, row.digest)] = (row.attempt, _content(row))
+            self._known = self._read()
             self._file = file
         return True
+
+    def _read(self) -> dict[tuple[object, ...], tuple[int, int]]:
+        rows = read_rows(self.folder.operations_file, OperationRow)
+        return {(*row.key, row.digest): (row.attempt, _content(row)) for row in rows}
 
     def append(self, row: OperationRow) -> None:
         """Keep a step. A step that came out as before leaves no second row; another outcome is a further attempt. Without
         the lock nothing is kept: the step was made from the stored replies of the process that has kept it."""
-        if self._file is None:
-            return
+        if self._known is None:
+            self._known = self._read()
         key, content = (*row.key, row.digest), _content(row)
         attempt, before = self._known.get(key, (-1, None))
-        if content != before:
+        if content == before:
+            return
+        self.differing += before is not None
+        if self._file is not None:
             self._known[key] = (attempt + 1, content)
             self._file.append(msgspec.structs.replace(row, attempt=attempt + 1))
 

@@ -170,7 +170,8 @@ class SampleRow(Row, frozen=True, kw_only=True):
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
     and `recall_dropped` whole items, were beyond the budget. memory_tokens: held when asked, None where the agent does not
     say. calls, tokens, services, facts: of this answer, with those of the recall in answer repeat 0; recalling: the
-    recall's alone.
+    recall's alone. evidence_held: whether the memory held each piece of the evidence when asked (metrics/held.py; pieces
+    that are in no chunk are left out); None where the agent does not list what it holds.
     query_used: None where the question was not offered while reading. not_applicable: why a control has no answer here.
     """
 
@@ -193,6 +194,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
     services: dict[str, ServiceRow] = {}
     facts: CallFacts = CallFacts()
     recalling: Spent | None = None
+    evidence_held: tuple[bool | None, ...] | None = None
     query_used: bool | None = None
     not_applicable: str | None = None
 
@@ -281,7 +283,7 @@ class ScoreRow(Row, frozen=True, kw_only=True):
 
 class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
-    `journal` (stored by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
+    `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
     prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
     error."""
 
@@ -295,6 +297,21 @@ class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     finish_reason: str = ""
     prompt: int = 0
     completion: int = 0
+
+
+class TimesRow(Row, frozen=True, kw_only=True, tag_field="event", tag="times"):
+    """events.jsonl: seconds that the methods of a context's agent took, waits for its models included. What was answered
+    from a store says nothing of time and is left out. observe: per chunk; tokens: of these chunks; ingest: all of reading;
+    recall: per question; answer: per answer that an agent gave by itself (the reader's calls have rows of their own)."""
+
+    at: float = 0.0
+    context_id: str = ""
+    repeat: int = 0
+    observe: tuple[float, ...] = ()
+    tokens: int = 0
+    ingest: float = 0.0
+    recall: tuple[float, ...] = ()
+    answer: tuple[float, ...] = ()
 
 
 class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble"):
@@ -314,7 +331,8 @@ class StoppedRow(Row, frozen=True, kw_only=True, tag_field="event", tag="stopped
 
 class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
     """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
-    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise."""
+    process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise. differing:
+    steps of reading that came out otherwise than the memory folder has them."""
 
     at: float = 0.0
     id: str = ""
@@ -323,7 +341,8 @@ class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invo
     wall: float = 0.0
     requests: int = 0
     adapted: tuple[str, ...] = ()
+    differing: int = 0
 
 
-EventRow = CallRow | TroubleRow | StoppedRow | InvocationRow
+EventRow = CallRow | TimesRow | TroubleRow | StoppedRow | InvocationRow
 """A line of events.jsonl, which says what it is by its `event`."""

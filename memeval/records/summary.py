@@ -123,6 +123,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: tuple[str, ...] = ()
 
 
+class Latency(msgspec.Struct, frozen=True):
+    """Seconds of a method, waits for its models included: half and 95 % of `n` take at most this long."""
+
+    p50: float
+    p95: float
+    n: int
+
+
 class Operations(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the memory operations of a run. counts: status -> number: `ok`, `skipped`, `error` and whatever agents
     record of their operations; `cut`: replies that were cut off or never left their thinking; `no call`: whole replies
@@ -146,11 +154,12 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 class ReadBack(msgspec.Struct, frozen=True):
     """Stored replies of a role that were used, where nothing says that its server still has the model that made them. url:
-    of the server that made them; since: the day of the first."""
+    of the server that made them; since: the day of the first; asked: the server that the command named."""
 
     role: str
     url: str
     since: str
+    asked: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -172,7 +181,8 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
 
     parts: of summaries, the same for what the value is made of. kinds: per kind; `unanswerable`: the share that was rightly
     declined. overall: all questions, the average that LongMemEval prints. failed: samples without a verdict. corrected: by
-    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on.
+    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on. served: name under which the
+    judge's server says that it answered -> calls.
     """
 
     scorer: str
@@ -195,6 +205,7 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
     uncorrected: str | None = None
     trained_on: Contamination | None = None
     cost: JudgeCost
+    served: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,11 +218,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     headline: over answerable questions (`judge` where the task is made to be judged and was). reasons: why samples failed or
     count as wrong, the five most frequent; unread: the same for calls while reading. calls: logical, by role; services:
     beside them, by role, as agents report them; requests: sent by this invocation, retries included. seconds: first model
-    call to last sample, over all invocations; build_seconds: of building streams. facts: of all calls. empty_memory: answers
-    given while the memory held nothing. adapted: what servers wanted sent otherwise. lost_numbers: written as null, because
-    JSON cannot hold them. read_back: by this command; service_read_back: the result rests on a service, which was not asked
-    again. window: the reader's, in tokens, where it leaves less room (recall_budget) than the task does. basis: digest of
-    what the summary was made of.
+    call to last sample, over all invocations; build_seconds: of building streams. latency: of `observe`, `recall` and
+    `answer`, as far as replies were made for them and not read back; ingest_seconds_per_1k: of reading, per 1000 tokens of
+    stream. facts: of all calls. empty_memory: answers given while the memory held nothing. adapted: what servers wanted sent
+    otherwise. differing: steps of reading that came out otherwise than before when they were made again from stored replies.
+    lost_numbers: written as null, because JSON cannot hold them. read_back: by this command; service_read_back: the result
+    rests on a service, which was not asked again. window: the reader's, in tokens, where it leaves less room (recall_budget)
+    than the task does. basis: digest of what the summary was made of.
     """
 
     path: str = ""
@@ -254,11 +267,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     seconds: float = 0.0
     build_seconds: float = 0.0
+    latency: dict[str, Latency] = {}
+    ingest_seconds_per_1k: float | None = None
     operations: Operations = Operations()
     empty_memory: int = 0
     facts: CallFacts = CallFacts()
     services: dict[str, ServiceRow] = {}
     adapted: tuple[str, ...] = ()
+    differing: int = 0
     rebuilt: Rebuilt | None = None
     lost_numbers: int = 0
     agent_files: AgentFiles = AgentFiles()

@@ -17,14 +17,14 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, Unpack, get_type_hints
 
 import msgspec
 
 from memeval import process
 from memeval.errors import UsageError, suggest
-from memeval.records.folder import RunFolder
-from memeval.results.load import Run, Runs
+from memeval.results import wandb_log
+from memeval.results.load import Runs, of_outcome
 from memeval.runs.options import CONCURRENCY, Options, as_typed
 from memeval.runs.outcome import Outcome
 from memeval.runs.run_all import run_all
@@ -72,6 +72,7 @@ class RunOptions(TypedDict, total=False):
     no_cache: bool
     agent_timeout: Above0 | None
     label: str
+    log: Literal["wandb"] | None
     fresh: bool
     fresh_memory: bool
     same_model: bool
@@ -132,8 +133,13 @@ def _outcomes(wanted: Options, options: RunOptions, handle: process.Handle | Non
     with _one, process.surroundings():
         if handle and handle.stopped:
             return []
+        if options.get("log"):
+            wandb_log.require()
         fresh, fresh_memory = options.get("fresh", False), options.get("fresh_memory", False)
-        return run_all(wanted, fresh=fresh, fresh_memory=fresh_memory)
+        outcomes = run_all(wanted, fresh=fresh, fresh_memory=fresh_memory)
+        if options.get("log"):
+            wandb_log.send(outcomes)
+        return outcomes
 
 
 def _runs(outcomes: Iterable[Outcome]) -> Runs:
@@ -141,9 +147,7 @@ def _runs(outcomes: Iterable[Outcome]) -> Runs:
     for outcome in outcomes:
         if outcome.interrupted:
             raise KeyboardInterrupt("interrupted; the same call resumes")
-        path = Path(outcome.planned.spec.shown)
-        manifest = RunFolder(path).known_manifest()
-        found.append(Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary))
+        found.append(of_outcome(outcome))
     return Runs(found)
 
 
@@ -162,7 +166,7 @@ def _options(
     folders = {name: tuple(_listed(given.pop(name, []))) for name in ("tasks_dir", "agents_dir")}
     if "data_dir" in given:
         given["data_dir"] = Path(given["data_dir"]).expanduser()
-    for name in ("fresh", "fresh_memory"):  # of the command, not of its runs
+    for name in ("fresh", "fresh_memory", "log"):  # of the command, not of its runs
         given.pop(name, None)
     given |= {
         "concurrency": process.affordable(given.get("concurrency", CONCURRENCY)),
@@ -207,7 +211,8 @@ def _agent(given: Any) -> str:
     """As on the command line. A class is known again, and known to have changed, by its file."""
     if not isinstance(given, type):
         return str(os.fspath(given))
-    if not getattr(sys.modules.get(given.__module__), "__file__", None):
+    file = getattr(sys.modules.get(given.__module__), "__file__", None)
+    if not file or not Path(file).is_file():  # "<stdin>"
         name = given.__qualname__
         raise UsageError(f"{HERE}: class {name} is in no file; write it to one (%%writefile) and give 'file.py:{name}'")
     return f"{given.__module__}:{given.__qualname__}"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from memeval import cards
 from memeval.cards import AgentCard
 from memeval.models.model_names import same_name
+from memeval.plugins import CONTROLS
 from memeval.prompts import READER
 from memeval.results.load import Run
 from memeval.results.published import Board
@@ -36,6 +37,8 @@ def badge(run: Run, board: Board, dataset: str) -> Badge:
 
 def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
     summary, agent = run.summary, run.manifest.agent
+    if agent in CONTROLS:
+        yield "a control is no memory system"
     if not board.protocol or board.protocol not in run.manifest.protocol:
         yield f"{run.task} does not follow the protocol of this table"
     for never in board.different:

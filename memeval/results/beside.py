@@ -42,6 +42,33 @@ class Beside:
         other = f" {self.metric}" if self.board.metric not in ("", self.metric) else ""
         return f"{value} [{low}, {high}]{other}{f' {MARKS[trained.mark]}' if trained else ''}"
 
+    def record(self) -> dict[str, object]:
+        """All of it, for CSV and JSON. value, low, high, headline: fractions."""
+        summary = self.run.summary
+        return {
+            "agent": self.run.agent,
+            "model": summary.model,
+            "reader": summary.reader,
+            "budget": summary.answer_budget,
+            "task": self.run.task,
+            "dataset": self.column.dataset,
+            "length": self.column.length,
+            "metric": self.metric,
+            "value": self.average.value,
+            "low": self.average.low,
+            "high": self.average.high,
+            "n": self.average.n,
+            "headline_metric": summary.headline.metric,
+            "headline": summary.headline.value,
+            "badge": self.badge.level,
+            "why": list(self.badge.why),
+            "mark": summary.trained_on.mark if summary.trained_on else None,
+            "memory_tokens": summary.memory_tokens.mean,
+            "memory_tokenizer": summary.stream_tokens.tokenizer,
+            "board": self.board.name,
+            "path": str(self.run.path),
+        }
+
 
 def beside(run: Run, board: Board) -> Beside | None:
     """None where the table has no column for the run's task, whatever its variant; and for the offline model, which says
@@ -80,8 +107,7 @@ def notes_beside(runs: Collection[Run], places: Iterable[Beside]) -> Iterator[st
         yield f"left out, because they are on other tasks: {_runs(elsewhere)}."
     for level in LEVELS:
         why = dict.fromkeys(reason for place in shown for reason in place.badge.why if place.badge.level == level)
-        if why:
-            yield f"{level}: {'; '.join(why)}."
+        yield from (f"{level}: {reason}." for reason in why)
 
 
 def _runs(number: int) -> str:

@@ -19,12 +19,13 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def best(
-    runs: Mapping[Name, Run], metric: str | None = None, unseen: Mapping[str, frozenset[str]] | None = None
+    runs: Mapping[Name, Run], metric: str | None = None, left: Mapping[Run, frozenset[str]] | None = None
 ) -> Name | None:
     """The run whose mean is higher than that of every other, by paired tests at .05 after Holm. None where there is none,
     with fewer than 100 questions or 5 streams, and with the offline model, whose order says nothing of agents. Controls, and
-    runs that are not whole, are left out. runs: comparable ones, of one task."""
-    scores = {name: _scores(run, metric, (unseen or {}).get(run.task)) for name, run in runs.items() if _takes_part(run)}
+    runs that are not whole, are left out. runs: comparable ones, of one task. left: the questions of a run that count, where
+    not all do."""
+    scores = {name: _scores(run, metric, (left or {}).get(run)) for name, run in runs.items() if _takes_part(run)}
     if len(scores) < 2 or any(len(values) < FEW for values in scores.values()):
         return None
     leader = max(scores, key=lambda name: sum(scores[name].values()) / len(scores[name]))

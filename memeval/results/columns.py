@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tabulate import tabulate
 
+from memeval.results.escape import plain
+
 
 def width(out: TextIO) -> int | None:
     """Characters that a line of the terminal behind `out` holds; None where there is no terminal. The variable COLUMNS
@@ -46,10 +48,10 @@ def _parts(
     """The table, cut into several where it is too wide."""
 
     def drawn(some: Sequence[int]) -> str:
-        body = [[str(row[number]) for number in some] for row in rows]
+        body = [[plain(str(row[number])) for number in some] for row in rows]
         return tabulate(
             body,
-            [header[number] for number in some],
+            [plain(header[number]) for number in some],
             tablefmt="github",
             colalign=[align[n] for n in some],
             disable_numparse=True,

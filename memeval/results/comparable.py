@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memeval.digests import digest
 from memeval.results.load import JUDGE, Run
 
 _NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
@@ -20,8 +21,9 @@ _NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One thing in which two runs differ. what: `task`, `corpus`, `protocol`, `track`, `visibility`, `budget`, `questions`,
-    `metric`, `scorer`, `format`, `models`, `prompts`, `limits`, `repeats` or `seed`. a, b: how it is in either, for people.
-    forbids: the runs may not be compared, nor share a row or a ranking."""
+    `metric`, `scorer` or `format`, which forbid; `memory model`, `reader model`, `prompts`, `limits`, `repeats`,
+    `answer repeats` or `seed`, which do not. a, b: how it is in either run, for people. forbids: the runs may not be
+    compared, nor share a row or a ranking."""
 
     what: str
     a: str
@@ -34,7 +36,7 @@ class Difference:
 
 def differences(a: Run, b: Run) -> tuple[Difference, ...]:
     """All that two runs differ in, what forbids first. Nothing is said of the agents: they are what is compared."""
-    return (*filter(lambda one: one.a != one.b, [*_measured(a, b), *_conditions(a, b)]),)
+    return tuple(one for one in (*_measured(a, b), *_conditions(a, b)) if one.a != one.b)
 
 
 def forbidden(a: Run, b: Run) -> tuple[Difference, ...]:
@@ -63,8 +65,8 @@ def _measured(a: Run, b: Run) -> Iterator[Difference]:
     """What forbids."""
     ours, theirs = _task(a), _task(b)
     yield Difference("format", str(a.manifest.format), str(b.manifest.format))
-    yield Difference("task", _name(a), _name(b))
-    if _name(a) == _name(b):
+    yield Difference("task", task_name(a), task_name(b))
+    if task_name(a) == task_name(b):
         changed = [key for key in {**ours, **theirs} if key not in _NAMES and ours.get(key) != theirs.get(key)]
         yield Difference("protocol", _some(ours, changed), _some(theirs, changed))
         yield Difference("corpus", _corpus(a), _corpus(b))
@@ -73,14 +75,18 @@ def _measured(a: Run, b: Run) -> Iterator[Difference]:
     yield Difference("visibility", _visibility(a), _visibility(b))
     yield Difference("budget", _budget(a), _budget(b))
     yield Difference("metric", a.summary.headline.metric, b.summary.headline.metric)
-    if a.summary.headline.metric == b.summary.headline.metric:
+    if (a.manifest.track, a.summary.headline.metric) == (b.manifest.track, b.summary.headline.metric):
         yield Difference("scorer", _scorer(a), _scorer(b))
 
 
 def _conditions(a: Run, b: Run) -> Iterator[Difference]:
-    """What is only named."""
-    for what, of in (("models", _models), ("prompts", _prompts), ("limits", _limits)):
-        yield Difference(what, of(a), of(b), False)
+    """What is only named. Of models, those of roles that both runs called: that one agent needs no writer is no
+    difference of models."""
+    roles = sorted(role for role in a.summary.calls.keys() & b.summary.calls.keys() if role != JUDGE)
+    for role in roles:
+        yield Difference(f"{role} model", _model(a, role), _model(b, role), False)
+    yield Difference("prompts", _prompts(a), _prompts(b), False)
+    yield Difference("limits", _limits(a, roles), _limits(b, roles), False)
     for what in ("repeats", "answer_repeats", "seed"):
         ours, theirs = (str(run.manifest.identity.get(what, "")) for run in (a, b))
         yield Difference(what.replace("_", " "), ours, theirs, False)
@@ -92,7 +98,8 @@ def _task(run: Run) -> Mapping[str, Any]:
     return found
 
 
-def _name(run: Run) -> str:
+def task_name(run: Run) -> str:
+    """The task with its variant, as its card has it."""
     return str(_task(run).get("name") or run.task)
 
 
@@ -129,33 +136,29 @@ def _scorer(run: Run) -> str:
     if run.summary.headline.metric == JUDGE and run.summary.judge:
         judge = run.summary.judge
         return f"{judge.judge}, prompt {judge.prompt_hash[:8]}"
-    return ", ".join(sorted({row.scorer for row in run.scores()}))
+    return run.scorer or "none"
 
 
-def _models(run: Run) -> str:
-    """role -> model with its tag, of the roles that were called."""
-    models: Mapping[str, Mapping[str, Any]] = run.manifest.identity.get("models", {})
-    used = {role: model for role, model in models.items() if run.summary.calls.get(role)}
-    named = {role: f"{model.get('name')} {model.get('tag', '')}".strip() for role, model in used.items()}
-    return ", ".join(f"{role} {name}" for role, name in named.items()) or "none"
+def _model(run: Run, role: str) -> str:
+    """The model of a role, with its tag."""
+    model = _of_models(run).get(role, {})
+    return f"{model.get('name')} {model.get('tag', '')}".strip()
 
 
 def _prompts(run: Run) -> str:
     prompts: Mapping[str, str] = run.manifest.identity.get("prompts", {})
-    return ", ".join(f"{role} {_short(text)}" for role, text in sorted(prompts.items())) or "none"
+    return ", ".join(f"{role} {digest(text)[:8]}" for role, text in sorted(prompts.items())) or "none"
 
 
-def _limits(run: Run) -> str:
+def _limits(run: Run, roles: Sequence[str]) -> str:
     """What a model's window and its parameters leave: recalled tokens, and how replies are sampled and cut."""
-    models: Mapping[str, Mapping[str, Any]] = run.manifest.identity.get("models", {})
-    params = {role: model.get("params") for role, model in models.items() if model.get("params")}
-    found = [f"{role} {_some(given, sorted(given))}" for role, given in sorted(params.items()) if given]
+    given: dict[str, Mapping[str, Any]] = {role: _of_models(run).get(role, {}).get("params") or {} for role in roles}
+    found = [f"{role} {_some(params, sorted(params))}" for role, params in given.items() if params]
     if run.summary.recall_budget is not None:
         found.append(f"recall of {run.summary.recall_budget:,} tokens")
     return "; ".join(found) or "the task's"
 
 
-def _short(text: str) -> str:
-    from memeval.digests import digest
-
-    return digest(text)[:8]
+def _of_models(run: Run) -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = run.manifest.identity.get("models", {})
+    return found

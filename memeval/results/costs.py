@@ -64,7 +64,7 @@ def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
 
 
 def costs_table(runs: Sequence[Summary], width: int | None = None) -> str:
-    """`costs_frame` as text, a table per group. What rests on estimated tokens has a `~`."""
+    """`costs_frame` as text, a table per group, and what its columns mean. What rests on estimated tokens has a `~`."""
     frame = costs_frame(runs)
     unit, of_unit = ("usd", money) if any(run.cost.usd for run in runs) else ("tokens", count)
     first, *others = SHARED_BY
@@ -90,7 +90,21 @@ def costs_table(runs: Sequence[Summary], width: int | None = None) -> str:
             body.append([str(row["agent"]), *cells])
         align = ("left", *["right"] * (len(header) - 1))
         blocks.append(columns(header, body, align, keep=header[:2], width=width))
-    return "\n\n".join([*blocks, *_notes(runs)])
+    return "\n\n".join([*blocks, "\n".join(_legend(runs, "USD" if unit == "usd" else "tokens")), *_notes(runs)])
+
+
+def _legend(runs: Sequence[Summary], unit: str) -> list[str]:
+    """What the columns mean."""
+    lines = [
+        f"at 1, 10, 100: {unit} of a question when so many are asked of a stream: recall, answer, its share of the memory.",
+        "cached: share of prompt tokens from the server's cache of prefixes. read: prompt tokens per token of stream.",
+        "ingest per 1k: prompt and completion tokens per 1,000 tokens of stream that were read.",
+    ]
+    if any(run.agent == REFERENCE for run in runs):
+        lines.append(f"pays from: questions a stream from which on a run is cheaper than {REFERENCE}.")
+    if any(run.facts.estimated for run in runs):
+        lines.append("~: rests on estimated tokens.")
+    return lines
 
 
 MARKED = ("usd", "tokens", "prompt", "completion")

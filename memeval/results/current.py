@@ -21,6 +21,7 @@ from memeval.records.summary import Summary
 from memeval.runs.notes import notes
 from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.summary import summarise, with_judge
+from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 
 def rules(manifest: Manifest) -> str | None:
@@ -99,7 +100,7 @@ def summary(
 NOT_FROM_ROWS = (
     *("path", "memory", "replayable", "agent", "params", "task", "answer_budget", "model", "reader", "embedder"),
     *("judge_family", "adapted", "agent_files", "window", "recall_budget", "seconds", "build_seconds", "requests"),
-    *("trained_on", "read_back", "service_read_back"),
+    *("latency", "ingest_seconds_per_1k", "trained_on", "read_back", "service_read_back"),
 )
 """Fields of a summary that come from its command, its manifest or its events."""
 
@@ -107,7 +108,8 @@ NOT_FROM_ROWS = (
 def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summary:
     """What the manifest and the events of a run say that was killed before it had a summary."""
     identity, models = manifest.identity, manifest.models
-    invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
+    events = folder.events()
+    invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}
     budgets = (identity["task"].get("answer_budget"), identity.get("answer_budget"))
     return replace(
         found,
@@ -125,6 +127,8 @@ def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summar
         agent_files=manifest.agent_files,
         seconds=sum(row.seconds for row in invocations.values()),
         build_seconds=sum(row.build_seconds for row in invocations.values()),
+        latency=latencies(events, manifest.track == "native"),
+        ingest_seconds_per_1k=ingest_seconds_per_1k(events),
     )
 
 

@@ -167,7 +167,7 @@ def _measured(found: Board, runs: Runs) -> Grid:
         rows=tuple((*key, *_line(line, columns, averages)) for key, line in lines.items()),
         notes=(*notes, *notes_beside(runs, here.values())),
         left=len(keys.rows) + 1,
-        data=tuple(_measured_data(place) for place in here.values()),
+        data=tuple(place.record() for place in here.values()),
     )
 
 
@@ -191,26 +191,3 @@ def _badges(places: Mapping[str, Beside]) -> str:
     found = {level: [column for column, place in places.items() if place.badge.level == level] for level in LEVELS}
     several = {level: columns for level, columns in found.items() if columns}
     return next(iter(several)) if len(several) == 1 else "; ".join(f"{k}: {', '.join(v)}" for k, v in several.items())
-
-
-def _measured_data(place: Beside) -> dict[str, object]:
-    summary = place.run.summary
-    return {
-        "agent": place.run.agent,
-        "model": summary.model,
-        "reader": summary.reader,
-        "budget": summary.answer_budget,
-        "task": place.run.task,
-        "dataset": place.column.dataset,
-        "length": place.column.length,
-        "metric": place.metric,
-        "value": place.average.value,
-        "low": place.average.low,
-        "high": place.average.high,
-        "n": place.average.n,
-        "badge": place.badge.level,
-        "why": list(place.badge.why),
-        "mark": summary.trained_on.mark if summary.trained_on else None,
-        "memory_tokens": summary.memory_tokens.mean,
-        "path": str(place.run.path),
-    }

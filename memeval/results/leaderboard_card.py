@@ -103,6 +103,7 @@ def _measured(runs: Runs, places: Sequence[Beside]) -> Grid:
         rows=tuple(body),
         notes=(PLACED, *notes_beside(runs, places), *(LEGEND[mark] for mark in trained)),
         left=len(columns),
+        data=tuple({**place.record(), "place": _placed(place)} for place in places),
     )
 
 

@@ -21,6 +21,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
 from memeval.results import current
 from memeval.results.frames import Level, frame
+from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class Run:
         Raises UsageError where no answer has the metric."""
         name = metric or self.summary.headline.metric
         judged = name == JUDGE
+        if judged and self.judge is None:
+            raise UsageError(f"{self.path}: no judge has scored the run; memeval score {self.path} --judge NAME")
         rows = self.scores(self.judge or JUDGE) if judged else self.scores()
         found = tuple(
             Value(row.question_id, question.cluster, row.repeat, row.answer_repeat, row.metrics[name])
@@ -220,21 +223,35 @@ class Runs(Sequence[Run]):
 
         return runs_table([run.summary for run in self._runs])
 
+    def _repr_html_(self) -> str:
+        """In a notebook: a row per run. pandas escapes what cells hold."""
+        columns = ["task", "agent", "params", "label", "tag", "model", "metric", "score", "low", "high", "n", "status"]
+        return str(self.to_pandas()[columns].to_html())
+
     def to_pandas(self, level: Level = "run") -> pandas.DataFrame:
         """A row per run, per answer (`question`) or per memory operation (`operation`); frames.COLUMNS names the columns."""
         return frame(self, level)
 
 
+def of_outcome(outcome: Outcome) -> Run:
+    """A run as it just ended. It speaks of the questions that were asked for."""
+    path = Path(outcome.planned.spec.shown)
+    manifest = RunFolder(path).known_manifest()
+    return Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary)
+
+
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
-    """Runs, each once, oldest first. where: a folder of runs, of one task or of one run; `latest`; or a name that runs of
-    `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag. Nothing for all runs of `runs_dir`.
+    """Runs in the order in which they are named, each once; those of one name oldest first. where: a folder of runs, of one
+    task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag.
+    Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too.
 
     Raises UsageError for what names no run.
     """
     found: dict[Path, Run] = {}
-    for text in where or (runs_dir,):
-        found |= {run.path.resolve(): run for run in _named(str(text), Path(runs_dir))}
-    return Runs(_by_time(found.values()))
+    for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):
+        for run in _by_time(_named(str(text), Path(runs_dir))):
+            found.setdefault(run.path.resolve(), run)
+    return Runs(found.values())
 
 
 def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:
@@ -253,13 +270,13 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
         here = _in_folder(folder)
         if here or folder == runs_dir:
             return here or _no_runs(folder)
-        if (folder / "manifest.json").is_file():  # a memory, or damaged
-            return [Run(folder, RunFolder(folder).known_manifest())]
     known = _in_folder(runs_dir) or _no_runs(runs_dir)
     if text == LATEST:
         return _by_time(known)[-1:]
     found = [run for run in known if text in run.names]
     if not found:
+        if folder.is_dir():
+            RunFolder(folder).known_manifest()  # raises, with what it is
         names = sorted({name for run in known for name in run.names})
         tasks = ", ".join(sorted({run.task for run in known})) or "none"
         raise UsageError(

@@ -69,9 +69,11 @@ class Layout:
         return list(dict.fromkeys(col for _, col in self.runs))
 
 
-def layout(runs: Runs, rows: Sequence[str] = ("agent",), cols: Sequence[str] = ("task",)) -> Layout:
-    """Where each run is in a table. rows, cols: names of FACTS; what else tells runs apart becomes part of the rows. Raises
-    UsageError for a name that is no fact, or that is in both."""
+def layout(runs: Runs, rows: Sequence[str] = (), cols: Sequence[str] = ("task",)) -> Layout:
+    """Where each run is in a table. rows, cols: names of FACTS; what else tells runs apart becomes part of the rows. A row
+    without a name is an agent, or a task or model where the columns are agents already. Raises UsageError for a name that is
+    no fact, or that is in both."""
+    rows = rows or [next(name for name in ("agent", "task", "model", "run") if name not in cols)]
     for option, names in (("--rows", rows), ("--cols", cols)):
         unknown = next((name for name in names if name not in FACTS), None)
         if unknown is not None:

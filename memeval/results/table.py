@@ -21,6 +21,7 @@ from memeval.results.grid import Grid
 from memeval.results.load import Run, Runs
 from memeval.results.row_keys import Key, Layout, layout, same_for_all
 from memeval.results.run_table import MARKS, notes_of
+from memeval.results.seen import closed_book_of, seen
 from memeval.results.suites import Mean, mean_of
 from memeval.runs.notes import percent
 
@@ -73,21 +74,23 @@ class _Column:
 def table(
     runs: Runs,
     *,
-    rows: Sequence[str] = ("agent",),
+    rows: Sequence[str] = (),
     cols: Sequence[str] = ("task",),
     metric: str | None = None,
     ci: bool = False,
-    unseen: Mapping[str, frozenset[str]] | None = None,
+    unseen: Runs | None = None,
 ) -> Grid:
     """Agents x tasks, in percent. rows, cols: facts that make a row and a column (row_keys.FACTS). metric: in place of each
-    run's headline. ci: with the 95 % interval. unseen: task -> the questions that count, all where it has none.
+    run's headline. ci: with the 95 % interval. unseen: runs of closed-book; only questions that it does not get right with
+    a run's reader count.
 
     Raises UsageError for an unknown fact, for a metric that a run does not have, and where there is nothing to show.
     """
     if not runs:
         raise UsageError("no runs; `memeval run` makes some")
     found = layout(runs, rows, cols)
-    columns = [_column(key, found, metric, unseen or {}) for key in found.col_keys]
+    left = {run: _unseen(run, unseen) for run in runs} if unseen is not None else {}
+    columns = [_column(key, found, metric, left) for key in found.col_keys]
     means = _means(found, columns) if found.cols == ("task",) and len(columns) > 1 else {}
     header = [*found.rows, *(_heading(column) for column in columns), *_mean_headings(means, columns)]
     body = []
@@ -97,7 +100,7 @@ def table(
     return Grid(
         columns=tuple(header),
         rows=tuple(body),
-        notes=tuple(_notes(runs, found, columns, means, metric, unseen)),
+        notes=tuple(_notes(runs, found, columns, means, left)),
         left=len(found.rows),
         data=tuple(_data(found, columns, means)),
     )
@@ -106,7 +109,18 @@ def table(
 # -- columns and cells ------------------------------------------------------------------------------------------------
 
 
-def _column(key: Key, found: Layout, metric: str | None, unseen: Mapping[str, frozenset[str]]) -> _Column:
+def _unseen(run: Run, closed_book: Runs) -> frozenset[str]:
+    """The questions of a run that closed-book does not get right. Raises UsageError where no run of it is for this one."""
+    reference = closed_book_of(run, closed_book)
+    if reference is None:
+        raise UsageError(
+            f"--unseen: no run of closed-book with the reader, the questions and the scorer of {run.path}; "
+            f"run it: memeval run --agent closed-book --task {run.task} --reader {run.summary.reader}"
+        )
+    return frozenset(run.questions) - seen(run, reference)
+
+
+def _column(key: Key, found: Layout, metric: str | None, left: Mapping[Run, frozenset[str]]) -> _Column:
     here = {row: run for (row, col), run in found.runs.items() if col == key}
     tasks = {run.task for run in here.values()}
     reference = max(groups(list(here.values())), key=len)[0] if len(tasks) == 1 else None
@@ -116,9 +130,9 @@ def _column(key: Key, found: Layout, metric: str | None, unseen: Mapping[str, fr
         apart = "; ".join(map(str, forbidden(reference, run))) if reference else ""
         letter = letters.setdefault(apart, chr(ord("a") + len(letters))) if apart else ""
         name = metric or run.summary.headline.metric
-        cells[row] = Cell(run, name, _average(run, metric, unseen.get(run.task)), apart, letter)
+        cells[row] = Cell(run, name, _average(run, metric, left.get(run)), apart, letter)
     counts = Counter(cell.average.n for cell in cells.values())
-    winner = best({row: cell.run for row, cell in cells.items() if not cell.apart}, metric, unseen) if reference else None
+    winner = best({row: cell.run for row, cell in cells.items() if not cell.apart}, metric, left) if reference else None
     if winner is not None:
         cells[winner] = replace(cells[winner], best=True)
     metrics = tuple(dict.fromkeys(cell.metric for cell in cells.values()))
@@ -206,17 +220,15 @@ def _notes(
     found: Layout,
     columns: Sequence[_Column],
     means: Mapping[Key, tuple[Mean | None, ...]],
-    metric: str | None,
-    unseen: Mapping[str, frozenset[str]] | None,
+    left: Mapping[Run, frozenset[str]],
 ) -> list[str]:
     cells = [cell for column in columns for cell in column.cells.values()]
     facts = ("model", "reader", "embedder", "tag", "budget", "judge", "seed")
     same = [f"{name} {value}" for name, value in same_for_all(runs, [name for name in facts if name not in found.rows])]
     notes = [f"all rows: {', '.join(same)}."] if same else []
     notes += [_rule(columns)] if means else []
-    if unseen is not None:
-        left = ", ".join(f"{task} {len(questions)}" for task, questions in unseen.items())
-        notes.append(f"only questions that the closed-book run did not answer right: {left}.")
+    for text in dict.fromkeys(f"{run.task} {len(kept)} of {len(run.questions)}" for run, kept in left.items()):
+        notes.append(f"only questions that closed-book does not get right with the same reader: {text}.")
     notes += [LEGEND[mark] for mark in (BEST, WITHIN) if any(mark in cell.marks for cell in cells)]
     for column in columns:
         apart = {cell.letter: cell.apart for cell in column.cells.values() if cell.letter}

@@ -9,13 +9,14 @@ import inspect
 import shutil
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memeval.agent import Chunk, MemoryStats, Query, Recall, Session
+from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.errors import StopRun, UsageError
+from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
 from memeval.models.usage import Ledger
@@ -144,6 +145,12 @@ class AgentRunner:
     async def memory(self) -> MemoryStats | None:
         """Tokens held now; None where the agent does not say."""
         return _checked(handed_over.memory, await self.call("memory")) if self.has("memory") else None
+
+    async def entries(self, stats: MemoryStats) -> Sequence[Item] | None:
+        """Everything that is held, where the agent lists it. To be read before the agent goes on."""
+        if isinstance(stats.entries, Entries):  # they are made now
+            return _checked(handed_over.entries, await self.maker.run("memory", list, stats.entries))
+        return stats.entries
 
     async def close(self) -> None:
         """Close the agent. If the run is being stopped, wait CLOSING seconds at most: the agent may be busy for ever."""

@@ -26,6 +26,7 @@ from memeval.runs.plan import Planned
 from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.spec import RunSpec
 from memeval.runs.summary import summarise
+from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 
 def conclude(planned: Planned, requests: int | None = None, complete: bool = True) -> Summary:
@@ -46,7 +47,10 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     stored = folder.summary()
     current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
     if current and everything:
-        return _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
+        unchanged = _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
+        if unchanged.read_back != current.read_back and folder.writable:  # `gate` asks the folder
+            folder.write_summary(replace(current, read_back=unchanged.read_back, notes=unchanged.notes))
+        return unchanged
     scores = folder.scores() if current else []
     if not up_to_date(scores, samples, rules):
         task = spec.task
@@ -107,7 +111,8 @@ def _summary(
         prices=_prices(planned, judged := folder.judge_headers()),
         judged=judged,
     )
-    invocations = {row.id: row for row in folder.events() if isinstance(row, InvocationRow)}
+    events = folder.events()
+    invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}
     written = folder.manifest()
     names = {role: model.name for role, model in spec.models.items()}
     found = replace(
@@ -125,10 +130,13 @@ def _summary(
         judge_family=spec.task.judge,
         trained_on=_trained_on(planned, questions, scores),
         adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
+        differing=sum(row.differing for row in invocations.values()) if spec.agent.replayable else 0,
         agent_files=written.agent_files if written else AgentFiles(),
         **_window(spec),
         seconds=sum(row.seconds for row in invocations.values()),
         build_seconds=sum(row.build_seconds for row in invocations.values()),
+        latency=latencies(events, spec.agent.card.track == "native"),
+        ingest_seconds_per_1k=ingest_seconds_per_1k(events),
     )
     return replace(found, notes=notes(found))
 

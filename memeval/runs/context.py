@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from memeval.agent import MemoryStats, Recall, ToolResult
+from memeval.agent import Item, MemoryStats, Recall, ToolResult
+from memeval.metrics.held import each_held
+from memeval.metrics.text import normalise
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
 from memeval.runs.agent_thread import AgentThread
-from memeval.runs.prepare import AskPoint, PackedContext, observed
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows, observed
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.session import new_session, query
 from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.times import Times
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
 
@@ -54,6 +57,7 @@ class ContextRun:
 
     def __post_init__(self) -> None:
         self.spec = self.stages[0].spec
+        self._times = Times()
         self.native = self.spec.agent.card.track == "native"
         built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
         self.maker = AgentMaker(
@@ -77,6 +81,7 @@ class ContextRun:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
+            self.emit(self._times.row(self.packed.context.id, self.repeat))
             self.end()
 
     def end(self) -> None:
@@ -133,7 +138,22 @@ class ContextRun:
             await self.feed(agent, rest, point.position, rebuilt)
             stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             held = stats.total if stats else None
-            asks = (self._ask(agent, question, held, answers) for question in point.questions if self._open(question))
+            entries = await agent.entries(stats) if stats else None
+            normal = functools.cache(normalise)
+            asked = [
+                Asked(
+                    self.packed.context.id,
+                    question,
+                    self.repeat,
+                    held=held,
+                    entries=entries,
+                    evidence_held=self._evidence_held(question, point, entries, normal),
+                    session=agent.session,
+                )
+                for question in point.questions
+                if self._open(question)
+            ]
+            asks = (self._ask(agent, one, answers) for one in asked)
             await together(asks, agent.concurrent)
         except AgentError as error:
             self._fail([point], str(error))
@@ -142,16 +162,24 @@ class ContextRun:
                 await self.close(agent)
                 self._forks.release()
 
-    async def _ask(self, agent: AgentRunner, question: Question, held: int | None, answers: asyncio.TaskGroup) -> None:
+    def _evidence_held(
+        self, question: Question, point: AskPoint, entries: Sequence[Item] | None, normal: Callable[[str], str]
+    ) -> tuple[bool | None, ...] | None:
+        if entries is None:
+            return None
+        evidence = evidence_rows(question, point.chunks, self.packed.context.units)
+        return tuple(each_held(question, evidence, entries, normal))
+
+    async def _ask(self, agent: AgentRunner, asked: Asked, answers: asyncio.TaskGroup) -> None:
         """Recall once; every answer that is still open is given from this recall."""
         await self._unanswered.acquire()
         recall, recalling = Recall(), Ledger("recall")
         try:
-            with agent.booking(recalling):
-                recall = await agent.recall(query(question))
+            with agent.booking(recalling), self._times.of("recall", recalling):
+                recall = await agent.recall(query(asked.question))
         except AgentError as error:
             recalling.failures.append(str(error))
-        asked = Asked(self.packed.context.id, question, self.repeat, recall, recalling, held, agent.session)
+        asked = replace(asked, recall=recall, recalling=recalling)
         if self.native:
             await self._answer(asked, agent)
         else:
@@ -163,7 +191,7 @@ class ContextRun:
         async def answer(kept: Recall, ledger: Ledger) -> str | None:
             assert native is not None
             try:
-                with native.booking(ledger):
+                with native.booking(ledger), self._times.of("answer", ledger):
                     return await native.answer(query(asked.question), kept)
             except AgentError as error:
                 ledger.failures.append(str(error))
@@ -204,7 +232,7 @@ class ContextRun:
         """
         step = chunk.id if chunk else name
         ledger = Ledger("ingest", place=(self.packed.context.id, self.repeat, step))
-        with agent.booking(ledger):
+        with agent.booking(ledger), self._times.of(name, ledger, chunk.tokens if chunk else 0):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from memeval.agent import Item, Recall
+from memeval.memory.bm25 import BM25Index
 from memeval.metrics import METRICS, Reply
+from memeval.metrics.held import names
 from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
 NO_EVIDENCE = "the data have no gold evidence for this question"
+SHOTGUN_CHUNKS = 2
+_NUMBER = re.compile(r"\d+")
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
 def control_recall(control: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
     """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
-    (`closed-book`: None). `constant` asks no reader: None.
+    (`closed-book`: None). `constant` and `shotgun` ask no reader; the latter recalls chunks as `bm25` does.
 
     Whole units, not the annotated sentences alone: a sentence alone loses what its pronouns refer to, and annotations are
     incomplete. Evidence that names no unit is shown by its text.
@@ -24,15 +29,28 @@ def control_recall(control: str, question: Question, units: Sequence[Unit], chun
         return None
     if control == "none":
         return Recall()
+    if control == "shotgun":
+        index = BM25Index()
+        for chunk in chunks:
+            index.add(chunk.text)
+        best = [(chunks[number], score) for number, score in index.search(question.text, SHOTGUN_CHUNKS)]
+        return Recall([Item(chunk.text, (chunk.id,), chunk.id, score) for chunk, score in best])
     shown = sorted({index for piece in question.evidence for index in piece.units})
     items = [Item(units[index].render(), tuple(chunk.id for chunk in chunks if index in chunk.units)) for index in shown]
     items += [Item(piece.text) for piece in question.evidence if not piece.units]
     return Recall(items, order="stream")
 
 
+def everything_named(recall: Recall) -> str:
+    """The answer of `shotgun`: every name and number in what was recalled, normalised. It holds nearly every answer and says
+    nothing; what a metric gives it is what that metric pays for length."""
+    found = {name for item in recall.items for name in (*names(item.text), *_NUMBER.findall(item.text))}
+    return ", ".join(sorted(found))
+
+
 def held(control: str) -> int | None:
-    """Memory tokens of a control: nothing, but for the oracle, which has no memory to measure."""
-    return None if control == "oracle" else 0
+    """Memory tokens of a control: nothing, but for those that see a part of the stream and have no memory to measure."""
+    return None if control in ("oracle", "shotgun") else 0
 
 
 def not_applicable(control: str, question: Question) -> str | None:

@@ -17,13 +17,13 @@ from typing import Any
 from memeval.agent import Recall
 from memeval.digests import question_digest
 from memeval.models.usage import Ledger, Step
-from memeval.plugins import agent_class
+from memeval.plugins import WITHOUT_READER, agent_class
 from memeval.records.clean import lost_numbers
 from memeval.records.memory import BuiltAt
-from memeval.records.rows import EvidenceRow, QuestionRow
+from memeval.records.rows import QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
-from memeval.runs.prepare import AskPoint, PackedContext, evidence_chunks, titles
+from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.signals import AgentSlow, Row
 from memeval.runs.spec import RunSpec
@@ -89,16 +89,15 @@ class Engine:
         shown = None if reason else controls.control_recall(name, question, packed.context.units, point.chunks)
         asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
 
-        async def constant(recall: Recall, ledger: Ledger) -> str | None:
-            return self.constant
+        async def by_rule(recall: Recall, ledger: Ledger) -> str | None:
+            return self.constant if name == "constant" else controls.everything_named(recall)
 
         for number in stage.open(question, repeat):
-            await stage.answer(asked, number, constant if name == "constant" else None)
+            await stage.answer(asked, number, by_rule if name in WITHOUT_READER else None)
 
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:
     context = packed.context
-    chunks = evidence_chunks(question, point.chunks)
     return QuestionRow(
         question_id=question.id,
         context_id=context.id,
@@ -112,10 +111,7 @@ def question_row(packed: PackedContext, point: AskPoint, question: Question) -> 
         options=tuple(question.options) if question.options else None,
         answers=tuple(question.answers),
         position=question.position,
-        evidence=tuple(
-            EvidenceRow(text=piece.text, titles=titles(piece, context.units), units=tuple(piece.units), chunks=tuple(ids))
-            for piece, ids in zip(question.evidence, chunks, strict=True)
-        ),
+        evidence=evidence_rows(question, point.chunks, context.units),
         keypoints=tuple(question.keypoints),
         stream_tokens=packed.tokens,
         stream_units=len(context.units),

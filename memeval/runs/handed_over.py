@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -40,11 +40,17 @@ def memory(value: Any) -> MemoryStats:
     _is(MemoryStats, value, "memory returned", "memeval.MemoryStats")
     _is(Mapping, value.tokens, "memory returned tokens as", "a mapping")
     if value.entries is not None and not isinstance(value.entries, Entries):  # those are made when read
-        _items("memory returned entries", value.entries)
+        entries(value.entries)
     for kind, count in value.tokens.items():
         if not isinstance(kind, str) or not isinstance(count, Integral) or count < 0:
             raise TypeError(f"memory returned tokens[{kind!r}] = {count!r}, expected a whole number, 0 or more, by name")
     return MemoryStats({kind: int(count) for kind, count in value.tokens.items()}, value.entries)  # int: numpy has others
+
+
+def entries(value: Any) -> Sequence[Item]:
+    """All that a memory holds."""
+    _items("memory returned entries", value)
+    return value  # type: ignore[no-any-return]
 
 
 def event(value: Any) -> ToolResult:

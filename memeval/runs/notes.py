@@ -81,6 +81,14 @@ def own_memory(run: Summary) -> Texts:
         yield "the memory does not follow from stored replies: runs of other commands have read another one"
 
 
+def differing(run: Summary) -> Texts:
+    if run.differing:
+        yield (
+            f"{run.differing:,} steps of reading came out otherwise when they were made again from stored replies: the "
+            "memory does not follow from those alone; set 'replayable: false' in the agent's card"
+        )
+
+
 def query_visible(run: Summary) -> Texts:
     if run.query.offered:
         yield f"the question was shown while reading ({'used' if run.query.used else 'not used'})"
@@ -113,13 +121,11 @@ def service(run: Summary) -> Texts:
 
 
 def other_model(run: Summary) -> Texts:
-    asked = {"memory": run.model, "reader": run.reader, "embedder": run.embedder}
-    for role, names in run.facts.served.items():
-        name = asked.get(role)
-        others = {other: calls for other, calls in names.items() if name and not same_name(name, other)}
-        if others:
-            answered = ", ".join(f"'{other}' ({calls:,} calls)" for other, calls in others.items())
-            yield f"another model than asked for: {role} '{name}' was answered by {answered}"
+    asked, served = {"memory": run.model, "reader": run.reader, "embedder": run.embedder}, dict(run.facts.served)
+    if run.judge:
+        asked["judge"], served["judge"] = run.judge.judge, run.judge.served
+    for role, names in served.items():
+        yield from other_than(role, asked.get(role), names)
 
 
 def adapted(run: Summary) -> Texts:
@@ -232,6 +238,7 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "judged": judged,
     "contamination": contamination,
     "own-memory": own_memory,
+    "differing": differing,
     "query-visible": query_visible,
     "rebuilt": rebuilt,
     "window": window,
@@ -256,6 +263,14 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
 
 
 # -- words and numbers that tables and notes share --------------------------------------------------------------------
+
+
+def other_than(role: str, name: str | None, served: Mapping[str, int]) -> Texts:
+    """That a role was answered by other models than the one of its name. served: name that a server gives -> calls."""
+    others = {other: calls for other, calls in served.items() if name and not same_name(name, other)}
+    if others:
+        answered = ", ".join(f"'{other}' ({calls:,} calls)" for other, calls in others.items())
+        yield f"another model than asked for: {role} '{name}' was answered by {answered}"
 
 
 def trained_text(trained: Contamination) -> str:

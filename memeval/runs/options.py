@@ -82,13 +82,13 @@ def policy(given: dict[str, Any]) -> Policy:
 
 
 def _listed(names: Iterable[str]) -> tuple[str, ...]:
-    """`a,b` is a and b, unless there is a file of that name."""
-    return tuple(
-        part
-        for name in names
-        for part in ([name] if os.path.exists(os.path.expanduser(name.rpartition(":")[0] or name)) else name.split(","))
-        if part
-    )
+    """`a,b` is a and b, unless there is a file of that name (`FILE` or `FILE:Class`)."""
+    return tuple(part for name in names for part in ([name] if _is_file(name) else name.split(",")) if part)
+
+
+def _is_file(name: str) -> bool:
+    file, _, after = name.rpartition(":")
+    return os.path.exists(os.path.expanduser(name if not file or "," in after else file))
 
 
 def _tag(text: str) -> tuple[str, str]:

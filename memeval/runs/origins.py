@@ -90,7 +90,7 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
     if different and spec.memory and os.access(spec.memory, os.W_OK):
         MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
     makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
-    back = tuple(ReadBack(role, maker.url, maker.since) for role, maker in makers.items())
+    back = tuple(ReadBack(role, maker.url, maker.since, now[role].url) for role, maker in makers.items())
     models = dict(spec.models)
     for role, origin in now.items():
         window = origin.window or next((one.window for one in reversed(stored.get(role, ())) if one.window), None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from memeval.agent import Chunk
 from memeval.digests import context_digest
+from memeval.records.rows import EvidenceRow
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks.chunking import PackedChunk, pack
 
@@ -103,9 +104,14 @@ def observed(chunk: PackedChunk) -> Chunk:
     return Chunk(chunk.id, chunk.text, chunk.time, chunk.tokens)
 
 
-def evidence_chunks(question: Question, chunks: tuple[PackedChunk, ...]) -> list[list[str]]:
-    """For each piece of evidence, the ids of the chunks that hold one of its units."""
-    return [[chunk.id for chunk in chunks if not set(piece.units).isdisjoint(chunk.units)] for piece in question.evidence]
+def evidence_rows(question: Question, chunks: Sequence[PackedChunk], units: Sequence[Unit]) -> tuple[EvidenceRow, ...]:
+    """The evidence of a question with the ids of the chunks, of those that its prefix has, that hold one of its units."""
+    found = []
+    for piece in question.evidence:
+        wanted = set(piece.units)
+        ids = tuple(chunk.id for chunk in chunks if not wanted.isdisjoint(chunk.units))
+        found.append(EvidenceRow(text=piece.text, titles=titles(piece, units), units=tuple(piece.units), chunks=ids))
+    return tuple(found)
 
 
 def titles(piece: Evidence, units: Sequence[Unit]) -> tuple[str, ...]:

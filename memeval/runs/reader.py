@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall, Session
@@ -35,6 +36,18 @@ class ReaderView:
     lost: int = 0
 
 
+def reader_call(
+    question: Question, items: Sequence[Item] | None, name: str, system: str | None, answer_tokens: int
+) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """(messages, parameters) of the reader's call. items: None for no memory block at all. name: of the reader's prompt;
+    system: the text in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing."""
+    memory = None if items is None else BETWEEN.join(item.text for item in items)
+    system = system or prompts.READER[name]
+    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
+    most = answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
+    return messages, {"temperature": 0.0, "max_tokens": most}
+
+
 Answerer = Callable[[Recall, Ledger], Awaitable[str | None]]
 """(what of the recall fits the budget, where calls and failures are booked) -> an answer that is not the reader's"""
 
@@ -44,7 +57,9 @@ class Asked:
     """A question as it was asked in one context and repeat, before it is answered.
 
     recall: what the agent returned; None: the answer sees no memory block at all. recalling: what the recall cost, or why it
-    failed. held: tokens of the memory then. session: of the agent. not_applicable: why a control has no answer.
+    failed. held: tokens of the memory then; entries: all that was in it, None where the agent does not list it;
+    evidence_held: of each piece of the evidence, whether it was (SampleRow). session: of the agent. not_applicable: why a
+    control has no answer.
     """
 
     context_id: str
@@ -53,6 +68,8 @@ class Asked:
     recall: Recall | None = None
     recalling: Ledger | None = None
     held: int | None = None
+    entries: Sequence[Item] | None = None
+    evidence_held: tuple[bool | None, ...] | None = None
     session: Session | None = None
     not_applicable: str | None = None
 
@@ -112,12 +129,9 @@ class AnswerStage:
         T = 0, and at most as many tokens as the task's card grants an answer, unless the role is configured otherwise.
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
-        system = self.spec.prompts.get("reader") or prompts.READER[name]
-        memory = None if view is None else BETWEEN.join(item.text for item in view.items)
-        messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
-        model = self.bound(repeat)["reader"]
-        most = self.spec.task.answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
-        completion = await model.generate(messages, sample=number, temperature=0.0, max_tokens=most)
+        items = None if view is None else view.items
+        messages, params = reader_call(question, items, name, self.spec.prompts.get("reader"), self.spec.task.answer_tokens)
+        completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:
@@ -178,6 +192,7 @@ class AnswerStage:
                 services=spent.services,
                 facts=ledger.facts,
                 recalling=recalling.spent() if recalling and (recalling.calls or recalling.services) else None,
+                evidence_held=asked.evidence_held,
                 query_used=asked.session.query_used if asked.session and asked.session.visible_query else None,
                 not_applicable=asked.not_applicable,
             )

@@ -12,6 +12,7 @@ from memeval.errors import UsageError
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.parameters import check as check_parameters
+from memeval.plugins import WITHOUT_READER
 from memeval.runs.options import Options
 from memeval.runs.spec import AgentSpec
 
@@ -23,7 +24,7 @@ def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
 
 def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
     """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
-    if agent.card.agent == "constant":
+    if agent.card.agent in WITHOUT_READER:
         return {}
     roles = ["reader"] if agent.is_control else ["memory", "reader", "embedder"]
     return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})

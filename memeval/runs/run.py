@@ -25,7 +25,7 @@ from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
-from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TroubleRow
+from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TimesRow, TroubleRow
 from memeval.runs import local
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
@@ -128,7 +128,8 @@ def wanted(planned: Planned) -> set[Key]:
 class _OpenRun:
     """A run with something left to ask, its folder open for writing until `stack` ends, and what this invocation takes:
     seconds from the first model call sent (or the first row) to the last row written, beside them those of building
-    contexts; requests sent, retries included; what servers want sent otherwise (adapted)."""
+    contexts; requests sent, retries included; what servers want sent otherwise (adapted); steps of reading that came out
+    otherwise than the memory has them (differing)."""
 
     planned: Planned
     stack: contextlib.ExitStack
@@ -138,6 +139,7 @@ class _OpenRun:
     build: float = 0.0
     requests: int = 0
     adapted: Callable[[], tuple[str, ...]] = tuple
+    differing: Callable[[], int] = int
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     reported: float = field(default_factory=time.monotonic)
 
@@ -172,6 +174,7 @@ class _OpenRun:
                 wall=now - self.started,
                 requests=self.requests,
                 adapted=self.adapted(),
+                differing=self.differing(),
             )
         )
 
@@ -201,6 +204,8 @@ class _Driver:
             writer = MemoryWriter(MemoryFolder(spec.memory), memory_manifest(runs[0].planned))
             self.turn = MemoryTurn(writer, len(self.work), spec.agent.replayable)
             stack.callback(self.turn.close)
+            for run in runs:
+                run.differing = lambda: writer.differing
 
     def _work(self) -> list[local.Work]:
         """The contexts with something left to ask, repeat by repeat."""
@@ -275,6 +280,8 @@ class _Driver:
             run.write(replace(event, phase="answer") if event.phase in phases else event)
         elif isinstance(event, TroubleRow):
             first.write(event)
+        elif isinstance(event, TimesRow):
+            first.writer.append(event)
         elif isinstance(event, ContextRead) and self.turn is not None:
             self.turn.read()
         for run in self.runs:

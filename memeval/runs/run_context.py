@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from memeval.models import usage
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
 from memeval.models.calls import CallSettings, open_gateway
@@ -38,6 +39,15 @@ class LiveModel(Protocol):
     """What answers the calls of a role by itself; `embed(texts, params)`, where it has it, those for vectors."""
 
     async def complete(self, request: Request) -> Completion: ...
+
+
+def _booked(on_call: Callable[[CallRow], None] | None, row: CallRow) -> None:
+    """A call has ended, in the context of the method that made it."""
+    ledger = usage.current.get(None)
+    if ledger is not None and row.source != "model":
+        ledger.read_back = True
+    if on_call is not None:
+        on_call(row)
 
 
 class RunContext:
@@ -68,7 +78,7 @@ class RunContext:
         self.turn = turn
         self._on_step = on_step or (lambda step: None)
         settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
-        self.gateway = open_gateway(settings, stores or {}, on_call)
+        self.gateway = open_gateway(settings, stores or {}, partial(_booked, on_call))
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)

@@ -62,7 +62,7 @@ def score_sample(
     reply = Reply(
         prediction=sample.answer or "",
         question=row.question(),
-        recalled=None if native and not any(item.chunks for item in recalled) else recalled,
+        recalled=None if (native or recalled) and not any(item.chunks for item in recalled) else recalled,
         evidence=row.evidence,
     )
     values = {name: value for name, value in score(metrics, reply).items() if value is not None}

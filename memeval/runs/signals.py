@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TroubleRow
+from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, TextRow, TimesRow, TroubleRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Ended:
     first_call: float | None
 
 
-Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TroubleRow
+Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TimesRow | TroubleRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ interval(values, clusters)    mean with interval, one value per question      In
 paired(a, b, clusters)        two agents on the same questions                Difference
 holm(p_values)                adjustment for several comparisons
 lift(agent, none, oracle, clusters)   how much of what a perfect memory would bring an agent brings   Lift
+growth(values, base, clusters)        how much more one run takes than another
 average_repeats, spread       repeats, before anything else                   Spread
 failure_bounds                what failed questions could have changed        FailureBounds
 detectable_effect, half_width what n questions can show
@@ -13,7 +14,7 @@ from memeval.stats.averages import FailureBounds, Spread, average_repeats, failu
 from memeval.stats.comparisons import Difference, holm, mcnemar, paired
 from memeval.stats.distributions import binomial_limits, t_quantile
 from memeval.stats.intervals import Interval, interval
-from memeval.stats.lifts import Lift, lift
+from memeval.stats.lifts import Lift, growth, lift
 from memeval.stats.planning import detectable_effect, half_width
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "binomial_limits",
     "detectable_effect",
     "failure_bounds",
+    "growth",
     "half_width",
     "holm",
     "interval",

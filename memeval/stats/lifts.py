@@ -1,14 +1,16 @@
-"""How much of what a perfect memory would bring an agent brings (validity section 2)."""
+"""Ratios of means over the same questions: lift, how much of what a perfect memory would bring an agent brings (validity
+section 2), and growth."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from memeval.stats.comparisons import Difference, paired
-from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Groups, checked, limits
+from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Floats, Groups, checked, limits
 
 LEAST_ROOM = 0.05
 """Where `oracle - none` may be this small, the ratio says nothing."""
@@ -56,18 +58,43 @@ def lift(
     controls in few clusters, it is widened by the limits of that difference. Blank where the lower limit of oracle - none is
     at most LEAST_ROOM. Raises UsageError as `interval` does.
     """
-    columns = checked("lift", clusters, agent, none, oracle)
     room = paired(oracle, none, clusters, confidence, seed, resamples=resamples)
     if room.low <= LEAST_ROOM:
         return Lift(None, None, None, room)
-    *scores, labels = (column[np.lexsort(columns)] for column in columns)  # a result must not depend on the order of rows
-    units = np.arange(len(labels)) if room.clusters < FEW_CLUSTERS else labels
-    ours, floor, top = (np.bincount(units, column) for column in scores)
+    ours, floor, top = sums("lift", clusters, agent, none, oracle)
     groups = Groups(ours - floor, top - floor)
     low, high, _ = limits(groups, confidence, seed, resamples)
     value = groups.mean
-    for control, level, sums in ((none, 0.0, floor), (oracle, 1.0, top)):
-        if int((np.abs(ours - sums) > 1e-12).sum()) < min(NEAR, len(sums)):
+    for control, level, its in ((none, 0.0, floor), (oracle, 1.0, top)):
+        if int((np.abs(ours - its) > 1e-12).sum()) < min(NEAR, len(its)):
             near = paired(agent, control, clusters, confidence, seed, resamples=resamples)
             low, high = min(low, level + near.low / room.value), max(high, level + near.high / room.value)
     return Lift(value, min(low, value), max(high, value), room)
+
+
+def growth(
+    values: Sequence[float],
+    base: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float, float]:
+    """By how much the sum of `values` exceeds that of `base`, both at least 0, as a fraction of it (.2 = a fifth more), with
+    its limits, paired by question. From 0 to more than 0 it is infinite. Raises UsageError as `interval` does."""
+    ours, theirs = sums("growth", clusters, values, base)
+    if not theirs.sum():
+        value = math.inf if ours.sum() else 0.0
+        return value, value, value
+    groups = Groups(ours, theirs)
+    low, high, _ = limits(groups, confidence, seed, resamples)
+    return groups.mean - 1, min(low, groups.mean) - 1, max(high, groups.mean) - 1
+
+
+def sums(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> list[Floats]:
+    """The sum of each column in each cluster; the columns themselves where there are fewer than five clusters. The order of
+    the questions does not matter."""
+    found = checked(where, clusters, *columns)
+    *ordered, labels = (column[np.lexsort(found)] for column in found)
+    units = np.arange(len(labels)) if int(labels.max()) + 1 < FEW_CLUSTERS else labels
+    return [np.bincount(units, column).astype(np.float64) for column in ordered]

@@ -46,9 +46,3 @@ def neighbourhood(split: str, seed: int, index: int) -> Neighbourhood:
     )
     items = questions.phrase([asks[kind] for kind in KINDS], circle, written, spoken, rng)
     return Neighbourhood(tuple(written), tuple(items))
-
-
-@functools.lru_cache(maxsize=2)
-def world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
-    """The circles whose documents are the pool (about 7,500 documents); made once per process."""
-    return tuple(neighbourhood(split, seed, index) for index in range(world.WORLD))

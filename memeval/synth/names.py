@@ -5,9 +5,10 @@ Nothing is stored and nothing runs out: when the plain combinations of a type ar
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from memeval.synth.language import endings, language
@@ -23,30 +24,21 @@ class Person:
     pronoun: str
 
 
-@dataclass(slots=True)
 class Names:
     """The names of one split and seed. The seed shuffles the parts, so two seeds pair them differently."""
 
-    split: str
-    seed: int
-    _given: list[tuple[str, str]] = field(init=False)
-    _surnames: list[str] = field(init=False)
-    _towns: list[str] = field(init=False)
-    _coined: list[str] = field(init=False)
-    _rivers: list[str] = field(init=False)
-    _prizes: list[str] = field(init=False)
-    _books: list[str] = field(init=False)
+    def __init__(self, split: str, seed: int) -> None:
+        self.split, self.seed = split, seed
+        words = self._words = language(split).lexicon
+        rng = random.Random(f"names/{split}/{seed}")
 
-    def __post_init__(self) -> None:
-        words = language(self.split).lexicon
-        rng = random.Random(f"names/{self.split}/{self.seed}")
-
-        def coin(kind: str, middles: Sequence[str] = ("",)) -> list[str]:
-            return [first + middle + last for first in words.syllables for middle in middles for last in endings(kind)]
+        def coin(*kinds: str) -> list[str]:
+            """Every first syllable with every ending of each kind."""
+            return [first + "".join(last) for first in words.syllables for last in itertools.product(*map(endings, kinds))]
 
         self._given = [(name, "She") for name in coin("female")] + [(name, "He") for name in coin("male")]
         self._surnames = coin("surname")
-        self._towns = coin("town", endings("town_middle"))
+        self._towns = coin("town_middle", "town")
         self._coined = coin("organisation")
         self._rivers = coin("river")
         self._prizes = [f"{first} {noun}" for first in coin("prize") for noun in words.prize_nouns]
@@ -65,13 +57,12 @@ class Names:
         return "-".join([self._towns[place], *_further(lap, self._towns)])
 
     def organisation(self, index: int) -> str:
-        first, noun, lap = _pair(index, self._coined, language(self.split).lexicon.organisation_nouns, step=1)
+        first, noun, lap = _pair(index, self._coined, self._words.organisation_nouns, step=1)
         return "-".join([first, *_further(lap, self._coined)]) + f" {noun}"
 
     def book(self, index: int) -> str:
         """A title of English words, `The Silent Harbour`; a coined place is added when all pairs are used up."""
-        words = language(self.split).lexicon
-        adjective, noun, lap = _pair(index, words.title_adjectives, words.title_nouns, step=5)
+        adjective, noun, lap = _pair(index, self._words.title_adjectives, self._words.title_nouns, step=5)
         origin = "-".join(_further(lap, self._books))
         return f"The {adjective} {noun} of {origin}" if origin else f"The {adjective} {noun}"
 

@@ -72,8 +72,8 @@ def from_records(
     card: TaskCard,
     settings: Settings,
     records: Records,
-    head: Callable[[Any, Span], Head | None],
     build: Callable[[Any, Span], Context],
+    head: Callable[[Any, Span], Head | None] | None = None,
     *,
     decode: Callable[[bytes], Any] = msgspec.json.decode,
     others: Sequence[Mapping[str, Any]] = (),
@@ -81,10 +81,10 @@ def from_records(
 ) -> FixedTask:
     """A task with one context per record. Only the questions stay in memory; a stream is built when it is needed.
 
-    head: (record, its span) -> the id and questions of its context; None to skip it. build: the same -> its context.
-    decode: for records of which `head` needs a few fields only. others: facts of the other files that were read.
-    only: (what the data call it, the wanted value, how to read it of a record): the records to take. Raises
-    UsageError with file and record, also for an id that comes twice.
+    build: (record, its span) -> its context. head: the same -> the id and questions of its context alone, where that takes
+    less time than to build it; None to skip a record. decode: for records of which `head` needs a few fields only. others:
+    facts of the other files that were read. only: (what the data call it, the wanted value, how to read it of a record):
+    the records to take. Raises UsageError with file and record, also for an id that comes twice.
     """
     spans: dict[str, Span] = {}
     questions: dict[str, Sequence[Question]] = {}
@@ -97,10 +97,10 @@ def from_records(
             if only and only[2](row) != only[1]:
                 passed.add(only[2](row))
                 continue
-            found = head(row, span)
+            found = head(row, span) if head else build(row, span)
         if found is None:
             continue
-        name, asked = found
+        name, asked = (found.id, found.questions) if isinstance(found, Context) else found
         if name in spans:
             raise UsageError(f"{place}: id '{name}' was already used by {records.place(spans[name].number)}")
         for question in asked:

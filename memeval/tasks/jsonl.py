@@ -27,7 +27,7 @@ from memeval.data.records import Span, read
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, contradiction, params
-from memeval.tasks.fixed import FixedTask, Head, from_records
+from memeval.tasks.fixed import FixedTask, from_records
 from memeval.typed import Count, Text, typed
 
 
@@ -92,11 +92,7 @@ class Jsonl:
                 raise UsageError(f"{place}: no 'cluster', but the card says 'cluster: {card.cluster}'; name it in each line")
             return context
 
-        def head(row: Any, span: Span) -> Head:
-            context = build(row, span)
-            return context.id, context.questions
-
-        return from_records(card, settings, records, head, build)
+        return from_records(card, settings, records, build)
 
 
 TRACEABLE = 3

@@ -18,10 +18,10 @@ import msgspec
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, params, with_params
-from memeval.tasks.fixed import FixedTask, Head, from_records
+from memeval.tasks.fixed import FixedTask, from_records
 
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 FILE = DataFile(
@@ -51,13 +51,8 @@ class LoCoMo:
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
         adversarial = params(card, self.Params).adversarial
-        (file,) = find(self.files(card)[0], settings.data_dir, card.name, "synth-30k")
-
-        def head(row: Any, span: Span) -> Head:
-            context = parse(row, adversarial)
-            return context.id, context.questions
-
-        return from_records(card, settings, read(file), head, lambda row, span: parse(row, adversarial))
+        (file,) = find(self.files(card)[0], settings.data_dir, card.name)
+        return from_records(card, settings, read(file), lambda row, span: parse(row, adversarial))
 
 
 def parse(row: Mapping[str, Any], adversarial: bool = False) -> Context:

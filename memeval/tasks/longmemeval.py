@@ -24,8 +24,6 @@ from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
-_BUNDLED = {"longmemeval-s": "synth-100k", "longmemeval-m": "synth-1m"}  # of about the same length
-
 
 class Asked(msgspec.Struct):
     """The fields of a record that are read when a task is loaded: not its history."""
@@ -52,10 +50,9 @@ class LongMemEval:
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
-        bundled = _BUNDLED.get(card.name, "synth-10k")
-        (file,) = find(self.files(card)[0], settings.data_dir, card.name, bundled)
+        (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         decode = msgspec.json.Decoder(Asked).decode
-        return from_records(card, settings, read(file), _head, lambda row, span: parse(row), decode=decode)
+        return from_records(card, settings, read(file), lambda row, span: parse(row), _head, decode=decode)
 
 
 def _head(row: Asked, span: Span) -> Head:

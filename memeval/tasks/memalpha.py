@@ -18,10 +18,10 @@ import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, params
-from memeval.tasks.fixed import FixedTask, Head, from_records
+from memeval.tasks.fixed import FixedTask, from_records
 
 STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
 """Of the licences of the sets that share upstream's files, the one that allows least."""
@@ -46,12 +46,7 @@ class MemAlphaSets:
         """Raises UsageError when there are no rows of the data source, or a row is not as published."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         wanted = ("data_source", params(card, self.Params).data_source, lambda row: str(row["data_source"]))
-
-        def head(row: Any, span: Span) -> Head:
-            context = parse(row)
-            return context.id, context.questions
-
-        return from_records(card, settings, read(file), head, lambda row, span: parse(row), only=wanted)
+        return from_records(card, settings, read(file), lambda row, span: parse(row), only=wanted)
 
 
 def parse(row: Mapping[str, Any]) -> Context:

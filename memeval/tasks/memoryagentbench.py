@@ -70,7 +70,7 @@ class MemoryAgentBench:
             return Context(name, units, _with_evidence(row, parse(row, name, gold)), cluster, {"documents": len(units)})
 
         only = ("source", wanted, lambda row: str(row["metadata"]["source"]).strip())
-        return from_records(card, settings, read(file), head, build, others=others, only=only)
+        return from_records(card, settings, read(file), build, head, others=others, only=only)
 
 
 def parse(record: Mapping[str, Any], name: str, gold: Gold) -> tuple[Question, ...]:

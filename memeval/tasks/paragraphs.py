@@ -70,7 +70,7 @@ class ParagraphQA(ABC):
         facts: list[Mapping[str, Any]] = []
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
-        read_ = [read(part) for part in find(file, settings.data_dir, card.name, _bundled(card))]
+        read_ = [read(part) for part in find(file, settings.data_dir, card.name)]
         given, total = params(card, self.Params).records, sum(map(len, read_))
         wanted = self.records if given is None else given
         share = wanted / total if wanted and total else 1.0
@@ -117,12 +117,6 @@ def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[P
                 passage = Passage(row["title"].strip(), row["text"].strip())
             if passage.text:
                 yield passage
-
-
-def _bundled(card: TaskCard) -> str:
-    """The bundled task of the same length."""
-    base, _, length = card.name.partition("@")[0].rpartition("-")
-    return f"synth-{length}" if base and length in ("10k", "30k", "100k", "1m") else "synth-10k"
 
 
 def _short(pool: Pool, card: TaskCard) -> bool:

@@ -21,9 +21,6 @@ from memeval.task import Context, Question, Unit
 from memeval.tasks.base import Settings, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
-SIZES = {"32k": "synth-30k", "128k": "synth-100k", "1M": "synth-1m"}
-"""Size, as upstream spells it -> the bundled task of about that length."""
-
 SKILLS = {
     "recall_user_shared_facts": "recalling_facts_mentioned_by_the_user",
     "suggest_new_ideas": "",
@@ -58,8 +55,7 @@ class PersonaMem:
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError if the data are missing, damaged, or do not fit each other."""
-        needed, bundled = self.files(card), SIZES[params(card, self.Params).size]
-        (table,), (histories,) = (find(file, settings.data_dir, card.name, bundled) for file in needed)
+        (table,), (histories,) = (find(file, settings.data_dir, card.name) for file in self.files(card))
         loaded = read(table)
         contexts: dict[str, list[Question]] = {}
         personas: dict[str, str] = {}
@@ -80,7 +76,7 @@ class PersonaMem:
             ((name, turns),) = row.items()
             return history(name, turns, contexts[name], personas[name])
 
-        task = from_records(card, settings, read(histories), head, build, others=(loaded.facts,))
+        task = from_records(card, settings, read(histories), build, head, others=(loaded.facts,))
         if missing:
             raise UsageError(f"{histories.path}: lacks the history '{min(missing)}' of {table.path}; fetch both files again")
         return task

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from memeval.data import whole
 from memeval.data.files import Found
+from memeval.data.records import read_object
 
 
 class Titles:
     """`entity2id.json` of the data set: `{"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, ...}`."""
 
     def __init__(self, file: Found) -> None:
-        numbers, self.facts = whole.json_object(file)
+        numbers, self.facts = read_object(file)
         self._file = file
         self._titles = {str(value): title(name) for name, value in numbers.items()}
 

@@ -147,22 +147,16 @@ class PackedTask:
         if not wanted and total >= self.card.tokens:
             return [], total
         drawn: list[int] = []
-        passages = self.pool.passages
-        full = False
         for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
-            if not self.card.tokens and len(drawn) == wanted:
-                full = True
-                break
-            unit = passages[index].unit()
+            unit = self.pool.passages[index].unit()
             size = count(unit.render())
             if self.card.tokens and total + size > self.card.tokens:
-                full = True
-                break
+                return drawn, total
             drawn.append(index)
             units.append(unit)
             total += size
-        if full or (self.card.documents and len(drawn) == wanted):
-            return drawn, total
+            if self.card.documents and len(drawn) == wanted:
+                return drawn, total
         length = f"{self.card.tokens} tokens" if self.card.tokens else f"{self.card.documents} documents"
         raise NoData(
             f"task '{self.card.name}': the stream of '{context_id}' needs {length}, but the pool gives only "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from memeval.synth.documents import EARLY, Document
 from memeval.synth.generator import Neighbourhood
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
-from memeval.task import Context, Question
+from memeval.task import Question
 from memeval.tasks.base import Settings, number, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
@@ -56,7 +56,7 @@ class Synth:
         early = _early(split, seed)
         examples = []
         for index in range(worlds * WORLD):
-            built = _world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
+            built = world_zero(split, seed)[index] if index < WORLD else generator.neighbourhood(split, seed, index)
             for place, item in enumerate(built.items):
                 name = f"synth-{split}-{seed}-{index * len(KINDS) + place:06d}"
                 examples.append(_example(name, item, early))
@@ -80,27 +80,14 @@ def _rotation(ids: Sequence[str], seed: int) -> tuple[str, ...]:
     return tuple(sorted(ids, key=rank))
 
 
-def generate(
-    split: str, world_seed: int, documents: int, questions: int, start: int = 0, seed: int = 42
-) -> Iterator[Context]:
-    """Streams with one question each, without a card: questions `start`, `start + 1`, ... of the seeded order.
-
-    documents: per stream. seed: of order, distractors and packing. Raises UsageError as `Synth.load` does.
-    """
-    params = {"split": split, "world_seed": world_seed}
-    card = TaskCard("synth", "synth", params=params, documents=documents, questions=start + questions)
-    task = Synth().load(card, Settings(seed=seed))
-    for ref in task.refs(task.order[start : start + questions]):
-        yield task.context(ref)
-
-
 def _passage(document: Document) -> Passage:
     return Passage(document.title, document.text, document.time)
 
 
 @functools.lru_cache(maxsize=2)
-def _world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
-    """World 0, which takes most of a second to make: kept in the user's cache, by the text of the generator."""
+def world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
+    """The circles whose documents are the pool (about 7,500). Making them takes most of a second, so they are kept in the
+    user's cache, by the text of the generator."""
     package = Path(generator.__file__).parent
     digest = hashlib.sha256()
     for path in sorted([*package.glob("*.py"), *(package.parent / "_data" / "synth").glob("*.yaml")]):
@@ -108,7 +95,7 @@ def _world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
     kept = folder() / f"synth-{split}-{seed}-{digest.hexdigest()[:16]}.jsonl"
     with suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(kept.read_bytes(), type=tuple[Neighbourhood, ...])
-    made = generator.world_zero(split, seed)
+    made = tuple(generator.neighbourhood(split, seed, index) for index in range(WORLD))
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         own = kept.with_name(f"{kept.name}.{os.getpid()}")
@@ -120,14 +107,14 @@ def _world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
 @functools.lru_cache(maxsize=2)
 def _pool(split: str, seed: int) -> Pool:
     """World 0, the same for every length and every question."""
-    return Pool(_passage(document) for built in _world_zero(split, seed) for document in built.documents)
+    return Pool(_passage(document) for built in world_zero(split, seed) for document in built.documents)
 
 
 @functools.lru_cache(maxsize=2)
 def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
     """(time, title) of the pool's documents that are dated in the early years, in order of time."""
     last = EARLY[1].isoformat()
-    documents = (item for built in _world_zero(split, seed) for item in built.documents)
+    documents = (item for built in world_zero(split, seed) for item in built.documents)
     return tuple(sorted((item.time, item.title) for item in documents if item.time <= last))
 
 

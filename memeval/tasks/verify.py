@@ -71,13 +71,13 @@ def restricted(licence: str) -> str:
 
 def remedy(card: TaskCard, file: DataFile, settings: Settings) -> str:
     """How to get a missing file: the command that fetches it, or where to put it."""
-    folder = files.data_folder(settings.data_dir)
-    if (file.hub or file.url) and file.required:
-        licence = restricted(file.licence or card.licence)
-        consent = f" --accept-licence '{licence}'" if licence else ""
-        return f"memeval data fetch {card.name}{consent}{'' if file.hub or folder else ' --to DIR'}"
-    source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
-    return f"put {file} into {folder or 'a folder DIR (then --data-dir DIR, or MEMEVAL_DATA)'}{source}"
+    if not (file.hub or file.url) or not file.required:
+        return files.by_hand(file, settings.data_dir)
+    licence = restricted(file.licence or card.licence)
+    consent = f" --accept-licence '{licence}'" if licence else ""
+    return (
+        f"memeval data fetch {card.name}{consent}{'' if file.hub or files.data_folder(settings.data_dir) else ' --to DIR'}"
+    )
 
 
 def fetch_data(card: TaskCard, settings: Settings, to: Path | None, accepted: Sequence[str], say: Say) -> list[Fetched]:

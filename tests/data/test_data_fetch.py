@@ -103,7 +103,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     }.items():
         monkeypatch.setattr(f"huggingface_hub.constants.{key}", value)
     monkeypatch.setattr(fetch, "SECONDS", 0.5)
-    monkeypatch.setattr(fetch, "SCHEMES", ("http",))
     yield found
     server.shutdown()
     server.server_close()
@@ -131,7 +130,7 @@ def test_into_the_hubs_cache_where_tasks_find_it_offline(hub: Hub, monkeypatch: 
     assert item.origin == f"org/name@{REVISION}/part/dev.json"
     assert "org/name/part/dev.json" in said[0]
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    (found,) = files.find(FILE, None)
+    (found,) = files.find(FILE, None, "toy")
     assert (found.path, found.revision) == (item.path, REVISION)
     assert files.at_hand(FILE, None) == fetch.from_hub("org/name/part/*.json") == (found,)
     assert not any("README" in path for path in hub.asked)
@@ -143,7 +142,7 @@ def test_what_is_pinned_and_cached_asks_no_network(hub: Hub) -> None:
     pinned = DataFile(("set/dev.json",), (f"org/name@{REVISION}/part/dev.json",))
     got(pinned)
     hub.asked.clear()
-    assert files.find(pinned, None)[0].revision == REVISION
+    assert files.find(pinned, None, "toy")[0].revision == REVISION
     assert hub.asked == []
 
 
@@ -151,14 +150,14 @@ def test_the_cached_copy_serves_where_the_hub_does_not_answer(hub: Hub) -> None:
     hub.repositories["org/name"] = {"part/dev.json": b"[]"}
     (item,), _ = got(FILE)
     hub.silent = threading.Event()
-    assert files.find(FILE, None)[0].path == item.path
+    assert files.find(FILE, None, "toy")[0].path == item.path
     hub.silent.set()
 
 
 def test_a_run_downloads_what_is_missing(hub: Hub) -> None:
     hub.repositories["org/name"] = {"part/dev.json": b"[]"}
-    assert files.find(FILE, None)[0].hub == "org/name"
-    with pytest.raises(NoData, match="'toy': no data; put set/no.json .* no such data set on the hub.* run the bundled"):
+    assert files.find(FILE, None, "toy")[0].hub == "org/name"
+    with pytest.raises(NoData, match="'toy': no data; put set/no.json .* no such data set on the hub.* run a bundled"):
         files.find(DataFile(("set/no.json",), ("org/no/no.json",)), None, "toy")
 
 
@@ -227,8 +226,6 @@ def test_an_upstream_file_that_is_another_or_cut_or_gone(hub: Hub, monkeypatch: 
     assert "cannot be fetched (HTTPError" in refused(file, tmp_path)
     hub.faults["rows.jsonl"] = 3.0
     assert "cannot be fetched" in refused(file, tmp_path)
-    monkeypatch.setattr(fetch, "SCHEMES", ("https",))
-    assert "only https addresses are fetched" in refused(file, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

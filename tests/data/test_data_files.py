@@ -73,12 +73,12 @@ def test_what_is_missing_names_every_remedy(tmp_path: Path) -> None:
     wanted = (
         f"task 'nq-10k': no data; put nq/a.jsonl or nq/b.jsonl (plain or .gz) into {tmp_path} "
         "from https://example.org/a.jsonl, or run `memeval data fetch nq-10k`, "
-        "or run the bundled synth-30k, which needs no data"
+        "or run a bundled task, which needs no data (synth-10k to synth-1m)"
     )
     with pytest.raises(NoData) as caught:
-        files.find(file, tmp_path, "nq-10k", "synth-30k")
+        files.find(file, tmp_path, "nq-10k")
     assert str(caught.value) == wanted
-    assert files.find(DataFile(("a.json",), required=False), tmp_path) == ()
+    assert files.find(DataFile(("a.json",), required=False), tmp_path, "toy") == ()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,8 @@ from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("records_folder")
 ROWS = [{"a": "one"}, {"a": "zwei \u2013 \u00fc"}, {"a": "three"}]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def records_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Records of made-up files are not kept in the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEMEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def memalpha_row(n: int, source: str) -> dict[str, Any]:
     }
 
 
-_META = (
+MAB_META = (
     "qa_pair_ids",
     "question_dates",
     "question_ids",
@@ -68,7 +68,7 @@ _META = (
     "keypoints",
     "haystack_sessions",
 )
-_CHATS = [
+MAB_CHATS = [
     *(
         "Chat Time: 2023/05/20 (Sat) 02:21",
         [{"role": "user", "content": "I play the viola."}, {"role": "assistant", "content": ""}],
@@ -81,7 +81,7 @@ _CHATS = [
 _CONTEXTS = {
     "ruler_qa1_197K": "\n".join(f"Document {n}:\nTopic {n}\n{prose(n, 80)}\n" for n in range(1, 9)),
     "eventqa_full": f"It rained.\n\nAnn left.\n  \n{prose(3, 2400)}",
-    "longmemeval_s*": repr(_CHATS),
+    "longmemeval_s*": repr(MAB_CHATS),
     "icl_nlu_8296shot_balance": "".join(f"{prose(n, 8)}\nlabel: {n}\n\n" for n in range(6)),
     "recsys_redial_full": "Dialogue 1:\nSystem: Hi\nUser: I liked Heat\n\nDialogue 2:\nUser: Hello",
     "infbench_sum_eng_shots2": f"Chapter 1\n\n{prose(4, 300)}",
@@ -96,7 +96,7 @@ MAB = {
 
 
 def mab_row(source: str) -> dict[str, Any]:
-    meta: dict[str, Any] = {**dict.fromkeys(_META), "demo": None, "source": source}
+    meta: dict[str, Any] = {**dict.fromkeys(MAB_META), "demo": None, "source": source}
     if source.startswith("longmemeval"):
         meta |= {"question_ids": ["q0", "q9_abs"], "question_types": ["single-session-user"] * 2}
         meta["question_dates"] = ["2023/05/30 (Tue) 23:40"] * 2

@@ -2,8 +2,9 @@
 
 import pytest
 
+from memeval import metrics
 from memeval.errors import UsageError
-from memeval.metrics import METRICS, Reply, score
+from memeval.metrics import METRICS, Reply, load, score
 from memeval.task import Question
 
 QUESTION = Question("q7", "Where?", ("Oslo",))
@@ -36,3 +37,15 @@ def test_a_metric_of_one_s_own_is_an_entry_in_the_table(monkeypatch):
         monkeypatch.setitem(METRICS, "length", lambda reply, wrong=wrong: wrong)
         with pytest.raises(UsageError, match="metric 'length' returned .* for question 'q7'"):
             score(["length"], Reply("Oslo", QUESTION))
+
+
+def test_a_metric_of_an_installed_package_is_taken_where_none_of_ours_has_its_name(monkeypatch):
+    found = {"length": lambda reply: len(reply.prediction) / 10, "f1": lambda reply: 0.5}
+    monkeypatch.setattr(metrics, "entry_point", lambda kind, name: found.get(name) if kind == "metrics" else None)
+    monkeypatch.setattr(metrics, "METRICS", dict(METRICS))
+    for name in ("length", "f1"):
+        load(name, "card.yaml")
+    assert score(["length", "f1"], Reply("Oslo", QUESTION)) == {"length": 0.4, "f1": 1.0}
+    with pytest.raises(UsageError, match=r"^card\.yaml: unknown metric 'f2'; did you mean 'f1'\?") as caught:
+        load("f2", "card.yaml")
+    assert "\n" not in str(caught.value)

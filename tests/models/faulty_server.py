@@ -89,6 +89,7 @@ class FaultyServer:
         self.faults = faults
         self.latency = latency
         self.key = key
+        self.embedder = "embedder"  # the name under which embeddings are answered
         self.body = body
         self.port = port
         self.drip_seconds = drip_seconds
@@ -108,6 +109,7 @@ class FaultyServer:
     async def start(self) -> None:
         app = web.Application(client_max_size=2**28)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_post("/v1/embeddings", self._embed)
         if self.models is not None:
             app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -161,6 +163,11 @@ class FaultyServer:
         if self.key is None or given == self.key:
             return None
         return web.json_response({"error": {"message": f"Incorrect API key provided: {given}"}}, status=401)
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        asked = json.loads(await request.read())
+        rows = [{"index": number, "embedding": [1.0, len(text)]} for number, text in enumerate(asked["input"])]
+        return web.json_response({"data": rows, "model": self.embedder, "usage": {"prompt_tokens": len(rows)}})
 
     async def _list(self, request: web.Request) -> web.Response:
         return self._refused(request) or web.json_response({"object": "list", "data": self.models})

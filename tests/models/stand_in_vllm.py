@@ -120,7 +120,7 @@ def alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def until(condition: Callable[[], object], seconds: float = 100.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 500.0) -> None:
     """Return once the condition holds."""
     end = time.monotonic() + seconds
     while not condition():

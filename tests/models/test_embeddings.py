@@ -171,7 +171,7 @@ def test_a_route_without_embeddings_says_so():
 
 @pytest.mark.parametrize("name", ["scripted:x.jsonl", "cohere/embed-v3"])
 def test_models_that_embed_nothing(name):
-    with pytest.raises(UsageError, match="use offline, openai/NAME, NAME@URL, hf/WEIGHTS"):
+    with pytest.raises(UsageError, match="use offline, openai/NAME, NAME@URL or hf/WEIGHTS"):
         open_embedder(ModelSpec(name))
 
 
@@ -445,7 +445,7 @@ def test_a_list_of_texts_is_one_call_and_equal_texts_are_sent_once(counting, tmp
     assert (run(["a", "b", "a"], "one") == first).all()  # from the run's store
     assert (run(["a", "b"], "two") == first[:2]).all()  # another run: from the cache
     assert len(model.asked) == 1
-    assert sources == ["model", "journal", "cache"]
+    assert sources == ["model", "stored", "cache"]
     gateways(lambda door: door.embed(SPEC, ["a", "b"], {"dimensions": 5}))
     assert len(model.asked) == 2  # other parameters, other vectors
 

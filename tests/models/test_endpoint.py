@@ -659,7 +659,7 @@ def test_certificates_of_an_authority_of_ones_own(variable, tmp_path, monkeypatc
     assert asyncio.run(main()) == "Arlen"
     monkeypatch.setenv(variable, str(tmp_path / "none.pem"))
     with pytest.raises(UsageError, match=f"{variable}: .*none.pem"):
-        authorities()
+        authorities("https://localhost/v1")
 
 
 def test_a_host_that_does_not_exist_stops_at_once(monkeypatch):

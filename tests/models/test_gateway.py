@@ -67,7 +67,7 @@ def test_journal_then_cache_then_model(tmp_path):
         without_cache = gateway(model, Store(tmp_path / "two.sqlite"), on_event=events.append)
         await without_cache.call(SPEC, asked("a"))
         assert len(model.requests) == 1
-        assert [event.source for event in events] == ["model", "journal", "cache", "journal"]
+        assert [event.source for event in events] == ["model", "stored", "cache", "stored"]
         assert [event.attempts for event in events] == [1, 0, 0, 0]
         assert counts(one.rows) == Counts(calls=2, cached=1, requests=1, failures=0, prompt=6, fresh=3)
         assert one.requests == 1

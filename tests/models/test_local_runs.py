@@ -71,7 +71,7 @@ def test_memalpha_on_a_server_process(project, tiny):
         url = server.stdout.readline().strip()
         (run,) = memeval("--agent", "memalpha", "--task", "synth-10k", "--model", "tiny", "--base-url", url, *LIMITED)
         server.stdin.close()
-        assert server.wait(20) == 0
+        assert server.wait() == 0
     assert (run["status"], run["n"], run["failed"]) == ("complete", 1, 0)
     assert run["calls"]["memory"] >= 4
     assert run["tokens"]["completion"] > 0
@@ -106,7 +106,7 @@ def stand_in(project, name, **behaviour):
 def test_a_run_whose_server_crashes_is_resumed_by_the_same_command(project, weights):
     broken = stand_in(project, "broken", crash_call=True)
     process = started(project, weights, broken, "--agent", "none")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate()
     assert process.returncode == 3
     assert json.loads(out)["runs"][0]["status"] == "partial"
     (line,) = [line for line in err.splitlines() if "stopped" in line]
@@ -115,7 +115,7 @@ def test_a_run_whose_server_crashes_is_resumed_by_the_same_command(project, weig
     until(lambda: not broken.running())
     working = stand_in(project, "working")
     process = started(project, weights, working, "--agent", "none")
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     assert json.loads(out)["runs"][0]["n"] == 3
     until(lambda: not working.running())
@@ -130,6 +130,6 @@ def test_an_interrupted_run_leaves_no_server(project, own_cache, weights, way, s
     until(lambda: any("a call" in log.read_text() for log in logs.glob("*.log")))
     assert vllm.running()
     process.send_signal(getattr(signal, way))
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate()
     assert process.returncode == status, err
     until(lambda: not vllm.running())

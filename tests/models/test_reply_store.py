@@ -13,7 +13,8 @@ import pytest
 from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, Row, ToolCall, Usage
-from memeval.models.store import APPLICATION, Store, open_cache
+from memeval.models.store import Store, open_cache
+from memeval.models.store_file import APPLICATION
 
 KEY = bytes(32)
 FULL = Completion(

@@ -17,7 +17,7 @@ VLLM = {"id": "m", "object": "model", "root": "/ckpt/100", "max_model_len": 4096
 LLAMA = {"id": "tiny.gguf", "object": "model", "meta": {"n_ctx": 2048, "n_ctx_train": 32768}}
 
 
-def asked(reply: Any, status: int = 200, patience: float = 5.0, delay: float = 0.0) -> tuple[Served | None, list[Any]]:
+def asked(reply: Any, status: int = 200, patience: float = 300.0, delay: float = 0.0) -> tuple[Served | None, list[Any]]:
     """What `read_served` makes of a server's reply, and the headers of the requests it got."""
     seen: list[Any] = []
 

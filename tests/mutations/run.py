@@ -22,7 +22,7 @@ PYTEST = (
     "-o",
     "addopts=-q -x -p no:cacheprovider --no-header",
     "-m",
-    "not slow and not benchmark",
+    "not slow and not long and not benchmark",
 )
 
 

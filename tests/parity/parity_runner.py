@@ -81,7 +81,7 @@ class Place:
             server.action = lambda: process[0].send_signal(number)
             server.stop_at = len(server.seen) + after
         process.append(self.start(step))
-        out, err = process[0].communicate(timeout=100)
+        out, err = process[0].communicate()
         server.stop_at = 0
         return process[0].wait(), out, err
 

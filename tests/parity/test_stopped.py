@@ -86,7 +86,6 @@ def test_killed_at_one_point(here: Place, name: str, after: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("step", [2, 5, 7])
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_killed_again_and_again(here: Place, name: str, step: int) -> None:

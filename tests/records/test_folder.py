@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 
 from memeval.errors import UsageError
 from memeval.records import lock
+from memeval.records.averages import MetricAverage
 from memeval.records.files import cut_torn_line, read_record, read_rows, write_record, write_rows
-from memeval.records.folder import RunFolder, RunWriter
-from memeval.records.manifest import Manifest, Typed
+from memeval.records.folder import RunFolder, RunWriter, folder_name, readers
+from memeval.records.judgements import JudgeHeader
+from memeval.records.manifest import Manifest, MemoryManifest, Typed
+from memeval.records.memory import MemoryFolder
 from memeval.records.rows import (
     FINISH,
     CallRow,
@@ -36,6 +39,7 @@ from memeval.records.rows import (
     TextRow,
     TroubleRow,
 )
+from memeval.records.summary import Summary
 
 QUESTION = QuestionRow(question_id="a", context_id="c", cluster="c", text="?", prefix_chunks=1)
 SAMPLE = SampleRow(question_id="a", context_id="c", repeat=0, answer="x", failure=None, recall=(RecallRow(text="s1"),))
@@ -256,6 +260,77 @@ def test_a_run_reads_its_own_part_of_a_memory(tmp_path: Path) -> None:
     ]
     question = msgspec.structs.replace(QUESTION, position=3)
     assert written(tmp_path, (question,), [*mine, *others]).operations([question], [0]) == mine
+
+
+# -- what follows from the rows ---------------------------------------------------------------------------------------
+
+
+def test_scores_judgements_events_and_the_summary_are_read_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert (folder.summary(), folder.judges(), folder.scores(), folder.events()) == (None, [], [], [])
+    score = ScoreRow(question_id="a", repeat=0, metrics={"f1": 0.5}, verdict="partly")
+    stopped, call = StoppedRow(at=2.0, reason="interrupted"), CallRow(at=1.0, model="m", source="cache", seconds=0.5)
+    summary = Summary(status="partial", n=1, failed=0, headline=MetricAverage(metric="f1", value=0.5, n=1))
+    facts = {"family": "generic", "prompt_hash": "1"}
+    headers = [JudgeHeader(scorer=f"judge-{name}", judge=name, **facts) for name in ("a", "b")]
+    with RunWriter(folder) as writer:
+        writer.append(call)
+        writer.append(stopped)
+    folder.write_scores([score])
+    folder.write_summary(summary)
+    for header in headers:
+        folder.write_scores([score, score], header.scorer)
+    folder.write_judge_header(headers[1])  # killed between the two files of the other
+    assert folder.events() == [call, stopped]
+    assert (folder.scores(), folder.scores("judge-a"), folder.summary()) == ([score], [score, score], summary)
+    assert (folder.judges(), folder.judge_headers()) == (["judge-b"], [headers[1]])
+
+
+def test_a_folder_of_another_kind_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"not a run folder \(no manifest\.json\); give RUNS/<task>/<agent>-<hash>"):
+        RunFolder(tmp_path).known_manifest()
+    MemoryFolder(tmp_path).add_origins(MemoryManifest(format=0, memory_hash="", agent="a", task="t", created=0.0))
+    with pytest.raises(UsageError, match=r"not a run folder \(a memory folder\)"):
+        RunFolder(tmp_path).known_manifest()
+
+
+def test_the_samples_that_are_to_be_tried_again_are_left_out_at_once(tmp_path: Path) -> None:
+    failed = msgspec.structs.replace(SAMPLE, question_id="b", answer="", failure="no reply")
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        for row in (failed, SAMPLE, failed):
+            writer.append(row)
+        writer.keep_samples([SAMPLE])
+        writer.append(msgspec.structs.replace(failed, answer="y", failure=None))
+    assert [(row.question_id, row.answer) for row in RunFolder(tmp_path).samples()] == [("a", "x"), ("b", "y")]
+
+
+def test_a_run_is_removed_and_its_memory_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path, (QUESTION, TEXT, SAMPLE), (STEP, END))
+    other = RunFolder(folder.path.with_name("agent-3"))
+    other.write_manifest(msgspec.structs.replace(folder.known_manifest(), memory=None))
+    assert folder.memory is not None
+    memory = folder.memory.path
+    assert list(readers(memory)) == [folder.path]
+
+    def refuse(path: Path, to: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UsageError, match=r"agent-1: cannot be written \(Read-only file system\)"):
+        folder.remove()
+    monkeypatch.undo()
+    assert folder.samples() == [SAMPLE]
+    folder.remove()
+    folder.remove()  # nothing is there any more
+    assert sorted(path.name for path in folder.path.parent.iterdir()) == ["agent-3", "memories"]
+    assert (list(readers(memory)), memory.is_dir()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("Qwen/Qwen3-32B", "Qwen_Qwen3-32B"), ("..", "unnamed"), ("a b\n:é", "a_b__é"), ("../x", "_x")]
+)
+def test_a_name_is_one_part_of_a_path(name: str, part: str) -> None:
+    assert folder_name(name) == part
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------

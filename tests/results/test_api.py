@@ -68,6 +68,14 @@ def test_a_run_speaks_of_the_questions_that_were_asked_for(task: str) -> None:
     assert len(memeval.find_run("notes/bm25").values()) == 2
 
 
+def test_a_finished_run_gets_a_label_without_running_again(task: str) -> None:
+    [run] = notes(task)
+    [again] = notes(task, label="mine")
+    assert (run.label, again.label, again.summary.requests) == ("", "mine", 0)
+    assert notes(task)[0].label == "mine"  # until it gets another
+    assert [found.path for found in memeval.load_runs("mine")] == [run.path]
+
+
 def test_a_grid_and_the_texts_of_flags(task: str) -> None:
     runs = notes(task, set={"k": [1, 2]}, tag={"reader": "step-1"}, answer_budget=[8, 4], thinking="off")
     assert [run.manifest.identity["agent"]["params"]["k"] for run in runs] == [1, 1, 2, 2]

@@ -47,12 +47,16 @@ def test_priced_runs_beside_long_context() -> None:
     assert cells(table, "wasteful")[-1] == "never"
     assert "USD a question at 1 |" in table
     assert "no price known" not in table
+    assert "\nat 1, 10, 100: USD of a question when so many are asked of a stream:" in table
+    assert "\npays from: questions a stream from which on a run is cheaper than long-context." in table
 
 
 def test_without_prices_tokens_stand_in_and_usd_is_blank() -> None:
     table = costs_table([run("memalpha", None, None, None, unpriced=["memory"])])
     assert cells(table, "memalpha")[1:6] == ["-", "-", "6,000", "1,500", "1,050"]
     assert "tokens a question at 1 |" in table
+    assert "\nat 1, 10, 100: tokens of a question" in table
+    assert "pays from:" not in table
     example = "prices: {openai/m: {input: 0.1, output: 0.4}} (USD per million tokens)"
     assert (
         f"no price known for calls to openai/m: USD stays blank; add it under 'prices:' in memeval.yaml, like {example}"

@@ -62,6 +62,12 @@ def test_the_columns_are_the_documented_ones(runs: Runs) -> None:
             assert {name: str(found[name].dtype) for name in numbers} == numbers
 
 
+def test_a_notebook_shows_a_table_that_is_escaped(make_run: Callable[..., Path]) -> None:
+    shown = load_runs(make_run([1.0], label="<script>x"))._repr_html_()
+    assert "&lt;script&gt;x" in shown
+    assert "<script>" not in shown
+
+
 def test_another_level_is_one_line(runs: Runs) -> None:
     with pytest.raises(UsageError, match="level 'questions'; did you mean 'question'"):
         runs.to_pandas("questions")  # type: ignore[arg-type]

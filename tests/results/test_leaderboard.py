@@ -207,6 +207,7 @@ def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
         ({"headline": "f1"}, "HotpotQA", "substring_two_way, the rule of this table, was not computed"),
         ({"complete": False}, "HotpotQA", "the run is partial"),
         ({"count": 16}, "HotpotQA", "16 questions, the table has 128"),
+        ({"agent": "oracle", "control": True}, "HotpotQA", "a control is no memory system"),
         ({"agent": "bm25", "params": {"k": 99}}, "HotpotQA", "parameters of its own: k=99"),
     ],
 )
@@ -266,6 +267,7 @@ def test_the_card_places_a_run_among_the_rows_of_its_budget(make_run: Make, tmp_
     _, measured = card(load_runs(tmp_path / "runs"))
     rows = [dict(zip(measured.columns, row, strict=True)) for row in measured.rows]
     places = {(row["agent"], row["budget"]): row["place"] for row in rows if row["data set"] == "HotpotQA 10K"}
+    assert {str(record["place"]) for record in measured.records() if record["length"] == "10K"} == set(places.values())
     assert places == {
         ("memory-agent", "1,024"): "5 beside 4 published",
         ("memory-agent", "16"): "2 beside 4 published",

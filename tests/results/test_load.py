@@ -27,6 +27,8 @@ def test_a_run_speaks_of_its_questions(make_run: Callable[..., Path]) -> None:
     assert list(run.texts.values()) == ["Ada Lovelace lives in Paris."]
     with pytest.raises(UsageError, match="no metric 'exact_mach'; did you mean 'exact_match'"):
         run.values("exact_mach")
+    with pytest.raises(UsageError, match="no judge has scored the run"):
+        run.values("judge")
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ def test_runs_are_found_by_folder(runs: Path) -> None:
     times = [500, 1000, 2000, 3000]
     assert [run.when.timestamp() for run in load_runs(runs)] == times
     assert [run.when.timestamp() for run in load_runs(runs_dir=runs)] == times
-    assert [run.when.timestamp() for run in load_runs(runs / "toy-30k", runs, runs_dir="elsewhere")] == times
+    named = load_runs(runs / "toy-30k", runs / "toy-10k" / "memories", runs, runs_dir="elsewhere")
+    assert [run.when.timestamp() for run in named] == [2000, 500, 1000, 3000]
     assert len(load_runs(runs)[1:3]) == 2
 
 
@@ -65,7 +68,7 @@ def test_runs_are_found_by_folder(runs: Path) -> None:
     [
         ("toy-10k/memalpha", "2 runs have this name; give one of: .*memalpha-.*; .*memalpha-"),
         ("toy-1k", "no run 'toy-1k' in .*did you mean 'toy-10k'.*tasks with runs: toy-10k, toy-30k"),
-        ("runs/toy-10k/memories", "no run 'runs/toy-10k/memories'"),
+        ("runs/toy-10k/memories", "runs/toy-10k/memories: not a run folder"),
     ],
 )
 def test_what_names_no_single_run_is_one_line(runs: Path, where: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

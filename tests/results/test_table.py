@@ -18,6 +18,7 @@ from memeval.errors import UsageError
 from memeval.records.folder import RunFolder
 from memeval.records.summary import Contamination
 from memeval.results.grid import Grid
+from memeval.results.kinds import kinds
 from memeval.results.load import Runs, load_runs
 from memeval.results.table import table
 
@@ -227,6 +228,12 @@ def test_rows_and_columns_by_other_facts(make_run: Make) -> None:
     assert {name.partition(" ")[0] for name in found.columns[1:]} == {"bm25", "recent"}
 
 
+def test_the_task_makes_the_rows_where_the_agent_makes_the_columns(make_run: Make) -> None:
+    for task in ("toy-10k", "toy-30k"):
+        make_run(scores(64), task=task, **REAL)
+    assert set(rows(grid(make_run, cols=("agent",)))) == {"toy-10k", "toy-30k"}
+
+
 def test_another_metric(make_run: Make) -> None:
     make_run([0.5] * 64 + [1.0] * 64, **REAL)
     found = grid(make_run, metric="exact_match")
@@ -246,6 +253,36 @@ def test_bad_input_is_one_line(make_run: Make, options: dict[str, object], fault
     make_run(scores(5, 10))
     with pytest.raises(UsageError, match=fault):
         grid(make_run, **options)
+
+
+def test_only_questions_that_the_reader_has_not_seen(make_run: Make) -> None:
+    make_run([1.0, 1.0, 0.0, 1.0], agent="bm25", **REAL)
+    make_run([1.0, 0.0, 0.0, 0.0], agent="closed-book", control=True, **REAL)
+    runs = load_runs(make_run.args[0])  # type: ignore[attr-defined]
+    found = table(runs, unseen=runs)
+    assert rows(found)["bm25"] == {"agent": "bm25", "toy-10k (f1, n 3)": "66.7 §"}  # questions 2 and 4 of 2, 3 and 4
+    assert any("does not get right with the same reader: toy-10k 3 of 4" in note for note in found.notes)
+
+
+def test_unseen_needs_a_closed_book_run_of_the_same_reader(make_run: Make) -> None:
+    make_run([1.0, 0.0], agent="bm25", **REAL)
+    path = make_run([1.0, 0.0], agent="closed-book", control=True, reader="other")
+    with pytest.raises(UsageError, match="run it: memeval run --agent closed-book --task toy-10k --reader qwen"):
+        table(load_runs(make_run.args[0]), unseen=load_runs(path))  # type: ignore[attr-defined]
+
+
+def test_the_kinds_of_each_task(make_run: Make) -> None:
+    for agent, score in (("bm25", 1.0), ("recent", 0.0)):
+        asked = [Asked("a", score, kind="one-hop"), Asked("b", 0.5, kind="two-hop"), Asked("c", score, answerable=False)]
+        make_run(asked, agent=agent, task="toy-10k", **REAL)
+        make_run([Asked("a", score, kind="one-hop")], agent=agent, task="one-kind", **REAL)
+    (found,) = kinds(load_runs(make_run.args[0]))  # type: ignore[attr-defined]
+    assert found.title == "toy-10k by kind of question"
+    assert found.columns == ("agent", "one-hop (n 1)", "two-hop (n 1)", "unanswerable (n 1)")
+    assert rows(found)["recent"]["two-hop (n 1)"] == "50.0"
+    assert rows(found)["recent"]["unanswerable (n 1)"] == "0.0"
+    shown = json.loads(invoke(make_run, "--kinds", "--format", "json"))
+    assert len(shown) == 2
 
 
 def invoke(make_run: Make, *words: str) -> str:

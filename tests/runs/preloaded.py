@@ -38,8 +38,8 @@ class Command(Protocol):
     stderr: TextIO | None
 
     def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]: ...
+    def wait(self) -> int: ...
+    def communicate(self, input: str | None = None) -> tuple[str, str]: ...
     def send_signal(self, sig: int) -> None: ...
     def kill(self) -> None: ...
 
@@ -55,12 +55,12 @@ def start(words: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] 
 
 
 def run(
-    words: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 100, **streams: Any
+    words: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None, **streams: Any
 ) -> subprocess.CompletedProcess[str]:
     """`memeval WORDS` to its end. Both streams are captured where they are not named."""
     process = start(words, cwd, env, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
     try:
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate()
     except BaseException:
         process.kill()
         raise
@@ -145,14 +145,12 @@ class Forked:
             self._read()
         return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self) -> int:
         while self.returncode is None:
-            if not wait([self._status], timeout):
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             self._read()
         return self.returncode
 
-    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:
+    def communicate(self, input: str | None = None) -> tuple[str, str]:
         texts = ["", ""]
 
         def read(at: int, stream: TextIO) -> None:
@@ -166,11 +164,9 @@ class Forked:
         if self.stdin:
             with contextlib.suppress(BrokenPipeError), self.stdin:
                 self.stdin.write(input or "")
-        self.wait(timeout)
+        self.wait()
         for reader in readers:
-            reader.join(timeout)
-            if reader.is_alive():
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            reader.join()
         return texts[0], texts[1]
 
     def send_signal(self, sig: int) -> None:

@@ -13,7 +13,7 @@ from folders import read_json, read_lines
 from toys import Diary, simple
 
 from memeval.cards import AgentCard, TaskCard
-from memeval.commands.show import show_run
+from memeval.commands.show import show_command
 from memeval.contamination import Mark, claims, contamination, runs_its_own_model
 from memeval.errors import UsageError
 from memeval.judging.judged_run import judge_folder
@@ -133,7 +133,7 @@ def test_where_the_mark_stands(toy: Any) -> None:
     assert "† leaked: a model of the row was trained on this split" in table
     told = "leaked (Diary: a test); 1 of 4 asked questions were trained on"
     assert f"Diary on toy: {told}; f1 on the others 50.0, 25.0 to 75.0, n 3" in table
-    assert f"note: {told}; f1 on the others " in show_run(planned.spec.folder)
+    assert f"note: {told}; f1 on the others " in show_command([str(planned.spec.folder)])
 
     manifest = read_json(planned.spec.folder / "manifest.json")
     assert manifest is not None

@@ -22,7 +22,7 @@ from folders import file_of, memory_of, read_json, read_lines, steps
 from toys import killed_again
 
 from memeval.commands.run import run_command
-from memeval.commands.show import show_question, show_run
+from memeval.commands.show import show_command
 from memeval.runs.anew import anew
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
@@ -373,7 +373,7 @@ def test_a_memory_that_is_missing_is_made_again_from_stored_replies(project: Pat
     before = rows(one, "operations")
     sent = len(server.seen)
     shutil.rmtree(memory_of(one.spec.folder))
-    assert "not in" in show_question(one.spec.folder, "late-0")
+    assert "not in" in show_command([str(one.spec.folder), "late-0"])
     (one,) = plan(options(server, ["diary"], use_cache=True))
     again = run(one, quiet=True).summary
     assert (again.headline, again.requests, len(server.seen)) == (first.headline, 0, sent)
@@ -390,8 +390,8 @@ def test_runs_and_memories_can_be_moved_and_read_where_nothing_can_be_written(
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # what a read-only mount says, also to root
     for name in ("memeval.records.files.write_whole", "memeval.records.appending.lock", "memeval.runs.run.RunWriter"):
         monkeypatch.setattr(name, lambda *args, **options: pytest.fail("written"))
-    assert f"memory runs/diary/memories/{memory_of(moved).name}" in show_run(moved)
-    assert "after 4 chunks" in show_question(moved, "late-0")
+    assert f"memory runs/diary/memories/{memory_of(moved).name}" in show_command([str(moved)])
+    assert "after 4 chunks" in show_command([str(moved), "late-0"])
     (there,) = plan(options(server, ["diary"], runs_dir=Path("archive")))
     again = run(there, quiet=True).summary
     assert (again.headline, again.requests, again.path) == (first.headline, 0, f"archive/diary/{one.spec.folder.name}")
@@ -414,7 +414,7 @@ def test_runs_at_the_same_time_build_one_memory(project: Path, server: FaultySer
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [preloaded.start(command(server, task), **pipes) for task in BUDGETS]
     for process in started:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate()
         assert process.returncode == 0, error
         assert error.count("waiting for another process") <= 1
     plans = plan(options(server, BUDGETS))

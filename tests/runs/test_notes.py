@@ -230,6 +230,60 @@ def test_the_same_note_is_in_every_output(place: Place) -> None:
     assert manifest["served"] == {"reader": ["tiny-model-0.5b"]}
 
 
+def test_a_judge_and_an_embedder_that_are_another_model(place: Place) -> None:
+    place.write(
+        "near.py",
+        "from memeval import Item, Recall\n"
+        "class Near:\n"
+        "    async def begin(self, session): self.session, self.notes = session, []\n"
+        "    async def observe(self, chunk): self.notes.append(chunk)\n"
+        "    async def recall(self, query):\n"
+        "        await self.session.models['embedder'].embed([query.text])\n"
+        "        return Recall([Item(chunk.text, (chunk.id,)) for chunk in self.notes])\n",
+    )
+
+    def reply(asked: dict[str, Any]) -> Any:
+        return body("Verdict: right", counted(asked), model=asked["model"] if asked["model"] == "m" else "other-judge")
+
+    with in_thread(FaultyServer(body=reply)) as server:
+        server.embedder = "bge-small"
+        roles = ("--embedder", f"e5@{server.url}", "--judge", f"gpt-4o@{server.url}")
+        run = place.result("--agent", "near.py:Near", *place.model(server), *roles)
+        shown = place.call("score", run["path"], "--judge", f"gpt-4o@{server.url}", "--quiet", "--no-cache")[1]
+    assert texts(run, "other-model") == [
+        "another model than asked for: embedder 'e5' was answered by 'bge-small' (4 calls)",
+        "another model than asked for: judge 'gpt-4o' was answered by 'other-judge' (4 calls)",
+    ]
+    assert "judge 'gpt-4o' was answered by 'other-judge' (4 calls)" in shown
+
+
+DICE = """
+import itertools
+from memeval import Item, MemoryStats, Recall
+
+class {name}:
+    numbers = itertools.count(1)
+    def begin(self, session): self.notes, self.size = [], 0
+    def observe(self, chunk):
+        self.notes.append(chunk)
+        self.size += {size}
+    def recall(self, query): return Recall([Item(chunk.text, (chunk.id,)) for chunk in self.notes])
+    def memory(self): return MemoryStats({{"text": self.size}})
+"""
+
+
+@pytest.mark.parametrize(("name", "size", "says"), [("Dice", "next(self.numbers)", True), ("Same", "1", False)])
+def test_a_memory_that_comes_out_otherwise_from_the_same_replies(place: Place, name: str, size: str, says: bool) -> None:
+    place.write("dice.py", DICE.format(name=name, size=size))
+    with in_thread(FaultyServer(body=named("m"))) as server:
+        command = ("--agent", f"dice.py:{name}", *place.model(server))
+        assert texts(place.result(*command), "differing") == []
+        again = place.result(*command, "--answer-budget", "60")
+        more = place.result(*command, "--fresh")
+    for run in (again, more):
+        assert [text[:29] for text in texts(run, "differing")] == ["8 steps of reading came out o"] * says
+
+
 def test_two_calls_are_no_silent_window(place: Place) -> None:
     place.write("own.jsonl", "".join(streams(**LONG).splitlines(keepends=True)[:2]))
     with in_thread(FaultyServer(body=with_usage(prompt_tokens=1024, total_tokens=None))) as server:

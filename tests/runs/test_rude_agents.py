@@ -88,7 +88,7 @@ def test_ctrl_c_ends_a_run_whose_agent_never_comes_back(tmp_path: Path) -> None:
         while "reading" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait() == 130
         assert "the same command resumes" in process.stderr.read()
     finally:
         process.kill()

@@ -62,7 +62,7 @@ def test_a_run_leaves_everything_in_its_folder(toy: Any) -> None:
     assert set(sample) == {
         "question_id", "context_id", "repeat", "answer_repeat", "position", "query", "answer", "failure", "finish_reason",
         "recall", "recall_tokens", "recall_dropped", "recall_lost", "memory_tokens", "tokens", "calls", "services", "facts",
-        "recalling", "query_used", "not_applicable",
+        "recalling", "evidence_held", "query_used", "not_applicable",
     }  # fmt: skip
     score = read_lines(planned.spec.folder / "scores" / "task.jsonl")[0]
     assert (score["verdict"], score["reason"]) == ("right", None)
@@ -158,6 +158,11 @@ def test_arms(toy: Any) -> None:
     constant = run(toy.planned("constant", contexts, models={}), quiet=True)
     assert constant.summary.headline.value == 0.5
     assert constant.summary.calls == {}
+    shotgun = run(toy.planned("shotgun", contexts, models={}, card={"metrics": ("f1", "substring")}), quiet=True)
+    assert {row["answer"] for row in lines(shotgun.planned, "samples")} == {"ann lee, arlen, bob ray, castro"}
+    assert shotgun.summary.metrics["substring"].value == 1.0
+    assert shotgun.summary.headline.value == pytest.approx(2 / 7)  # one token of the six is the answer
+    assert (shotgun.summary.calls, shotgun.summary.memory_tokens.max) == ({}, None)
 
 
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:

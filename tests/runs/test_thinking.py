@@ -215,7 +215,7 @@ def test_a_window_that_is_no_number_is_found_before_anything_is_sent(tmp_path: P
 def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A memory that stays empty because no chunk fits the window looks like a bad agent otherwise."""
     from memeval.commands.run import run_command
-    from memeval.commands.show import show_run
+    from memeval.commands.show import show_command
     from memeval.runs.options import Options
 
     card = tmp_path / "small.yaml"
@@ -232,7 +232,9 @@ def test_chunks_that_were_not_read_are_named(tmp_path: Path, capsys: pytest.Capt
     unread = steps(folder)
     assert {str(line["unusable"]) for line in unread} == {"{'overflow': 1}"}
     assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in printed
-    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in show_run(folder)
+    assert f"{len(unread)} calls while reading brought nothing: the prompt exceeds the model's window" in show_command(
+        [str(folder)]
+    )
 
 
 def modes(tmp_path: Path, thinking: dict[str, str]) -> dict[str, Any]:

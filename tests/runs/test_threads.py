@@ -209,7 +209,7 @@ def test_libraries_bound_to_a_thread_or_a_loop_work(toy: Any, agent: type) -> No
 
 def test_a_call_that_belongs_to_no_single_method_is_one_clear_line(toy: Any) -> None:
     """Two recalls at once, each with a thread that carries no context: which of them pays cannot be known."""
-    meet = threading.Barrier(2, timeout=20)
+    meet = threading.Barrier(2, timeout=300)
 
     class Both(Pool):
         concurrent = True
@@ -253,7 +253,7 @@ def test_an_agent_that_cannot_be_copied_is_rebuilt_and_its_rows_say_why(toy: Any
 
 def test_blocking_slows_down_its_own_context_alone(toy: Any) -> None:
     """Two contexts meet at a barrier: they get there only when neither waits for the other."""
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=300)
 
     class Blocks(Diary):
         def finish(self) -> None:
@@ -264,7 +264,7 @@ def test_blocking_slows_down_its_own_context_alone(toy: Any) -> None:
 
 @pytest.mark.parametrize("concurrent", [True, False])
 def test_questions_of_a_position_run_side_by_side_where_the_class_promises_it(toy: Any, concurrent: bool) -> None:
-    barrier = threading.Barrier(4, timeout=20 if concurrent else 0.05)
+    barrier = threading.Barrier(4, timeout=300 if concurrent else 0.05)
 
     class Meets(Diary):
         def recall(self, query: Any) -> Recall:
@@ -286,7 +286,7 @@ def test_the_agent_reads_on_while_the_reader_answers(toy: Any, monkeypatch: pyte
 
     async def waits(self: Any, question: Any, *args: Any) -> str:
         if question.id == "a":
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(300):
                 await whole.wait()
         return await read(self, question, *args)
 
@@ -390,7 +390,7 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
 
     class Slow(Diary):
         def finish(self) -> None:
-            reported.wait(20)
+            reported.wait(300)
 
     async def collect() -> list[AgentSlow]:
         found = []
@@ -540,7 +540,7 @@ os.write(1, b"descriptor 1 is back")
 @pytest.mark.slow
 def test_commands_work_inside_a_running_event_loop(tmp_path: Path) -> None:
     command = [sys.executable, "-c", NOTEBOOK]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert [line for line in lines if line in ("check 0", "estimate 0", "run 0")] == ["check 0", "estimate 0", "run 0"]
     assert "descriptor 1 is back" in done.stdout

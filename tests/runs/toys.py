@@ -101,7 +101,7 @@ def killed_again(
     how often it was killed."""
     for kills in range(times):
         process = preloaded.start(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wanted, patience = done() + step(), time.monotonic() + 20
+        wanted, patience = done() + step(), time.monotonic() + 100
         while done() < wanted and process.poll() is None and time.monotonic() < patience:
             time.sleep(0.003)
         if process.poll() is not None:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from memeval.cards import TaskCard
 from memeval.synth import generator
-from memeval.tasks.synth import generate
+from memeval.tasks import Settings
+from memeval.tasks.synth import Synth
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_digests.json").read_text(encoding="utf-8"))
 CIRCLES = [0, 1, 17, 179, 180, 25_000]
@@ -40,7 +42,9 @@ def test_circles(split: str, seed: int) -> None:
 @pytest.mark.parametrize("size", [10, 50, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_streams(split: str, size: int) -> None:
-    contexts = list(generate(split, 1, documents=size, questions=16, start=1430))
+    card = TaskCard("synth", "synth", params={"split": split, "world_seed": 1}, documents=size, questions=1446)
+    task = Synth().load(card, Settings())
+    contexts = [task.context(ref) for ref in task.refs(task.order[1430:1446])]
     streams = [[(unit.text, unit.time) for unit in context.units] for context in contexts]
     asked = [
         (question.id, question.text, question.kind, question.answers, question.answerable, question.position)

@@ -17,6 +17,7 @@ from memeval.synth.documents import Document
 from memeval.synth.language import SPLITS, language
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.relations import RELATIONS
+from memeval.tasks.synth import world_zero
 
 MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
 NAME = r"[A-Z][a-z]+(?:-[A-Z][a-z]+)*"
@@ -217,7 +218,7 @@ def test_every_question_follows_from_its_documents_and_from_no_other(split: str,
     "split", [split if split == "test" else pytest.param(split, marks=pytest.mark.slow) for split in SPLITS]
 )
 def test_no_document_of_the_whole_pool_states_what_is_asked(split: str) -> None:
-    world = generator.world_zero(split, 1)
+    world = world_zero(split, 1)
     documents = tuple(document for built in world for document in built.documents)
     assert len({document.title.casefold() for document in documents}) == len(documents)
     stating = index(split, documents)
@@ -259,7 +260,7 @@ def test_documents_are_articles_that_speak_of_the_past(split: str, seed: int, nu
 
 
 def test_yes_and_no_and_both_sides_of_a_comparison_are_balanced() -> None:
-    items = [item for built in generator.world_zero("test", 1) for item in built.items]
+    items = [item for built in world_zero("test", 1) for item in built.items]
     verdicts = [item.answers[0] for item in items if item.kind == "yes-no"]
     assert all(abs(verdicts[:n].count("yes") - verdicts[:n].count("no")) <= 1 for n in range(len(verdicts)))
     compared = [item for item in items if item.kind == "comparison"]
@@ -269,7 +270,7 @@ def test_yes_and_no_and_both_sides_of_a_comparison_are_balanced() -> None:
 
 def test_all_relations_are_asked_for_and_no_kind_asks_for_one_alone() -> None:
     asked: dict[str, set[str]] = defaultdict(set)
-    for built in generator.world_zero("test", 1):
+    for built in world_zero("test", 1):
         for item in built.items:
             asked[item.kind].add(item.keys[-1][1])
     assert set().union(*asked.values()) == set(RELATIONS)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True, scope="module")
-def records_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Records of made-up files are not kept in the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEMEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def _own_records(records_folder: None) -> None:
+    """In each module of this folder."""
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from memeval import plugins, tokens
 from memeval.errors import UsageError
 from memeval.metrics import METRICS
-from memeval.runs.prepare import evidence_chunks, prepare
+from memeval.runs.prepare import evidence_rows, prepare
 from memeval.task import Context, Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
@@ -131,7 +131,7 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turn() -> None:
     point = prepare(context, ref, 64, tokens.counter("o200k_base")).points[0]
     held = {chunk.id: chunk.text for chunk in point.chunks}
     multi = next(question for question in point.questions if question.kind == "multi-hop")
-    first, second = evidence_chunks(multi, point.chunks)
+    first, second = (row.chunks for row in evidence_rows(multi, point.chunks, context.units))
     assert all("a photo of a bowl" in held[name] for name in first)
     assert all("In spring?" in held[name] for name in second)
     assert first

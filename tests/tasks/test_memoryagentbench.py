@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_data import MAB_CHATS, MAB_META
 from hubcache import placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,20 +40,10 @@ SPLITS = {
 }
 SOURCES = [(split, source) for split, sources in SPLITS.items() for source in sources]
 
-CHATS = [
-    *(
-        "Chat Time: 2023/05/20 (Sat) 02:21",
-        [{"role": "user", "content": "I play the viola."}, {"role": "assistant", "content": ""}],
-    ),
-    *(
-        "Chat Time: 2023/05/21 (Sun) 16:10",
-        [{"role": "user", "content": 'It\'s "new".'}, {"role": "assistant", "content": "Nice!"}],
-    ),
-]
 CONTEXTS = {
     "ruler_qa": "Document 1:\nNormandy is in France.\n\nIt has cider.\n\nDocument 2:\nSee Document 1: there.\n",
     "eventqa": "It rained.\n\nAnn left.\n  \nBob stayed.",
-    "longmemeval": repr(CHATS),
+    "longmemeval": repr(MAB_CHATS),
     "icl": "where is my card?\nlabel: 11\n\nfirst line\nsecond line\nlabel: 3\n\n",
     "recsys": "Dialogue 1:\nSystem: Hi\nUser: I liked Heat\n\nDialogue 2:\nUser: Hello",
     "infbench": "Chapter 1\n\nIt rained.",
@@ -85,15 +76,6 @@ SCORED: dict[str, tuple[list[str], str, float]] = {
     "detective": (["C. The couple"], '{"answer": "C. The couple", "reasoning": "They were blackmailed."}', 1.0),
     "factconsolidation": (["Rome"], "London", 0.0),
 }
-META = (
-    "qa_pair_ids",
-    "question_dates",
-    "question_ids",
-    "question_types",
-    "previous_events",
-    "keypoints",
-    "haystack_sessions",
-)
 
 
 def family(source: str) -> str:
@@ -102,14 +84,14 @@ def family(source: str) -> str:
 
 def row(source: str, **changes: Any) -> dict[str, Any]:
     """A row in the published schema; fields of `metadata` that a source does not use are null."""
-    meta: dict[str, Any] = {**dict.fromkeys(META), "demo": None, "source": source}
+    meta: dict[str, Any] = {**dict.fromkeys(MAB_META), "demo": None, "source": source}
     meta["qa_pair_ids"] = [f"{source}_no{number}" for number in range(2)]
     if source.startswith("longmemeval"):
-        turn = {**CHATS[1][0], "has_answer": True}
+        turn = {**MAB_CHATS[1][0], "has_answer": True}
         meta["question_ids"] = ["q0", "q9_abs"]
         meta["question_types"] = ["single-session-user"] * 2
         meta["question_dates"] = ["2023/05/30 (Tue) 23:40"] * 2
-        meta["haystack_sessions"] = [[[turn, {**CHATS[1][1], "has_answer": None}]] for _ in range(2)]
+        meta["haystack_sessions"] = [[[turn, {**MAB_CHATS[1][1], "has_answer": None}]] for _ in range(2)]
     made = {
         "context": CONTEXTS[family(source)],
         "questions": [f"Question {number}?" for number in range(2)],
@@ -245,7 +227,7 @@ def test_redial_without_its_titles(tmp_path: Path, hub_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"record 1: not as published .gold '7' is no movie of .*entity2id\.json"):
         load("recsys_redial_full", tmp_path)
     (tmp_path / "memoryagentbench" / "entity2id.json").write_text("[]")
-    with pytest.raises(UsageError, match=r"entity2id\.json: expected a JSON object"):
+    with pytest.raises(UsageError, match=r"entity2id\.json.*expected an object"):
         load("recsys_redial_full", tmp_path)
 
 

@@ -21,7 +21,7 @@ from memeval.task import Context
 from memeval.tasks import Settings
 from memeval.tasks.pool import title_key
 from memeval.tasks.streams import PackedTask
-from memeval.tasks.synth import PER_WORLD, Synth, generate
+from memeval.tasks.synth import PER_WORLD, Synth
 
 DOCUMENTS = {"10k": 50, "30k": 200, "100k": 800, "1m": 6400}
 TOKENS = {"10k": (6_000, 9_000), "30k": (26_000, 35_000), "100k": (105_000, 140_000), "1m": (850_000, 1_100_000)}
@@ -174,13 +174,6 @@ def test_variants_and_splits_share_no_document_and_no_question() -> None:
     (context,) = first(shared, 8)
     assert [question.kind for question in context.questions] == list(KINDS)
     assert len(context.units) == 50
-
-
-def test_contexts_without_a_card() -> None:
-    contexts = list(generate("train", 3, documents=20, questions=10, start=4))
-    assert [context.questions[0].kind for context in contexts] == [KINDS[(4 + at) % 8] for at in range(10)]
-    assert {len(context.units) for context in contexts} == {20}
-    assert contexts[2:] == list(generate("train", 3, documents=20, questions=8, start=6))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def _warpers(sampling: Sampling) -> list[LogitsProcessor]:
     if not sampling.temperature:
         return []
     cuts = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_k:
+    if sampling.top_k > 0:
         cuts.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         cuts.append(TopPLogitsWarper(float(sampling.top_p)))

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.errors import BadParameter, UsageError
 from memeval.models.call_json import call_key
-from memeval.models.completion import Completion, Message, ModelSpec, Request, Row
+from memeval.models.completion import Completion, Message, ModelSpec, Request, Row, text_of
 from memeval.models.local import sampling
-from memeval.models.local.hf_loading import LocalModel, load
+from memeval.models.local.hf_loading import LocalModel, Settings, load
 from memeval.models.local.sampling import Sampling
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line, read_reply
+from memeval.models.thinking import Thinking
 
 if TYPE_CHECKING:
     from memeval.models.local import generation
 
-BATCH_SIZE, BATCH_TOKENS = 16, 65_536
 _TOOLLESS = "use a model that was made for tools, or an agent that describes them in its prompt (memalpha: --set wire=qwen)"
 _OPEN = "<think>"
 
@@ -39,16 +39,26 @@ class HfModel:
         self._local = LocalModel("hf", name, spec, Checkpoint)
         self._defaults = self._local.weights.read("generation_config.json")
         self.identity = self._local.identity
+        self.name = f"hf/{name}"
+        self.adapted: list[str] = []
         self.close = self._local.close
+        self._thinking = Thinking(self._note)
+
+    def _note(self, text: str) -> None:
+        if text not in self.adapted:
+            self.adapted.append(text)
 
     async def complete(self, request: Request) -> Completion:
-        """One generation. `finish_reason` is `overflow` when the prompt leaves no room in the window, and a reply ends with
-        it (`length`). Raises BadParameter for what this model does not have, UsageError when it cannot be loaded."""
-        name = self._local.name
+        """One generation, under the larger limit once the model is seen to think. `finish_reason` is `overflow` when the
+        prompt leaves no room in the window, and a reply ends with it (`length`). Raises BadParameter for what this model
+        does not have, UsageError when it cannot be loaded."""
         if any(pictured(message) for message in request.messages):
-            raise BadParameter("messages", f"model 'hf/{name}': it reads text alone, no images, sounds or files")
+            raise BadParameter("messages", f"model '{self.name}': it reads text alone, no images, sounds or files")
+        return await self._thinking.complete(request, self._chat)
+
+    async def _chat(self, request: Request, raised: bool) -> Completion:
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
-        asked = sampling.read(request.params, self._defaults, seed, name)
+        asked = sampling.read(request.params, self._defaults, seed, self._local.name, raised)
         return await self._local.opened().worker.do((request, asked))
 
 
@@ -74,8 +84,8 @@ class _Loaded:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _load(name: str, found: Weights, chosen: Mapping[str, Any]) -> _Loaded:
-    model, tokenizer, window = load("AutoModelForCausalLM", f"model 'hf/{name}'", found, chosen)
+def _load(name: str, found: Weights, chosen: Settings) -> _Loaded:
+    model, tokenizer, window = load(name, found, chosen)
     ends = model.generation_config.eos_token_id
     ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
     model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
@@ -85,12 +95,10 @@ def _load(name: str, found: Weights, chosen: Mapping[str, Any]) -> _Loaded:
 class Checkpoint:
     """Loaded weights and the thread that works with them. found: where they are; None of a model that is loaded already."""
 
-    def __init__(self, name: str, found: Weights | None, chosen: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, found: Weights | None, chosen: Settings) -> None:
         self.name = name
         self.usable = True
-        self.worker: Worker[tuple[Request, Sampling], Completion] = Worker(
-            "memeval-hf", self.answer, chosen.get("batch_size", BATCH_SIZE)
-        )
+        self.worker: Worker[tuple[Request, Sampling], Completion] = Worker("memeval-hf", self.answer, chosen.batch_size)
         self._unwanted = self.worker.unwanted
         self._weights = found
         self._chosen = chosen
@@ -110,7 +118,7 @@ class Checkpoint:
     @classmethod
     def of(cls, name: str, model: Any, tokenizer: Any, window: int) -> Checkpoint:
         """A model that is loaded already, such as one that is being trained."""
-        made = cls(name, None, {"batch_size": 1, "batch_tokens": 10**9})
+        made = cls(name, None, Settings(batch_tokens=10**9))
         made._unwanted = lambda: False
         made._loaded = _Loaded(model, tokenizer, frozenset({tokenizer.eos_token_id}), window)
         return made
@@ -124,7 +132,7 @@ class Checkpoint:
         read = [self._read(loaded, request, wanted) for request, wanted in asked]
         prompts = [prompt for prompt in read if isinstance(prompt, _Prompt)]
         replies: dict[int, Completion] = {}
-        for group in grouped(prompts, self._chosen.get("batch_tokens", BATCH_TOKENS)):
+        for group in grouped(prompts, self._chosen.batch_tokens):
             replies.update(zip(map(id, group), self._generate(loaded, group), strict=True))
         return [replies[id(prompt)] if isinstance(prompt, _Prompt) else prompt for prompt in read]
 
@@ -139,7 +147,7 @@ class Checkpoint:
                 tools=[dict(tool) for tool in request.tools] if request.tools else None,
                 add_generation_prompt=True,
                 tokenize=False,
-                **dict(wanted.template),
+                **wanted.chat_template_kwargs,
             )
         except TemplateSyntaxError as error:
             raise UsageError(f"model 'hf/{self.name}': its chat template is damaged ({one_line(str(error))})") from None
@@ -154,8 +162,7 @@ class Checkpoint:
         room = loaded.window - len(ids)
         if room < 1 or not ids:
             return Completion(finish_reason="overflow" if ids else "error", error=None if ids else "the prompt is empty")
-        limit = room if wanted.max_tokens is None else min(room, wanted.max_tokens)
-        return _Prompt(request, ids, wanted, limit, text.rstrip().endswith(_OPEN))
+        return _Prompt(request, ids, wanted, wanted.limit(room), text.rstrip().endswith(_OPEN))
 
     def _generate(self, loaded: _Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
         """Where a card's memory does not hold the batch, its halves are tried."""
@@ -204,12 +211,7 @@ def pictured(message: Message) -> bool:
 
 def _message(message: Message) -> dict[str, Any]:
     """A message as chat templates want it: text in place of parts, objects as arguments of tool calls."""
-    content = message.get("content")
-    if isinstance(content, (list, tuple)):
-        content = "\n".join(
-            part["text"] for part in content if isinstance(part, Mapping) and isinstance(part.get("text"), str)
-        )
-    shaped = {**message, "content": content or ""}
+    shaped = {**message, "content": text_of(message)}
     calls = []
     for call in message.get("tool_calls") or ():
         function = dict(call["function"])

@@ -14,7 +14,7 @@ from typing import Any
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import pack
-from memeval.models.local.hf_loading import EXTRA, LocalModel
+from memeval.models.local.hf_loading import EXTRA, LocalModel, Settings
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line
@@ -44,7 +44,7 @@ class Encoder:
 
     usable = True
 
-    def __init__(self, name: str, found: Weights, chosen: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, found: Weights, chosen: Settings) -> None:
         self.worker: Worker[str, Completion] = Worker("memeval-hf-embedder", self._encode, HfEmbedder.largest)
         self._name, self._weights, self._chosen = name, found, chosen
         self._model: Any = None
@@ -57,7 +57,7 @@ class Encoder:
         model = self._model = self._model or _load(self._name, self._weights, self._chosen)
         try:
             found = model.encode(
-                texts, batch_size=self._chosen.get("batch_size", 32), normalize_embeddings=True, show_progress_bar=False
+                texts, batch_size=self._chosen.batch_size, normalize_embeddings=True, show_progress_bar=False
             )
             sizes = [int(model.preprocess([text])["attention_mask"].sum()) for text in texts]
         except (RuntimeError, IndexError, ValueError) as error:
@@ -66,7 +66,7 @@ class Encoder:
         return [Completion(pack(vector), usage=Usage(prompt=size)) for vector, size in zip(found, sizes, strict=True)]
 
 
-def _load(name: str, found: Weights, chosen: Mapping[str, Any]) -> Any:
+def _load(name: str, found: Weights, chosen: Settings) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -74,11 +74,11 @@ def _load(name: str, found: Weights, chosen: Mapping[str, Any]) -> Any:
     try:
         model = SentenceTransformer(
             str(found.folder),
-            device=chosen.get("device"),
+            device=chosen.device,
             local_files_only=True,
-            model_kwargs={"dtype": chosen.get("dtype", "auto"), "use_safetensors": True},
+            model_kwargs={"dtype": chosen.dtype, "use_safetensors": True},
         )
-        model.max_seq_length = min(model.max_seq_length or 2**31, chosen.get("max_model_len", 2**31))
+        model.max_seq_length = min(model.max_seq_length or 2**31, chosen.max_model_len or 2**31)
         tokenizer = model.tokenizer
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.unk_token
     except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors

@@ -6,22 +6,33 @@ Weights are read from safetensors, and no code of a checkpoint's own is run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from memeval.errors import UsageError, install_hint, suggest
+import msgspec
+
+from memeval.errors import UsageError, install_hint
 from memeval.models import window
 from memeval.models.completion import ModelSpec
 from memeval.models.local import kept_open, weights
 from memeval.models.local.weights import Weights
 from memeval.models.reply import one_line
+from memeval.typed import Positive, typed
 
 EXTRA = install_hint("hf")
-_NUMBERS = ("batch_size", "batch_tokens", "max_model_len")
-_SETTINGS = ("revision", "local_files_only", "device", "dtype", *_NUMBERS)
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
-_MADE_UP = "pooler"  # a layer of encoders that many checkpoints do not have, and that nothing here uses
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`backend:` of a model in a card; hf.py says what each is."""
+
+    revision: str | None = None
+    local_files_only: bool = False
+    device: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: Positive = 16
+    batch_tokens: Positive = 65_536
+    max_model_len: Positive | None = None
 
 
 def installed() -> str:
@@ -30,20 +41,6 @@ def installed() -> str:
     if missing:
         raise UsageError(f"hf/ needs {' and '.join(missing)}: {EXTRA}")
     return "its packages are installed"
-
-
-def settings(name: str, spec: ModelSpec) -> dict[str, Any]:
-    """`backend:` of a spec, checked, with the role's `context` as window. Raises UsageError."""
-    found = window.backend(spec)
-    for key, value in found.items():
-        where = f"model 'hf/{name}': backend.{key}"
-        if key not in _SETTINGS:
-            raise UsageError(f"{where}: no such setting{suggest(key, _SETTINGS)} (known: {', '.join(_SETTINGS)})")
-        if key in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageError(f"{where} is {value!r}, expected a whole number, 1 or more")
-        if key == "dtype" and value not in _DTYPES:
-            raise UsageError(f"{where} is {value!r}, use one of {', '.join(_DTYPES)}")
-    return found
 
 
 Opened = TypeVar("Opened", bound=kept_open.Closable)
@@ -56,15 +53,14 @@ class LocalModel(Generic[Opened]):
     UsageError for bad settings and for what `weights.find` raises.
     """
 
-    def __init__(
-        self, kind: str, name: str, spec: ModelSpec, opens: Callable[[str, Weights, Mapping[str, Any]], Opened]
-    ) -> None:
-        chosen = settings(name, spec)
-        found = weights.find(name, chosen.get("revision"), not chosen.get("local_files_only", False))
-        matters = {key: chosen[key] for key in ("dtype", "max_model_len") if key in chosen}  # these change a reply
+    def __init__(self, kind: str, name: str, spec: ModelSpec, opens: Callable[[str, Weights, Settings], Opened]) -> None:
+        chosen: Settings = typed(window.backend(spec), Settings, f"model 'hf/{name}'", "backend")
+        found = weights.find(name, chosen.revision, not chosen.local_files_only)
+        given = {"dtype": chosen.dtype, "max_model_len": chosen.max_model_len}  # these change a reply
+        matters = {key: value for key, value in given.items() if value not in ("auto", None)}
         self.name, self.weights = name, found
         self.identity = f"{kind} {found.digest}{f' {json.dumps(matters, sort_keys=True)}' if matters else ''}"
-        self._key = (kind, found.digest, json.dumps(chosen, sort_keys=True))
+        self._key = (kind, found.digest, chosen)
         self._make = lambda: opens(name, found, chosen)
         self._opened: Opened | None = None
 
@@ -79,9 +75,10 @@ class LocalModel(Generic[Opened]):
             self._opened = None
 
 
-def load(auto: str, label: str, found: Weights, chosen: Mapping[str, Any]) -> tuple[Any, Any, int]:
-    """(model, tokenizer, window in tokens). auto: the class of transformers; label: for messages. Raises UsageError, in one
-    line: an extra is missing, the checkpoint is damaged or lacks tensors, the device is not there."""
+def load(name: str, found: Weights, chosen: Settings) -> tuple[Any, Any, int]:
+    """(causal model, tokenizer, window in tokens). Raises UsageError, in one line: an extra is missing, the checkpoint is
+    damaged or lacks tensors, the device is not there."""
+    label = f"model 'hf/{name}'"
     try:
         import torch
         import transformers
@@ -92,19 +89,19 @@ def load(auto: str, label: str, found: Weights, chosen: Mapping[str, Any]) -> tu
         raise UsageError(f"{label}: {found.folder} has no tokenizer (tokenizer.json or the like)")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    device = chosen.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, **options)
-        model, report = getattr(transformers, auto).from_pretrained(
-            found.folder, use_safetensors=True, dtype=chosen.get("dtype", "auto"), output_loading_info=True, **options
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            found.folder, use_safetensors=True, dtype=chosen.dtype, output_loading_info=True, **options
         )
         model.to(device).eval()
     except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
         raise UsageError(f"{label}: cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None
-    lacking = sorted(key for key in report["missing_keys"] if _MADE_UP not in key)
+    lacking = sorted(report["missing_keys"])
     if lacking:
         raise UsageError(f"{label}: the weights lack {len(lacking)} tensors, such as {lacking[0]}")
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or 2**31
-    return model, tokenizer, min(longest, chosen.get("max_model_len", longest))
+    return model, tokenizer, min(longest, chosen.max_model_len or longest)

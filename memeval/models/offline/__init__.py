@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from memeval import prompts
-from memeval.models.completion import UNREAD, Completion, Message, Request, ToolCall, Usage
+from memeval.models.completion import UNREAD, Completion, Request, ToolCall, Usage, text_of
 from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose
 from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
@@ -39,7 +39,7 @@ class OfflineModel:
     identity = "offline/4"
 
     async def complete(self, request: Request) -> Completion:
-        prompt = "\n\n".join(_text(message) for message in request.messages)
+        prompt = "\n\n".join(map(text_of, request.messages))
         text, made = _reply(prompt, request)
         written = len(text) + sum(len(call.name) + len(call.raw) for call in made)
         asked = len(prompt) + sum(len(str(tool)) for tool in request.tools or ())
@@ -64,13 +64,6 @@ def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
     if options is not None:
         return choose(memory or "", question, options, request.params.get("seed")), ()
     return answer(memory or "", question), ()
-
-
-def _text(message: Message) -> str:
-    """The text of a message whose content is a string or a list of parts."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [{"text": content}]
-    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str))
 
 
 def _limit(params: Mapping[str, Any], default: int) -> int:

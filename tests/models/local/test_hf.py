@@ -163,10 +163,29 @@ def test_switches_of_the_chat_template(tiny, reference):
     switch = {"chat_template_kwargs": {"enable_thinking": False}}
     plain, direct, extra = complete(tiny, asked(), asked(**switch), asked(extra_body=switch))
     assert direct.row.prompt_ids == extra.row.prompt_ids == (*plain.row.prompt_ids, *closing)
-    (opened,) = complete(tiny, asked(chat_template_kwargs={"opened": True}))  # the template itself begins the thinking
+    begun = {"chat_template_kwargs": {"opened": True}, "thinking_tokens": 12}  # the template itself begins the thinking
+    (opened,) = complete(tiny, asked(**begun))
     assert (opened.finish_reason, opened.text) == ("unclosed_think", "")
     assert opened.usage.reasoning == opened.usage.completion == 12
     assert opened.reasoning
+
+
+def test_a_model_that_is_seen_to_think_gets_the_larger_limit(tiny):
+    begun = {"chat_template_kwargs": {"opened": True}, "thinking_tokens": 30}
+    one, other = asked(**begun), asked(**begun, sample=1)
+    (found,) = complete(tiny, one)
+    assert len(found.row.completion_ids) == 30
+    assert found.usage.completion == 12 + 30  # it was cut inside its thinking, and asked for once more
+    (off,) = complete(tiny, asked(**begun, thinking="off"))
+    assert off.usage.completion == 12
+
+    async def in_turn():
+        model = hf.HfModel(str(tiny), ModelSpec(f"hf/{tiny}"))
+        replies = [await model.complete(request) for request in (one, other)]
+        await model.close()
+        return replies[1].usage.completion, model.adapted
+
+    assert asyncio.run(in_turn()) == (30, ["the model thinks: its replies may have 30 tokens"])
 
 
 def read_back(reference, text, tools=None, thinking=False, stop=(), reason="stop"):
@@ -273,9 +292,10 @@ def test_padding_was_not_seen():
 def test_parameters_and_what_fills_them_in():
     own = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20, "repetition_penalty": 1.1}
     sampling = read({"temperature": 0, "max_tokens": 5, "max_completion_tokens": 9, "stop": "x", "timeout": 3}, own, 11, "m")
-    assert sampling == Sampling(0, 0.95, 20, 0.0, 1.1, 5, ("x",), 11)
+    assert sampling == Sampling(0, 0.95, 20, 0.0, 1.1, 5, 9, ("x",), 11)
+    assert (sampling.limit(100), sampling.limit(3)) == (5, 3)
     assert read({}, {**own, "do_sample": False}, 0, "m") == Sampling(repetition_penalty=1.1)
-    assert read({"top_k": -1, "stop": None}, {}, 0, "m") == Sampling()
+    assert read({"top_k": -1, "stop": None}, {}, 0, "m") == Sampling(top_k=-1)
     nothing = {"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "response_format": {"type": "text"}}
     assert read(nothing, {}, 0, "m") == Sampling()
 
@@ -284,15 +304,15 @@ def test_parameters_and_what_fills_them_in():
     ("params", "said"),
     [
         ({"temprature": 1}, "no parameter 'temprature'; did you mean 'temperature'?"),
-        ({"temperature": "hot"}, "temperature is 'hot'"),
-        ({"temperature": float("nan")}, "temperature is nan"),
-        ({"top_p": 1.5}, "top_p is 1.5"),
-        ({"max_tokens": 0}, "max_tokens is 0"),
-        ({"max_tokens": 1.5}, "max_tokens is 1.5"),
-        ({"stop": 5}, "stop is 5"),
-        ({"tool_choice": "required"}, "tool_choice is 'required'"),
+        ({"temperature": "hot"}, "'temperature' is 'hot'"),
+        ({"temperature": float("nan")}, "'temperature' is nan"),
+        ({"top_p": 1.5}, "'top_p' is 1.5"),
+        ({"max_tokens": 0}, "'max_tokens' is 0"),
+        ({"max_tokens": 1.5}, "'max_tokens' is 1.5"),
+        ({"stop": 5}, "'stop' is 5"),
+        ({"tool_choice": "required"}, "no parameter 'tool_choice'"),
         ({"response_format": {}}, "no parameter 'response_format'"),
-        ({"chat_template_kwargs": "x"}, "chat_template_kwargs is 'x'"),
+        ({"chat_template_kwargs": "x"}, "'chat_template_kwargs' is 'x'"),
     ],
 )
 def test_parameters_it_does_not_have(params, said):
@@ -413,10 +433,10 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
 @pytest.mark.parametrize(
     ("backend", "said"),
     [
-        ({"dytpe": "auto"}, "no such setting; did you mean 'dtype'?"),
-        ({"dtype": "int3"}, "backend.dtype is 'int3'"),
-        ({"batch_size": 0}, "backend.batch_size is 0"),
-        ({"batch_size": True}, "backend.batch_size is True"),
+        ({"dytpe": "auto"}, "unknown key 'backend.dytpe'; did you mean 'dtype'?"),
+        ({"dtype": "int3"}, "'backend.dtype' is 'int3'"),
+        ({"batch_size": 0}, "'backend.batch_size' is 0"),
+        ({"batch_size": True}, "'backend.batch_size' is True"),
         ({"revision": "main"}, "belongs to a hub id"),
     ],
 )

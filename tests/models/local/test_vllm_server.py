@@ -48,7 +48,7 @@ def program(tmp_path, monkeypatch):
 
     yield make
     with contextlib.suppress(AssertionError):
-        until(lambda: not any(each.running() for each in made), 30.0)  # a killed process takes a moment to go
+        until(lambda: not any(each.running() for each in made))  # a killed process takes a moment to go
     left = [pid for each in made for pid in each.running()]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -251,7 +251,7 @@ def test_it_ends_with_memeval_however_that_ends(folder, program, way):
     assert vllm.running()
     if way.startswith("SIG"):
         process.send_signal(getattr(signal, way))
-    process.wait(100)
+    process.wait()
     until(lambda: not vllm.running())
     process.stdout.close()
 

@@ -82,7 +82,7 @@ class Foreign:
         return self.client(token), slot, token
 
     def client(self, token):
-        return openai.AsyncOpenAI(api_key=token, base_url=self.proxy.base_url, timeout=20)
+        return openai.AsyncOpenAI(api_key=token, base_url=self.proxy.base_url, timeout=300)
 
 
 def served(scenario):

@@ -1,0 +1,72 @@
+"""`memeval attribute RUN...`: the wrong answers of a run asked again, to see where each was lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from memeval.commands.judge import guarded, progress
+from memeval.models.calls import CallSettings
+from memeval.records.attribution import Attribution
+from memeval.records.clean import encode
+from memeval.records.verdicts import status
+from memeval.results.attribute import Attribute, Expected, attributed_sentence
+from memeval.results.costs import money
+from memeval.results.load import Run, load_runs
+from memeval.results.lost import lost, sentence
+
+
+def attribute_command(
+    names: Sequence[str],
+    settings: CallSettings,
+    *,
+    runs_dir: Path,
+    limit: int | None = None,
+    base_url: str | None = None,
+    data_dir: Path | None = None,
+    form: str = "table",
+    quiet: bool = False,
+) -> int:
+    """Attribute the wrong answers of runs and print what came of it. Returns the exit code: 0, 3 (stopped, or too many
+    answers without a reply), 130."""
+    found: list[tuple[Run, Attribution]] = []
+
+    def work() -> None:
+        for run in load_runs(*names, runs_dir=runs_dir):
+            attribute = Attribute(run, limit, base_url, data_dir)
+            if settings.budget is not None:
+                settings.budget.require_prices([attribute.reader])
+            if not quiet:
+                print(f"memeval: {run.agent} on {run.task}: {expectation(attribute.expected())}", file=sys.stderr)
+            seen = progress(f"attributing {run.path.name}", quiet, "answers")
+            found.append((run, attribute.attribution(settings, seen)))
+
+    stopped = guarded(work, "answers")
+    if form == "json":
+        rows = [{"path": str(run.path), **msgspec.to_builtins(one)} for run, one in found]
+        click.echo(encode({"attributed": rows}))  # JSON is UTF-8, whatever the terminal
+    else:
+        print("\n\n".join("\n".join(_lines(run, one)) for run, one in found))
+    invalid = any(status(True, one.counts.get("failed", 0), len(one.answers)) == "invalid" for _, one in found)
+    return stopped or (3 if invalid else 0)
+
+
+def expectation(found: Expected) -> str:
+    """What is about to be sent, in one line."""
+    usd = "price unknown" if found.usd is None else f"about {money(found.usd)} USD"
+    return (
+        f"{found.answers:,} wrong answers: at most {found.calls:,} calls, about {found.prompt_tokens:,} prompt tokens, {usd}"
+    )
+
+
+def _lines(run: Run, found: Attribution) -> list[str]:
+    lines = [f"{run.agent} on {run.task}: {attributed_sentence(found)} (reader {found.reader})"]
+    if by_text := sentence(lost(run)):
+        lines.append(f"  by what was recorded: {by_text}")
+    if found.memory not in ("operations", "replay"):
+        lines.append(f"  the whole memory could not be shown to the reader: {found.memory}")
+    return lines

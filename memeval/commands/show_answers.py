@@ -1,0 +1,121 @@
+"""What `memeval show` prints of answers: a list of them, one question in full, a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from memeval.records.rows import QuestionRow
+from memeval.results.lost import WORDS
+from memeval.results.story import Given, Memory, Recalled, Ruling, Story
+
+SHORT = 160
+"""Characters of a text, unless all is wanted."""
+
+
+def answer_lines(rows: Sequence[Given], limit: int | None = SHORT) -> list[str]:
+    """A paragraph per answer. limit: characters of a text, None for all."""
+    lines = []
+    for row in rows:
+        repeat = f"  repeat {row.repeat}.{row.answer_repeat}" if row.repeat or row.answer_repeat else ""
+        lines += [
+            f"{row.question_id}{repeat}  {_verdict(row)}  {pairs(row.metrics)}  {row.kind}".rstrip(),
+            f"  question  {short(row.text, limit)}",
+            f"  gold      {short(' | '.join(row.golds), limit)}",
+            f"  answer    {short(row.answer or row.failure or '', limit)}",
+        ]
+    return lines
+
+
+def story_lines(story: Story, absent: str, limit: int | None = SHORT) -> list[str]:
+    """One question: gold, answer, score, what was recalled, the memory held then, and the calls that wrote it."""
+    lines = _asked(story.question, limit)
+    for row in story.answers:
+        lines += [f"answer    {short(row.answer or '', limit)}", f"score     {_verdict(row)}  {pairs(row.metrics)}".rstrip()]
+        if row.reason:
+            lines.append(f"reason    {row.reason}")
+        lines += [_ruling(ruling, limit) for ruling in row.rulings]
+    lines += [f"keypoint  {short(point, limit)}" for point in story.question.keypoints]
+    return [*lines, *_recalled(story, limit), "", *memory_lines(story.memory, absent, limit)]
+
+
+def memory_lines(memory: Memory | None, absent: str, limit: int | None = SHORT) -> list[str]:
+    """Its entries, those that hold evidence marked, and the operations that made it. absent: said where it is None."""
+    if memory is None:
+        return [f"memory    {absent}"]
+    size = f"{pairs(memory.held)} tokens" if memory.held else "size not reported"
+    lines = [f"memory    after {memory.chunks} chunks ({memory.units} units): {size}"]
+    if not memory.recorded:
+        lines.append("  its entries are not known: the agent records no operations")
+    kinds: dict[str, list[str]] = {}
+    for entry in memory.entries:
+        line = f"   {'*' if entry.evidence else ' '}[{entry.id}] {short(entry.text, limit)}"
+        kinds.setdefault(entry.type, []).append(line)
+    for kind, texts in kinds.items():
+        lines += [f"  {kind} ({len(texts)})", *texts]
+    if any(entry.evidence for entry in memory.entries):
+        lines.append("  * holds a piece of the evidence")
+    if memory.operations:
+        lines += ["", f"calls that wrote it ({len(memory.operations)})"]
+    half = None if limit is None else limit // 2
+    for call in memory.operations:
+        arguments = ", ".join(f"{key}={short(str(value), half)!r}" for key, value in call.arguments.items())
+        lines.append(f"  {call.chunk} {call.name}({arguments}) -> {call.status} {short(call.message, half)}".rstrip())
+    return lines
+
+
+def _asked(question: QuestionRow, limit: int | None) -> list[str]:
+    gold = " | ".join(question.answers) if question.answerable else "(unanswerable: the right reply is to decline)"
+    return [
+        f"question  {short(question.text, None)}" + (f"  [{question.time}]" if question.time else ""),
+        *(f"  option  {short(option, limit)}" for option in question.options or ()),
+        f"gold      {short(gold, None)}",
+        f"kind      {question.kind}, context {question.context_id}, {question.stream_tokens:,} tokens",
+    ]
+
+
+_FOUND = {True: "recalled", False: "not recalled", None: "cannot be traced: recalled from too many chunks"}
+
+
+def _recalled(story: Story, limit: int | None) -> list[str]:
+    found = iter(story.found)
+    lines = []
+    for piece in story.question.evidence:
+        where = f"in {', '.join(piece.chunks)} ({_FOUND[next(found)]})" if piece.chunks else "not in the stream"
+        lines.append(f"evidence  {where}: {short(piece.text, limit)}")
+    if story.unsupported:
+        lines.append("          the answer is right but unsupported: the evidence is not held in what was recalled")
+    lines += [
+        "",
+        f"recalled  {len(story.recalled)} items, {story.recall_tokens:,} tokens, "
+        f"{story.recall_dropped} items and {story.recall_lost:,} tokens beyond the budget",
+        *(_item(item, limit) for item in story.recalled),
+    ]
+    return lines
+
+
+def _item(item: Recalled, limit: int | None) -> str:
+    score = "" if item.score is None else f" score {item.score:.3f}"
+    mark = "*" if item.evidence else " "
+    return f" {mark}[{item.id or ','.join(item.chunks) or '-'}]{score} {short(item.text, limit)}"
+
+
+def _verdict(row: Given) -> str:
+    return f"{row.verdict or 'not scored yet'}{f' ({WORDS[row.lost]})' if row.lost else ''}"
+
+
+def _ruling(row: Ruling, limit: int | None) -> str:
+    said = " ".join(filter(None, (pairs(row.metrics), row.reason, row.reply)))
+    return f"judge     {row.judge}: {row.verdict}  {short(said, limit)}"
+
+
+def pairs(row: Mapping[str, object]) -> str:
+    return (
+        ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+        or "none"
+    )
+
+
+def short(text: str, limit: int | None = SHORT) -> str:
+    """One line, printable characters only: what a model or a data set sends must not move the cursor."""
+    flat = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+    return flat if limit is None or len(flat) <= limit else flat[: limit - 1] + "…"

@@ -1,0 +1,99 @@
+"""The SQLite file of a store: opened where a file system lacks locks or shared memory maps too, made where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+import tempfile
+from functools import partial
+from pathlib import Path
+
+SCHEMA = 1
+APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
+BUSY_SECONDS = 60.0  # to wait for another process's write
+_CREATE = """
+CREATE TABLE IF NOT EXISTS calls (
+    key BLOB PRIMARY KEY,
+    model TEXT NOT NULL,
+    created REAL NOT NULL,
+    value TEXT NOT NULL
+)
+"""
+_NO_MAPS = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Foreign(sqlite3.DatabaseError):
+    """A healthy SQLite file that is not ours."""
+
+
+def connected(path: Path, shared: bool) -> sqlite3.Connection:
+    """An open file with its table. On a file system without locks SQLite goes without them, because a run's folder has one
+    writer; a file that is shared (the user's cache) needs them. Without shared memory maps there is no WAL."""
+    locks = _has_locks(path.parent)
+    if shared and not locks:
+        raise OSError(errno.ENOLCK, "no file locks here")
+    address = f"{path.resolve().as_uri()}{'' if locks else '?vfs=unix-none'}"
+    connect = partial(sqlite3.connect, address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+    try:
+        return _prepared(connect())
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_MAPS:
+            raise
+        return _prepared(connect(), wal=False)
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether the file system grants POSIX locks, as SQLite takes them (a Lustre or NFS may not)."""
+    try:
+        import fcntl
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+    except ImportError:  # Windows has locks of its own
+        pass
+    return True
+
+
+def _prepared(database: sqlite3.Connection, wal: bool = True) -> sqlite3.Connection:
+    run = database.execute
+    try:
+        if not wal:
+            run("PRAGMA locking_mode = EXCLUSIVE")  # opens a file that is in WAL mode without a map
+            run("PRAGMA journal_mode = DELETE")
+            run("PRAGMA locking_mode = NORMAL")
+        run("BEGIN")  # one snapshot: another process may be creating the file at this moment
+        header = [run(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        run("COMMIT")
+        if tables and header != [APPLICATION, SCHEMA]:
+            raise Foreign("not a file of this version of memeval")
+        if wal:
+            with contextlib.suppress(sqlite3.OperationalError):  # another process has the file now
+                run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        run("PRAGMA wal_autocheckpoint = 4000")  # pages: a sync every few thousand calls
+        if not tables:
+            run("BEGIN IMMEDIATE")
+            run(_CREATE)
+            run(f"PRAGMA application_id = {APPLICATION}")
+            run(f"PRAGMA user_version = {SCHEMA}")
+            run("COMMIT")
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def damaged(error: Exception) -> bool:
+    return isinstance(error, Foreign) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,37 @@
+"""scores/attribution.json: where wrong answers were lost, by asking the reader again (`memeval attribute`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from memeval.records.rows import Usage
+
+
+class AttributedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One wrong answer. where: `read`, `write`, `recall`, `recall-or-write` (the whole memory exceeds the reader's window),
+    `not recalled` (nothing says what the memory held), `n/a` (the data have no evidence) or `failed` (no reply).
+    with_evidence, with_memory: what the reader says to the gold evidence, and to the whole memory; None where it was not
+    asked."""
+
+    question_id: str
+    repeat: int = 0
+    answer_repeat: int = 0
+    where: str
+    with_evidence: str | None = None
+    with_memory: str | None = None
+
+
+class Attribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one run. wrong: all its wrong answers; answers: those that were attributed (`--limit`), with their counts by class.
+    memory: how the text of the memories was had, `operations` or `replay`, else why it was not. scorer: who says what is
+    right. calls: logical; requests: sent by the last command; tokens: of all calls."""
+
+    reader: str
+    scorer: str
+    wrong: int
+    counts: dict[str, int]
+    answers: tuple[AttributedAnswer, ...]
+    memory: str
+    calls: int = 0
+    requests: int = 0
+    tokens: Usage = Usage()

@@ -1,0 +1,252 @@
+"""Where wrong answers were lost, judged by asking the same reader again (validity section 4).
+
+A wrong answer is asked again with the gold evidence alone. Still wrong: `read`. Else with everything that the memory held:
+right: `recall`, wrong: `write`, too long for the reader's window: `recall-or-write`. An answer is right here where it is not
+`wrong` by the scorer of the run's headline. This works for every agent, also for those that lost.py cannot follow.
+
+Calls go through the store of the run folder: the same command goes on where it was stopped, and asks nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from memeval import process
+from memeval.agent import Item
+from memeval.errors import UsageError
+from memeval.judging.judge import Seen, judge_case
+from memeval.judging.scorer import open_judge
+from memeval.models import prices
+from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.completion import Completion, ModelSpec, Request
+from memeval.models.gateway import Gateway
+from memeval.models.registry import runs_here
+from memeval.models.reply import estimate
+from memeval.records.attribution import AttributedAnswer, Attribution
+from memeval.records.folder import TASK, Key, RunWriter
+from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
+from memeval.results.load import JUDGE, Run
+from memeval.results.lost import WORDS, lost
+from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
+from memeval.runs.again import entries_again, model_of
+from memeval.runs.reader import reader_call
+from memeval.runs.score import score_sample
+
+Right = Callable[[QuestionRow, str, str], Awaitable[bool]]
+"""(question, answer, finish reason) -> whether the answer is right, at least in part"""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an attribution may take: the wrong answers, calls of the reader at most, their prompt tokens (estimated), and
+    USD; None where the price is not known."""
+
+    answers: int
+    calls: int
+    prompt_tokens: int
+    usd: float | None
+
+
+class Attribute:
+    """The attribution of one run. limit: wrong answers at most, in the order of the run. base_url: where the reader is now,
+    if it moved. data: the data folder, for memories that are made again.
+
+    Raises UsageError for a control, and for a judge whose prompt was a file."""
+
+    def __init__(self, run: Run, limit: int | None = None, base_url: str | None = None, data: Path | None = None) -> None:
+        if run.manifest.memory is None:
+            raise UsageError(f"{run.path}: the control '{run.agent}' has no memory in which an answer could get lost")
+        role = "reader" if "reader" in run.manifest.models else "memory"
+        self.run = run
+        self.reader = model_of(run.manifest, role)
+        if base_url is not None:
+            self.reader = ModelSpec(self.reader.name, base_url, self.reader.params, tag=self.reader.tag)
+        wrong = lost(run)
+        samples = {sample.key: sample for sample in run.samples}
+        self.wrong = wrong.wrong
+        self.asked = [samples[key] for key in list(wrong.where)[: limit or None]]
+        self.judge = run.judge if run.summary.headline.metric == JUDGE else None
+        header = run.folder.judge_header(self.judge) if self.judge else None
+        if header is not None and header.own_prompt:
+            raise UsageError(
+                f"{run.path}: judged by a prompt file, whose text the run does not keep: no answer can be judged"
+            )
+        self.header = header
+        self.memories, self.how = self._memories(data)
+
+    def expected(self) -> Expected:
+        """Before anything is sent."""
+        used = Usage()
+        calls = 0
+        for sample in self.asked:
+            for items in filter(None, (self._evidence(sample), self.memories.get(sample.key))):
+                calls += 1
+                used += replace(estimate(self._request(sample, items), ""), completion=10)
+        price = prices.price(self.reader.name, self.reader.base_url)
+        usd = 0.0 if runs_here(self.reader) else prices.cost(used, price, calls)
+        return Expected(len(self.asked), calls, used.prompt, usd)
+
+    def attribution(self, settings: CallSettings, seen: Seen | None = None) -> Attribution:
+        """Ask, and write scores/attribution.json. seen: called after each answer with (done, all, failed). Raises StopRun:
+        the same command goes on."""
+        calls: list[CallRow] = []
+
+        async def work() -> tuple[list[AttributedAnswer], int]:
+            stores = {"": self.run.folder.calls_file}
+            gateway = open_gateway(settings, stores, calls.append)
+            judges = open_gateway(settings, stores, opener=open_judge) if self.header else None
+            right = partial(self._judged, judges) if judges else self._scored
+            try:
+                return await self._all(gateway, right, seen), gateway.requests
+            finally:
+                await gateway.close()
+                if judges:
+                    await judges.close()
+
+        with RunWriter(self.run.folder):
+            answers, requests = process.run(work())
+            counts = Counter(row.where for row in answers)
+            found = Attribution(
+                reader=self.reader.name,
+                scorer=self.judge or TASK,
+                wrong=self.wrong,
+                counts={where: counts[where] for where in JUDGED_WORDS if counts[where]},
+                answers=tuple(answers),
+                memory=self.how,
+                calls=len(calls),
+                requests=requests,
+                tokens=sum((Usage(row.prompt, row.completion) for row in calls), Usage()),
+            )
+            self.run.folder.write_attribution(found)
+        return found
+
+    async def _all(self, gateway: Gateway, right: Right, seen: Seen | None) -> list[AttributedAnswer]:
+        done: list[AttributedAnswer] = []
+
+        async def one(sample: SampleRow) -> AttributedAnswer:
+            found = await self._one(sample, partial(gateway.call, self.reader), right)
+            done.append(found)
+            if seen is not None:
+                seen(len(done), len(self.asked), sum(row.where == "failed" for row in done))
+            return found
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(sample)) for sample in self.asked]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one(
+        self, sample: SampleRow, call: Callable[[Request], Awaitable[Completion]], right: Right
+    ) -> AttributedAnswer:
+        row = self.run.questions[sample.question_id]
+        question_id, repeat, answer_repeat = sample.key
+        evidence, memory = self._evidence(sample), self.memories.get(sample.key)
+        with_evidence = with_memory = None
+        if not evidence:
+            where = "n/a"
+        else:
+            reply = await call(self._request(sample, evidence))
+            with_evidence = reply.text
+            if reply.error:
+                where = "failed"
+            elif not await right(row, reply.text, reply.finish_reason):
+                where = "read"
+            elif memory is None:
+                where = "not recalled"
+            else:
+                reply = await call(self._request(sample, memory))
+                with_memory = reply.text
+                if reply.error:
+                    where = "failed"
+                elif reply.finish_reason == "overflow":
+                    where = "recall-or-write"
+                else:
+                    where = "recall" if await right(row, reply.text, reply.finish_reason) else "write"
+        return AttributedAnswer(
+            question_id=question_id,
+            repeat=repeat,
+            answer_repeat=answer_repeat,
+            where=where,
+            with_evidence=with_evidence,
+            with_memory=with_memory,
+        )
+
+    def _evidence(self, sample: SampleRow) -> list[Item]:
+        """The gold evidence of a question, each piece under the title of its document."""
+        items = []
+        for piece in self.run.questions[sample.question_id].evidence:
+            title = next((title for title in piece.titles if title not in piece.text), "")
+            items.append(Item(f"{title}\n{piece.text}".strip()))
+        return items
+
+    def _request(self, sample: SampleRow, items: Sequence[Item]) -> Request:
+        task, prompts = self.run.manifest.identity["task"], self.run.manifest.identity["prompts"]
+        question = self.run.questions[sample.question_id].question()
+        messages, params = reader_call(
+            question, items, task.get("reader_prompt", "reader"), prompts.get("reader"), task.get("answer_tokens", 0)
+        )
+        return Request(messages, params={**params, **self.reader.params}, repeat=sample.repeat, sample=sample.answer_repeat)
+
+    def _memories(self, data: Path | None) -> tuple[Mapping[Key, Sequence[Item]], str]:
+        """(sample -> all that its memory held, how that is known or why not)"""
+        run = self.run
+        if records_effects(run.operations):
+            steps, questions = by_memory(run.operations), run.questions
+            return {
+                sample.key: items_at(
+                    steps_at(steps[sample.context_id, sample.repeat], questions[sample.question_id], sample.repeat)
+                )
+                for sample in self.asked
+            }, "operations"
+        try:
+            found = process.run(entries_again(run.folder, {sample.key[:2] for sample in self.asked}, data))
+        except UsageError as error:
+            return {}, str(error)
+        if not found:
+            return {}, "the agent does not list what it holds"
+        return {sample.key: found[sample.key[:2]] for sample in self.asked if sample.key[:2] in found}, "replay"
+
+    async def _scored(self, row: QuestionRow, answer: str, finish_reason: str) -> bool:
+        """By the metric of the headline; of an unanswerable question, by whether it was declined."""
+        headline = self.run.manifest.headline
+        sample = SampleRow(
+            question_id=row.question_id,
+            context_id=row.context_id,
+            repeat=0,
+            answer=answer,
+            failure=None,
+            finish_reason=finish_reason,
+        )
+        _, verdict, _ = score_sample(sample, row, {}, (headline, "abstention"), headline, native=False)
+        return verdict in ("right", "partly")
+
+    async def _judged(self, gateway: Gateway, row: QuestionRow, answer: str, finish_reason: str) -> bool:
+        assert self.header is not None
+        judge = ModelSpec(self.header.judge, self.header.base_url, self.header.params)
+        found = await judge_case(
+            (row.question(), answer), self.header.family, partial(gateway.call, judge), self.header.params
+        )
+        return found.verdict in ("right", "partly")
+
+
+JUDGED_WORDS: dict[str, str] = {
+    **{str(where): text for where, text in WORDS.items()},
+    "recall-or-write": "not recalled or never written",
+    "failed": "without a reply",
+}
+
+
+def attributed_sentence(found: Attribution) -> str:
+    """Like `lost.sentence`: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`."""
+    each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in JUDGED_WORDS.items() if where in found.counts)
+    of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
+    return f"of {of} wrong, asked again: {each or 'none'}"

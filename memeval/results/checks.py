@@ -1,0 +1,257 @@
+"""What a candidate must keep against a baseline, and whether it does (validity section 1).
+
+Each check has a number with one-sided limits at level 1 - alpha, and a bound that the number must keep:
+
+    score     candidate - baseline: at least -max_drop      failures   candidate's share - baseline's: at most 0
+    memory    candidate / baseline - 1: at most max_growth  cost       the same
+    min       mean of a metric: at least so much            latency    a quantile: at most so many seconds (no limits)
+
+Both limits beyond the bound: `regression`. Both within it: `pass`. Else `inconclusive`: the questions do not tell, and the
+check says how many would. By default an inconclusive check lets the candidate pass, with a warning; under `strict` it does
+not. More failures must be shown to count, also under strict: a run with more than 2 % of them is invalid anyway.
+
+Checks of one kind (on several tasks; memory and cost together) share alpha by Holm's method, so that a candidate that is as
+good as the baseline is stopped with probability alpha at most by each kind. To pass, each must hold its own level: that all
+of them hold by chance is no more likely.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from memeval.errors import UsageError
+from memeval.results.load import Run
+from memeval.results.pairs import Pair, Scores
+from memeval.results.question_costs import memory_sizes, question_costs
+from memeval.stats import growth, interval, paired
+
+Verdict = Literal["pass", "regression", "inconclusive"]
+Limits = tuple[float, float, float]
+"""value, low, high"""
+MOST = 1_000_000
+"""Questions that are worth naming as what would decide."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """max_drop: of the headline, as a fraction (.02 = 2 points). minimum: metric -> its least mean. max_memory_growth,
+    max_cost_growth: as fractions (.2 = a fifth more), None: not judged. max_latency: `p50` or `p95` of an answer -> seconds.
+    alpha: of one side. strict: what is not shown to hold stops the candidate. within_stream: judge also where fewer than
+    five clusters speak of these streams only."""
+
+    max_drop: float = 0.0
+    minimum: dict[str, float] = {}
+    max_memory_growth: float | None = None
+    max_cost_growth: float | None = None
+    max_latency: dict[str, float] = {}
+    alpha: float = 0.05
+    strict: bool = False
+    within_stream: bool = False
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One judgement. what: `score f1`, `failures`, `memory`, `cost`, `min f1`, `latency p95`. baseline, candidate: the means
+    of the two, in `unit`; the baseline's is None where it is not looked at. change, low, high: the number that is judged,
+    with its one-sided limits (shares are differences, growth is a fraction); bound: what it must keep. n: questions, in
+    `clusters`. decides: questions that would decide an inconclusive check, None where no number does.
+    """
+
+    task: str
+    what: str
+    verdict: Verdict
+    unit: str
+    baseline: float | None
+    candidate: float | None
+    bound: float
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    clusters: int = 0
+    decides: int | None = None
+
+
+def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
+    """All checks of some pairs, each a task of its own, task by task. Raises UsageError where a rule speaks of what the runs
+    do not have."""
+    made = [number for pair in pairs for number in _numbers(pair, rules)]
+    found: list[Check] = []
+    for kind in dict.fromkeys(number.kind for number in made):
+        found += _judged([number for number in made if number.kind == kind], 1 - rules.alpha)
+    found += [check for pair in pairs for check in _latencies(pair, rules)]
+    order = [pair.base.task for pair in pairs]
+    return sorted(found, key=lambda check: order.index(check.task))
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number, and the bound that it must keep. limits: level -> value, low, high. shown: it passes only where it is
+    shown to keep its bound."""
+
+    task: str
+    kind: str
+    what: str
+    unit: str
+    baseline: float | None
+    candidate: float
+    bound: float
+    high_is_good: bool
+    n: int
+    clusters: int
+    limits: Callable[[float], Limits]
+    shown: bool = True
+
+    def breaks(self, level: float) -> bool:
+        _, low, high = self.limits(level)
+        return high < self.bound if self.high_is_good else low > self.bound
+
+    def keeps(self, level: float) -> bool:
+        _, low, high = self.limits(level)
+        return low >= self.bound if self.high_is_good else high <= self.bound
+
+    def decides(self, level: float) -> int | None:
+        """The questions with which the nearer limit would reach the bound, were all else the same."""
+        value, low, high = self.limits(level)
+        distance = abs(value - self.bound)
+        reach = value - low if value > self.bound else high - value
+        needed = self.n * (reach / distance) ** 2 if distance > 1e-9 else math.inf
+        return math.ceil(needed) if needed <= MOST else None
+
+
+def _numbers(pair: Pair, rules: Rules) -> list[_Number]:
+    task, scores, failed = pair.base.task, pair.scores(), pair.failures()
+    metric = pair.base.summary.headline.metric
+    made = [
+        _number(task, "score", f"score {metric}", scores, 0.0 - rules.max_drop, _difference, high_is_good=True),
+        _number(task, "failures", "failures", failed, 0.0, _difference, high_is_good=False, shown=False),
+    ]
+    for name, least in rules.minimum.items():
+        found = pair.scores(name)
+        made.append(_number(task, "min", f"min {name}", found, least, _mean_of, high_is_good=True, alone=True))
+    if rules.max_memory_growth is not None:
+        held = pair.columns(_held(pair.base), _held(pair.other))
+        made.append(_number(task, "growth", "memory", held, rules.max_memory_growth, _growth, unit="tokens held"))
+    if rules.max_cost_growth is not None:
+        in_usd = all(run.summary.cost.usd for run in (pair.base, pair.other))
+        taken = pair.columns(question_costs(pair.base, in_usd), question_costs(pair.other, in_usd))
+        unit = "USD an answer" if in_usd else "tokens an answer"
+        made.append(_number(task, "growth", "cost", taken, rules.max_cost_growth, _growth, unit=unit))
+    return made
+
+
+def _held(run: Run) -> dict[str, float]:
+    found = memory_sizes(run)
+    if not found:
+        raise UsageError(f"--max-memory-growth: {run.path}: the agent does not say what it holds")
+    return found
+
+
+def _number(
+    task: str,
+    kind: str,
+    what: str,
+    scores: Scores,
+    bound: float,
+    limits: Callable[[Scores, float], Limits],
+    *,
+    unit: str = "share",
+    high_is_good: bool = False,
+    shown: bool = True,
+    alone: bool = False,
+) -> _Number:
+    """alone: the bound is one of the candidate, without the baseline."""
+    n = len(scores.questions)
+    return _Number(
+        task=task,
+        kind=kind,
+        what=what,
+        unit=unit,
+        baseline=None if alone else math.fsum(scores.base) / n,
+        candidate=math.fsum(scores.other) / n,
+        bound=bound,
+        high_is_good=high_is_good,
+        n=n,
+        clusters=len(set(scores.clusters)),
+        limits=functools.cache(lambda level: limits(scores, 2 * level - 1)),
+        shown=shown,
+    )
+
+
+def _difference(scores: Scores, confidence: float) -> Limits:
+    found = paired(scores.other, scores.base, scores.clusters, confidence, draws=1)
+    return found.value, found.low, found.high
+
+
+def _mean_of(scores: Scores, confidence: float) -> Limits:
+    found = interval(scores.other, scores.clusters, confidence)
+    return found.value, found.low, found.high
+
+
+def _growth(scores: Scores, confidence: float) -> Limits:
+    return growth(scores.other, scores.base, scores.clusters, confidence)
+
+
+def _judged(family: Sequence[_Number], level: float) -> list[Check]:
+    """Holm's method with limits in place of p-values: those that break their bound at alpha / m are set aside, until none of
+    the m others does."""
+    broken: set[int] = set()
+    while True:
+        left = [place for place in range(len(family)) if place not in broken]
+        shared = 1 - (1 - level) / max(1, len(left))
+        more = {place for place in left if family[place].breaks(shared)}
+        if not more:
+            return [_check(number, place in broken, level) for place, number in enumerate(family)]
+        broken |= more
+
+
+def _check(number: _Number, broken: bool, level: float) -> Check:
+    verdict: Verdict = "inconclusive"
+    if broken:
+        verdict = "regression"
+    elif not number.shown or number.keeps(level):
+        verdict = "pass"
+    value, low, high = number.limits(level)
+    return Check(
+        task=number.task,
+        what=number.what,
+        verdict=verdict,
+        unit=number.unit,
+        baseline=number.baseline,
+        candidate=number.candidate,
+        change=value,
+        low=low,
+        high=high,
+        bound=number.bound,
+        n=number.n,
+        clusters=number.clusters,
+        decides=number.decides(level) if verdict == "inconclusive" else None,
+    )
+
+
+def _latencies(pair: Pair, rules: Rules) -> list[Check]:
+    """Of an answer, as measured: a machine's load is no sample of anything. `inconclusive` where no answer was timed."""
+    checks = []
+    found = pair.other.summary.latency.get("answer")
+    for name, seconds in rules.max_latency.items():
+        measured = getattr(found, name) if found else None
+        verdict: Verdict = "inconclusive"
+        if measured is not None:
+            verdict = "pass" if measured <= seconds else "regression"
+        checks.append(
+            Check(
+                task=pair.base.task,
+                what=f"latency {name}",
+                verdict=verdict,
+                unit="seconds",
+                baseline=None,
+                candidate=measured,
+                bound=seconds,
+                n=found.n if found else 0,
+            )
+        )
+    return checks

@@ -1,0 +1,236 @@
+"""Is one run better than another? `compare("bm25-run", "memalpha-run")`: paired by question, with all that people ask next.
+
+The first run is what the others are compared with; a difference is theirs minus the first's, in points of the metric's own
+unit (0 to 1). Several runs, or names that mean a run on each of several tasks, give a pair each; their p-values are adjusted
+together by Holm's method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from memeval.errors import UsageError
+from memeval.results.load import Run
+from memeval.results.pairs import Pair, Scores, Where, found, matched, name
+from memeval.stats import Difference as Paired
+from memeval.stats import detectable_effect, holm, paired
+
+Verdict = Literal["higher", "lower", "not told apart"]
+LEVEL = 0.05
+POWER_TO_INTERVAL = 1.43
+"""(z(.975) + z(.8)) / z(.975): the difference that is detected with 80 % power, in half-widths of a 95 % interval."""
+UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One of two runs. value: its mean over the questions of the comparison."""
+
+    path: str
+    name: str
+    agent: str
+    task: str
+    model: str | None
+    value: float
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """A paired difference over `n` questions in `clusters`, with its 95 % interval.
+
+    p: of no difference; p_holm: adjusted for all pairs of the comparison. method: `mcnemar` or `sign-flip`. within_stream:
+    fewer than five clusters, so that it speaks of other questions in these streams only. detectable: the difference that so
+    many questions see with 80 % power; where 20 % of the pairs differ, or what the interval says if that is more.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    method: str
+    n: int
+    clusters: int
+    within_stream: bool
+    detectable: float
+    note: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A question with another score. text: empty where a baseline has none."""
+
+    question_id: str
+    kind: str
+    a: float
+    b: float
+    text: str
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One kind of question; for unanswerable ones the metric is the share that was declined."""
+
+    metric: str
+    n: int
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What both runs took, all questions of each: None where it is not known."""
+
+    a: float | None
+    b: float | None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair. a: what b is compared with. won, lost, tied: questions that b has more, less or the same of. kinds: in the
+    order of the data. beside: memory_tokens, recall_tokens, failed; tokens, usd and seconds for one answer. forced: what
+    forbids the comparison; named: what else differs."""
+
+    a: Side
+    b: Side
+    metric: str
+    effect: Effect
+    verdict: Verdict
+    won: tuple[Changed, ...]
+    lost: tuple[Changed, ...]
+    tied: int
+    kinds: dict[str, Kind]
+    beside: dict[str, Beside]
+    forced: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+
+
+def compare(
+    a: Where, *others: Where, metric: str | None = None, force: bool = False, runs_dir: str | Path = "runs"
+) -> tuple[Comparison, ...]:
+    """Compare runs with the first. metric: None for its headline. force: compare the questions that two runs share, although
+    something forbids it (comparable.py).
+
+    Raises UsageError where runs may not be compared, have nothing in common, or are not finished.
+    """
+    base = found(a, runs_dir)
+    if not others:
+        raise UsageError("compare: one run alone; name a second one")
+    pairs = [pair for other in others for pair in matched(base, found(other, runs_dir))]
+    if not pairs:
+        raise UsageError("compare: the runs have no task in common")
+    made = [_comparison(pair, metric, force) for pair in pairs]
+    adjusted = holm([one.effect.p for one in made])
+    return tuple(_judged(one, p, len(made)) for one, p in zip(made, adjusted, strict=True))
+
+
+def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
+    forbidden = [one for one in pair.forbidden if one.what != "metric" or metric is None]
+    if forbidden and not force:
+        listed = "; ".join(map(str, forbidden))
+        raise UsageError(f"{pair.title} may not be compared: {listed} (--force compares the questions that both were asked)")
+    scores = pair.scores(metric)
+    if not scores.questions:
+        raise UsageError(f"{pair.title}: no question with a score was asked in both; there is nothing to compare")
+    metric = metric or pair.base.summary.headline.metric
+    changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
+    return Comparison(
+        a=_side(pair.base, scores.base),
+        b=_side(pair.other, scores.other),
+        metric=metric,
+        effect=_effect(scores),
+        verdict="not told apart",
+        won=tuple(row for row in changed if row.b > row.a),
+        lost=tuple(row for row in changed if row.b < row.a),
+        tied=sum(row.a == row.b for row in changed),
+        kinds=_kinds(pair, metric),
+        beside=_beside(pair),
+        forced=tuple(map(str, forbidden)),
+        named=tuple(str(one) for one in pair.differences if not one.forbids),
+    )
+
+
+def _judged(one: Comparison, p: float, pairs: int) -> Comparison:
+    """The comparison with its adjusted p and verdict. Where the test cannot reject with so few differences, the interval of
+    a single pair decides; within few streams there is no verdict."""
+    effect = replace(one.effect, p_holm=p)
+    told = p <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
+    verdict: Verdict = "not told apart"
+    if told and not effect.within_stream and effect.value:
+        verdict = "higher" if effect.value > 0 else "lower"
+    return replace(one, effect=effect, verdict=verdict)
+
+
+def _paired(scores: Scores) -> Paired:
+    return paired(scores.other, scores.base, scores.clusters)
+
+
+def _effect(scores: Scores) -> Effect:
+    difference = _paired(scores)
+    reach = POWER_TO_INTERVAL * (difference.high - difference.low) / 2
+    return Effect(
+        value=difference.value,
+        low=difference.low,
+        high=difference.high,
+        p=difference.p,
+        p_holm=difference.p,
+        method=difference.method,
+        n=difference.n,
+        clusters=difference.clusters,
+        within_stream=difference.within_stream,
+        detectable=max(detectable_effect(difference.n), reach),
+        note=difference.note,
+    )
+
+
+def _side(run: Run, values: Sequence[float]) -> Side:
+    return Side(str(run.path), name(run), run.agent, run.task, run.model, sum(values) / len(values))
+
+
+def _changed(pair: Pair, question_id: str, a: float, b: float) -> Changed:
+    row = pair.base.questions[question_id]
+    text = row.text or pair.other.questions[question_id].text
+    return Changed(question_id, row.kind, a, b, text)
+
+
+def _kinds(pair: Pair, metric: str) -> dict[str, Kind]:
+    """Where there are two or more."""
+    questions = pair.base.questions
+    by_kind: dict[str, list[str]] = {}
+    for key in pair.questions:
+        by_kind.setdefault(questions[key].kind if questions[key].answerable else UNANSWERABLE, []).append(key)
+    kinds = {}
+    for kind, keys in sorted(by_kind.items()):
+        of_kind = ABSTENTION if kind == UNANSWERABLE else metric
+        if of_kind == metric or any(of_kind in row.metrics for row in pair.base.scores()):
+            scores = pair.scores(of_kind, keys)
+            if scores.questions:
+                kinds[kind] = _kind(of_kind, scores)
+    return kinds if len(kinds) > 1 else {}
+
+
+def _kind(metric: str, scores: Scores) -> Kind:
+    difference, n = _paired(scores), len(scores.questions)
+    means = (sum(scores.base) / n, sum(scores.other) / n)
+    return Kind(metric, n, *means, difference.value, difference.low, difference.high)
+
+
+def _beside(pair: Pair) -> dict[str, Beside]:
+    a, b = (_taken(run) for run in (pair.base, pair.other))
+    return {what: Beside(a[what], b[what]) for what in a}
+
+
+def _taken(run: Run) -> dict[str, float | None]:
+    summary = run.summary
+    answers = sum(summary.verdicts.values()) or 1
+    usd = summary.cost.usd
+    return {
+        "memory_tokens": summary.memory_tokens.mean,
+        "recall_tokens": summary.recall_tokens.mean,
+        "tokens": (summary.tokens.prompt + summary.tokens.completion) / answers,
+        "usd": None if usd is None else usd / answers,
+        "seconds": summary.seconds / answers,
+        "failed": float(summary.failed),
+    }

@@ -1,0 +1,112 @@
+"""May a change be merged, a checkpoint be kept? `gate(baseline, candidate)` judges a run by another (validity section 1).
+
+checks.py has what is judged, and how. Exit codes: 0 nothing is shown to be worse; 1 something is, or under `strict` is not
+shown to be as good; 3 a run is invalid, partial, or not of the model that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from memeval.errors import UsageError
+from memeval.results.checks import Check, Rules, Verdict, checks
+from memeval.results.pairs import Pair, Scores, Where, found, matched
+from memeval.stats.intervals import FEW_CLUSTERS
+
+CODES: dict[str, int] = {"pass": 0, "regression": 1, "inconclusive": 0, "invalid": 3}
+DEFAULT = Rules()
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict: of the checks the worst; `invalid` where there is nothing to judge, reasons says why. lost: question ids
+    that the candidate answers worse, by task."""
+
+    verdict: Verdict | Literal["invalid"]
+    exit_code: int
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    rules: Rules
+    checks: tuple[Check, ...] = ()
+    reasons: tuple[str, ...] = ()
+    lost: dict[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
+
+
+def gate(baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: str | Path = "runs") -> Gate:
+    """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name.
+
+    Raises UsageError where the two may not be compared, a task of the baseline has no candidate, there are fewer than five
+    clusters (unless within_stream), or a rule speaks of what the runs do not have.
+    """
+    old, new = found(baseline, runs_dir), found(candidate, runs_dir)
+    pairs = matched(old, new)
+    missing = [run.task for run in old if run not in {pair.base for pair in pairs}]
+    if missing:
+        raise UsageError(f"gate: no candidate on {', '.join(missing)}, which the baseline has; run it there as well")
+    sides = (tuple(str(run.path) for run in old), tuple(str(pair.other.path) for pair in pairs))
+    reasons = tuple(reason for pair in pairs for reason in _unfit(pair))
+    if reasons:
+        return Gate(verdict="invalid", exit_code=3, baseline=sides[0], candidate=sides[1], rules=rules, reasons=reasons)
+    for pair in pairs:
+        _comparable(pair, rules)
+    made = checks(pairs, rules)
+    verdict = _worst(made)
+    return Gate(
+        verdict=verdict,
+        exit_code=1 if verdict == "inconclusive" and rules.strict else CODES[verdict],
+        baseline=sides[0],
+        candidate=sides[1],
+        rules=rules,
+        checks=tuple(made),
+        lost={pair.base.task: _lost(pair.scores()) for pair in pairs},
+        notes=tuple(f"{pair.base.task}: also different: {one}" for pair in pairs for one in pair.differences),
+    )
+
+
+def _unfit(pair: Pair) -> list[str]:
+    """Why a run cannot be judged, or be judged by."""
+    reasons = []
+    for side, run in (("baseline", pair.base), ("candidate", pair.other)):
+        summary = run.summary
+        if summary.status != "complete" or not summary.n:
+            why = (
+                f"{summary.failed} of {sum(summary.verdicts.values())} answers failed" if summary.failed else "stopped early"
+            )
+            reasons.append(f"{side} {run.path}: {summary.status} ({why}); run its command again to finish it")
+    for row in pair.other.summary.read_back:
+        if row.asked and row.asked != row.url and row.role not in pair.other.tags:
+            reasons.append(
+                f"candidate {pair.other.path}: the replies of {row.role} were read back, made by {row.url} on {row.since} "
+                f"and not by {row.asked}; name the checkpoint with --tag {row.role}=NAME, or ask it with --fresh"
+            )
+    return reasons
+
+
+def _comparable(pair: Pair, rules: Rules) -> None:
+    if pair.forbidden:
+        listed = "; ".join(map(str, pair.forbidden))
+        raise UsageError(
+            f"gate: {pair.title} may not be compared: {listed}. Run the candidate as the baseline was run, or make the "
+            "baseline anew (memeval export RUN --to baseline)"
+        )
+    clusters = len(set(pair.scores().clusters))
+    if clusters < FEW_CLUSTERS and not rules.within_stream:
+        raise UsageError(
+            f"gate: the questions of {pair.base.task} lie in {clusters} clusters, fewer than {FEW_CLUSTERS}: a verdict "
+            "would speak of other questions within these streams only; --within-stream accepts that"
+        )
+
+
+def _worst(checks: Sequence[Check]) -> Verdict:
+    found = {check.verdict for check in checks}
+    order: tuple[Verdict, ...] = ("regression", "inconclusive")
+    return next((verdict for verdict in order if verdict in found), "pass")
+
+
+def _lost(scores: Scores) -> tuple[str, ...]:
+    rows = zip(scores.questions, scores.base, scores.other, strict=True)
+    return tuple(question for question, before, now in rows if now < before)

@@ -1,0 +1,142 @@
+"""A verdict of the gate for people and for CI: a table, a Markdown summary, a JUnit file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+from memeval.errors import UsageError
+from memeval.results.checks import Check
+from memeval.results.escape import markdown, plain
+from memeval.results.gate import Gate
+from memeval.results.grid import Cell, Form, Grid, render
+
+LISTED = 10
+"""Questions answered worse that the summary names, of each task."""
+WORDS = {
+    "pass": "nothing is shown to be worse",
+    "regression": "the candidate is worse",
+    "inconclusive": "the questions do not tell",
+    "invalid": "there is nothing to judge",
+}
+
+
+def gate_text(gate: Gate, form: Form = "table", width: int | None = None) -> str:
+    """The verdict, why, and a row per check."""
+    said = f"gate: {gate.verdict} ({WORDS[gate.verdict]})"
+    lines = [said, *gate.reasons]
+    if form == "md":
+        lines = [f"### {said}", *(f"- {markdown(reason)}" for reason in gate.reasons)]
+    if not gate.checks:
+        return "\n".join(lines)
+    return "\n\n".join(["\n".join(lines), render(gate_grid(gate), form, width)])
+
+
+def warning(gate: Gate) -> str:
+    """One line for an inconclusive verdict."""
+    open_checks = [check for check in gate.checks if check.verdict == "inconclusive"]
+    return f"inconclusive: {'; '.join(f'{check.task}: {check.what}, {undecided(check)}' for check in open_checks)}"
+
+
+def gate_grid(gate: Gate) -> Grid:
+    level = f"{100 * (1 - gate.rules.alpha):g}% limits"
+    notes = [f"{level}: each side by itself holds with that probability; paired by question, clusters resampled."]
+    notes += [f"{check.task}: {check.what}: {undecided(check)}." for check in gate.checks if check.verdict == "inconclusive"]
+    if gate.rules.within_stream:
+        notes.append("within these streams only: where there are fewer than five clusters, the verdict is not about others.")
+    return Grid(
+        columns=("task", "check", "verdict", "baseline", "candidate", "change", level, "must be", "n"),
+        rows=tuple(_row(check) for check in gate.checks),
+        notes=(*notes, *gate.notes),
+        left=3,
+    )
+
+
+def undecided(check: Check) -> str:
+    """What would decide an inconclusive check."""
+    if check.change is None:
+        return "no answer was timed: all came from the store (--fresh asks again)"
+    if check.decides is None:
+        said = f"so close to {_shown(check, check.bound)} no number of questions decides"
+        if check.what.startswith("score") and check.low is not None:
+            said += f"; --max-drop {math.ceil(-1000 * check.low) / 1000:g} would pass"
+        return said
+    return f"about {max(check.decides, check.n + 1):,} questions would decide, were all else the same (n = {check.n})"
+
+
+def _row(check: Check) -> tuple[Cell, ...]:
+    limits = (
+        None if check.low is None or check.high is None else f"{_shown(check, check.low)} to {_shown(check, check.high)}"
+    )
+    least = check.what.startswith(("score", "min"))
+    return (
+        check.task,
+        check.what,
+        check.verdict,
+        _number(check, check.baseline),
+        _number(check, check.candidate),
+        None if check.change is None or check.baseline is None else _shown(check, check.change),
+        limits,
+        f"{'at least' if least else 'at most'} {_shown(check, check.bound)}",
+        str(check.n),
+    )
+
+
+def _number(check: Check, value: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{100 * value:.1f}" if check.unit == "share" else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _shown(check: Check, value: float) -> str:
+    """A change, limit or bound: points, per cent of growth, or seconds."""
+    if check.unit == "seconds":
+        return f"{value:g} s"
+    if check.what.startswith("min"):
+        return f"{100 * value:.1f}"
+    return f"{100 * value:+.1f}" + ("" if check.unit == "share" else "%")
+
+
+def write_summary(gate: Gate, path: Path) -> None:
+    """Append Markdown: what GitHub shows as a step's summary, or a pull request as a comment."""
+    lines = [gate_text(gate, "md")]
+    for task, lost in gate.lost.items():
+        if lost:
+            more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
+            listed = ", ".join(map(markdown, lost[:LISTED]))
+            lines.append(f"{markdown(task)}: answered worse than by the baseline ({len(lost)}): {listed}{more}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n\n".join(lines) + "\n")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_junit(gate: Gate, path: Path) -> None:
+    """A test case per check. An inconclusive one is skipped, under `strict` a failure; a run that is invalid is an error."""
+    suite = ElementTree.Element("testsuite", name="memeval gate")
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+
+    def case(group: str, name: str, outcome: str | None, message: str) -> None:
+        found = ElementTree.SubElement(suite, "testcase", classname=plain(group), name=plain(name))
+        counts["tests"] += 1
+        if outcome:
+            ElementTree.SubElement(found, outcome, message=plain(message))
+            counts[{"failure": "failures", "error": "errors"}.get(outcome, outcome)] += 1
+
+    for reason in gate.reasons:
+        case("memeval", "runs are whole", "error", reason)
+    for check in gate.checks:
+        columns, row = gate_grid(gate).columns, _row(check)
+        said = ", ".join(f"{name} {cell}" for name, cell in list(zip(columns, row, strict=True))[2:] if cell)
+        outcome = {"regression": "failure", "inconclusive": "failure" if gate.rules.strict else "skipped"}.get(check.verdict)
+        case(check.task, check.what, outcome, said)
+    for name, number in counts.items():
+        suite.set(name, str(number))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None

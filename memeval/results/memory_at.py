@@ -1,0 +1,43 @@
+"""What a memory held at one position of its stream, as the recorded operations of reading say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from memeval.agent import Item
+from memeval.memory.replay import replayed_items
+from memeval.records.folder import belongs
+from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow
+
+
+def by_memory(operations: Iterable[OperationRow]) -> dict[tuple[str, int], list[OperationRow]]:
+    """(context, repeat) -> the steps of its memory and of the memory's forks"""
+    found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
+    for row in operations:
+        found[row.context_id, row.repeat].append(row)
+    return found
+
+
+def steps_at(operations: Iterable[OperationRow], question: QuestionRow, repeat: int = 0) -> list[OperationRow]:
+    """The steps that made the memory a question was asked of, in order: the last chunk in the form that a fork read, where
+    one did. operations: of a run (`RunFolder.operations`), or of this memory (`by_memory`)."""
+    steps = [
+        row
+        for row in operations
+        if (row.context_id, row.repeat) == (question.context_id, repeat) and belongs(row, {question.place})
+    ]
+    fork = {row.chunk for row in steps if row.position is not None}
+    steps = [row for row in steps if row.chunk != READ and (row.position is not None or row.chunk not in fork)]
+    order = {"begin": "", FINISH: "~"}
+    return sorted(steps, key=lambda row: order.get(row.chunk, row.chunk))
+
+
+def items_at(steps: Iterable[OperationRow]) -> list[Item]:
+    """Everything that was held after these steps. Raises UsageError for an effect that cannot be replayed."""
+    return replayed_items(result.effect for row in steps for result in row.results)
+
+
+def records_effects(operations: Iterable[OperationRow]) -> bool:
+    """Whether the agent recorded what its operations changed, so that its memory can be replayed."""
+    return any(result.effect is not None for row in operations for result in row.results)

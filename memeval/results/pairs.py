@@ -1,0 +1,108 @@
+"""Runs that are compared, pair by pair: matched by task, on the questions that both were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from memeval.errors import UsageError
+from memeval.results.comparable import Difference, differences, shared_questions, task_name
+from memeval.results.load import Run, load_runs
+from memeval.stats import average_repeats
+
+Where = Run | str | Path | Iterable[Run]
+"""Runs, or what `load_runs` finds them by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What both runs have of a metric: question ids with their clusters, and a value of either run for each, repeats
+    averaged."""
+
+    questions: tuple[str, ...]
+    clusters: tuple[str, ...]
+    base: tuple[float, ...]
+    other: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run, and the one that it is compared with (`base`)."""
+
+    base: Run
+    other: Run
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        return differences(self.base, self.other)
+
+    @property
+    def forbidden(self) -> tuple[Difference, ...]:
+        return tuple(one for one in self.differences if one.forbids)
+
+    @cached_property
+    def questions(self) -> tuple[str, ...]:
+        """The questions that both were asked, with the same stream, text and golds."""
+        return shared_questions(self.base, self.other)
+
+    @property
+    def title(self) -> str:
+        """Both sides by what tells them apart."""
+        return f"{name(self.other)} against {name(self.base)}"
+
+    def scores(self, metric: str | None = None, questions: Sequence[str] | None = None) -> Scores:
+        """metric: None for the base's headline. questions: some of the shared ones. Raises UsageError where a run lacks the
+        metric."""
+        metric = metric or self.base.summary.headline.metric
+        return self.columns(self.base.values(metric), self.other.values(metric), questions)
+
+    def failures(self) -> Scores:
+        """The share of a question's answers that failed."""
+        return self.columns(_failures(self.base), _failures(self.other))
+
+    def columns(self, base: dict[str, float], other: dict[str, float], questions: Sequence[str] | None = None) -> Scores:
+        """The values of the questions that both have."""
+        known = self.base.questions
+        both = [key for key in (self.questions if questions is None else questions) if key in base and key in other]
+        return Scores(
+            tuple(both),
+            tuple(known[key].cluster for key in both),
+            tuple(base[key] for key in both),
+            tuple(other[key] for key in both),
+        )
+
+
+def _failures(run: Run) -> dict[str, float]:
+    shares = average_repeats((row.question_id, row.repeat, float(row.failure is not None)) for row in run.samples)
+    return {str(key): value for key, value in shares.items()}
+
+
+def found(where: Where, runs_dir: str | Path) -> tuple[Run, ...]:
+    """Raises UsageError for what names no run, and where two of the runs are on one task."""
+    if isinstance(where, Run):
+        return (where,)
+    runs = tuple(load_runs(where, runs_dir=runs_dir)) if isinstance(where, str | Path) else tuple(where)
+    for task in dict.fromkeys(map(task_name, runs)):
+        same = [run for run in runs if task_name(run) == task]
+        if len(same) > 1:
+            shown = where if isinstance(where, str | Path) else "these runs"
+            raise UsageError(
+                f"{shown}: {len(same)} runs on {task}; name one of them: {', '.join(str(r.path) for r in same)}"
+            )
+    return runs
+
+
+def matched(base: Sequence[Run], other: Sequence[Run]) -> list[Pair]:
+    """Pairs by task, in the order of `base`. One run on either side is a pair whatever its task: `differences` says whether
+    it may be."""
+    if len(base) == len(other) == 1:
+        return [Pair(base[0], other[0])]
+    by_task = {task_name(run): run for run in other}
+    return [Pair(run, by_task[task_name(run)]) for run in base if task_name(run) in by_task]
+
+
+def name(run: Run) -> str:
+    """A run in a few words: its label, else agent and tag."""
+    return run.label or " ".join(filter(None, (run.agent, run.tag)))

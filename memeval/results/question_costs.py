@@ -1,0 +1,44 @@
+"""What each question took: memory held when it was asked, and tokens or USD of an answer with its share of the reading."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from memeval.costs import Booking, bookings
+from memeval.models.prices import MILLION, Price, cost
+from memeval.records.rows import ServiceRow
+from memeval.results.load import Run
+from memeval.stats import average_repeats
+
+
+def memory_sizes(run: Run) -> dict[str, float]:
+    """Question id -> tokens held when it was asked, the mean of its repeats; without those of which nothing is known."""
+    rows = ((row.question_id, row.repeat, row.memory_tokens) for row in run.samples)
+    return {str(key): value for key, value in average_repeats(rows).items()}
+
+
+def question_costs(run: Run, in_usd: bool) -> dict[str, float]:
+    """Question id -> tokens, or USD, of one answer. What a stream took (reading, recalls, answers; no judge) is spread over
+    the answers that were given from it. in_usd: by the prices of the run's summary, services included."""
+    prices = {
+        role: Price(listed.prompt / MILLION, listed.completion / MILLION, listed.cached / MILLION, listed.source)
+        for role, listed in run.summary.cost.prices.items()
+    }
+    total: dict[str, float] = defaultdict(float)
+    for step in run.operations:
+        total[step.context_id] += _spent(bookings((), (step,), ()), step.services, prices, in_usd)
+    for row in run.samples:
+        total[row.context_id] += _spent(bookings((row,), (), ()), row.services, prices, in_usd)
+    answers_of = Counter(row.context_id for row in run.samples)
+    return {row.question_id: total[row.context_id] / answers_of[row.context_id] for row in run.samples}
+
+
+def _spent(
+    booked: Iterable[Booking], services: Mapping[str, ServiceRow], prices: Mapping[str, Price], in_usd: bool
+) -> float:
+    """Services report USD of their own, and no tokens of a model."""
+    if not in_usd:
+        return float(sum(one.usage.prompt + one.usage.completion for one in booked))
+    usd = sum(cost(one.usage, prices.get(one.role), one.calls) or 0.0 for one in booked)
+    return usd + sum(service.usd or 0.0 for service in services.values())

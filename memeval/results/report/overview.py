@@ -1,0 +1,239 @@
+"""What the page says of runs as a whole: their summaries, and what follows from several of them together."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from memeval.plugins import CONTROLS
+from memeval.records.summary import Summary
+from memeval.results import comparable
+from memeval.results.economics import Economics, economics
+from memeval.results.load import Run, Runs
+from memeval.results.lost import WORDS, Lost
+from memeval.results.row_keys import layout
+from memeval.runs.notes import notes
+from memeval.stats import holm, lift, paired
+
+_LENGTH = re.compile(r"@tokens-\d+|[-_]\d+[km](?![^@])|[-_]\d{4,}(?![^@])", re.IGNORECASE)
+"""The part of a task's name that says how long its streams are: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
+
+
+class GroupPart(msgspec.Struct, frozen=True):
+    """Runs that may be compared, by their numbers. title: their task, with what tells it from other groups of the task."""
+
+    title: str
+    runs: tuple[int, ...]
+
+
+class LiftPart(msgspec.Struct, frozen=True):
+    """(agent - none) / (oracle - none) with its interval; None where oracle and none are too close to tell."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    within_stream: bool
+
+
+class RunPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A run on the page.
+
+    name: as the page calls it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
+    calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the group scores as well
+    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers.
+    """
+
+    name: str
+    family: str
+    control: bool
+    usd: float | None
+    tokens: float | None
+    fronts: tuple[str, ...] = ()
+    lift: LiftPart | None = None
+    lost: dict[str, int]
+    unsupported: int
+    economics: Economics
+    summary: Summary
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """Run `a` minus run `b` (their numbers) on `n` questions that both were asked. won: questions on which `a` scores more.
+    p: of no difference; holm: adjusted for all pairs of the page."""
+
+    a: int
+    b: int
+    value: float
+    low: float
+    high: float
+    p: float
+    holm: float = 1.0
+    n: int
+    won: int
+    lost: int
+    note: str
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    groups: tuple[GroupPart, ...]
+    runs: tuple[RunPart, ...]
+    pairs: tuple[Pair, ...]
+
+
+def overview(runs: Sequence[Run], followed: Sequence[Lost]) -> Overview:
+    """All but the single answers. followed: where the answers of each run were lost."""
+    names = run_names(runs)
+    parts = [_part(run, name, lost) for run, name, lost in zip(runs, names, followed, strict=True)]
+    numbers = {run.path: number for number, run in enumerate(runs)}
+    groups = [[numbers[run.path] for run in group] for group in comparable.groups(runs)]
+    for group in groups:
+        for number in group:
+            fronts = tuple(axis for axis in AXES if number in front(group, parts, axis))
+            parts[number] = replace(parts[number], fronts=fronts, lift=_lift(runs, group, number))
+    return Overview(
+        groups=tuple(GroupPart(_title(runs, groups, group), tuple(group)) for group in groups),
+        runs=tuple(parts),
+        pairs=_pairs(runs, groups, parts),
+    )
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run, unique among the runs of its task: its row of `memeval table`, that is the agent with the
+    parameters and facts in which it differs from others."""
+    found = layout(Runs(runs))
+    names = {
+        run.path: " ".join(value if fact in BARE else f"{fact} {value}" for fact, value in _known(found.rows, row))
+        for (row, _), run in found.runs.items()
+    }
+    return [names[run.path] for run in runs]
+
+
+BARE = ("agent", "label", "run")
+"""Facts that need no name beside their value."""
+
+
+def _known(facts: Sequence[str], row: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((fact, value) for fact, value in zip(facts, row, strict=True) if value != "-")
+
+
+def family(task: str) -> str:
+    """A task's name without its length."""
+    return _LENGTH.sub("", task)
+
+
+def _title(runs: Sequence[Run], groups: Sequence[Sequence[int]], group: Sequence[int]) -> str:
+    first = runs[group[0]]
+    others = [runs[other[0]] for other in groups if other is not group and runs[other[0]].task == first.task]
+    facts = {one.what: one.a for other in others for one in comparable.forbidden(first, other)}
+    if len(facts) > 1:
+        facts.pop("scorer", None)  # a digest, which says little to people
+    return ", ".join((first.task, *(f"{what}: {value}" for what, value in facts.items())))
+
+
+def _part(run: Run, name: str, lost: Lost) -> RunPart:
+    """Paths are shortened: the page goes to others."""
+    summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
+    summary = replace(summary, notes=notes(summary))
+    answers = sum(summary.verdicts.values())
+    spent = summary.tokens.prompt + summary.tokens.completion
+    usd = summary.cost.usd
+    return RunPart(
+        name=name,
+        family=family(run.task),
+        control=run.agent in CONTROLS,
+        usd=usd / answers if usd is not None and answers else None,
+        tokens=spent / answers if answers else None,
+        lost={WORDS[where]: count for where, count in lost.counts.items()},
+        unsupported=lost.unsupported,
+        economics=economics(run),
+        summary=summary,
+    )
+
+
+AXES: dict[str, Callable[[RunPart], float | None]] = {
+    "memory": lambda part: part.summary.memory_tokens.mean,
+    "usd": lambda part: part.usd,
+    "tokens": lambda part: part.tokens,
+}
+"""What a run takes: tokens of memory, and USD and tokens per answer."""
+
+
+def front(group: Sequence[int], parts: Sequence[RunPart], axis: str) -> set[int]:
+    """The Pareto front of a group. Controls are not on it: they see what no agent sees."""
+    points = {
+        number: (spent, score)
+        for number in group
+        if not parts[number].control
+        and (spent := AXES[axis](parts[number])) is not None
+        and (score := parts[number].summary.headline.value) is not None
+    }
+    return {number for number, point in points.items() if not any(_beats(other, point) for other in points.values())}
+
+
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether a point scores at least as well with at most as much, and is better in one of the two."""
+    return one != other and one[0] <= other[0] and one[1] >= other[1]
+
+
+def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> LiftPart | None:
+    """Over the questions that the agent and both controls were asked, with the same reader and its prompt."""
+    mine = runs[number]
+    reader = _reader(mine)
+    controls = {runs[other].agent: runs[other] for other in group if _scored(runs[other]) and _reader(runs[other]) == reader}
+    if mine.agent in CONTROLS or not _scored(mine) or not controls.keys() >= {"none", "oracle"}:
+        return None
+    columns = [run.values() for run in (mine, controls["none"], controls["oracle"])]
+    shared = [key for key in columns[0] if all(key in column for column in columns)]
+    if not shared:
+        return None
+    agent, none, oracle = ([column[key] for key in shared] for column in columns)
+    made = lift(agent, none, oracle, [mine.questions[key].cluster for key in shared])
+    return LiftPart(made.value, made.low, made.high, made.n, made.within_stream)
+
+
+def _scored(run: Run) -> bool:
+    """Whether a run has a score: the oracle has none where the data have no evidence."""
+    return run.summary.headline.value is not None
+
+
+def _reader(run: Run) -> tuple[object, object]:
+    identity = run.manifest.identity
+    return identity.get("models", {}).get("reader"), identity.get("prompts", {}).get("reader")
+
+
+def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
+    """Every two agents of a group, the better one first."""
+    pairs = []
+    for group in groups:
+        agents = [number for number in group if not parts[number].control and _scored(runs[number])]
+        ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
+        pairs += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
+    return tuple(replace(pair, holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True))
+
+
+def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
+    mine, theirs = runs[a].values(), runs[b].values()
+    shared = [key for key in comparable.shared_questions(runs[a], runs[b]) if key in mine and key in theirs]
+    if not shared:
+        return None
+    found = paired(
+        [mine[key] for key in shared],
+        [theirs[key] for key in shared],
+        [runs[a].questions[key].cluster for key in shared],
+    )
+    return Pair(
+        a=a,
+        b=b,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        n=found.n,
+        won=sum(mine[key] > theirs[key] for key in shared),
+        lost=sum(mine[key] < theirs[key] for key in shared),
+        note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),
+    )

@@ -1,0 +1,284 @@
+/* The story of one answer, in the dialog. */
+"use strict";
+
+/** A text with what is looked for in it marked: [{text, kind}], the longest first. */
+function marked(text, wanted) {
+  const escape = (words) => words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
+  const parts = wanted.filter((part) => part.text.trim().length > 1).sort((a, b) => b.text.length - a.text.length);
+  if (!parts.length) return [text];
+  const pattern = new RegExp(
+    parts.map((part) => `((?<![\\p{L}\\p{N}])${escape(part.text.trim())}(?![\\p{L}\\p{N}]))`).join("|"),
+    "giu",
+  );
+  const made = [];
+  let at = 0;
+  for (const found of text.matchAll(pattern)) {
+    const kind = parts[found.slice(1).findIndex((group) => group !== undefined)].kind;
+    made.push(text.slice(at, found.index), el("mark", { class: kind }, found[0]));
+    at = found.index + found[0].length;
+  }
+  return [...made, text.slice(at)];
+}
+
+/** Characters from which on a sentence of the evidence is marked by itself. */
+const SENTENCE = 15;
+
+/** Evidence is marked, whole or by sentence, with the golds inside it marked as such. */
+function highlighted(text, facts) {
+  const golds = facts.answerable
+    ? facts.answers.filter((gold) => !/^(yes|no)$/i.test(gold)).map((gold) => ({ text: gold, kind: "gold" }))
+    : [];
+  const pieces = facts.evidence
+    .flatMap((piece) => [piece.text, ...piece.text.split(/(?<=[.!?:])\s+|\n/)])
+    .filter((text) => text.length >= SENTENCE)
+    .map((text) => ({ text, kind: "evidence" }));
+  return marked(text, pieces).flatMap((part) => {
+    if (typeof part === "string") return marked(part, golds);
+    part.replaceChildren(...marked(part.textContent, golds));
+    return [part];
+  });
+}
+
+const hasMark = (nodes) => nodes.some((node) => typeof node !== "string");
+const pair = (name, ...cells) =>
+  cells.flat().some((cell) => cell) ? [el("dt", {}, name), el("dd", {}, ...cells)] : [];
+
+/** A text in a box; a long one is folded, unless something in it is marked. */
+function textBox(head, text, facts, attributes = {}) {
+  if (text === null) return el("div", { class: "box" }, head, el("p", { class: "faint" }, "(the text is not kept)"));
+  const nodes = highlighted(text, facts);
+  const body = el("div", { class: "text" }, nodes);
+  if (text.length < 400) return el("div", { class: "box", ...attributes }, head, body);
+  return el(
+    "div",
+    { class: "box", ...attributes },
+    head,
+    el("details", { open: hasMark(nodes) }, el("summary", {}, `${text.slice(0, 120).replace(/\s+/g, " ")}…`), body),
+  );
+}
+
+async function openStory(id) {
+  const dialog = document.getElementById("story");
+  const row = answers[id];
+  const order = table.getRows("active").map((other) => other.getData().id);
+  const at = order.indexOf(id);
+  const step = (by, text) => {
+    const next = at < 0 ? undefined : order[at + by];
+    return el(
+      "button",
+      { type: "button", disabled: next === undefined, onclick: () => location.replace(`#answer-${next}`) },
+      text,
+    );
+  };
+  const bar = el(
+    "div",
+    { class: "bar" },
+    named(row.agent),
+    el("span", { class: "faint" }, [row.task, row.kind, row.times].filter(Boolean).join(", ")),
+    el("span", { class: "grow" }),
+    step(-1, "Previous"),
+    step(1, "Next"),
+    el("button", { type: "button", id: "close", onclick: () => dialog.close() }, "Close"),
+  );
+  const body =
+    row.story === LEFT_OUT
+      ? [
+          el("p", {}, row.text),
+          el(
+            "p",
+            { class: "faint" },
+            "The story of this answer is not in the page, to keep it small: memeval report --stories all puts it in.",
+          ),
+        ]
+      : await storyBody(row);
+  dialog.replaceChildren(bar, ...body);
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+}
+
+async function storyBody(row) {
+  const story = await value(row.story);
+  const facts = await value(story.question);
+  const metrics = Object.entries(story.metrics)
+    .map(([name, score]) => `${name} ${percent(score)}`)
+    .join(", ");
+  const others = answers.filter((other) => other.question === row.question && other.id !== row.id);
+  return [
+    el("h3", {}, facts.text),
+    el(
+      "dl",
+      {},
+      pair("id", `${row.name}, stream ${facts.context}, ${count(facts.stream_tokens)} tokens`),
+      pair("time", facts.time),
+      pair("options", facts.options.join("\n")),
+      pair("gold", facts.answerable ? facts.answers.join("\n") : "(unanswerable: the right reply is to decline)"),
+      pair("answer", story.answer === null ? el("em", {}, "none") : story.answer),
+      pair("verdict", el("strong", { class: row.verdict }, row.verdict), metrics ? `  ${metrics}` : ""),
+      pair(
+        "reason",
+        [story.reason, story.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
+      ),
+      pair("lost", row.lost === "unsupported" ? "right, but the evidence is not in what was recalled" : row.lost),
+      story.rulings.map((ruling) => pair(ruling.judge, `${ruling.verdict}\n${ruling.text}`)),
+      pair("keypoints", facts.keypoints.join("\n")),
+      pair(
+        "others",
+        others.map((other) =>
+          el(
+            "div",
+            {},
+            el("a", { href: `#answer-${other.id}` }, [other.agent, other.times].filter(Boolean).join(", ")),
+            " ",
+            el("span", { class: other.verdict }, other.verdict),
+            ` ${other.answer}`,
+          ),
+        ),
+      ),
+    ),
+    evidenceList(facts, story),
+    await recalledList(facts, story),
+    await memoryPart(facts, story),
+  ].flat(Infinity);
+}
+
+function evidenceList(facts, story) {
+  if (!facts.evidence.length) return [];
+  const said = {
+    true: ["right", "recalled"],
+    false: ["wrong", "not recalled"],
+    null: ["partly", "recalled from too many chunks to be traced"],
+  };
+  const found = [...story.found];
+  return [
+    el("h3", {}, "Evidence"),
+    facts.evidence.map((piece, at) => {
+      const [kind, text] = piece.chunks.length ? said[found.shift()] : ["faint", "not in the stream"];
+      const head = el(
+        "div",
+        {},
+        `${at + 1} `,
+        el("span", { class: `badge ${kind}` }, text),
+        " ",
+        el("span", { class: "faint" }, [...piece.titles, ...piece.chunks].join(", ")),
+      );
+      return textBox(head, piece.text, facts);
+    }),
+  ];
+}
+
+async function recalledList(facts, story) {
+  const texts = await Promise.all(story.recalled.map((item) => (item.text === null ? null : value(item.text))));
+  const beyond =
+    story.dropped || story.beyond
+      ? `; ${count(story.dropped)} items and ${count(story.beyond)} tokens were beyond the budget`
+      : "";
+  return [
+    el("h3", {}, "Recalled"),
+    el("p", { class: "faint" }, `${story.recalled.length} items, ${count(story.recall_tokens)} tokens${beyond}`),
+    story.recalled.map((item, at) => {
+      const about = [
+        item.id ?? item.chunks.join(", "),
+        item.score === null ? "" : `score ${item.score.toPrecision(3)}`,
+        `${count(item.tokens)} tokens`,
+      ];
+      const head = el(
+        "div",
+        { class: "faint" },
+        about.filter(Boolean).join(", "),
+        " ",
+        item.holds.map((piece) => el("span", { class: "badge right" }, `holds evidence ${piece + 1}`)),
+      );
+      return textBox(head, texts[at], facts, { class: item.holds.length ? "box holds" : "box" });
+    }),
+  ];
+}
+
+async function memoryPart(facts, story) {
+  const title = el("h3", {}, "Memory when asked");
+  if (story.memory === null) {
+    const held = story.memory_tokens === null ? "" : ` (${count(story.memory_tokens)} tokens)`;
+    return [title, el("p", { class: "faint" }, `Nothing was recorded of it${held}.`)];
+  }
+  const memory = await value(story.memory);
+  const held =
+    memory.held === null
+      ? "its size is not reported"
+      : Object.entries(memory.held)
+          .map(([kind, tokens]) => `${kind} ${count(tokens)}`)
+          .join(", ") + " tokens";
+  const parts = [title, el("p", { class: "faint" }, `After ${count(memory.chunks)} chunks: ${held}.`)];
+  for (const [kind, entries] of Object.entries(memory.entries)) {
+    const texts = await Promise.all(entries.map(([, text]) => value(text)));
+    const boxes = entries.map(([name], at) => ({
+      name,
+      text: texts[at],
+      marks: hasMark(highlighted(texts[at], facts)),
+    }));
+    const box = (entry) => textBox(el("span", { class: "faint" }, entry.name), entry.text, facts);
+    const rest = boxes.filter((entry) => !entry.marks);
+    parts.push(
+      el("h4", {}, `${kind}: ${count(entries.length)} entries`),
+      boxes.filter((entry) => entry.marks).map(box),
+    );
+    if (rest.length) parts.push(folded(`${count(rest.length)} entries without golds or evidence`, () => rest.map(box)));
+  }
+  if (memory.steps.length) {
+    const steps = await Promise.all(memory.steps.map(value));
+    const calls = d3.sum(steps, (step) => step.calls.length);
+    parts.push(
+      el("h3", {}, "Calls that wrote it"),
+      folded(`${count(calls)} calls in ${count(steps.length)} chunks`, () => stepList(steps, facts)),
+    );
+  }
+  return parts.flat();
+}
+
+/** Details whose content is made when they are first opened. */
+function folded(title, content) {
+  const made = el(
+    "details",
+    {
+      ontoggle: async () => {
+        if (made.open && made.children.length === 1) made.append(...(await content()).flat());
+      },
+    },
+    el("summary", {}, title),
+  );
+  return made;
+}
+
+async function stepList(steps, facts) {
+  return Promise.all(
+    steps.map(async (step) => {
+      const calls = await Promise.all(
+        step.calls.map(async (call) => {
+          const found = await Promise.all(
+            Object.entries(call.arguments).map(async ([name, text]) => [
+              name,
+              typeof text === "number" ? await value(text) : text,
+            ]),
+          );
+          return el(
+            "div",
+            { class: "box" },
+            el("code", {}, call.name),
+            " ",
+            el("span", { class: call.status === "ok" ? "right" : "wrong" }, call.status),
+            " ",
+            el("span", { class: "faint" }, call.message),
+            found.map(([name, text]) =>
+              el("div", { class: "text" }, el("span", { class: "faint" }, `${name}: `), highlighted(text, facts)),
+            ),
+          );
+        }),
+      );
+      return el(
+        "div",
+        {},
+        el("h4", {}, step.chunk),
+        step.reply ? el("p", { class: "faint" }, `reply: ${step.reply}`) : null,
+        calls,
+      );
+    }),
+  );
+}

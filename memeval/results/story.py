@@ -1,0 +1,248 @@
+"""An answer in full: what was asked, answered and recalled, where it was lost, and the memory that it was asked of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from memeval.agent import Item
+from memeval.errors import UsageError, suggest
+from memeval.memory.replay import replayed
+from memeval.metrics.held import each_held, supported
+from memeval.records.folder import Key
+from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
+from memeval.results.load import Run
+from memeval.results.lost import Where, lost
+from memeval.results.memory_at import steps_at
+from memeval.runs.score import recalled_items
+
+Which = Literal["wrong", "all"]
+BAD = ("wrong", "failed")
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """What a judge says of an answer. judge: the name of its scores."""
+
+    judge: str
+    verdict: str
+    metrics: dict[str, float] = {}
+    reason: str | None = None
+    reply: str | None = None
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer. verdict: empty where the run is not scored yet; lost: where a wrong one was lost (lost.py)."""
+
+    question_id: str
+    repeat: int
+    answer_repeat: int
+    kind: str
+    text: str
+    golds: tuple[str, ...]
+    answer: str | None
+    failure: str | None = None
+    verdict: str = ""
+    reason: str | None = None
+    metrics: dict[str, float] = {}
+    lost: Where | None = None
+    rulings: tuple[Ruling, ...] = ()
+
+
+class Recalled(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that the reader saw. evidence: whether it holds a piece of the evidence."""
+
+    text: str
+    chunks: tuple[str, ...] = ()
+    id: str | None = None
+    score: float | None = None
+    tokens: int = 0
+    evidence: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of a memory. evidence: ids of the questions of which it holds a piece of the evidence."""
+
+    type: str
+    id: str | None
+    text: str
+    chunks: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory operation, in the order in which they were made."""
+
+    chunk: str
+    name: str
+    arguments: dict[str, Any] = {}
+    status: str = ""
+    message: str = ""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory at one position of its stream. position: units that a question asked here may know of, None for all; units:
+    that were read. held: tokens by type, None where the agent does not say. recorded: whether its operations say what they
+    changed; without that there are no entries."""
+
+    context_id: str
+    repeat: int
+    position: int | None
+    chunks: int
+    units: int
+    held: dict[str, int] | None = None
+    recorded: bool = False
+    entries: tuple[Entry, ...] = ()
+    operations: tuple[Operation, ...] = ()
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """A question in full, in one repeat. found: of each piece of the evidence that is in the stream, whether it was
+    recalled; None where that cannot be traced. unsupported: the answer is right, and the evidence was not recalled. memory:
+    None of a control, and where its steps are not at hand."""
+
+    run: str
+    question: QuestionRow
+    answers: tuple[Given, ...]
+    found: tuple[bool | None, ...]
+    unsupported: bool
+    recalled: tuple[Recalled, ...]
+    recall_tokens: int
+    recall_dropped: int
+    recall_lost: int
+    memory: Memory | None
+
+
+def answers(run: Run, which: Which = "all") -> tuple[Given, ...]:
+    """The answers of a run, or those that are wrong or failed, in their order."""
+    return tuple(row for row in _given(run, run.samples) if which == "all" or row.verdict in BAD)
+
+
+def story(run: Run, question_id: str, repeat: int = 0) -> Story:
+    """Raises UsageError where the run has no such question, or no answer to it in this repeat."""
+    question = run.questions.get(question_id)
+    if question is None:
+        raise UsageError(f"{run.path}: no question '{question_id}'{suggest(question_id, run.questions)}")
+    samples = [row for row in run.samples if (row.question_id, row.repeat) == (question_id, repeat)]
+    if not samples:
+        raise UsageError(f"{run.path}: question '{question_id}' has no sample of repeat {repeat}")
+    first, asked = samples[0], question.question()
+    items = recalled_items(first, run.texts)
+    given = tuple(_given(run, samples))
+    right = given[0].verdict == "right"
+    return Story(
+        run=str(run.path),
+        question=question,
+        answers=given,
+        found=tuple(each_held(asked, question.evidence, items)),
+        unsupported=right and supported(asked, question.evidence, items) is False,
+        recalled=tuple(
+            Recalled(
+                text=item.text,
+                chunks=item.chunks,
+                id=item.id,
+                score=item.score,
+                tokens=row.tokens,
+                evidence=_holds(question, item),
+            )
+            for row, item in zip(first.recall, items, strict=True)
+        ),
+        recall_tokens=first.recall_tokens,
+        recall_dropped=first.recall_dropped,
+        recall_lost=first.recall_lost,
+        memory=memory_at(run, [question], question.place, repeat),
+    )
+
+
+def context_questions(run: Run, context: str | None = None) -> list[QuestionRow]:
+    """The questions of one context, by default of the first. Raises UsageError where the run has no such context."""
+    contexts = list(dict.fromkeys(row.context_id for row in run.questions.values()))
+    if not contexts:
+        raise UsageError(f"{run.path}: no question is finished yet; run its command again")
+    if context is not None and context not in contexts:
+        raise UsageError(f"{run.path}: no context '{context}'{suggest(context, contexts)} (it has {len(contexts)})")
+    return [row for row in run.questions.values() if row.context_id == (context or contexts[0])]
+
+
+def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None, repeat: int = 0) -> Memory | None:
+    """The memory of these questions' context once `position` units were read (None: all); of a position that no question was
+    asked at, what was held after the last whole chunk before it. None of a control, and where no step of it is at hand."""
+    question = next(iter(questions))
+    steps = steps_at(run.operations, replace(question, position=position), repeat)
+    if not steps:
+        return None
+    results = [(row.chunk, result) for row in steps for result in row.results]
+    recorded = any(result.effect is not None for _, result in results)
+    return Memory(
+        context_id=question.context_id,
+        repeat=repeat,
+        position=position,
+        chunks=sum(bool(row.units) for row in steps),
+        units=max((row.units[-1] + 1 for row in steps if row.units), default=0),
+        held=next((row.held for row in reversed(steps) if row.held is not None), None),
+        recorded=recorded,
+        entries=tuple(
+            Entry(
+                type=kind,
+                id=item.id,
+                text=item.text,
+                chunks=item.chunks,
+                evidence=tuple(row.question_id for row in questions if _holds(row, item)),
+            )
+            for kind, items in replayed(result.effect for _, result in results).items()
+            for item in items.values()
+        ),
+        operations=tuple(
+            Operation(
+                chunk=chunk,
+                name=result.name,
+                arguments=result.arguments,
+                status=result.status,
+                message=result.message,
+            )
+            for chunk, result in results
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _known(run: Run) -> tuple[dict[Key, ScoreRow], dict[str, dict[Key, ScoreRow]], dict[Key, Where]]:
+    """The scores of a run, those of each judge, and where its wrong answers were lost."""
+    judged = {name: {row.key: row for row in run.scores(name)} for name in run.folder.judges()}
+    return {row.key: row for row in run.scores()}, judged, lost(run).where
+
+
+def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
+    scores, judged, where = _known(run)
+    for sample in samples:
+        question, score = run.questions[sample.question_id], scores.get(sample.key)
+        yield Given(
+            question_id=sample.question_id,
+            repeat=sample.repeat,
+            answer_repeat=sample.answer_repeat,
+            kind=question.kind,
+            text=question.text,
+            golds=question.answers,
+            answer=sample.answer,
+            failure=sample.failure,
+            verdict=score.verdict if score else "",
+            reason=score.reason if score else None,
+            metrics=score.metrics if score else {},
+            lost=where.get(sample.key),
+            rulings=tuple(_rulings(judged, sample)),
+        )
+
+
+def _rulings(judged: Mapping[str, Mapping[Key, ScoreRow]], sample: SampleRow) -> Iterable[Ruling]:
+    for name, rows in judged.items():
+        if row := rows.get(sample.key):
+            yield Ruling(name, row.verdict, row.metrics, row.reason, row.reply)
+
+
+def _holds(question: QuestionRow, item: Item) -> bool:
+    """Whether an item holds a piece of the evidence. That it comes from other chunks is known sooner than what it says."""
+    near = any(not set(piece.chunks).isdisjoint(item.chunks) for piece in question.evidence)
+    return near and True in each_held(question.question(), question.evidence, [item])

@@ -1,0 +1,139 @@
+"""A run as Weights & Biases keeps it: config is what the numbers rest on, summary the numbers with n and interval, notes,
+and a table of questions. `WANDB_MODE`, `WANDB_PROJECT` and the like work as always.
+
+Only what is listed here is sent: not the command line, the environment, the console or the source.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from memeval.errors import UsageError, install_hint
+from memeval.records.averages import Average
+from memeval.results.escape import plain
+from memeval.results.load import Run, of_outcome
+from memeval.runs.outcome import Outcome
+
+PROJECT = "memeval"
+COLUMNS = ("question", "kind", "text", "golds", "answer", "verdict", "reason", "score", "recall tokens", "memory tokens")
+
+
+def require() -> None:
+    """Raises UsageError where the package, or a login, is missing: before a run, not after it."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise UsageError(f"--log wandb: {error}; {install_hint('wandb')}") from None
+    try:
+        if os.environ.get("WANDB_MODE") not in ("offline", "disabled"):
+            wandb.login()
+    except wandb.Error as error:
+        raise UsageError(f"--log wandb: {error} WANDB_MODE=offline keeps everything on this machine.") from None
+
+
+def send(outcomes: Iterable[Outcome]) -> None:
+    """Log runs as they just ended. What cannot be sent is one line on stderr: the results are in their folders."""
+    for outcome in outcomes:
+        run = of_outcome(outcome)
+        try:
+            log(run)
+        except Exception as error:  # of a package and a server that are not ours
+            fault = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"memeval: wandb: {run.path} was not logged ({fault}); the same command logs it again", file=sys.stderr)
+
+
+def log(run: Run) -> None:
+    """Log one run. The same run is one run there, however often it is logged. Raises what wandb raises."""
+    import wandb
+
+    session = wandb.init(
+        project=os.environ.get("WANDB_PROJECT") or PROJECT,
+        id=run.manifest.hash[:16],
+        resume="allow",
+        name=run.label or f"{run.agent} on {run.task}",
+        group=run.task,
+        tags=[tag[:64] for tag in (run.agent, run.task, run.tag) if tag],
+        notes="\n".join(note.text for note in run.summary.notes),
+        config=config(run),
+        settings=wandb.Settings(
+            console="off",
+            disable_git=True,
+            save_code=False,
+            x_disable_meta=True,
+            x_disable_stats=True,
+            x_save_requirements=False,
+        ),
+    )
+    try:
+        session.log({"questions": wandb.Table(columns=list(COLUMNS), data=[list(row) for row in questions(run)])})
+        session.summary.update(numbers(run))
+    finally:
+        session.finish()
+
+
+def config(run: Run) -> dict[str, Any]:
+    """What makes the run what it is: all that its hash covers, and what goes with it."""
+    manifest = run.manifest
+    return {
+        "agent": manifest.agent,
+        "task": run.task,
+        "label": run.label,
+        "models": manifest.models,
+        "track": manifest.track,
+        "protocol": manifest.protocol,
+        "deviations": list(manifest.deviations),
+        "memeval": manifest.versions.get("memeval", ""),
+        "hash": manifest.hash,
+        "identity": manifest.identity,
+    }
+
+
+def numbers(run: Run) -> dict[str, Any]:
+    """Every metric with its interval and n, and what it took. Names have slashes, so that they are grouped."""
+    summary = run.summary
+    found: dict[str, Any] = {}
+    for name, average in {"headline": summary.headline, **summary.metrics}.items():
+        found |= _average(name, average)
+    for kind, average in summary.kinds.items():
+        found |= _average(f"kind/{kind}", average)
+    return found | {
+        "headline/metric": summary.headline.metric,
+        "status": summary.status,
+        "failed": summary.failed,
+        "questions": summary.n,
+        "memory_tokens": summary.memory_tokens.mean,
+        "calls": sum(summary.calls.values()),
+        "prompt_tokens": summary.tokens.prompt,
+        "completion_tokens": summary.tokens.completion,
+        "usd": summary.cost.usd,
+        "seconds": summary.seconds,
+        "trained_on": summary.trained_on.mark if summary.trained_on else None,
+        "notes": [note.text for note in summary.notes],
+    }
+
+
+def _average(name: str, average: Average) -> dict[str, float | None]:
+    return {f"{name}/{part}": getattr(average, part) for part in ("value", "low", "high", "n")}
+
+
+def questions(run: Run) -> Iterator[tuple[Any, ...]]:
+    """A row per answer (COLUMNS), texts in one line each."""
+    scores = {row.key: row for row in run.scores()}
+    headline = run.summary.headline.metric
+    for sample in run.samples:
+        question, score = run.questions[sample.question_id], scores.get(sample.key)
+        yield (
+            sample.question_id,
+            question.kind,
+            plain(question.text),
+            plain(" | ".join(question.answers)),
+            plain(sample.answer or ""),
+            score.verdict if score else "",
+            plain(score.reason or "") if score else "",
+            score.metrics.get(headline) if score else None,
+            sample.recall_tokens,
+            sample.memory_tokens,
+        )

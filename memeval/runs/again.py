@@ -1,0 +1,107 @@
+"""What the memories of a finished run held, made again: its agent reads the streams anew on stored replies, and nothing is
+sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from memeval import cards, digests, identity, plugins, tokens
+from memeval.agent import Item
+from memeval.config import data_dir, read_config
+from memeval.errors import StopRun, UsageError
+from memeval.models.budget import Budget
+from memeval.models.completion import ModelSpec
+from memeval.records.folder import RunFolder
+from memeval.records.manifest import Manifest
+from memeval.records.memory import MemoryFolder
+from memeval.runs.options import Options
+from memeval.runs.plan import find_task
+from memeval.runs.prepare import prepare
+from memeval.runs.reader import Answerer, AnswerStage, Asked
+from memeval.runs.run_context import RunContext
+from memeval.runs.spec import AgentSpec, RunSpec
+from memeval.task import Question
+from memeval.tasks import Settings, Task
+from memeval.tasks.load import load
+
+Wanted = tuple[str, int]
+"""(question id, repeat)"""
+
+
+@dataclass(frozen=True)
+class _Listing(AnswerStage):
+    """In place of answers it keeps what the memory held when each wanted question was asked."""
+
+    wanted: Collection[Wanted] = ()
+    found: dict[Wanted, Sequence[Item]] = field(default_factory=dict)
+
+    def open(self, question: Question, repeat: int) -> list[int]:
+        return [0] if (question.id, repeat) in self.wanted else []
+
+    async def answer(self, asked: Asked, number: int, answerer: Answerer | None = None) -> None:
+        if asked.entries is not None:
+            self.found[asked.question.id, asked.repeat] = asked.entries
+
+
+async def entries_again(
+    folder: RunFolder, wanted: Collection[Wanted], data: Path | None = None
+) -> dict[Wanted, Sequence[Item]]:
+    """What the memory held when each question was asked, for agents that list it. data: the data folder. Questions whose
+    stream has changed since, or for which a stored reply is missing, are left out.
+
+    Raises UsageError where the memory cannot be made again: the agent, its models or the task are not as they were."""
+    memory = folder.memory
+    if memory is None:
+        raise UsageError(f"{folder.path}: a control has no memory")
+    spec, task = _as_it_was(folder, folder.known_manifest(), memory, data)
+    streams = {row.question_id: row.stream for row in folder.questions().values()}
+    count = tokens.counter(spec.task.tokenizer)
+    async with RunContext.of_runs([spec], budget=Budget(max_calls=0)) as context:
+        listing = _Listing(spec, context.routes, lambda row: None, wanted=wanted)
+        engine = context.engine([listing], lambda row: None)
+        try:
+            for ref in task.refs([question for question in task.order if question in {name for name, _ in wanted}]):
+                packed = prepare(task.context(ref), ref, spec.task.chunk_tokens, count, spec.task.one_unit_per_chunk)
+                if all(streams.get(question) == packed.digest for question in ref.question_ids):
+                    for repeat in sorted({repeat for question, repeat in wanted if question in ref.question_ids}):
+                        await engine.run(packed, repeat)
+        except StopRun:  # a reply is not stored: what was found until then holds
+            pass
+    return listing.found
+
+
+def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data: Path | None) -> tuple[RunSpec, Task]:
+    """The run's spec, made of its manifest and of what is installed now, with its task."""
+    before = memory.manifest()
+    if before is None or not before.replayable:
+        raise UsageError(f"{memory.path}: the memory does not follow from stored replies")
+    was = manifest.identity
+    options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
+    card = plugins.find_agent(manifest.typed.agent)
+    files = identity.digests(plugins.agent_files(card))
+    task_card = find_task(manifest.typed.task, options)
+    settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
+    task = load(task_card, settings)
+    spec = RunSpec(
+        task_typed=manifest.typed.task,
+        task=cards.scored(task_card, card),
+        settings=settings,
+        agent=AgentSpec(manifest.typed.agent, card, was["agent"]["params"], files),
+        models={role: model_of(manifest, role) for role in manifest.models},
+        data=task.data,
+        prompts=was["prompts"],
+        repeats=was["repeats"],
+        folder=folder.path.absolute(),
+        memory=memory.path,
+    )
+    if digests.digest(spec.ingest_identity()) != before.memory_hash:
+        raise UsageError(f"{folder.path}: agent, models or task are not as they were when it was read")
+    return spec, task
+
+
+def model_of(manifest: Manifest, role: str) -> ModelSpec:
+    """The model of a role as the run called it."""
+    was = manifest.identity["models"][role]
+    return ModelSpec(manifest.models[role], manifest.base_urls.get(role), was["params"], tag=was.get("tag", ""))
