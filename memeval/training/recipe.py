@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         if name not in names():
             raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
         path = bundled("baselines") / "train" / f"{name}.yaml"
-    given = read_yaml(path)
+    given = copy.deepcopy(read_yaml(path))
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
