@@ -12,8 +12,14 @@ _MODULES = {
     "agent": ("Agent", "Answer", "Chunk", "Item", "MemoryStats", "Query", "Recall", "Session", "ToolResult"),
     "errors": ("UsageError",),
     "results.api": ("arun", "run"),
+    "results.checks": ("Rules",),
+    "results.compare": ("Comparison", "compare"),
+    "results.grid": ("Grid", "render"),
+    "results.leaderboard": ("leaderboard",),
+    "results.gate": ("Gate", "gate"),
     "results.load": ("Run", "Runs", "find_run", "load_runs"),
     "results.report.page": ("report",),
+    "results.table": ("table",),
 }
 _NAMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -30,11 +36,20 @@ if TYPE_CHECKING:
     from memeval.errors import UsageError as UsageError
     from memeval.results.api import arun as arun
     from memeval.results.api import run as run
+    from memeval.results.checks import Rules as Rules
+    from memeval.results.compare import Comparison as Comparison
+    from memeval.results.compare import compare as compare
+    from memeval.results.gate import Gate as Gate
+    from memeval.results.gate import gate as gate
+    from memeval.results.grid import Grid as Grid
+    from memeval.results.grid import render as render
+    from memeval.results.leaderboard import leaderboard as leaderboard
     from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run
     from memeval.results.load import load_runs as load_runs
     from memeval.results.report.page import report as report
+    from memeval.results.table import table as table
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Whether an agent keeps the contract, and what it may claim, probed on small bundled streams. No key is needed.
+"""Probes on small bundled streams whether an agent keeps the contract, and what it may claim. No key is needed.
 
 Required: it runs; recall changes nothing; the order of questions does not matter; contexts are isolated; a fork equals an
 agent that saw only the prefix, and feeding a fork does not change the original; nothing that the agent holds leads to gold

@@ -1,4 +1,4 @@
-"""What a chunk, a fork, an answer and a verdict cost: as the rows of a run show, or a dry run of a few of its streams.
+"""What a chunk, a fork, an answer and a verdict cost, read from the rows of a run or from a dry run of a few of its streams.
 
 A dry run is the real engine (forks, budgets, prompts, the reader, the judge) with a substitute for each model, which sends
 nothing: it reads the prompts that the agent really makes and counts them. Nothing is written.

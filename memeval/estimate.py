@@ -32,7 +32,7 @@ from memeval.task import ContextRef
 FEWEST = 8
 """Chunks, forks, answers or verdicts in the run's folder from which their cost is taken from there."""
 STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
-"""Limits of a dry run: streams, their tokens together (one is read whatever its length), questions of each stream."""
+"""Limits of a dry run: streams, their tokens together (one stream is read, however long it is), questions of each stream."""
 BUILD_TOKENS = 2_000_000
 """Tokens of stream that are built to learn their size. The streams beyond count as the mean of those."""
 FEW = 100

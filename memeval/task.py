@@ -25,6 +25,8 @@ class Unit:
 
     def render(self) -> str:
         """The unit as an agent reads it: `[time] speaker: text`, without the parts that the data do not have."""
+        if not self.speaker and not self.time:
+            return self.text.strip()
         speaker = f"{self.speaker}: " if self.speaker else ""
         stamp = f"[{self.time}] " if self.time else ""
         return f"{stamp}{speaker}{self.text}".strip()

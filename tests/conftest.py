@@ -24,6 +24,7 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("MEMEVAL_", "OPENAI_", "ANTHROPIC_")) and name != "MEMEVAL_DATA":
             del os.environ[name]
+    os.fsync = lambda descriptor: None  # no test pulls the plug: none waits for the disk
     os.environ |= {"HOME": _home.name, "XDG_CACHE_HOME": f"{_home.name}/.cache", "XDG_CONFIG_HOME": f"{_home.name}/.config"}
 
 

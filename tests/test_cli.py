@@ -505,7 +505,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(project: Path, monkeypatch: py
     assert len(paths) == 1
     assert paths.pop().startswith(f"{home}/runs/notes/ours-")
     assert not (project / "~").exists()
-    shown = memeval("show", f"~/runs/notes/{next((home / 'runs' / 'notes').iterdir()).name}")
+    shown = memeval("show", f"~/runs/notes/{next((home / 'runs' / 'notes').glob('ours-*')).name}")
     assert shown.exit_code == 0, shown.output
 
 

@@ -309,7 +309,7 @@ class Cutting:
 @pytest.mark.parametrize("tasks", [(), ("synth-10k",)])
 def test_a_window_that_cuts_without_a_word_is_found_by_a_long_prompt(serve: Any, tasks: tuple[str, ...]) -> None:
     (said,) = broken(options(tasks, serve(body=Cutting(2048)).url, model="m"), 60.0)
-    assert "the server counted 2,048: it cuts what is too long without a word; use a longer context (Ollama: " in said
+    assert "the server counted 2,048: it silently cuts what is too long; use a longer context (Ollama: " in said
     assert broken(options(tasks, serve(body=Cutting(40_000)).url, model="m"), 60.0) == []
 
 
@@ -362,8 +362,15 @@ def test_local_weights_that_are_there(tmp_path: Path) -> None:
     assert [finding.level for finding in found] == ["ok", "ok", "FAIL"]
     assert f"in {folder} (not loaded here)" in found[1].says
     assert "context length 8,000 tokens, but the reader's budget" in found[2].says
-    chosen = options(model="offline", embedder=f"hf/{folder}")
-    assert not broken(chosen)
+    assert not broken(options(model="offline", embedder=f"hf/{folder}"))
+
+
+def test_vllm_serves_no_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEVAL_VLLM", "true")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (said,) = broken(options(model="offline", embedder=f"vllm/{tmp_path}"))
+    assert "use offline, openai/NAME, NAME@URL or hf/WEIGHTS" in said
 
 
 def test_wrong_settings(tmp_path: Path) -> None:

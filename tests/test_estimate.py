@@ -59,7 +59,16 @@ def check_against_run(planned: Planned, share: float = 0.2) -> Estimate:
     return before
 
 
-@pytest.mark.parametrize("agent", ["memalpha", "bm25", "none", "long-context", "oracle", "constant"])
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "memalpha",
+        "bm25",
+        "none",
+        "oracle",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("long-context", "constant")),
+    ],
+)
 def test_the_offline_model(project: Path, agent: str) -> None:
     (planned,) = plan(options([agent]))
     found = check_against_run(planned, 0.05)  # the model itself answers in the dry run

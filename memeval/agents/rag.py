@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from memeval.agent import Chunk, Query, Recall, Session
 from memeval.agents.long_context import Stream, item_of
+from memeval.bm25 import BM25Index
 from memeval.errors import UsageError
-from memeval.memory.bm25 import BM25Index
 
 
 class BM25(Stream):

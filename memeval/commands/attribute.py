@@ -14,10 +14,10 @@ from memeval.models.calls import CallSettings
 from memeval.records.attribution import Attribution
 from memeval.records.clean import encode
 from memeval.records.verdicts import status
-from memeval.results.attribute import Attribute, Expected, attributed_sentence
+from memeval.results.attribute import Attribute, Expected
 from memeval.results.costs import money
 from memeval.results.load import Run, load_runs
-from memeval.results.lost import lost, sentence
+from memeval.results.lost import asked_sentence, lost, sentence
 
 
 def attribute_command(
@@ -36,7 +36,8 @@ def attribute_command(
     found: list[tuple[Run, Attribution]] = []
 
     def work() -> None:
-        for run in load_runs(*names, runs_dir=runs_dir):
+        runs = load_runs(*names, runs_dir=runs_dir)
+        for run in [run for run in runs if run.manifest.memory is not None] or runs:
             attribute = Attribute(run, limit, base_url, data_dir)
             if settings.budget is not None:
                 settings.budget.require_prices([attribute.reader])
@@ -64,7 +65,7 @@ def expectation(found: Expected) -> str:
 
 
 def _lines(run: Run, found: Attribution) -> list[str]:
-    lines = [f"{run.agent} on {run.task}: {attributed_sentence(found)} (reader {found.reader})"]
+    lines = [f"{run.agent} on {run.task}: {asked_sentence(found)} (reader {found.reader})"]
     if by_text := sentence(lost(run)):
         lines.append(f"  by what was recorded: {by_text}")
     if found.memory not in ("operations", "replay"):

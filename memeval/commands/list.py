@@ -85,25 +85,31 @@ def listing(
 def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
     """The runs, newest last: it is the nearest to the next prompt."""
     from memeval.records.clean import encode
-    from memeval.results.listing import listed
+    from memeval.results.frames import rows
     from memeval.results.load import Runs, load_runs
     from memeval.results.run_table import label
     from memeval.runs.notes import percent
 
     some = names or any(runs_dir.glob("*/*/manifest.json"))
     runs = load_runs(*names, runs_dir=runs_dir) if some else Runs()
-    rows, summaries = listed(runs), [run.summary for run in runs]
     if form == "json":
-        return encode({"runs": rows}).decode()
-    if not rows:
+        return encode({"runs": rows(runs, "run")}).decode()
+    if not runs:
         return f"no runs in {runs_dir}; `memeval run` makes some"
+    summaries = [run.summary for run in runs]
     header = ("TASK", "AGENT", "LABEL", "TAG", "MODEL", "METRIC", "SCORE", "N", "STATUS", "WHEN (UTC)", "FOLDER")
     lines = [
         (
-            *(row.task, label(summary, summaries), row.label, row.tag, row.model or "-", row.metric),
-            *(percent(row.score), str(row.n), row.status, f"{row.when:.16}".replace("T", " "), row.path),
+            *(run.task, label(found, summaries), run.label, run.tag, run.model or "-", found.headline.metric),
+            *(
+                percent(found.headline.value),
+                str(found.headline.n),
+                found.status,
+                f"{run.when:%Y-%m-%d %H:%M}",
+                str(run.path),
+            ),
         )
-        for row, summary in zip(rows, summaries, strict=True)
+        for run, found in zip(runs, summaries, strict=True)
     ]
     shown = [number for number, name in enumerate(header) if name not in ("LABEL", "TAG") or any(r[number] for r in lines)]
     table = _columns([tuple(row[number] for number in shown) for row in (header, *lines)])

@@ -17,7 +17,7 @@ from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
-from memeval.results.lost import WORDS, lost, sentence
+from memeval.results.lost import WORDS, asked_sentence, lost, sentence
 from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.runs.notes import percent
 
@@ -116,6 +116,8 @@ def _memory(run: Run, context: str | None, position: int | None, repeat: int, li
 
 def _absent(run: Run) -> str:
     """What is said where there is no memory to show."""
+    if not run.folder.has_texts:
+        return "none: a baseline has no texts"
     if run.manifest.memory is None:
         return "none: a control"
     return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
@@ -127,7 +129,7 @@ def _absent(run: Run) -> str:
 def _json(run: Run) -> dict[str, Any]:
     """The summary, with what names the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
-    about = {"lost": lost(run), "economics": economics.economics(run)}
+    about = {"lost": lost(run), "attribution": run.folder.attribution(), "economics": economics.economics(run)}
     return {**msgspec.to_builtins(run.summary), **named, **about}
 
 
@@ -142,7 +144,7 @@ def show_run(found: Run) -> str:
         f"seed {manifest.seed}, memeval {manifest.versions.get('memeval', '')} {manifest.git or ''}".rstrip(),
         *([f"memory {run.memory}"] if run.memory else []),
         f"{run.headline.metric} {_value(run.headline)}, n = {run.n}, {run.failed} failed",
-        *filter(None, [sentence(lost(found))]),
+        *_lost(found),
         *(f"note: {note.text}" for note in run.notes),
         "",
         "metrics",
@@ -176,6 +178,14 @@ def show_run(found: Run) -> str:
         reasons = ((row, row.reason or (WORDS[row.lost] if row.lost else "")) for row in bad[:WORST])
         lines += [f"  {row.question_id}  {why}".rstrip() for row, why in reasons]
     return "\n".join(lines)
+
+
+def _lost(run: Run) -> list[str]:
+    """Where wrong answers were lost, by what was recorded and by asking again."""
+    if not run.folder.has_texts:
+        return ["a baseline: scores and sizes without texts"]
+    found, asked = lost(run), run.folder.attribution()
+    return [line for line in (sentence(found), asked_sentence(asked, found) if asked else "") if line]
 
 
 def _judged(run: Run) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from memeval.records.attribution import AttributedAnswer
 from memeval.records.rows import QuestionRow
 from memeval.results.lost import WORDS
 from memeval.results.story import Given, Memory, Recalled, Ruling, Story
@@ -34,6 +35,7 @@ def story_lines(story: Story, absent: str, limit: int | None = SHORT) -> list[st
         if row.reason:
             lines.append(f"reason    {row.reason}")
         lines += [_ruling(ruling, limit) for ruling in row.rulings]
+        lines += _attributed(row.attributed, limit)
     lines += [f"keypoint  {short(point, limit)}" for point in story.question.keypoints]
     return [*lines, *_recalled(story, limit), "", *memory_lines(story.memory, absent, limit)]
 
@@ -106,6 +108,15 @@ def _verdict(row: Given) -> str:
 def _ruling(row: Ruling, limit: int | None) -> str:
     said = " ".join(filter(None, (pairs(row.metrics), row.reason, row.reply)))
     return f"judge     {row.judge}: {row.verdict}  {short(said, limit)}"
+
+
+def _attributed(row: AttributedAnswer | None, limit: int | None) -> list[str]:
+    """What the reader says when it is asked again (`memeval attribute`)."""
+    if row is None:
+        return []
+    again = (("evidence", row.with_evidence), ("whole memory", row.with_memory))
+    said = (f"with the {what} {short(text, limit)!r}" for what, text in again if text is not None)
+    return [f"again     {row.where}: {', '.join(said) or 'not asked'}"]
 
 
 def pairs(row: Mapping[str, object]) -> str:

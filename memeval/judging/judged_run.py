@@ -34,7 +34,7 @@ def judge_folder(
     seen: Seen | None = None,
 ) -> str:
     """Judge every sample of a run; returns the scorer's name. `scores/<name>.jsonl` holds the verdicts, `scores/<name>.json`
-    who gave them: judge, family, prompt hash, related roles, cost, the judge's calibration where one is kept.
+    the judge, its family, prompt hash, related roles, cost, and its calibration where one is kept.
 
     family None: the one that the task names (`family_of`). Both files are replaced whole, at the end; manifest.json gets the
     judge under `judges`. Raises UsageError (no run, locked, unknown names) and StopRun (judge again to go on).

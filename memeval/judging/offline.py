@@ -17,7 +17,7 @@ from memeval.task import Question
 
 
 class OfflineJudge:
-    """Reads the tags of a judge's prompt alone. An answer is right if it holds a gold answer as whole words and does not
+    """Reads only the tags of a judge's prompt. An answer is right if it holds a gold answer as whole words and does not
     decline; if it declines where an explanation says that there is no answer; if it has half of a rubric's longer words. A
     summary (its prompt has no question) is fluent if it has five words and no sentence twice; a keypoint or a sentence is
     supported if half of its longer words are in the summary, or in the expert's."""

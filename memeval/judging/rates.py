@@ -65,8 +65,8 @@ def limits(function: Callable[..., float], rates: Sequence[Rate]) -> tuple[float
     """Limits of a function of independent estimates, from the limits of each (the method of variance estimates recovery,
     Zou and Donner 2008, Stat. Med. 27:1693): deviations from the estimate are squared and added, each side by itself.
 
-    It needs no normal approximation, so that an estimate of 0 or 1 leaves limits of use, and it takes over whatever the
-    single limits account for (clusters).
+    It needs no normal approximation, so its limits are of use also for an estimate of 0 or 1, and it keeps what the single
+    limits account for (clusters).
     """
     values = [found.value for found in rates]
     centre = function(*values)

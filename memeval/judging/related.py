@@ -22,7 +22,7 @@ _FAMILIES = {
     "Moonshot": r"(?<![a-z])kimi",
     "memeval": r"^offline$",
 }
-"""Makers whose models have several names; of others the first word of a name is its family."""
+"""Makers whose models have several names. The family of any other model is the first word of its name."""
 
 
 def families(name: str) -> frozenset[str]:

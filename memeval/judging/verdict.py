@@ -45,9 +45,9 @@ def read_counts(aspect: str, text: str, keypoints: int) -> dict[str, int] | None
 
     The reply ends with a flat JSON object that has each name once, as a whole number: fluency 0 or 1, recall at most
     `keypoints`, precision at most sentence_count. Further names are ignored. Marks of a code fence may follow it, words may
-    not; nor may another object stand right before it, as where a judge repeats its instructions. Upstream (`parse_json` of
-    MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which is HELMET's) takes any numbers and leaves a summary
-    whose judge cannot be read out of all averages.
+    not, and no other object may come right before it: a judge that repeats its instructions writes two. Upstream
+    (`parse_json` of MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which is HELMET's) takes any numbers, and
+    leaves a summary out of all averages if its judge cannot be read.
     """
     end = _SPECIAL.sub(" ", text[-LONGEST:])
     start, stop = end.rfind("{"), end.rfind("}") + 1
@@ -90,5 +90,5 @@ def _class(found: re.Match[str] | None) -> str | None:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name occurs twice")
     return dict(pairs)

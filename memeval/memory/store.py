@@ -16,7 +16,7 @@ from typing import Any
 
 from memeval import tokens
 from memeval.agent import Item, MemoryStats
-from memeval.memory.bm25 import BM25Index
+from memeval.bm25 import BM25Index
 from memeval.memory.entries import Entries
 
 CORE, SEMANTIC, EPISODIC = "core", "semantic", "episodic"

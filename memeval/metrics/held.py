@@ -91,7 +91,8 @@ def each_held(
         if _holds(text, golds):
             says = partial(_holds, signs=golds)
         else:
-            about = {entity: _details(question, piece, entity) | golds for entity in entities(piece)}
+            about = {entity: _details(question, piece, entity) for entity in entities(piece)}
+            about = {entity: details and details | golds for entity, details in about.items()}
             says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
         near = (item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks))
         sources = [len(set(item.chunks)) for item in near if _quotes(item, piece) or says(normal(item.text))]

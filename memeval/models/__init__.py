@@ -11,7 +11,7 @@ bound      (bound.py) is the model as an agent holds it: it adds what the user s
 gateway    (gateway.py) answers a call from a store or from an equal call in flight (store.py), checks the window
            (window.py) and the budget (budget.py), and commits a fresh reply before it hands it out. It is in the driver.
 endpoint   (endpoint.py) sends the body that this server takes (adaptive.py, body.py) when the limiter lets it (limits.py),
-           and reads what comes back (reply.py, toolcalls.py).
+           gives a model that thinks its larger limit (thinking.py), and reads what comes back (reply.py, toolcalls.py).
 socket     is aiohttp's, with the proxies, certificates and headers of the environment (transport.py).
 
 Data and names:

@@ -1,7 +1,7 @@
 """Whether a model can be used, found out before a run by four checks: reach, chat, tool call, window.
 
 Nothing is repeated, and no key is shown. The first three cost some two hundred tokens. The window is checked by one long
-prompt, where no price list says how large it is: some servers cut what is too long without a word.
+prompt, where no price list says how large it is: some servers cut a prompt that is too long and do not say so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from memeval import tokens
 from memeval.errors import StopRun, UsageError
 from memeval.models import prices, registry, window
+from memeval.models.call_facts import undercounted
 from memeval.models.completion import OPENAI_URL, Completion, ModelSpec, Request
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
@@ -70,7 +71,8 @@ class _Probe:
     def __init__(self, spec: ModelSpec, needs: Mapping[str, int], seconds: float, found: list[tuple[str, str]]) -> None:
         self.spec, self.needs, self.seconds, self.found = spec, needs, seconds, found
         self.row, self.where = registry.provider(spec), registry.route(spec)
-        self.policy = Policy(attempts=1, timeout=seconds, wait=0.0, wait_at_start=0.0)
+        policy = Policy(attempts=1, timeout=seconds, wait=0.0, wait_at_start=0.0)
+        self.limiter = Limiter(self.where.endpoint, 1, policy)
         self.size = window.declared(spec.params) or prices.context_window(spec.name, spec.base_url)
 
     def add(self, level: str, says: str) -> None:
@@ -94,7 +96,7 @@ class _Probe:
 
     async def _reach(self) -> int | None:
         """The key, and what `GET /models` says. Returns the window that the server names."""
-        await registry.open_model(self.spec, self._limiter()).close()  # raises UsageError where a key is missing
+        await registry.open_model(self.spec, self.limiter).close()  # raises UsageError where a key is missing
         url = self.where.endpoint
         if not url.startswith("http"):
             return None
@@ -144,7 +146,7 @@ class _Probe:
             self.add(OK, "tool calling works")
 
     async def _window(self, listed: int | None) -> None:
-        """Whether what a task needs fits. A window that the server cuts at without a word shows in its own count of a long
+        """Whether what a task needs fits. A server that silently cuts what exceeds its window counts fewer tokens of a long
         prompt."""
         size = self.size or listed
         largest = max(self.needs.values(), default=0)
@@ -162,10 +164,10 @@ class _Probe:
         counted, ours = reply.usage.prompt + reply.usage.cached, count(text)
         if reply.finish_reason == "overflow":
             raise UsageError(f"window: the server refused a prompt of {ours:,} tokens as too long; {_LONGER}")
-        if not reply.estimated and 2 * counted < ours:
+        if not reply.estimated and undercounted(Request([{"role": "user", "content": text}]), reply.usage):
             raise UsageError(
-                f"window: of a prompt of {ours:,} tokens the server counted {counted:,}: it cuts what is too long without a "
-                f"word; {_LONGER}"
+                f"window: of a prompt of {ours:,} tokens the server counted {counted:,}: it silently cuts what is "
+                f"too long; {_LONGER}"
             )
 
     def _fits(self, size: int | None) -> None:
@@ -192,7 +194,7 @@ class _Probe:
         """A completion. Raises UsageError where there is none."""
         params = {"temperature": 0.0, "max_tokens": 256, **self.spec.params}
         _, request = window.split(self.spec, Request([{"role": "user", "content": text}], offered, params))
-        model = registry.open_model(self.spec, self._limiter())
+        model = registry.open_model(self.spec, self.limiter)
         try:
             completion = await model.complete(request)
         except StopRun as stop:
@@ -207,13 +209,10 @@ class _Probe:
             remedy = "; agents that write by tools need another model"
         raise UsageError(f"{what}: {said}{remedy}")
 
-    def _limiter(self) -> Limiter:
-        return Limiter(self.where.endpoint, 1, self.policy)
-
     async def _embedding(self) -> None:
         from memeval.models.embeddings import unpack
 
-        model = registry.open_embedder(self.spec, self._limiter())
+        model = registry.open_embedder(self.spec, self.limiter)
         try:
             (completion,) = await model.embed(["The library opens at nine."], self.spec.params)
         except StopRun as stop:
@@ -236,6 +235,7 @@ class _Probe:
             return
         self.add(OK, f"weights {found.revision or found.digest[:12]} in {found.folder} (not loaded here)")
         if embeds:
+            registry.open_embedder(self.spec)  # raises UsageError where it has no embedding models
             return
         template = found.chat_template()
         if not found.has_tokenizer():

@@ -15,7 +15,8 @@ import msgspec
 DEEPEST = 60
 """Levels of nesting that are kept."""
 
-_LARGEST = 2**63
+_LARGEST = 10**4299
+"""Integers of more digits are neither written nor read by Python (sys.set_int_max_str_digits)."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,7 +35,7 @@ def lost_numbers(value: Any) -> int:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, int):
-        return not -_LARGEST <= value < _LARGEST
+        return not -_LARGEST < value < _LARGEST
     if isinstance(value, Mapping):
         return sum(map(lost_numbers, value.values()))
     if isinstance(value, (Sequence, Set)):
@@ -49,7 +50,7 @@ def clean(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int):
-        return int(value) if -_LARGEST <= value < _LARGEST else None
+        return int(value) if -_LARGEST < value < _LARGEST else None
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, (Mapping, Sequence, Set)) and depth >= DEEPEST:

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, Unpack, get_type_hints
 
@@ -190,7 +191,9 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Paths as texts, tuples as lists, in lists and mappings too."""
+    """Paths as texts, tuples as lists, numpy's whole numbers as Python's, in lists and mappings too."""
+    if type(value) is not bool and isinstance(value, Integral):
+        return int(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

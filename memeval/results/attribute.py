@@ -33,7 +33,7 @@ from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.folder import TASK, Key, RunWriter
 from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
 from memeval.results.load import JUDGE, Run
-from memeval.results.lost import WORDS, lost
+from memeval.results.lost import ASKED_WORDS, lost
 from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
 from memeval.runs.again import entries_again, model_of
 from memeval.runs.reader import reader_call
@@ -117,7 +117,7 @@ class Attribute:
                 reader=self.reader.name,
                 scorer=self.judge or TASK,
                 wrong=self.wrong,
-                counts={where: counts[where] for where in JUDGED_WORDS if counts[where]},
+                counts={where: counts[where] for where in ASKED_WORDS if counts[where]},
                 answers=tuple(answers),
                 memory=self.how,
                 calls=len(calls),
@@ -236,17 +236,3 @@ class Attribute:
             (row.question(), answer), self.header.family, partial(gateway.call, judge), self.header.params
         )
         return found.verdict in ("right", "partly")
-
-
-JUDGED_WORDS: dict[str, str] = {
-    **{str(where): text for where, text in WORDS.items()},
-    "recall-or-write": "not recalled or never written",
-    "failed": "without a reply",
-}
-
-
-def attributed_sentence(found: Attribution) -> str:
-    """Like `lost.sentence`: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`."""
-    each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in JUDGED_WORDS.items() if where in found.counts)
-    of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
-    return f"of {of} wrong, asked again: {each or 'none'}"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from memeval import cards
-from memeval.cards import AgentCard
+from memeval.cards import AgentCard, TaskCard
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
 from memeval.prompts import READER
 from memeval.results.load import Run
-from memeval.results.published import Board
+from memeval.results.published import Board, Published
 
 Level = Literal["same", "similar", "different"]
 
@@ -26,9 +26,9 @@ class Badge:
     why: tuple[str, ...] = ()
 
 
-def badge(run: Run, board: Board, dataset: str) -> Badge:
-    """Of a run in a column of a published table."""
-    different = tuple(_different(run, board, dataset))
+def badge(run: Run, board: Board, column: Published) -> Badge:
+    """Of a run in a column of a published table. column: any row of it."""
+    different = (*_different(run, board, column.dataset), *_streams(run, column.task), *_overridden(run))
     if different:
         return Badge("different", different)
     deviations = run.manifest.deviations
@@ -48,13 +48,23 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
         own = run.manifest.models.get(role)
         if own is None or not same_name(name, own):
             yield f"the {role} is {own or 'none'}, the table's is {name}"
-    yield from _overridden(run)
     if board.metric and board.metric not in summary.metrics:
         yield f"{board.metric}, the rule of this table, was not computed"
     if summary.status != "complete":
         yield f"the run is {summary.status}"
     if board.questions > summary.n:
         yield f"{summary.n} questions, the table has {board.questions}"
+
+
+def _streams(run: Run, task: str) -> Iterator[str]:
+    """Settings of the streams that are not those of the column's task, as variants such as `@hard` make them."""
+    name, _, variant = task.partition("@documents-")
+    card = cards.find(TaskCard, name)
+    own: dict[str, Any] = run.manifest.identity.get("task", {})
+    for key in ("documents", "tokens", "hard", "shared"):
+        wanted = int(variant) if variant and key == "documents" else getattr(card, key, None)
+        if card is not None and own.get(key, wanted) != wanted:
+            yield f"other streams: {key} {own[key]}, the table's have {wanted}"
 
 
 def _overridden(run: Run) -> Iterator[str]:

@@ -29,6 +29,11 @@ class Beside:
     average: Average
 
     @property
+    def by_rule(self) -> bool:
+        """Whether the number is of the metric that the table has."""
+        return self.board.metric in ("", self.metric)
+
+    @property
     def budget(self) -> str:
         return str(self.run.summary.answer_budget or "")
 
@@ -39,7 +44,7 @@ class Beside:
         if average.value is None or average.low is None or average.high is None:
             return None
         value, low, high = (in_unit(number, self.column.unit) for number in (average.value, average.low, average.high))
-        other = f" {self.metric}" if self.board.metric not in ("", self.metric) else ""
+        other = "" if self.by_rule else f" {self.metric}"
         return f"{value} [{low}, {high}]{other}{f' {MARKS[trained.mark]}' if trained else ''}"
 
     def record(self) -> dict[str, object]:
@@ -83,7 +88,7 @@ def beside(run: Run, board: Board) -> Beside | None:
     computed = board.metric in summary.metrics
     metric = board.metric if computed else summary.headline.metric
     average = summary.metrics[metric] if computed else plain(summary.headline)
-    return Beside(run, board, columns[name], badge(run, board, columns[name].dataset), metric, average)
+    return Beside(run, board, columns[name], badge(run, board, columns[name]), metric, average)
 
 
 def is_offline(run: Run) -> bool:

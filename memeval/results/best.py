@@ -25,7 +25,7 @@ def best(
     with fewer than 100 questions or 5 streams, and with the offline model, whose order says nothing of agents. Controls, and
     runs that are not whole, are left out. runs: comparable ones, of one task. left: the questions of a run that count, where
     not all do."""
-    scores = {name: _scores(run, metric, (left or {}).get(run)) for name, run in runs.items() if _takes_part(run)}
+    scores = {name: counted(run, metric, left or {}) for name, run in runs.items() if _takes_part(run)}
     if len(scores) < 2 or any(len(values) < FEW for values in scores.values()):
         return None
     leader = max(scores, key=lambda name: sum(scores[name].values()) / len(scores[name]))
@@ -49,5 +49,7 @@ def _takes_part(run: Run) -> bool:
     return run.summary.status == "complete" and run.agent not in CONTROLS and "offline" not in models
 
 
-def _scores(run: Run, metric: str | None, questions: frozenset[str] | None) -> dict[str, float]:
-    return {key: value for key, value in run.values(metric).items() if questions is None or key in questions}
+def counted(run: Run, metric: str | None, left: Mapping[Run, frozenset[str]]) -> dict[str, float]:
+    """question id -> score, of the questions that count. left: those of a run where not all do."""
+    kept = left.get(run)
+    return {key: value for key, value in run.values(metric).items() if kept is None or key in kept}

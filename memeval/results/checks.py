@@ -82,7 +82,7 @@ def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
     made = [number for pair in pairs for number in _numbers(pair, rules)]
     found: list[Check] = []
     for kind in dict.fromkeys(number.kind for number in made):
-        found += _judged([number for number in made if number.kind == kind], 1 - rules.alpha)
+        found += _judged([number for number in made if number.kind == kind], rules.alpha)
     found += [check for pair in pairs for check in _latencies(pair, rules)]
     order = [pair.base.task for pair in pairs]
     return sorted(found, key=lambda check: order.index(check.task))
@@ -90,8 +90,8 @@ def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number, and the bound that it must keep. limits: level -> value, low, high. shown: it passes only where it is
-    shown to keep its bound."""
+    """A number, and the bound that it must keep. limits: alpha -> value, low, high, each end with that chance to miss.
+    shown: it passes only where it is shown to keep its bound."""
 
     task: str
     kind: str
@@ -106,17 +106,17 @@ class _Number:
     limits: Callable[[float], Limits]
     shown: bool = True
 
-    def breaks(self, level: float) -> bool:
-        _, low, high = self.limits(level)
+    def breaks(self, alpha: float) -> bool:
+        _, low, high = self.limits(alpha)
         return high < self.bound if self.high_is_good else low > self.bound
 
-    def keeps(self, level: float) -> bool:
-        _, low, high = self.limits(level)
+    def keeps(self, alpha: float) -> bool:
+        _, low, high = self.limits(alpha)
         return low >= self.bound if self.high_is_good else high <= self.bound
 
-    def decides(self, level: float) -> int | None:
+    def decides(self, alpha: float) -> int | None:
         """The questions with which the nearer limit would reach the bound, were all else the same."""
-        value, low, high = self.limits(level)
+        value, low, high = self.limits(alpha)
         distance = abs(value - self.bound)
         reach = value - low if value > self.bound else high - value
         needed = self.n * (reach / distance) ** 2 if distance > 1e-9 else math.inf
@@ -177,7 +177,7 @@ def _number(
         high_is_good=high_is_good,
         n=n,
         clusters=len(set(scores.clusters)),
-        limits=functools.cache(lambda level: limits(scores, 2 * level - 1)),
+        limits=functools.cache(lambda alpha: limits(scores, 1 - 2 * alpha)),
         shown=shown,
     )
 
@@ -196,26 +196,26 @@ def _growth(scores: Scores, confidence: float) -> Limits:
     return growth(scores.other, scores.base, scores.clusters, confidence)
 
 
-def _judged(family: Sequence[_Number], level: float) -> list[Check]:
+def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:
     """Holm's method with limits in place of p-values: those that break their bound at alpha / m are set aside, until none of
     the m others does."""
     broken: set[int] = set()
     while True:
         left = [place for place in range(len(family)) if place not in broken]
-        shared = 1 - (1 - level) / max(1, len(left))
+        shared = alpha / max(1, len(left))
         more = {place for place in left if family[place].breaks(shared)}
         if not more:
-            return [_check(number, place in broken, level) for place, number in enumerate(family)]
+            return [_check(number, place in broken, alpha) for place, number in enumerate(family)]
         broken |= more
 
 
-def _check(number: _Number, broken: bool, level: float) -> Check:
+def _check(number: _Number, broken: bool, alpha: float) -> Check:
     verdict: Verdict = "inconclusive"
     if broken:
         verdict = "regression"
-    elif not number.shown or number.keeps(level):
+    elif not number.shown or number.keeps(alpha):
         verdict = "pass"
-    value, low, high = number.limits(level)
+    value, low, high = number.limits(alpha)
     return Check(
         task=number.task,
         what=number.what,
@@ -229,7 +229,7 @@ def _check(number: _Number, broken: bool, level: float) -> Check:
         bound=number.bound,
         n=number.n,
         clusters=number.clusters,
-        decides=number.decides(level) if verdict == "inconclusive" else None,
+        decides=number.decides(alpha) if verdict == "inconclusive" else None,
     )
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from memeval.errors import UsageError
 from memeval.results.load import Run
-from memeval.results.pairs import Pair, Scores, Where, found, matched, name
+from memeval.results.pairs import Pair, Scores, Where, found, matched
 from memeval.stats import Difference as Paired
 from memeval.stats import detectable_effect, holm, paired
 
@@ -28,7 +28,8 @@ UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One of two runs. value: its mean over the questions of the comparison."""
+    """One of two runs. value: its mean over the questions of the comparison; repeats: that of each repeat over all of its
+    questions, where there are several and the metric is its headline."""
 
     path: str
     name: str
@@ -36,6 +37,7 @@ class Side(msgspec.Struct, frozen=True):
     task: str
     model: str | None
     value: float
+    repeats: tuple[float, ...] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,7 @@ class Beside(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One pair. a: what b is compared with. won, lost, tied: questions that b has more, less or the same of. kinds: in the
     order of the data. beside: memory_tokens, recall_tokens, failed; tokens, usd and seconds for one answer. forced: what
-    forbids the comparison; named: what else differs."""
+    forbids the comparison; named: what else differs; notes: what readers of either run must know."""
 
     a: Side
     b: Side
@@ -105,6 +107,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     beside: dict[str, Beside]
     forced: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -137,8 +140,8 @@ def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
     metric = metric or pair.base.summary.headline.metric
     changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
     return Comparison(
-        a=_side(pair.base, scores.base),
-        b=_side(pair.other, scores.other),
+        a=_side(pair.base, pair.names[0], scores.base, metric),
+        b=_side(pair.other, pair.names[1], scores.other, metric),
         metric=metric,
         effect=_effect(scores),
         verdict="not told apart",
@@ -149,6 +152,7 @@ def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
         beside=_beside(pair),
         forced=tuple(map(str, forbidden)),
         named=tuple(str(one) for one in pair.differences if not one.forbids),
+        notes=pair.notes,
     )
 
 
@@ -185,8 +189,9 @@ def _effect(scores: Scores) -> Effect:
     )
 
 
-def _side(run: Run, values: Sequence[float]) -> Side:
-    return Side(str(run.path), name(run), run.agent, run.task, run.model, sum(values) / len(values))
+def _side(run: Run, name: str, values: Sequence[float], metric: str) -> Side:
+    repeats = tuple(row.value for row in run.summary.repeats) if metric == run.summary.headline.metric else ()
+    return Side(str(run.path), name, run.agent, run.task, run.model, sum(values) / len(values), repeats)
 
 
 def _changed(pair: Pair, question_id: str, a: float, b: float) -> Changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import stdev
 
 from memeval.results.compare import Beside, Comparison, Effect
 from memeval.results.grid import Cell, Grid
@@ -89,10 +90,15 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
         yield f"{where}{one.effect.note}."
     if one.effect.n < 100:
         yield f"{where}n below 100: this shows the machinery, it ranks nothing."
+    for side in (one.a, one.b):
+        if side.repeats:
+            means = ", ".join(points(value, False) for value in side.repeats)
+            yield f"{where}{side.name} in each repeat: {means} (standard deviation {points(stdev(side.repeats), False)})."
     for text in one.forced:
         yield f"{where}not comparable, forced: {text}; compared are the {one.effect.n} questions with a score in both."
     for text in one.named:
         yield f"{where}also different: {text}."
+    yield from (f"{where}{text}" for text in one.notes)
 
 
 def _test(effect: Effect) -> str:

@@ -116,7 +116,7 @@ def _changes(memories: Iterable[Iterable[OperationRow]]) -> Changes | None:
     for steps in memories:
         there = set()
         for effect in (result.effect for step in steps for result in step.results if result.effect is not None):
-            entry = (effect.get("type"), effect.get("id"))
+            entry = (str(effect.get("type")), str(effect.get("id")))
             if effect.get("op") == "delete":
                 counts["deletes"] += 1
                 there.discard(entry)

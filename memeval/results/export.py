@@ -63,7 +63,7 @@ def _write(run: Run, path: Path) -> None:
     judge = run.folder.judge_header(run.judge) if run.judge else None
     if judge:
         _write_rows(path / "scores" / f"{judge.scorer}.jsonl", _scores(run.scores(judge.scorer)))
-        folder.write_judge_header(judge)
+        folder.write_judge_header(replace(judge, base_url=None))
     folder.write_summary(replace(run.summary, path="", memory=None))
     folder.write_manifest(
         replace(

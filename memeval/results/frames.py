@@ -66,12 +66,17 @@ def frame(runs: Iterable[Run], level: Level = "run") -> pd.DataFrame:
     """A row per run, answer or operation. Raises UsageError for another level."""
     import pandas as pd  # takes a second
 
+    found = rows(runs, level)
+    columns = COLUMNS[level]
+    made = pd.DataFrame(found, columns=list(dict.fromkeys([*columns, *(key for row in found for key in row)])))
+    return made.astype({name: dtype for name, dtype in columns.items() if dtype != "object" or not found})
+
+
+def rows(runs: Iterable[Run], level: Level = "run") -> list[dict[str, Any]]:
+    """The rows of the table, column -> value; None where it is not known."""
     if level not in COLUMNS:
         raise UsageError(f"level '{level}'{suggest(level, COLUMNS)}: one of {', '.join(COLUMNS)}")
-    rows = [row for run in runs for row in _ROWS[level](run)]
-    columns = COLUMNS[level]
-    found = pd.DataFrame(rows, columns=list(dict.fromkeys([*columns, *(key for row in rows for key in row)])))
-    return found.astype({name: dtype for name, dtype in columns.items() if dtype != "object" or not rows})
+    return [row for run in runs for row in _ROWS[level](run)]
 
 
 def _of_the_run(run: Run) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def gate(baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: st
         rules=rules,
         checks=tuple(made),
         lost={pair.base.task: _lost(pair.scores()) for pair in pairs},
-        notes=tuple(f"{pair.base.task}: also different: {one}" for pair in pairs for one in pair.differences),
+        notes=tuple(f"{pair.base.task}: {text}" for pair in pairs for text in (*_named(pair), *pair.notes)),
     )
 
 
@@ -73,15 +73,15 @@ def _unfit(pair: Pair) -> list[str]:
     for side, run in (("baseline", pair.base), ("candidate", pair.other)):
         summary = run.summary
         if summary.status != "complete" or not summary.n:
-            why = (
-                f"{summary.failed} of {sum(summary.verdicts.values())} answers failed" if summary.failed else "stopped early"
-            )
+            failed = max(summary.failed, summary.judge.failed if summary.judge else 0)
+            why = f"{failed} of {sum(summary.verdicts.values())} answers failed" if failed else "stopped early"
             reasons.append(f"{side} {run.path}: {summary.status} ({why}); run its command again to finish it")
     for row in pair.other.summary.read_back:
         if row.asked and row.asked != row.url and row.role not in pair.other.tags:
+            fresh = "--fresh" if row.role == "reader" else "--fresh-memory"
             reasons.append(
                 f"candidate {pair.other.path}: the replies of {row.role} were read back, made by {row.url} on {row.since} "
-                f"and not by {row.asked}; name the checkpoint with --tag {row.role}=NAME, or ask it with --fresh"
+                f"and not by {row.asked}; name the checkpoint with --tag {row.role}=NAME, or ask it with {fresh}"
             )
     return reasons
 
@@ -99,6 +99,10 @@ def _comparable(pair: Pair, rules: Rules) -> None:
             f"gate: the questions of {pair.base.task} lie in {clusters} clusters, fewer than {FEW_CLUSTERS}: a verdict "
             "would speak of other questions within these streams only; --within-stream accepts that"
         )
+
+
+def _named(pair: Pair) -> list[str]:
+    return [f"also different: {one}" for one in pair.differences]
 
 
 def _worst(checks: Sequence[Check]) -> Verdict:

@@ -58,9 +58,9 @@ def undecided(check: Check) -> str:
     if check.change is None:
         return "no answer was timed: all came from the store (--fresh asks again)"
     if check.decides is None:
-        said = f"so close to {_shown(check, check.bound)} no number of questions decides"
+        said = f"too close to {_shown(check, check.bound)} for any number of questions"
         if check.what.startswith("score") and check.low is not None:
-            said += f"; --max-drop {math.ceil(-1000 * check.low) / 1000:g} would pass"
+            said += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
         return said
     return f"about {max(check.decides, check.n + 1):,} questions would decide, were all else the same (n = {check.n})"
 

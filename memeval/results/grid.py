@@ -6,7 +6,6 @@ Cells come from anywhere; each form escapes them (escape.py).
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -41,6 +40,13 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     def records(self) -> list[dict[str, Any]]:
         """`data`, or the rows as objects."""
         return list(self.data) or [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def __str__(self) -> str:
+        return render(self)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return render(self, "html")
 
     def to_pandas(self) -> pd.DataFrame:
         """The records as a frame."""
@@ -92,18 +98,17 @@ def _terminal(grid: Grid, width: int | None) -> str:
     return "\n".join(filter(None, (plain(grid.title), table))) + (f"\n\n{notes}" if notes else "")
 
 
-def _markdown(grid: Grid) -> str:
+def _tabulated(grid: Grid, escape: Callable[[str], str], form: str) -> str:
     from tabulate import tabulate
 
-    table = tabulate(
-        _texts(grid, markdown),
-        [markdown(name) for name in grid.columns],
-        tablefmt="pipe",
-        colalign=_align(grid) if grid.rows else None,
-        disable_numparse=True,
-    )
+    header, align = [escape(name) for name in grid.columns], _align(grid) if grid.rows else None
+    return tabulate(_texts(grid, escape), header, tablefmt=form, colalign=align, disable_numparse=True)
+
+
+def _markdown(grid: Grid) -> str:
     notes = "\n".join(f"- {markdown(note)}" for note in grid.notes)
-    return "\n\n".join(filter(None, (f"**{markdown(grid.title)}**" if grid.title else "", table, notes)))
+    title = f"**{markdown(grid.title)}**" if grid.title else ""
+    return "\n\n".join(filter(None, (title, _tabulated(grid, markdown, "pipe"), notes)))
 
 
 def _latex(grid: Grid) -> str:
@@ -133,19 +138,14 @@ def _latex(grid: Grid) -> str:
 
 def _html(grid: Grid) -> str:
     """A `figure` with the table and its notes."""
+    from html import escape
 
-    def line(tag: str, cells: Sequence[str]) -> str:
-        sides = zip(cells, _align(grid), strict=True)
-        return "".join(f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>' for cell, side in sides)
-
-    body = "\n".join(f"<tr>{line('td', row)}</tr>" for row in _texts(grid, plain))
-    notes = "\n".join(f"<li>{html.escape(plain(note))}</li>" for note in grid.notes)
+    notes = "\n".join(f"<li>{escape(plain(note))}</li>" for note in grid.notes)
     return "\n".join(
         [
             "<figure>",
-            *([f"<figcaption>{html.escape(plain(grid.title))}</figcaption>"] if grid.title else []),
-            f"<table>\n<thead>\n<tr>{line('th', [plain(name) for name in grid.columns])}</tr>\n</thead>",
-            f"<tbody>\n{body}\n</tbody>\n</table>",
+            *([f"<figcaption>{escape(plain(grid.title))}</figcaption>"] if grid.title else []),
+            _tabulated(grid, plain, "html"),  # which escapes cells itself
             *([f"<ul>\n{notes}\n</ul>"] if notes else []),
             "</figure>",
         ]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from msgspec.structs import replace
 
+from memeval.errors import UsageError, suggest
 from memeval.results.beside import LEVELS, Beside, beside, in_unit, notes_beside
 from memeval.results.grid import Cell, Grid
 from memeval.results.load import Runs
@@ -23,23 +25,29 @@ def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()
     """A published table; its sizes of memory, where it has some; and what runs measured on its tasks. methods: texts, one of
     which the method of a published row must have. Runs of the offline model are left out, which a note says.
 
-    Raises UsageError for a name that no table has.
+    Raises UsageError for a name that no table has, and for texts that no method has.
     """
     found = board(name)
-    rows = [row for row in published() if row.board == name and wanted(row, methods)]
+    rows = wanted([row for row in published() if row.board == name], methods)
     grids = [_published(found, [row for row in rows if row.measure == "performance"], found.title)]
     memory = [row for row in rows if row.measure == "memory"]
     if memory:
         sizes = _published(found, memory, "Memory, in thousand tokens of Qwen3")
         grids.append(replace(sizes, notes=tuple(note for note in sizes.notes if note not in grids[0].notes)))
     if runs is not None:
-        grids.append(_measured(found, runs))
+        grids += _measured(found, runs, bool(memory))
     return tuple(grids)
 
 
-def wanted(row: Published, methods: Sequence[str]) -> bool:
-    """Whether the method of a row has one of these texts; without texts, each has."""
-    return not methods or any(text.lower() in row.method.lower() for text in methods)
+def wanted(rows: Sequence[Published], methods: Sequence[str]) -> list[Published]:
+    """The rows whose method has one of these texts; all without texts. Raises UsageError where none has."""
+    found = [row for row in rows if not methods or any(text.lower() in row.method.lower() for text in methods)]
+    if methods and rows and not found:
+        known = dict.fromkeys(row.method for row in rows)
+        raise UsageError(
+            f"--method {methods[0]}: no such published row{suggest(methods[0], known)} (without it, all are shown)"
+        )
+    return found
 
 
 # -- what was published -----------------------------------------------------------------------------------------------
@@ -65,10 +73,8 @@ def _published(found: Board, rows: Sequence[Published], title: str) -> Grid:
 
 def _columns(rows: Sequence[Published]) -> list[str]:
     """In the order of the row that has most of them."""
-    methods = Counter(row.row for row in rows).most_common(1)
-    return list(
-        dict.fromkeys([row.column for row in rows if methods and row.row == methods[0][0]] + [row.column for row in rows])
-    )
+    counts = Counter(row.row for row in rows)
+    return list(dict.fromkeys(row.column for row in sorted(rows, key=lambda row: -counts[row.row])))
 
 
 def _headings(columns: Sequence[str], marked: set[str]) -> Iterator[str]:
@@ -83,13 +89,14 @@ def _cells(
 ) -> Iterator[Cell]:
     for column in columns:
         row = cells.get(column)
-        yield None if row is None else _cell(row, rows)
+        yield None if row is None else printed(row, rows)
         if column in marked:
             mean = clean_mean(row, rows) if row is not None else None
             yield None if row is None or mean is None else f"{mean:.{digits(row.value)}f}"
 
 
-def _cell(row: Published, rows: Sequence[Published]) -> str:
+def printed(row: Published, rows: Sequence[Published]) -> str:
+    """A number as printed, with ours where it is an average that differs, and its mark. rows: of its table."""
     mark = f" {MARKS[row.mark]}" if row.mark else ""
     mean = row_mean(row, rows) if row.average_of and differs(row, rows) else None
     ours = "" if mean is None else f" (row mean {mean:.{digits(row.value)}f})"
@@ -120,9 +127,11 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     of_methods: dict[str, list[str]] = {row.method: [] for row in rows}
     lines: dict[str, list[str]] = {}
     for text, of in about.items():
-        methods, datasets = {row.method for row in of}, dict.fromkeys(row.dataset for row in of)
-        if len(datasets) < len({row.dataset for row in rows if row.method in methods and not row.average_of}):
-            lines.setdefault(", ".join(datasets), []).append(text)
+        methods = {row.method for row in of}
+        of_these = [row for row in rows if row.method in methods and not row.average_of]
+        some = _fewer(of, of_these)
+        if some:
+            lines.setdefault(", ".join(some), []).append(text)
         elif len(methods) == len(of_methods):
             lines.setdefault("all rows", []).append(text)
         else:
@@ -131,6 +140,15 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     for found in dict.fromkeys(tuple(texts) for texts in of_methods.values() if texts):
         lines[", ".join(method for method, texts in of_methods.items() if tuple(texts) == found)] = list(found)
     return (f"{subject}: {'; '.join(texts)}." for subject, texts in lines.items())
+
+
+def _fewer(some: Sequence[Published], rows: Sequence[Published]) -> list[str]:
+    """The data sets, or else the columns, of some rows where all rows have more of them; else nothing."""
+    for name in ("dataset", "column"):
+        found = dict.fromkeys(getattr(row, name) for row in some if not row.average_of)
+        if found and len(found) < len({getattr(row, name) for row in rows}):
+            return list(found)
+    return []
 
 
 def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:
@@ -149,8 +167,8 @@ def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:
 # -- what was measured ------------------------------------------------------------------------------------------------
 
 
-def _measured(found: Board, runs: Runs) -> Grid:
-    """Runs on the tasks of a table: agents x data sets, with the table's averages."""
+def _measured(found: Board, runs: Runs, sizes: bool) -> Iterator[Grid]:
+    """Runs on the tasks of a table: agents x data sets, with the table's averages. sizes: what they held as well."""
     rows = [row for row in published() if row.board == found.name and row.measure == "performance"]
     here = {run: place for run in runs if (place := beside(run, found)) is not None}
     keys = layout(Runs(here), rows=("agent", "model", "reader", "budget"))
@@ -161,29 +179,46 @@ def _measured(found: Board, runs: Runs) -> Grid:
         lines.setdefault(row, {})[here[run].column.column] = here[run]
     metrics = ", ".join(dict.fromkeys(place.metric for place in here.values()))
     notes = [f"Metric: {metrics}, with 95 % intervals; an average is the plain mean of its tasks."] if here else []
-    return Grid(
+    yield Grid(
         title="Measured with memeval, in the order of the runs",
         columns=(*keys.rows, "badge", *columns),
-        rows=tuple((*key, *_line(line, columns, averages)) for key, line in lines.items()),
+        rows=tuple((*key, _badges(line), *_line(line, columns, averages)) for key, line in lines.items()),
         notes=(*notes, *notes_beside(runs, here.values())),
         left=len(keys.rows) + 1,
         data=tuple(place.record() for place in here.values()),
     )
+    if sizes and here:
+        counted = dict.fromkeys(place.run.summary.stream_tokens.tokenizer for place in here.values())
+        yield Grid(
+            title="Measured memory, in thousand tokens",
+            columns=(*keys.rows, *columns),
+            rows=tuple((*key, *_sizes(line, columns, averages)) for key, line in lines.items()),
+            notes=(f"What the agent holds when it is asked, in tokens of {', '.join(counted)}.",),
+            left=len(keys.rows),
+        )
 
 
 def _line(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
-    """The badge of a line, and its numbers."""
-    yield _badges(places)
-    unit = next(iter(places.values())).column.unit
+    """Numbers with intervals. An average needs all of its columns, whole, and by the rule of the table where it has one."""
     for column in columns:
         parts = [places[part] for part in averages.get(column, ()) if part in places]
+        parts = [part for part in parts if part.run.summary.status == "complete" and part.by_rule]
         whole = parts and len(parts) == len(averages[column])
         if column in places:
             yield places[column].text
         elif whole and (mean := mean_of([part.average for part in parts]).value) is not None:
-            yield in_unit(mean, unit)
+            yield in_unit(mean, parts[0].column.unit)
         else:
             yield None
+
+
+def _sizes(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
+    """The mean size of the memory over questions."""
+    held = {column: place.run.summary.memory_tokens.mean for column, place in places.items()}
+    for column in columns:
+        parts = [held.get(part) for part in averages.get(column, (column,))]
+        known = [size for size in parts if size is not None]
+        yield f"{fmean(known) / 1000:.2f}" if len(known) == len(parts) else None
 
 
 def _badges(places: Mapping[str, Beside]) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 
 from memeval.results.beside import Beside, beside, in_unit, notes_beside
 from memeval.results.grid import Grid
-from memeval.results.leaderboard import wanted
+from memeval.results.leaderboard import printed, wanted
 from memeval.results.load import Runs
 from memeval.results.published import Published, boards, published
-from memeval.results.run_table import LEGEND, MARKS
+from memeval.results.run_table import LEGEND
 
 PLACE = (
     "place: among the rows of the same table, column and budget. The number of rows is the size of the table, not a rank."
 )
+AVERAGE = "in brackets: the mean of a row where its printed average differs by more than rounding."
 PLACED = (
     "place: where the run would be among the published rows of its table, column and budget; in brackets, what its 95 % "
     "interval leaves open. Only a run that is same or similar has one."
@@ -29,8 +30,8 @@ def card(runs: Runs | None = None, methods: Sequence[str] = ()) -> tuple[Grid, .
     methods: texts, one of which the method of a published row must have."""
     places = [place for run in runs or () for board in boards().values() if (place := beside(run, board)) is not None]
     tasks = {place.column.task for place in places}
-    rows = [row for row in published() if row.task and row.measure == "performance" and wanted(row, methods)]
-    shown = _published([row for row in rows if runs is None or row.task in tasks])
+    rows = [row for row in published() if row.task and row.measure == "performance"]
+    shown = _published([row for row in wanted(rows, methods) if runs is None or row.task in tasks])
     return (shown,) if runs is None else (shown, _measured(runs, places))
 
 
@@ -41,8 +42,8 @@ def _published(rows: Sequence[Published]) -> Grid:
             row.column,
             row.method,
             f"{int(row.budget):,}" if row.budget else None,
-            f"{row.value}{' %' if row.unit == 'percent' else ''}{f' {MARKS[row.mark]}' if row.mark else ''}",
-            row.metric,
+            printed(row, _same_row().get((row.board, *row.row), [])),
+            f"{row.metric}{', %' if row.unit == 'percent' else ''}",
             _place_of(row),
             f"{row.source} {row.table}".strip(),
         )
@@ -52,7 +53,7 @@ def _published(rows: Sequence[Published]) -> Grid:
         title="Published results",
         columns=("task", "data set", "method", "budget", "result", "metric", "place", "printed in"),
         rows=body,
-        notes=(PLACE, *(LEGEND[mark] for mark in dict.fromkeys(row.mark for row in rows if row.mark))),
+        notes=(PLACE, AVERAGE, *(LEGEND[mark] for mark in dict.fromkeys(row.mark for row in rows if row.mark))),
         left=8,
         data=tuple(_data(row) for row in rows),
     )
@@ -80,6 +81,15 @@ def _by_place() -> Mapping[tuple[str, str, str], list[Published]]:
     for row in published():
         if row.measure == "performance":
             found.setdefault((row.board, row.column, row.budget), []).append(row)
+    return found
+
+
+@functools.cache
+def _same_row() -> Mapping[tuple[str, str, str], list[Published]]:
+    """(table, method, budget) -> its numbers"""
+    found: dict[tuple[str, str, str], list[Published]] = {}
+    for row in published():
+        found.setdefault((row.board, *row.row), []).append(row)
     return found
 
 

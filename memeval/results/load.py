@@ -249,7 +249,7 @@ def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
     """
     found: dict[Path, Run] = {}
     for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):
-        for run in _by_time(_named(str(text), Path(runs_dir))):
+        for run in _by_time(_named(str(text), Path(runs_dir).expanduser())):
             found.setdefault(run.path.resolve(), run)
     return Runs(found.values())
 
@@ -266,23 +266,21 @@ def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:
 
 def _named(text: str, runs_dir: Path) -> Sequence[Run]:
     folder = Path(text).expanduser()
-    if folder.is_dir():
-        here = _in_folder(folder)
-        if here or folder == runs_dir:
-            return here or _no_runs(folder)
-    known = _in_folder(runs_dir) or _no_runs(runs_dir)
-    if text == LATEST:
-        return _by_time(known)[-1:]
-    found = [run for run in known if text in run.names]
-    if not found:
-        if folder.is_dir():
-            RunFolder(folder).known_manifest()  # raises, with what it is
-        names = sorted({name for run in known for name in run.names})
-        tasks = ", ".join(sorted({run.task for run in known})) or "none"
-        raise UsageError(
-            f"no run '{text}' in {runs_dir}{suggest(text, names)} (tasks with runs: {tasks}; `memeval list runs`)"
-        )
-    return found
+    here = _in_folder(folder) if folder.is_dir() else []
+    if here:
+        return here
+    known = _in_folder(runs_dir)
+    found = _by_time(known)[-1:] if text == LATEST else [run for run in known if text in run.names]
+    if found:
+        return found
+    if folder.is_dir() and folder != runs_dir:
+        RunFolder(folder).known_manifest()  # raises, with what it is
+    if not known:
+        raise UsageError(f"{runs_dir}: no runs here; `memeval run` makes some, --runs-dir names another folder")
+    names = sorted({name for run in known for name in run.names})
+    tasks = ", ".join(sorted({run.task for run in known}))
+    near = suggest(text, names)
+    raise UsageError(f"no run '{text}' in {runs_dir}{near} (tasks with runs: {tasks}; `memeval list runs`)")
 
 
 def _in_folder(folder: Path) -> list[Run]:
@@ -298,7 +296,3 @@ def _in_folder(folder: Path) -> list[Run]:
 
 def _by_time(runs: Iterable[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (run.when, str(run.path)))
-
-
-def _no_runs(folder: Path) -> list[Run]:
-    raise UsageError(f"{folder}: no runs here; `memeval run` makes some, --runs-dir names another folder")

@@ -24,6 +24,7 @@ from typing import Literal
 import msgspec
 
 from memeval.metrics.held import all_held, each_held, supported
+from memeval.records.attribution import Attribution
 from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, SampleRow, ScoreRow
 from memeval.results.load import JUDGE, Run
@@ -95,6 +96,24 @@ def sentence(found: Lost) -> str:
     if found.unsupported:
         parts.append(f"of {found.right:,} right: {found.unsupported:,} unsupported by what was recalled")
     return "; ".join(parts)
+
+
+ASKED_WORDS: dict[str, str] = {
+    **{str(where): text for where, text in WORDS.items()},
+    "recall-or-write": "not recalled or never written",
+    "failed": "without a reply",
+}
+
+
+def asked_sentence(found: Attribution, now: Lost | None = None) -> str:
+    """What `memeval attribute` found: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`. now: the
+    wrong answers of the run, which may have grown or been answered anew since."""
+    each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in ASKED_WORDS.items() if where in found.counts)
+    of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
+    keys = {(row.question_id, row.repeat, row.answer_repeat) for row in found.answers}
+    same = now is None or (now.wrong == found.wrong and keys <= now.where.keys())
+    since = "" if same else " (the run has changed since: `memeval attribute` again)"
+    return f"of {of} wrong, asked again: {each or 'none'}{since}"
 
 
 class _Follow:

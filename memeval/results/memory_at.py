@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from memeval.agent import Item
+from memeval.errors import UsageError
 from memeval.memory.replay import replayed_items
 from memeval.records.folder import belongs
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow
@@ -39,5 +40,11 @@ def items_at(steps: Iterable[OperationRow]) -> list[Item]:
 
 
 def records_effects(operations: Iterable[OperationRow]) -> bool:
-    """Whether the agent recorded what its operations changed, so that its memory can be replayed."""
-    return any(result.effect is not None for row in operations for result in row.results)
+    """Whether the agent recorded what its operations changed, so that its memory can be replayed. False also of effects of
+    the agent's own kind, which only it can read."""
+    effects = [result.effect for row in operations for result in row.results if result.effect is not None]
+    try:
+        replayed_items(effects)
+    except UsageError:
+        return False
+    return bool(effects)

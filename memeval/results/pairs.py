@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from memeval.errors import UsageError
+from memeval.records.folder import TASK
 from memeval.results.comparable import Difference, differences, shared_questions, task_name
-from memeval.results.load import Run, load_runs
+from memeval.results.load import JUDGE, Run, load_runs
 from memeval.stats import average_repeats
 
 Where = Run | str | Path | Iterable[Run]
@@ -50,7 +51,30 @@ class Pair:
     @property
     def title(self) -> str:
         """Both sides by what tells them apart."""
-        return f"{name(self.other)} against {name(self.base)}"
+        base, other = self.names
+        return f"{other} against {base}"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Base and other in a few words: label, else agent and tag; where these are equal, with the folder."""
+        base, other = name(self.base), name(self.other)
+        if base != other:
+            return base, other
+        return f"{base} ({self.base.path.name})", f"{other} ({self.other.path.name})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What contradicts or limits the results of either run: what is said of both once, the other by name."""
+        of_base, of_other = (
+            [note.text for note in run.summary.notes if note.code != "few"] for run in (self.base, self.other)
+        )
+        both = [text for text in of_base if text in of_other]
+        base, other = self.names
+        return (
+            *both,
+            *(f"{base}: {text}" for text in of_base if text not in both),
+            *(f"{other}: {text}" for text in of_other if text not in both),
+        )
 
     def scores(self, metric: str | None = None, questions: Sequence[str] | None = None) -> Scores:
         """metric: None for the base's headline. questions: some of the shared ones. Raises UsageError where a run lacks the
@@ -75,7 +99,10 @@ class Pair:
 
 
 def _failures(run: Run) -> dict[str, float]:
-    shares = average_repeats((row.question_id, row.repeat, float(row.failure is not None)) for row in run.samples)
+    """Without a reply, or without a verdict of the judge whose score is the headline."""
+    scorer = run.judge if run.summary.headline.metric == JUDGE else None
+    rows = run.scores(scorer or TASK)
+    shares = average_repeats((row.question_id, row.repeat, float(row.verdict == "failed")) for row in rows)
     return {str(key): value for key, value in shares.items()}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
+from memeval.records.summary import Summary
 from memeval.results.load import Run, Runs
 from memeval.results.run_table import label
 
@@ -39,7 +40,7 @@ FACTS: dict[str, Callable[[Run], str]] = {
     "prompts": lambda run: digest(json.dumps(run.manifest.identity.get("prompts", {}), sort_keys=True))[:8],
     "sampling": lambda run: _models(run, lambda model: {key: model[key] for key in model if key not in ("name", "tag")}),
     "label": lambda run: run.label or "-",
-    "run": lambda run: run.path.name,
+    "run": lambda run: str(run.path),
 }
 """Name -> the fact of a run, as a table shows it."""
 
@@ -81,7 +82,8 @@ def layout(runs: Runs, rows: Sequence[str] = (), cols: Sequence[str] = ("task",)
     both = next((name for name in rows if name in cols), None)
     if both is not None:
         raise UsageError(f"--rows and --cols both name '{both}'; name it in one of them")
-    known = {run: _facts(run, runs) for run in runs}
+    summaries = [run.summary for run in runs]
+    known = {run: _facts(run, summaries) for run in runs}
     names = list(rows)
     for fact in OF_A_ROW:
         if fact not in (*names, *cols) and _splits(known, names, fact):
@@ -100,10 +102,9 @@ def same_for_all(runs: Runs, names: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, values.pop()
 
 
-def _facts(run: Run, runs: Runs) -> dict[str, str]:
+def _facts(run: Run, summaries: Sequence[Summary]) -> dict[str, str]:
     """All facts of a run; of its agent, with the parameters in which it differs from others of the same name."""
-    found = {name: of(run) for name, of in FACTS.items()}
-    return found | {"agent": label(run.summary, [other.summary for other in runs])}
+    return {name: of(run) for name, of in FACTS.items()} | {"agent": label(run.summary, summaries)}
 
 
 def _key(facts: Mapping[str, str], names: Sequence[str]) -> Key:

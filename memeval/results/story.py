@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from memeval.agent import Item
 from memeval.errors import UsageError, suggest
 from memeval.memory.replay import replayed
 from memeval.metrics.held import each_held, supported
+from memeval.records.attribution import AttributedAnswer
 from memeval.records.folder import Key
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.results.load import Run
@@ -35,7 +36,8 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer. verdict: empty where the run is not scored yet; lost: where a wrong one was lost (lost.py)."""
+    """An answer. verdict: empty where the run is not scored yet; lost: where a wrong one was lost (lost.py); attributed:
+    what came of asking it again, where `memeval attribute` did."""
 
     question_id: str
     repeat: int
@@ -50,6 +52,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     lost: Where | None = None
     rulings: tuple[Ruling, ...] = ()
+    attributed: AttributedAnswer | None = None
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,17 +211,30 @@ def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None
     )
 
 
+class _Known(NamedTuple):
+    """What is known of the answers of a run. judged: scores by judge."""
+
+    scores: dict[Key, ScoreRow]
+    judged: dict[str, dict[Key, ScoreRow]]
+    lost: dict[Key, Where]
+    attributed: dict[Key, AttributedAnswer]
+
+
 @functools.lru_cache(maxsize=1)
-def _known(run: Run) -> tuple[dict[Key, ScoreRow], dict[str, dict[Key, ScoreRow]], dict[Key, Where]]:
-    """The scores of a run, those of each judge, and where its wrong answers were lost."""
-    judged = {name: {row.key: row for row in run.scores(name)} for name in run.folder.judges()}
-    return {row.key: row for row in run.scores()}, judged, lost(run).where
+def _known(run: Run) -> _Known:
+    found = run.folder.attribution()
+    return _Known(
+        {row.key: row for row in run.scores()},
+        {name: {row.key: row for row in run.scores(name)} for name in run.folder.judges()},
+        lost(run).where,
+        {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())},
+    )
 
 
 def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
-    scores, judged, where = _known(run)
+    known = _known(run)
     for sample in samples:
-        question, score = run.questions[sample.question_id], scores.get(sample.key)
+        question, score = run.questions[sample.question_id], known.scores.get(sample.key)
         yield Given(
             question_id=sample.question_id,
             repeat=sample.repeat,
@@ -231,8 +247,9 @@ def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
             verdict=score.verdict if score else "",
             reason=score.reason if score else None,
             metrics=score.metrics if score else {},
-            lost=where.get(sample.key),
-            rulings=tuple(_rulings(judged, sample)),
+            lost=known.lost.get(sample.key),
+            rulings=tuple(_rulings(known.judged, sample)),
+            attributed=known.attributed.get(sample.key),
         )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
-from memeval.records.averages import Average
+from memeval.records.averages import Average, of_values
+from memeval.records.rows import QuestionRow
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
 from memeval.results.run_table import label
 from memeval.runs.notes import percent
+from memeval.stats import interval
 
 
 class Mean(msgspec.Struct, frozen=True):
@@ -60,7 +63,8 @@ def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Summary]) -> li
                 agent=parts[0].agent,
                 params=parts[0].params,
                 label=label(parts[0], mine),
-                rule=f"plain mean of the tasks' headlines ({metrics}), each task counting the same",
+                rule=f"plain mean of the tasks' headlines ({metrics}), each task counting the same; "
+                "its interval takes tasks as independent",
                 leaked=leaked,
                 in_domain=related,
                 without_leaked=_without(scored, leaked),
@@ -98,6 +102,22 @@ def mean_of(averages: Sequence[Average]) -> Mean:
     low = value - math.hypot(*(middle - low for middle, low, _ in parts)) / count
     high = value + math.hypot(*(high - middle for middle, _, high in parts)) / count
     return Mean(value, max(0.0, low), min(1.0, high), count)
+
+
+def mean_of_values(tasks: Sequence[tuple[Mapping[str, float], Mapping[str, QuestionRow]]]) -> Mean:
+    """The plain mean of the tasks' means, from one value per question of each task, and its questions.
+
+    Clusters that occur in several tasks (the same questions in longer streams, the same personas) are resampled together:
+    each task's values are weighted so that the tasks count the same, and pooled by cluster. Where no cluster does, the tasks
+    are independent (`mean_of`).
+    """
+    labels = [[questions[key].cluster for key in values] for values, questions in tasks]
+    if not tasks or len({*chain(*labels)}) == sum(len(set(of)) for of in labels):
+        return mean_of([of_values(values, questions) for values, questions in tasks])
+    pooled = sum(len(values) for values, _ in tasks)
+    weighted = [score * pooled / len(tasks) / len(values) for values, _ in tasks for score in values.values()]
+    found = interval(weighted, [*chain(*labels)])
+    return Mean(found.value, max(0.0, found.low), min(1.0, found.high), len(tasks))
 
 
 def suites_table(rows: Sequence[SuiteMean], width: int | None = None) -> str:

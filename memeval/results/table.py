@@ -9,20 +9,21 @@ the rest of its column is marked, by the rule of comparable.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from memeval.errors import UsageError, suggest
 from memeval.records.averages import Average, of_values, plain
-from memeval.results.best import best
+from memeval.results.best import best, counted
 from memeval.results.comparable import forbidden, groups
 from memeval.results.grid import Grid
 from memeval.results.load import Run, Runs
 from memeval.results.row_keys import Key, Layout, layout, same_for_all
 from memeval.results.run_table import MARKS, notes_of
 from memeval.results.seen import closed_book_of, seen
-from memeval.results.suites import Mean, mean_of
+from memeval.results.suites import Mean, mean_of_values
 from memeval.runs.notes import percent
 
 BEST = "*"
@@ -57,6 +58,7 @@ class Cell:
         found += [MARKS[trained.mark]] if trained else []
         found += [WITHIN] if self.average.within_stream else []
         found += [f"[{self.letter}]"] if self.letter else []
+        found += [f"({self.run.summary.failed} failed)"] if self.run.summary.failed else []
         found += [self.run.summary.status] if self.run.summary.status != "complete" else []
         return " ".join(found)
 
@@ -91,7 +93,11 @@ def table(
     found = layout(runs, rows, cols)
     left = {run: _unseen(run, unseen) for run in runs} if unseen is not None else {}
     columns = [_column(key, found, metric, left) for key in found.col_keys]
-    means = _means(found, columns) if found.cols == ("task",) and len(columns) > 1 else {}
+    means = (
+        _means(found, columns, partial(counted, metric=metric, left=left))
+        if found.cols == ("task",) and len(columns) > 1
+        else {}
+    )
     header = [*found.rows, *(_heading(column) for column in columns), *_mean_headings(means, columns)]
     body = []
     for key in found.row_keys:
@@ -130,7 +136,7 @@ def _column(key: Key, found: Layout, metric: str | None, left: Mapping[Run, froz
         apart = "; ".join(map(str, forbidden(reference, run))) if reference else ""
         letter = letters.setdefault(apart, chr(ord("a") + len(letters))) if apart else ""
         name = metric or run.summary.headline.metric
-        cells[row] = Cell(run, name, _average(run, metric, left.get(run)), apart, letter)
+        cells[row] = Cell(run, name, _average(run, metric, left), apart, letter)
     counts = Counter(cell.average.n for cell in cells.values())
     winner = best({row: cell.run for row, cell in cells.items() if not cell.apart}, metric, left) if reference else None
     if winner is not None:
@@ -139,10 +145,9 @@ def _column(key: Key, found: Layout, metric: str | None, left: Mapping[Run, froz
     return _Column(" ".join(key), cells, metrics, counts.most_common(1)[0][0])
 
 
-def _average(run: Run, metric: str | None, questions: frozenset[str] | None) -> Average:
-    if questions is not None:
-        values = {key: value for key, value in run.values(metric).items() if key in questions}
-        return of_values(values, run.questions)
+def _average(run: Run, metric: str | None, left: Mapping[Run, frozenset[str]]) -> Average:
+    if run in left:
+        return of_values(counted(run, metric, left), run.questions)
     if metric is None or metric == run.summary.headline.metric:
         return plain(run.summary.headline)
     found = run.summary.metrics.get(metric)
@@ -171,7 +176,9 @@ def _interval(average: Average | Mean) -> str:
 # -- means over tasks -------------------------------------------------------------------------------------------------
 
 
-def _means(found: Layout, columns: Sequence[_Column]) -> dict[Key, tuple[Mean | None, ...]]:
+def _means(
+    found: Layout, columns: Sequence[_Column], scores: Callable[[Run], Mapping[str, float]]
+) -> dict[Key, tuple[Mean | None, ...]]:
     """Row -> its mean over all tasks, and where any cell is marked as trained on, the mean of the others. None where a cell
     is missing, not whole or not comparable: a mean of fewer tasks is another number."""
     marked = any(_trained(cell) for column in columns for cell in column.cells.values())
@@ -179,9 +186,9 @@ def _means(found: Layout, columns: Sequence[_Column]) -> dict[Key, tuple[Mean | 
     for key in found.row_keys:
         cells = [cell for column in columns if (cell := column.cells.get(key)) is not None and cell.counts]
         whole = len(cells) == len(columns)
-        clean = [cell.average for cell in cells if not _trained(cell)]
-        mean = mean_of([cell.average for cell in cells]) if whole else None
-        means[key] = (mean, mean_of(clean) if whole and clean else None) if marked else (mean,)
+        parts = [(scores(cell.run), cell.run.questions) for cell in cells] if whole else []
+        clean = [part for part, cell in zip(parts, cells, strict=False) if not _trained(cell)]
+        means[key] = tuple(mean_of_values(some) if some else None for some in ((parts, clean) if marked else (parts,)))
     return means
 
 

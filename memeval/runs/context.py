@@ -139,21 +139,13 @@ class ContextRun:
             stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             held = stats.total if stats else None
             entries = await agent.entries(stats) if stats else None
-            normal = functools.cache(normalise)
-            asked = [
-                Asked(
-                    self.packed.context.id,
-                    question,
-                    self.repeat,
-                    held=held,
-                    entries=entries,
-                    evidence_held=self._evidence_held(question, point, entries, normal),
-                    session=agent.session,
-                )
+            held_of = self._looking(point, entries)
+            asked = (
+                Asked(self.packed.context.id, question, self.repeat, held=held, entries=entries, session=agent.session)
                 for question in point.questions
                 if self._open(question)
-            ]
-            asks = (self._ask(agent, one, answers) for one in asked)
+            )
+            asks = (self._ask(agent, one, held_of, answers) for one in asked)
             await together(asks, agent.concurrent)
         except AgentError as error:
             self._fail([point], str(error))
@@ -162,15 +154,27 @@ class ContextRun:
                 await self.close(agent)
                 self._forks.release()
 
-    def _evidence_held(
-        self, question: Question, point: AskPoint, entries: Sequence[Item] | None, normal: Callable[[str], str]
-    ) -> tuple[bool | None, ...] | None:
-        if entries is None:
-            return None
-        evidence = evidence_rows(question, point.chunks, self.packed.context.units)
-        return tuple(each_held(question, evidence, entries, normal))
+    def _looking(
+        self, point: AskPoint, entries: Sequence[Item] | None
+    ) -> Callable[[Question], tuple[bool | None, ...] | None]:
+        """Of each piece of a question's evidence, whether the entries hold it; None where there are no entries."""
+        normal = functools.cache(normalise)
 
-    async def _ask(self, agent: AgentRunner, asked: Asked, answers: asyncio.TaskGroup) -> None:
+        def held_of(question: Question) -> tuple[bool | None, ...] | None:
+            if entries is None:
+                return None
+            evidence = evidence_rows(question, point.chunks, self.packed.context.units)
+            return tuple(each_held(question, evidence, entries, normal))
+
+        return held_of
+
+    async def _ask(
+        self,
+        agent: AgentRunner,
+        asked: Asked,
+        held_of: Callable[[Question], tuple[bool | None, ...] | None],
+        answers: asyncio.TaskGroup,
+    ) -> None:
         """Recall once; every answer that is still open is given from this recall."""
         await self._unanswered.acquire()
         recall, recalling = Recall(), Ledger("recall")
@@ -179,7 +183,7 @@ class ContextRun:
                 recall = await agent.recall(query(asked.question))
         except AgentError as error:
             recalling.failures.append(str(error))
-        asked = replace(asked, recall=recall, recalling=recalling)
+        asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))
         if self.native:
             await self._answer(asked, agent)
         else:
@@ -191,7 +195,7 @@ class ContextRun:
         async def answer(kept: Recall, ledger: Ledger) -> str | None:
             assert native is not None
             try:
-                with native.booking(ledger), self._times.of("answer", ledger):
+                with native.booking(ledger):
                     return await native.answer(query(asked.question), kept)
             except AgentError as error:
                 ledger.failures.append(str(error))

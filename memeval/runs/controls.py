@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from memeval.agent import Item, Recall
-from memeval.memory.bm25 import BM25Index
+from memeval.bm25 import BM25Index
 from memeval.metrics import METRICS, Reply
 from memeval.metrics.held import names
 from memeval.task import Question, Unit

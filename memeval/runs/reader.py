@@ -15,6 +15,7 @@ from memeval.records.folder import text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
+from memeval.runs.times import Times
 from memeval.task import Question
 
 Emit = Callable[[Row], None]
@@ -117,7 +118,10 @@ class AnswerStage:
         text = None
         if not ledger.failures and not asked.not_applicable:
             if answerer is not None:
-                text = await answerer(Recall(list(view.items), recall.order) if view and recall else Recall(), ledger)
+                times = Times()
+                with times.of("answer", ledger):
+                    text = await answerer(Recall(list(view.items), recall.order) if view and recall else Recall(), ledger)
+                self.emit(times.row(asked.context_id, asked.repeat))
             else:
                 with usage.booking(ledger):
                     text = await self.read(asked.question, view, asked.repeat, number)

@@ -281,7 +281,8 @@ class _Driver:
         elif isinstance(event, TroubleRow):
             first.write(event)
         elif isinstance(event, TimesRow):
-            first.writer.append(event)
+            for run in self.runs:  # they have read and recalled together
+                run.writer.append(event)
         elif isinstance(event, ContextRead) and self.turn is not None:
             self.turn.read()
         for run in self.runs:

@@ -52,7 +52,7 @@ def latencies(events: Iterable[EventRow], native: bool) -> dict[str, Latency]:
         if isinstance(row, TimesRow):
             seconds["observe"] += row.observe
             seconds["recall"] += row.recall
-            seconds["answer"] += row.answer
+            seconds["answer"] += row.answer if native else ()
         elif isinstance(row, CallRow) and not native and (row.phase, row.source, row.status) == ("answer", "model", "ok"):
             seconds["answer"].append(row.seconds)
     return {

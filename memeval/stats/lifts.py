@@ -58,10 +58,10 @@ def lift(
     controls in few clusters, it is widened by the limits of that difference. Blank where the lower limit of oracle - none is
     at most LEAST_ROOM. Raises UsageError as `interval` does.
     """
+    ours, floor, top = sums("lift", clusters, agent, none, oracle)
     room = paired(oracle, none, clusters, confidence, seed, resamples=resamples)
     if room.low <= LEAST_ROOM:
         return Lift(None, None, None, room)
-    ours, floor, top = sums("lift", clusters, agent, none, oracle)
     groups = Groups(ours - floor, top - floor)
     low, high, _ = limits(groups, confidence, seed, resamples)
     value = groups.mean

@@ -16,7 +16,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from memeval.yamlfile import read_yaml
 
@@ -90,25 +91,10 @@ class Language:
 @functools.cache
 def language(split: str) -> Language:
     """The language of one of SPLITS; read once per process."""
-    data = _read(split)
-    phrases = {relation: Phrases(**texts) for relation, texts in data["phrases"].items()}
-    return Language(Lexicon(**data["lexicon"]), phrases, Prose(**data["prose"]))
+    return msgspec.convert(read_yaml(_FOLDER / f"{split}.yaml"), Language)
 
 
 @functools.cache
 def endings(kind: str) -> tuple[str, ...]:
     """The endings of coined words of a type: female, male, surname, town, town_middle, organisation, river, prize, book."""
-    found: tuple[str, ...] = _read("shared")[kind]
-    return found
-
-
-def _read(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = _frozen(read_yaml(_FOLDER / f"{name}.yaml"))
-    return data
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples."""
-    if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return msgspec.convert(read_yaml(_FOLDER / "shared.yaml")[kind], tuple[str, ...])

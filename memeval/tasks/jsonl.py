@@ -96,7 +96,7 @@ class Jsonl:
 
 
 TRACEABLE = 3
-"""Characters from which on the text of a piece of evidence says something: shorter golds cannot be traced either."""
+"""Characters. A shorter text of evidence is a mark and not looked for; shorter gold answers cannot be traced either."""
 
 
 def parse(record: Any, place: str, number: int) -> Context:

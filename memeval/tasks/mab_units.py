@@ -1,4 +1,4 @@
-"""MemoryAgentBench's contexts, one long text each, cut where they are naturally jointed: documents, dialogues, labelled
+"""MemoryAgentBench's contexts, one long text each, cut at their natural boundaries: documents, dialogues, labelled
 examples, facts, paragraphs, chat turns."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from memeval.data.fields import literal
 from memeval.task import Evidence, Unit
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
-_JOINTS: Mapping[str, re.Pattern[str]] = {
+_BOUNDARIES: Mapping[str, re.Pattern[str]] = {
     "ruler_qa": re.compile(r"(?m)^(?=Document \d+:)"),
     "recsys": re.compile(r"(?m)^(?=Dialogue \d+:)"),
     "factconsolidation": re.compile(r"(?m)^(?=\d+\. )"),
@@ -52,10 +52,10 @@ def units(source: str, context: str) -> tuple[Unit, ...]:
     elif source.startswith("icl"):
         found = [Unit(text) for text in examples(context)]
     else:
-        joint = next((pattern for prefix, pattern in _JOINTS.items() if source.startswith(prefix)), None)
-        if joint is None:
+        boundary = next((pattern for prefix, pattern in _BOUNDARIES.items() if source.startswith(prefix)), None)
+        if boundary is None:
             raise ValueError(f"source '{source}' is not one whose contexts can be cut into units")
-        found = [Unit(text.strip()) for part in joint.split(context) for text in _cut(part)]
+        found = [Unit(text.strip()) for part in boundary.split(context) for text in _cut(part)]
     return tuple(unit for unit in found if unit.text)
 
 

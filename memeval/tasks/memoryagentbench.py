@@ -53,10 +53,9 @@ class MemoryAgentBench:
         wanted = params(card, self.Params).source
         (file,), *titles_file = (find(needed, settings.data_dir, card.name) for needed in self.files(card))
         gold: Gold = str
-        others: tuple[Mapping[str, Any], ...] = ()
+        others: list[Mapping[str, Any]] = []
         if titles_file:
-            titles = redial.Titles(titles_file[0][0])
-            gold, others = titles.gold, (titles.facts,)
+            gold, *others = redial.titles(titles_file[0][0])
         names: dict[int, str] = {}  # number of a record -> how many of the source's came before it
 
         def head(row: Any, span: Span) -> Head:

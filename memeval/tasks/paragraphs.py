@@ -35,21 +35,20 @@ FILLER_WORDS = 20
 class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
-    file: with the questions. corpus: more passages. records: about how many to read, chosen by a hash of `id_field`, where
-    reading all takes long (0: all).
+    file: with the questions. corpus: more passages. id_field: of a record, whose hash chooses the records that are read.
     """
 
     class Params(msgspec.Struct):
-        """What a card names instead of the source's own."""
+        """What a card names instead of the source's own. records: about how many to read, where reading all takes long (0:
+        all)."""
 
         files: tuple[str, ...] | None = None
         hub: tuple[str, ...] | None = None
         corpus: str | None = None
-        records: Count | None = None
+        records: Count = 0
 
     file: ClassVar[DataFile]
     corpus: ClassVar[DataFile]
-    records: ClassVar[int] = 0
     id_field: ClassVar[str] = "id"
 
     @abstractmethod
@@ -71,8 +70,7 @@ class ParagraphQA(ABC):
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
         read_ = [read(part) for part in find(file, settings.data_dir, card.name)]
-        given, total = params(card, self.Params).records, sum(map(len, read_))
-        wanted = self.records if given is None else given
+        wanted, total = params(card, self.Params).records, sum(map(len, read_))
         share = wanted / total if wanted and total else 1.0
         for loaded in read_:
             for place, row in loaded.rows():
@@ -120,9 +118,8 @@ def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[P
 
 
 def _short(pool: Pool, card: TaskCard) -> bool:
-    """Whether the pool may not suffice for a stream. On the safe side, because the answer must not depend on the
-    question: own titles bar a few passages each, and no pool of English has fewer than one token in eight
-    characters."""
+    """Whether the pool may be too small for a stream. The answer must not depend on the question, so it assumes the worst:
+    the own titles of a question exclude a few passages each, and a token of English has eight characters."""
     if card.tokens:
         return sum(len(item.text) for item in pool.passages) < 8 * card.tokens
     return pool.size < card.documents + 20 * card.shared

@@ -11,12 +11,16 @@ import hashlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memeval.task import Unit
 from memeval.tasks.base import normalised, number, plain
+
+if TYPE_CHECKING:
+    from memeval.bm25 import BM25Index
 
 Hashes = NDArray[np.uint64]
 
@@ -105,11 +109,19 @@ class Pool:
         for index, item in enumerate(self.passages):
             if item.title:  # passages without a title differ by their text alone
                 self._titles.setdefault(title_key(item.title), []).append(index)
+        self._units: dict[int, Unit] = {}
         self._lock = threading.Lock()
-        self._search: _Nearest | None = None
+        self._search: BM25Index | None = None
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    def unit(self, index: int) -> Unit:
+        """A passage as a unit of streams, made when it is first drawn: most of a large pool never are."""
+        unit = self._units.get(index)
+        if unit is None:
+            unit = self._units[index] = self.passages[index].unit()
+        return unit
 
     def ranking(
         self,
@@ -144,35 +156,24 @@ class Pool:
     def nearest(self, ranking: Iterable[int], query: str, answers: Iterable[str]) -> Iterator[int]:
         """The same passages, those nearest to the query first (BM25; ties as ranked), without any that holds one of the
         answers as whole normalised tokens. Filler stays behind the pool."""
+        from memeval.bm25 import BM25Index
+
         with self._lock:
             if self._search is None:
-                self._search = _Nearest(self.passages)
+                self._search = BM25Index()
+                for item in self.passages:
+                    self._search.add(f"{item.title} {item.text}")
         ranked = np.fromiter(ranking, dtype=np.intp)
-        scores = self._search.scores(query)[ranked]
+        found = np.zeros(len(self))
+        for index, score in self._search.search(query, len(self)):
+            found[index] = score
+        scores = found[ranked]
         needles = [f" {text} " for text in map(normalised, answers) if text]
         for position in np.lexsort((np.arange(len(ranked)), -scores, ranked >= self.size)):
             index = int(ranked[position])
             haystack = f" {normalised(f'{self.passages[index].title} {self.passages[index].text}')} "
             if not any(needle in haystack for needle in needles):
                 yield index
-
-
-class _Nearest:
-    """BM25 scores of a query against every passage, on the index that the agents search with."""
-
-    def __init__(self, passages: Sequence[Passage]) -> None:
-        from memeval.memory.bm25 import BM25Index
-
-        self._count = len(passages)
-        self._index = BM25Index()
-        for item in passages:
-            self._index.add(f"{item.title} {item.text}")
-
-    def scores(self, query: str) -> NDArray[np.float64]:
-        scores = np.zeros(self._count)
-        for position, score in self._index.search(query, self._count):
-            scores[position] = score
-        return scores
 
 
 def _distinct(passages: Iterable[Passage]) -> dict[tuple[str, str], Passage]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from memeval.data.files import Found
 from memeval.data.records import read_object
 
 
-class Titles:
-    """`entity2id.json` of the data set: `{"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, ...}`."""
+def titles(file: Found) -> tuple[Callable[[str], str], Mapping[str, Any]]:
+    """The rule from a gold to its title, which raises ValueError for a number that no movie has, and the file's facts. The
+    file is `entity2id.json` of the data set: `{"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, ...}`."""
+    numbers, facts = read_object(file)
+    names = {str(value): title(name) for name, value in numbers.items()}
 
-    def __init__(self, file: Found) -> None:
-        numbers, self.facts = read_object(file)
-        self._file = file
-        self._titles = {str(value): title(name) for name, value in numbers.items()}
+    def gold(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"gold '{value[:80]}' is no movie of {file.path}")
+        return names[value]
 
-    def gold(self, value: str) -> str:
-        """The title of a gold. Raises ValueError for a number that no movie has."""
-        if value not in self._titles:
-            raise ValueError(f"gold '{value[:80]}' is no movie of {self._file.path}")
-        return self._titles[value]
+    return gold, facts
 
 
 def title(name: str) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 SHORTEST = 64
-"""Tokens: hardly a pool's documents are shorter on average, so no more than this many are taken for a length in tokens."""
+"""Tokens. The documents of a pool are hardly ever shorter on average, so a stream of N tokens takes N / SHORTEST at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,9 @@ class PackedTask:
         if not wanted and total >= self.card.tokens:
             return [], total
         drawn: list[int] = []
+        unit_of = self.pool.unit
         for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
-            unit = self.pool.passages[index].unit()
+            unit = unit_of(index)
             size = count(unit.render())
             if self.card.tokens and total + size > self.card.tokens:
                 return drawn, total
@@ -181,8 +182,8 @@ class PackedTask:
         """Indices into own passages and drawn ones, one after the other, in stream order. A passage without a time
         takes a moment of the pool's by its hash: fixed per passage, so that streams of different lengths agree.
 
-        Moments are places in the times of the pool and of the own passages together, sorted: those of the pool are
-        known, and each of the few other times moves what comes after it by one.
+        A moment is an index into the sorted times of the pool and of the own passages. The pool knows the indices of its
+        own times; each further time of an own passage raises the indices after it by one.
         """
         if self.card.layout:
             return memocr.permutation(len(own) + len(drawn))

@@ -28,7 +28,6 @@ class TriviaQA(ParagraphQA):
 
     file = DataFile(("triviaqa/validation-*.parquet",), hub=("mandarjoshi/trivia_qa/rc.wikipedia/validation-*.parquet",))
     corpus = DataFile(("triviaqa/*_corpus*.json",), required=False, note="more passages for the pool")
-    records = 1000
     id_field = "question_id"
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from memeval.agent import Chunk, Query, Recall
 from memeval.agents.memalpha import MemAlpha
+from memeval.bm25 import BM25Index
 from memeval.errors import UsageError
-from memeval.memory.bm25 import BM25Index
 from memeval.models.completion import Completion, Request, ToolCall
 from memeval.prompts import CHUNK, MEMORY, untag
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from rank_bm25 import BM25Okapi
 
-from memeval.memory.bm25 import BM25Index
+from memeval.bm25 import BM25Index
 
 ENTRIES, QUESTIONS, REBUILDS = 10_000, 200, 3
 

@@ -4,7 +4,8 @@
 
 512 independent calls of 50 ms, 64 at a time (ideal 0.40 s), and 4 chains of 40 dependent calls (ideal: 40 steps), through
 the whole gateway: key, journal, cache, retries, parsing, events. A bare aiohttp loop over the same calls stands beside it.
-Medians of 3, taken in turn; the server is a process of its own. Bars: 0.60 s, 2 ms CPU per call, 1.05 of the critical path.
+Medians of 3, taken in turn; the server is a process of its own. Printed, never asserted; the bars of a whole run are in
+bench_engine.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -97,7 +97,7 @@ async def whole(url: str, shape: Shape) -> Measured:
         return measured
 
 
-def main() -> int:
+def main() -> None:
     works = {
         f"{name}, {shape.__name__}": (run, shape)
         for shape in (wide, chained)
@@ -110,22 +110,16 @@ def main() -> int:
             for name, (run, shape) in works.items():
                 taken[name].append(asyncio.run(run(url, shape)))
     print(f"{'':22}{'ideal s':>9}{'wall s':>9}{'ratio':>8}{'CPU ms/call':>13}")
-    medians = {}
     for name, measured in taken.items():
         ideal = LENGTH * step if name.endswith("chained") else CALLS / WIDTH * LATENCY
-        medians[name] = tuple(statistics.median(each) for each in zip(*measured, strict=True))
-        wall, processor = medians[name]
+        wall, processor = (statistics.median(each) for each in zip(*measured, strict=True))
         print(f"{name:22}{ideal:9.2f}{wall:9.3f}{wall / ideal:8.3f}{processor:13.3f}")
-    (seconds, processor), (chains, _) = medians["gateway, wide"], medians["gateway, chained"]
-    passed = seconds <= 0.60 and processor <= 2.0 and chains <= 1.05 * LENGTH * step
-    print("bars (0.60 s, 2 ms, 1.05):", "met" if passed else "MISSED")
-    return 0 if passed else 1
 
 
 @pytest.mark.benchmark
-def test_the_bars_are_met() -> None:
-    assert main() == 0
+def test_the_model_layer() -> None:
+    main()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

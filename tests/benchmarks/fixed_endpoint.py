@@ -1,7 +1,7 @@
 """An endpoint of fixed latency, in a process of its own, with as little of an HTTP server as will do: it must not be what
 is measured.
 
-`python fixed_endpoint.py` prints its URL and serves until stdin closes. Each reply leaves LATENCY seconds after its request
+`python fixed_endpoint.py SECONDS` prints its URL and serves until stdin closes. Each reply leaves so long after its request
 arrived: made while it waits, and timed by `select`, because `epoll` wakes timers up to a millisecond late. A request with
 tools is answered by a call that writes a new memory, others by a word.
 """
@@ -25,12 +25,15 @@ _numbers = itertools.count(1)
 
 
 class Fixed(asyncio.Protocol):
+    def __init__(self, latency: float) -> None:
+        self.latency = latency
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport, self.received = transport, b""
 
     def data_received(self, data: bytes) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time() + LATENCY
+        due = loop.time() + self.latency
         self.received += data
         while (end := self.received.find(b"\r\n\r\n")) >= 0:
             sizes = self.received[:end].lower().split(b"content-length:")[1:]  # none: a GET, of the list of models
@@ -61,9 +64,9 @@ def reply(body: bytes) -> bytes:
 
 
 @contextmanager
-def endpoint() -> Iterator[str]:
-    """Its URL, while it runs."""
-    command = [sys.executable, __file__]
+def endpoint(latency: float = LATENCY) -> Iterator[str]:
+    """Its URL, while it runs. latency: seconds of each reply."""
+    command = [sys.executable, __file__, str(latency)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
@@ -85,12 +88,12 @@ def latency(url: str) -> float:
     return statistics.median(taken)
 
 
-async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Fixed, "127.0.0.1", 0, backlog=1024)
+async def serve(latency: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Fixed(latency), "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent closes the pipe
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-        runner.run(serve())
+        runner.run(serve(float(sys.argv[1])))

@@ -14,6 +14,15 @@ from golden_data import folder
 
 from memeval.errors import NoData
 
+SLOW = {
+    *("2wiki-30k", "2wiki-100k@memocr", "2wiki-100k@hard", "2wiki-1m", "hotpotqa-100k"),
+    *(f"hotpotqa-10k@{variant}" for variant in ("hard", "memocr", "shared-8")),
+    *(f"nq-{size}" for size in ("30k", "100k")),
+    *(f"nq-10k@{variant}" for variant in ("hard", "memocr", "memagent", "tokens-5000", "shared-8")),
+    *("synth-100k", "synth-1m", "synth-10k@train", "synth-10k@validation"),
+}
+"""Tasks that a smaller one, or one of another data set, stands beside in the default run."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seed", [seed if seed == 42 else pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS])
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TASKS])
 def test_a_task_is_what_it_was(name: str, seed: int, made: Path) -> None:
     root = root_of(name, made)
     if not root.is_dir() and not name.startswith("synth"):

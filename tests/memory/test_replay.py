@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memeval.errors import UsageError
 from memeval.memory import tools
-from memeval.memory.replay import replay
+from memeval.memory.replay import replay, replayed_items
 from memeval.memory.store import MemoryStore
 from memeval.models.completion import ToolCall
 
@@ -47,6 +47,22 @@ def test_replayed_effects_equal_the_store_at_every_position(operations: list[tup
     for contents, replayed in ((store.contents(), replay(results)), (then, replay(results[:position]))):
         assert replayed == contents
         assert {kind: list(held) for kind, held in replayed.items()} == {k: list(held) for k, held in contents.items()}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(["core", "semantic", "episodic"]), texts, st.integers(0, 3)), max_size=20))
+def test_replayed_items_are_those_that_the_store_lists(writes: list[tuple[str, str, int]]) -> None:
+    store = MemoryStore(words, seed=9)
+    effects = []
+    for number, (kind, text, at) in enumerate(writes):
+        names = list(store.contents().get(kind, {}))
+        if kind == "core" or (names and at == 0):
+            effects.append(store.update(kind, names[0] if names else "core", text, f"c{number}"))
+        else:
+            effects.append(store.insert(kind, text, f"c{number}"))
+    replayed, listed = replayed_items(effects), store.items()
+    assert {(item.id, item.text, item.chunks) for item in replayed} == {(item.id, item.text, item.chunks) for item in listed}
+    assert len(replayed) == len(listed)
 
 
 def test_results_without_effect_are_passed_over() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval import tokens
-from memeval.memory.bm25 import BM25Index
+from memeval.bm25 import BM25Index
 from memeval.memory.store import CUT_MARK, MemoryFault, MemoryStore, cut_to
 
 

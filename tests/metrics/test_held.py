@@ -125,6 +125,13 @@ def test_entities(text: str, titles: tuple[str, ...], expected: set[str]) -> Non
     assert entities(EvidenceRow(text=text, titles=titles)) == expected
 
 
+def test_an_entity_alone_is_enough_where_nothing_is_said_of_it() -> None:
+    piece = EvidenceRow(text="Ann lives in Arlen.", chunks=("c1",))  # the data word the answer differently
+    question = Question("q", "Where?", ("Arlen Hill",))
+    assert held(question, [piece], [item("Ann's home is in Arlen.", "c1")]) is True
+    assert held(question, [piece], [item("Ann's home is here.", "c1")]) is False
+
+
 def test_a_short_turn_is_found_as_whole_tokens() -> None:
     question, turn = Question("q", "Does Ann paint?", ("yes",)), EvidenceRow(text="Yes", chunks=("c1",))
     assert held(question, [turn], [item("Yesterday it rained", "c1")]) is False

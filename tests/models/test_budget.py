@@ -179,6 +179,7 @@ def test_many_callers_at_once_do_not_overspend_before_anything_is_known() -> Non
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("clock")
 def test_without_a_limit_in_usd_the_first_call_does_not_fly_alone() -> None:
     async def main() -> None:
         begun: list[Request] = []
@@ -197,6 +198,7 @@ def test_without_a_limit_in_usd_the_first_call_does_not_fly_alone() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_first_call_that_is_cancelled_holds_nobody_up() -> None:
     async def main() -> None:
         door = gateway(Slow(dollar), priced(max_usd=4.5))
@@ -272,6 +274,7 @@ def test_a_refusal_stands_even_if_the_calls_in_the_air_turn_out_cheap() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("clock")
 def test_failed_and_cancelled_calls_count_as_calls_and_cost_nothing() -> None:
     async def main() -> None:
         model, budget = Slow(lambda request: Completion(error="HTTP 400", finish_reason="error")), priced(5.0, 2)

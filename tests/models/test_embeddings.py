@@ -462,6 +462,7 @@ def test_equal_calls_in_flight_are_sent_once(counting):
     assert sorted(row.source for row in rows) == ["model", "shared"]
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_one_that_waits_sends_the_call_when_the_other_is_cancelled(counting):
     model = counting(latency=0.1)
 

@@ -117,6 +117,7 @@ def test_a_bug_in_a_model_fails_its_call_and_names_the_place(tmp_path):
         asyncio.run(door.call(SPEC, asked("b")))
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
     async def main():
         model = Slow(echo)
@@ -227,6 +228,7 @@ def test_unknown_names_are_a_usage_error():
         asyncio.run(Gateway(None).call(ModelSpec("ofline"), asked("a")))
 
 
+@pytest.mark.usefixtures("clock")
 def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
     async def main():
         model = Slow(echo)

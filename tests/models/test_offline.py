@@ -448,7 +448,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(memory=TEXT, question=TEXT, options=st.none() | st.lists(TEXT, max_size=3))
 def test_any_reader_prompt_gets_a_reply(memory: str, question: str, options: list[str] | None) -> None:
     text = ask(memory, question, options, seed=1)
@@ -458,7 +458,7 @@ def test_any_reader_prompt_gets_a_reply(memory: str, question: str, options: lis
         assert text == ABSTAIN
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(deadline=None, max_examples=120, derandomize=True)
 @given(
     chunk=TEXT,
     memory=TEXT,

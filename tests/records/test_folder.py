@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from memeval.errors import UsageError
 from memeval.records import lock
 from memeval.records.averages import MetricAverage
+from memeval.records.clean import lost_numbers
 from memeval.records.files import cut_torn_line, read_record, read_rows, write_record, write_rows
 from memeval.records.folder import RunFolder, RunWriter, folder_name, readers
 from memeval.records.judgements import JudgeHeader
@@ -121,6 +122,15 @@ def test_hostile_values_of_every_row_come_back(tmp_path_factory: pytest.TempPath
             assert getattr(back, name) is None
         elif isinstance(value, (int, float)):
             assert getattr(back, name) == value
+
+
+def test_numbers_that_json_cannot_hold_become_null_and_are_counted(tmp_path: Path) -> None:
+    kept = {"large": 10**400, "less": -(10**4298), "half": 0.5, "text": "1e400"}
+    lost = {"larger": 10**4300, "infinite": math.inf, "nested": [math.nan, 1, -(10**5000)]}
+    write_rows(tmp_path / "q.jsonl", [msgspec.structs.replace(QUESTION, meta={**kept, **lost})])
+    (back,) = read_rows(tmp_path / "q.jsonl", QuestionRow)
+    assert back.meta == {**kept, **dict.fromkeys(lost), "nested": [None, 1, None]}
+    assert lost_numbers({**kept, **lost}) == 4
 
 
 def test_what_is_nested_without_end_is_cut(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
+import numpy
 import pytest
 from click.testing import CliRunner
 from msgspec import convert
@@ -63,7 +64,7 @@ def printed(*words: str) -> Summary:
 
 def test_a_run_speaks_of_the_questions_that_were_asked_for(task: str) -> None:
     assert len(notes(task)[0].values()) == 2
-    [first] = notes(task, limit=1)
+    [first] = notes(task, limit=numpy.int64(1))
     assert (first.summary.n, len(first.values()), len(first.samples)) == (1, 1, 1)
     assert len(memeval.find_run("notes/bm25").values()) == 2
 

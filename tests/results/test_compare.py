@@ -13,6 +13,7 @@ from made_runs import Asked
 from memeval.cli import main
 from memeval.errors import UsageError
 from memeval.results.compare import compare
+from memeval.results.gate import gate
 
 Make = Callable[..., Path]
 
@@ -121,6 +122,20 @@ def test_repeats_are_averaged_before_they_are_paired(make_run: Make) -> None:
     (found,) = compare(a, b)
     assert (found.effect.n, found.effect.value) == (20, pytest.approx(0.5))
     assert "repeats: 2 against 1" in found.named
+    assert (found.a.repeats, found.b.repeats) == ((1.0, 0.0), ())
+    assert "bm25 in each repeat: 100.0, 0.0 (standard deviation 70.7)" in told(a, b)[1]
+
+
+def test_what_limits_a_run_is_said_with_the_difference(make_run: Make) -> None:
+    a = make_run([1.0] * 12, agent="bm25", model="writer", reader="m")
+    b = make_run([1.0] * 11 + [None], agent="recent", model="writer", reader="m")
+    (found,) = compare(a, b)
+    assert [note for note in found.notes if note.startswith("recent: ") and "failed" in note]
+    assert not [note for note in found.notes if note.startswith("bm25: ")]  # what both have is said once
+    said, judged = told(a, b)[1], gate(a, b).notes
+    for note in found.notes:
+        assert note in said
+        assert any(note in text for text in judged)
 
 
 def test_few_streams_have_no_verdict(make_run: Make) -> None:

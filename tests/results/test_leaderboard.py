@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from made_runs import Asked
 
 from memeval import cards
 from memeval.cards import SuiteCard, TaskCard
 from memeval.cli import main
-from memeval.results.badge import badge
+from memeval.results.badge import Badge, badge
 from memeval.results.grid import Grid
 from memeval.results.leaderboard import leaderboard
 from memeval.results.leaderboard_card import card
 from memeval.results.load import Run, load_runs
-from memeval.results.published import board, boards, differs, published, row_mean
+from memeval.results.published import Published, board, boards, differs, published, row_mean
 
 REPOSITORY = Path(__file__).parents[2] / "leaderboards"
 MEMOCR = "MemOCR (arXiv 2601.21468, Table 1), as its code builds and runs it"
@@ -170,6 +171,12 @@ def test_a_layout_that_does_not_exist() -> None:
     assert len(result.output.splitlines()) == 1
 
 
+def test_a_method_that_has_no_row() -> None:
+    result = CliRunner().invoke(main, ["leaderboard", "show", "--layout", "comam", "--method", "mem-alfa"])
+    assert result.exit_code == 2
+    assert "did you mean 'Mem-alpha'" in result.output
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(main, ["leaderboard", "build", "-o", str(tmp_path / "file" / "x"), "--layout", "comam"])
@@ -178,6 +185,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 # -- runs beside them -------------------------------------------------------------------------------------------------
+
+
+def column(name: str, dataset: str) -> Published:
+    return next(row for row in published() if (row.board, row.dataset) == (name, dataset))
+
+
+def of_hotpot(run: Run) -> Badge:
+    return badge(run, board("memocr-table1"), column("memocr-table1", "HotpotQA"))
 
 
 def ocr_run(make_run: Make, task: str = "hotpotqa-10k@memocr", score: float = 1.0, count: int = 128, **given: object) -> Run:
@@ -189,12 +204,12 @@ def ocr_run(make_run: Make, task: str = "hotpotqa-10k@memocr", score: float = 1.
 
 
 def test_a_run_that_follows_the_protocol_is_similar(make_run: Make) -> None:
-    found = badge(ocr_run(make_run), board("memocr-table1"), "HotpotQA")
+    found = of_hotpot(ocr_run(make_run))
     assert (found.level, found.why) == ("similar", ("its own draw",))
 
 
 def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
-    assert badge(ocr_run(make_run, manifest={}), board("memocr-table1"), "HotpotQA").level == "same"
+    assert of_hotpot(ocr_run(make_run, manifest={})).level == "same"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +227,7 @@ def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
     ],
 )
 def test_what_makes_a_run_different(make_run: Make, given: dict[str, object], dataset: str, why: str) -> None:
-    found = badge(ocr_run(make_run, **given), board("memocr-table1"), dataset)
+    found = badge(ocr_run(make_run, **given), board("memocr-table1"), column("memocr-table1", dataset))
     assert found.level == "different"
     assert why in " ".join(found.why)
 
@@ -230,14 +245,30 @@ def test_the_models_of_a_published_row(make_run: Make, memory: str, reader: str,
     run = ocr_run(
         make_run, "memalpha-squad@memalpha", protocol="Mem-alpha (arXiv 2509.25911)", headline="substring", **given
     )
-    assert badge(run, board("memalpha-table1"), "SQuAD").level == level
+    assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
+
+
+@pytest.mark.parametrize(("key", "value"), [("documents", 400), ("tokens", 20_000), ("hard", True), ("shared", 8)])
+def test_other_streams_than_those_of_the_column(make_run: Make, key: str, value: object) -> None:
+    own = {"documents": 50, "tokens": 0, "hard": False, "shared": 1}
+    levels = []
+    for task in (own, {**own, key: value}):
+        run = ocr_run(make_run, label=str(task))
+        identity = {**run.manifest.identity, "task": {**run.manifest.identity["task"], **task}}
+        run = ocr_run(make_run, label=f"again {task}", manifest={"identity": identity})
+        levels.append(of_hotpot(run).level)
+    assert levels == ["same", "different"]
 
 
 def test_prompts_of_ones_own_and_a_model_in_place_of_the_cards(make_run: Make) -> None:
     run = ocr_run(make_run)
     identity = {**run.manifest.identity, "prompts": {"reader": "My prompt {question}"}}
     identity["agent"] = {**identity["agent"], "models": {"memory": "Memalpha-4B"}}
-    found = badge(ocr_run(make_run, label="again", manifest={"identity": identity}), board("memocr-table1"), "HotpotQA")
+    found = badge(
+        ocr_run(make_run, label="again", manifest={"identity": identity}),
+        board("memocr-table1"),
+        column("memocr-table1", "HotpotQA"),
+    )
     assert found.level == "different"
     assert found.why == ("the memory is m-7b; the agent's card reproduces Memalpha-4B", "prompts of its own: reader")
 
@@ -260,6 +291,27 @@ def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path)
     assert "on other tasks: 1 run." in notes
 
 
+def test_an_average_never_mixes_the_rule_of_the_table_with_another(make_run: Make, tmp_path: Path) -> None:
+    for task in ("hotpotqa-10k", "2wiki-10k", "nq-10k"):
+        ocr_run(make_run, f"{task}@memocr")
+    ocr_run(make_run, "triviaqa-10k@memocr", headline="f1")
+    _, measured = leaderboard("memocr-table1", load_runs(tmp_path / "runs"))
+    (row,) = [dict(zip(measured.columns, row, strict=True)) for row in measured.rows]
+    assert str(row["TriviaQA 10K"]).endswith(" f1")
+    assert row["Average 10K"] is None
+
+
+def test_what_runs_held_is_below_what_was_published(make_run: Make, tmp_path: Path) -> None:
+    given = {"agent": "memalpha", "model": "Memalpha-4B", "reader": "Qwen3-32B", "headline": "substring"}
+    asked = [Asked("q1", memory_tokens=12_000), Asked("q2", memory_tokens=8_000)]
+    make_run(asked, task="memalpha-squad@memalpha", **given)
+    *_, held = leaderboard("memalpha-table1", load_runs(tmp_path / "runs"))
+    assert held.title == "Measured memory, in thousand tokens"
+    assert cell(held, "SQuAD", agent="memalpha") == "10.00"
+    assert cell(held, "Average", agent="memalpha") is None
+    assert held.notes == ("What the agent holds when it is asked, in tokens of o200k_base.",)
+
+
 def test_the_card_places_a_run_among_the_rows_of_its_budget(make_run: Make, tmp_path: Path) -> None:
     ocr_run(make_run, score=1.0)  # 50 % at 1,024 tokens; published: 84.8, 82.3, 75.0, 70.3
     ocr_run(make_run, answer_budget=16)  # published: 67.2, 37.0, 24.0, 24.0; the interval is 41 to 59
@@ -279,5 +331,8 @@ def test_the_card_of_a_published_method() -> None:
     (grid,) = card(methods=["mem-alpha"])
     assert cell(grid, "place", task="hotpotqa-10k", budget="1,024") == "3 of 4"
     assert cell(grid, "place", task="hotpotqa-100k", budget="1,024") == "1 of 4"
+    assert cell(
+        grid, "result", task="memalpha-validation", method="Mem-alpha-4B", **{"printed in": "arXiv 2509.25911 Table 1"}
+    ) == ("0.642 (row mean 0.619)")
     assert any("not a rank" in note for note in grid.notes)
     assert not re.search("MemOCR-7B", str(grid.rows))

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from memeval.records.files import write_rows
 from memeval.records.folder import RunFolder
-from memeval.records.rows import SampleRow
+from memeval.records.rows import OperationRow, SampleRow, ToolRow
+from memeval.results.economics import economics
 from memeval.results.load import find_run
 from memeval.results.lost import LostAnswer, lost, sentence
 
@@ -81,6 +82,14 @@ def test_without_a_memory_folder_what_was_held_is_not_known(make_run: Make) -> N
     for file in (path.parent / "memories").glob("*/operations.jsonl"):
         file.unlink()
     assert lost(find_run(path)).counts == {"not recalled": 1}
+
+
+def test_effects_of_an_agents_own_kind_say_nothing(make_run: Make) -> None:
+    own = ToolRow(name="link", status="ok", effect={"op": "link", "nodes": [["a", 1], ["b", 2]]})
+    step = OperationRow(context_id="stream-q", digest="stream-q", repeat=0, chunk="c00000", units=(0, 0), results=(own,))
+    run = find_run(make_run([Asked("q", 0.0, recalled=(), operations=(step,))]))
+    assert lost(run).counts == {"not recalled": 1}
+    assert economics(run).memories == 1
 
 
 def change(folder: RunFolder, row: SampleRow, **fields: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +17,28 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "python.md").read_text(en
 
 def test_the_code_of_the_page_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     exec("\n".join(blocks), {})
     printed = capsys.readouterr().out
     assert "| bm25" in printed
     assert "two-hop" in printed
+    assert "told apart" in printed  # eight questions show little
 
 
 @pytest.mark.parametrize("level", COLUMNS)
 def test_every_column_is_on_the_page(level: str) -> None:
-    (cell,) = re.findall(rf"^\| `{level}` \| (.*) \|$", PAGE, re.MULTILINE)
+    tables = PAGE.partition("## Tables")[2].partition("\n## ")[0]
+    (cell,) = re.findall(rf"^\| `{level}` \| (.*) \|$", tables, re.MULTILINE)
     assert list(COLUMNS[level]) == [*OF_THE_RUN, *re.findall(r"`(\w+)`", cell)]
+
+
+def test_every_function_is_there() -> None:
+    table = PAGE.partition("## Every verb as a function")[2]
+    names = re.findall(r"`(memeval\.[\w.]+)`", table)
+    assert len(names) > 12
+    for name in names:
+        made = pkgutil.resolve_name(name)
+        assert made.__doc__, name
 
 
 def test_every_attribute_is_on_the_page(make_run: Callable[..., Path]) -> None:

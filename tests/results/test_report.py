@@ -18,6 +18,9 @@ from made_runs import Asked
 
 from memeval.cli import main
 from memeval.errors import UsageError
+from memeval.records.attribution import AttributedAnswer, Attribution
+from memeval.records.folder import RunFolder
+from memeval.results.export import to_baseline
 from memeval.results.load import load_runs
 from memeval.results.report import report
 from memeval.results.report.overview import family
@@ -123,6 +126,17 @@ def test_repeats_are_rows_of_their_own(make_run: MakeRun, page: Callable[..., Ma
     ]
 
 
+def test_a_baseline_has_scores_and_no_texts(make_run: MakeRun, page: Callable[..., Made], tmp_path: Path) -> None:
+    run = make_run([Asked("a", 0.0), Asked("b")])
+    to_baseline(load_runs(run), tmp_path / "base")
+    report(load_runs(tmp_path / "base"), tmp_path / "base.html")
+    made = Made(tmp_path / "base.html")
+    assert [row[4:6] for row in made.answers] == [["wrong", 0.0], ["right", 1.0]]
+    story = made.story(0, "a")
+    assert (story["answer"], story["recalled"]) == (None, [])
+    assert made.data["overview"]["runs"][0]["summary"]["headline"]["value"] == 0.5
+
+
 # -- size -------------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +224,17 @@ def test_where_answers_are_lost(make_run: MakeRun, page: Callable[..., Made]) ->
     assert run["lost"] == {"misread": 1, "not recalled": 1, "never written": 1}
     assert run["unsupported"] == 1
     assert [row[6] for row in made.answers] == ["misread", "not recalled", "never written", "unsupported", ""]
+
+
+def test_what_attribute_found_is_shown(make_run: MakeRun, page: Callable[..., Made]) -> None:
+    run = make_run([Asked("a", 0.0), Asked("b", 0.0)])
+    answer = AttributedAnswer(question_id="b", where="write", with_evidence="Paris", with_memory="Rome")
+    found = Attribution(reader="m", scorer="f1", wrong=2, counts={"write": 1}, answers=(answer,), memory="operations")
+    RunFolder(run).write_attribution(found)
+    made = page()
+    assert made.data["overview"]["runs"][0]["asked"] == "of 1 of 2 wrong, asked again: 1 never written"
+    assert made.story(0, "a")["asked"] is None
+    assert made.story(0, "b")["asked"] == {"lost": "never written", "with_evidence": "Paris", "with_memory": "Rome"}
 
 
 def test_lift_needs_both_controls(make_run: MakeRun, page: Callable[..., Made]) -> None:

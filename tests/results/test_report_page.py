@@ -230,6 +230,28 @@ def test_a_script_in_an_answer_does_nothing(new_page: Callable[..., Opened], fil
     assert page.locator("img").count() == 0
 
 
+def test_nothing_that_gets_into_the_page_runs_or_loads(browser: Any, file: Path) -> None:
+    """Were a text ever parsed as HTML: its script would not run, and nothing would leave the machine."""
+    page = browser.new_page()
+    Opened(page).open(file)
+    page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.hacked = 1";
+        document.body.append(script);
+        document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.hacked = 1'>");
+    }""")
+    assert page.evaluate("fetch('http://127.0.0.1:9').then(() => 'sent', error => error.name)") == "TypeError"
+    assert (
+        page.evaluate(
+            "new Promise(done => document.addEventListener('securitypolicyviolation', done, { once: true }) ||"
+            " fetch('http://127.0.0.1:9').catch(() => 0)).then(event => event.effectiveDirective)"
+        )
+        == "connect-src"
+    )
+    assert page.evaluate("window.hacked") is None
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_themes(new_page: Callable[..., Opened], file: Path, scheme: str) -> None:
     """The page begins in the theme of the system; the switch changes it. Text is readable on its background in both."""

@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 from made_runs import Asked
 
 from memeval.cli import main
+from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.rows import OperationRow, ToolRow
+from memeval.results.load import find_run
 
 PARIS, ROME = "Ada Lovelace lives in Paris.", "Bo Ray lives in Rome."
 
@@ -57,8 +59,8 @@ def test_runs_are_listed_newest_last() -> None:
 
 def test_runs_as_json() -> None:
     one, other = json.loads(printed("list", "runs", "--format", "json"))["runs"]
-    assert (one["agent"], one["tag"], one["score"], one["n"]) == ("bm25", "step-9", 0.5, 2)
-    assert (other["label"], other["when"], other["questions"]) == ("mine", "1970-01-01T00:33:20+00:00", 5)
+    assert (one["agent"], one["tag"], one["score"], one["n"], one["usd"]) == ("bm25", "step-9", 0.5, 2, None)
+    assert (other["label"], other["when"], other["questions"]) == ("mine", "1970-01-01T00:33:20Z", 5)
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
@@ -121,6 +123,17 @@ def test_one_question_in_full() -> None:
     assert story["question"]["answers"] == ["Paris"]
 
 
+def test_what_came_of_asking_again() -> None:
+    rows = (AttributedAnswer(question_id="misread", where="read", with_evidence="Oslo"),)
+    found = Attribution(reader="m", scorer="task", wrong=3, counts={"read": 1}, answers=rows, memory="operations")
+    find_run("mine").folder.write_attribution(found)
+    assert "of 1 of 3 wrong, asked again: 1 misread" in printed("show", "mine")
+    assert "again     read: with the evidence 'Oslo'" in printed("show", "mine", "misread")
+    assert "again" not in printed("show", "mine", "forgotten")
+    story = json.loads(printed("show", "mine", "misread", "--format", "json"))
+    assert story["answers"][0]["attributed"]["where"] == "read"
+
+
 def test_everything_of_every_question() -> None:
     text = printed("show", "latest", "--wrong", "--full")
     assert text.count("== ") == 4
@@ -171,6 +184,13 @@ def test_a_control_has_no_memory(make_run: Callable[..., Path]) -> None:
     make_run([1.0], agent="none", control=True)
     assert "memory    none: a control" in printed("show", "toy-10k/none", "--memory")
     assert json.loads(printed("show", "toy-10k/none", "--memory", "--format", "json"))["memory"] is None
+
+
+def test_a_baseline_says_what_it_lacks(tmp_path: Path) -> None:
+    printed("export", "mine", "--to", "baseline", "--output", "base")
+    assert "f1 20.0 [" in printed("show", "base")
+    assert "a baseline: scores and sizes without texts" in printed("show", "base")
+    assert "memory    none: a baseline has no texts" in printed("show", "base", "misread")
 
 
 def test_what_a_model_says_does_not_move_the_cursor(make_run: Callable[..., Path]) -> None:

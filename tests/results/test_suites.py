@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from memeval.records.rows import QuestionRow
 from memeval.records.summary import Summary
-from memeval.results.suites import Mean, suite_means, suites_table
+from memeval.results.suites import Mean, mean_of_values, suite_means, suites_table
 
 
 def run(
@@ -84,3 +85,27 @@ def test_the_interval_of_what_is_left() -> None:
     runs = [run("a", "x", 0.9, 0.1, trained="leaked"), run("a", "y", 0.4, 0.03), run("a", "z", 0.6, 0.04)]
     left = suite_means("s", ["x", "y", "z"], runs)[0].without_leaked
     assert left.high - left.value == pytest.approx(0.025)  # sqrt(0.03^2 + 0.04^2) / 2
+
+
+def asked(task: str, clusters: int) -> dict[str, QuestionRow]:
+    names = (f"{task}{number}" for number in range(clusters))
+    return {name: QuestionRow(question_id=name, context_id=name, cluster=name, text="?") for name in names}
+
+
+def test_the_same_questions_in_two_tasks_are_resampled_together() -> None:
+    scores = dict(zip(asked("q", 100), [1.0, 0.0] * 50, strict=True))
+    once, twice = mean_of_values([(scores, asked("q", 100))]), mean_of_values([(scores, asked("q", 100))] * 2)
+    assert (twice.value, twice.tasks) == (0.5, 2)
+    # asking the same questions again with the same result tells nothing new
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high), abs=0.01)
+    other = dict(zip(asked("p", 100), [1.0, 0.0] * 50, strict=True))
+    apart = mean_of_values([(scores, asked("q", 100)), (other, asked("p", 100))])
+    assert apart.high - 0.5 == pytest.approx((once.high - 0.5) / 2**0.5, abs=0.01)
+
+
+def test_tasks_count_the_same_whatever_their_size() -> None:
+    large = dict.fromkeys(asked("q", 300), 1.0)
+    small = dict.fromkeys(asked("q", 100), 0.0)
+    found = mean_of_values([(large, asked("q", 300)), (small, asked("q", 100))])
+    assert found.value == pytest.approx(0.5)
+    assert 0.0 <= found.low < 0.5 < found.high <= 1.0

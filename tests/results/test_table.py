@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_runs import Asked
+from made_runs import Asked, made_run
 from msgspec.structs import replace
 
 from memeval.cli import main
@@ -216,6 +216,22 @@ def test_rows_of_the_offline_model_are_named(make_run: Make) -> None:
 def test_a_run_named_twice_is_one_row(make_run: Make) -> None:
     path = make_run(scores(64), **REAL)
     assert len(table(load_runs(path, "toy-10k", path.parent, runs_dir=path.parent.parent)).rows) == 1
+
+
+def test_two_folders_of_the_same_run_are_two_rows(make_run: Make, tmp_path: Path) -> None:
+    first = make_run(scores(64), **REAL)
+    second = made_run(tmp_path / "elsewhere", scores(32), **REAL)
+    assert first.name == second.name
+    found = table(load_runs(first, second))
+    assert found.columns[:2] == ("agent", "run")
+    assert {row[1] for row in found.rows} == {str(first), str(second)}
+
+
+def test_failed_answers_and_runs_that_are_not_whole_are_marked(make_run: Make) -> None:
+    make_run([*scores(50, 99), None], agent="bm25", **REAL)
+    make_run([*scores(50, 90), *[None] * 10], agent="recent", **REAL)
+    cells = {key: row["toy-10k (f1, n 100)"] for key, row in rows(grid(make_run)).items()}
+    assert cells == {"bm25": "50.0 (1 failed)", "recent": "50.0 (10 failed) invalid"}
 
 
 def test_rows_and_columns_by_other_facts(make_run: Make) -> None:

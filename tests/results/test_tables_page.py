@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +41,19 @@ def test_the_published_table_of_the_page() -> None:
 
 def test_the_table_of_runs_is_the_one_of_the_leaderboards() -> None:
     assert SYNTH.split("\n\n**synth-10k by kind")[0] in PAGE
+
+
+def test_the_python_of_the_page(make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run([1.0, 0.0], agent="bm25")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    with redirect_stdout(io.StringIO()) as out:
+        exec(code, names)
+    assert r"\toprule" in out.getvalue()
+    assert "<table>" in names["grid"]._repr_html_()
+    frame = names["grid"].to_pandas()
+    assert (frame["agent"].tolist(), frame["value"].tolist()) == (["bm25"], [0.5])
 
 
 @pytest.mark.slow

@@ -59,11 +59,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`memeval WORDS` to its end. Both streams are captured where they are not named."""
     process = start(words, cwd, env, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
-    try:
-        out, err = process.communicate()
-    except BaseException:
-        process.kill()
-        raise
+    out, err = process.communicate()
     assert process.returncode is not None
     return subprocess.CompletedProcess(["memeval", *words], process.returncode, out, err)
 
@@ -161,12 +157,16 @@ class Forked:
         readers = [threading.Thread(target=read, args=part, daemon=True) for part in streams]
         for reader in readers:
             reader.start()
-        if self.stdin:
-            with contextlib.suppress(BrokenPipeError), self.stdin:
-                self.stdin.write(input or "")
-        self.wait()
-        for reader in readers:
-            reader.join()
+        try:
+            if self.stdin:
+                with contextlib.suppress(BrokenPipeError), self.stdin:
+                    self.stdin.write(input or "")
+            self.wait()
+            for reader in readers:
+                reader.join()
+        except BaseException:  # the test is ended: it took too long, or somebody pressed Ctrl-C
+            self.kill()
+            raise
         return texts[0], texts[1]
 
     def send_signal(self, sig: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from folders import read_json, run_folders
+from msgspec.structs import replace
 from test_lost_answers import UNITS, Lists, Records, RecordsAndDeletes, SaysNothing, lives
 from toys import context
 
@@ -18,8 +19,9 @@ from memeval.judging.judged_run import judge_folder
 from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
-from memeval.results.attribute import Attribute, attributed_sentence
+from memeval.results.attribute import Attribute
 from memeval.results.load import find_run
+from memeval.results.lost import asked_sentence, lost
 from memeval.runs.run import run
 from memeval.task import Context, Question
 
@@ -51,7 +53,7 @@ def test_a_memory_beyond_the_readers_window(toy: Any) -> None:
     run(planned, quiet=True)
     found = Attribute(find_run(planned.spec.folder)).attribution(WITHOUT_CACHE)
     assert found.counts == {"recall-or-write": 1}
-    assert attributed_sentence(found) == "of 1 wrong, asked again: 1 not recalled or never written"
+    assert asked_sentence(found) == "of 1 wrong, asked again: 1 not recalled or never written"
 
 
 def test_it_is_estimated_stopped_and_goes_on(toy: Any) -> None:
@@ -73,7 +75,10 @@ def test_the_limit_takes_the_first(toy: Any) -> None:
     planned = toy.planned(Lists, [context("town", UNITS, asked)])
     run(planned, quiet=True)
     found = Attribute(find_run(planned.spec.folder), limit=1).attribution(WITHOUT_CACHE)
-    assert attributed_sentence(found) == "of 1 of 2 wrong, asked again: 1 cannot be followed"
+    expected = "of 1 of 2 wrong, asked again: 1 cannot be followed"
+    now = lost(find_run(planned.spec.folder))
+    assert asked_sentence(found) == asked_sentence(found, now) == expected
+    assert asked_sentence(found, replace(now, wrong=3)).startswith(f"{expected} (the run has changed since")
 
 
 def test_controls_are_refused(toy: Any) -> None:
@@ -113,6 +118,7 @@ def test_a_memory_is_made_again_from_stored_replies(tmp_path: Path, monkeypatch:
     words = ["--agent", "keeps.py:Keeps", "--task", "synth-10k", "--limit", "8", "--model", "offline"]
     assert runner.invoke(main, ["run", *words, "--quiet", "--no-cache"]).exit_code == 0
     (folder,) = run_folders(Path("runs"))
+    assert runner.invoke(main, ["run", *words, "--agent", "none", "--quiet", "--no-cache"]).exit_code == 0  # is passed over
     first = runner.invoke(main, ["attribute", "synth-10k", "--no-cache", "--format", "json"])
     assert first.exit_code == 0, first.output
     (found,) = json.loads(first.stdout)["attributed"]
@@ -123,6 +129,7 @@ def test_a_memory_is_made_again_from_stored_replies(tmp_path: Path, monkeypatch:
     assert read_json(folder / "scores" / "attribution.json")["counts"] == found["counts"]  # type: ignore[index]
     again = runner.invoke(main, ["attribute", str(folder), "--no-cache"])
     assert "asked again:" in again.stdout
+    assert "asked again:" in runner.invoke(main, ["show", str(folder)]).stdout
     Path("keeps.py").write_text(AGENT.replace("async def observe", "# changed\n    async def observe"))
     changed = runner.invoke(main, ["attribute", str(folder), "--no-cache", "--quiet"])
     assert "agent, models or task are not as they were" in changed.stdout

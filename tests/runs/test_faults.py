@@ -92,7 +92,14 @@ def assert_equal(runs: Path, clean: dict[str, Any]) -> None:
     assert len(set(rows(runs, "samples.jsonl"))) == QUESTIONS
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in ("hang", "drip")])
+@pytest.mark.parametrize(
+    "fault",  # each fault of one call: tests/models/test_endpoint.py
+    [
+        pytest.param(fault, marks=[pytest.mark.slow] * (fault not in ("500", "reset", "damaged-arguments")))
+        for fault in FAULTS
+        if fault not in ("hang", "drip")
+    ],
+)
 def test_each_fault_at_the_first_attempt_of_every_prompt(
     fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any
 ) -> None:
@@ -116,7 +123,7 @@ def test_a_mixture_of_faults_in_a_fifth_of_all_attempts(tmp_path: Path, clean: d
     assert summary(tmp_path)["requests"] == endpoint.attempts.total()
 
 
-@pytest.mark.parametrize("fault", ["hang", "drip"])
+@pytest.mark.parametrize("fault", ["hang", pytest.param("drip", marks=pytest.mark.slow)])
 def test_a_fault_that_takes_time_in_a_fifth_of_all_attempts(
     fault: str, tmp_path: Path, clean: dict[str, Any], patience: Any
 ) -> None:
@@ -254,7 +261,7 @@ def test_an_endpoint_that_hangs_for_ever_stops_the_run_long_before_its_calls_tim
 
 @pytest.mark.parametrize(
     ("contexts", "concurrency"),
-    [(1, 1), (20, 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, 16), (4, 1)])],
+    [(20, 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(1, 1), (2, 16), (4, 1)])],
 )
 def test_one_prompt_that_hangs_among_some_contexts(contexts: int, concurrency: int, tmp_path: Path, patience: Any) -> None:
     """`bm25` calls the reader alone, once a question."""

@@ -107,7 +107,9 @@ void *mmap64(void *a, size_t n, int p, int flags, int fd, off_t o) { return mmap
 @pytest.mark.parametrize(
     ("parts", "line"),
     [
-        ([NO_LOCKS % {"error": "ENOSYS"}], "no file locks here: do not run two processes"),
+        pytest.param(
+            [NO_LOCKS % {"error": "ENOSYS"}], "no file locks here: do not run two processes", marks=pytest.mark.slow
+        ),
         pytest.param([NO_LOCKS % {"error": "ENOLCK"}], "the cache is off", marks=pytest.mark.slow),
         pytest.param([NO_MAPS], "", marks=pytest.mark.slow),
         ([NO_LOCKS % {"error": "ENOLCK"}, NO_MAPS], "no file locks here: do not run two processes"),
@@ -207,7 +209,7 @@ def test_a_full_stdout_is_one_line(tmp_path: Path, verb: list[str]) -> None:
     assert line.startswith(f"memeval: stdout: cannot be written ({os.strerror(errno.ENOSPC)})")
 
 
-@pytest.mark.parametrize("closed", [1, 2])
+@pytest.mark.parametrize("closed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_closed_stream_is_no_error(tmp_path: Path, closed: int) -> None:
     command = f"exec {sys.executable} -m memeval run --agent none --task synth-10k --limit 1 --model offline {closed}>&-"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)

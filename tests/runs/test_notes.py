@@ -434,7 +434,8 @@ def test_an_agent_whose_prompts_the_offline_model_cannot_read(place: Place) -> N
 
 def test_numbers_that_json_cannot_hold(place: Place) -> None:
     records = "from memeval import ToolResult; "
-    records += "self.session.record(ToolResult('note', {'size': 10**30, 'share': float('nan'), 'n': 1}, 'ok'))"
+    noted = "{'size': float('-inf'), 'kept': 10**30, 'share': float('nan'), 'n': 1}"
+    records += f"self.session.record(ToolResult('note', {noted}, 'ok'))"
     run = place.result(*agent(place, records))
     assert run["lost_numbers"] == 8
     assert texts(run, "lost-numbers") == ["8 numbers in the rows are blank: they are not finite, or too large for JSON"]

@@ -211,3 +211,19 @@ def test_roles_that_were_not_called_are_not_compared(place: Place) -> None:  # n
         place.result(*words)
         unused.models[:] = [OTHER_GGUF]
         assert place.result(*words)["requests"] == 0
+
+
+def test_a_run_that_another_server_answered_is_no_candidate(place: Place) -> None:  # noqa: F811
+    """The checkpoint behind the name may be a new one: nothing was asked of it."""
+    with in_thread(Server([ONE])) as server:
+        run = place.result(*command(server))
+        words = ("gate", "--baseline", run["path"], "--candidate", run["path"], "--within-stream")
+        assert place.call(*words)[0] == 0
+    with in_thread(Server([ONE])) as other:
+        assert place.result(*command(other))["requests"] == 0
+        code, out, _ = place.call(*words)
+        assert (code, f"made by {server.url}" in out, f"not by {other.url}" in out) == (3, True, True)
+        tagged = place.result(*command(other, "--tag", "step-200"))
+        assert place.call(*words[:3], "--candidate", tagged["path"], "--within-stream")[0] == 0
+        place.result(*command(other, "--fresh"))
+        assert place.call(*words)[0] == 0

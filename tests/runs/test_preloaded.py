@@ -32,12 +32,13 @@ class Says:
 WORDS = ["run", "--agent", "says.py:Says", "--task", "synth-10k", "--limit", "1", "--model", "offline", "--quiet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code"),
     [
         ("os.kill(os.getpid(), signal.SIGINT)", 130),
-        pytest.param("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param("pass", 0, marks=pytest.mark.slow),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("pass", 0),
     ],
 )
 def test_the_same_streams_folder_environment_signals_and_exit_code(tmp_path: Path, end: str, code: int) -> None:

@@ -390,21 +390,19 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
 
     class Slow(Diary):
         def finish(self) -> None:
-            reported.wait(300)
+            reported.wait(60)  # in vain where it is not reported
 
-    async def collect() -> list[AgentSlow]:
-        found = []
+    async def collect() -> None:
         run = toy.planned(Slow, [simple(0)])
         run.spec.folder.mkdir(parents=True)
         work = [(ref, 0) for ref in run.task.refs(["q0"])]
         async with RunContext.of_runs([run.spec]) as context:
             async for event in local.execute(context, run.task, work):
-                if isinstance(event, AgentSlow):
-                    found.append(event)
+                if event == AgentSlow("ctx0", "finish"):  # on a busy machine other methods may take long, too
                     reported.set()
-        return found
 
-    assert AgentSlow("ctx0", "finish") in asyncio.run(collect())
+    asyncio.run(collect())
+    assert reported.is_set()
 
 
 def test_what_services_cost_is_booked_and_the_unknown_stays_unknown(toy: Any) -> None:

@@ -11,7 +11,7 @@ from toys import Diary, simple
 
 from memeval.records.rows import CallRow, TimesRow
 from memeval.records.summary import Latency
-from memeval.runs.run import run
+from memeval.runs.run import run, run_together
 from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 
@@ -62,9 +62,11 @@ def test_the_answers_of_a_native_agent_are_its_own(toy: Any) -> None:
             time.sleep(0.02)
             return "Arlen"
 
-    found = run(toy.planned(Native, [simple(0)]), quiet=True).summary
-    assert found.latency["answer"].n == 1
-    assert found.latency["answer"].p50 >= 0.02
+    plans = [toy.planned(Native, [simple(0)], answer_budget=budget) for budget in (8, 64)]
+    for outcome in run_together(plans, quiet=True):
+        latency = outcome.summary.latency
+        assert (latency["answer"].n, latency["recall"].n) == (1, 1)  # of one recall for both
+        assert latency["answer"].p50 >= 0.02
 
 
 def test_ranks_worked_by_hand() -> None:
@@ -77,4 +79,6 @@ def test_ranks_worked_by_hand() -> None:
     found = latencies([*rows, *calls, stored, failed, reading], native=False)
     assert found == {"observe": Latency(p50=0.3, p95=0.5, n=5), "answer": Latency(p50=5.0, p95=10.0, n=10)}
     assert ingest_seconds_per_1k(rows) == pytest.approx(1.5)
+    assert set(latencies([TimesRow(answer=(1.0,)), *calls], native=True)) == {"answer"}
+    assert latencies([TimesRow(answer=(1.0,))], native=False) == {}  # a control that answers by a rule
     assert (latencies([], native=False), ingest_seconds_per_1k([])) == ({}, None)

@@ -39,8 +39,18 @@ def test_circles(split: str, seed: int) -> None:
     assert digest([part.items for part in built]) == GOLDEN["questions"][f"{split}/{seed}"]
 
 
-@pytest.mark.parametrize("size", [10, 50, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
+SPLITS = ("train", "validation", "test")
+DEFAULT = (("train", 50), ("validation", 10), ("test", 50))
+
+
+@pytest.mark.parametrize(
+    ("split", "size"),
+    [
+        pytest.param(split, size, marks=[pytest.mark.slow] * ((split, size) not in DEFAULT))
+        for split in SPLITS
+        for size in (10, 50, 200)
+    ],
+)
 def test_streams(split: str, size: int) -> None:
     card = TaskCard("synth", "synth", params={"split": split, "world_seed": 1}, documents=size, questions=1446)
     task = Synth().load(card, Settings())

@@ -209,7 +209,7 @@ def test_with_no_data_one_line_names_the_remedies(tmp_path: Path, monkeypatch: p
         load(tmp_path)
     message = str(caught.value)
     assert "\n" not in message
-    for part in ("task 'locomo': no data", FILE, str(tmp_path), "com/snap-research/locomo", "synth-30k"):
+    for part in ("task 'locomo': no data", FILE, str(tmp_path), "com/snap-research/locomo", "synth-10k"):
         assert part in message
     monkeypatch.delenv("MEMEVAL_DATA", raising=False)
     with pytest.raises(UsageError, match=r"--data-dir DIR \(or set MEMEVAL_DATA\)"):

@@ -14,7 +14,7 @@ from hubcache import REVISION, placed
 from memeval import digests, plugins, tokens
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
-from memeval.runs.prepare import evidence_chunks, prepare
+from memeval.runs.prepare import evidence_rows, prepare
 from memeval.task import Context, Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
@@ -231,7 +231,7 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turns(tmp_path: Path) -> None
     (ref,) = task.refs(task.order)
     prepared = prepare(task.context(ref), ref, 64, tokens.counter("o200k_base"))
     (question,) = prepared.points[0].questions
-    ids = evidence_chunks(question, prepared.points[0].chunks)
+    ids = [row.chunks for row in evidence_rows(question, prepared.points[0].chunks, prepared.context.units)]
     held = {chunk.id: chunk.text for chunk in prepared.stream}
     assert any("I bought a third bike." in held[name] for name in ids[0])
     assert any("I own two bikes." in held[name] for name in ids[1])

@@ -255,7 +255,7 @@ def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, hub: Callable[
     message = refused(tmp_path, params={"size": "128k", "hub": f"bowen-upenn/PersonaMem@{REVISION}"})
     assert "put personamem/shared_contexts_128k.jsonl (plain" in message
     assert f"bowen-upenn/PersonaMem@{REVISION}/shared_contexts_128k.jsonl" in message
-    assert "synth-100k" in message
+    assert "synth-10k" in message
     hub()  # histories alone are no task either
     with pytest.raises(UsageError, match=r"questions_1M\.csv .*--data-dir DIR \(or set MEMEVAL_DATA\).*synth-1m"):
         load(None, params={"size": "1M"})

@@ -1,6 +1,6 @@
 """Servers and loaded weights that stay open from one run of a command to the next: loading them takes minutes.
 
-Inside a `keep_open()` block, what a run gives back waits for the next run that takes the same. It is closed when something
+Inside a `keep_open()` block, what a run gives back is kept for the next run that takes the same. It is closed when something
 else is taken, because a GPU's memory holds one model, and when the block ends.
 """
 
@@ -26,14 +26,14 @@ _blocks = 0
 
 
 def take(key: Hashable, make: Callable[[], Thing]) -> Thing:
-    """What waits under `key`, else a new one; whatever else waits is closed first."""
+    """What is kept under `key`, or a new one. Everything else that is kept is closed first."""
     found = _waiting.pop(key, None)
     _close_waiting()
     return cast(Thing, found) if found is not None and found.usable else make()
 
 
 def give_back(key: Hashable, thing: Closable) -> None:
-    """End the use of what was taken: it waits for the next run inside a block, and is closed otherwise."""
+    """End the use of what was taken: inside a block it is kept for the next run, otherwise it is closed."""
     if _blocks and thing.usable and key not in _waiting:
         _waiting[key] = thing
     else:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Coroutine, Mapping
@@ -159,14 +158,8 @@ def serve(
 def _checked(name: str, spec: ModelSpec) -> dict[str, Any]:
     """The settings of a spec. Raises UsageError with the key that is wrong."""
     backend = window.backend(spec)
-    for key, value in backend.items():
-        where = f"model 'vllm/{name}': backend.{key}"
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
-            raise UsageError(f"{where}: options are written in lower case with underscores, such as max_model_len")
-        if key in RESERVED:
-            raise UsageError(f"{where}: memeval sets this itself")
-        if value is None or (isinstance(value, str) and value.startswith("-")):
-            raise UsageError(f"{where}: {value!r} is not a value")
+    if taken := sorted(RESERVED & set(backend)):
+        raise UsageError(f"model 'vllm/{name}': backend.{taken[0]}: memeval sets this itself")
     timeout = backend.get("start_timeout", START_TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise UsageError(f"model 'vllm/{name}': backend.start_timeout is {timeout!r}, expected seconds")

@@ -34,7 +34,7 @@ VOCABULARIES = (
 )
 """One of these makes a tokenizer."""
 FETCHED = (*DECIDES, "*/config.json")
-NOT_FETCHED = (*DECIDES, "*/config.json")
+NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*")
 EDGE = 2**20  # bytes at each end of a file that are read for the digest
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -68,7 +68,7 @@ def find(name: str, revision: str | None = None, fetch: bool = True) -> Weights:
     """The weights of a folder or hub id. revision: branch, tag or commit (hub ids only). fetch: whether what is not in the
     local hub cache may be downloaded (HF_HUB_OFFLINE forbids it as well).
 
-    Raises UsageError, in one line: no such folder, not on the hub, no safetensors weights, a file missing or cut off.
+    Raises UsageError, in one line: no such folder, not on the hub, no safetensors weights, a file missing.
     """
     path = Path(os.path.expanduser(name))
     if path.is_dir():
@@ -128,7 +128,7 @@ def _weights(name: str, folder: Path, revision: str | None) -> Weights:
 
 def _digest(folder: Path) -> str:
     found = hashlib.sha256()
-    files = {path for pattern in DECIDES for path in folder.glob(pattern)}
+    files = {path for pattern in DECIDES for path in folder.glob(pattern) if path.is_file()}
     for path in sorted(files - {path for pattern in TRAINING for path in folder.glob(pattern)}):
         size = path.stat().st_size
         found.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())

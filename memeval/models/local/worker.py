@@ -25,7 +25,7 @@ class Worker(Generic[Item, Result]):
         self._serving: asyncio.Task[None] | None = None
 
     async def do(self, item: Item) -> Result:
-        """The result for one item. Items whose callers were all cancelled are not begun."""
+        """The result for one item. An item whose caller was cancelled is skipped."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, answered))

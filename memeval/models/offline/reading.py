@@ -19,13 +19,13 @@ from memeval.models.offline.text import (
     STOP,
     WORD,
     Span,
-    alone,
     date_of,
     dates,
     entries,
     fold,
     names,
     numbers,
+    self_contained,
     stem,
     stems,
     words,
@@ -104,7 +104,7 @@ def view(memory: str, query: Query) -> list[Line]:
     dated = query.kind in ("date", "year")  # dates in the text are answers then
     return [
         Line(
-            text=alone(text, entry),
+            text=self_contained(text, entry),
             time=date_of(entry.stamp, "" if dated else text),
             order=order,
             stems=found,

@@ -187,7 +187,7 @@ def _sentences(text: str) -> tuple[str, ...]:
     return tuple(part for start, end in pairwise(cuts) if (part := text[start:end].strip()))
 
 
-def alone(sentence: str, entry: Entry) -> str:
+def self_contained(sentence: str, entry: Entry) -> str:
     """The sentence with a pronoun that opens it replaced by the entry's subject; a speaker's `he` is another person."""
     head, _, rest = sentence.partition(" ")
     if entry.spoken or not entry.subject or not rest or head.lower() not in PRONOUNS:

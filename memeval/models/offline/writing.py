@@ -19,7 +19,6 @@ from memeval.models.completion import ToolCall
 from memeval.models.offline.text import (
     COPULA,
     Entry,
-    alone,
     date_of,
     dates,
     entries,
@@ -27,6 +26,7 @@ from memeval.models.offline.text import (
     names,
     numbers,
     opening,
+    self_contained,
     stems,
     words,
 )
@@ -133,7 +133,7 @@ def _value(text: str) -> frozenset[str]:
 @lru_cache(maxsize=1 << 14)
 def stated(entry: Entry) -> tuple[str, ...]:
     """The sentences of an entry that state something, each understandable alone."""
-    return tuple(dict.fromkeys(alone(text, entry) for text in entry.sentences if _states(text, entry)))
+    return tuple(dict.fromkeys(self_contained(text, entry) for text in entry.sentences if _states(text, entry)))
 
 
 def _states(text: str, entry: Entry) -> bool:
@@ -142,7 +142,7 @@ def _states(text: str, entry: Entry) -> bool:
         return False
     if numbers(text) or dates(text) or (entry.spoken and tokens[0] in ("i", "my", "we", "our")):
         return True
-    sentence = alone(text, entry)
+    sentence = self_contained(text, entry)
     subject = set(words(entry.subject))
     others = any(not set(words(span.text)) <= subject for span in names(sentence))
     return others or (bool(COPULA.search(text)) and len(tokens) > 4 and bool(opening(sentence)))

@@ -127,7 +127,7 @@ function answerTable(room, state) {
         widthGrow: 4,
         minWidth: 150,
         responsive: 0,
-        formatter: (cell) => el("a", { href: `#answer-${cell.getData().id}` }, cell.getValue()),
+        formatter: (cell) => el("a", { href: `#answer-${cell.getData().id}` }, cell.getValue() || cell.getData().name),
       },
       {
         title: "verdict",

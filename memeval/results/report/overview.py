@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
-from memeval.results import comparable
+from memeval.results import comparable, pairs
 from memeval.results.economics import Economics, economics
 from memeval.results.load import Run, Runs
-from memeval.results.lost import WORDS, Lost
+from memeval.results.lost import WORDS, Lost, asked_sentence
 from memeval.results.row_keys import layout
 from memeval.runs.notes import notes
 from memeval.stats import holm, lift, paired
@@ -45,7 +45,8 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
 
     name: as the page calls it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
     calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the group scores as well
-    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers.
+    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers;
+    asked: what `memeval attribute` found, in words.
     """
 
     name: str
@@ -57,6 +58,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     lift: LiftPart | None = None
     lost: dict[str, int]
     unsupported: int
+    asked: str
     economics: Economics
     summary: Summary
 
@@ -140,7 +142,7 @@ def _part(run: Run, name: str, lost: Lost) -> RunPart:
     summary = replace(summary, notes=notes(summary))
     answers = sum(summary.verdicts.values())
     spent = summary.tokens.prompt + summary.tokens.completion
-    usd = summary.cost.usd
+    usd, asked = summary.cost.usd, run.folder.attribution()
     return RunPart(
         name=name,
         family=family(run.task),
@@ -149,6 +151,7 @@ def _part(run: Run, name: str, lost: Lost) -> RunPart:
         tokens=spent / answers if answers else None,
         lost={WORDS[where]: count for where, count in lost.counts.items()},
         unsupported=lost.unsupported,
+        asked=asked_sentence(asked) if asked else "",
         economics=economics(run),
         summary=summary,
     )
@@ -207,24 +210,19 @@ def _reader(run: Run) -> tuple[object, object]:
 
 def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
     """Every two agents of a group, the better one first."""
-    pairs = []
+    found = []
     for group in groups:
         agents = [number for number in group if not parts[number].control and _scored(runs[number])]
         ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
-        pairs += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
-    return tuple(replace(pair, holm=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True))
+        found += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
+    return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.p for pair in found]), strict=True))
 
 
 def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
-    mine, theirs = runs[a].values(), runs[b].values()
-    shared = [key for key in comparable.shared_questions(runs[a], runs[b]) if key in mine and key in theirs]
-    if not shared:
+    scores = pairs.Pair(base=runs[b], other=runs[a]).scores()
+    if not scores.questions:
         return None
-    found = paired(
-        [mine[key] for key in shared],
-        [theirs[key] for key in shared],
-        [runs[a].questions[key].cluster for key in shared],
-    )
+    found = paired(scores.other, scores.base, scores.clusters)
     return Pair(
         a=a,
         b=b,
@@ -233,7 +231,7 @@ def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
         high=found.high,
         p=found.p,
         n=found.n,
-        won=sum(mine[key] > theirs[key] for key in shared),
-        lost=sum(mine[key] < theirs[key] for key in shared),
+        won=sum(mine > theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
+        lost=sum(mine < theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
         note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),
     )

@@ -28,6 +28,7 @@ SCRIPTS = (
     "vendor/tabulator.min.js",
     "elements.js",
     "figures.js",
+    "tables.js",
     "answers.js",
     "story.js",
     "page.js",

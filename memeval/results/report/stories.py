@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,12 +11,13 @@ import msgspec
 
 from memeval.memory.replay import replay
 from memeval.metrics.held import each_held
+from memeval.records.attribution import AttributedAnswer
 from memeval.records.clean import encode
 from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.results.load import Run
-from memeval.results.lost import WORDS, Lost, headline_scores
-from memeval.results.memory_at import steps_at
+from memeval.results.lost import ASKED_WORDS, WORDS, Lost, headline_scores
+from memeval.results.memory_at import by_memory, steps_at
 from memeval.results.report.pack import Pack
 from memeval.runs.score import recalled_items
 
@@ -130,6 +130,14 @@ class Ruling(msgspec.Struct, frozen=True):
     text: str
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """A wrong answer that was asked again (`memeval attribute`): where it was lost, and the replies."""
+
+    lost: str
+    with_evidence: str | None
+    with_memory: str | None
+
+
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """An answer in full. question, memory: numbers in the pack; memory is None of a control, and where it is not at hand.
     found: of each piece of the evidence that is in the stream, whether it was recalled, None where that cannot be traced."""
@@ -147,6 +155,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     memory_tokens: int | None
     memory: int | None
     found: tuple[bool | None, ...]
+    asked: Asked | None
 
 
 Entry = tuple[Run, SampleRow, ScoreRow | None]
@@ -234,17 +243,20 @@ class Stories:
 
     @cached_property
     def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
-        """(context, repeat) -> its steps of reading"""
-        found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-        for step in self._run.operations:
-            found[step.context_id, step.repeat].append(step)
-        return found
+        return by_memory(self._run.operations)
+
+    @cached_property
+    def _asked(self) -> dict[Key, AttributedAnswer]:
+        """What `memeval attribute` found."""
+        found = self._run.folder.attribution()
+        return {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())}
 
     def add(self, sample: SampleRow, score: ScoreRow | None) -> int:
         """The number of the story in the pack."""
         row = self._run.questions[sample.question_id]
         question, items, own = row.question(), recalled_items(sample, self._run.texts), self._scores.get(sample.key)
         placed = [number for number, piece in enumerate(row.evidence) if piece.chunks]
+        near = {chunk for piece in row.evidence for chunk in piece.chunks}
         recalled = tuple(
             RecalledItem(
                 text=self._pack.add(item.text) if line.text in self._run.texts else None,
@@ -252,7 +264,9 @@ class Stories:
                 id=item.id,
                 score=item.score,
                 tokens=line.tokens,
-                holds=tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
+                holds=()
+                if near.isdisjoint(item.chunks)
+                else tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
             )
             for item, line in zip(items, sample.recall, strict=True)
         )
@@ -271,8 +285,13 @@ class Stories:
                 memory_tokens=sample.memory_tokens,
                 memory=self._memory(row, sample.repeat),
                 found=tuple(each_held(question, row.evidence, items)),
+                asked=self._asked_again(sample.key),
             )
         )
+
+    def _asked_again(self, key: Key) -> Asked | None:
+        found = self._asked.get(key)
+        return Asked(ASKED_WORDS[found.where], found.with_evidence, found.with_memory) if found else None
 
     def _ruled(self, sample: SampleRow) -> Iterator[Ruling]:
         for judge, rows in self._rulings.items():
@@ -280,7 +299,7 @@ class Stories:
                 yield Ruling(judge, row.verdict, "\n".join(filter(None, (row.reason, row.reply))))
 
     def _memory(self, row: QuestionRow, repeat: int) -> int | None:
-        steps = steps_at(self._steps[row.context_id, repeat], row, repeat)
+        steps = steps_at(self._steps.get((row.context_id, repeat), ()), row, repeat)
         if not steps:
             return None
         contents = replay(result.effect for step in steps for result in step.results)

@@ -104,7 +104,7 @@ async function storyBody(row) {
     .join(", ");
   const others = answers.filter((other) => other.question === row.question && other.id !== row.id);
   return [
-    el("h3", {}, facts.text),
+    el("h3", {}, facts.text || row.name),
     el(
       "dl",
       {},
@@ -112,12 +112,17 @@ async function storyBody(row) {
       pair("time", facts.time),
       pair("options", facts.options.join("\n")),
       pair("gold", facts.answerable ? facts.answers.join("\n") : "(unanswerable: the right reply is to decline)"),
-      pair("answer", story.answer === null ? el("em", {}, "none") : story.answer),
+      pair("answer", story.answer ?? el("em", {}, row.verdict === "failed" ? "none" : "not kept")),
       pair("verdict", el("strong", { class: row.verdict }, row.verdict), metrics ? `  ${metrics}` : ""),
       pair(
         "reason",
         [story.reason, story.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
       ),
+      story.asked && [
+        pair("asked again", story.asked.lost),
+        pair("with evidence", story.asked.with_evidence),
+        pair("with memory", story.asked.with_memory),
+      ],
       pair("lost", row.lost === "unsupported" ? "right, but the evidence is not in what was recalled" : row.lost),
       story.rulings.map((ruling) => pair(ruling.judge, `${ruling.verdict}\n${ruling.text}`)),
       pair("keypoints", facts.keypoints.join("\n")),

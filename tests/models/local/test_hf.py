@@ -337,7 +337,7 @@ def test_the_event_loop_lives_while_it_generates(tiny):
     async def main():
         model = open_model(ModelSpec(f"hf/{tiny}"))
         await model.complete(asked(max_tokens=1))
-        work = asyncio.create_task(model.complete(asked(temperature=1.0, max_tokens=400)))
+        work = asyncio.create_task(model.complete(asked(temperature=1.0, max_tokens=200)))
         ticks = 0
         while not work.done():
             await asyncio.sleep(0.002)
@@ -347,7 +347,7 @@ def test_the_event_loop_lives_while_it_generates(tiny):
 
     ticks, tokens = asyncio.run(main())
     assert tokens > 100
-    assert ticks > 20
+    assert ticks > 10
 
 
 def test_work_that_nobody_waits_for_is_given_up(tiny):

@@ -3,10 +3,11 @@ import os
 import shutil
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 from tiny_qwen import safetensors
 
 from memeval.errors import UsageError
-from memeval.models.local.weights import find
+from memeval.models.local.weights import FETCHED, NOT_FETCHED, find
 
 
 @pytest.fixture
@@ -148,6 +149,14 @@ def test_a_hub_id_is_identified_by_its_commit(hub):
     assert (found.revision, found.folder) == (COMMIT, hub / "snapshots" / COMMIT)
     assert found.digest == f"org/tiny@{COMMIT}"
     assert find("org/tiny", revision=COMMIT) == find("org/tiny", revision="main") == found
+
+
+def test_what_decides_is_fetched_and_nothing_else():
+    wanted = ["config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json"]
+    wanted += ["tokenizer.model", "merges.txt", "chat_template.jinja", "1_Pooling/config.json"]
+    others = ["pytorch_model.bin", "consolidated.safetensors", "onnx/model.onnx", "onnx/config.json", "original/params.json"]
+    found = filter_repo_objects([*wanted, *others], allow_patterns=[*FETCHED], ignore_patterns=[*NOT_FETCHED])
+    assert list(found) == wanted
 
 
 def test_a_snapshot_without_its_weights_is_not_enough(hub):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from rank_bm25 import BM25Okapi
 
-from memeval.memory.bm25 import BM25Index, tokenize
+from memeval.bm25 import BM25Index, tokenize
 
 # Few words, so that common words (negative idf, hence the floor), ties and repeated words all happen often.
 WORDS = ["the", "The", "river", "Oslo", "1999", "naïve", "東京", "a_b"]
