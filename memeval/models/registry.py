@@ -172,10 +172,12 @@ def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Mod
 
 def identity(spec: ModelSpec) -> str | None:
     """What a run is filed under in place of the name of a model whose weights lie here: a digest of them, the same for a
-    copy in another folder and another for a checkpoint that was overwritten. None for all other models.
+    copy in another folder and another for a checkpoint that was overwritten; of a model of memeval's own: its name with its
+    version. None for all other models.
 
     Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
-    return open_model(spec).identity if BY_KIND[_routed(spec).kind].has_weights else None
+    kind = _routed(spec).kind
+    return open_model(spec).identity if kind in OWN or BY_KIND[kind].has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:

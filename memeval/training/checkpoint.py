@@ -66,7 +66,10 @@ class TrainingFolder:
     def save(self, name: str, model: Any, tokenizer: Any, trained_on: list[dict[str, Any]]) -> Path:
         """Write a checkpoint as a folder of transformers, in half precision, with what it was trained on."""
 
+        from transformers.utils.logging import disable_progress_bar
+
         def write(to: Path) -> None:
+            disable_progress_bar()
             model.save_pretrained(to, state_dict={key: value.half() for key, value in model.state_dict().items()})
             tokenizer.save_pretrained(to)
             (to / CHECKPOINT_FILE).write_text(json.dumps({"trained_on": trained_on}), encoding="utf-8")
