@@ -346,6 +346,23 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
     sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **options))
 
 
+@main.command()
+@click.argument("recipe", metavar="RECIPE")
+@click.option(
+    "--out", type=flags.UserPath(), required=True, help="Folder of the training run; the same command goes on there."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe, such as grpo.steps=40. Repeatable."
+)
+@click.option("--seeds", type=click.IntRange(1), default=1, help="Train as often, with this many seeds.")
+@flags.FORMAT
+def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, form: str) -> None:
+    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop."""
+    from memeval.commands.train import train_command
+
+    sys.exit(train_command(recipe, out, settings, seeds, form))
+
+
 @main.group()
 def cache() -> None:
     """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).

@@ -26,6 +26,7 @@ from memeval.errors import UsageError, suggest
 
 SOURCES = {
     "synth": "memeval.tasks.synth:Synth",
+    "synth-tiny": "memeval.tasks.synth_tiny:SynthTiny",
     "hotpotqa": "memeval.tasks.multihop:HotpotQA",
     "2wiki": "memeval.tasks.multihop:TwoWiki",
     "nq": "memeval.tasks.nq:NQ",
@@ -43,6 +44,8 @@ AGENTS = {
     "bm25": "memeval.agents.rag:BM25",
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
+    "write-all": "memeval.agents.writers:Writer",
+    "write-random": "memeval.agents.writers:Writer",
 }
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",

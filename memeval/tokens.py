@@ -1,8 +1,9 @@
 """Counting tokens, without network: tiktoken's vocabularies are read from the installed litellm wheel, which ships them.
 
 `counter(name)` takes an encoding of tiktoken (`o200k_base`, the default of every card), a model name that tiktoken knows, a
-folder with a `tokenizer.json`, or a Hugging Face id. An id whose tokenizer is not on this machine is approximated by
-o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a special token counts as plain text.
+folder with a `tokenizer.json`, a Hugging Face id, or `words` (what stands between blanks). An id whose tokenizer is not on
+this machine is approximated by o200k_base, and the counter says so in `name` and `approximate`. Text that looks like a
+special token counts as plain text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 from memeval.errors import UsageError, suggest
 
-DEFAULT = "o200k_base"
+DEFAULT, WORDS = "o200k_base", "words"
 VOCABULARIES = {
     "o200k_base": "o200k_base",
     "cl100k_base": "cl100k_base",
@@ -159,6 +160,17 @@ class _HuggingFace:
         return text[: max((end for _, end in offsets[:tokens]), default=0)] if len(offsets) > tokens else text
 
 
+class _Words:
+    additive = True
+
+    def size(self, text: str) -> int:
+        return len(text.split())
+
+    def prefix(self, text: str, tokens: int) -> str:
+        found = list(re.finditer(r"\S+", text))[:tokens]
+        return text[: found[-1].end()] if found else ""
+
+
 def _clean(text: str) -> str:
     """Lone surrogates replaced, as tiktoken does."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -183,6 +195,8 @@ def counter(name: str = DEFAULT) -> TokenCounter:
     """The counter of that name. Raises UsageError for an unknown name, and for a vocabulary that is not on this machine."""
     if name in VOCABULARIES:
         return TokenCounter(name, _Tiktoken(name))
+    if name == WORDS:
+        return TokenCounter(name, _Words())
     folder = Path(name).expanduser()
     file = folder / "tokenizer.json" if folder.is_dir() else folder
     if file.name == "tokenizer.json" and file.is_file():
@@ -201,8 +215,8 @@ def counter(name: str = DEFAULT) -> TokenCounter:
             return TokenCounter(name, _HuggingFace(_from_file(cached)))
         return TokenCounter(f"{DEFAULT} (approximating {name})", _Tiktoken(DEFAULT), approximate=True)
     raise UsageError(
-        f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)}, a folder with a "
-        "tokenizer.json, or a Hugging Face id like org/name)"
+        f"unknown tokenizer '{name}'{suggest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)}, {WORDS}, a folder "
+        "with a tokenizer.json, or a Hugging Face id like org/name)"
     )
 
 

@@ -15,9 +15,10 @@ from itertools import zip_longest
 from typing import Any
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
-from memeval.agents import qwen_wire
+from memeval.agents import quote_wire, qwen_wire
 from memeval.errors import UsageError
 from memeval.memory import tools
+from memeval.memory.quoting import QUOTES, ChunkLines, Quote, numbered
 from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryStore
 from memeval.models.completion import ToolCall
 from memeval.prompts import CHUNK, MEMORY, tagged
@@ -46,9 +47,12 @@ _STEPS = (
 class MemAlpha:
     """The agent. top_k: entries of each list that a question brings back. recent: entries of each list in view while
     writing. core, semantic, episodic: which memories it has. response_limit: tokens of one reply, of which the prompt
-    grants four fifths. core_tokens: cap of the core memory, in o200k tokens. wire: how tools are called: `native`, `qwen`
-    (the text format of the released checkpoint) or `auto` (qwen for a model whose name says Memalpha). A prompt file for the
-    role `memory` replaces the system text (the tags, the tools and the limit stay)."""
+    grants four fifths. core_tokens: cap of the core memory, in o200k tokens. capacity: cap of either list, in tokens of the
+    task; the oldest entries are dropped (0: no cap). wire: how tools are called: `native`, `qwen` (the text format of the
+    released checkpoint), `quotes` (quote_wire.py) or `auto` (qwen for a model whose name says Memalpha, quotes for `tiny`).
+    quote: whether an insertion may name lines of the chunk by `word` or by `line` number instead of copying them
+    (memory/quoting.py). recall: `search`, or `newest`: all that is held, the newest first; `auto` is newest under the wire
+    quotes. A prompt file for the role `memory` replaces the system text (the tags, the tools and the limit stay)."""
 
     concurrent = True
 
@@ -62,34 +66,49 @@ class MemAlpha:
         response_limit: int = 2048,
         core_tokens: int = 512,
         wire: str = "auto",
+        capacity: int = 0,
+        quote: Quote = "none",
+        recall: str = "auto",
     ) -> None:
         for name, value, least in (
             ("top_k", top_k, 0),
             ("recent", recent, 0),
             ("response_limit", response_limit, 1),
             ("core_tokens", core_tokens, 16),
+            ("capacity", capacity, 0),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"memalpha: {name} is {value!r}, expected a whole number, {least} or more")
-        if wire not in ("auto", "native", "qwen"):
-            raise UsageError(f"memalpha: wire is {wire!r}, use auto, native or qwen")
+        for name, chosen, known in (
+            ("wire", wire, ("auto", "native", "qwen", "quotes")),
+            ("quote", quote, QUOTES),
+            ("recall", recall, ("auto", "search", "newest")),
+        ):
+            if chosen not in known:
+                raise UsageError(f"memalpha: {name} is {chosen!r}, use one of {', '.join(known)}")
         self.including = [kind for kind, wanted in zip(TYPES, (core, semantic, episodic), strict=True) if wanted]
         if not self.including:
             raise UsageError("memalpha: core, semantic and episodic are all off; a memory needs one of them")
         self.top_k, self.recent = top_k, recent
         self.response_limit, self.core_tokens, self.wire = response_limit, core_tokens, wire
-        self.tools = tools.schemas(self.including)
+        self.capacity, self.quote, self.order = capacity, quote, recall
 
     def begin(self, session: Session) -> None:
         self.session = session
-        self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens)
-        name = re.sub(r"[^a-z0-9]", "", session.models["memory"].name.lower())
+        self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity)
         self.system = session.prompts.get("memory") or _system(self.including)
-        self.qwen = self.wire == "qwen" or (self.wire == "auto" and "memalpha" in name)
+        if self.wire == "auto":
+            self.wire = _wire(session.models["memory"].name)
+        if self.wire == "quotes":
+            self.quote = "word" if self.quote == "none" else self.quote
+            self.order = "newest" if self.order == "auto" else self.order
+        self.tools = tools.schemas(self.including, self.quote)
 
     async def observe(self, chunk: Chunk) -> None:
+        lines = None if self.quote == "none" else ChunkLines(chunk.text, self.quote)
         for call in await self._generate(chunk):
-            self.session.record(tools.execute(self.store, call, chunk.id))
+            for result in tools.execute_all(self.store, call, chunk.id, lines):
+                self.session.record(result)
 
     def recall(self, query: Query) -> Recall:
         """Core memory first, then the two lists by turns, each by score: semantic 1, episodic 1, semantic 2, ...
@@ -98,6 +117,8 @@ class MemAlpha:
         dropping the tail, so a smaller answer budget keeps what a smaller k would have kept. (The paper's reader sees the
         lists one after the other; here each item says which list it is from.)
         """
+        if self.order == "newest":
+            return Recall(self.store.items()[::-1])
         core = self.store.core
         first = [Item(f"[core] {core.text}", core.chunks, CORE)] if core else []
         left = self.session.budget - sum(self.session.count(item.text) for item in first)
@@ -131,7 +152,11 @@ class MemAlpha:
         """The one generation of a chunk. Greedy, as the official evaluation (temperature 0, no thinking)."""
         model = self.session.models["memory"]
         settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self.response_limit}
-        if not self.qwen:
+        if self.wire == "quotes":
+            settings["max_tokens"] = quote_wire.LIMIT
+            messages = quote_wire.messages(quote_wire.shown(self.store, self.recent), self._shown(chunk))
+            return quote_wire.parse(await model.generate(messages, **settings), self.including)
+        if self.wire == "native":
             return (await model.generate(self._messages(chunk, self.system), self.tools, **settings)).tool_calls
         # the checkpoint is a Qwen3 that was trained without thinking: its chat template must switch it off
         settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
@@ -143,10 +168,13 @@ class MemAlpha:
         """What never changes comes first, so that a server can reuse it from call to call."""
         limit = int(0.8 * self.response_limit)
         user = (
-            f"{tagged(MEMORY, self._view())}\n\n{tagged(CHUNK, chunk.text)}\n\n"
+            f"{tagged(MEMORY, self._view())}\n\n{tagged(CHUNK, self._shown(chunk))}\n\n"
             f"The limit of your reply is {limit} tokens. Keep every memory short."
         )
         return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+    def _shown(self, chunk: Chunk) -> str:
+        return numbered(chunk.text) if self.quote == "line" else chunk.text
 
     def _view(self) -> str:
         """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
@@ -161,6 +189,13 @@ class MemAlpha:
                 "\n".join([head, *(f"[{name}] {entry.text}" for name, entry in shown)] if shown else [head, "Empty."])
             )
         return "\n\n".join(parts)
+
+
+def _wire(model: str) -> str:
+    """How a model of this name calls tools."""
+    if model == "tiny":
+        return "quotes"
+    return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", model.lower()) else "native"
 
 
 def _system(including: Sequence[str]) -> str:

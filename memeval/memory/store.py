@@ -45,7 +45,8 @@ class MemoryStore:
     """Core, semantic and episodic memory of one stream.
 
     count: tokens of a text, in the task's tokenizer. including: the types it has. seed: of the ids. core_tokens: the cap
-    of the core text, in o200k tokens.
+    of the core text, in o200k tokens. capacity: the cap of either list, in tokens of `count`; 0 is none. `drop_oldest`
+    keeps to it.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class MemoryStore:
         including: Collection[str] = TYPES,
         seed: int = 0,
         core_tokens: int = 512,
+        capacity: int = 0,
     ) -> None:
         self.including = tuple(kind for kind in TYPES if kind in including)
         self.core_tokens = core_tokens
+        self.capacity = capacity
         self._count = count
         self._key = int.from_bytes(hashlib.sha256(f"memory ids {seed}".encode()).digest()[:8], "big")  # of the ids
         self._issued = 0
@@ -104,6 +107,14 @@ class MemoryStore:
         self._indexes[kind].delete(old.number)
         del self._entries[kind][name]
         return {"op": "delete", "type": kind, "id": name}
+
+    def drop_oldest(self) -> list[dict[str, Any]]:
+        """Delete the oldest entries of each list that holds more than `capacity`, but never its newest; the effects."""
+        effects = []
+        for kind, entries in self._entries.items():
+            while self.capacity and self._tokens[kind] > self.capacity and len(entries) > 1:
+                effects.append(self.delete(kind, next(iter(entries))))
+        return effects
 
     # -- reading --------------------------------------------------------------------------------------------------
 

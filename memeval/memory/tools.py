@@ -6,14 +6,19 @@ on them; the descriptions are our own. `execute` never raises: what a model gets
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from memeval.agent import ToolResult
+from memeval.memory.quoting import SIGN, ChunkLines, Quote
 from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
 from memeval.models.completion import ToolCall
 
 INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
+QUOTED, DROPPED = "quoted", "dropped"
+"""Statuses of results that are consequences of a call and no calls themselves: a further line that the call quoted, and an
+entry that fell out because the memory was full."""
 
 _MEANING = {
     CORE: "core_memory: the one short text that is always in view",
@@ -22,7 +27,14 @@ _MEANING = {
 }
 
 
-def schemas(including: Collection[str] = TYPES) -> list[dict[str, Any]]:
+_QUOTING: dict[Quote, str] = {
+    "none": "",
+    "word": " Or @ and one word: every line of the new piece that holds the word is stored.",
+    "line": " Or @ and the number of a line of the new piece: that line is stored.",
+}
+
+
+def schemas(including: Collection[str] = TYPES, quote: Quote = "none") -> list[dict[str, Any]]:
     """The tools in OpenAI's shape, for a memory that has these types: others appear nowhere in them."""
     present = [kind for kind in TYPES if kind in including]
     lists = [kind for kind in present if kind != CORE]
@@ -35,7 +47,7 @@ def schemas(including: Collection[str] = TYPES) -> list[dict[str, Any]]:
                 + (" The core memory takes no insert; use memory_update." if CORE in present else ""),
                 {
                     "memory_type": _types(lists, "Where the entry belongs."),
-                    "content": _string("The text to remember. It must be understandable by itself."),
+                    "content": _string(f"The text to remember. It must be understandable by itself.{_QUOTING[quote]}"),
                 },
                 ["memory_type", "content"],
             )
@@ -89,6 +101,25 @@ def execute(store: MemoryStore, call: ToolCall, chunk_id: str) -> ToolResult:
     if effect is None:
         return ToolResult(name, arguments, "skipped", "exactly this text is already there")
     return ToolResult(name, arguments, "ok", f"{effect['op']} {effect['type']} {effect['id']}", effect)
+
+
+def execute_all(store: MemoryStore, call: ToolCall, chunk_id: str, lines: ChunkLines | None = None) -> list[ToolResult]:
+    """`execute`, with its consequences after it. lines: of the chunk, where a writer may quote: the content `@...` of an
+    insertion stores each line that it names as an entry of its own. A call that names none is an error."""
+    arguments = call.arguments or {}
+    content = arguments.get("content")
+    if lines is None or call.name != INSERT or not isinstance(content, str) or not content.startswith(SIGN):
+        results = [execute(store, call, chunk_id)]
+    else:
+        try:
+            texts = lines.take(_encodable(content))
+        except MemoryFault as fault:
+            return [ToolResult(INSERT, {key: _plain(value) for key, value in arguments.items()}, "error", str(fault))]
+        calls = (dataclasses.replace(call, arguments={**arguments, "content": text}) for text in texts)
+        first, *others = [execute(store, each, chunk_id) for each in calls]
+        results = [first, *(dataclasses.replace(other, status=QUOTED) for other in others if other.effect)]
+    dropped = [ToolResult(DELETE, {}, DROPPED, "the memory was full", effect) for effect in store.drop_oldest()]
+    return [*results, *dropped]
 
 
 def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:

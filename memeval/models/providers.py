@@ -88,6 +88,17 @@ PROVIDERS = (
         runs_here=True, fills_cache=False,
     ),
     Provider(
+        "lookup", "lookup", "a strict reader: the first line of the memory that holds every word of the question",
+        opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
+        runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "tiny", "tiny", "the writer that `memeval train tiny` makes, for synth-tiny alone, and the strict reader (extra hf)",
+        opens=lambda at, spec, limiter: _load("tiny:TinyModel")(),
+        runs_here=True, fills_cache=False,
+        installed=lambda: _load("local.hf_loading:installed")(),
+    ),
+    Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
         opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
         runs_here=True, fills_cache=False,

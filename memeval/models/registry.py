@@ -1,8 +1,8 @@
 """What a model's name means, and the model behind it.
 
-`offline`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a base URL (any
-OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other packages register
-under the entry-point group `memeval.models`. The rows behind these names are in providers.py.
+`offline`, `lookup`, `tiny`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a
+base URL (any OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other
+packages register under the entry-point group `memeval.models`. The rows behind these names are in providers.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from memeval.models.providers import Route as Route
 if TYPE_CHECKING:
     from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
+
+
+OWN = ("offline", "lookup", "tiny")
+"""Models of memeval's own."""
 
 
 def known() -> dict[str, str]:
@@ -59,8 +63,8 @@ def _of_openai(name: str) -> str:
     provider, slash, model = name.partition("/")
     if slash:
         return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
-    claimed = name in ("offline", "tiny") or name.startswith("scripted:") or name in plugins.entry_point_names("models")
-    return "" if claimed else name
+    claimed = (*OWN, *plugins.entry_point_names("models"))
+    return "" if name in claimed or name.startswith("scripted:") else name
 
 
 def checked_url(url: str) -> str:
@@ -87,7 +91,7 @@ def route(spec: ModelSpec) -> Route:
     name = spec.name
     if spec.base_url is not None:
         return Route("endpoint", name, checked_url(spec.base_url))
-    if name == "offline" or name.startswith("scripted:"):
+    if name in OWN or name.startswith("scripted:"):
         kind, _, file = name.partition(":")
         return Route(kind, file or name, kind)
     provider, slash, model = name.partition("/")
@@ -168,10 +172,12 @@ def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Mod
 
 def identity(spec: ModelSpec) -> str | None:
     """What a run is filed under in place of the name of a model whose weights lie here: a digest of them, the same for a
-    copy in another folder and another for a checkpoint that was overwritten. None for all other models.
+    copy in another folder and another for a checkpoint that was overwritten; of a model of memeval's own: its name with its
+    version. None for all other models.
 
     Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
-    return open_model(spec).identity if BY_KIND[_routed(spec).kind].has_weights else None
+    kind = _routed(spec).kind
+    return open_model(spec).identity if kind in OWN or BY_KIND[kind].has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:

@@ -27,8 +27,9 @@ class Ledger:
     """Calls and tokens by role in one phase (`ingest`, `recall`, `answer`), what failed, and the recorded events.
     services: what the agent says it spent elsewhere, by role. unusable: replies that are not whole, by finish reason. facts:
     what the notes of the run must know of the calls. completions: (role, reply) of every call, in order, with its training
-    row where the model records rows. read_back: a reply was not made for this call, but stored before. stopped: the error of
-    a call after which the whole run must stop. closed: its row has been written."""
+    row where the model records rows. place: of a step of reading: (context id, repeat, chunk id or method). read_back: a
+    reply was not made for this call, but stored before. stopped: the error of a call after which the whole run must stop.
+    closed: its row has been written."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
@@ -39,6 +40,7 @@ class Ledger:
     facts: CallFacts = field(default_factory=CallFacts)
     events: list[Any] = field(default_factory=list)
     completions: list[tuple[str, Completion]] = field(default_factory=list)
+    place: tuple[str, int, str] | None = None
     read_back: bool = False
     stopped: StopRun | None = None
     closed: bool = False

@@ -234,20 +234,21 @@ class ContextRun:
         Raises AgentError also when a model call failed for good: every later answer would depend on the lost chunk, so
         reading on would be paid for in vain. A failed step has no row, because a resumed run takes the step again.
         """
-        ledger = Ledger("ingest")
+        step = chunk.id if chunk else name
+        ledger = Ledger("ingest", place=(self.packed.context.id, self.repeat, step))
         with agent.booking(ledger), self._times.of(name, ledger, chunk.tokens if chunk else 0):
             await getattr(agent, name)(*([observed(chunk)] if chunk else []))
         if ledger.failures:
             raise AgentError(ledger.failures[0])
         replies = tuple(ledger.completions)
-        self.on_step(Step(self.packed.context.id, self.repeat, position, chunk.id if chunk else name, replies))
+        self.on_step(Step(self.packed.context.id, self.repeat, position, step, replies))
         if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
             return None  # it has a row only when it called or recorded something
         stats, spent = await agent.memory(), ledger.spent()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
         row = self._row(
-            chunk.id if chunk else name,
+            step,
             position=position,
             chunk_tokens=chunk.tokens if chunk else 0,
             units=(chunk.units[0], chunk.units[-1]) if chunk else (),

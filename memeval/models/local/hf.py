@@ -93,12 +93,13 @@ def _load(name: str, found: Weights, chosen: Settings) -> _Loaded:
 
 
 class Checkpoint:
-    """Loaded weights and the thread that works with them."""
+    """Loaded weights and the thread that works with them. found: where they are; None of a model that is loaded already."""
 
-    def __init__(self, name: str, found: Weights, chosen: Settings) -> None:
+    def __init__(self, name: str, found: Weights | None, chosen: Settings) -> None:
         self.name = name
         self.usable = True
-        self.worker: Worker[tuple[Request, Sampling], Completion] = Worker("memeval-hf", self._answer, chosen.batch_size)
+        self.worker: Worker[tuple[Request, Sampling], Completion] = Worker("memeval-hf", self.answer, chosen.batch_size)
+        self._unwanted = self.worker.unwanted
         self._weights = found
         self._chosen = chosen
         self._loaded: _Loaded | None = None
@@ -114,9 +115,18 @@ class Checkpoint:
 
                 torch.cuda.empty_cache()
 
-    def _answer(self, asked: list[tuple[Request, Sampling]]) -> list[Completion]:
+    @classmethod
+    def of(cls, name: str, model: Any, tokenizer: Any, window: int) -> Checkpoint:
+        """A model that is loaded already, such as one that is being trained."""
+        made = cls(name, None, Settings(batch_tokens=10**9))
+        made._unwanted = lambda: False
+        made._loaded = _Loaded(model, tokenizer, frozenset({tokenizer.eos_token_id}), window)
+        return made
+
+    def answer(self, asked: list[tuple[Request, Sampling]]) -> list[Completion]:
         """Completions of requests that arrived together. Runs in the worker thread."""
         if self._loaded is None:
+            assert self._weights is not None
             self._loaded = _load(self.name, self._weights, self._chosen)
         loaded = self._loaded
         read = [self._read(loaded, request, wanted) for request, wanted in asked]
@@ -163,7 +173,7 @@ class Checkpoint:
 
         rows = [Sequenced(prompt.ids, prompt.sampling, prompt.limit) for prompt in prompts]
         try:
-            generate(loaded.model, rows, loaded.ends, loaded.decode, self.worker.unwanted)
+            generate(loaded.model, rows, loaded.ends, loaded.decode, self._unwanted)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
         except (RuntimeError, IndexError, ValueError) as error:

@@ -1,0 +1,110 @@
+"""The folder of a training run: what was done, and the states to go on from. Killed at any moment, it holds the last whole
+state, and the same command goes on from there with the same result.
+
+    OUT/recipe.yaml  log.jsonl  state.pt  warm/  best/
+
+warm/ and best/ are checkpoints as transformers saves them, with what they were trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from memeval.errors import UsageError
+from memeval.records.files import unwritable
+from memeval.records.lock import lock
+from memeval.trained import CHECKPOINT_FILE
+
+
+class TrainingFolder:
+    """recipe: as plain data; a folder that was made by another one is refused. Raises UsageError for that, where another
+    process is at work here, and where the disk does not take a file."""
+
+    def __init__(self, path: Path, recipe: dict[str, Any]) -> None:
+        self.path = path
+        text = yaml.safe_dump(recipe, sort_keys=True, allow_unicode=True)
+        file = path / "recipe.yaml"
+        if file.is_file() and file.read_text(encoding="utf-8") != text:
+            raise UsageError(f"{path}: holds a training run of another recipe (see its recipe.yaml); choose another --out")
+        self._whole("recipe.yaml", lambda to: to.write_text(text, encoding="utf-8"))
+        self._held = lock(path / "lock")
+        if self._held is None:
+            raise UsageError(f"{path}: another memeval process is training here; wait for it or stop it")
+        self._log: list[str] = []
+
+    def resume(self) -> dict[str, Any] | None:
+        """The last whole state, None at the start; the log is cut to what was written before it."""
+        state: dict[str, Any] | None = None
+        if (self.path / "state.pt").is_file():
+            try:
+                state = torch.load(self.path / "state.pt", weights_only=True)
+            except Exception as error:
+                raise UsageError(
+                    f"{self.path}/state.pt: cannot be read ({type(error).__name__}); remove it to begin anew"
+                ) from None
+        lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines() if state else []
+        self._log = lines[: state["lines"]] if state else []
+        self._write_log()
+        return state
+
+    def log(self, **facts: Any) -> None:
+        """Add a line to log.jsonl. No clock is in it: two runs of one recipe have equal logs."""
+        self._log.append(json.dumps(facts))
+        self._write_log()
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """Replace the state that a later command goes on from."""
+        self._whole("state.pt", lambda to: torch.save({**state, "lines": len(self._log)}, to))
+
+    def save(self, name: str, model: Any, tokenizer: Any, trained_on: list[dict[str, Any]]) -> Path:
+        """Write a checkpoint as a folder of transformers, in half precision, with what it was trained on."""
+
+        from transformers.utils.logging import disable_progress_bar
+
+        def write(to: Path) -> None:
+            disable_progress_bar()
+            model.save_pretrained(to, state_dict={key: value.half() for key, value in model.state_dict().items()})
+            tokenizer.save_pretrained(to)
+            (to / CHECKPOINT_FILE).write_text(json.dumps({"trained_on": trained_on}), encoding="utf-8")
+
+        return self._whole(name, write)
+
+    def close(self) -> None:
+        """Let another process work here."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        return [json.loads(line) for line in self._log]
+
+    def write(self, name: str, text: str) -> None:
+        """A file of the run, whole."""
+        self._whole(name, lambda to: to.write_text(text, encoding="utf-8"))
+
+    def _write_log(self) -> None:
+        self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
+
+    def _whole(self, name: str, write: Any) -> Path:
+        """Write a file or folder beside its place and rename it: what is there is always whole."""
+        target, beside = self.path / name, self.path / f".{name}.{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write(beside)
+            if target.is_dir():
+                shutil.rmtree(target)
+            beside.replace(target)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.unlink(missing_ok=True)
+            reason = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
+            raise unwritable(target, reason) from None
+        return target

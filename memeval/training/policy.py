@@ -1,0 +1,74 @@
+"""The model under training, as the engine's live model of the role `memory`.
+
+It waits until every open context has asked or ended, and then generates for all of them in order of context and repeat. So
+a batch depends on the step of training, and not on timing; and the noise of a row depends on its place alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from msgspec.structs import replace
+
+from memeval.models import usage
+from memeval.models.completion import Completion, Request
+from memeval.models.local.hf import Checkpoint
+from memeval.models.local.sampling import Sampling, read
+
+_Place = tuple[str, int, str]
+
+
+class Policy:
+    """model, tokenizer: of transformers; the tokenizer has a chat template. window: in tokens. temperature: of its replies,
+    whatever the agent asks for. seed: of all noise."""
+
+    def __init__(self, model: Any, tokenizer: Any, window: int, temperature: float = 1.0, seed: int = 0) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.temperature = temperature
+        self._seed = seed
+        self._checkpoint = Checkpoint.of("policy", model, tokenizer, window)
+        self._noise = ""
+        self._open = 0
+        self._waiting: list[tuple[_Place, Request, asyncio.Future[Completion]]] = []
+
+    def begin(self, noise: str, contexts: int) -> None:
+        """A round of readings begins. noise: names the round (a step of training): another round draws other noise.
+        contexts: readings in it, repeats of a stream included."""
+        self._noise, self._open, self._waiting = noise, contexts, []
+
+    def ended(self) -> None:
+        """A context has been read to its end, or failed."""
+        self._open -= 1
+        self._generate_if_complete()
+
+    async def complete(self, request: Request) -> Completion:
+        """The reply, with its row, once all open contexts have asked."""
+        place = usage.current.get().place
+        assert place is not None, "the model under training is called while streams are read"
+        answered: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, request, answered))
+        self._generate_if_complete()
+        return await answered
+
+    def _generate_if_complete(self) -> None:
+        if not self._waiting or len({place[:2] for place, _, _ in self._waiting}) < self._open:
+            return
+        batch = sorted(self._waiting, key=lambda item: (item[0], item[1].sample))
+        self._waiting = []
+        self.model.eval()
+        try:
+            found = self._checkpoint.answer([(request, self._sampling(place, request)) for place, request, _ in batch])
+        except Exception as error:
+            for _, _, answered in batch:
+                answered.set_exception(error)
+            return
+        for (_, _, answered), completion in zip(batch, found, strict=True):
+            if not answered.done():
+                answered.set_result(completion)
+
+    def _sampling(self, place: _Place, request: Request) -> Sampling:
+        name = f"{self._seed} {self._noise} {' '.join(map(str, place))} {request.sample}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        return replace(read(request.params, {}, seed, "policy"), temperature=self.temperature)

@@ -1,0 +1,131 @@
+"""A recipe: everything that a training run depends on, as `baselines/train/NAME.yaml` or a file of the user's says it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from memeval.cards import bundled
+from memeval.errors import UsageError, suggest
+from memeval.training.advantages import Baseline
+from memeval.training.rewards import EmptyTurn
+from memeval.typed import Count, Positive
+from memeval.yamlfile import decoded, read_yaml
+
+
+class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Supervised steps before reinforcement learning (warm_start.py); steps 0: none."""
+
+    steps: Count = 0
+    rows: Positive = 64
+    learning_rate: float = 3e-3
+    share: float = 0.3
+    valid: float = 0.96
+
+
+class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the parts of a reward (rewards.py), with the paper's values."""
+
+    success: float = 1.0
+    compression: float = 0.05
+    validity: float = 0.1
+    empty_turn: EmptyTurn = "zero"
+    zero: bool = False
+    """Every reward is 0: the control of a training run, which must learn nothing."""
+
+
+class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """steps: of training; each reads `streams` streams `group` times, at temperature 1. learning_rate is reached after
+    `rising` steps. minibatches: optimiser steps per batch. clip, dual_clip, mean, kl: loss.py. entropy: the bonus, which
+    falls to 0 at `entropy_until` of the steps. baseline, scaled: advantages.py. check: steps between two validations; the
+    checkpoint with the best of them is kept."""
+
+    steps: Positive = 80
+    streams: Positive = 8
+    group: Positive = 8
+    learning_rate: float = 1e-3
+    rising: Count = 5
+    minibatches: Positive = 1
+    clip: float = 0.2
+    dual_clip: float = 3.0
+    mean: str = "token"
+    kl: float = 0.0
+    entropy: float = 0.0
+    entropy_until: float = 0.6
+    baseline: Baseline = "rows"
+    scaled: bool = True
+    check: Positive = 5
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
+    streams that are read, validation and test: those that choose the checkpoint and those that are reported. reader: the
+    frozen model that answers. judge: of content, where reward.validity has a weight. seed: of everything. threads: of
+    torch."""
+
+    model: str
+    task: str
+    validation: str
+    test: str
+    reader: str
+    agent: str = "memalpha"
+    params: dict[str, Any] = {}
+    judge: str = ""
+    seed: Count = 0
+    threads: Count = 1
+    warm: Warm = Warm()
+    reward: Reward = Reward()
+    grpo: Grpo = Grpo()
+    description: str = ""
+
+
+def names() -> list[str]:
+    """The recipes that come with memeval."""
+    return sorted(path.stem for path in (bundled("baselines") / "train").glob("*.yaml"))
+
+
+def load(name: str, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name, or in that file, with `key.part=value` settings over it. Raises UsageError with file and
+    line, or with the setting."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if name not in names():
+            raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
+        path = bundled("baselines") / "train" / f"{name}.yaml"
+    given = copy.deepcopy(read_yaml(path))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected key=value")
+        *parents, last = key.strip().split(".")
+        at: Any = given
+        for parent in parents:
+            at = at.setdefault(parent, {}) if isinstance(at, dict) else None
+        if not isinstance(at, dict):
+            raise UsageError(f"--set {setting}: '{'.'.join(parents)}' has no parts")
+        try:
+            at[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {setting}: '{text}' is not a value; quote it") from None
+    recipe = Recipe(**decoded(Recipe, given, path))
+    _check(recipe, path)
+    return recipe
+
+
+def _check(recipe: Recipe, path: Path) -> None:
+    grpo = recipe.grpo
+    if grpo.group < 2:
+        raise UsageError(
+            f"{path}: grpo.group is {grpo.group}: a group of one rollout has nothing to be compared with; 2 or more"
+        )
+    if grpo.mean not in ("token", "sequence"):
+        raise UsageError(f"{path}: grpo.mean is '{grpo.mean}', use token or sequence")
+    if (grpo.streams * grpo.group) % grpo.minibatches:
+        raise UsageError(
+            f"{path}: {grpo.streams} streams of {grpo.group} rollouts cannot be divided into {grpo.minibatches} minibatches"
+        )

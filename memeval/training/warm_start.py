@@ -1,0 +1,81 @@
+"""The warm start of the tiny writer: it learns to make valid calls, and nothing about what is asked.
+
+Each row names a random few of the relations that the chunk has, at least one. The lines are drawn evenly, so that no
+frequency tells what questions are about. First with an empty memory in view, and once 85 % of its calls succeed with a
+random one, which misleads a model that has not yet learned to look at the chunk.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from memeval.agents import quote_wire
+from memeval.models.completion import Row
+from memeval.synth import tiny
+from memeval.training.loss import batch, log_probabilities, mean
+
+VALID_FIRST = 0.85
+CHECK = 50
+"""Steps between two checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """steps at most, rows of a step, learning rate, share of the relations that are named, share of valid calls at which it
+    ends."""
+
+    steps: int = 600
+    rows: int = 64
+    learning_rate: float = 3e-3
+    share: float = 0.3
+    valid: float = 0.96
+
+
+def warm_start(
+    model: Any, tokenizer: Any, seed: int, settings: WarmStart, check: Callable[[bool], float], log: Callable[..., None]
+) -> None:
+    """Train the model in place. check: whether the memory in view is empty -> share of calls that succeed."""
+    rng = random.Random(f"warm/{seed}")
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate)
+    empty = True
+    for number in range(settings.steps):
+        scale = min(1.0, (number + 1) / 20) * (1 - 0.95 * number / settings.steps)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * scale
+        rows = [_row(tokenizer, rng, settings.share, empty) for _ in range(settings.rows)]
+        given = batch(rows, [0.0] * len(rows), tokenizer.pad_token_id)
+        model.train()
+        logprobs, _ = log_probabilities(model, given)
+        value = -mean(logprobs, given.weights, "token")
+        step(model, optimiser, value)
+        if (number + 1) % CHECK == 0:
+            valid = check(empty)
+            log(phase="warm", step=number + 1, loss=round(value.item(), 4), empty_memory=empty, success=round(valid, 4))
+            if not empty and valid >= settings.valid:
+                return
+            empty = empty and valid < VALID_FIRST
+
+
+def step(model: Any, optimiser: torch.optim.Optimizer, value: torch.Tensor) -> None:
+    """One step of an optimiser, with gradients clipped to norm 1."""
+    optimiser.zero_grad()
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+
+
+def _row(tokenizer: Any, rng: random.Random, share: float, empty: bool) -> Row:
+    before, chunk = tiny.stream(rng, "train", 2, even=True).chunks
+    keep = 0.0 if empty else rng.choice((0.0, 0.3, 0.9))
+    shown = [line.text for line in before if rng.random() < keep][-5:]
+    present = list(dict.fromkeys(line.relation for line in chunk))
+    words = [word for word in present if rng.random() < share] or [rng.choice(present)]
+    messages = quote_wire.messages(shown, "\n".join(line.text for line in chunk))
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer.convert_tokens_to_ids(words)
+    return Row(tuple(tokenizer(prompt, add_special_tokens=False)["input_ids"]), (*ids, tokenizer.eos_token_id))
