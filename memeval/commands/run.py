@@ -10,7 +10,6 @@ import click
 
 from memeval.process import foreign_code
 from memeval.records.clean import encode
-from memeval.results import wandb_log
 from memeval.results.columns import width
 from memeval.results.costs import costs_table, worth_a_table
 from memeval.results.run_table import runs_table
@@ -26,6 +25,8 @@ def run_command(
 ) -> int:
     """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
     if log:
+        from memeval.results import wandb_log
+
         wandb_log.require()
     with foreign_code() as out:
         outcomes = run_all(options, fresh=fresh, fresh_memory=fresh_memory)

@@ -22,7 +22,8 @@ def test_calls_saved() -> None:
     card = plugins.find_task("personamem-32k")
     task = plugins.source(card)().load(card, Settings(root))
     count = tokens.counter(card.tokenizer)
-    sizes = [size(prepare(task.context(ref), ref, card.chunk_tokens, count)) for ref in task.refs(task.order)]
-    once, alone = sum(found.chunks + found.own for found in sizes), sum(found.alone for found in sizes)
+    packed = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(task.order)]
+    once = sum(found.chunks + found.own for found in map(size, packed))
+    alone = sum(len(point.chunks) * len(point.questions) for found in packed for point in found.points)
     asked = len(task.order)
     print(f"\npersonamem-32k, {asked} questions: {once} chunks, {alone} without sharing: {alone / once:.1f}x fewer")

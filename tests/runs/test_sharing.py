@@ -69,9 +69,9 @@ def sharing(task: Any, question_ids: Sequence[str]) -> tuple[float, float]:
     """(chunks with sharing, chunks without) of a run that asks these questions once, as `memeval estimate` counts them."""
     card = task.card
     count = tokens.counter(card.tokenizer)
-    streams = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(question_ids)]
-    alone = sum(len(point.chunks) * len(point.questions) for stream in streams for point in stream.points)
-    return sum(found.chunks + found.own for found in map(size, streams)), alone
+    packed = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(question_ids)]
+    alone = sum(len(point.chunks) * len(point.questions) for found in packed for point in found.points)
+    return sum(found.chunks + found.own for found in map(size, packed)), alone
 
 
 def compare(toy: Any, contexts: Sequence[Context], **card: Any) -> tuple[int, int]:

@@ -511,7 +511,8 @@ def test_a_template_that_shows_no_tools_is_found_out(tiny, tmp_path):
 def test_names_and_identities(tiny, tmp_path):
     assert route(ModelSpec(f"hf/{tiny}")).kind == "hf"
     assert route(ModelSpec("hf/Qwen/Qwen3-4B")).name == "Qwen/Qwen3-4B"
-    assert identity(ModelSpec("offline")) is None
+    assert identity(ModelSpec("NAME", "http://127.0.0.1:1/v1")) is None
+    assert identity(ModelSpec("offline")).startswith("offline/")  # rules that change make another model
     plain = identity(ModelSpec(f"hf/{tiny}"))
     assert str(tiny) not in plain
     assert identity(ModelSpec(f"hf/{tiny}", backend={"batch_size": 3, "device": "cpu"})) == plain
