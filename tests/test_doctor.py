@@ -325,7 +325,7 @@ def test_no_prompt_is_longer_than_the_window_that_a_server_names(serve: Any) -> 
 
 def test_embedders(serve: Any) -> None:
     assert about(look(options(model="offline", embedder="offline")), "ok", "embedding works (512 dimensions)")
-    (said,) = broken(options(model="offline", embedder=f"m@{serve().url}"))  # it has no /embeddings
+    (said,) = broken(options(model="offline", embedder=f"m@{serve().url}/nowhere"))
     assert "embedding: " in said
     assert "404" in said
 

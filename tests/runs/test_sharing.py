@@ -66,11 +66,12 @@ def outcome(events: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], int]:
 
 
 def sharing(task: Any, question_ids: Sequence[str]) -> tuple[float, float]:
-    """(chunks with sharing, chunks without) of a run that asks these questions once, as `memeval estimate` counts them."""
+    """(chunks with sharing, as `memeval estimate` counts them; chunks without) of a run that asks these questions once."""
     card = task.card
     count = tokens.counter(card.tokenizer)
-    sizes = [size(prepare(task.context(ref), ref, card.chunk_tokens, count)) for ref in task.refs(question_ids)]
-    return sum(found.chunks + found.own for found in sizes), sum(found.alone for found in sizes)
+    contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in task.refs(question_ids)]
+    alone = sum(len(point.chunks) * len(point.questions) for context in contexts for point in context.points)
+    return sum(found.chunks + found.own for found in map(size, contexts)), alone
 
 
 def compare(toy: Any, contexts: Sequence[Context], **card: Any) -> tuple[int, int]:
