@@ -28,10 +28,17 @@ estimate
 results
 training
 commands
+cli_results
 cli __main__
 """
 PLACES = {name: (row, column) for row, line in enumerate(ORDER.split("\n")) for column, name in enumerate(line.split())}
-ANYTHING = {"__init__", "commands", "cli", "__main__"}  # the first imports an agent's types when asked for them
+ANYTHING = {
+    "__init__",
+    "commands",
+    "cli_results",
+    "cli",
+    "__main__",
+}  # the first imports an agent's types when asked for them
 # Imports that are still backwards. Entries are only ever removed.
 ALLOWED = {
     "memeval/agent.py imports memeval.models.bound",

@@ -1,0 +1,195 @@
+"""The verbs that read runs: what came out, which is better, where answers were lost. As cli.py, options alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from memeval.commands import flags
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="RUN... [QUESTION]")
+@click.option("--question", metavar="ID", help="The same as RUN QUESTION.")
+@click.option("--wrong", is_flag=True, help="Every answer that is wrong or failed, with its golds.")
+@click.option("--all", "everything", is_flag=True, help="Every answer.")
+@click.option("--full", is_flag=True, help="Everything of each question, no text shortened.")
+@click.option("--memory", is_flag=True, help="What the memory of one context held; * marks evidence.")
+@click.option("--context", metavar="ID", help="Of --memory. Default: the first.")
+@click.option("--position", type=click.IntRange(0), metavar="UNITS", help="Of --memory. Default: the end.")
+@click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
+@flags.RUNS_DIR
+@flags.FORMAT
+def show(words: tuple[str, ...], form: str, **wanted: Any) -> None:
+    """Print runs, their answers, or one question: gold, answer, what was recalled, the memory then, the calls that wrote it.
+
+    RUN is a folder, `latest`, TASK, TASK/AGENT, a label or a tag (`memeval list runs`)."""
+    from memeval.commands.show import show_command
+
+    click.echo(show_command(words, form=form, **wanted))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN_A RUN_B...")
+@click.option("--metric", metavar="NAME", help="Default: the headline of RUN_A.")
+@click.option("--all", "everything", is_flag=True, help="List all questions won and lost.")
+@click.option("--force", is_flag=True, help="Compare the shared questions of runs that may not be compared; say why not.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.RUNS_DIR
+def compare(runs: tuple[str, ...], **options: Any) -> None:
+    """Is RUN_B better than RUN_A? Paired by question: difference, interval, test, questions won and lost, kinds, cost.
+
+    RUN is a folder, TASK/AGENT, a label, a tag, a baseline or `latest`; a name with a run on each of several tasks gives a
+    pair for each. All are compared with RUN_A."""
+    from memeval.commands.compare import compare_command
+
+    click.echo(compare_command(runs, **options))
+
+
+@click.command()
+@click.option("--baseline", required=True, metavar="RUN", help="What it is judged by: a run, or what `export` made of one.")
+@click.option("--candidate", required=True, metavar="RUN", help="The run that is judged.")
+@click.option(
+    "--max-drop", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of the headline; 0.02: two points."
+)
+@click.option("--min", "minimum", multiple=True, metavar="METRIC=VALUE", help="Least mean of a metric. Repeatable.")
+@click.option("--max-memory-growth", type=flags.MORE, metavar="SHARE", help="Of the tokens held; 0.2: a fifth more.")
+@click.option("--max-cost-growth", type=flags.MORE, metavar="SHARE", help="Of USD an answer, else of tokens.")
+@click.option("--max-latency", multiple=True, metavar="p50|p95=SECONDS", help="Of an answer, as `p95=2s`. Repeatable.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Chance of a false alarm.",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 unless the candidate is shown to be as good.")
+@click.option("--within-stream", is_flag=True, help="Judge fewer than five clusters, within these streams only.")
+@click.option("--junit", type=flags.UserPath(), metavar="FILE", help="Write a test case per check.")
+@click.option("--summary", type=flags.UserPath(), metavar="FILE", help="Append Markdown, as to $GITHUB_STEP_SUMMARY.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.RUNS_DIR
+def gate(
+    baseline: str, candidate: str, form: Any, runs_dir: Path, junit: Path | None, summary: Path | None, **rules: Any
+) -> None:
+    """Is the candidate worse than the baseline? Exit 0: not shown to be; 1: it is; 2: wrong input; 3: a run is not whole.
+
+    Each task that the baseline has is judged. A drop counts where its whole one-sided interval lies beyond --max-drop; what
+    the questions do not tell is a warning, and under --strict a failure."""
+    from memeval.commands.gate import gate_command, rules_of
+
+    found = rules_of(**rules)
+    sys.exit(gate_command(baseline, candidate, found, form=form, runs_dir=runs_dir, junit=junit, summary=summary))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--to", type=click.Choice(["csv", "baseline"]), required=True, help="A row per answer; a folder for git.")
+@click.option("--output", "-o", type=flags.UserPath(), help="File of the CSV (default: printed); folder (`baseline`).")
+@flags.RUNS_DIR
+def export(runs: tuple[str, ...], **options: Any) -> None:
+    """Write results as CSV, or as a baseline: the few small files, without texts, that gate, compare and table need."""
+    from memeval.commands.export import export_command
+
+    click.echo(export_command(runs, **options))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("-o", "--output", type=flags.UserPath(), default=Path("report.html"), show_default=True)
+@click.option("--title", default="memeval report", show_default=True, metavar="TEXT")
+@click.option(
+    "--stories",
+    type=click.Choice(["wrong-first", "all"]),
+    default="wrong-first",
+    show_default=True,
+    help="Beyond 20 MB of stories: leave some out, or keep all.",
+)
+@flags.together(flags.RUNS_DIR, flags.FORMAT)
+def report(runs: tuple[str, ...], output: Path, title: str, stories: str, runs_dir: Path, form: str) -> None:
+    """Write a page about runs in one file: scores, figures, and the story of every answer. Default: all runs."""
+    from memeval.commands.report import report_command
+
+    click.echo(report_command(runs, output, title, stories, runs_dir, form))
+
+
+@click.command()
+@flags.RUNS
+@click.option("--rows", callback=flags.names, default="", metavar="FACT[,FACT...]", help="Default: agent.")
+@click.option("--cols", callback=flags.names, default="task", show_default=True, metavar="FACT[,FACT...]")
+@click.option("--metric", metavar="NAME", help="In place of each run's headline.")
+@click.option("--ci", is_flag=True, help="With 95 % intervals.")
+@click.option("--unseen", multiple=True, metavar="RUN", help="Run of closed-book: only what it does not get right.")
+@click.option("--kinds", "by_kind", is_flag=True, help="Below it, a table per task by kind of question.")
+@flags.RUNS_DIR
+@flags.FORMS
+def table(runs: tuple[str, ...], **options: Any) -> None:
+    """Runs in one table, agents x tasks. RUN: a folder or a name; all runs of --runs-dir without one.
+
+    Facts: task, agent, model, reader, embedder, tag, budget, track, question, judge, metric, seed, repeats, prompts,
+    sampling, label, run. Those that tell runs apart are added to the rows."""
+    from memeval.commands.table import table_command
+
+    click.echo(table_command(runs, **options))
+
+
+@click.group()
+def leaderboard() -> None:
+    """What papers have published, and runs beside it."""
+
+
+_METHODS = click.option(
+    "--method", "methods", multiple=True, metavar="TEXT", help="Only published rows whose method has this text."
+)
+
+
+@leaderboard.command("show")
+@flags.RUNS
+@click.option("--layout", metavar="NAME", help="A published table, or card: a line per result. Default with runs: card.")
+@_METHODS
+@flags.RUNS_DIR
+@flags.FORMS
+def leaderboard_show(runs: tuple[str, ...], **options: Any) -> None:
+    """Print published results; below them runs (RUN: a folder or a name), with how far they may be compared."""
+    from memeval.commands.leaderboard import show_command
+
+    click.echo(show_command(runs, **options))
+
+
+@leaderboard.command("build")
+@flags.RUNS
+@click.option("--layout", "layouts", multiple=True, metavar="NAME", help="Which tables. Default: all.")
+@_METHODS
+@click.option("-o", "--output", type=flags.UserPath(), default=Path("leaderboards"), show_default=True, help="Folder.")
+@click.option("--format", "form", type=click.Choice(["md", "latex", "csv", "html", "json"]), default="md", show_default=True)
+@flags.RUNS_DIR
+def leaderboard_build(runs: tuple[str, ...], **options: Any) -> None:
+    """Write published tables, and runs beside them, to files: OUTPUT/LAYOUT.md."""
+    from memeval.commands.leaderboard import build_command
+
+    click.echo(build_command(runs, **options))
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Wrong answers per run at most. Default: all.")
+@flags.BASE_URL
+@flags.WIDTH
+@flags.WIRE
+@flags.LIMITS
+@flags.NO_CACHE
+@flags.DATA_DIR
+@flags.RUNS_DIR
+@flags.FORMAT
+@flags.QUIET
+def attribute(names: tuple[str, ...], **options: Any) -> None:
+    """Ask wrong answers again, with the gold evidence and with the whole memory, to see where each was lost."""
+    from memeval.commands.attribute import attribute_command
+
+    sys.exit(attribute_command(names, flags.call_settings(options), **options))
+
+
+VERBS = (show, compare, gate, export, report, table, leaderboard, attribute)
