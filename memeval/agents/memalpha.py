@@ -20,6 +20,7 @@ from memeval.errors import UsageError
 from memeval.memory import tools
 from memeval.memory.quoting import QUOTES, ChunkLines, Quote, numbered
 from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryStore
+from memeval.models.bound import BoundModel
 from memeval.models.completion import ToolCall
 from memeval.prompts import CHUNK, MEMORY, tagged
 
@@ -98,7 +99,7 @@ class MemAlpha:
         self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity)
         self.system = session.prompts.get("memory") or _system(self.including)
         if self.wire == "auto":
-            self.wire = _wire(session.models["memory"].name)
+            self.wire = _wire(session.models["memory"])
         if self.wire == "quotes":
             self.quote = "word" if self.quote == "none" else self.quote
             self.order = "newest" if self.order == "auto" else self.order
@@ -191,11 +192,11 @@ class MemAlpha:
         return "\n\n".join(parts)
 
 
-def _wire(model: str) -> str:
-    """How a model of this name calls tools."""
-    if model == "tiny":
+def _wire(model: BoundModel) -> str:
+    """How a model calls tools, as far as its name tells."""
+    if model.kind == "tiny":
         return "quotes"
-    return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", model.lower()) else "native"
+    return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", model.name.lower()) else "native"
 
 
 def _system(including: Sequence[str]) -> str:

@@ -48,9 +48,9 @@ def close_route(number: int) -> None:
 class BoundModel:
     """A model bound to one role of a run: the only way for an agent to call a model, and where usage is booked.
 
-    name: as the user gave it, for agents that adapt their wire format. params: sampling parameters the user configured for
-    the role. agent: number of the agent that holds it (usage.py), 0 for the harness itself. A copy of an agent holds the
-    same bound model.
+    name: as the user gave it, and kind: of its provider (models/providers.py), for agents that adapt their wire format.
+    params: sampling parameters the user configured for the role. agent: number of the agent that holds it (usage.py), 0 for
+    the harness itself. A copy of an agent holds the same bound model.
     """
 
     name: str
@@ -59,6 +59,7 @@ class BoundModel:
     params: Mapping[str, Any] = field(default_factory=dict)
     repeat: int = 0
     agent: int = 0
+    kind: str = ""
 
     async def generate(
         self,

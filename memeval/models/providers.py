@@ -88,17 +88,6 @@ PROVIDERS = (
         runs_here=True, fills_cache=False,
     ),
     Provider(
-        "lookup", "lookup", "a strict reader: the first line of the memory that holds every word of the question",
-        opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
-        runs_here=True, fills_cache=False,
-    ),
-    Provider(
-        "tiny", "tiny", "the writer that `memeval train tiny` makes, for synth-tiny alone, and the strict reader (extra hf)",
-        opens=lambda at, spec, limiter: _load("tiny:TinyModel")(),
-        runs_here=True, fills_cache=False,
-        installed=lambda: _load("local.hf_loading:installed")(),
-    ),
-    Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
         opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
         runs_here=True, fills_cache=False,
@@ -130,6 +119,17 @@ PROVIDERS = (
         opens=lambda at, spec, limiter: _load("local.hf:HfModel")(at.name, spec),
         embeds=lambda at, spec, limiter: _load("local.hf_embedder:HfEmbedder")(at.name, spec),
         runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
+    ),
+    Provider(
+        "lookup", "lookup", "a strict reader: the first line of the memory that holds every word of the question",
+        opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
+        runs_here=True, fills_cache=False,
+    ),
+    Provider(
+        "tiny", "tiny", "the writer that `memeval train tiny` makes, for synth-tiny alone, and the strict reader (extra hf)",
+        opens=lambda at, spec, limiter: _load("tiny:TinyModel")(),
+        runs_here=True, fills_cache=False,
+        installed=lambda: _load("local.hf_loading:installed")(),
     ),
     Provider("plugin", "", "registered by an installed package", opens=_plugin),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall, Session
-from memeval.models import usage
+from memeval.models import registry, usage
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
 from memeval.records.folder import text_sha
@@ -95,7 +95,9 @@ class AnswerStage:
         """role -> model, for one session. agent: number of the agent that gets them."""
         models = self.spec.models
         return {
-            role: BoundModel(models[role].name, role, route, models[role].params, repeat, agent)
+            role: BoundModel(
+                models[role].name, role, route, models[role].params, repeat, agent, registry.route(models[role]).kind
+            )
             for role, route in self.routes.items()
         }
 

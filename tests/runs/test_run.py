@@ -235,7 +235,7 @@ BASE = {"answer_repeats": 1, "repeats": 1, "answer_budget": 0}
         ({"answer_budget": 64}, False),
         ({"prompts": {"reader": "Answer."}}, False),
         ({"params": {"last": 3}}, False),
-        ({"models": {"reader": ModelSpec("offline", "http://127.0.0.1:1/v1"), "memory": ModelSpec("offline")}}, True),
+        ({"models": {"reader": ModelSpec("offline", "http://127.0.0.1:1/v1"), "memory": ModelSpec("offline")}}, False),
         ({"models": {"reader": ModelSpec("openai/other"), "memory": ModelSpec("offline")}}, False),
         ({"models": {"reader": ModelSpec("offline", params={"temperature": 1}), "memory": ModelSpec("offline")}}, False),
         ({"card": {"chunk_tokens": 64}}, False),
@@ -247,6 +247,14 @@ def test_what_the_folder_hangs_on(toy: Any, change: dict[str, Any], same: bool) 
         return spec.folder
 
     assert (folder(**change) == folder()) is same
+
+
+def test_the_folder_does_not_hang_on_the_url_of_a_model(toy: Any) -> None:
+    folders = [
+        toy.planned(Diary, [simple(0)], models={"reader": ModelSpec("m", url), "memory": ModelSpec("m", url)}).spec.folder
+        for url in ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    ]
+    assert folders[0] == folders[1]
 
 
 def test_names_cannot_leave_the_runs_folder(toy: Any) -> None:

@@ -140,7 +140,7 @@ def test_verify_all_takes_every_task_that_has_its_data() -> None:
     text, code = data_verify([], everything=True, contexts=1)
     assert code == 0
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| synth")]
-    assert rows == ["synth-100k", "synth-10k", "synth-1m", "synth-30k"]
+    assert rows == ["synth-100k", "synth-10k", "synth-1m", "synth-30k", "synth-tiny"]
     assert "2wiki-10k" in text.splitlines()[-1]
 
 
