@@ -53,7 +53,8 @@ def train_command(name: str, out: Path, settings: Sequence[str], seeds: int, for
         proofs.append(proof)
         if form == "table":
             print(proof_table(proof, width(sys.stdout)))
-            print(f"\nthe trained writer: {folder / 'best'} (memeval run --memory hf/{folder / 'best'})\n")
+            options = f"--set wire=quotes --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
+            print(f"\nuse it: memeval run --agent {recipe.agent} {options}\n")
     if form == "json":
         print(json.dumps(msgspec.to_builtins(proofs), indent=2))
     elif proofs:

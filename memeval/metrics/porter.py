@@ -6,6 +6,7 @@ case ASCII. The extensions are marked with +.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -123,6 +124,7 @@ def _final_e(word: str) -> str:
     return word
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """The stem of one lower-case ASCII word; words of one or two letters stay as they are (+)."""
     if word in _IRREGULAR:
