@@ -36,7 +36,8 @@ class TrainingFailed(Exception):
 @dataclass(frozen=True)
 class Training:
     """What a loop works with. read, validate: readings of training streams, and the accuracy and other figures of the
-    validation streams. reference: log-probabilities under the model as it was before, where `kl` has a weight."""
+    validation streams. warm: the weights that GRPO began with, which every state keeps. reference: the model with these
+    weights, where `kl` has a weight."""
 
     model: Any
     pad: int
@@ -47,6 +48,8 @@ class Training:
     read: Read
     validate: Callable[[], dict[str, float]]
     folder: TrainingFolder
+    warm: dict[str, torch.Tensor]
+    reference: Any = None
 
 
 def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, torch.Tensor]:
@@ -78,7 +81,7 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
                 best, best_accuracy = _copy(model), found["accuracy"]
             given.folder.keep(
                 {
-                    **{"phase": "grpo", "step": number + 1, "model": model.state_dict()},
+                    **{"phase": "grpo", "step": number + 1, "model": model.state_dict(), "warm": given.warm},
                     **{"optimiser": optimiser.state_dict(), "best": best, "best_accuracy": best_accuracy},
                 }
             )
@@ -98,7 +101,7 @@ def _rows(given: Training, number: int) -> tuple[list[Rollout], list[tuple[Row, 
     grpo = given.grpo
     chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
     readings = given.read(chosen, f"step {number}", grpo.group)
-    weights = rewards.Weights(given.reward.success, given.reward.compression, given.reward.validity, given.reward.empty_turn)
+    weights = rewards.Weights(given.reward.success, given.reward.compression, empty_turn=given.reward.empty_turn)
     groups: dict[str, list[Rollout]] = {}
     for reading in readings:
         groups.setdefault(reading.context, []).append(reading)
@@ -135,7 +138,11 @@ def _improve(
         made = batch([row for row, _ in some], [advantage for _, advantage in some], given.pad)
         model.train()
         logprobs, entropies = log_probabilities(model, made)
-        value = loss(logprobs, entropies, made, settings)
+        reference = None
+        if given.reference is not None:
+            with torch.no_grad():
+                reference, _ = log_probabilities(given.reference, made)
+        value = loss(logprobs, entropies, made, settings, reference)
         if not math.isfinite(value.item()):
             raise TrainingFailed(
                 f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"

@@ -29,11 +29,11 @@ class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the parts of a reward (rewards.py), with the paper's values."""
+    """Weights of the parts of a reward (rewards.py), with the paper's values. r4 needs a judge of content, which training
+    does not call yet."""
 
     success: float = 1.0
     compression: float = 0.05
-    validity: float = 0.1
     empty_turn: EmptyTurn = "zero"
     zero: bool = False
     """Every reward is 0: the control of a training run, which must learn nothing."""
@@ -65,8 +65,7 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
     streams that are read, validation and test: those that choose the checkpoint and those that are reported. reader: the
-    frozen model that answers. judge: of content, where reward.validity has a weight. seed: of everything. threads: of
-    torch."""
+    frozen model that answers. seed: of everything. threads: of torch."""
 
     model: str
     task: str
@@ -75,7 +74,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader: str
     agent: str = "memalpha"
     params: dict[str, Any] = {}
-    judge: str = ""
     seed: Count = 0
     threads: Count = 1
     warm: Warm = Warm()

@@ -53,6 +53,10 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
         state = {"phase": "warm", "step": 0, "model": model.state_dict(), "warm": copy.deepcopy(model.state_dict())}
         folder.keep(state)
     model.load_state_dict(state["model"])
+    reference = None
+    if recipe.grpo.kl:
+        reference = tiny_model.build(recipe.seed)
+        reference.load_state_dict(state["warm"])
     training = Training(
         model,
         tokenizer.pad_token_id,
@@ -63,6 +67,8 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
         lambda some, noise, repeats: read(learner.spec, some, policy, noise, repeats),
         validate,
         folder,
+        state["warm"],
+        reference,
     )
     if state["phase"] != "done":
         best = train(training, state)

@@ -80,11 +80,15 @@ def test_two_runs_and_a_killed_one_that_goes_on_have_equal_logs(tmp_path: Path) 
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert CliRunner().invoke(main, command(out)).exit_code == 1
+    resumed = CliRunner().invoke(main, command(out))
+    assert (resumed.exit_code, json.loads(resumed.stdout)) == (1, json.loads(whole.stdout))
     logs = [(folder / "log.jsonl").read_text() for folder in (tmp_path / "whole", out)]
     assert logs[0] == logs[1]
     weights = [(folder / "best" / "model.safetensors").read_bytes() for folder in (tmp_path / "whole", out)]
     assert weights[0] == weights[1]
+    other = CliRunner().invoke(main, command(tmp_path / "kl", "grpo.kl=5"))
+    assert other.exit_code == 1, other.output
+    assert (tmp_path / "kl" / "log.jsonl").read_text() != logs[0]  # the distance to the warm start is in the loss
     refused = CliRunner().invoke(main, command(out, "grpo.learning_rate=0.5"))
     assert refused.exit_code == 2
     assert "another recipe" in refused.stderr
