@@ -124,6 +124,7 @@ def report(runs: tuple[str, ...], output: Path, title: str, stories: str, runs_d
 @click.option("--ci", is_flag=True, help="With 95 % intervals.")
 @click.option("--unseen", multiple=True, metavar="RUN", help="Run of closed-book: only what it does not get right.")
 @click.option("--kinds", "by_kind", is_flag=True, help="Below it, a table per task by kind of question.")
+@click.option("--lost", "by_loss", is_flag=True, help="Below it, where the wrong answers of each run were lost.")
 @flags.RUNS_DIR
 @flags.FORMS
 def table(runs: tuple[str, ...], **options: Any) -> None:

@@ -10,6 +10,7 @@ from memeval.results.columns import width
 from memeval.results.grid import Form, render, render_all
 from memeval.results.kinds import kinds
 from memeval.results.load import load_runs
+from memeval.results.lost_table import lost_table
 from memeval.results.table import table
 
 
@@ -23,11 +24,13 @@ def table_command(
     metric: str | None,
     ci: bool,
     by_kind: bool,
+    by_loss: bool,
     unseen: Sequence[str],
 ) -> str:
     """The text of `memeval table`."""
     found = load_runs(*runs, runs_dir=runs_dir)
     closed_book = load_runs(*unseen, runs_dir=runs_dir) if unseen else None
     grid = table(found, rows=rows, cols=cols, metric=metric, ci=ci, unseen=closed_book)
-    grids = (grid, *kinds(found, rows)) if by_kind else (grid,)
-    return render_all(grids, form, width(sys.stdout)) if by_kind else render(grid, form, width(sys.stdout))
+    below = (*(kinds(found, rows) if by_kind else ()), *((lost_table(found),) if by_loss else ()))
+    room = width(sys.stdout)
+    return render_all((grid, *below), form, room) if by_kind or by_loss else render(grid, form, room)

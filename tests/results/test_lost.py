@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from click.testing import CliRunner
 from made_runs import Asked
 from msgspec.structs import replace
 
+from memeval.cli import main
 from memeval.records.files import write_rows
 from memeval.records.folder import RunFolder
 from memeval.records.rows import OperationRow, SampleRow, ToolRow
 from memeval.results.economics import economics
-from memeval.results.load import find_run
+from memeval.results.load import find_run, load_runs
 from memeval.results.lost import LostAnswer, lost, sentence
+from memeval.results.lost_table import lost_table
 
 Make = Callable[..., Path]
 FACT = "Ada Lovelace lives in Paris."
@@ -46,6 +49,23 @@ def test_wrong_answers_by_what_the_operations_say(make_run: Make) -> None:
         "of 4 wrong: 1 never written, 1 not recalled, 1 misread, 1 cannot be followed; "
         "of 2 right: 1 unsupported by what was recalled"
     )
+
+
+def test_a_row_per_run(make_run: Make) -> None:
+    folder = make_run(QUESTIONS)
+    grid = lost_table(load_runs(folder))
+    (row,) = grid.records()
+    assert (row["wrong"], row["never written"], row["not recalled"], row["misread"], row["cannot be followed"]) == (
+        4,
+        1,
+        1,
+        1,
+        1,
+    )
+    assert (row["right"], row["of these unsupported"]) == (2, 1)
+    result = CliRunner().invoke(main, ["table", str(folder), "--lost"])
+    assert result.exit_code == 0, result.output
+    assert "where wrong answers were lost" in result.stdout
 
 
 def test_every_repeat_is_an_answer(make_run: Make) -> None:
