@@ -181,7 +181,7 @@ def show_run(found: Run) -> str:
 
 
 def _lost(run: Run) -> list[str]:
-    """Where wrong answers were lost, by what was recorded and by asking again."""
+    """Where wrong answers were lost, by what was recorded and by what `attribute` found."""
     if not run.folder.has_texts:
         return ["a baseline: scores and sizes without texts"]
     found, asked = lost(run), run.folder.attribution()

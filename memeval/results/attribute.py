@@ -1,4 +1,4 @@
-"""Where wrong answers were lost, judged by asking the same reader again (validity section 4).
+"""Where wrong answers were lost, judged by what the same reader answers with other material (validity section 4).
 
 A wrong answer is asked again with the gold evidence alone. Still wrong: `read`. Else with everything that the memory held:
 right: `recall`, wrong: `write`, too long for the reader's window: `recall-or-write`. An answer is right here where it is not

@@ -37,7 +37,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
     """An answer. verdict: empty where the run is not scored yet; lost: where a wrong one was lost (lost.py); attributed:
-    what came of asking it again, where `memeval attribute` did."""
+    what `memeval attribute` found for it, where it was run."""
 
     question_id: str
     repeat: int
