@@ -1,4 +1,4 @@
-"""scores/attribution.json: where wrong answers were lost, as the reader shows when it answers again (`memeval attribute`)."""
+"""scores/attribution.json: where wrong answers were lost, by what the reader answers again (`memeval attribute`)."""
 
 from __future__ import annotations
 
