@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 from memeval.plugins import CONTROLS
-from memeval.results.comparable import shared_questions
 from memeval.results.load import Run
+from memeval.results.pairs import Pair
 from memeval.runs.notes import FEW
 from memeval.stats import holm, paired
 
@@ -33,11 +33,10 @@ def best(
     for name, values in scores.items():
         if name == leader:
             continue
-        shared = [key for key in shared_questions(runs[leader], runs[name]) if key in values and key in scores[leader]]
-        clusters = [runs[leader].questions[key].cluster for key in shared]
-        if len(shared) < FEW or len(set(clusters)) < CLUSTERS:
+        both = Pair(runs[leader], runs[name]).columns(scores[leader], values)
+        if len(both.questions) < FEW or len(set(both.clusters)) < CLUSTERS:
             return None
-        found = paired([scores[leader][key] for key in shared], [values[key] for key in shared], clusters)
+        found = paired(both.base, both.other, both.clusters)
         if found.value <= 0:
             return None
         p_values.append(found.p)
