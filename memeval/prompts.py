@@ -58,11 +58,12 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part of a set is. several: it is a mapping, name -> text. may, must: the placeholders that its text may hold,
-    and those that it must; of several texts each must hold those that ours of this name holds."""
+    """What a part of a set is. several: it is a mapping, name -> text; open: with any names. may, must: the placeholders
+    that its text may hold, and those that it must; of several texts each must hold those that ours of this name holds."""
 
     about: str
     several: bool = False
+    open: bool = False
     may: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
 
@@ -198,6 +199,8 @@ def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None
             _check_placeholders(texts[part], known, about.must, files[part])
             continue
         own, ours = mapping(texts[part], files[part]), several(name, part)
+        if about.open:
+            continue
         for key in (*ours, *own):
             if key not in own:
                 raise UsageError(f"{files[part]}: the key '{key}' is missing; `memeval prompts show` prints ours")

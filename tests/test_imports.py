@@ -14,7 +14,7 @@ errors process typed yamlfile config tokens prompts identity bm25
 task
 agent
 trained cards digests plugins
-data
+data authors
 synth tasks
 metrics stats
 records
