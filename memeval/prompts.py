@@ -64,6 +64,12 @@ READER = {
         "them, or both. Work out which class fits the text in the question. End with its number, and nothing else, in a "
         "box, like this: \\boxed{3}. Do so also where the question asks for other marks around the answer."
     ),
+    "reader-number": (
+        "You sort a text into one of several numbered classes. What the numbers mean you know only from a memory of "
+        "labelled examples that you can no longer see; it is between <memory> tags and holds examples, rules drawn from "
+        "them, or both. Work out which class fits the text in the question, and reply with its number alone, on one line, "
+        "without a word before or after it. Do so also where the question asks for other marks around the answer."
+    ),
     "reader-summary": (
         "You tell what a book is about from a memory of it; the book itself you can no longer see. The memory is between "
         "<memory> tags. Use only what stands there. Write the summary that is asked for, in the order of events, and "
