@@ -81,18 +81,14 @@ class Fetched:
 def upstream(name: str) -> Upstream | None:
     """Of a set; None where its texts can be fetched from nowhere."""
     path = FOLDER / name / "upstream.yaml"
-    return typed(read_yaml(path), Upstream, str(path)) if path.is_file() else None
+    return typed(read_yaml(path), Upstream, str(path)) if name and path.is_file() else None
 
 
-def differing(name: str, texts: Mapping[str, str]) -> list[str]:
-    """The parts of a set that are not the authors' own, of those that can be fetched. texts: part -> text."""
+def is_authors(name: str, part: str, text: str) -> bool:
+    """Whether a text is the authors' own, of a part of a set."""
     pinned = upstream(name)
-    known = parts(name)
-    return [
-        part
-        for part, sha256 in (pinned.sha256 if pinned else {}).items()
-        if part not in texts or part_digest(texts[part], known[part].several) != sha256
-    ]
+    sha256 = pinned.sha256.get(part) if pinned else None
+    return sha256 is not None and part_digest(text, parts(name)[part].several) == sha256
 
 
 def part_digest(text: str, several: bool) -> str:
