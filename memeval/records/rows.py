@@ -108,13 +108,14 @@ class QuestionRow(Row, frozen=True, kw_only=True):
 
 
 class RecallRow(Row, frozen=True, kw_only=True):
-    """One recalled item that the reader saw. `text` names a line of texts.jsonl."""
+    """One recalled item that the reader saw. `text` names a line of texts.jsonl. kind: the type of memory that it is of."""
 
     text: str
     chunks: tuple[str, ...] = ()
     id: str | None = None
     score: float | None = None
     tokens: int = 0
+    kind: str | None = None
 
 
 class ServiceRow(Row, frozen=True, kw_only=True):
