@@ -27,7 +27,7 @@ _NOT_IDENTITY = {
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
-    *("cluster", "scoring", "published_metrics"),
+    *("cluster", "scoring", "published_metrics", "keyword_separator", "cut_off", "recall_prefix"),
     *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
 }
 

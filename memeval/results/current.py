@@ -13,6 +13,7 @@ from memeval import metrics
 from memeval.errors import UsageError
 from memeval.judging.summary import judged_summary
 from memeval.metrics.identity import scorer_digest
+from memeval.metrics.rules import Rules
 from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
@@ -26,21 +27,24 @@ from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 def rules(manifest: Manifest) -> str | None:
     """Digest of the rules that score this run today; None where one of its metrics is a user's that is not imported here."""
-    card = manifest.identity.get("task", {})
-    names = tuple(card.get("metrics", ()))
+    by = scored_by(manifest)
     try:
-        for name in names:
+        for name in by.metrics:
             metrics.load(name, "")
     except UsageError:
         return None
-    made = tuple(id(metrics.METRICS[name]) for name in names)
-    return _digest(names, manifest.headline, manifest.track == "native", made)
+    return _digest(by, tuple(id(metrics.METRICS[name]) for name in by.metrics))
+
+
+def scored_by(manifest: Manifest) -> Rules:
+    """The rules that the run's cards give it."""
+    return Rules.of(manifest.identity.get("task", {}), manifest.headline, manifest.track == "native")
 
 
 @functools.cache
-def _digest(names: tuple[str, ...], headline: str, native: bool, made: tuple[int, ...]) -> str:
+def _digest(by: Rules, made: tuple[int, ...]) -> str:
     """made: which functions the names mean at the moment."""
-    return scorer_digest(names, headline, native)
+    return scorer_digest(by)
 
 
 def scorer(folder: RunFolder, manifest: Manifest) -> str | None:
@@ -57,8 +61,7 @@ def scores(
     if today is None or up_to_date(stored, samples, today):
         keys = {row.key for row in samples}
         return [row for row in stored if row.key in keys]
-    names, native = manifest.identity["task"]["metrics"], manifest.track == "native"
-    return list(score_samples(samples, questions, folder.texts(), names, manifest.headline, native, today))
+    return list(score_samples(samples, questions, folder.texts(), scored_by(manifest), today))
 
 
 def is_current(folder: RunFolder, manifest: Manifest) -> bool:
