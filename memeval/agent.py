@@ -101,8 +101,8 @@ class Session:
     of `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of
     it, because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one
     operation on the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of
-    the session; without `usd` its cost is unknown, and so is the run's. prompts: role -> text that the user gave in place
-    of the agent's own prompt (`--prompt memory=FILE`). visible_query: behind `query`. query_used: whether the agent has
+    the session; without `usd` its cost is unknown, and so is the run's. prompts: part -> text that replaces
+    what the agent's class has (`--prompt PART=FILE`). visible_query: behind `query`. query_used: whether the agent has
     read it.
     """
 

@@ -87,11 +87,12 @@ class AgentCard(msgspec.Struct, frozen=True):
     """WHO answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
-    role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
-    replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes, if nothing).
-    trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model. reproduces:
-    published rows, as `TABLE: METHOD` (leaderboards/published.csv); deviations: what is known to differ from them here.
+    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompt_set:
+    shipped prompts in place of the class's. prompts: part -> prompt file, relative to the card. source: more files that the
+    answers follow from (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
+    models; None: as the class says (yes, if nothing). trained_on: what the card's own model was trained on (trained.py); it
+    holds only where a run uses that model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv).
+    deviations: what is known to differ from them here.
     """
 
     name: str
@@ -100,6 +101,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     track: Literal["reader", "native"] = "reader"
     models: dict[str, Any] = {}
+    prompt_set: str = ""
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
     replayable: bool | None = None

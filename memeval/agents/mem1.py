@@ -25,8 +25,8 @@ _CLOSE = re.compile(_OPEN.pattern.replace("<", "</"))
 
 class Mem1(Rolling):
     """The agent. memory_tokens: of the state and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
-    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think.
-    Where the task shows the question, an answer ends the reading and becomes part of the state."""
+    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think. Where the task shows the question,
+    an answer ends the reading and becomes part of the state."""
 
     prompts = "mem1"
     track = "native"

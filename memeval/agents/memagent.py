@@ -16,8 +16,8 @@ from memeval.typed import Count
 
 class MemAgent(Rolling):
     """The agent. memory_tokens: of the memory and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
-    (0: the task's). What the answer is marked with is a matter of its prompts: nothing; the sentence of MemAgent's evaluation
-    (`memagent-stated`); the box of its training (`memagent-boxed`)."""
+    (0: the task's). Its prompts say how the answer is marked: not at all (`memagent`), by the sentence of MemAgent's
+    evaluation (`memagent-stated`), or by the box of its training (`memagent-boxed`)."""
 
     prompts = "memagent"
     track = "native"

@@ -44,8 +44,9 @@ class Rolling:
         self.chunks: tuple[str, ...] = ()
 
     async def observe(self, chunk: Chunk) -> None:
-        shown = {"memory": self.text or EMPTY, "chunk": chunk.text, "limit": self.memory_tokens, **self.aim()}
-        self.write(self.new_text(await self.generate("system", "user", **shown)), chunk)
+        seen = {"memory": self.text or EMPTY, "chunk": chunk.text, **self.aim()}
+        reply = await self.generate("system", "user", limit=self.memory_tokens, **seen)
+        self.write(self.new_text(reply), chunk)
 
     def recall(self, query: Query) -> Recall:
         return Recall(self._items())

@@ -123,7 +123,7 @@ RUN = together(
     WIRE,
     SET,
     click.option(
-        "--prompt", "prompts", multiple=True, metavar="ROLE=FILE", help="Replace the prompt of memory, reader, judge."
+        "--prompt", "prompts", multiple=True, metavar="PART=FILE", help="Replace a part of the prompts (`prompts list`)."
     ),
     DATA_DIR,
     RUNS_DIR,
