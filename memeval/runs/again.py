@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memeval import cards, digests, identity, plugins, tokens
+from memeval import digests, identity, plugins, protocol, tokens
 from memeval.agent import Item
 from memeval.config import data_dir, read_config
 from memeval.errors import StopRun, UsageError
@@ -87,7 +87,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     task = load(task_card, settings)
     spec = RunSpec(
         task_typed=manifest.typed.task,
-        task=cards.scored(task_card, card),
+        task=protocol.scored(task_card, card),
         settings=settings,
         agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, params)),
         models={role: model_of(manifest, role) for role in manifest.models},

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from memeval import cards, identity, metrics, plugins, tokens
+from memeval import cards, identity, metrics, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -81,10 +81,10 @@ def plan(options: Options) -> list[Planned]:
         for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
-                task=cards.scored(card, agent.card),
+                task=protocol.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
-                models=with_sampling(role_models(agent, options, config), card),
+                models=with_sampling(role_models(agent, options, config), card, options),
                 data=task.data,
                 prompts=replacing[agent.typed],
                 repeats=card.repeats if options.repeats is None else options.repeats,
