@@ -13,7 +13,7 @@ from memeval.errors import UsageError
 from memeval.models.body import mode
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
-from memeval.prompts import READER
+from memeval.prompts import READER, sets, shipped
 from memeval.results.load import Run
 from memeval.results.published import Board, Published
 
@@ -99,10 +99,12 @@ def _overridden(run: Run) -> Iterator[str]:
         if "thinking" in fixed and role in run.manifest.models and mode(has) != mode(fixed):
             yield f"the {role}'s thinking is {mode(has)}; the protocol has it {mode(fixed)}"
     prompts: dict[str, str] = identity.get("prompts", {})
-    own_prompts = [role for role, text in prompts.items() if role != "reader" or text not in READER.values()]
+    card = cards.find(AgentCard, run.manifest.agent)
+    known = shipped(card.prompt_set) if card and card.prompt_set in sets() else {}
+    ours = {("reader", text) for text in READER.values()} | set(known.items())
+    own_prompts = [part for part, text in prompts.items() if (part, text) not in ours]
     if own_prompts:
         yield f"prompts of its own: {', '.join(own_prompts)}"
-    card = cards.find(AgentCard, run.manifest.agent)
     if card is not None:
         changed = {key: value for key, value in run.summary.params.items() if card.params.get(key) != value}
         if changed:
