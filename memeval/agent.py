@@ -37,12 +37,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from."""
+    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from. kind: the type of memory
+    that it is of, for a reader that is shown types apart (the part `reader_view` of the agent's prompts)."""
 
     text: str
     chunks: tuple[str, ...] = ()
     id: str | None = None
     score: float | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ class AgentCard(msgspec.Struct, frozen=True):
     shipped prompts in place of the class's. prompts: part -> prompt file, relative to the card. source: more files that the
     answers follow from (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
     models; None: as the class says (yes, if nothing). trained_on: what the card's own model was trained on (trained.py); it
-    holds only where a run uses that model. deviations: what is known to differ from the agent as it was published.
+    holds only where a run uses that model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv);
+    deviations: what is known to differ from the agent as it was published.
     """
 
     name: str
@@ -113,6 +114,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     source: tuple[str, ...] = ()
     replayable: bool | None = None
     trained_on: tuple[trained.TrainedOn, ...] = ()
+    reproduces: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     version: Count = 1
     licence: str = ""
@@ -136,8 +138,8 @@ class SuiteCard(msgspec.Struct, frozen=True):
 
 Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
 FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
-GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8")
-"""Variants of any task whose streams are put together here, with examples of their numbers."""
+GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8", "visible")
+"""Variants of any task (`visible`), and of those whose streams are put together here, with examples of their numbers."""
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _KINDS: dict[type[msgspec.Struct], str] = {
     TaskCard: "into a task's card",
@@ -155,7 +157,7 @@ _INSIDE: dict[type, dict[str, str]] = {
 """Kind of card -> key -> where in it the key belongs, for keys that are not at its top."""
 _MERGED = ("params", "variants", "models", "prompts")
 """Mappings of which an extending card or a variant replaces the keys that it has itself."""
-_NOT_INHERITED = {"name", "abstract", "extends"}
+_NOT_INHERITED = {"name", "abstract", "extends", "reproduces"}
 
 
 class UnknownKey(UsageError):
@@ -317,7 +319,8 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     """The card as `name@variant`: one of its own `variants:`, or a general one.
 
     General (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest distractors
-    without the answer), `shared` or `shared-K` (K questions in one stream, default 8).
+    without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the question is shown
+    while the stream is read).
     """
     name = f"{card.name}@{variant}"
     general = _GENERAL.fullmatch(variant)
@@ -330,6 +333,8 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
         )
     elif variant == "hard":
         changes = {"hard": True}
+    elif variant == "visible":
+        changes = {"query_visible": True}
     elif variant == "shared" or (general and general[1] == "shared"):
         changes = {"shared": int(general[2]) if general else 8, "cluster": "context"}
     elif general:

@@ -15,6 +15,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -81,13 +82,13 @@ class Block(str):
     __slots__ = ()
 
 
-class Texts:
-    """The texts of one agent: the parts of a set, as shipped or as given in their place (`session.prompts`)."""
+class Templates:
+    """Texts that are filled together. texts: part -> text; several: the parts that are a mapping, name -> text."""
 
-    def __init__(self, name: str, given: Mapping[str, str]) -> None:
-        self._texts = {part: given.get(part, text) for part, text in shipped(name).items()}
-        self._several = {part: mapping(text, part) for part, text in self._texts.items() if parts(name)[part].several}
-        found = {tag for text in self._texts.values() for tag in _ANY_TAG.findall(text)}
+    def __init__(self, texts: Mapping[str, str], several: Iterable[str] = ()) -> None:
+        self._texts = texts
+        self._several = {part: mapping(texts[part], part) for part in several if part in texts}
+        found = {tag for text in texts.values() for tag in _ANY_TAG.findall(text)}
         self._tags = tuple(sorted({*TAGS, *found}))
 
     def several(self, part: str) -> Mapping[str, Any]:
@@ -98,10 +99,33 @@ class Texts:
         """The text of a part, or of several the one of that name, with its placeholders filled. A value that is no Block
         loses what looks like a tag."""
         text = str(self.several(part)[key]) if key else self._texts[part]
-        safe = {
-            name: value if isinstance(value, Block) else defused(str(value), self._tags) for name, value in values.items()
-        }
-        return Block(filled(text, safe, part))
+        return Block(filled(text, {name: self.safe(value) for name, value in values.items()}, part))
+
+    def safe(self, value: str | int) -> Block:
+        """A text from outside: whatever looks like a tag of these texts has lost its bracket."""
+        return value if isinstance(value, Block) else Block(defused(str(value), self._tags))
+
+    def blocks(self, part: str, held: Mapping[str, Sequence[tuple[str, str]]], **sizes: int) -> dict[str, Block]:
+        """type -> its block in a view. held: type -> (id, text) of the entries that are shown; sizes: type -> how many it
+        has. In the view, `<type>` is the block, `entry` one of its entries, `<type>.none` what is in their place where
+        there are none; a type without that text has then no block."""
+        view, made = self.several(part), {}
+        for kind, shown in held.items():
+            lines = [self.fill(part, "entry", id=id, text=text, number=n) for n, (id, text) in enumerate(shown, start=1)]
+            texts = [self.safe(text) for _, text in shown]
+            none = str(view.get(f"{kind}.none", ""))
+            if shown or f"{kind}.none" in view:
+                values = {"entries": Block("\n".join(lines) or none), "text": Block("\n".join(texts) or none)}
+                made[kind] = self.fill(part, kind, shown=len(shown), held=sizes.get(kind, 0), **values)
+        return made
+
+
+class Texts(Templates):
+    """The texts of one agent: the parts of a set, as shipped or as given in their place (`session.prompts`)."""
+
+    def __init__(self, name: str, given: Mapping[str, str]) -> None:
+        texts = {part: given.get(part, text) for part, text in shipped(name).items()}
+        super().__init__(texts, [part for part in texts if parts(name)[part].several])
 
 
 def filled(text: str, values: Mapping[str, str], where: str) -> str:
@@ -215,6 +239,11 @@ def _read(path: Path) -> str:
 
 # -- the reader ----------------------------------------------------------------------------------------------------------
 
+BETWEEN = "\n\n"
+"""Between two items that the reader sees."""
+READER_PARTS = ("reader", "question", "reader_view")
+"""Parts of an agent's prompts that the reader answers by: its system text, the message with the question, and how what was
+recalled is shown. They have no part in what the agent writes."""
 READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reader").glob("*.txt")}
 """System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
@@ -228,15 +257,46 @@ that wrap their answer in a paragraph. A model that thinks gets more once it is 
 
 
 def reader_messages(
-    system: str, memory: str | None, question: str, time: str | None = None, options: Sequence[str] | None = None
+    system: str,
+    memory: str | Sequence[tuple[str | None, str]] | None,
+    question: str,
+    time: str | None = None,
+    options: Sequence[str] | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    before: str = "",
 ) -> list[dict[str, str]]:
     """The reader's prompt: system text, then the memory, then the question, so that servers can cache the prefix of
-    questions asked of the same memory. `memory=None` leaves the memory block out (closed-book)."""
-    parts = [] if memory is None else [tagged(MEMORY, memory)]
-    parts.append(tagged(QUESTION, f"[{time}] {question}" if time else question))
+    questions asked of the same memory.
+
+    memory: (type, text) of each item, in reading order, or all of it as one text; None leaves it out (closed-book). system:
+    where it holds {memory}, the memory is there. texts: `question`, the user's message where it is not made of tagged
+    blocks, and `reader_view`, by which items are shown in blocks by type, each with the line `<type>.kind` as a part of
+    {kinds}. before: what the data set puts before a question, {before}.
+    """
+    asked = f"[{time}] {question}" if time else question
+    own = {part: texts[part] for part in READER_PARTS if part in texts}
+    ours = Templates({**own, "reader": system}, ["reader_view"])
+    kinds = Block()
+    if memory is not None and not isinstance(memory, str):
+        memory, kinds = _viewed(ours, memory) if "reader_view" in own else (BETWEEN.join(text for _, text in memory), kinds)
+    shown = [] if memory is None or "memory" in placeholders(system) else [tagged(MEMORY, memory)]
+    parts = [*shown, tagged(QUESTION, asked)]
+    if "question" in own:
+        parts = [ours.fill("question", question=asked, before=f"{before}\n\n" if before else "", memory=memory or "")]
     if options:
         parts.append(tagged(OPTIONS, "\n".join(options)))
-    return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
+    content = ours.fill("reader", memory=memory or "", kinds=kinds)
+    return [{"role": "system", "content": content}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def _viewed(texts: Templates, items: Sequence[tuple[str | None, str]]) -> tuple[Block, Block]:
+    """(memory, kinds) of items in the view of a reader. Those of a type that the view does not have follow its blocks."""
+    view = texts.several("reader_view")
+    types = [name for name in view if "." not in name and name != "entry"]
+    blocks = texts.blocks("reader_view", {kind: [("", text) for of, text in items if of == kind] for kind in types})
+    others = [texts.safe(text) for of, text in items if of not in types]
+    kinds = [texts.fill("reader_view", f"{kind}.kind") for kind in blocks]
+    return Block(BETWEEN.join([*blocks.values(), *others])), Block("\n".join(kinds))
 
 
 def load_prompts(files: Mapping[str, str]) -> dict[str, str]:

@@ -160,17 +160,12 @@ class MemAlpha:
 
     def _view(self) -> Block:
         """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
-        fill, blocks = self.texts.fill, []
-        for kind in self.including:
-            if kind == CORE:
-                core = self.store.core
-                blocks.append(fill("view", CORE, text=core.text if core else fill("view", "no_core")))
-                continue
-            shown = self.store.recent(kind, self.recent)
-            lines = [fill("view", "entry", id=name, text=entry.text) for name, entry in shown]
-            entries = Block("\n".join(lines or [fill("view", "no_entries")]))
-            blocks.append(fill("view", kind, entries=entries, shown=len(shown), held=self.store.size(kind)))
-        return Block("\n\n".join(blocks))
+        core = self.store.core
+        held = {CORE: [(CORE, core.text)] if core else []} if CORE in self.including else {}
+        lists = [kind for kind in self.including if kind != CORE]
+        held |= {kind: [(name, entry.text) for name, entry in self.store.recent(kind, self.recent)] for kind in lists}
+        blocks = self.texts.blocks("view", held, **{kind: self.store.size(kind) for kind in lists})
+        return Block("\n\n".join(blocks.values()))
 
 
 def _wire(model: BoundModel) -> str:

@@ -194,7 +194,7 @@ class Attribute:
         task, prompts = self.run.manifest.identity["task"], self.run.manifest.identity["prompts"]
         question = self.run.questions[sample.question_id].question()
         messages, params = reader_call(
-            question, items, task.get("reader_prompt", "reader"), prompts.get("reader"), task.get("answer_tokens", 0)
+            question, items, task.get("reader_prompt", "reader"), prompts, task.get("answer_tokens", 0)
         )
         return Request(messages, params={**params, **self.reader.params}, repeat=sample.repeat, sample=sample.answer_repeat)
 

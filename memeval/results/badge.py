@@ -48,7 +48,9 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
     for never in board.different:
         if dataset in never.datasets or agent in never.agents:
             yield never.why
-    for role, name in {**board.models, **board.agents.get(agent, {})}.items():
+    native = run.manifest.track == "native"  # then there is no reader
+    models = {role: name for role, name in board.models.items() if role != "reader" or not native}
+    for role, name in {**models, **board.agents.get(agent, {})}.items():
         own = run.manifest.models.get(role)
         if own is None or not same_name(name, own):
             yield f"the {role} is {own or 'none'}, the table's is {name}"

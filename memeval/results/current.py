@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -76,12 +76,14 @@ def summary(
     samples: Sequence[SampleRow],
     scores: Sequence[ScoreRow],
     operations: Sequence[OperationRow],
+    asked: int,
 ) -> Summary:
-    """The summary of these rows; what does not follow from rows is as it was stored, or as the manifest has it."""
+    """The summary of these rows, of a run that was to answer `asked` questions; what does not follow from rows is as it was
+    stored, or as the manifest has it."""
     identity = manifest.identity
     judged = folder.judge_headers()
     stored = folder.summary()
-    asked = manifest.questions * identity.get("repeats", 1) * identity.get("answer_repeats", 1)
+    asked *= identity.get("repeats", 1) * identity.get("answer_repeats", 1)
     priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
     found = summarise(
         questions=questions,
@@ -135,9 +137,10 @@ def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summar
     )
 
 
-def judged(folder: RunFolder, found: Summary, judge: str | None) -> Summary:
-    """The summary with what a judge made of the run: its headline, where the task is made to be judged."""
+def judged(folder: RunFolder, found: Summary, judge: str | None, asked: Collection[str] | None) -> Summary:
+    """The summary with what a judge made of the run: its headline, where the task is made to be judged. asked: count these
+    questions only."""
     if judge is None:
         return found
-    found = with_judge(found, judged_summary(folder.path, judge), None)
+    found = with_judge(found, judged_summary(folder.path, judge, asked), None)
     return replace(found, notes=notes(found))

@@ -60,7 +60,8 @@ class ContextRun:
         self.spec = self.stages[0].spec
         self._times = Times()
         self.native = self.spec.agent.card.track == "native"
-        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
+        foreign = getattr(self.agent, "foreign", False)  # it may wait for ever, as the agents of others may
+        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN) and not foreign
         self.maker = AgentMaker(
             functools.partial(self.agent, **self.spec.agent.params),
             None if built_in else AgentThread(f"memeval-agent-{self.packed.context.id}"),

@@ -166,15 +166,25 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
-        _try_to_make(card, params)
-        yield AgentSpec(name, card, params, files, replayable)
+        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, params))
 
 
-def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:
-    """Parameters that the constructor refuses are bad input, found before anything is spent; so is whatever it raises."""
+def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
+    """Tokens of a chunk that an agent with these parameters asks for by its attribute `chunk_tokens`; 0: the task's."""
+    wanted = getattr(_made(card, params), "chunk_tokens", 0)
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise UsageError(
+            f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
+        )
+    return wanted
+
+
+def _made(card: AgentCard, params: Mapping[str, Any]) -> Any:
+    """An agent of these parameters. Those that the constructor refuses are bad input, found before anything is spent; so is
+    whatever it raises."""
     made = plugins.agent_class(card)
     try:
-        made(**params)
+        return made(**params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too

@@ -298,6 +298,25 @@ def test_the_models_of_a_published_row(make_run: Make, faithful: Path, memory: s
     assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
 
 
+@pytest.mark.parametrize(
+    ("agent", "track", "memory", "reader", "level"),
+    [
+        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-14B", "offline", "same"),
+        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-7B", "offline", "different"),
+        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "Qwen/Qwen3-32B", "same"),
+        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "offline", "different"),
+    ],
+)
+def test_an_agent_that_answers_by_itself_needs_no_reader_of_the_table(
+    make_run: Make, agent: str, track: str, memory: str, reader: str, level: str
+) -> None:
+    given = {"agent": agent, "track": track, "model": memory, "reader": reader, "answer_budget": 0, "manifest": {}}
+    run = ocr_run(
+        make_run, "memalpha-squad@memalpha", protocol="Mem-alpha (arXiv 2509.25911)", headline="substring", **given
+    )
+    assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
+
+
 @pytest.mark.parametrize(("key", "value"), [("documents", 400), ("tokens", 20_000), ("hard", True), ("shared", 8)])
 def test_other_streams_than_those_of_the_column(make_run: Make, faithful: Path, key: str, value: object) -> None:
     own = {"documents": 50, "tokens": 0, "hard": False, "shared": 1}
