@@ -208,6 +208,17 @@ def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form
     click.echo(command.show_command(owner, part, agents_dir, form))
 
 
+@prompts.command("fetch")
+@click.argument("name", metavar="NAME")
+@flags.FORMAT
+def prompts_fetch(name: str, form: str) -> None:
+    """Get prompts that are not ours to ship from their public repository, checked by their hash; NAME is a judge as
+    published, such as longmemeval-official."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.fetch_command(name, form))
+
+
 @main.group()
 def cache() -> None:
     """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).
