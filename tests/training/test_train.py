@@ -20,7 +20,7 @@ pytest.importorskip("torch")
 
 SHORT = [
     *("warm.steps=2", "warm.rows=8", "grpo.steps=3", "grpo.streams=2", "grpo.group=2", "grpo.check=1"),
-    *("test=synth-tiny@validation",),
+    *("test=synth-tiny@x1", "lengths=[]"),
 ]
 """The recipe `tiny` in a few seconds: it learns nothing."""
 
@@ -69,7 +69,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
 def test_two_runs_and_a_killed_one_that_goes_on_have_equal_logs(tmp_path: Path) -> None:
     whole = CliRunner().invoke(main, command(tmp_path / "whole"))
     assert whole.exit_code == 1, whole.output  # so short a training does not meet the marks
-    assert json.loads(whole.stdout)[0]["faults"]
+    assert json.loads(whole.stdout)["proofs"][0]["faults"]
     out = tmp_path / "killed"
     process = subprocess.Popen(
         [sys.executable, "-m", "memeval", *command(out)],
@@ -91,7 +91,7 @@ def test_two_runs_and_a_killed_one_that_goes_on_have_equal_logs(tmp_path: Path) 
     assert (tmp_path / "kl" / "log.jsonl").read_text() != logs[0]  # the distance to the warm start is in the loss
     refused = CliRunner().invoke(main, command(out, "grpo.learning_rate=0.5"))
     assert refused.exit_code == 2
-    assert "another recipe" in refused.stderr
+    assert "another recipe ('grpo' differs" in refused.stderr
 
 
 @pytest.mark.long
@@ -99,14 +99,14 @@ def test_two_runs_and_a_killed_one_that_goes_on_have_equal_logs(tmp_path: Path) 
 def test_it_learns_and_without_a_reward_it_does_not(tmp_path: Path) -> None:
     settings = [word for setting in ("grpo.steps=25", "test=synth-tiny@validation") for word in ("--set", setting)]
     result = CliRunner().invoke(main, ["train", "tiny", "--out", str(tmp_path / "a"), *settings, "--format", "json"])
-    [found] = json.loads(result.stdout)
+    [found] = json.loads(result.stdout)["proofs"]
     assert found["claims"][0]["ratio"] >= 1.5
     assert found["claims"][0]["low"] > 1
     zero = CliRunner().invoke(
         main, ["train", "tiny", "--out", str(tmp_path / "b"), *settings, "--set", "reward.zero=true", "--format", "json"]
     )
     assert zero.exit_code == 1
-    assert json.loads(zero.stdout)[0]["claims"][0]["ratio"] < 1.2
+    assert json.loads(zero.stdout)["proofs"][0]["claims"][0]["ratio"] < 1.2
 
 
 def test_the_trained_writer_that_comes_with_memeval(tmp_path: Path) -> None:
