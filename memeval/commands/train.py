@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "What it shows: a learned preference over the words of a toy language, given which of them are present; nothing is "
-    "copied, updated or deleted. The writer's inputs look the same at every length, and the store of the lengths' test holds "
-    "all lines worth keeping, but from 8 times the length on not all lines: both by construction."
+    "copied, updated or deleted. The writer's inputs look the same at every length, and the store of the lengths' test "
+    "holds all lines worth keeping, but from 8 times the length on not all lines: both by construction."
 )
 
 
