@@ -112,7 +112,7 @@ def ablation_table(found: Sequence[Ablated], room: int | None = None) -> str:
     head = ["ablation", "steps", "accuracy", "written", "selectivity", "good calls", "calls a chunk", "silent"]
     rows = [["warm start", "0", *_learned(found[0].warm)]]
     rows += [["weak warm start", "0", *_learned(row.warm)] for row in found if row.ablation.warm_steps][:1]
-    rows += [[row.ablation.about, str(row.ablation.steps), *_learned(row.trained)] for row in found]
+    rows += [[row.ablation.about, str(row.steps), *_learned(row.trained)] for row in found]
     scores, sizes = table_4("performance"), table_4("memory")
     beside = [[f"{beta:g}", f"{scores[beta]:.3f}", f"{sizes[beta]:.1f}k"] for beta in scores]
     return "\n".join(

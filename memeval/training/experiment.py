@@ -38,8 +38,8 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Ablation(msgspec.Struct, frozen=True):
-    """The recipe with other settings, in short: what is changed. steps: of GRPO. own_warm_start: it has a warm start of its
-    own; otherwise that of the recipe's seed."""
+    """The recipe with other settings: what is changed. steps: of GRPO, no more than the recipe's. capacity: None: the
+    recipe's. warm_steps: of a warm start of its own, 0: it begins with that of the recipe's seed."""
 
     name: str
     about: str
@@ -50,7 +50,7 @@ class Ablation(msgspec.Struct, frozen=True):
 
 
 WEAK = 100
-"""Steps of a warm start that ends with about two valid calls of three."""
+"""Steps of a warm start that ends with little more than half of its calls valid."""
 ABLATIONS = (
     Ablation("recipe", "the recipe"),
     Ablation("beta-0", "beta 0, no store limit", reward={"compression": 0.0}, capacity=0),
@@ -58,8 +58,8 @@ ABLATIONS = (
     Ablation("beta-0.2", "beta 0.2, no store limit", reward={"compression": 0.2}, capacity=0),
     Ablation("beta-0.4", "beta 0.4, no store limit", reward={"compression": 0.4}, capacity=0),
     Ablation("success-0.1", "r2 x 0.1", reward={"success": 0.1}),
-    Ablation("weak-success-0.1", "r2 x 0.1, weak warm start", 100, {"success": 0.1}, warm_steps=WEAK),
-    Ablation("weak-success-1", "r2 x 1, weak warm start", 100, warm_steps=WEAK),
+    Ablation("weak-success-0.1", "r2 x 0.1, weak warm start", 80, {"success": 0.1}, warm_steps=WEAK),
+    Ablation("weak-success-1", "r2 x 1, weak warm start", 80, warm_steps=WEAK),
     Ablation("empty-one", "a row without calls: r2 = 1", reward={"empty_turn": "one"}),
     Ablation("empty-exclude", "a row without calls: left out", reward={"empty_turn": "exclude"}),
     Ablation("zero", "every reward 0", reward={"zero": True}),
@@ -67,9 +67,10 @@ ABLATIONS = (
 
 
 class Ablated(msgspec.Struct, frozen=True):
-    """What an ablation came to, on the held-out test streams at T = 1."""
+    """What an ablation came to after so many steps, on the held-out test streams at T = 1."""
 
     ablation: Ablation
+    steps: int
     warm: tiny.Figures
     trained: tiny.Figures
 
@@ -100,7 +101,7 @@ def ablated(job: tuple[Ablation, Recipe, Path]) -> Ablated:
         if found is None or found.ablation != ablation:
             test = tiny.Test.of(recipe, recipe.test, recipe.params.get("capacity", 0))
             figures = {name: test.figures(test.read(each, 1.0)) for name, each in run.policies(recipe, folder).items()}
-            found = Ablated(ablation, figures["warm"], figures["trained"])
+            found = Ablated(ablation, recipe.grpo.steps, figures["warm"], figures["trained"])
             folder.write(FIGURES, msgspec.json.format(msgspec.json.encode(found)).decode())
         return found
 

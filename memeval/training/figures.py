@@ -113,7 +113,7 @@ def _ablations(found: Sequence[Ablated]) -> Any:
         plots[0].barh(
             places, [getattr(row.trained, measure) for row in rows], height=0.24, color=colour, label=names[measure]
         )
-    plots[0].set_yticks(range(len(rows)), [f"{row.ablation.about}, {row.ablation.steps} steps" for row in rows], fontsize=7)
+    plots[0].set_yticks(range(len(rows)), [f"{row.ablation.about}, {row.steps} steps" for row in rows], fontsize=7)
     plots[0].set_xlim(0, 1.02)
     plots[0].legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3)
     here = {
