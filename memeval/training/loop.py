@@ -16,24 +16,20 @@ from typing import Any
 
 import torch
 
-from memeval.errors import StopRun
 from memeval.models.completion import Row
 from memeval.runs.prepare import PackedContext
-from memeval.training import advantages, rewards
+from memeval.training import rewards
 from memeval.training.checkpoint import TrainingFolder
 from memeval.training.loss import LossSettings, batch, log_probabilities, loss
 from memeval.training.recipe import Grpo, Reward
 from memeval.training.rollouts import Rollout
+from memeval.training.rows import TrainingFailed, weighed
 from memeval.training.warm_start import step as optimise
 
 Read = Callable[[Sequence[PackedContext], str, int], list[Rollout]]
 """(streams, name of the round, repeats) -> their readings by the model under training"""
 Judge = Callable[[Sequence[Rollout]], rewards.Verdicts]
 """readings -> whether the contents that they put into memory are valid, for r4"""
-
-
-class TrainingFailed(StopRun):
-    """Training cannot go on; the message is one line, and the last whole state is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,8 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
         chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
         readings = given.read(chosen, f"step {number}", grpo.group)
         verdicts = given.judge(readings) if given.judge is not None else None
-        rows = _rows(given, number, readings, verdicts)
+        rows = weighed(readings, given.reward, grpo, verdicts)
+        random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
         try:
             value = _improve(given, optimiser, number, rows)
         except torch.OutOfMemoryError:
@@ -82,8 +79,8 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
         last = number + 1 == grpo.steps
         if (number + 1) % grpo.check == 0 or number == 0 or last:
             found = given.validate()
-            facts = _facts(readings, verdicts)
-            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=facts, validation=found)
+            now = facts(readings, verdicts)
+            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
             given.folder.keep(
@@ -96,34 +93,11 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
             left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
             print(
                 f"{given.folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
-                f"(training {facts['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
+                f"(training {now['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
                 f"calls {found['success']:.0%} good, {tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
             )
     return best
-
-
-def _rows(
-    given: Training, number: int, readings: Sequence[Rollout], verdicts: rewards.Verdicts | None
-) -> list[tuple[Row, float]]:
-    """The rows of a step's readings that teach something, with their advantages, in a random order."""
-    grpo = given.grpo
-    groups: dict[str, list[Rollout]] = {}
-    for reading in readings:
-        groups.setdefault(reading.context, []).append(reading)
-    rows: list[tuple[Row, float]] = []
-    for group in groups.values():
-        found = [rewards.rewards(reading, given.reward.weights, verdicts) for reading in group]
-        if given.reward.zero:
-            found = [[0.0 for _ in each] for each in found]
-        for reading, values in zip(group, advantages.advantages(found, grpo.baseline, grpo.scaled), strict=True):
-            for turn, value in zip(reading.turns, values, strict=True):
-                if turn.row is None:
-                    raise TrainingFailed("the model of the role memory records no rows; it cannot be trained")
-                if value:
-                    rows.append((turn.row, value))
-    random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
-    return rows
 
 
 def _improve(
@@ -158,8 +132,8 @@ def _improve(
     return round(sum(values) / len(values), 6) if values else None
 
 
-def _facts(readings: Sequence[Rollout], verdicts: rewards.Verdicts | None) -> dict[str, float]:
-    """The parts of the reward, and the share of replies that were cut off."""
+def facts(readings: Sequence[Rollout], verdicts: rewards.Verdicts | None = None) -> dict[str, float]:
+    """The parts of the reward for the log, and the share of replies that were cut off."""
     turns = [turn for reading in readings for turn in reading.turns]
     calls = sum(turn.calls for turn in turns)
     number = max(1, len(readings))
