@@ -23,11 +23,11 @@ from memeval.task import Context, Question, Unit
 LENGTH = 16
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "reproduces", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
-    *("cluster", "scoring", "published_metrics"),
+    *("cluster", "scoring", "published_metrics", "keyword_separator", "cut_off", "recall_prefix"),
     *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
 }
 
