@@ -163,7 +163,6 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         if key not in accepted:
             has = f" (known: {', '.join(accepted)})" if accepted else ""
             raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}{has}")
-    files = identity.digests(plugins.agent_files(card))
     axes = [
         [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
     ]
@@ -172,15 +171,17 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
-        _try_to_make(card, params)
-        yield AgentSpec(name, card, params, files, replayable)
+        agent = _try_to_make(card, params)
+        if plugins.is_foreign(agent):  # what only its server knows
+            params |= agent.found()
+        yield AgentSpec(name, card, params, identity.digests(plugins.agent_files(card, params)), replayable)
 
 
-def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:
+def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> Any:
     """Parameters that the constructor refuses are bad input, found before anything is spent; so is whatever it raises."""
     made = plugins.agent_class(card)
     try:
-        made(**params)
+        return made(**params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too

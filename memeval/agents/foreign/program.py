@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from memeval.agent import Session
 from memeval.agents.foreign import messages
@@ -21,7 +21,7 @@ from memeval.errors import ForeignFailed, UsageError
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
 """Environment variables that a process gets; all others may be secrets."""
-ENDING = 1.0
+ENDING = 0.5
 """Seconds that a process has to end by itself when its stdin is closed."""
 _running: set[int] = set()
 
@@ -33,8 +33,6 @@ class Program(Foreign):
     directory. timeout: seconds for one reply. params: settings that `begin` carries, for the program itself. environment:
     names of the environment variables that the program gets besides PATH and those of the language.
     """
-
-    folder: ClassVar[Path | None] = None
 
     def __init__(
         self,
@@ -48,11 +46,6 @@ class Program(Foreign):
         super().__init__(timeout, params)
         if self._executable() is None:
             raise UsageError(f"cmd: no program '{self.words[0]}' that can be started (looked in PATH and in {self._folder()})")
-
-    @classmethod
-    def beside(cls, folder: Path) -> type[Program]:
-        """The class for a card in `folder`: where its files are, and where it is started."""
-        return type(cls.__name__, (cls,), {"folder": folder, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
     @property
     def name(self) -> str:
