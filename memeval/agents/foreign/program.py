@@ -45,7 +45,7 @@ class Program(Foreign):
         self.environment = (environment,) if isinstance(environment, str) else tuple(environment)
         super().__init__(timeout, params)
         if self._executable() is None:
-            raise UsageError(f"cmd: no program '{self.words[0]}' that can be started (looked in PATH and in {self._folder()})")
+            raise UsageError(f"cmd: no program '{self.words[0]}' to start (looked in PATH and in {self._folder()})")
 
     @property
     def name(self) -> str:
@@ -148,6 +148,10 @@ class Process:
             code = await asyncio.wait_for(process.wait(), ENDING)
             return f" ({f'exit code {code}' if code >= 0 else f'killed by signal {-code}'})"
         return ""
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _kill(self._process.pid)
 
     async def end(self) -> str:
         process, self._process = self._process, None

@@ -31,7 +31,7 @@ _NAME = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
-    """send: HTTP method and path, `POST /v1/agents`. json: the body. keep: name -> path in the reply, for later templates."""
+    """send: HTTP method and path, `POST /v1/agents`. json: the body. keep: name -> path in the reply, for templates."""
 
     send: Annotated[str, Meta(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$")]
     json: Any = None
@@ -123,6 +123,8 @@ class Requests(Protocol):
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON value of the reply."""
 
+    def stop(self) -> None: ...
+
     async def end(self) -> str: ...
 
 
@@ -137,6 +139,9 @@ class Mapped:
 
     async def open(self, base_url: str, token: str) -> None:
         await self.posts.open(base_url, token)
+
+    def stop(self) -> None:
+        self.posts.stop()
 
     async def end(self) -> str:
         return await self.posts.end()

@@ -47,7 +47,7 @@ class Server(Foreign):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise UsageError(f"http: {url!r:.100} is no address of a server; write it as in http:http://127.0.0.1:8000")
         if parts.username or parts.password:
-            raise UsageError("http: the address has a user's name or password; put it into a variable, and its name into 'key'")
+            raise UsageError("http: the address has a password in it; put that into a variable, and its name into 'key'")
         self.url = url.rstrip("/")
         super().__init__(timeout, params)
         if key and not os.environ.get(key):
@@ -69,7 +69,8 @@ class Server(Foreign):
         try:
             version = str(process.run(self._asked()).version)
         except (ForeignFailed, TimeoutError) as failed:
-            raise UsageError(f"{self.name}: {str(failed) or f'no reply within {self.timeout:g} s'}; is the server running?") from None
+            reason = str(failed) or f"no reply within {self.timeout:g} s"
+            raise UsageError(f"{self.name}: {reason}; is the server running?") from None
         return {"version": version} if version else {}
 
     async def _asked(self) -> Begun:
@@ -86,7 +87,7 @@ class Server(Foreign):
             await post.end()
 
     def check(self, begun: Begun) -> None:
-        if self.routes is None and str(begun.version) != self.version:
+        if str(begun.version) not in ("", self.version):
             raise ForeignFailed(f"{self.name}: its version is '{begun.version}', and the run is of '{self.version}'")
 
     def wire(self, session: Session) -> Posts | Mapped:
@@ -146,16 +147,17 @@ class Posts:
                     if len(raw) > messages.LARGEST:
                         raise ForeignFailed(f"sent more than {messages.LARGEST:,} bytes in one reply")
         except (aiohttp.ClientError, OSError) as error:
-            reason = error.os_error.strerror if isinstance(error, aiohttp.ClientConnectorError) else str(error)
+            reason = "no connection" if isinstance(error, aiohttp.ClientConnectorError) else str(error)
             raise ForeignFailed(f"{method} {url.path}: {reason or type(error).__name__}") from None
         if response.status >= 300:
             raise ForeignFailed(f"{method} {url.path}: HTTP {response.status}: {messages.shown(bytes(raw))}")
         return messages.parse(bytes(raw)) if raw.strip() else None
+
+    def stop(self) -> None:
+        """The server goes on: it has other contexts."""
 
     async def end(self) -> str:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
         return ""
-
-
