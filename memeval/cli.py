@@ -208,6 +208,17 @@ def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form
     click.echo(command.show_command(owner, part, agents_dir, form))
 
 
+@prompts.command("fetch")
+@click.argument("name", metavar="AGENT")
+@click.option("--out", type=flags.UserPath(), required=True, help="Folder for the texts, and for a card that uses them.")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_fetch(name: str, out: Path, agents_dir: tuple[str, ...], form: str) -> None:
+    """Get the texts of an agent's authors from their public repository, pinned by commit and hash."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.fetch_command(name, out, agents_dir, form))
+
+
 @main.group()
 def cache() -> None:
     """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).

@@ -1,12 +1,15 @@
-"""`memeval prompts list|show`: the texts that agents, readers and judges are prompted with, and how to replace them."""
+"""`memeval prompts list|show|fetch`: the texts that agents, readers and judges are prompted with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from memeval import cards, plugins
+import click
+
+from memeval import authors, cards, plugins
 from memeval.cards import AgentCard
 from memeval.errors import UsageError, suggest
 from memeval.prompts import Part, parts, placeholders, sets, shipped
@@ -72,6 +75,27 @@ def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (),
     if form == "json":
         return json.dumps(found if part is None else {part: found[part]}, ensure_ascii=False)
     return found[part] if part is not None else "\n\n".join(f"=== {each} ===\n{text}" for each, text in found.items())
+
+
+def fetch_command(name: str, out: Path, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:
+    """What `memeval prompts fetch AGENT --out DIR` prints: where the texts of the agent's authors are now. Raises
+    UsageError, with nothing written."""
+    card = plugins.find_agent(name, agents_dir)
+    of = prompt_set(card)
+    pinned = authors.described(of) if isinstance(of, str) else None
+    if pinned is None or not isinstance(of, str):
+        known = [agent for agent in _agents(agents_dir) if authors.described(_set_of(agent, agents_dir))]
+        raise UsageError(f"nothing to fetch for '{name}'{suggest(name, known)} (known: {', '.join(known)})")
+    fetched = authors.fetch(of, pinned, out, card.name, lambda line: click.echo(line, err=True))
+    if form == "json":
+        found = {"card": str(fetched.card), "files": fetched.files, "source": fetched.source, "licence": fetched.licence}
+        return json.dumps(found, ensure_ascii=False)
+    said = f"{len(fetched.files) - 1} prompts of {fetched.source} ({fetched.licence}) are in {out}."
+    return f"{said}\n`memeval run --agent {fetched.card}` uses them."
+
+
+def _set_of(name: str, agents_dir: tuple[str, ...]) -> str:
+    return str(prompt_set(plugins.find_agent(name, agents_dir)))
 
 
 def _agents(agents_dir: tuple[str, ...]) -> list[str]:
