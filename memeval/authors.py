@@ -94,8 +94,8 @@ def part_digest(text: str, several: bool) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def fetch(name: str, pinned: Upstream, out: Path, card: str, say: Say) -> Fetched:
-    """Write the texts of a set's authors into a folder, with a card of the agent `card` that uses them. say: receives a
+def fetch(pinned: Upstream, out: Path, card: str, say: Say) -> Fetched:
+    """Write the texts of an agent's authors into a folder, with a card of the agent `card` that uses them. say: receives a
     line for each file. MEMEVAL_UPSTREAM names a mirror (data/upstream.py).
 
     Raises UsageError, with nothing written there, where a file cannot be had or is not the one that is pinned, and where a

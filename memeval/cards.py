@@ -308,7 +308,8 @@ def _check(card: TaskCard, path: Path) -> None:
             "random: it does not go with 'hard', 'tokens' or 'shared'"
         )
     for agent, metric in card.published_metrics.items():
-        if metric not in card.metrics:
+        judged = metric == "judge" and card.judge and card.scoring == "equal"  # a judge is no rule of a card
+        if metric not in card.metrics and not judged:
             place = at_key(path, "published_metrics", agent)
             raise UsageError(f"{place}: 'published_metrics.{agent}' is {metric!r}, expected one of the card's 'metrics'")
     if card.scoring == "as-published" and "*" not in card.published_metrics:
