@@ -81,7 +81,9 @@ class Foreign:
 
     async def answer(self, query: Query, recall: Recall) -> Answer:
         if "answer" not in self.methods:
-            raise ForeignFailed(f"{self.name}: the card's track is 'native', and the reply to begin names no method 'answer'")
+            raise ForeignFailed(
+                f"{self.name}: the card's track is 'native', and the reply to begin names no method 'answer'"
+            )
         recalled = [asdict(item) for item in recall.items]
         return Answer((await self._ask("answer", Answered, query=asdict(query), items=recalled)).text)
 

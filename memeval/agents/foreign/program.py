@@ -47,7 +47,9 @@ class Program(Foreign):
         self.environment = (environment,) if isinstance(environment, str) else tuple(environment)
         super().__init__(timeout, params)
         if self._executable() is None:
-            raise UsageError(f"cmd: no program '{self.words[0]}' that can be started (looked in PATH and in {self._folder()})")
+            raise UsageError(
+                f"cmd: no program '{self.words[0]}' that can be started (looked in PATH and in {self._folder()})"
+            )
 
     @classmethod
     def beside(cls, folder: Path) -> type[Program]:
