@@ -286,7 +286,7 @@ def test_what_makes_a_run_different(make_run: Make, given: dict[str, object], da
 @pytest.mark.parametrize(
     ("memory", "reader", "level"),
     [
-        ("YuWangX/Memalpha-4B", "Qwen/Qwen3-32B", "same"),
+        ("YuWangX/Memalpha-4B", "Qwen/Qwen3-32B", "similar"),  # its prompts are ours
         ("YuWangX/Memalpha-4B", "gpt-4o", "different"),
         ("Qwen/Qwen3-4B", "Qwen/Qwen3-32B", "different"),
     ],
@@ -373,6 +373,28 @@ def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path)
     notes = " ".join(measured.notes)
     assert "offline model never stands beside published results: 1 run." in notes
     assert "on other tasks: 1 run." in notes
+
+
+@pytest.mark.parametrize(
+    ("rules", "shown"),
+    [
+        ({"memalpha": "exact_match", "*": "f1"}, "exact_match"),  # of memalpha's cells; the headline is f1
+        ({"*": "contains_first"}, "f1 f1"),  # the rule was not computed: the headline, by its name
+        ({}, "f1"),  # nothing is known of the rule
+    ],
+)
+def test_a_number_is_by_the_rule_of_its_cell(make_run: Make, tmp_path: Path, rules: dict[str, str], shown: str) -> None:
+    given = {"agent": "memalpha", "model": "Memalpha-4B", "reader": "Qwen3-32B", "headline": "f1"}
+    path = make_run([Asked("q1", 1.0), Asked("q2", 0.5)], task="memalpha-squad@memalpha", **given)
+    identity = dict(load_runs(path)[0].manifest.identity)
+    identity["task"] = {**identity["task"], "published_metrics": rules}
+    make_run([Asked("q1", 1.0), Asked("q2", 0.5)], task="memalpha-squad@memalpha", manifest={"identity": identity}, **given)
+    tables = leaderboard("memalpha-table1", load_runs(path))
+    measured = next(table for table in tables if "Measured" in table.title and "memory" not in table.title)
+    (record,) = [record for record in measured.records() if record["task"] == "memalpha-squad@memalpha"]
+    metric, _, suffix = shown.partition(" ")
+    assert record["metric"] == metric
+    assert str(cell(measured, "SQuAD", agent="memalpha")).endswith(f" {suffix}" if suffix else "]")
 
 
 def test_an_average_never_mixes_the_rule_of_the_table_with_another(make_run: Make, tmp_path: Path) -> None:
