@@ -20,7 +20,7 @@ from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
-from memeval.runs.score import UNUSABLE
+from memeval.records.verdicts import UNUSABLE
 
 CITIES = ("Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow")
 
