@@ -4,9 +4,9 @@ A set has `parts.yaml`, which says what its parts are, and a file for each part:
 part is several short texts by name. Any part can be replaced whole (`--prompt PART=FILE`, a card's `prompts:`).
 
 `{name}` in a text is a placeholder; `{{name}}` is written where `{name}` itself is meant, and every other brace is a
-brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag of the agent's
-texts, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone (validity section
-7). The wording is our own. docs/prompts.md.
+brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag that the
+agent's texts close, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone
+(validity section 7). The wording is our own. docs/prompts.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHUNK, MEMORY, QUESTION, OPTIONS = "new_chunk", "memory", "question", "options"
 TAGS = (CHUNK, MEMORY, QUESTION, OPTIONS)
 FOLDER = Path(__file__).parent / "_data" / "prompts"
 _BLANK = r"[\s\u200b-\u200f\u2060\ufeff]{0,8}"
-_ANY_TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>\n]*>")
+_CLOSED = re.compile(r"</([A-Za-z][\w-]*)>")
 _PLACEHOLDER = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}|\{([a-z][a-z0-9_]*)\}")
 
 
@@ -89,7 +89,7 @@ class Templates:
     def __init__(self, texts: Mapping[str, str], several: Iterable[str] = ()) -> None:
         self._texts = texts
         self._several = {part: mapping(texts[part], part) for part in several if part in texts}
-        found = {tag for text in texts.values() for tag in _ANY_TAG.findall(text)}
+        found = {tag for text in texts.values() for tag in _CLOSED.findall(text)}
         self._tags = tuple(sorted({*TAGS, *found}))
 
     def several(self, part: str) -> Mapping[str, Any]:
