@@ -58,12 +58,14 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part of a set is. several: it is a mapping, name -> text; open: with any names. may, must: the placeholders
-    that its text may hold, and those that it must; of several texts each must hold those that ours of this name holds."""
+    """What a part of a set is. several: it is a mapping, name -> text; open: with any names; sentences: a text may be a
+    list of them. may, must: the placeholders that its text may hold, and those that it must; of several texts each must hold
+    those that ours of this name holds."""
 
     about: str
     several: bool = False
     open: bool = False
+    sentences: bool = False
     may: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
 
@@ -190,8 +192,9 @@ def files(name: str) -> dict[str, Path]:
 
 def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Raises UsageError where the text of a file lacks a placeholder or a name that the part has, or has one that nothing
-    fills. name: of the set; files: part -> the file of its text; texts: part -> text."""
-    for part, about in parts(name).items():
+    fills. name: of the set, empty for an agent without; files: part -> the file of its text; texts: part -> text."""
+    own_parts = {"reader": Part("", may=("memory", "kinds")), **(parts(name) if name else {})}
+    for part, about in own_parts.items():
         if part not in files:
             continue
         known = {*about.may, *about.must}
@@ -199,17 +202,17 @@ def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None
             _check_placeholders(texts[part], known, about.must, files[part])
             continue
         own, ours = mapping(texts[part], files[part]), several(name, part)
-        if about.open:
-            continue
-        for key in (*ours, *own):
+        for key in (*ours, *own) if not about.open else ():
             if key not in own:
                 raise UsageError(f"{files[part]}: the key '{key}' is missing; `memeval prompts show` prints ours")
             if key not in ours:
                 raise UsageError(f"{files[part]}: {unknown_key(key, ours)}")
+            if not isinstance(own[key], (str, list) if about.sentences else str):
+                raise UsageError(f"{files[part]}: '{key}' is {own[key]!r:.60}, expected a text")
             must = known.intersection(about.must, placeholders(str(ours[key])))
             _check_placeholders(str(own[key]), known, sorted(must), f"{files[part]}: {key}")
-    whole = {**shipped(name), **texts}
-    for one in _described(name).somewhere:
+    whole = {**(shipped(name) if name else {}), **texts}
+    for one in _described(name).somewhere if name else ():
         holders = [part for part, about in parts(name).items() if one in about.may]
         if not any(one in placeholders(whole[part]) for part in holders):
             where = next(files[part] for part in holders if part in files)
