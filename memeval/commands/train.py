@@ -80,7 +80,8 @@ def _require(packages: Sequence[str], extra: str, what: str) -> None:
 
 
 def _usage(recipe: recipes.Recipe, folder: Path) -> str:
-    params = " ".join(f"--set {key}={json.dumps(value)}" for key, value in recipe.params.items())
+    plain = {key: value if isinstance(value, str) else json.dumps(value) for key, value in recipe.params.items()}
+    params = " ".join(f"--set {key}={value}" for key, value in plain.items())
     options = f"{params} --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
     return f"memeval run --agent {recipe.agent} {options}"
 
