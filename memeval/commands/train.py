@@ -35,6 +35,10 @@ def train_command(name: str, out: Path, settings: Sequence[str], seeds: int, for
     from memeval.training.rows import TrainingFailed
 
     first = recipes.load(name, settings)
+    if first.model != "tiny":
+        from memeval.commands.train_trl import train_trl
+
+        return train_trl(first, out, seeds, form)
     proofs: list[Proof] = []
     for seed in range(first.seed, first.seed + seeds):
         recipe = msgspec.structs.replace(first, seed=seed)

@@ -72,8 +72,8 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
         last = number + 1 == grpo.steps
         if (number + 1) % grpo.check == 0 or number == 0 or last:
             found = given.validate()
-            facts = _facts(readings, given.reward)
-            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=facts, validation=found)
+            now = facts(readings)
+            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
             given.folder.keep(
@@ -85,7 +85,7 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
             seconds = time.monotonic() - begun
             left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
             print(
-                f"step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} (training {facts['accuracy']:.2f}), "
+                f"step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} (training {now['accuracy']:.2f}), "
                 f"memory {found['memory']:.2f} of the stream, calls {found['success']:.0%} good, "
                 f"{tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
@@ -135,7 +135,8 @@ def _improve(
     return round(sum(values) / len(values), 6) if values else None
 
 
-def _facts(readings: Sequence[Rollout], reward: Reward) -> dict[str, float]:
+def facts(readings: Sequence[Rollout]) -> dict[str, float]:
+    """Means over readings for the log."""
     calls = sum(turn.calls for reading in readings for turn in reading.turns)
     good = sum(turn.succeeded for reading in readings for turn in reading.turns)
     number = max(1, len(readings))

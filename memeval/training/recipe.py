@@ -13,6 +13,7 @@ import yaml
 from memeval.cards import bundled
 from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
+from memeval.training.hardware import Trl
 from memeval.training.rewards import EmptyTurn
 from memeval.typed import Count, Positive
 from memeval.yamlfile import decoded, read_yaml
@@ -63,7 +64,8 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
+    """model: `tiny` (made on the spot, trained by the plain loop); a folder of weights, a hub id or a GGUF file (trained by
+    TRL). task, validation: one task, or several with commas. agent: whose role `memory` is trained, with params. task: the
     streams that are read, validation and test: those that choose the checkpoint and those that are reported. reader: the
     frozen model that answers. seed: of everything. threads: of torch."""
 
@@ -79,6 +81,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm: Warm = Warm()
     reward: Reward = Reward()
     grpo: Grpo = Grpo()
+    trl: Trl = Trl()
     description: str = ""
 
 
