@@ -39,6 +39,12 @@ def train_command(
     from memeval.training import experiment
 
     first = recipes.load(name, settings)
+    if first.model != "tiny":
+        if ablations or jobs > 1:
+            raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{first.model}' is trained alone")
+        from memeval.commands.train_trl import train_trl
+
+        return train_trl(first, out, seeds, form)
     numbers = range(first.seed, first.seed + seeds)
     folders = {seed: out / f"seed-{seed}" if seeds > 1 or ablations else out for seed in numbers}
     proofs: list[Proof] = []
