@@ -13,6 +13,7 @@ import yaml
 from memeval.cards import bundled
 from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
+from memeval.training.hardware import Trl
 from memeval.training.rewards import EmptyTurn, Weights
 from memeval.typed import Count, Positive
 from memeval.yamlfile import decoded, read_yaml
@@ -73,11 +74,11 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
-    streams that are read, validation and test: those that choose the checkpoint and those that are reported. lengths: of
-    further test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the frozen
-    model that answers. judge: the model that judges contents for the reward's `validity`. seed: of everything. threads: of
-    torch."""
+    """model: `tiny` (made on the spot, trained by the plain loop); a folder of weights, a hub id or a GGUF file (trained by
+    TRL). agent: whose role `memory` is trained, with params. task, validation: one task, or several with commas, of the
+    streams that are read, and of those that choose the checkpoint; test: of those that are reported. lengths: of further
+    test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the frozen model that
+    answers. judge: the model that judges contents for the reward's `validity`. seed: of everything. threads: of torch."""
 
     model: str
     task: str
@@ -93,6 +94,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm: Warm = Warm()
     reward: Reward = Reward()
     grpo: Grpo = Grpo()
+    trl: Trl = Trl()
     description: str = ""
 
 
