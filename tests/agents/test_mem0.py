@@ -1,4 +1,4 @@
-"""mem0 in its own interpreter: what memeval says where it is missing, and a real run that reaches nothing but this machine."""
+"""mem0 in its own interpreter: what is said where it is missing, and a real run that reaches nothing but this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def body(asked):
     facts = [{{"id": str(n), "text": text}} for n, text in enumerate(re.findall(r"Fact [0-9]+ is [a-z]+[.]", new))]
     seen.append(asked)
     reply = {{"role": "assistant", "content": json.dumps({{"memory": facts}})}}
-    return {{"choices": [{{"message": reply, "finish_reason": "stop"}}], "usage": {{"prompt_tokens": 9, "completion_tokens": 9}}}}
+    usage = {{"prompt_tokens": 9, "completion_tokens": 9}}
+    return {{"choices": [{{"message": reply, "finish_reason": "stop"}}], "usage": usage}}
 
 seen = []
 with in_thread(FaultyServer(body=body)) as server:
