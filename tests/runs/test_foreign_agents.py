@@ -23,6 +23,8 @@ from toys import Diary, context, simple
 from memeval.agents.foreign.program import Program
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
+from memeval.runs.anew import anew
+from memeval.runs.options import as_typed
 from memeval.runs.run import run
 from memeval.task import Question
 
@@ -114,6 +116,33 @@ def test_its_calls_are_booked_in_the_steps_that_made_them(toy: Any, tmp_path: Pa
     assert [row["calls"] for row in rows] == [{"memory": 1}] * len(served)
     assert outcome.summary.calls == {"memory": len(served), "reader": 2}
     assert outcome.summary.memory_tokens.mean > 0  # those of its entries are counted
+
+
+def test_read_anew_it_gets_the_replies_that_are_stored(toy: Any, tmp_path: Path) -> None:
+    """As a run is that was interrupted; its card says that nothing else decides about its memory."""
+    with in_thread(FaultyServer()) as server:
+        models = {"memory": ModelSpec("tiny", server.url), "reader": ModelSpec("offline")}
+        made = planned(toy, tmp_path, [simple(0)], {"observe": 'model(m["chunk"]["text"])'}, models=models)
+        first = run(made, quiet=True)
+        asked = len(server.seen)
+        (fresh,) = anew([made], fresh=True)
+        again = run(fresh, quiet=True)
+    assert again.summary.requests == 1  # the reader's
+    assert len(server.seen) == asked == first.summary.calls["memory"]
+    assert again.summary.calls == first.summary.calls
+
+
+def test_a_visible_question_is_shown_when_it_begins(toy: Any, tmp_path: Path) -> None:
+    recall = 'return {"items": [{"text": given["query"]["text"]}]}'
+    made = planned(toy, tmp_path, [simple(3)], {"recall": recall}, card={"query_visible": True})
+    events = toy.events(made)
+    (sample,) = (event for event in events if event["event"] == "sample")
+    assert _recalled(events, sample) == ["Where does Person3 Smith live?"]
+    assert sample["query_used"] is True
+
+
+def test_a_command_with_commas_is_one_agent() -> None:
+    assert as_typed(["cmd:node a.js --k=1,2", "none,oracle"], [], {}).agents == ("cmd:node a.js --k=1,2", "none", "oracle")
 
 
 def test_questions_at_positions_are_asked_of_copies(toy: Any, tmp_path: Path) -> None:
