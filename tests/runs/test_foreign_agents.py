@@ -266,6 +266,14 @@ def test_a_recall_that_does_not_fit_fails_its_question(toy: Any, tmp_path: Path,
     assert said in failures(outcome, made.spec.folder)["q0"]
 
 
+def test_an_error_that_is_reported_fails_one_question(toy: Any, tmp_path: Path) -> None:
+    questions = [Question("q1", "What is lost?", ("x",)), Question("q2", "What is here?", ("y",))]
+    recall = 'if "lost" in m["query"]["text"]: return {"error": "nothing there"}'
+    made = planned(toy, tmp_path, [context("c", ["A text."], questions)], {"recall": recall})
+    outcome = run(made, quiet=True)
+    assert failures(outcome, made.spec.folder) == {"q1": "agent.py: recall: reported an error: nothing there", "q2": None}
+
+
 def test_what_json_cannot_hold_is_cleaned(toy: Any, tmp_path: Path) -> None:
     recall = 'return {"items": [{"text": "Person0 Smith lives in Arlen. " + chr(0xD800), "score": float("nan"), "id": 7}]}'
     made = planned(toy, tmp_path, [simple(0)], {"recall": recall})
@@ -324,7 +332,7 @@ def test_its_files_are_part_of_what_a_run_is(project: Path) -> None:
     words = ["run", "--agent", f"cmd:{command}", "--task", "synth-10k", "--limit", "1", "--model", "offline"]
     first = preloaded.run(words, project)
     assert first.returncode == 0, first.stderr
-    again = preloaded.run([*words, "--format", "json"], project)
+    again = preloaded.run([*words, "--format", "json", "--set", "timeout=500"], project)  # a longer wait is the same run
     assert json.loads(again.stdout)["runs"][0]["requests"] == 0
     with (project / "agent.py").open("a") as file:
         file.write("# better\n")
