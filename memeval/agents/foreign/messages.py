@@ -52,9 +52,10 @@ class Entry(Struct, frozen=True):
     chunks: tuple[str, ...] = ()
     id: str | int | None = None
     score: float | None = None
+    kind: str | None = None
 
     def item(self) -> Item:
-        return Item(self.text, self.chunks, None if self.id is None else str(self.id), self.score)
+        return Item(self.text, self.chunks, None if self.id is None else str(self.id), self.score, self.kind)
 
 
 class Recalled(Reply, frozen=True, kw_only=True):
