@@ -14,14 +14,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import preloaded
 import pytest
 from faulty_server import FaultyServer, always, in_thread
 from folders import memory_of, read_lines, run_folders, steps
+from hypothesis import given
+from hypothesis import strategies as st
 from toys import Diary, context, simple
 
+from memeval.agents.foreign import messages
 from memeval.agents.foreign.program import Program
-from memeval.errors import UsageError
+from memeval.errors import ForeignFailed, UsageError
 from memeval.models.completion import ModelSpec
 from memeval.runs.anew import anew
 from memeval.runs.options import as_typed
@@ -70,6 +74,10 @@ for line in sys.stdin:
 """
 ALL = 'return {"methods": ["memory", "fork", "answer"]}'
 MODELS = {"memory": ModelSpec("offline"), "reader": ModelSpec("offline")}
+
+
+FIELDS = ["items", "text", "chunks", "score", "order", "tokens", "entries", "spent", "usd", "methods", "error", "kind"]
+SHAPES = [messages.Begun, messages.Recalled, messages.Answered, messages.Held, messages.Reply]
 
 
 def program(folder: Path, observe: str = "pass", methods: str = ALL, recall: str = "pass") -> str:
@@ -322,6 +330,26 @@ def test_ctrl_c_ends_the_program(project: Path) -> None:
     process.communicate()
     assert process.returncode == 130
     assert ends(int((project / "pids").read_text()))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4),
+)
+
+
+@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(), st.sampled_from(SHAPES))
+def test_whatever_is_sent_is_a_reply_or_a_failure_of_one_line(raw: bytes, shape: Any) -> None:
+    reply, said = None, ""
+    try:
+        value = messages.parse(raw)
+        reply = messages.shaped(value if not isinstance(value, dict) else {**value, "id": 1}, 1, shape)
+    except ForeignFailed as failed:
+        said = str(failed)
+    assert said.isprintable()
+    assert len(said) < 1000
+    assert isinstance(reply, shape) != bool(said)
+    json.dumps(msgspec.to_builtins(reply), allow_nan=False).encode()
 
 
 # -- which program it is ----------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def shaped(reply: Any, number: int, shape: type[Shape]) -> Shape:
     try:
         return msgspec.convert(reply, shape)
     except msgspec.ValidationError as error:
-        raise ForeignFailed(f"sent a reply that does not fit: {error}") from None
+        raise ForeignFailed(f"sent a reply that does not fit: {shown(str(error).encode())}") from None
 
 
 def shown(raw: bytes) -> str:
