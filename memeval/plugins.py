@@ -53,6 +53,8 @@ AGENTS = {
     "http": "memeval.agents.foreign.server:Server",
     "mem0": "memeval.agents.mem0:Mem0",
 }
+FOREIGN = ("cmd", "http", "mem0")
+"""Agents whose parameter `timeout` says how long is waited for them, which makes no answer another one."""
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
