@@ -113,7 +113,7 @@ class AnswerStage:
         """Have a question answered once, by the reader unless there is an `answerer`, and emit the sample."""
         recall = asked.recall
         view = None if recall is None else self.view(recall)
-        ledger = Ledger(self.phase)
+        ledger = Ledger(self.phase, answer=number if answerer else 0)  # the reader says itself which answer it gives
         if asked.recalling is not None:
             ledger.failures.extend(asked.recalling.failures)
             if number == 0:  # the cost of the recall is booked once, with the first answer

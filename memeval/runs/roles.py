@@ -23,11 +23,16 @@ def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
 
 
 def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
-    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
+    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline. The
+    reader of an agent that answers by itself is the model of its memory, unless another is named."""
     if agent.card.agent in WITHOUT_READER:
         return {}
     roles = ["reader"] if agent.is_control else ["memory", "reader", "embedder"]
-    return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
+    models = {role: role_model(role, agent.card, options, config) for role in roles}
+    named = agent.card.models.get("reader") or any(chosen(role, options, config) for role in ("model", "reader"))
+    if agent.card.track == "native" and not named:
+        models["reader"] = models["memory"]
+    return registry.share_backends(models)
 
 
 def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:

@@ -16,6 +16,7 @@ from made_runs import Asked
 from memeval import cards, plugins
 from memeval.cards import SuiteCard, TaskCard
 from memeval.cli import main
+from memeval.prompts import shipped
 from memeval.results.badge import Badge, badge
 from memeval.results.grid import Grid
 from memeval.results.leaderboard import leaderboard
@@ -346,6 +347,20 @@ def test_prompts_of_ones_own_and_a_model_in_place_of_the_cards(make_run: Make) -
     )
     assert found.level == "different"
     assert found.why == ("the memory is m-7b; the agent's card reproduces Memalpha-4B", "prompts of its own: reader")
+
+
+def test_the_prompts_that_an_agents_card_names_are_not_ones_own(make_run: Make) -> None:
+    ours = dict(shipped("memagent-stated"))
+    given = {"agent": "memagent-paper", "track": "native", "model": "RL-MemoryAgent-7B"}
+    plain = ocr_run(make_run, **given).manifest.identity
+    why = []
+    for number, prompts in enumerate((ours, {**ours, "ask": "{question} {memory}"})):
+        found = of_hotpot(
+            ocr_run(make_run, label=f"{number}", manifest={"identity": {**plain, "prompts": prompts}}, **given)
+        )
+        why.append((found.level, found.why[0]))
+    assert why[0][0] == "similar"  # by the deviations of its card
+    assert why[1] == ("different", "prompts of its own: ask")
 
 
 def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path) -> None:
