@@ -37,7 +37,7 @@ WRITING_LIMIT = 2048
 ANSWER = 64
 """Guess: tokens of an answer, without thinking."""
 _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format the arguments", re.MULTILINE)
-_ASSENT = 'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0}'
+_ASSENT = 'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0, "label": "CORRECT"}'
 """A reply in which a judge of any family finds what it asks for."""
 
 

@@ -55,8 +55,10 @@ async def judge_samples(
     params: Mapping[str, Any] | None = None,
     prompt: str | None = None,
     seen: Seen | None = None,
+    cut_off: str = "wrong",
 ) -> list[ScoreRow]:
-    """The rows of a judge's scores file, in the order of the samples.
+    """The rows of a judge's scores file, in the order of the samples. cut_off: of the task's card: whether an answer that
+    was cut off at its token limit is wrong, or is judged as far as it goes, which judges as published always do.
 
     metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable ones are wrong, without a call: only rows
     with a `reply` were judged. An unanswerable question has a verdict like any other; callers average it by itself. Of a
@@ -68,7 +70,7 @@ async def judge_samples(
     given = [row.keypoints for row in questions.values()]
     check_keypoints(family, given, "give another --family, or run it anew with --fresh if its data have them")
     pairs = [(sample, questions[sample.question_id]) for sample in samples]
-    settled = [_settled(sample, row, family) for sample, row in pairs]
+    settled = [_settled(sample, row, family, "scored" if family in official() else cut_off) for sample, row in pairs]
     cases = [(row.question(), sample.answer or "") for (sample, row), found in zip(pairs, settled, strict=True) if not found]
     judged = iter(await judge_cases(cases, family, generate, params, prompt, seen))
     return [
@@ -177,14 +179,13 @@ def check_keypoints(family: str, keypoints: Sequence[Sequence[str]], remedy: str
         raise UsageError(f"judge family '{family}' counts keypoints, and no question has any; {remedy}")
 
 
-def _settled(sample: SampleRow, question: QuestionRow, family: str) -> Judgement | None:
+def _settled(sample: SampleRow, question: QuestionRow, family: str, cut_off: str) -> Judgement | None:
     """The verdict on a sample that needs no judge."""
     if sample.not_applicable:
         return Judgement("n/a", sample.not_applicable)
     if sample.failure is not None:
         return Judgement("failed", sample.failure)
     empty = UNUSABLE["empty"] if not (sample.answer or "").strip() else None
-    cut_off = "scored" if family in official() else "wrong"
     if reason := unusable(sample.finish_reason, cut_off) or empty:
         return Judgement("wrong", reason)
     if family in ASPECTS and not question.keypoints:
