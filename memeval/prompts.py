@@ -51,6 +51,12 @@ READER = {
         "alone, in a few words; when the user wants advice, with a sentence or two that fit what you know of the user. If "
         "the memory does not hold the answer, reply: I don't know"
     ),
+    "reader-assistant": (
+        "You are a user's assistant. Reply to the user from a memory of your earlier chats, which you can no longer see. "
+        "The memory is between <memory> tags; a date in square brackets says when something was said. Use only what "
+        "stands there. Reply with the answer alone, as long as it has to be; things in an order go one on a line. If the "
+        "memory does not hold what is asked for, say that there is no information about it."
+    ),
     "reader-dialogue": (
         "You answer questions about two people from a memory of their conversations, which you can no longer see. The "
         "memory is between <memory> tags. A date in square brackets says when something was said: work out from it when "
@@ -98,7 +104,7 @@ READER = {
 """System prompts by name. A task card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
 ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
-                 "reader-movies": 1024, "reader-summary": 2048}  # fmt: skip
+                 "reader-movies": 1024, "reader-assistant": 2048, "reader-summary": 2048}  # fmt: skip
 """Name of a reader's prompt -> tokens that its reply may have, where its task card names no `answer_tokens`."""
 
 SHORT_ANSWER_TOKENS = 256

@@ -17,6 +17,7 @@ from memeval.judging.calibrate import Calibration, calibrate, save
 from memeval.judging.judge import Seen
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.rates import corrected
+from memeval.judging.rubric import RULE
 from memeval.judging.summary import judged_summary
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
@@ -118,10 +119,13 @@ def score_table(rows: Sequence[tuple[str, JudgeSummary]], width: int | None = No
     lines = [columns(header, body, ["left"] * len(header), keep=("run", "judged %", "status"), width=width)]
     for path, row in rows:
         if row.parts:
-            lines.append(f"{path}: fluency x F1 of recall and precision; {parts_line(row.parts)}")
+            lines.append(f"{path}: {RULE[row.family]}; {parts_line(row.parts)}")
         if len(row.kinds) > 1:
             kinds = ", ".join(f"{kind} {percent(found.value)} (n {found.n})" for kind, found in row.kinds.items())
             lines.append(f"{path}: {kinds}; all questions {percent(row.overall.value)}")
+        if row.published_kinds:
+            kinds = ", ".join(f"{kind} {percent(found.value)}" for kind, found in row.published_kinds.items())
+            lines.append(f"{path}: by the published rule {kinds}")
     return "\n".join([*lines, *_notes(rows)])
 
 

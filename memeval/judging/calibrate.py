@@ -93,7 +93,7 @@ def calibrate(
     """
     if family in ASPECTS:
         raise UsageError(
-            f"judge family '{family}' gives shares; a calibration is for families whose verdict is right or wrong"
+            f"judge family '{family}' gives shares of a summary; a calibration is for families that judge an answer"
         )
     path = file or STARTER
     items, sha256 = read_items(path)
