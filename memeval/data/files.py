@@ -138,8 +138,10 @@ def local(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
 def _places(name: str, root: Path | None) -> tuple[Path, ...]:
     if Path(name).is_absolute():
         return (Path(name),)
-    inner = Path(*Path(name).parts[1:]) if "*" in Path(name).parent.as_posix() else Path(Path(name).name)
-    return () if root is None else (root / name, root / inner)
+    if root is None:
+        return ()
+    inner = Path(*Path(name).parts[1:] or [name])
+    return (root / name, root / inner, *([] if "*" in name else [root / inner.name]))
 
 
 def _candidates(place: Path) -> Sequence[Path]:

@@ -83,8 +83,8 @@ def _of_rubric(prompt: str) -> dict[str, object]:
     answer = "\n".join(_blocks(ANSWER, prompt))
     criteria, events = _blocks(CRITERION, prompt), "\n".join(_blocks(EVENTS, prompt))
     if criteria:
-        told = criteria[0].partition(":")[2] or criteria[0]
-        return {SCORE: int(abstained(answer) if abstained(told) else _tells(answer, told))}
+        item = criteria[0].partition(":")[2] or criteria[0]
+        return {SCORE: int(abstained(answer) if abstained(item) else _tells(answer, item))}
     order: list[int] = []
     for line in filter(str.strip, answer.splitlines()):
         told = (int(number) for number, event in re.findall(r"(?m)^(\d+)\. (.*)$", events) if _tells(line, event))

@@ -39,7 +39,7 @@ from memeval.tasks.fixed import FixedTask, Head, from_records
 ORDERING = "event_ordering"
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 """Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
-_MARK = re.compile(r"\s*->->[ \t]*(?:\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?)?")
+_MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
 _LONGEST = 2_000_000
 """Characters of the hub's questions of a conversation: 40 times those of the longest known. Beyond, they are not parsed."""
 

@@ -43,10 +43,12 @@ class PersonaMemV2:
         profile: bool = True
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        """The file with the questions, and those with the histories."""
+        """The file with the questions (or an excerpt of it), and those with the histories."""
         given = params(card, self.Params)
-        names = ("benchmark/text/benchmark.csv", f"data/chat_history_{given.size}/*.json")
-        return tuple(DataFile((f"personamem_v2/{name}",), (f"{given.hub}/{name}",) if given.hub else ()) for name in names)
+        table, histories = "benchmark/text/benchmark.csv", f"data/chat_history_{given.size}/*.json"
+        tables = (f"personamem_v2/{table}", "personamem_v2/benchmark/text/benchmark.excerpt.csv")
+        hub = [(f"{given.hub}/{name}",) if given.hub else () for name in (table, histories)]
+        return DataFile(tables, hub[0]), DataFile((f"personamem_v2/{histories}",), hub[1])
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError if the data are missing, damaged, or do not fit each other."""
