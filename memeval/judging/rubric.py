@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-from memeval.judging.prompts import ASPECTS, ORDERING, RUBRIC_RULES
+from memeval.judging.prompts import ASPECTS, ORDERING, RUBRICS
 
 PUBLISHED, TAU, TAU_F1 = "judge_published", "order_tau", "order_tau_f1"
 PARTS: Mapping[str, tuple[str, ...]] = {
     **{family: tuple(aspects) for family, aspects in ASPECTS.items()},
-    **dict.fromkeys(RUBRIC_RULES, (PUBLISHED, TAU, TAU_F1)),
+    **dict.fromkeys(RUBRICS, (PUBLISHED, TAU, TAU_F1)),
 }
 """family -> names of what stands beside its `judge`."""
 RULE: Mapping[str, str] = {
     **dict.fromkeys(ASPECTS, "fluency x F1 of recall and precision"),
-    **dict.fromkeys(RUBRIC_RULES, "mean over the items of the rubric, half points kept"),
+    **dict.fromkeys(RUBRICS, "mean over the items of the rubric, half points kept"),
 }
 """family -> how its `judge` is made."""
 

@@ -18,7 +18,7 @@ from memeval.judging.calibrate import calibrate
 from memeval.judging.judge import judge_cases
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.offline import OfflineJudge
-from memeval.judging.prompts import RUBRIC_RULES, judge_calls, prompt_hash
+from memeval.judging.prompts import RUBRICS, judge_calls, prompt_hash
 from memeval.judging.rubric import listed_f1, order_tau
 from memeval.judging.scorer import judge_spec
 from memeval.judging.summary import judged_summary
@@ -195,7 +195,7 @@ def test_an_answer_cannot_leave_its_tags_or_bring_a_rubric() -> None:
 def test_ones_own_rules_and_their_hash() -> None:
     calls = judge_calls("beam", Question("q", "?", ("g",), keypoints=("p",)), "x", "# score\n- Rhymes count.")
     assert "- Rhymes count." in calls["score 1"][0]["content"]
-    assert RUBRIC_RULES["beam"]["score"] not in calls["score 1"][0]["content"]
+    assert RUBRICS["beam"]["score"] not in calls["score 1"][0]["content"]
     hashes = {prompt_hash("beam", prompt) for prompt in (None, "# score\n- a", "# order\n- a", "# order\n- a\n# score\n- b")}
     assert len(hashes) == 4
     with pytest.raises(UsageError, match="put the rules of each below a line of its own .once.: '# score', '# order'"):
