@@ -15,36 +15,58 @@ abstention, and in some questions the ids are missing.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.fields import literal, published, texts
 from memeval.data.files import DataFile, Found, find
-from memeval.data.records import Span, read, read_object
+from memeval.data.records import Records, Span, read, read_object
 from memeval.digests import digest
-from memeval.errors import UsageError
+from memeval.errors import NoData, UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, params
-from memeval.tasks.fixed import FixedTask, Head, from_records
+from memeval.tasks.fixed import FixedTask
 
-ORDERING = "event_ordering"
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 """Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
 _MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
 _LONGEST = 2_000_000
 """Characters of the hub's questions of a conversation: 40 times those of the longest known. Beyond, they are not parsed."""
 
-Asked = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Ability -> its questions, as published."""
+Parts = Iterable[tuple[str, Any]]
+"""(place, batch or plans of batches) of a chat, in order."""
+
+
+class Asked(NamedTuple):
+    """A question without evidence, and the numbers of the messages that hold it."""
+
+    question: Question
+    messages: tuple[int, ...]
+
+
+class Chat(NamedTuple):
+    """A conversation. place: of its questions; parts: reads the chat."""
+
+    name: str
+    questions: Mapping[str, Sequence[Mapping[str, Any]]]
+    place: str
+    parts: Callable[[], Parts]
+
+
+class _Row(msgspec.Struct):
+    """What is read of the hub's row before its chat is needed."""
+
+    conversation_id: str | int
+    probing_questions: str
 
 
 class Beam:
@@ -69,61 +91,62 @@ class Beam:
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record, or with file and question."""
         given, found = params(card, self.Params), find(self.files(card)[0], settings.data_dir, card.name)
-        if not found[0].name.endswith(".parquet"):
-            return _from_folders(card, settings, found, given)
-        if given.truncated:
-            raise UsageError(
-                f"{found[0].path}: the hub has no truncated chats; put upstream's folder beam/chats/ in its place"
-            )
-        (file,) = found
-        records = read(file)
+        facts: list[dict[str, Any]] = []
+        hub = found[0].name.endswith(".parquet")
+        if hub and given.truncated:
+            raise UsageError(f"{found[0].path}: the hub has no truncated chats; put upstream's chats/ beside it")
+        chats: dict[str, Chat] = {}
+        asked: dict[str, list[Asked]] = {}
+        for chat in _rows(found, facts) if hub else _folders(found, facts, given.truncated):
+            if chat.name in chats:
+                raise UsageError(f"{chat.place}: id '{chat.name}' was already used by {chats[chat.name].place}")
+            chats[chat.name], asked[chat.name] = chat, parse(chat)
 
-        def head(row: Any, span: Span) -> Head:
-            return str(row["conversation_id"]), parse(str(row["conversation_id"]), _literal(row), records.place(span.number))
+        def build(name: str) -> Context:
+            return conversation(name, asked[name], chats[name].parts(), given.marks)
 
-        def build(row: Any, span: Span) -> Context:
-            place = records.place(span.number)
-            return conversation(*head(row, span), _literal(row), [(place, part) for part in row["chat"]], given.marks)
-
-        return balanced(from_records(card, settings, records, build, head))
-
-
-def _literal(row: Mapping[str, Any]) -> Asked:
-    asked: Asked = literal(row["probing_questions"], _LONGEST)
-    return asked
+        questions = {name: [item.question for item in items] for name, items in asked.items()}
+        data = {
+            "files": facts,
+            "contexts": len(chats),
+            "questions": sum(map(len, questions.values())),
+            "corpus": digest([fact["sha256"] for fact in facts]),
+        }
+        return balanced(FixedTask(card, settings, questions, build, data))
 
 
-def _from_folders(card: TaskCard, settings: Settings, found: Sequence[Found], given: Beam.Params) -> FixedTask:
-    asked: dict[str, Asked] = {}
-    questions: dict[str, tuple[Question, ...]] = {}
-    chats: dict[str, Found] = {}
-    facts = []
+def _rows(found: Sequence[Found], facts: list[dict[str, Any]]) -> Iterator[Chat]:
+    """The hub's rows. facts: takes those of the files."""
+    decode = msgspec.json.Decoder(_Row).decode
     for file in found:
-        folder = file.path.parent.parent
-        asked[folder.name], about = read_object(file)
-        questions[folder.name] = parse(folder.name, asked[folder.name], str(file.path))
-        chats[folder.name] = chat = _chat(folder, Path(file.name).parent.parent, given.truncated)
-        facts += [about, read(chat).facts]
-
-    def build(name: str) -> Context:
-        return conversation(name, questions[name], asked[name], read(chats[name]).rows(), given.marks)
-
-    data = {
-        "files": facts,
-        "contexts": len(chats),
-        "questions": sum(map(len, questions.values())),
-        "corpus": digest([fact["sha256"] for fact in facts]),
-    }
-    return balanced(FixedTask(card, settings, questions, build, data))
+        records = read(file)
+        facts.append(dict(records.facts))
+        for span, line in records.spans():
+            place = records.place(span.number)
+            with published(place):
+                row = decode(line)
+                questions = literal(row.probing_questions, _LONGEST)
+            yield Chat(str(row.conversation_id), questions, place, partial(_parts, records, span))
 
 
-def _chat(folder: Path, shown: Path, truncated: bool) -> Found:
-    """The chat beside the questions, plain or gzipped."""
-    for name in ("chat_trunecated.json", "chat.json")[not truncated :]:
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return Found(str(shown / name), path)
-    raise UsageError(f"{folder / 'chat.json'}: is missing, and {folder / 'probing_questions'} is there; fetch the chat too")
+def _parts(records: Records, span: Span) -> Parts:
+    place = records.place(span.number)
+    with published(place):
+        return [(place, part) for part in records.at(span)["chat"]]
+
+
+def _folders(found: Sequence[Found], facts: list[dict[str, Any]], truncated: bool) -> Iterator[Chat]:
+    """The repository's folders, plain or gzipped."""
+    for file in found:
+        folder, shown = file.path.parent.parent, Path(file.name).parent.parent
+        names = [name for name in ("chat_trunecated.json", "chat.json") if truncated or name == "chat.json"]
+        path = next((path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+        if path is None:
+            raise NoData(f"{folder / 'chat.json'}: is missing, but its questions are there; fetch it too")
+        questions, about = read_object(file)
+        records = read(Found(str(shown / path.name.removesuffix(".gz")), path))
+        facts += [about, dict(records.facts)]
+        yield Chat(folder.name, questions, str(file.path), records.rows)
 
 
 def balanced(task: FixedTask) -> FixedTask:
@@ -131,38 +154,33 @@ def balanced(task: FixedTask) -> FixedTask:
     the mean over abilities wants it, and reads few streams."""
     kinds, order = {question.id: question.kind for question in task.golds()}, []
     for _, refs in groupby(task.refs(task.order), key=lambda ref: ref.context_id):
-        asked: Counter[str] = Counter()
-        turns: dict[int, list[str]] = {}
-        for name in (name for ref in refs for name in ref.question_ids):
-            turns.setdefault(asked[kinds[name]], []).append(name)
-            asked[kinds[name]] += 1
-        order += [name for turn in sorted(turns) for name in turns[turn]]
+        names = [name for ref in refs for name in ref.question_ids]
+        before = {name: sum(kinds[other] == kinds[name] for other in names[:at]) for at, name in enumerate(names)}
+        order += sorted(names, key=before.__getitem__)
     task.order = order
     return task
 
 
-def parse(name: str, asked: Asked, place: str) -> tuple[Question, ...]:
-    """The questions about a conversation, without evidence. place: where they are from, for the UsageError."""
+def parse(chat: Chat) -> list[Asked]:
+    """The questions about a conversation."""
     found = []
-    with published(place):
-        abilities = list(asked.items())
+    with published(chat.place):
+        abilities = list(chat.questions.items())
     for ability, items in abilities:
         for at, item in enumerate(items, start=1):
-            with published(f"{place}: {ability} {at}"):
+            with published(f"{chat.place}: {ability} {at}"):
                 gold = next((item[field] for field in _GOLDS if field in item), None)
                 rubric = tuple(filter(None, texts(item["rubric"])))
                 if gold is None or not rubric:
                     raise ValueError(f"expected a rubric, and one of {', '.join(_GOLDS)}")
-                text, answer = item["question"].strip(), str(gold).strip()
-                found.append(Question(f"{name}-{ability}-{at}", text, (answer,), ability, keypoints=rubric))
-    return tuple(found)
+                name, golds = f"{chat.name}-{ability}-{at}", (str(gold).strip(),)
+                question = Question(name, item["question"].strip(), golds, ability, keypoints=rubric)
+                found.append(Asked(question, tuple(_ids(item.get("source_chat_ids")))))
+    return found
 
 
-def conversation(
-    name: str, questions: Sequence[Question], asked: Asked, parts: Iterable[tuple[str, Any]], marks: bool = False
-) -> Context:
-    """A chat with its questions. parts: (place, batch, or plans of batches), in order. meta: batches; marks: that were taken
-    out."""
+def conversation(name: str, asked: Sequence[Asked], parts: Parts, marks: bool = False) -> Context:
+    """A chat with its questions. meta: batches; marks: that were taken out."""
     units: list[Unit] = []
     index_of: dict[int, int] = {}
     time, last, batches, removed = None, -1, 0, 0
@@ -182,13 +200,11 @@ def conversation(
                         units.append(Unit(text.strip(), time, message["role"]))
     if not units:
         raise UsageError(f"conversation {name} of BEAM holds no message; fetch it again")
-    given = [item.get("source_chat_ids") for items in asked.values() for item in items]
-    held = [dict.fromkeys(index_of[number] for number in _ids(ids) if number in index_of) for ids in given]
-    with_evidence = tuple(
-        replace(question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in found))
-        for question, found in zip(questions, held, strict=True)
-    )
-    return Context(name, tuple(units), with_evidence, name, {"batches": batches, "marks": removed})
+    questions = []
+    for item in asked:
+        held = dict.fromkeys(index_of[number] for number in item.messages if number in index_of)
+        questions.append(replace(item.question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in held)))
+    return Context(name, tuple(units), tuple(questions), name, {"batches": batches, "marks": removed})
 
 
 def _plans(part: Any) -> list[Any]:

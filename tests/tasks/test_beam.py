@@ -160,6 +160,10 @@ def test_folder_gz_and_hub_give_the_same_contexts(tmp_path: Path, hub_cache: Pat
     task = load(None, hub=f"Mohammadta/BEAM@{REVISION}")
     assert everything(task) == plain
     assert [file["revision"] for file in task.data["files"]] == [REVISION]
+    parquet(tmp_path / "table" / "beam" / "data" / "100K-00001-of-00002.parquet", [row("2")])
+    assert set(everything(load(tmp_path / "table"))) == {"1", "2"}  # a table in two files
+    parquet(tmp_path / "table" / "beam" / "data" / "100K-00001-of-00002.parquet", [row("1")])
+    assert "record 1: id '1' was already used by" in refused(tmp_path / "table")
     assert "truncated chats" in refused(tmp_path / "table", truncated=True)
 
 
@@ -238,7 +242,7 @@ def test_damage_is_one_line_with_its_place(tmp_path: Path, damage: str) -> None:
 
 def test_a_chat_that_is_missing(tmp_path: Path) -> None:
     (write(tmp_path) / "chat.json").unlink()
-    assert re.search(r"/1/chat\.json: is missing, and .*probing_questions is there", refused(tmp_path))
+    assert re.search(r"/1/chat\.json: is missing, but its questions are there; fetch it too$", refused(tmp_path))
     message = refused(tmp_path, size="500K")
     assert "beam/chats/500K/*/probing_questions/probing_questions.json" in message
     assert "Mohammadta/BEAM/data/500K-*.parquet" in message
