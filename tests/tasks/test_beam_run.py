@@ -79,7 +79,7 @@ def test_show_report_and_attribute(project: Path, capsys: pytest.CaptureFixture[
     one = printed("show", run["path"], "1-event_ordering-1")
     assert "keypoint  LLM response should mention: Köln" in one
     assert "evidence" in one
-    assert "judge_published" in one
+    assert "order_tau_f1 0 items 0, 0" in one
     rows = [json.loads(line) for path in (Path(run["path"]) / "scores").glob("judge-*.jsonl") for line in path.open()]
     assert {len(row["points"]) for row in rows} == {1, 2}
     assert all(len(row["points"]) == 2 for row in rows if "event_ordering" in row["question_id"])
