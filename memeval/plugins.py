@@ -171,7 +171,10 @@ def agent_files(card: AgentCard) -> dict[str, Path]:
 
 def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
     """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
-    own = {} if card.agent in CONTROLS else getattr(agent_class(card), "prompts", {})
+    own: Any = {}
+    if card.agent not in CONTROLS:
+        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
+            own = getattr(agent_class(card), "prompts", {})
     return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
 
 

@@ -1,4 +1,4 @@
-"""`memeval prompts list|show`: the texts that agents, readers and judges are prompted with, and how to replace them."""
+"""`memeval prompts list|show|fetch`: the texts that agents, readers and judges are prompted with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import click
+
 from memeval import cards, plugins
 from memeval.cards import AgentCard
+from memeval.data import upstream
 from memeval.errors import UsageError, suggest
+from memeval.judging.official import official
 from memeval.prompts import Part, parts, placeholders, sets, shipped
 from memeval.results.columns import columns
 from memeval.runs.prompts import prompt_set, replaced, shipped_texts
@@ -72,6 +76,20 @@ def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (),
     if form == "json":
         return json.dumps(found if part is None else {part: found[part]}, ensure_ascii=False)
     return found[part] if part is not None else "\n\n".join(f"=== {each} ===\n{text}" for each, text in found.items())
+
+
+def fetch_command(name: str, form: str = "table") -> str:
+    """What `memeval prompts fetch NAME` prints: upstream's file, fetched into the user's cache and checked. Raises
+    UsageError."""
+    judges = official()
+    if name not in judges:
+        raise UsageError(f"nothing to fetch for '{name}'{suggest(name, judges)} (known: {', '.join(judges)})")
+    judge = judges[name]
+    path = upstream.get(judge.file, lambda line: click.echo(line, err=True))
+    if form == "json":
+        return json.dumps({"name": name, "path": str(path), "sha256": judge.sha256, "licence": judge.licence})
+    use = f"`memeval score RUN --judge MODEL --family {name}` uses it"
+    return f"{path}\n{judge.about}; {judge.repository} at {judge.commit[:12]}, {judge.licence}. {use}."
 
 
 def _agents(agents_dir: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from memeval import protocol
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
@@ -182,8 +181,7 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling), self._times.of("recall", recalling):
-                prefix = protocol.prefixed(self.spec.task, self.spec.agent.card)
-                recall = await agent.recall(query(asked.question, prefix))
+                recall = await agent.recall(query(asked.question, self.spec.before))
         except AgentError as error:
             recalling.failures.append(str(error))
         asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))

@@ -84,7 +84,7 @@ def plan(options: Options) -> list[Planned]:
                 task=protocol.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
-                models=with_sampling(role_models(agent, options, config), card, options),
+                models=with_sampling(role_models(agent, options, config), card, agent.card, options),
                 data=task.data,
                 prompts=replacing[agent.typed],
                 repeats=card.repeats if options.repeats is None else options.repeats,
