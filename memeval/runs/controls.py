@@ -14,6 +14,7 @@ from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
 NO_EVIDENCE = "the data have no gold evidence for this question"
+NO_OPTIONS = "the question has no options"
 SHOTGUN_CHUNKS = 2
 _NUMBER = re.compile(r"\d+")
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
@@ -66,7 +67,7 @@ def not_applicable(control: str, question: Question) -> str | None:
     if control == "oracle" and question.answerable and not question.evidence:
         return NO_EVIDENCE
     if control == "longest-option" and not question.options:
-        return "the question has no options"
+        return NO_OPTIONS
     return None
 
 

@@ -181,6 +181,7 @@ def test_the_longest_option_is_a_floor_of_its_own(toy: Any) -> None:
     assert [by_id[name]["answer"] for name in ("right", "wrong", "open")] == ["(b)", "(b)", None]
     assert by_id["open"]["not_applicable"] == "the question has no options"
     assert (found.summary.headline.value, found.summary.headline.n, found.summary.calls) == (0.5, 2, {})
+    assert "n/a for 1 of 3 questions: they have no options" in [note.text for note in found.summary.notes]
 
 
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
