@@ -176,13 +176,15 @@ def calibration_table(calibration: Calibration) -> str:
         parts.append(tabulate(cases, ["case", "n", "false accepts", "false rejects"], tablefmt="github"))
     stands = []
     accepts, rejects = calibration.answerable.false_accepts, calibration.answerable.false_rejects
-    for raw in (0.25, 0.5, 0.75):
+    for raw in (0.25, 0.5, 0.75) if calibration.family not in RULE else ():
         found = corrected(Rate(raw, raw, raw, 0), accepts, rejects) if accepts and rejects else None
         if isinstance(found, Rate):
             stands.append(f"{percent(raw)} for {percent(found.value)} [{_limits(found)}]")
     parts.append(
         f"a raw score stands for (Rogan-Gladen, answerable questions): {'; '.join(stands)}"
         if stands
+        else "items of a rubric were judged, a half counted as not met; a share is not corrected by this"
+        if calibration.family in RULE
         else "a score by this judge cannot be corrected: it needs both labels, and a judge better than chance"
     )
     for number, human, verdict, reply in calibration.disagreements[:SHOWN]:

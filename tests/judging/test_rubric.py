@@ -12,7 +12,7 @@ from handmade import judged_lines, question, rules, sample, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memeval.commands.judge import score_command
+from memeval.commands.judge import calibration_table, score_command
 from memeval.errors import UsageError
 from memeval.judging.calibrate import calibrate
 from memeval.judging.judge import judge_cases
@@ -269,6 +269,8 @@ def test_a_calibration_is_about_single_items(tmp_path: Path) -> None:
     assert found.errors.false_accepts is not None
     assert found.errors.false_rejects is not None
     assert (found.errors.false_accepts.value, found.errors.false_rejects.value) == (0.0, 0.5)
+    assert "a share is not corrected by this" in calibration_table(found)
+    assert "Rogan-Gladen" not in calibration_table(found)
 
 
 def test_the_offline_judge_goes_by_words() -> None:
