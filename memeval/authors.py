@@ -21,24 +21,21 @@ import functools
 import hashlib
 import json
 import string
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from memeval.data import upstream
+from memeval.data.fetch import Say
+from memeval.data.upstream import Pinned
 from memeval.errors import UsageError
 from memeval.prompts import FOLDER, literal, parts
 from memeval.typed import typed
 from memeval.yamlfile import mapping, read_yaml
 
-BASE_URL = "https://raw.githubusercontent.com"
-SECONDS = 20
-"""How long to wait for an answer, and for the next bytes of it."""
-MOST_BYTES = 10_000_000
 _ADDING = ("append", "extend")
 
 
@@ -78,7 +75,7 @@ class Fetched:
 
 
 @functools.cache
-def upstream(name: str) -> Upstream | None:
+def described(name: str) -> Upstream | None:
     """Of a set; None where its texts can be fetched from nowhere."""
     path = FOLDER / name / "upstream.yaml"
     return typed(read_yaml(path), Upstream, str(path)) if name and path.is_file() else None
@@ -86,7 +83,7 @@ def upstream(name: str) -> Upstream | None:
 
 def is_authors(name: str, part: str, text: str) -> bool:
     """Whether a text is the authors' own, of a part of a set."""
-    pinned = upstream(name)
+    pinned = described(name)
     sha256 = pinned.sha256.get(part) if pinned else None
     return sha256 is not None and part_digest(text, parts(name)[part].several) == sha256
 
@@ -97,19 +94,20 @@ def part_digest(text: str, several: bool) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def fetch(name: str, pinned: Upstream, out: Path, base_url: str = "", extends: str = "") -> Fetched:
-    """Write the texts of a set's authors into a folder, with a card of the agent `extends` that uses them.
+def fetch(pinned: Upstream, out: Path, card: str, say: Say) -> Fetched:
+    """Write the texts of an agent's authors into a folder, with a card of the agent `card` that uses them. say: receives a
+    line for each file. MEMEVAL_UPSTREAM names a mirror (data/upstream.py).
 
-    base_url: of a mirror with the same paths, BASE_URL/owner/repository/commit/file. Raises UsageError, with nothing
-    written, where a file cannot be had, is not the one that is pinned, or a text is not where the rules say.
+    Raises UsageError, with nothing written there, where a file cannot be had or is not the one that is pinned, and where a
+    text is not where the rules say.
     """
-    address = f"{(base_url or BASE_URL).rstrip('/')}/{pinned.repository}/{pinned.commit}"
-    contents = {path: _download(f"{address}/{path}", sha256) for path, sha256 in pinned.files.items()}
+    sources = [Pinned(pinned.repository, pinned.commit, path, sha256) for path, sha256 in pinned.files.items()]
+    contents = {source.path: upstream.get(source, say).read_text(encoding="utf-8") for source in sources}
     made = {part: _made(part, rules, contents) for part, rules in pinned.parts.items()}
     source = f"https://github.com/{pinned.repository} at {pinned.commit}"
     files = {f"{part}.{'yaml' if isinstance(text, dict) else 'txt'}": _written(text) for part, text in made.items()}
-    card = {"name": extends, "extends": extends, "prompts": {file.partition(".")[0]: file for file in files}}
-    files["card.yaml"] = f"# Prompts of {source} ({pinned.licence}).\n{_yaml(card)}"
+    using = {"name": card, "extends": card, "prompts": {file.partition(".")[0]: file for file in files}}
+    files["card.yaml"] = f"# Prompts of {source} ({pinned.licence}).\n{_yaml(using)}"
     for file, text in files.items():
         if (out / file).exists() and (out / file).read_text(encoding="utf-8", errors="replace") != text:
             raise UsageError(f"{out / file}: is there and differs; choose another folder")
@@ -120,20 +118,6 @@ def fetch(name: str, pinned: Upstream, out: Path, base_url: str = "", extends: s
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from None
     return Fetched(out / "card.yaml", tuple(files), source, pinned.licence)
-
-
-def _download(url: str, sha256: str) -> str:
-    request = urllib.request.Request(url, headers={"User-Agent": "memeval"})
-    try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            content: bytes = answer.read(MOST_BYTES + 1)
-    except (OSError, HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
-        reason = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise UsageError(f"{url}: cannot be fetched ({reason[:160]}); --base-url names a mirror") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise UsageError(f"{url}: not the pinned file (its sha256 is {found}, expected {sha256}); nothing was written")
-    return content.decode("utf-8")
 
 
 def _made(part: str, rules: Mapping[str, Rule], contents: Mapping[str, str]) -> str | dict[str, str]:

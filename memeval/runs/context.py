@@ -14,6 +14,7 @@ from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
+from memeval.plugins import is_foreign
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
@@ -59,7 +60,7 @@ class ContextRun:
         self.spec = self.stages[0].spec
         self._times = Times()
         self.native = self.spec.agent.card.track == "native"
-        foreign = getattr(self.agent, "foreign", False)  # it may wait for ever, as the agents of others may
+        foreign = is_foreign(self.agent)  # it may wait for ever, as the agents of others may
         built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN) and not foreign
         self.maker = AgentMaker(
             functools.partial(self.agent, **self.spec.agent.params),

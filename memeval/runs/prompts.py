@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memeval import plugins
-from memeval.authors import is_authors, upstream
+from memeval.authors import described, is_authors
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 from memeval.prompts import READER, check, load_prompts, shipped
@@ -52,7 +52,7 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
     ours = [
         part for part, text in shipped_texts(agent).items() if not is_authors(_set(agent), part, prompts.get(part, text))
     ]
-    if ours and upstream(_set(agent)):
+    if ours and described(_set(agent)):
         found.append(f"in our own words: {', '.join(ours)} (`memeval prompts fetch {agent.name}` brings the authors' texts)")
     return tuple(found)
 
