@@ -174,12 +174,43 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe, such as grpo.steps=40. Repeatable."
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, help="Train as often, with this many seeds.")
+@click.option("--ablations", is_flag=True, help="Train the ablations of `tiny` as well, and draw the figures.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Training runs at a time, each in a process of its own.")
 @flags.FORMAT
-def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, form: str) -> None:
-    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop."""
+def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, ablations: bool, jobs: int, form: str) -> None:
+    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop.
+
+    RECIPE: tiny; smollm2-135m, qwen3-0.6b-lora or qwen3-4b (real models, extra `train`); a FILE.yaml of yours. `memeval
+    train data` builds training data instead."""
     from memeval.commands.train import train_command
 
-    sys.exit(train_command(recipe, out, settings, seeds, form))
+    sys.exit(train_command(recipe, out, settings, seeds, form, jobs, ablations))
+
+
+@main.group()
+def prompts() -> None:
+    """Prompts are files: what agents, readers and judges are prompted with, and how to replace it."""
+
+
+@prompts.command("list")
+@click.argument("owner", required=False, metavar="[AGENT]")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_list(owner: str | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """The parts of an agent's prompts, of `reader` or of `judge`, with their placeholders; without a name, all."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.list_command(owner, agents_dir, form))
+
+
+@prompts.command("show")
+@click.argument("owner", metavar="AGENT")
+@click.argument("part", required=False, metavar="[PART]")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """The text of a part, to be redirected to a file and edited; without PART, all parts."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.show_command(owner, part, agents_dir, form))
 
 
 @main.group()

@@ -255,10 +255,8 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
 
 
 def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
-    card = planned.spec.task
-    return prepare(
-        planned.task.context(ref), ref, card.chunk_tokens, tokens.counter(card.tokenizer), card.one_unit_per_chunk
-    )
+    card, size = planned.spec.task, planned.spec.chunk_tokens
+    return prepare(planned.task.context(ref), ref, size, tokens.counter(card.tokenizer), card.one_unit_per_chunk)
 
 
 # -- what the numbers rest on -----------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ BAD = {
     "--agent bm25 --base-url ftp://x": "expected http://HOST",
     "--agent bm25 --data-dir nowhere": "--data-dir nowhere: no such folder",
     "--agent bm25 --prompt reader=gone.txt": "--prompt reader=gone.txt: cannot read the prompt file",
-    "--agent bm25 --prompt raeder=notes.yaml": "--prompt raeder: no such role; did you mean 'reader'?",
+    "--agent bm25 --prompt raeder=notes.yaml": "--prompt raeder: no such part; did you mean 'reader'?",
     "--agent bm25 --prompt reader": "--prompt reader: expected NAME=VALUE",
     "--agent gone.py:Mine": "no file gone.py",
     "--agent no.module:Mine": "'no.module:Mine': no module 'no'; is it installed?",

@@ -85,16 +85,20 @@ def each_held(
     items, pieces = list(items), [piece for piece in evidence if piece.chunks]
     golds = _telling_golds(question)
     worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
-    found = []
+    found: list[bool | None] = []
     for piece in pieces:
-        text, chunks = normalise(piece.text), set(piece.chunks)
+        chunks = set(piece.chunks)
+        near = [item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks)]
+        if not near:
+            found.append(False)
+            continue
+        text = normalise(piece.text)
         if _holds(text, golds):
             says = partial(_holds, signs=golds)
         else:
             about = {entity: _details(question, piece, entity) for entity in entities(piece)}
             about = {entity: details and details | golds for entity, details in about.items()}
             says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
-        near = (item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks))
         sources = [len(set(item.chunks)) for item in near if _quotes(item, piece) or says(normal(item.text))]
         traced = any(0 < number <= MOST_SOURCES for number in sources)
         found.append(None if sources and not traced else traced)
