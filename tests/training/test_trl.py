@@ -289,11 +289,11 @@ def test_the_recipes_that_come_with_memeval_can_be_read() -> None:
 
 @pytest.mark.slow
 def test_a_real_model_from_a_gguf_file(tmp_path: Path) -> None:
-    """Two steps of SmolLM2-135M-Instruct, from the folder of weights that MEMEVAL_WEIGHTS names."""
-    found = sorted(Path(os.environ.get("MEMEVAL_WEIGHTS", "weights-not-named")).expanduser().glob("smollm2*.gguf"))
-    if not found:
-        pytest.skip("MEMEVAL_WEIGHTS names no folder with smollm2*.gguf (SmolLM2-135M-Instruct)")
-    settings = [f"model={found[0]}", "grpo.steps=2", "grpo.streams=1", "grpo.group=2", "grpo.check=2", "grpo.rising=0"]
+    """Two steps of SmolLM2-135M-Instruct, from the file that SMOLLM2_GGUF names."""
+    file = Path(os.environ.get("SMOLLM2_GGUF", "not-named"))
+    if not file.is_file():
+        pytest.skip("SMOLLM2_GGUF names no GGUF file of SmolLM2-135M-Instruct")
+    settings = [f"model={file}", "grpo.steps=2", "grpo.streams=1", "grpo.group=2", "grpo.check=2", "grpo.rising=0"]
     recipe = recipes.load("smollm2-135m", [*settings, "trl.validation_streams=1"])
     folder = trl_run.run(recipe, tmp_path / "out")
     assert folder is not None
@@ -301,7 +301,7 @@ def test_a_real_model_from_a_gguf_file(tmp_path: Path) -> None:
     lines = folder.lines()
     assert [line["step"] for line in lines] == [1, 2]
     assert all(math.isfinite(line["loss"]) and 0 <= line["train"]["accuracy"] <= 1 for line in lines)
-    _, tokenizer, _ = weights.load(str(found[0]), recipe.trl)
+    _, tokenizer, _ = weights.load(str(file), recipe.trl)
     saved, _, claims = weights.load(str(tmp_path / "out" / "best"), recipe.trl)
     assert claims[0]["family"] == "synth-tiny"
     assert tokenizer.chat_template
