@@ -33,6 +33,10 @@ def train_command(
     """Train by a recipe, once for each of `seeds` seeds from the recipe's on, and print what was learned; ablations: also
     train its ablations, and draw the figures. Returns 0 where every mark is met, 1 where one is not, 3 where training
     failed."""
+    if name == "data":
+        from memeval.commands.train_data import train_data
+
+        return train_data(out, settings, form)
     _require(("torch", "transformers"), "hf", "training")
     if ablations:
         _require(("matplotlib",), "report", "the figures of --ablations")

@@ -11,9 +11,8 @@ from typing import Any
 
 import msgspec
 
-from memeval.errors import UsageError, install_hint
+from memeval.errors import StopRun, UsageError, install_hint
 from memeval.training.recipe import Recipe
-from memeval.training.rows import TrainingFailed
 
 PACKAGES = ("trl", "peft", "accelerate")
 
@@ -32,7 +31,7 @@ def train_trl(first: Recipe, out: Path, seeds: int, form: str) -> int:
         folder = out if seeds == 1 else out / f"seed-{seed}"
         try:
             trained = trl_run.run(recipe, folder)
-        except TrainingFailed as error:
+        except StopRun as error:
             print(f"memeval: {error}; the last whole state is in {folder}", file=sys.stderr)
             return 3
         except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from memeval.typed import Positive
+from memeval.typed import Count, Positive
 
 
 class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +22,8 @@ class Trl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """window: tokens of prompt and reply together. dtype: of the weights. autocast: of float32 weights, whether they are
     computed with in bfloat16. rows: of one forward and backward pass. reading_tokens: of one batch of generation, padding
     included. checkpointing: activations are computed again instead of kept. lora: null trains all weights. report_to: where
-    TRL logs as well, such as wandb or tensorboard; log.jsonl is written in any case."""
+    TRL logs as well, such as wandb or tensorboard; log.jsonl is written in any case. validation_streams: the first of them
+    that are read at a check; 0: all."""
 
     window: Positive = 8192
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
@@ -32,3 +33,4 @@ class Trl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpointing: bool = True
     lora: Lora | None = None
     report_to: tuple[str, ...] = ()
+    validation_streams: Count = 0

@@ -41,6 +41,10 @@ class Mixture:
             raise UsageError(f"{key}: '{tasks}' has no questions, and without them no reward; name a task that has")
         return cls(tuple(streams), tuple(trained_on))
 
+    def first(self, number: int) -> Mixture:
+        """The first so many streams; 0: all."""
+        return Mixture(self.streams[: number or None], self.trained_on)
+
     def batch(self, number: int, size: int, seed: int) -> list[tuple[RunSpec, PackedContext]]:
         """The streams of a step, from 0. Every epoch has an order of its own, and no stream is twice in a batch: what does
         not fill one is left for another epoch."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -179,7 +180,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
                 shutil.rmtree(beside)
                 for old in states(self._out)[:-1]:
                     shutil.rmtree(old)
-        except Exception as error:  # OSError; torch's and safetensors' own where the disk is full
+        except (OSError, RuntimeError, SafetensorError) as error:  # the last two where the disk is full
             shutil.rmtree(beside, ignore_errors=True)
             reason = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
             raise unwritable(self._out / f"{STATE}{step}", reason) from None
@@ -225,6 +226,7 @@ def config(recipe: Recipe, out: Path) -> GRPOConfig:
         epsilon=grpo.clip,
         delta=grpo.dual_clip or None,
         beta=grpo.kl,
+        use_bias_correction_kl=False,
         temperature=1.0,
         activation_checkpointing=recipe.trl.checkpointing,
         logging_steps=grpo.minibatches,

@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
     selectivity: float
     success: float
     calls: float
-    silent: float
+    silent: float = 0.0
 
 
 class Claim(msgspec.Struct, frozen=True):

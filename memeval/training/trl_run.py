@@ -1,5 +1,5 @@
 """A training run by TRL: any causal model of transformers, all of it or an adapter, in one process or in several of
-`accelerate launch`. (Tested on a CPU; untested on a GPU and on several.)
+`accelerate launch`. (Tested on a CPU, in one process and in two; untested on a GPU.)
 
     OUT/recipe.yaml  log.jsonl  state-N/  best/
 
@@ -31,7 +31,7 @@ from memeval.training.loop import facts
 from memeval.training.mixture import Mixture, by_run
 from memeval.training.policy import Policy
 from memeval.training.reading import read
-from memeval.training.recipe import Recipe
+from memeval.training.recipe import Recipe, Reward
 from memeval.training.rollouts import Rollout
 from memeval.training.row_trainer import RowTrainer, processes, states
 from memeval.training.rows import TrainingFailed, weighed
@@ -50,9 +50,9 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
     tokenizer: Any
     generation: Any
     trained_on: list[dict[str, Any]]
+    judge: ContentJudge | None
     rank: int
     ranks: int
-    judge: ContentJudge | None = None
     trainer: Any = None
     policy: Policy = field(init=False)
     facts: dict[str, float] = field(default_factory=dict)
@@ -69,11 +69,12 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         rows: list[tuple[Row, float]] = []
         verdicts: rewards.Verdicts | None = None
         for spec, some in by_run(mine):
-            found = _read(lambda: read(spec, some, self.policy, f"step {number}", grpo.group))  # noqa: B023
-            readings += found
+            found = read(spec, some, self.policy, f"step {number}", grpo.group)
             verdicts = self.judge(found) if self.judge is not None else None
+            readings += found
             rows += weighed(found, self.recipe.reward, grpo, verdicts)
-        self.facts = {**facts(readings, verdicts), "reward": _reward(readings, self.recipe, verdicts)}
+        self.facts = facts(readings, verdicts)
+        self.facts["reward"] = _reward(readings, self.recipe.reward, verdicts)
         self.counts = len(rows), sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
         return rows
 
@@ -81,11 +82,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         """Means over the validation streams, of all processes together. Greedy, as evaluations are."""
         self.policy.temperature = 0.0
         mine = self.checks.streams[self.rank :: self.ranks]
-        readings = [
-            reading
-            for spec, some in by_run(mine)
-            for reading in _read(lambda: read(spec, some, self.policy, "validation"))  # noqa: B023
-        ]
+        readings = [reading for spec, some in by_run(mine) for reading in read(spec, some, self.policy, "validation")]
         self.trainer.model.train()
         return _mean(gather_object([_figures(reading) for reading in readings]))
 
@@ -157,7 +154,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
 
 def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
     """Train, or go on with it. The folder, None in all processes but the first. Raises UsageError for a recipe that cannot
-    be used and a folder that cannot be written, TrainingFailed, StopRun."""
+    be used and a folder that cannot be written, StopRun (TrainingFailed) where training cannot go on."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -165,6 +162,7 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
     if not torch.cuda.is_available():
         torch.set_num_threads(recipe.threads)
     streams, checks = Mixture.of(recipe, recipe.task, "task"), Mixture.of(recipe, recipe.validation, "validation")
+    checks = checks.first(recipe.trl.validation_streams)
     if len(streams.streams) < recipe.grpo.streams:
         raise UsageError(
             f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(streams.streams)}; use fewer (--set)"
@@ -176,25 +174,35 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
 
     rank = int(PartialState().process_index)
     folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
+    judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
     trained_on = [*claims, *streams.trained_on]
-    made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, rank, processes())
-    if recipe.judge:
-        made.judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite")
-    made.trainer = trainer = RowTrainer(model, tokenizer, recipe, out, made.rows, made)
-    found = states(out)
-    step = int(found[-1].name.partition("-")[2]) // recipe.grpo.minibatches if found else 0
-    if folder is not None:
-        folder.go_on(step)
-    if step >= recipe.grpo.steps:
-        return folder
+    made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge, rank, processes())
     try:
-        trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
+        made.trainer = RowTrainer(model, tokenizer, recipe, out, made.rows, made)
+        _train(made, out)
+    except BaseException:
+        if folder is not None:
+            folder.close()
+        raise
+    return folder
+
+
+def _train(made: TrlRun, out: Path) -> None:
+    """From the last whole state on, if there is one."""
+    parts = made.recipe.grpo.minibatches
+    found = states(out)
+    step = int(found[-1].name.partition("-")[2]) // parts if found else 0
+    if made.folder is not None:
+        made.folder.go_on(step)
+    if step >= made.recipe.grpo.steps:
+        return
+    try:
+        made.trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
             raise
-        step = trainer.state.global_step // recipe.grpo.minibatches + 1
+        step = made.trainer.state.global_step // parts + 1
         raise TrainingFailed(f"step {step}: out of memory; use fewer trl.rows or trl.reading_tokens (--set)") from None
-    return folder
 
 
 def check(recipe: Recipe) -> None:
@@ -209,20 +217,11 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def _read(reading: Any) -> list[Rollout]:
-    try:
-        found: list[Rollout] = reading()
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise TrainingFailed(str(error)) from None
-    return found
-
-
-def _reward(readings: Sequence[Rollout], recipe: Recipe, verdicts: rewards.Verdicts | None) -> float:
+def _reward(readings: Sequence[Rollout], reward: Reward, verdicts: rewards.Verdicts | None) -> float:
     """The mean reward of a row."""
-    given = [rewards.rewards(reading, recipe.reward.weights, verdicts) for reading in readings]
-    found = [value for each in given for value in each if value is not None]
+    found = [
+        value for reading in readings for value in rewards.rewards(reading, reward.weights, verdicts) if value is not None
+    ]
     return round(sum(found) / max(1, len(found)), 4)
 
 
