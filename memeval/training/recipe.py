@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +16,8 @@ from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
 from memeval.training.hardware import Trl
 from memeval.training.rewards import EmptyTurn, Weights
-from memeval.typed import Count, Positive
-from memeval.yamlfile import decoded, read_yaml
+from memeval.typed import Count, Positive, typed
+from memeval.yamlfile import at_key, read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -113,7 +114,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
             raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
         path = bundled("baselines") / "train" / f"{name}.yaml"
     given = changed(read_yaml(path), settings)
-    recipe = Recipe(**decoded(Recipe, given, path))
+    recipe: Recipe = typed(given, Recipe, partial(at_key, path))
     _check(recipe, path)
     return recipe
 
