@@ -42,16 +42,22 @@ AGENTS = {
     "memalpha": "memeval.agents.memalpha:MemAlpha",
     "long-context": "memeval.agents.long_context:LongContext",
     "bm25": "memeval.agents.rag:BM25",
+    "dense": "memeval.agents.rag:Dense",
+    "hybrid": "memeval.agents.rag:Hybrid",
+    "iterative": "memeval.agents.iterative:Iterative",
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
     "write-all": "memeval.agents.writers:Writer",
     "write-random": "memeval.agents.writers:Writer",
 }
+ALIASES = {"rag": "bm25"}
+"""Other names of agents, for those who look for them."""
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
     "constant": "the best fixed answer of the task (no model call)",
+    "shuffled": "the reader gets what bm25 recalls from another question's stream (what is right then was not remembered)",
     "shotgun": "every name and number of the 2 chunks that bm25 recalls: what a metric pays for length (no model call)",
 }
 WITHOUT_READER = ("constant", "shotgun")
@@ -267,7 +273,7 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
     """The agent a user typed: a card, a control, `file.py:Class` or an entry point."""
     if name in CONTROLS:
         return AgentCard(name=name, agent=name, description=CONTROLS[name])
-    card = _card(AgentCard, name, extra)
+    card = _card(AgentCard, name, extra) or _card(AgentCard, ALIASES.get(name, ""), extra)
     if card is not None:
         return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:

@@ -54,7 +54,7 @@ BAD = {
     "--agent bm25 --task gone.yaml": "gone.yaml: cannot read the card",
     "--agent bm25 --set kk=3": "no agent of this run has a parameter 'kk'; did you mean 'k'?",
     "--agent bm25 --set k": "--set k: expected key=value",
-    "--agent bm25 --set k=0": "bm25: k is 0, expected a whole number of chunks",
+    "--agent bm25 --set k=0": "bm25: k is 0, expected a whole number of hits",
     "--agent bm25 --set k=[": "--set k=[: '[' is not a value",
     "--agent bm25 --reader gpt-5": "model 'gpt-5' is unknown",
     "--agent bm25 --reader ofline": "model 'ofline' is unknown; did you mean 'offline'?",
@@ -467,7 +467,7 @@ def test_a_task_that_cannot_be_loaded_names_the_users_line(project: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("agents", "has"), [(["bm25"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: k")]
+    ("agents", "has"), [(["recent"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: budget, k, neigh")]
 )
 def test_a_parameter_that_no_agent_has_is_told_with_those_they_have(project: Path, agents: list[str], has: str) -> None:
     result = run(*(word for agent in agents for word in ("--agent", agent)), "--set", "zzz=1")

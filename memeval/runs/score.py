@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from memeval.agent import Item
-from memeval.metrics import Reply, score
+from memeval.metrics import Reply, score, with_retrieval
+from memeval.metrics.evidence import RETRIEVAL
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.verdicts import UNUSABLE
 
-ABOUT_RECALL = {"evidence_any", "evidence_all"}
+ABOUT_RECALL = {"evidence_any", "evidence_all", *RETRIEVAL}
 """Metrics of what was recalled, not of the reply: an unusable reply leaves them as they are."""
 
 
@@ -65,7 +66,7 @@ def score_sample(
         recalled=None if (native or recalled) and not any(item.chunks for item in recalled) else recalled,
         evidence=row.evidence,
     )
-    values = {name: value for name, value in score(metrics, reply).items() if value is not None}
+    values = {name: value for name, value in score(with_retrieval(metrics), reply).items() if value is not None}
     reason = UNUSABLE.get(sample.finish_reason or "")
     if sample.failure is not None or reason:
         values = {name: value if name in ABOUT_RECALL else 0.0 for name, value in values.items()}

@@ -9,7 +9,7 @@ import pytest
 from memeval import cards, plugins
 from memeval.cards import AgentCard
 
-NAMES = ["memalpha", "long-context", "bm25", "recent", "random-k"]
+NAMES = ["memalpha", "long-context", "bm25", "dense", "hybrid", "iterative", "recent", "random-k"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,105 @@
+"""Retrieval in several steps: a model sees what was found and may ask for another search, a bounded number of times.
+
+A question of several hops names only its first: the next name is in what the first search finds. The scheme is that of
+interleaved retrieval (IRCoT, arXiv 2212.10509; Search-R1, arXiv 2503.09516), with the search offered as a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from memeval.agent import Query, Recall, Session
+from memeval.agents.passages import Cut
+from memeval.agents.rag import Retrieval
+from memeval.agents.search import KINDS, Hits, Kind
+from memeval.errors import UsageError
+from memeval.prompts import reader_messages
+from memeval.tasks.chunking import JOINT
+
+SYSTEM = (
+    "You prepare the answer to a question about a long text that you can no longer see. Between <memory> tags is what "
+    "searches of the text have found so far. If it does not hold everything that the answer needs, call the tool search "
+    "with a few words for what is missing: a name that you have just learnt and what you want to know of it, not the "
+    "question again. If it holds everything, or another search cannot help, reply: Done"
+)
+SEARCH = {
+    "type": "function",
+    "function": {
+        "name": "search",
+        "description": "Search the text by a few words. What is found is added to the memory.",
+        "parameters": {
+            "type": "object",
+            "properties": {"query": {"type": "string", "description": "What to look for."}},
+            "required": ["query"],
+        },
+    },
+}
+REPLY_TOKENS = 256
+"""Limit of a reply: a tool call of a few words."""
+
+
+class Iterative(Retrieval):
+    """Searches for the question; then the model in the role `memory` is shown what was found, and each search that it asks
+    for is made, until it asks for none, repeats itself, or `searches` have been made (the first one counts). search: how
+    passages are ranked, `bm25`, `dense` or `hybrid`. k is of each search; their hits are recalled by turns."""
+
+    def __init__(
+        self,
+        searches: int = 3,
+        search: Kind = "bm25",
+        k: int = 8,
+        passage: int = 256,
+        overlap: int = 32,
+        neighbours: int = 0,
+        budget: int = 0,
+        passage_prefix: str = "",
+        question_prefix: str = "",
+    ) -> None:
+        if isinstance(searches, bool) or not isinstance(searches, int) or searches < 1:
+            raise UsageError(f"iterative: searches is {searches!r}, expected a whole number, 1 or more")
+        if search not in KINDS:
+            raise UsageError(f"iterative: search is {search!r}, use one of {', '.join(KINDS)}")
+        cut = Cut(k, passage, overlap, neighbours, budget)
+        super().__init__("iterative", cut, search, passage_prefix, question_prefix)
+        self.searches = searches
+
+    def begin(self, session: Session) -> None:
+        super().begin(session)
+        self.system = session.prompts.get("memory") or SYSTEM
+
+    async def recall(self, query: Query) -> Recall:
+        asked, found = [query.text], [await self.hits(query.text)]
+        while len(asked) < self.searches and (wanted := await self._wanted(query, asked, found)):
+            for text in wanted[: self.searches - len(asked)]:
+                asked.append(text)
+                found.append(await self.hits(text))
+        return Recall(self.passages.items(_by_turns(found)))
+
+    async def _wanted(self, query: Query, asked: Sequence[str], found: Sequence[Hits]) -> list[str]:
+        """The further searches that the model asks for in one reply."""
+        messages = reader_messages(self.system, self._shown(found), query.text, query.time, query.options)
+        if len(asked) > 1:
+            messages[-1]["content"] += "\n\nSearched for so far:\n" + "\n".join(f"- {text}" for text in asked[1:])
+        model = self.session.models["memory"]
+        reply = await model.generate(messages, [SEARCH], temperature=0.0, max_tokens=REPLY_TOKENS)
+        queries = ((call.arguments or {}).get("query") for call in reply.tool_calls if call.name == "search")
+        wanted = dict.fromkeys(query.strip() for query in queries if isinstance(query, str) and query.strip())
+        known = {text.casefold() for text in asked}
+        return [text for text in wanted if text.casefold() not in known]
+
+    def _shown(self, found: Sequence[Hits]) -> str:
+        """What was found so far, the best first, as much of it as the session's budget allows."""
+        texts: list[str] = []
+        left = self.session.budget
+        for item in self.passages.items(_by_turns(found)):
+            left -= self.session.count(item.text)
+            if left < 0 and texts:
+                break
+            texts.append(item.text)
+        return JOINT.join(texts)
+
+
+def _by_turns(rankings: Sequence[Hits]) -> Hits:
+    """The best hit of each search, then the second of each, ..."""
+    return [hit for place in zip_longest(*rankings) for hit in place if hit is not None]
