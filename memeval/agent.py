@@ -37,12 +37,14 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from."""
+    """One recalled piece of text. `chunks` is its provenance: ids of the chunks it was made from. kind: the type of memory
+    that it is of, for a reader that is shown types apart (the part `reader_view` of the agent's prompts)."""
 
     text: str
     chunks: tuple[str, ...] = ()
     id: str | None = None
     score: float | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,8 @@ class Session:
     of `workdir`. budget: tokens that `recall` may return; an answer budget cuts further, and the agent does not learn of
     it, because one memory is read under several. count: tokens of a text, by the task's tokenizer. record: takes one
     operation on the memory. spend(tokens=0, usd=None, role="service"): books one call of a service that is no model of
-    the session; without `usd` its cost is unknown, and so is the run's. prompts: role -> text that the user gave in place
-    of the agent's own prompt (`--prompt memory=FILE`). visible_query: behind `query`. query_used: whether the agent has
+    the session; without `usd` its cost is unknown, and so is the run's. prompts: part -> text that replaces
+    what the agent's class has (`--prompt PART=FILE`). visible_query: behind `query`. query_used: whether the agent has
     read it.
     """
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from memeval import trained
 from memeval.errors import UsageError, suggest
+from memeval.sampling import RoleSampling, Sampling
 from memeval.typed import Count, Positive, fields, typed, unknown_key
 from memeval.yamlfile import at_key, decoded, read_yaml
 
@@ -38,9 +39,13 @@ class TaskCard(msgspec.Struct, frozen=True):
     `NAME` (in-domain) or `NAME: leaked, how` (on this very split).
 
     Of a published protocol: layout: how streams are laid out (empty: as streams.py does; `memocr`: as MemOCR's script does).
-    sampling: role -> parameters of every call of the agent and of the reader. repeats: default runs of the whole. scoring:
-    `equal` (one rule for all agents), or `as-published`: the headline is the metric that `published_metrics` has for the
-    agent (`*`: any other). protocol: whose it is. deviations: what is known to differ from it here (validity section 5).
+    sampling: role -> parameters of every call of the agent and of the reader. repeats: default runs of the whole.
+    recall_prefix: agent -> text that stands before each question when its memory is searched, where the card (or the
+    variant) follows a protocol. scoring: `equal` (one rule for all agents), or `as-published`: the headline is the metric
+    that `published_metrics` has for the agent (`*`: any other). keyword_separator: between the keywords of a gold, for
+    `keyword_share`. cut_off: whether a reply that was cut off at its token limit is wrong, or is scored as far as it goes,
+    as most published scripts do. protocol: whose it is. deviations: what is known to differ from it here (validity section
+    5); those of a base, a card and a variant add up.
     """
 
     name: str
@@ -73,8 +78,11 @@ class TaskCard(msgspec.Struct, frozen=True):
     layout: Literal["", "memocr"] = ""
     sampling: dict[str, Any] = {}
     repeats: Positive = 1
+    recall_prefix: dict[str, str] = {}
     scoring: Literal["equal", "as-published"] = "equal"
     published_metrics: dict[str, str] = {}
+    keyword_separator: str = ""
+    cut_off: Literal["wrong", "scored"] = "wrong"
     protocol: str = ""
     deviations: tuple[str, ...] = ()
     variants: dict[str, dict[str, Any]] = {}
@@ -87,10 +95,12 @@ class AgentCard(msgspec.Struct, frozen=True):
     """WHO answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompts:
-    role -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to the card).
-    replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes, if nothing).
-    trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that model.
+    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompt_set:
+    shipped prompts in place of the class's. prompts: part -> prompt file, relative to the card. source: more files that the
+    answers follow from (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
+    models; None: as the class says (yes, if nothing). trained_on: what the card's own model was trained on (trained.py); it
+    holds only where a run uses that model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv);
+    deviations: what is known to differ from the agent as it was published.
     """
 
     name: str
@@ -99,10 +109,13 @@ class AgentCard(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     track: Literal["reader", "native"] = "reader"
     models: dict[str, Any] = {}
+    prompt_set: str = ""
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
     replayable: bool | None = None
     trained_on: tuple[trained.TrainedOn, ...] = ()
+    reproduces: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
     version: Count = 1
     licence: str = ""
     citation: str = ""
@@ -123,24 +136,10 @@ class SuiteCard(msgspec.Struct, frozen=True):
     path: str = ""
 
 
-class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The sampling parameters that a protocol may fix; null: the server's own."""
-
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    top_k: Positive | None = None
-    max_tokens: Positive | None = None
-
-
-class RoleSampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    memory: Sampling = Sampling()
-    reader: Sampling = Sampling()
-
-
 Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
 FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
-GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8")
-"""Variants of any task whose streams are put together here, with examples of their numbers."""
+GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8", "visible")
+"""Variants of any task (`visible`), and of those whose streams are put together here, with examples of their numbers."""
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _KINDS: dict[type[msgspec.Struct], str] = {
     TaskCard: "into a task's card",
@@ -158,7 +157,7 @@ _INSIDE: dict[type, dict[str, str]] = {
 """Kind of card -> key -> where in it the key belongs, for keys that are not at its top."""
 _MERGED = ("params", "variants", "models", "prompts")
 """Mappings of which an extending card or a variant replaces the keys that it has itself."""
-_NOT_INHERITED = {"name", "abstract", "extends"}
+_NOT_INHERITED = {"name", "abstract", "extends", "reproduces"}
 
 
 class UnknownKey(UsageError):
@@ -248,7 +247,11 @@ def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen
 
 
 def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {**base, **{key: {**base.get(key, {}), **new} if key in _MERGED else new for key, new in changes.items()}}
+    """What is known to differ from a protocol adds up."""
+    found = {key: {**base.get(key, {}), **new} if key in _MERGED else new for key, new in changes.items()}
+    if "deviations" in changes:
+        found["deviations"] = (*base.get("deviations", ()), *changes["deviations"])
+    return {**base, **found}
 
 
 def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *keys: str) -> dict[str, Any]:
@@ -312,29 +315,26 @@ def _check(card: TaskCard, path: Path) -> None:
         )
 
 
-def scored(card: TaskCard, agent: AgentCard) -> TaskCard:
-    """The card as this agent is scored: with `scoring: as-published` the headline is the metric of `published_metrics` under
-    the agent's name, else under its class's name, else under `*`. Every metric of the card is computed either way."""
-    if card.scoring == "equal":
-        return card
-    rules = card.published_metrics
-    return replace(card, headline=rules.get(agent.name) or rules.get(agent.agent) or rules["*"])
-
-
 def with_variant(card: TaskCard, variant: str) -> TaskCard:
     """The card as `name@variant`: one of its own `variants:`, or a general one.
 
     General (GENERAL): `documents-N` (streams of N documents), `tokens-N` (filled to N tokens), `hard` (nearest distractors
-    without the answer), `shared` or `shared-K` (K questions in one stream, default 8).
+    without the answer), `shared` or `shared-K` (K questions in one stream, default 8), `visible` (the question is shown
+    while the stream is read).
     """
     name = f"{card.name}@{variant}"
     general = _GENERAL.fullmatch(variant)
     path = Path(card.path)
     changes: dict[str, Any]
     if variant in card.variants:
-        changes = _over({"params": card.params}, _typed(TaskCard, card.variants[variant], path, "variants", variant))
+        changes = _over(
+            {"params": card.params, "deviations": card.deviations},
+            _typed(TaskCard, card.variants[variant], path, "variants", variant),
+        )
     elif variant == "hard":
         changes = {"hard": True}
+    elif variant == "visible":
+        changes = {"query_visible": True}
     elif variant == "shared" or (general and general[1] == "shared"):
         changes = {"shared": int(general[2]) if general else 8, "cluster": "context"}
     elif general:

@@ -183,6 +183,32 @@ def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, form: s
 
 
 @main.group()
+def prompts() -> None:
+    """Prompts are files: what agents, readers and judges are prompted with, and how to replace it."""
+
+
+@prompts.command("list")
+@click.argument("owner", required=False, metavar="[AGENT]")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_list(owner: str | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """The parts of an agent's prompts, of `reader` or of `judge`, with their placeholders; without a name, all."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.list_command(owner, agents_dir, form))
+
+
+@prompts.command("show")
+@click.argument("owner", metavar="AGENT")
+@click.argument("part", required=False, metavar="[PART]")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """The text of a part, to be redirected to a file and edited; without PART, all parts."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.show_command(owner, part, agents_dir, form))
+
+
+@main.group()
 def cache() -> None:
     """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).
 

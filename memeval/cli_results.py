@@ -21,6 +21,7 @@ from memeval.commands import flags
 @click.option("--context", metavar="ID", help="Of --memory. Default: the first.")
 @click.option("--position", type=click.IntRange(0), metavar="UNITS", help="Of --memory. Default: the end.")
 @click.option("--repeat", type=click.IntRange(0), default=0, show_default=True)
+@flags.FIRST
 @flags.RUNS_DIR
 @flags.FORMAT
 def show(words: tuple[str, ...], form: str, **wanted: Any) -> None:
@@ -38,6 +39,7 @@ def show(words: tuple[str, ...], form: str, **wanted: Any) -> None:
 @click.option("--all", "everything", is_flag=True, help="List all questions won and lost.")
 @click.option("--force", is_flag=True, help="Compare the shared questions of runs that may not be compared; say why not.")
 @click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.FIRST
 @flags.RUNS_DIR
 def compare(runs: tuple[str, ...], **options: Any) -> None:
     """Is RUN_B better than RUN_A? Paired by question: difference, interval, test, questions won and lost, kinds, cost.
@@ -71,9 +73,17 @@ def compare(runs: tuple[str, ...], **options: Any) -> None:
 @click.option("--junit", type=flags.UserPath(), metavar="FILE", help="Write a test case per check.")
 @click.option("--summary", type=flags.UserPath(), metavar="FILE", help="Append Markdown, as to $GITHUB_STEP_SUMMARY.")
 @click.option("--format", "form", type=click.Choice(["table", "md", "json"]), default="table", show_default=True)
+@flags.FIRST
 @flags.RUNS_DIR
 def gate(
-    baseline: str, candidate: str, form: Any, runs_dir: Path, junit: Path | None, summary: Path | None, **rules: Any
+    baseline: str,
+    candidate: str,
+    form: Any,
+    limit: int | None,
+    runs_dir: Path,
+    junit: Path | None,
+    summary: Path | None,
+    **rules: Any,
 ) -> None:
     """Is the candidate worse than the baseline? Exit 0: not shown to be; 1: it is; 2: wrong input; 3: a run is not whole.
 
@@ -82,7 +92,8 @@ def gate(
     from memeval.commands.gate import gate_command, rules_of
 
     found = rules_of(**rules)
-    sys.exit(gate_command(baseline, candidate, found, form=form, runs_dir=runs_dir, junit=junit, summary=summary))
+    where = {"form": form, "limit": limit, "runs_dir": runs_dir, "junit": junit, "summary": summary}
+    sys.exit(gate_command(baseline, candidate, found, **where))
 
 
 @click.command()
@@ -125,6 +136,7 @@ def report(runs: tuple[str, ...], output: Path, title: str, stories: str, runs_d
 @click.option("--unseen", multiple=True, metavar="RUN", help="Run of closed-book: only what it does not get right.")
 @click.option("--kinds", "by_kind", is_flag=True, help="Below it, a table per task by kind of question.")
 @click.option("--lost", "by_loss", is_flag=True, help="Below it, where the wrong answers of each run were lost.")
+@flags.FIRST
 @flags.RUNS_DIR
 @flags.FORMS
 def table(runs: tuple[str, ...], **options: Any) -> None:

@@ -7,6 +7,7 @@ not in it: those are in the run's hash.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -17,23 +18,23 @@ from typing import Any
 from msgspec.structs import asdict
 
 from memeval.cards import AgentCard, TaskCard
-from memeval.task import Context, Question
+from memeval.task import Context, Question, Unit
 
 LENGTH = 16
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "replayable", "protocol", "deviations", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "reproduces", "judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
-    *("cluster", "scoring", "published_metrics"),
+    *("cluster", "scoring", "published_metrics", "keyword_separator", "cut_off", "recall_prefix"),
     *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
 }
 
 
 def context_digest(context: Context) -> str:
     """Of the stream alone: text, time and speaker of every unit, in order."""
-    return _sha(f"[{_json(unit.text)}, {_json(unit.time)}, {_json(unit.speaker)}]" for unit in context.units)
+    return _sha(map(_unit_line, context.units))
 
 
 def question_digest(context: Context, question: Question, stream: str | None = None) -> str:
@@ -55,6 +56,11 @@ def _digest(parts: Iterable[Any]) -> str:
     return _sha(json.dumps(part, ensure_ascii=True) for part in parts)
 
 
+@functools.lru_cache(maxsize=1 << 14)  # streams of one pool share most of their units
+def _unit_line(unit: Unit) -> str:
+    return f"[{_json(unit.text)}, {_json(unit.time)}, {_json(unit.speaker)}]"
+
+
 def _json(value: Any) -> str:
     return "null" if value is None else quoted(value) if isinstance(value, str) else json.dumps(value)
 
@@ -63,7 +69,7 @@ def _sha(parts: Iterable[str]) -> str:
     """Of ASCII JSON, one part a line: no text can look like two. Lone surrogates are kept apart, as escapes."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.encode("ascii") + b"\n")
+        digest.update(f"{part}\n".encode("ascii"))
     return digest.hexdigest()[:LENGTH]
 
 

@@ -23,6 +23,10 @@ class NoData(UsageError):
     files are not there."""
 
 
+class ForeignFailed(Exception):
+    """An agent that is a program or a server has failed: it died, sent what cannot be read, or did not reply. One line."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string when nothing is near."""
     import difflib  # imported when something is misspelt: it is not needed on the fast path

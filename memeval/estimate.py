@@ -256,9 +256,9 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
 
 
 def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
-    card = planned.spec.task
+    card, size = planned.spec.task, planned.spec.chunk_tokens
     count = tokens.counter(card.tokenizer)
-    prepared = prepare(planned.task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
+    prepared = prepare(planned.task.context(ref), ref, size, count, card.one_unit_per_chunk)
     return with_other(prepared, planned.task, planned.spec.agent.card.agent, count)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from memeval import cards, identity, typed
+from memeval import cards, identity, prompts, typed
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 
@@ -45,6 +45,9 @@ AGENTS = {
     "dense": "memeval.agents.rag:Dense",
     "hybrid": "memeval.agents.rag:Hybrid",
     "iterative": "memeval.agents.iterative:Iterative",
+    "memagent": "memeval.agents.memagent:MemAgent",
+    "mem1": "memeval.agents.mem1:Mem1",
+    "summary": "memeval.agents.summary:Summary",
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
     "write-all": "memeval.agents.writers:Writer",
@@ -155,7 +158,8 @@ def described(error: BaseException) -> str:
 
 def agent_files(card: AgentCard) -> dict[str, Path]:
     """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
-    (identity.py), and the files that the card's `source:` names. Empty for controls. Raises UsageError."""
+    (identity.py), its shipped prompts, and the files that the card's `source:` names. Empty for controls. Raises
+    UsageError."""
     if card.agent in CONTROLS:
         return {}
     made, base = agent_class(card), Path(card.path) if card.path else None
@@ -164,7 +168,14 @@ def agent_files(card: AgentCard) -> dict[str, Path]:
     start = {name: Path(file) for name, module in modules.items() if (file := getattr(module, "__file__", None))}
     start |= _start(card.agent, base)
     files = identity.labels(identity.source_files(start, _folder(card.agent, base)))
-    return {**files, **_named(card)}
+    own = own_prompts(card)
+    return {**files, **(prompts.files(own) if isinstance(own, str) else {}), **_named(card)}
+
+
+def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
+    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
+    own = {} if card.agent in CONTROLS else getattr(agent_class(card), "prompts", {})
+    return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
 
 
 def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> tuple[list[str], list[str]]:

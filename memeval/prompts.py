@@ -1,26 +1,41 @@
-"""The tags that mark material in every prompt, and the prompts of the shared reader.
+"""Prompts are files: the parts of every built-in agent, and of the reader and the judge, in `_data/prompts/<set>/`.
 
-Every agent, control and model of memeval marks material with these tags. Nothing else about a prompt may be relied on:
-the offline model works on the tags and on tool schemas alone (validity section 7). The wording is our own.
+A set has `parts.yaml`, which says what its parts are, and a file for each part: `<part>.txt`, or `<part>.yaml` where a
+part is several short texts by name. Any part can be replaced whole (`--prompt PART=FILE`, a card's `prompts:`).
+
+`{name}` in a text is a placeholder; `{{name}}` is written where `{name}` itself is meant, and every other brace is a
+brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag of the agent's
+texts, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone (validity section
+7). The wording is our own. docs/prompts.md.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from memeval.errors import UsageError
+import msgspec
+
+from memeval.errors import UsageError, suggest
+from memeval.typed import typed, unknown_key
+from memeval.yamlfile import mapping, read_yaml
 
 CHUNK, MEMORY, QUESTION, OPTIONS = "new_chunk", "memory", "question", "options"
 TAGS = (CHUNK, MEMORY, QUESTION, OPTIONS)
-_TAG = re.compile(rf"<(/?)({'|'.join(TAGS)})>")
+FOLDER = Path(__file__).parent / "_data" / "prompts"
+_BLANK = r"[\s\u200b-\u200f\u2060\ufeff]{0,8}"
+_ANY_TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>\n]*>")
+_PLACEHOLDER = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}|\{([a-z][a-z0-9_]*)\}")
 
 
 def tagged(tag: str, text: str) -> str:
     """`text` between `<tag>` and `</tag>`, each on its own line. Look-alikes inside the text are defused: a stream is
     untrusted and must not be able to close its own tag."""
-    return f"<{tag}>\n{_defuse(text)}\n</{tag}>"
+    return f"<{tag}>\n{defused(text, TAGS)}\n</{tag}>"
 
 
 def untag(tag: str, prompt: str) -> str | None:
@@ -29,73 +44,208 @@ def untag(tag: str, prompt: str) -> str | None:
     return found[-1] if found else None
 
 
-def _defuse(text: str) -> str:
-    return _TAG.sub(r"‹\1\2›", text) if "<" in text else text
+def defused(text: str, tags: Iterable[str]) -> str:
+    """A text in which whatever could pass for one of these tags, in any case or with blanks inside, has lost its bracket."""
+    return _lookalike(tuple(tags)).sub("‹", text) if "<" in text or not text.isascii() else text
 
 
-READER = {
-    "reader": (
-        "You answer questions from a memory of a long text that you can no longer see. The memory is between "
-        "<memory> tags. Use only what stands there. Reply with the answer alone: a name, a number, a date, yes or no, or "
-        "a phrase of a few words, without a sentence around it. If the memory does not hold the answer, reply: I don't know"
-    ),
-    "reader-options": (
-        "You answer multiple-choice questions from a memory of a long conversation that you can no longer see. The memory "
-        "is between <memory> tags, the choices between <options> tags. Think briefly if you must, then end with the letter "
-        "of the best choice after the token <final_answer>, like this: <final_answer> (a)"
-    ),
-    "reader-chats": (
-        "You answer a user's question from a memory of your earlier chats with that user, which you can no longer see. "
-        "The memory is between <memory> tags. A date in square brackets says when something was said; the one before the "
-        "question is today's. Use only what stands there, and where things changed, the latest. Reply with the answer "
-        "alone, in a few words; when the user wants advice, with a sentence or two that fit what you know of the user. If "
-        "the memory does not hold the answer, reply: I don't know"
-    ),
-    "reader-dialogue": (
-        "You answer questions about two people from a memory of their conversations, which you can no longer see. The "
-        "memory is between <memory> tags. A date in square brackets says when something was said: work out from it when "
-        "things happened, and give dates like 7 May 2023. Reply with the answer alone: a short phrase, in words of the "
-        "conversation where possible, several things separated by commas. Where a question asks what is likely, infer it "
-        "from what was said. If it was never spoken of, reply: Not mentioned in the conversation"
-    ),
-    "reader-label": (
-        "You sort a text into one of several numbered classes. What the numbers mean you know only from a memory of "
-        "labelled examples that you can no longer see; it is between <memory> tags and holds examples, rules drawn from "
-        "them, or both. Work out which class fits the text in the question. End with its number, and nothing else, in a "
-        "box, like this: \\boxed{3}. Do so also where the question asks for other marks around the answer."
-    ),
-    "reader-summary": (
-        "You tell what a book is about from a memory of it; the book itself you can no longer see. The memory is between "
-        "<memory> tags. Use only what stands there. Write the summary that is asked for, in the order of events, and "
-        "name the people, places, objects, dates, decisions and themes that the memory names."
-    ),
-    "reader-facts": (
-        "You answer questions from a memory of numbered facts that you can no longer see. The memory is between <memory> "
-        "tags. Facts may contradict each other and what you know of the world: the one with the highest number is the "
-        "newest, and it alone holds. Some questions need several facts in a row. Reply with the answer alone, in as few "
-        "words as possible."
-    ),
-    "reader-event": (
-        "You have read a part of a book that you can no longer see; a memory of it is between <memory> tags. The "
-        "question lists what has happened and several events that may come next. Choose the one that does come next "
-        "according to the memory, and reply with that event, word for word as it is listed, and nothing else."
-    ),
-    "reader-format": (
-        "You answer questions about a novel from a memory of it; the novel itself you can no longer see. The memory is "
-        "between <memory> tags. Weigh the clues that stand there, and reply in exactly the output format that the "
-        "question asks for."
-    ),
-    "reader-movies": (
-        "You recommend movies. A memory of dialogues between users and a recommender, which you can no longer see, is "
-        "between <memory> tags. The question is a new dialogue. Reply with 20 titles that suit its user, best first, as "
-        "a numbered list with one title on a line (1. Title) and nothing else."
-    ),
-    "closed-book": (
-        "You answer questions from your own knowledge of the world. Reply with the answer alone: a name, a number, a date, "
-        "yes or no, or a phrase of a few words. If you do not know, reply: I don't know"
-    ),
-}
-"""System prompts by name. A task card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
+@functools.lru_cache(maxsize=64)
+def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"[<＜﹤](?={_BLANK}/?{_BLANK}(?:{'|'.join(tags)})\b)", re.IGNORECASE)
+
+
+# -- sets and their parts ------------------------------------------------------------------------------------------------
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a part of a set is. several: it is a mapping, name -> text. may, must: the placeholders that its text may hold,
+    and those that it must; of several texts each must hold those that ours of this name holds."""
+
+    about: str
+    several: bool = False
+    may: tuple[str, ...] = ()
+    must: tuple[str, ...] = ()
+
+
+class _Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`parts.yaml` of a set. extends: the set that has the parts and texts which it lacks. somewhere: placeholders that one
+    of the parts must hold."""
+
+    parts: dict[str, Part] = {}
+    extends: str = ""
+    somewhere: tuple[str, ...] = ()
+
+
+class Block(str):
+    """A text that was filled: its tags are ours."""
+
+    __slots__ = ()
+
+
+class Templates:
+    """Texts that are filled together. texts: part -> text; several: the parts that are a mapping, name -> text."""
+
+    def __init__(self, texts: Mapping[str, str], several: Iterable[str] = ()) -> None:
+        self._texts = texts
+        self._several = {part: mapping(texts[part], part) for part in several if part in texts}
+        found = {tag for text in texts.values() for tag in _ANY_TAG.findall(text)}
+        self._tags = tuple(sorted({*TAGS, *found}))
+
+    def several(self, part: str) -> Mapping[str, Any]:
+        """name -> text, of a part that is several."""
+        return self._several[part]
+
+    def fill(self, part: str, key: str = "", /, **values: str | int) -> Block:
+        """The text of a part, or of several the one of that name, with its placeholders filled. A value that is no Block
+        loses what looks like a tag."""
+        text = str(self.several(part)[key]) if key else self._texts[part]
+        return Block(filled(text, {name: self.safe(value) for name, value in values.items()}, part))
+
+    def safe(self, value: str | int) -> Block:
+        """A text from outside: whatever looks like a tag of these texts has lost its bracket."""
+        return value if isinstance(value, Block) else Block(defused(str(value), self._tags))
+
+    def blocks(self, part: str, held: Mapping[str, Sequence[tuple[str, str]]], **sizes: int) -> dict[str, Block]:
+        """type -> its block in a view. held: type -> (id, text) of the entries that are shown; sizes: type -> how many it
+        has. In the view, `<type>` is the block, `entry` one of its entries, `<type>.none` what is in their place where
+        there are none; a type without that text has then no block."""
+        view, made = self.several(part), {}
+        for kind, shown in held.items():
+            lines = [self.fill(part, "entry", id=id, text=text, number=n) for n, (id, text) in enumerate(shown, start=1)]
+            texts = [self.safe(text) for _, text in shown]
+            none = str(view.get(f"{kind}.none", ""))
+            if shown or f"{kind}.none" in view:
+                values = {"entries": Block("\n".join(lines) or none), "text": Block("\n".join(texts) or none)}
+                made[kind] = self.fill(part, kind, shown=len(shown), held=sizes.get(kind, 0), **values)
+        return made
+
+
+class Texts(Templates):
+    """The texts of one agent: the parts of a set, as shipped or as given in their place (`session.prompts`)."""
+
+    def __init__(self, name: str, given: Mapping[str, str]) -> None:
+        texts = {part: given.get(part, text) for part, text in shipped(name).items()}
+        super().__init__(texts, [part for part in texts if parts(name)[part].several])
+
+
+def filled(text: str, values: Mapping[str, str], where: str) -> str:
+    """A template with its placeholders replaced, all at once: what a value holds is not read again. where: the template's
+    file or part. Raises UsageError for a placeholder that has no value."""
+
+    def put(found: re.Match[str]) -> str:
+        if found[1]:
+            return f"{{{found[1]}}}"
+        if found[2] not in values:
+            raise UsageError(f"{where}: {_unfilled(found[2], values)}")
+        return values[found[2]]
+
+    return _PLACEHOLDER.sub(put, text)
+
+
+def literal(text: str) -> str:
+    """The template that is filled to this very text."""
+    return _PLACEHOLDER.sub(lambda found: f"{{{found[0]}}}", text)
+
+
+def sets() -> list[str]:
+    """Names of the sets that are shipped."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/parts.yaml"))
+
+
+@functools.cache
+def _described(name: str) -> _Described:
+    """Of a set, with what it extends. Raises UsageError for a set that is not there."""
+    if name not in sets():
+        raise UsageError(f"no prompts '{name}'{suggest(name, sets())} (known: {', '.join(sets())})")
+    path = FOLDER / name / "parts.yaml"
+    own = typed(read_yaml(path), _Described, str(path))
+    base = _described(own.extends) if own.extends else _Described()
+    return _Described({**base.parts, **own.parts}, own.extends, own.somewhere or base.somewhere)
+
+
+def parts(name: str) -> Mapping[str, Part]:
+    """part -> what it is, of a set."""
+    return _described(name).parts
+
+
+@functools.cache
+def shipped(name: str) -> Mapping[str, str]:
+    """part -> its text, of a set."""
+    return {path.stem: _read(path) for path in files(name).values()}
+
+
+def several(name: str, part: str) -> dict[str, Any]:
+    """name -> text, of a part of a set that is several texts."""
+    return mapping(shipped(name)[part], part)
+
+
+def files(name: str) -> dict[str, Path]:
+    """`prompts/<set>/<file>` -> file, for each part of a set. A part without a file is that of the set it extends."""
+    base = _described(name).extends
+    found = {path.stem: (label, path) for label, path in (files(base) if base else {}).items()}
+    found |= {path.stem: (f"prompts/{name}/{path.name}", path) for path in (FOLDER / name).iterdir()}
+    return dict(found[part] for part in parts(name) if part in found)
+
+
+def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    """Raises UsageError where the text of a file lacks a placeholder or a name that the part has, or has one that nothing
+    fills. name: of the set; files: part -> the file of its text; texts: part -> text."""
+    for part, about in parts(name).items():
+        if part not in files:
+            continue
+        known = {*about.may, *about.must}
+        if not about.several:
+            _check_placeholders(texts[part], known, about.must, files[part])
+            continue
+        own, ours = mapping(texts[part], files[part]), several(name, part)
+        for key in (*ours, *own):
+            if key not in own:
+                raise UsageError(f"{files[part]}: the key '{key}' is missing; `memeval prompts show` prints ours")
+            if key not in ours:
+                raise UsageError(f"{files[part]}: {unknown_key(key, ours)}")
+            must = known.intersection(about.must, placeholders(str(ours[key])))
+            _check_placeholders(str(own[key]), known, sorted(must), f"{files[part]}: {key}")
+    whole = {**shipped(name), **texts}
+    for one in _described(name).somewhere:
+        holders = [part for part, about in parts(name).items() if one in about.may]
+        if not any(one in placeholders(whole[part]) for part in holders):
+            where = next(files[part] for part in holders if part in files)
+            raise UsageError(f"{where}: {{{one}}} is missing; one of these has to hold it: {', '.join(holders)}")
+
+
+def _check_placeholders(text: str, known: Collection[str], must: Iterable[str], where: str) -> None:
+    for one in placeholders(text) if known else ():  # a part without placeholders is no template
+        if one not in known:
+            raise UsageError(f"{where}: {_unfilled(one, known)}")
+    for one in must:
+        if one not in placeholders(text):
+            raise UsageError(f"{where}: {{{one}}} is missing")
+
+
+def _unfilled(name: str, known: Iterable[str]) -> str:
+    has = ", ".join(f"{{{one}}}" for one in sorted(known))
+    return f"nothing fills {{{name}}}{suggest(name, known)} (known: {has}; {{{{{name}}}}} is the text {{{name}}})"
+
+
+def placeholders(text: str) -> set[str]:
+    """Names of the placeholders of a template."""
+    return {found[2] for found in _PLACEHOLDER.finditer(text) if found[2]}
+
+
+def _read(path: Path) -> str:
+    """A prompt's text. Blank lines around it do not count."""
+    return path.read_text(encoding="utf-8").strip()
+
+
+# -- the reader ----------------------------------------------------------------------------------------------------------
+
+BETWEEN = "\n\n"
+"""Between two items that the reader sees."""
+READER_PARTS = ("reader", "question", "reader_view")
+"""Parts of an agent's prompts that the reader answers by: its system text, the message with the question, and how what was
+recalled is shown. They have no part in what the agent writes."""
+READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reader").glob("*.txt")}
+"""System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
 ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
                  "reader-movies": 1024, "reader-summary": 2048}  # fmt: skip
@@ -107,23 +257,54 @@ that wrap their answer in a paragraph. A model that thinks gets more once it is 
 
 
 def reader_messages(
-    system: str, memory: str | None, question: str, time: str | None = None, options: Sequence[str] | None = None
+    system: str,
+    memory: str | Sequence[tuple[str | None, str]] | None,
+    question: str,
+    time: str | None = None,
+    options: Sequence[str] | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
+    before: str = "",
 ) -> list[dict[str, str]]:
     """The reader's prompt: system text, then the memory, then the question, so that servers can cache the prefix of
-    questions asked of the same memory. `memory=None` leaves the memory block out (closed-book)."""
-    parts = [] if memory is None else [tagged(MEMORY, memory)]
-    parts.append(tagged(QUESTION, f"[{time}] {question}" if time else question))
+    questions asked of the same memory.
+
+    memory: (type, text) of each item, in reading order, or all of it as one text; None leaves it out (closed-book). system:
+    where it holds {memory}, the memory is there. texts: `question`, the user's message where it is not made of tagged
+    blocks, and `reader_view`, by which items are shown in blocks by type, each with the line `<type>.kind` as a part of
+    {kinds}. before: what the data set puts before a question, {before}.
+    """
+    asked = f"[{time}] {question}" if time else question
+    own = {part: texts[part] for part in READER_PARTS if part in texts}
+    ours = Templates({**own, "reader": system}, ["reader_view"])
+    kinds = Block()
+    if memory is not None and not isinstance(memory, str):
+        memory, kinds = _viewed(ours, memory) if "reader_view" in own else (BETWEEN.join(text for _, text in memory), kinds)
+    shown = [] if memory is None or "memory" in placeholders(system) else [tagged(MEMORY, memory)]
+    parts = [*shown, tagged(QUESTION, asked)]
+    if "question" in own:
+        parts = [ours.fill("question", question=asked, before=f"{before}\n\n" if before else "", memory=memory or "")]
     if options:
         parts.append(tagged(OPTIONS, "\n".join(options)))
-    return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
+    content = ours.fill("reader", memory=memory or "", kinds=kinds)
+    return [{"role": "system", "content": content}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def _viewed(texts: Templates, items: Sequence[tuple[str | None, str]]) -> tuple[Block, Block]:
+    """(memory, kinds) of items in the view of a reader. Those of a type that the view does not have follow its blocks."""
+    view = texts.several("reader_view")
+    types = [name for name in view if "." not in name and name != "entry"]
+    blocks = texts.blocks("reader_view", {kind: [("", text) for of, text in items if of == kind] for kind in types})
+    others = [texts.safe(text) for of, text in items if of not in types]
+    kinds = [texts.fill("reader_view", f"{kind}.kind") for kind in blocks]
+    return Block(BETWEEN.join([*blocks.values(), *others])), Block("\n".join(kinds))
 
 
 def load_prompts(files: Mapping[str, str]) -> dict[str, str]:
-    """role -> text of the prompt file named by `--prompt role=FILE` or by a card's `prompts:`."""
-    prompts = {}
-    for role, name in files.items():
+    """part -> text of the file named by `--prompt PART=FILE` or by a card's `prompts:`."""
+    texts = {}
+    for part, name in files.items():
         try:
-            prompts[role] = Path(name).expanduser().read_text(encoding="utf-8").strip()
+            texts[part] = _read(Path(name).expanduser())
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--prompt {role}={name}: cannot read the prompt file ({error})") from None
-    return prompts
+            raise UsageError(f"--prompt {part}={name}: cannot read the prompt file ({error})") from None
+    return texts

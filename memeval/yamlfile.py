@@ -24,20 +24,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
 @functools.lru_cache(maxsize=512)
 def _parsed(path: Path, changed: int) -> dict[str, Any]:
     """Parsed once per version of the file: many cards extend the same ones."""
+    try:
+        return mapping(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+
+
+def mapping(text: str, place: str) -> dict[str, Any]:
+    """The mapping that a YAML text is; an empty text is an empty one. place: the file that it comes from. Raises
+    UsageError with it and the line."""
     import yaml
 
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+        data = yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+        raise UsageError(f"{place}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if data is None:
         data = {}  # an empty file, or one of comments
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise UsageError(f"{path}: expected a mapping of keys to values")
+        raise UsageError(f"{place}: expected a mapping of keys to values")
     return data
 
 

@@ -91,6 +91,7 @@ def test_variants() -> None:
     assert cards.with_variant(card, "shared").shared == 8
     assert cards.with_variant(card, "shared-3").cluster == "context"
     assert cards.with_variant(card, "brief").answer_budget == 64
+    assert cards.with_variant(card, "visible").query_visible
     assert cards.with_variant(cards.with_variant(card, "hard"), "shared").name == "t@hard@shared"
     with pytest.raises(UsageError, match="no variant 'hrad'; did you mean 'hard'?"):
         cards.with_variant(card, "hrad")

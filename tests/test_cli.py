@@ -62,7 +62,7 @@ BAD = {
     "--agent bm25 --base-url ftp://x": "expected http://HOST",
     "--agent bm25 --data-dir nowhere": "--data-dir nowhere: no such folder",
     "--agent bm25 --prompt reader=gone.txt": "--prompt reader=gone.txt: cannot read the prompt file",
-    "--agent bm25 --prompt raeder=notes.yaml": "--prompt raeder: no such role; did you mean 'reader'?",
+    "--agent bm25 --prompt raeder=notes.yaml": "--prompt raeder: no such part; did you mean 'reader'?",
     "--agent bm25 --prompt reader": "--prompt reader: expected NAME=VALUE",
     "--agent gone.py:Mine": "no file gone.py",
     "--agent no.module:Mine": "'no.module:Mine': no module 'no'; is it installed?",
@@ -467,7 +467,8 @@ def test_a_task_that_cannot_be_loaded_names_the_users_line(project: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("agents", "has"), [(["recent"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: budget, k, neigh")]
+    ("agents", "has"),
+    [(["recent"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: budget, k, neigh")],
 )
 def test_a_parameter_that_no_agent_has_is_told_with_those_they_have(project: Path, agents: list[str], has: str) -> None:
     result = run(*(word for agent in agents for word in ("--agent", agent)), "--set", "zzz=1")

@@ -81,9 +81,9 @@ def test_the_page_names_what_a_session_has() -> None:
 
 def test_signatures_on_the_page_are_those_of_the_code() -> None:
     parameters = ", ".join(str(p).partition(":")[0] for p in inspect.signature(Item).parameters.values())
-    assert parameters == "text, chunks, id, score"
-    assert "`Item(text, chunks=(), id=None, score=None)`" in AGENTS
-    assert Item("x") == Item("x", (), None, None)
+    assert parameters == "text, chunks, id, score, kind"
+    assert "`Item(text, chunks=(), id=None, score=None, kind=None)`" in AGENTS
+    assert Item("x") == Item("x", (), None, None, None)
     assert "order" in inspect.signature(Recall).parameters
     assert "entries" in inspect.signature(MemoryStats).parameters
 

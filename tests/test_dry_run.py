@@ -15,8 +15,9 @@ from memeval.dry_run import Substitute
 from memeval.memory import tools
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.offline import OfflineModel
-from memeval.prompts import tagged
+from memeval.prompts import several, tagged
 
+TOOLS = tools.schemas(several("memalpha", "tools"))
 FAR = ModelSpec("wordy", "http://127.0.0.1:9/v1")
 CHUNK = tagged(
     "new_chunk", "Ann Lee lives in Arlen. Bob Ray was born in Castro in 1950. The Fox Inn opened on 3 May 1960. " * 20
@@ -59,7 +60,7 @@ def test_a_text_has_the_length_that_it_counts_for() -> None:
 
 
 def test_what_costs_nothing_answers_itself(tmp_path: Path) -> None:
-    request = Request([user(CHUNK)], tools.schemas(), {"max_tokens": 300}, phase="ingest")
+    request = Request([user(CHUNK)], TOOLS, {"max_tokens": 300}, phase="ingest")
     substitute = Substitute(ModelSpec("offline"), "o200k_base")
     assert asyncio.run(substitute.complete(request)) == asyncio.run(OfflineModel().complete(request))
     (tmp_path / "rules.jsonl").write_text('{"reply": "Arlen"}\n')
@@ -81,13 +82,13 @@ def test_the_tokenizer_of_the_model_counts_where_it_is_at_hand() -> None:
 
 
 def test_tools_in_the_words_of_qwen_agent_are_used_in_its_format() -> None:
-    system = {"role": "system", "content": f"Remember.\n\n{qwen_wire.tool_prompt(tools.schemas())}"}
+    system = {"role": "system", "content": f"Remember.\n\n{qwen_wire.tool_prompt(TOOLS)}"}
     substitute = Substitute(FAR, "o200k_base")
     completion = reply(substitute, system, user(CHUNK), phase="ingest", max_tokens=2048)
     assert completion.tool_calls == ()
     calls = qwen_wire.parse(completion.text)
     assert calls
-    assert {call.name for call in calls} <= {tool["function"]["name"] for tool in tools.schemas()}
+    assert {call.name for call in calls} <= {tool["function"]["name"] for tool in TOOLS}
     assert all(call.arguments for call in calls)
     broken = {"role": "system", "content": "### f\n\nf: x Parameters: {no json} Format the arguments as a JSON object."}
     assert qwen_wire.parse(reply(substitute, broken, user(CHUNK), phase="ingest").text) == []

@@ -45,7 +45,8 @@ def test_a_built_in_agent_is_its_module_and_what_agents_are_made_of() -> None:
     files = plugins.agent_files(AgentCard(name="memalpha", agent="memalpha"))
     assert {"memeval/agents/memalpha.py", "memeval/prompts.py"} <= set(files)
     assert any(label.startswith("memeval/memory/") for label in files)
-    assert all(label.startswith(("memeval/agents/", "memeval/memory/", "memeval/prompts.py")) for label in files)
+    own = ("memeval/agents/", "memeval/memory/", "memeval/prompts.py", "prompts/memalpha/")
+    assert all(label.startswith(own) for label in files)
     assert plugins.agent_files(AgentCard(name="oracle", agent="oracle")) == {}
 
 

@@ -10,10 +10,10 @@ import memeval
 
 PACKAGE = Path(memeval.__file__).parent
 ORDER = """
-errors process typed yamlfile config tokens prompts identity bm25
+errors process typed sampling yamlfile config tokens prompts identity bm25
 task
 agent
-trained cards digests plugins
+trained cards protocol digests plugins
 data
 synth tasks
 metrics stats

@@ -6,35 +6,18 @@ interleaved retrieval (IRCoT, arXiv 2212.10509; Search-R1, arXiv 2503.09516), wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from memeval.agent import Query, Recall, Session
 from memeval.agents.passages import Cut
 from memeval.agents.rag import Retrieval
 from memeval.agents.search import KINDS, Hits, Kind
 from memeval.errors import UsageError
-from memeval.prompts import reader_messages
+from memeval.prompts import Block, Texts
 from memeval.tasks.chunking import JOINT
 
-SYSTEM = (
-    "You prepare the answer to a question about a long text that you can no longer see. Between <memory> tags is what "
-    "searches of the text have found so far. If it does not hold everything that the answer needs, call the tool search "
-    "with a few words for what is missing: a name that you have just learnt and what you want to know of it, not the "
-    "question again. If it holds everything, or another search cannot help, reply: Done"
-)
-SEARCH = {
-    "type": "function",
-    "function": {
-        "name": "search",
-        "description": "Search the text by a few words. What is found is added to the memory.",
-        "parameters": {
-            "type": "object",
-            "properties": {"query": {"type": "string", "description": "What to look for."}},
-            "required": ["query"],
-        },
-    },
-}
 REPLY_TOKENS = 256
 """Limit of a reply: a tool call of a few words."""
 
@@ -42,7 +25,10 @@ REPLY_TOKENS = 256
 class Iterative(Retrieval):
     """Searches for the question; then the model in the role `memory` is shown what was found, and each search that it asks
     for is made, until it asks for none, repeats itself, or `searches` have been made (the first one counts). search: how
-    passages are ranked, `bm25`, `dense` or `hybrid`. k is of each search; their hits are recalled by turns."""
+    passages are ranked, `bm25`, `dense` or `hybrid`. k is of each search; their hits are recalled by turns. Its prompts are
+    files (`memeval prompts list iterative`)."""
+
+    prompts = "iterative"
 
     def __init__(
         self,
@@ -66,7 +52,8 @@ class Iterative(Retrieval):
 
     def begin(self, session: Session) -> None:
         super().begin(session)
-        self.system = session.prompts.get("memory") or SYSTEM
+        self.texts = Texts(self.prompts, session.prompts)
+        self.tool = _tool(self.texts.several("search"))
 
     async def recall(self, query: Query) -> Recall:
         asked, found = [query.text], [await self.hits(query.text)]
@@ -78,11 +65,16 @@ class Iterative(Retrieval):
 
     async def _wanted(self, query: Query, asked: Sequence[str], found: Sequence[Hits]) -> list[str]:
         """The further searches that the model asks for in one reply."""
-        messages = reader_messages(self.system, self._shown(found), query.text, query.time, query.options)
-        if len(asked) > 1:
-            messages[-1]["content"] += "\n\nSearched for so far:\n" + "\n".join(f"- {text}" for text in asked[1:])
+        more = {"options": query.options or (), "searched": [f"- {text}" for text in asked[1:]]}
+        optional = {
+            name: self.texts.fill("optional", name, text="\n".join(lines)) if lines else Block()
+            for name, lines in more.items()
+        }
+        question = f"[{query.time}] {query.text}" if query.time else query.text
+        user = self.texts.fill("user", memory=self._shown(found), question=question, **optional)
+        messages = [{"role": "system", "content": self.texts.fill("system")}, {"role": "user", "content": user}]
         model = self.session.models["memory"]
-        reply = await model.generate(messages, [SEARCH], temperature=0.0, max_tokens=REPLY_TOKENS)
+        reply = await model.generate(messages, [self.tool], temperature=0.0, max_tokens=REPLY_TOKENS)
         queries = ((call.arguments or {}).get("query") for call in reply.tool_calls if call.name == "search")
         wanted = dict.fromkeys(query.strip() for query in queries if isinstance(query, str) and query.strip())
         known = {text.casefold() for text in asked}
@@ -103,3 +95,10 @@ class Iterative(Retrieval):
 def _by_turns(rankings: Sequence[Hits]) -> Hits:
     """The best hit of each search, then the second of each, ..."""
     return [hit for place in zip_longest(*rankings) for hit in place if hit is not None]
+
+
+def _tool(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool `search`, by its descriptions."""
+    query = {"type": "string", "description": said["query"]}
+    schema = {"type": "object", "properties": {"query": query}, "required": ["query"]}
+    return {"type": "function", "function": {"name": "search", "description": said["search"], "parameters": schema}}

@@ -1,7 +1,7 @@
 """The agent without a memory system: it keeps the stream and reads as much of it as fits.
 
 The long-context baseline of arXiv 2509.25911 (long_context_eval.py keeps the last tokens of the prompt, which is the cut
-`head`); here whole chunks are kept, and only the stream is cut, never the instructions. MemAgent's long-context rows cut the
+`head`); here whole chunks are kept, and only the stream is cut, never the instructions. MemAgent's evaluation cuts the
 middle (arXiv 2507.02259).
 """
 

@@ -2,8 +2,8 @@
 
 Writing: exactly one generation per chunk, with the core memory and only the newest few entries in view; its calls are
 carried out in order and no result goes back to the model. Reading: the core memory, and the BM25 top-k of either list for
-the bare question; the harness's reader answers from them. The structure of the prompts is the paper's (figures 6 and 9,
-official main.py and agent.py), the words are our own; official defaults throughout.
+the bare question; the harness's reader answers from them. The structure of the prompts (`_data/prompts/memalpha`) is the
+paper's (figures 6 and 9, official main.py and agent.py), the words are our own; official defaults throughout.
 """
 
 from __future__ import annotations
@@ -22,27 +22,7 @@ from memeval.memory.quoting import QUOTES, ChunkLines, Quote, numbered
 from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryStore
 from memeval.models.bound import BoundModel
 from memeval.models.completion import ToolCall
-from memeval.prompts import CHUNK, MEMORY, tagged
-
-_KINDS = {
-    CORE: "core: what has been understood so far, in one compact paragraph (about the user, the book being read, or the "
-    "rules and labels of a task). It is always in view; keep it to a few sentences.",
-    SEMANTIC: "semantic: knowledge and facts, one to an entry, such as who somebody is, what something is, or a sample "
-    'with its label ("Harry Potter is by J. K. Rowling").',
-    EPISODIC: "episodic: what happened, one event to an entry, always with its time and, where known, its place and who "
-    'took part ("At 10:30 on 3 May the user booked a flight").',
-}
-_ROLE = (
-    "You are an assistant with a memory of your own. You are reading a long text piece by piece; each piece is shown once "
-    "and then gone, and questions about any of it will be asked later, when only your memory is left. Read the whole "
-    "piece, find the facts, concepts, events and relations in it, and store them with your tools."
-)
-_STEPS = (
-    "Between <memory> tags stands your memory as it is now: of the lists you see only the newest entries, each after its "
-    "id. Between <new_chunk> tags stands the new piece. Store what is new in it, correct what it changes, and write every "
-    "entry so that it can be understood alone. You are asked only once for each piece, so make all the calls in this one "
-    "reply. If nothing in it is worth storing, reply Done."
-)
+from memeval.prompts import Block, Texts
 
 
 class MemAlpha:
@@ -53,9 +33,10 @@ class MemAlpha:
     released checkpoint), `quotes` (quote_wire.py) or `auto` (qwen for a model whose name says Memalpha, quotes for `tiny`).
     quote: whether an insertion may name lines of the chunk by `word` or by `line` number instead of copying them
     (memory/quoting.py). recall: `search`, or `newest`: all that is held, the newest first; `auto` is newest under the wire
-    quotes. A prompt file for the role `memory` replaces the system text (the tags, the tools and the limit stay)."""
+    quotes. Its prompts are files (`memeval prompts list memalpha`)."""
 
     concurrent = True
+    prompts = "memalpha"
 
     def __init__(
         self,
@@ -97,13 +78,13 @@ class MemAlpha:
     def begin(self, session: Session) -> None:
         self.session = session
         self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity)
-        self.system = session.prompts.get("memory") or _system(self.including)
+        self.texts = Texts(self.prompts, session.prompts)
         if self.wire == "auto":
             self.wire = _wire(session.models["memory"])
         if self.wire == "quotes":
             self.quote = "word" if self.quote == "none" else self.quote
             self.order = "newest" if self.order == "auto" else self.order
-        self.tools = tools.schemas(self.including, self.quote)
+        self.tools = tools.schemas(self.texts.several("tools"), self.including, self.quote)
 
     async def observe(self, chunk: Chunk) -> None:
         lines = None if self.quote == "none" else ChunkLines(chunk.text, self.quote)
@@ -157,39 +138,34 @@ class MemAlpha:
             settings["max_tokens"] = quote_wire.LIMIT
             messages = quote_wire.messages(quote_wire.shown(self.store, self.recent), self._shown(chunk))
             return quote_wire.parse(await model.generate(messages, **settings), self.including)
+        messages = self._messages(chunk)
         if self.wire == "native":
-            return (await model.generate(self._messages(chunk, self.system), self.tools, **settings)).tool_calls
+            return (await model.generate(messages, self.tools, **settings)).tool_calls
         # the checkpoint is a Qwen3 that was trained without thinking: its chat template must switch it off
         settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
-        system = f"{self.system}\n\n{qwen_wire.tool_prompt(self.tools)}"
-        completion = await model.generate(self._messages(chunk, system), **settings)
+        messages[0]["content"] += f"\n\n{qwen_wire.tool_prompt(self.tools)}"
+        completion = await model.generate(messages, **settings)
         return qwen_wire.parse(completion.text, completion.whole)
 
-    def _messages(self, chunk: Chunk, system: str) -> list[dict[str, str]]:
-        """What never changes comes first, so that a server can reuse it from call to call."""
-        limit = int(0.8 * self.response_limit)
-        user = (
-            f"{tagged(MEMORY, self._view())}\n\n{tagged(CHUNK, self._shown(chunk))}\n\n"
-            f"The limit of your reply is {limit} tokens. Keep every memory short."
-        )
+    def _messages(self, chunk: Chunk) -> list[dict[str, str]]:
+        """In our texts what never changes comes first, so that a server can reuse it from call to call."""
+        kinds = Block("\n".join(self.texts.fill("kinds", kind) for kind in self.including))
+        shared: dict[str, str | int] = {"memory": self._view(), "limit": int(0.8 * self.response_limit)}
+        system = self.texts.fill("system", kinds=kinds, **shared)
+        user = self.texts.fill("user", chunk=self._shown(chunk), **shared)
         return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
     def _shown(self, chunk: Chunk) -> str:
         return numbered(chunk.text) if self.quote == "line" else chunk.text
 
-    def _view(self) -> str:
+    def _view(self) -> Block:
         """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
-        parts = []
-        for kind in self.including:
-            if kind == CORE:
-                parts.append(f"Core memory:\n{self.store.core.text if self.store.core else 'Empty.'}")
-                continue
-            shown = self.store.recent(kind, self.recent)
-            head = f"{kind.capitalize()} memory (the newest {len(shown)} of {self.store.size(kind)}):"
-            parts.append(
-                "\n".join([head, *(f"[{name}] {entry.text}" for name, entry in shown)] if shown else [head, "Empty."])
-            )
-        return "\n\n".join(parts)
+        core = self.store.core
+        held = {CORE: [(CORE, core.text)] if core else []} if CORE in self.including else {}
+        lists = [kind for kind in self.including if kind != CORE]
+        held |= {kind: [(name, entry.text) for name, entry in self.store.recent(kind, self.recent)] for kind in lists}
+        blocks = self.texts.blocks("view", held, **{kind: self.store.size(kind) for kind in lists})
+        return Block("\n\n".join(blocks.values()))
 
 
 def _wire(model: BoundModel) -> str:
@@ -197,8 +173,3 @@ def _wire(model: BoundModel) -> str:
     if model.kind == "tiny":
         return "quotes"
     return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", model.name.lower()) else "native"
-
-
-def _system(including: Sequence[str]) -> str:
-    kinds = "\n".join(f"- {_KINDS[kind]}" for kind in including)
-    return f"{_ROLE}\n\nWhat your memory holds:\n{kinds}\n\n{_STEPS}"

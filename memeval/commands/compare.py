@@ -14,9 +14,16 @@ from memeval.results.grid import Form, render_all
 
 
 def compare_command(
-    runs: tuple[str, ...], *, metric: str | None, force: bool, everything: bool, form: Form, runs_dir: Path
+    runs: tuple[str, ...],
+    *,
+    metric: str | None,
+    force: bool,
+    everything: bool,
+    form: Form,
+    limit: int | None,
+    runs_dir: Path,
 ) -> str:
-    pairs = compare(*runs, metric=metric, force=force, runs_dir=runs_dir)
+    pairs = compare(*runs, metric=metric, force=force, runs_dir=runs_dir, limit=limit)
     if form == "json":
         return msgspec.json.format(msgspec.json.encode({"comparisons": pairs}), indent=2).decode()
     return render_all(comparison_grids(pairs, everything), form, width(sys.stdout))

@@ -53,6 +53,7 @@ BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible end
 DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets; also MEMEVAL_DATA.")
 TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
 AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
+FIRST = click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N questions of each run.")
 RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
 
 
@@ -123,7 +124,7 @@ RUN = together(
     WIRE,
     SET,
     click.option(
-        "--prompt", "prompts", multiple=True, metavar="ROLE=FILE", help="Replace the prompt of memory, reader, judge."
+        "--prompt", "prompts", multiple=True, metavar="PART=FILE", help="Replace a part of the prompts (`prompts list`)."
     ),
     DATA_DIR,
     RUNS_DIR,

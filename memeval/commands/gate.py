@@ -46,10 +46,18 @@ def _pair(text: str, flag: str, example: str) -> tuple[str, float]:
 
 
 def gate_command(
-    baseline: str, candidate: str, rules: Rules, *, form: Form, runs_dir: Path, junit: Path | None, summary: Path | None
+    baseline: str,
+    candidate: str,
+    rules: Rules,
+    *,
+    form: Form,
+    limit: int | None,
+    runs_dir: Path,
+    junit: Path | None,
+    summary: Path | None,
 ) -> int:
     """Print the verdict, and write it where CI looks for it; the exit code."""
-    found = gate(baseline, candidate, rules, runs_dir)
+    found = gate(baseline, candidate, rules, runs_dir, limit)
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:

@@ -16,7 +16,8 @@ from memeval.errors import UsageError, suggest
 
 VARIANTS = """\
 Written behind a name: @documents-N, @tokens-N (streams of N), @hard (nearest distractors), @shared-K (K
-questions a stream), and the protocols that a card has: @memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
+questions a stream), @visible (the question is shown while reading), and the protocols that a card has:
+@memocr (-b256, -b64, -b16), @memagent, @memalpha (-as-published)."""
 WHAT = ("tasks", "agents", "models", "metrics", "memories", "runs")
 _JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score; scores of its own, never a card's metric)."
 
@@ -143,7 +144,9 @@ def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
         return Listing(columns, (), f"{name} (control): {card.description}. It has no parameters.")
     made = plugins.agent_class(card)
     text = " ".join(f"{made.__doc__ or ''} {getattr(made.__init__, '__doc__', None) or ''}".split())
-    above = f"{name} ({card.track}): {card.description or _sentence(text) or 'no description'}"
+    about = [f"{name} ({card.track}): {card.description or _sentence(text) or 'no description'}"]
+    about += [f"Reproduces {row}" for row in card.reproduces] + [f"Deviates: {how}" for how in card.deviations]
+    above = "\n".join(about)
     rows = []
     for key, parameter in inspect.signature(made).parameters.items():
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

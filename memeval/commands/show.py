@@ -36,6 +36,7 @@ def show_command(
     context: str | None = None,
     position: int | None = None,
     repeat: int = 0,
+    limit: int | None = None,
     runs_dir: Path = Path("runs"),
     form: str = "table",
 ) -> str:
@@ -45,16 +46,16 @@ def show_command(
         raise UsageError("--context and --position belong to --memory")
     if question is None and len(words) == 2:
         words, question = _run_and_question(words, runs_dir)
-    limit = None if full else SHORT
+    longest = None if full else SHORT
     if memory or question is not None:
         if len(words) > 1:
             raise UsageError(f"{' '.join(words)}: give one run")
         run = find_run(words[0], runs_dir)
         if memory:
-            return _memory(run, context, position, repeat, limit, form)
+            return _memory(run, context, position, repeat, longest, form)
         found = story(run, question or "", repeat)
-        return encode(found).decode() if form == "json" else "\n".join(story_lines(found, _absent(run), limit))
-    runs = load_runs(*words, runs_dir=runs_dir)
+        return encode(found).decode() if form == "json" else "\n".join(story_lines(found, _absent(run), longest))
+    runs = load_runs(*words, runs_dir=runs_dir, limit=limit)
     listed = wrong or everything or full
     if form == "json":
         return encode({"runs": [_answers_json(run, wrong, full) if listed else _json(run) for run in runs]}).decode()

@@ -26,10 +26,11 @@ def table_command(
     by_kind: bool,
     by_loss: bool,
     unseen: Sequence[str],
+    limit: int | None,
 ) -> str:
     """The text of `memeval table`."""
-    found = load_runs(*runs, runs_dir=runs_dir)
-    closed_book = load_runs(*unseen, runs_dir=runs_dir) if unseen else None
+    found = load_runs(*runs, runs_dir=runs_dir, limit=limit)
+    closed_book = load_runs(*unseen, runs_dir=runs_dir, limit=limit) if unseen else None
     grid = table(found, rows=rows, cols=cols, metric=metric, ci=ci, unseen=closed_book)
     below = (*(kinds(found, rows) if by_kind else ()), *((lost_table(found),) if by_loss else ()))
     room = width(sys.stdout)

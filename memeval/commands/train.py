@@ -32,7 +32,7 @@ def train_command(name: str, out: Path, settings: Sequence[str], seeds: int, for
     if missing:
         raise UsageError(f"training needs {' and '.join(missing)}: {install_hint('hf')}")
     from memeval.training import run, tiny
-    from memeval.training.loop import TrainingFailed
+    from memeval.training.rows import TrainingFailed
 
     first = recipes.load(name, settings)
     proofs: list[Proof] = []

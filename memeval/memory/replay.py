@@ -34,7 +34,7 @@ def replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
         try:
             entries, name = contents.setdefault(effect["type"], {}), effect["id"]
             if effect["op"] == "put":
-                entries[name] = Item(str(effect["text"]), tuple(effect.get("chunks") or ()), name)
+                entries[name] = Item(str(effect["text"]), tuple(effect.get("chunks") or ()), name, kind=str(effect["type"]))
             elif effect["op"] == "delete":
                 entries.pop(name, None)
             else:

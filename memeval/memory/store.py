@@ -149,9 +149,9 @@ class MemoryStore:
 
     def items(self) -> list[Item]:
         """Everything held, with the chunks it was written at: the core text first, then each list in order."""
-        core = [Item(self._core.text, self._core.chunks, CORE)] if self._core else []
-        lists = (entries.items() for entries in self._entries.values())
-        return core + [Item(entry.text, entry.chunks, name) for entries in lists for name, entry in entries]
+        core = [Item(self._core.text, self._core.chunks, CORE, kind=CORE)] if self._core else []
+        lists = ((kind, *pair) for kind, entries in self._entries.items() for pair in entries.items())
+        return core + [Item(entry.text, entry.chunks, name, kind=kind) for kind, name, entry in lists]
 
     def copy(self) -> MemoryStore:
         """An independent store with the same contents, which goes on issuing the ids this one would. The search indexes

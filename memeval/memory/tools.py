@@ -1,18 +1,20 @@
 """The tools of Mem-alpha: how a model writes to a `MemoryStore`.
 
-Names, parameters and enums are those of the official tools (memory.py and its schemas), because checkpoints were trained
-on them; the descriptions are our own. `execute` never raises: what a model gets wrong is a result with status `error`.
+Names, parameters, enums and the order of keys are those of the official tools (functions.py), because checkpoints were
+trained on them; the descriptions are a part of the agent's prompts. `execute` never raises: what a model gets wrong is a
+result with status `error`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from memeval.agent import ToolResult
 from memeval.memory.quoting import SIGN, ChunkLines, Quote
-from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
+from memeval.memory.store import CORE, TYPES, MemoryFault, MemoryStore
 from memeval.models.completion import ToolCall
 
 INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
@@ -20,68 +22,44 @@ QUOTED, DROPPED = "quoted", "dropped"
 """Statuses of results that are consequences of a call and no calls themselves: a further line that the call quoted, and an
 entry that fell out because the memory was full."""
 
-_MEANING = {
-    CORE: "core_memory: the one short text that is always in view",
-    SEMANTIC: "semantic_memory: general knowledge and facts about somebody or something",
-    EPISODIC: "episodic_memory: specific experiences and events, with their time",
-}
 
-
-_QUOTING: dict[Quote, str] = {
-    "none": "",
-    "word": " Or @ and one word: every line of the new piece that holds the word is stored.",
-    "line": " Or @ and the number of a line of the new piece: that line is stored.",
-}
-
-
-def schemas(including: Collection[str] = TYPES, quote: Quote = "none") -> list[dict[str, Any]]:
-    """The tools in OpenAI's shape, for a memory that has these types: others appear nowhere in them."""
+def schemas(
+    descriptions: Mapping[str, Any], including: Collection[str] = TYPES, quote: Quote = "none"
+) -> list[dict[str, Any]]:
+    """The tools in OpenAI's shape, for a memory that has these types: others appear nowhere in them. descriptions: of each
+    tool and `tool.parameter`: a text, or a list of sentences, each a text or {a type or a way to quote: text}."""
     present = [kind for kind in TYPES if kind in including]
     lists = [kind for kind in present if kind != CORE]
-    tools = []
-    if lists:
-        tools.append(
-            _tool(
-                INSERT,
-                "Add a new entry to memory."
-                + (" The core memory takes no insert; use memory_update." if CORE in present else ""),
-                {
-                    "memory_type": _types(lists, "Where the entry belongs."),
-                    "content": _string(f"The text to remember. It must be understandable by itself.{_QUOTING[quote]}"),
-                },
-                ["memory_type", "content"],
-            )
-        )
-    if present:
-        core = (
-            " The core memory is replaced as a whole, and may be written this way while it is empty."
-            if CORE in present
-            else ""
-        )
-        known = {"memory_id": _string(_id_hint(present))} if lists else {}
-        needed = ["memory_type"] if CORE in present else ["memory_type", "memory_id"]
-        tools.append(
-            _tool(
-                UPDATE,
-                f"Replace what a memory says.{core}",
-                {
-                    "memory_type": _types(present, "Which memory to change."),
-                    "new_content": _string("The new text: the old content that still holds, combined with what is new."),
-                    **known,
-                },
-                [*needed, "new_content"],
-            )
-        )
-        clear = " The core memory is emptied." if CORE in present else ""
-        tools.append(
-            _tool(
-                DELETE,
-                f"Remove an entry that is wrong or no longer needed.{clear}",
-                {"memory_type": _types(present, "Which memory to remove from."), **known},
-                needed,
-            )
-        )
-    return tools
+    known = ["memory_id"] if lists else []
+    needed = ["memory_type"] if CORE in present else ["memory_type", *known]
+    made = []
+    for name, parameters, required, kinds in (
+        (INSERT, ["memory_type", "content"], ["memory_type", "content"], lists),
+        (UPDATE, ["memory_type", "new_content", *known], [*needed, "new_content"], present),
+        (DELETE, ["memory_type", *known], needed, present),
+    ):
+        if kinds:
+            said = functools.partial(_said, descriptions, {*present, quote})
+            enums = {"memory_type": {"enum": [f"{kind}_memory" for kind in kinds]}}
+            properties = {
+                each: {"type": "string", "description": said(f"{name}.{each}"), **enums.get(each, {})} for each in parameters
+            }
+            schema = {"type": "object", "properties": properties, "required": required}
+            function = {"name": name, "description": said(name), "parameters": schema}
+            made.append({"type": "function", "function": function})
+    return made
+
+
+def _said(descriptions: Mapping[str, Any], has: Collection[str], key: str) -> str:
+    """The sentences of a description that hold for what there is."""
+    written = descriptions[key]
+    sentences = [
+        text
+        for sentence in (written if isinstance(written, list) else [written])
+        for only, text in (sentence.items() if isinstance(sentence, Mapping) else [("", sentence)])
+        if not only or only in has
+    ]
+    return " ".join(map(str, sentences))
 
 
 def execute(store: MemoryStore, call: ToolCall, chunk_id: str) -> ToolResult:
@@ -179,21 +157,3 @@ def _plain(value: Any) -> Any:
 def _encodable(text: str) -> str:
     """JSON may hold half of a surrogate pair, which no file and no server takes."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _tool(name: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    parameters = {"type": "object", "properties": properties, "required": required}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
-
-
-def _types(kinds: list[str], lead: str) -> dict[str, Any]:
-    meaning = "; ".join(_MEANING[kind] for kind in kinds)
-    return {"type": "string", "enum": [f"{kind}_memory" for kind in kinds], "description": f"{lead} {meaning}."}
-
-
-def _id_hint(present: list[str]) -> str:
-    return "The id of the entry, as shown in brackets." + (" Not needed for core_memory." if CORE in present else "")
-
-
-def _string(description: str) -> dict[str, Any]:
-    return {"type": "string", "description": description}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
-from memeval.metrics.choices import boxed, keyword_share, letter
+from memeval.metrics.choices import boxed, keyword_share, keyword_share_published, letter
 from memeval.metrics.evidence import (
     evidence_all,
     evidence_any,
@@ -23,8 +23,18 @@ from memeval.metrics.evidence import (
     with_retrieval,
 )
 from memeval.metrics.locomo import locomo_adversarial, locomo_f1
-from memeval.metrics.memalpha import contains_first, mab_line
-from memeval.metrics.memoryagentbench import eventqa_recall, mab_exact_match, mab_substring, recall_at_5
+from memeval.metrics.memalpha import contains_first
+from memeval.metrics.memoryagentbench import (
+    detective_exact_match,
+    eventqa_recall,
+    mab_exact_match,
+    mab_f1,
+    mab_line,
+    mab_line_exact,
+    mab_rouge_l,
+    mab_substring,
+    recall_at_5,
+)
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.rouge import rouge_l
 from memeval.metrics.strings import exact_match, f1, substring, substring_guarded, substring_two_way
@@ -40,6 +50,7 @@ METRICS: dict[str, Metric] = {
     "letter": letter,
     "boxed": boxed,
     "keyword_share": keyword_share,
+    "keyword_share_published": keyword_share_published,
     "rouge_l": rouge_l,
     "evidence_any": evidence_any,
     "evidence_all": evidence_all,
@@ -50,10 +61,14 @@ METRICS: dict[str, Metric] = {
     "abstention": abstention,
     "mab_substring": mab_substring,
     "mab_exact_match": mab_exact_match,
+    "mab_f1": mab_f1,
+    "mab_rouge_l": mab_rouge_l,
+    "mab_line": mab_line,
+    "mab_line_exact": mab_line_exact,
+    "detective_exact_match": detective_exact_match,
     "eventqa_recall": eventqa_recall,
     "recall_at_5": recall_at_5,
     "contains_first": contains_first,
-    "mab_line": mab_line,
     "locomo_f1": locomo_f1,
     "locomo_adversarial": locomo_adversarial,
 }

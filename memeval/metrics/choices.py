@@ -39,9 +39,10 @@ def _letters(text: str) -> set[str]:
 def boxed(reply: Reply) -> float | None:
     """1 when the box holds the gold's number: digits only, equal as strings ("07" is not "7").
 
-    Source: Mem-alpha, `_extract_answer_from_response` (memalpha/llm_agent/metrics.py) and the digit rule of
-    evaluate_agent_results.py: an `<answer>` tag, else the first `\\boxed{}`, else the first `\\box{}`, else the whole
-    reply. The first box counts, not the last; upstream compares with the first gold, here any gold does.
+    Source: Mem-alpha at 294299a, the commit of the paper: `_extract_answer_from_response` (memalpha/llm_agent/metrics.py)
+    and the digit rule of evaluate_agent_results.py: an `<answer>` tag, else the first `\\boxed{}`, else the first
+    `\\box{}`, else the whole reply. (Since ce69072 upstream reads the first `\\boxed{}` alone, up to its first closing
+    brace.) The first box counts, not the last; upstream compares with the first gold, here any gold does.
     """
     return best(reply, _boxed)
 
@@ -62,20 +63,39 @@ def _boxed(prediction: str, gold: str) -> float:
 def keyword_share(reply: Reply) -> float | None:
     """The share of the gold's keywords that occur in the reply as strings, case ignored.
 
-    Several golds are the keywords. A single gold is a list of them: cut at ";" where it has one, else at "," (not inside a
-    number). Source: Mem-alpha, evaluate_agent_results.py: PerLTQA cuts at ";", BookSum and InfBench at ","; its PerLTQA
-    branch forgets to lower the reply, which is not repeated here.
+    Several golds are the keywords. A single gold is a list of them: cut at the card's `keyword_separator`; where the card
+    has none at ";" if the gold has one, else at "," (not inside a number). Source: Mem-alpha, evaluate_agent_results.py,
+    but for what `keyword_share_published` repeats of it.
     """
-    if not reply.question.answerable:
+    words = [word.lower() for word in keywords(reply.question.answers, reply.keyword_separator)]
+    return _share(reply, words, reply.prediction.lower())
+
+
+def keyword_share_published(reply: Reply) -> float | None:
+    """`keyword_share` as Mem-alpha computes it, warts included: a gold is cut at the card's `keyword_separator` alone, and
+    an empty keyword occurs in every reply. PerLTQA (separator ";") forgets to lower the reply where a gold has several
+    keywords, so that "Music" lacks the keyword "Music".
+
+    Source: evaluate_agent_results.py at 9c0e1f6, the branches of perltqa, booksum and infbench_sum_eng_shots2.
+    """
+    golds, mark = reply.question.answers, reply.keyword_separator
+    words = [word.lower() for word in (golds[0].split(mark) if mark and len(golds) == 1 else golds)]
+    if mark == ";" and len(words) > 1:
+        return _share(reply, [word.strip() for word in words], reply.prediction)
+    return _share(reply, words, reply.prediction.lower())
+
+
+def _share(reply: Reply, words: list[str], text: str) -> float | None:
+    if not reply.question.answerable or not words:
         return None
-    words = [word.lower() for word in keywords(reply.question.answers)]
-    text = reply.prediction.lower()
-    return sum(word in text for word in words) / len(words) if words else None
+    return sum(word in text for word in words) / len(words)
 
 
-def keywords(answers: tuple[str, ...]) -> list[str]:
+def keywords(answers: tuple[str, ...], separator: str = "") -> list[str]:
     """The keywords of a question's golds, by the rule of `keyword_share`; empty ones are dropped."""
     listed: list[str] = list(answers)
     if len(listed) == 1:
-        listed = listed[0].split(";") if ";" in listed[0] else _COMMA.split(listed[0])
+        (gold,) = listed
+        mark = separator or (";" if ";" in gold else "")
+        listed = gold.split(mark) if mark else _COMMA.split(gold)
     return [word.strip() for word in listed if word.strip()]

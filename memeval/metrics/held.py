@@ -100,14 +100,18 @@ def ranks(
     worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
     found: list[int | None] = []
     for piece in pieces:
-        text, chunks = normalise(piece.text), set(piece.chunks)
+        chunks = set(piece.chunks)
+        near = [(rank, item) for rank, item in numbered if not item.chunks or not chunks.isdisjoint(item.chunks)]
+        if not near:
+            found.append(0)
+            continue
+        text = normalise(piece.text)
         if _holds(text, golds):
             says = partial(_holds, signs=golds)
         else:
             about = {entity: _details(question, piece, entity) for entity in entities(piece)}
             about = {entity: details and details | golds for entity, details in about.items()}
             says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
-        near = ((rank, item) for rank, item in numbered if not item.chunks or not chunks.isdisjoint(item.chunks))
         holding = [(rank, item) for rank, item in near if _quotes(item, piece) or says(normal(item.text))]
         traced = [rank for rank, item in holding if 0 < len(set(item.chunks)) <= MOST_SOURCES]
         found.append(traced[0] if traced else None if holding else 0)

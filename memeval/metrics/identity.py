@@ -6,21 +6,22 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from memeval import identity
 from memeval.metrics import METRICS
 from memeval.metrics.abstention import TABLE
+from memeval.metrics.rules import Rules
 
 
-def scorer_digest(metrics: Sequence[str], headline: str, native: bool = False) -> str:
-    """The first 16 hex digits of a sha256 over the names, the source of memeval's metrics with their table, and of each
+def scorer_digest(rules: Rules) -> str:
+    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table, and of each
     metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
-    digest = hashlib.sha256(repr((tuple(metrics), headline, native)).encode())
+    digest = hashlib.sha256(repr(rules).encode())
     files = {*Path(__file__).parent.glob("*.py"), TABLE}
-    for name in metrics:
+    for name in rules.metrics:
         for part in _parts(METRICS.get(name)):
             if inspect.isroutine(part) or isinstance(part, type):
                 files |= _files(part)

@@ -9,14 +9,13 @@ the methods it is compared with. Cards name them in `published_metrics`; by defa
 | ruler_qa1_197K, ruler_qa2_421K | mab_substring | contains_first |
 | pubmed-rct | boxed | boxed |
 | icl_* | boxed | mab_line |
-| perltqa, booksum, infbench_sum_eng_shots2 | keyword_share | keyword_share |
+| perltqa, booksum, infbench_sum_eng_shots2 | keyword_share_published | keyword_share_published |
+| longmemeval_s* | a judge | the same judge |
 """
 
 from __future__ import annotations
 
-from memeval.metrics.memoryagentbench import parsed
-from memeval.metrics.reply import Reply, best
-from memeval.metrics.text import normalise
+from memeval.metrics.reply import Reply
 
 
 def contains_first(reply: Reply) -> float | None:
@@ -25,10 +24,3 @@ def contains_first(reply: Reply) -> float | None:
     if not reply.question.answerable or not reply.question.answers:
         return None
     return float(reply.question.answers[0].lower() in reply.prediction.lower())
-
-
-def mab_line(reply: Reply) -> float | None:
-    """1 when the normalised gold occurs in the normalised answer line (after "Answer:", else the first line). Boxes are not
-    looked for: gold "2" occurs in `\\boxed{12}`, and a reply that reasons first and boxes last scores what its first line
-    says. MemoryAgentBench's rule for its icl_* sources (`_process_icl_dataset`, `substring_exact_match`)."""
-    return best(reply, lambda text, gold: float(normalise(gold) in normalise(parsed(text))))

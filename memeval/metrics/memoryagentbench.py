@@ -1,8 +1,18 @@
 """The rules by which MemoryAgentBench scores its own sources, where they are not one of the general metrics.
 
-Source: utils/eval_other_utils.py of HUST-AI-HYZ/MemoryAgentBench (`parse_output`, `calculate_metrics`,
-`default_post_process`, `_process_eventqa_dataset`, `_process_recsys_dataset`), as copied by Mem-alpha into
-memalpha/llm_agent/metrics.py.
+Source: utils/eval_other_utils.py of HUST-AI-HYZ/MemoryAgentBench at 455306d (`parse_output`, `calculate_metrics`,
+`default_post_process`, `_process_icl_dataset`, `_process_eventqa_dataset`, `_process_recsys_dataset`); Mem-alpha has a copy
+in memalpha/llm_agent/metrics.py. The README (Clarification on Evaluation Metrics) says which metric is the "accuracy" of the
+paper. The *line* of a reply is what stands behind its first "Answer:", else its first line: icl_* and eventqa_* are scored
+by the line alone, the other sources by the better of line and whole reply.
+
+| source | metric of the paper |
+|---|---|
+| ruler_qa*, factconsolidation_* | mab_substring |
+| eventqa_* | mab_line |
+| icl_* | mab_line_exact |
+| detective_qa | mab_exact_match |
+| recsys_redial_full | recall_at_5 |
 """
 
 from __future__ import annotations
@@ -11,7 +21,12 @@ import re
 from collections.abc import Callable
 
 from memeval.metrics.reply import Reply, best
+from memeval.metrics.rouge import rouge_l_f1
+from memeval.metrics.strings import token_f1
 from memeval.metrics.text import normalise
+
+Rule = Callable[[str, str], float]
+"""(prediction, gold) -> score"""
 
 _PREFIXED = re.compile(r"Answer:(.*)(?:\n|$)", re.IGNORECASE)
 _FIRST_LINE = re.compile(r"^(.*)(?:\n|$)")
@@ -21,29 +36,52 @@ _NUMBERING = re.compile(r"^\W*\d+\s*(?:[.)、:]|[-—–](?=\s))\s*")
 
 
 def mab_substring(reply: Reply) -> float | None:
-    """1 when the normalised gold occurs in the normalised reply, or in its parsed line, as characters: "art" occurs
-    in "Stuttgart". Upstream's `substring_exact_match`; headline of RULER-QA and FactConsolidation."""
-    return best(reply, lambda text, gold: float(_either(text, lambda part: normalise(gold) in normalise(part))))
+    """1 when the normalised gold occurs in the normalised reply, or in its line, as characters: "art" occurs in
+    "Stuttgart". Upstream's `substring_exact_match`; headline of RULER-QA and FactConsolidation."""
+    return best(reply, _either(_holds))
 
 
 def mab_exact_match(reply: Reply) -> float | None:
-    """1 when the reply, or its parsed line, equals a gold once normalised. Upstream's `exact_match`; headline of
-    DetectiveQA.
+    """1 when the reply, or its line, equals a gold once normalised. Upstream's `exact_match`."""
+    return best(reply, _either(_equals))
 
-    DetectiveQA asks for JSON with an "answer", which upstream's parser does not find: whoever obeys scores 0 there. Here
-    that field counts too.
-    """
+
+def mab_f1(reply: Reply) -> float | None:
+    """The better `f1` of the reply and of its line. Upstream's `f1`."""
+    return best(reply, _either(token_f1))
+
+
+def mab_rouge_l(reply: Reply) -> float | None:
+    """The better `rouge_l` of the reply and of its line. Upstream's `rougeL_f1`."""
+    return best(reply, _either(rouge_l_f1))
+
+
+def mab_line(reply: Reply) -> float | None:
+    """1 when the normalised gold occurs in the normalised line, as characters. Boxes are not looked for: gold "2" occurs in
+    `\\boxed{12}`. Upstream's `substring_exact_match` of icl_* and eventqa_*; headline of EventQA."""
+    return best(reply, lambda text, gold: _holds(parsed(text), gold))
+
+
+def mab_line_exact(reply: Reply) -> float | None:
+    """1 when the line equals a gold once normalised: gold "43" is "43.", "(43)" and "**43**", not "label: 43". Upstream's
+    `exact_match` of icl_* and eventqa_*; headline of the icl_* sources."""
+    return best(reply, lambda text, gold: _equals(parsed(text), gold))
+
+
+def detective_exact_match(reply: Reply) -> float | None:
+    """`mab_exact_match`, also of the field "answer" of a JSON reply. DetectiveQA asks for such a reply; upstream's parser
+    does not find the field, so that a reply in the form that was asked for scores 0 there."""
 
     def rule(text: str, gold: str) -> float:
         stated = _JSON_ANSWER.search(text)
-        parts = [text, stated[1]] if stated else [text]
-        return float(any(_either(part, lambda found: normalise(found) == normalise(gold)) for part in parts))
+        return max(_either(_equals)(part, gold) for part in ([text, stated[1]] if stated else [text]))
 
     return best(reply, rule)
 
 
 def eventqa_recall(reply: Reply) -> float | None:
-    """1 when every gold occurs in the reply, case ignored and punctuation kept. Headline of EventQA."""
+    """1 when every gold occurs in the reply, case ignored and punctuation kept. Upstream computes it beside the paper's
+    `mab_line`; a reply that lists all events has it."""
     if not reply.question.answerable or not reply.question.answers:
         return None
     text = reply.prediction.lower()
@@ -80,6 +118,14 @@ def parsed(text: str) -> str:
     return line[len("answer:") :].strip() if line.lower().startswith("answer:") else line
 
 
-def _either(text: str, holds: Callable[[str], bool]) -> bool:
-    """Whether it holds of the reply as it is, or of its parsed line (upstream takes the better)."""
-    return holds(text) or holds(parsed(text))
+def _either(rule: Rule) -> Rule:
+    """The better of the reply as it is and of its line."""
+    return lambda text, gold: max(rule(text, gold), rule(parsed(text), gold))
+
+
+def _holds(text: str, gold: str) -> float:
+    return float(normalise(gold) in normalise(text))
+
+
+def _equals(text: str, gold: str) -> float:
+    return float(normalise(text) == normalise(gold))

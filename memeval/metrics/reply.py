@@ -16,13 +16,16 @@ class Reply:
     """A prediction (thinking already removed) and what it is judged by.
 
     recalled: what the reader saw, with the chunks it came from; None for an agent that shows no recall. evidence: the gold
-    evidence, with the chunks that hold it.
+    evidence, with the chunks that hold it. native: the agent answered by itself. keyword_separator: between the keywords of
+    a gold, where the task's card says it.
     """
 
     prediction: str
     question: Question
     recalled: tuple[Item, ...] | None = None
     evidence: tuple[Piece, ...] = ()
+    native: bool = False
+    keyword_separator: str = ""
 
     @cached_property
     def ranks(self) -> tuple[tuple[Piece, int | None], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from memeval.metrics.reply import Reply, best
-from memeval.metrics.text import answer_text, normalise, published_answer
+from memeval.metrics.text import answer_text, marked_answer, normalise, published_answer
 
 _CLOSED = ("yes", "no", "noanswer")
 
@@ -49,17 +49,17 @@ def substring_guarded(reply: Reply) -> float | None:
 def substring_two_way(reply: Reply) -> float | None:
     """The rule behind published sub-EM cells, warts included: 1 when either normalised string contains the other.
 
-    Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR, with their
-    `test_qa.py`: the answer is cut out of the reply first (`published_answer`), and an empty one scores 0. The warts: gold
-    "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and occurs in every gold.
+    Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR: the comparison is theirs
+    bit for bit. The warts: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and
+    occurs in every gold. What is compared is cut out of the reply first, and an empty answer scores 0 (their `test_qa.py`).
+    Of an agent that answers by itself it is what stands behind its mark (`marked_answer`), and a reply without a mark scores
+    0, as theirs does. Our reader is asked for no mark: its whole reply counts where it has none (`published_answer`).
     """
-    return best(reply, _two_way)
+    answer = (marked_answer if reply.native else published_answer)(reply.prediction)
+    return best(reply, lambda _, gold: _two_way(answer, gold) if answer else 0.0)
 
 
-def _two_way(prediction: str, gold: str) -> float:
-    answer = published_answer(prediction)
-    if not answer:
-        return 0.0
+def _two_way(answer: str, gold: str) -> float:
     here, wanted = normalise(answer), normalise(gold)
     return float(wanted in here or here in wanted)
 

@@ -6,7 +6,8 @@ import re
 
 from memeval.tasks.base import normalised
 
-_BOXED, _FINAL, _FINAL_END = "\\boxed{", "<final_answer>", "</final_answer>"
+_BOXED, _BOXED_BLANK, _STATED = "\\boxed{", "\\boxed ", "the answer is"
+_FINAL, _FINAL_END = "<final_answer>", "</final_answer>"
 _ANSWER_MARK = re.compile(r"(?:^[^\w\n]*|[.!?]\s+)(?:final )?answer\*{0,2}:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -42,12 +43,29 @@ def answer_text(text: str) -> str:
 
 
 def published_answer(text: str) -> str:
-    """The answer as MemAgent's and MemOCR's scripts cut it out: `answer_text` by its marks 2 and 3 only."""
+    """The answer of a reader that was asked for no mark: `answer_text` by its marks 2 and 3 only."""
     return boxed_text(text, text.rfind(_BOXED)) or _stated(text) or text.strip()
 
 
+def marked_answer(text: str) -> str:
+    """The answer as MemAgent's and MemOCR's scripts cut it out: what is in the last `\\boxed{}` or behind the last "the
+    answer is", whichever comes last; empty where the reply has neither mark.
+
+    Source: `extract_boxed_answer` and `extract_answer` (taskutils/memory_eval/utils; `\\boxed ` with a blank goes on to the
+    next "$" or the end). There the script that asked decides which of the two marks counts; here the last one does, which is
+    another answer only for a reply with both.
+    """
+    text = text.replace("*", "")
+    box = text.rfind("\\boxed")
+    if text.rfind(_STATED) > box:
+        return _stated(text) or ""
+    if _BOXED_BLANK in text:
+        return text.rpartition(_BOXED_BLANK)[2].partition("$")[0].strip()
+    return boxed_text(text, text.rfind(_BOXED)) or ""
+
+
 def _stated(text: str) -> str | None:
-    _, mark, behind = text.replace("*", "").rpartition("the answer is")
+    _, mark, behind = text.replace("*", "").rpartition(_STATED)
     return behind.strip().strip(".").strip() if mark else None
 
 

@@ -60,6 +60,7 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     is used again only while it agrees. stream: the digest of the units alone, as operation rows have it. Sizes are in tokens
     of the task's tokenizer. prefix_chunks: chunks of the visible prefix, the last `own_chunks` (0 or 1) of which end where
     the prefix ends and are no chunk of the whole stream. lost: numbers of `meta` that JSON cannot hold, written as null.
+    rank: its place in the order of the task, from 0, by which `--limit` takes the first.
     """
 
     question_id: str
@@ -83,6 +84,7 @@ class QuestionRow(Row, frozen=True, kw_only=True):
     own_chunks: int = 0
     meta: dict[str, Any] = {}
     lost: int = 0
+    rank: int = 0
 
     @property
     def place(self) -> int | None:
@@ -106,13 +108,14 @@ class QuestionRow(Row, frozen=True, kw_only=True):
 
 
 class RecallRow(Row, frozen=True, kw_only=True):
-    """One recalled item that the reader saw. `text` names a line of texts.jsonl."""
+    """One recalled item that the reader saw. `text` names a line of texts.jsonl. kind: the type of memory that it is of."""
 
     text: str
     chunks: tuple[str, ...] = ()
     id: str | None = None
     score: float | None = None
     tokens: int = 0
+    kind: str | None = None
 
 
 class ServiceRow(Row, frozen=True, kw_only=True):

@@ -15,6 +15,13 @@ UNUSABLE = {
 }
 """Finish reason -> why the reply counts as wrong. It is wrong, not failed: a reply was obtained."""
 
+
+def unusable(finish_reason: str | None, cut_off: str = "wrong") -> str | None:
+    """Why a reply that ended so counts as wrong; None where it does not. cut_off: of the task's card; `scored`: a reply that
+    was cut off at its token limit counts for what it says, as most published scripts have it."""
+    return None if cut_off == "scored" and finish_reason == "length" else UNUSABLE.get(finish_reason or "")
+
+
 INVALID_SHARE = 0.02
 """A run is invalid when more than this share of its samples failed, and more than one."""
 

@@ -10,6 +10,7 @@ Calls go through the store of the run folder: the same command goes on where it 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from memeval.models.reply import estimate
 from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.folder import TASK, Key, RunWriter
 from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
+from memeval.results.current import scored_by
 from memeval.results.load import JUDGE, Run
 from memeval.results.lost import ASKED_WORDS, lost
 from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
@@ -192,7 +194,7 @@ class Attribute:
         task, prompts = self.run.manifest.identity["task"], self.run.manifest.identity["prompts"]
         question = self.run.questions[sample.question_id].question()
         messages, params = reader_call(
-            question, items, task.get("reader_prompt", "reader"), prompts.get("reader"), task.get("answer_tokens", 0)
+            question, items, task.get("reader_prompt", "reader"), prompts, task.get("answer_tokens", 0)
         )
         return Request(messages, params={**params, **self.reader.params}, repeat=sample.repeat, sample=sample.answer_repeat)
 
@@ -217,7 +219,7 @@ class Attribute:
 
     async def _scored(self, row: QuestionRow, answer: str, finish_reason: str) -> bool:
         """By the metric of the headline; of an unanswerable question, by whether it was declined."""
-        headline = self.run.manifest.headline
+        by = scored_by(self.run.manifest)
         sample = SampleRow(
             question_id=row.question_id,
             context_id=row.context_id,
@@ -226,7 +228,8 @@ class Attribute:
             failure=None,
             finish_reason=finish_reason,
         )
-        _, verdict, _ = score_sample(sample, row, {}, (headline, "abstention"), headline, native=False)
+        rules = dataclasses.replace(by, metrics=(by.headline, "abstention"), native=False)
+        _, verdict, _ = score_sample(sample, row, {}, rules)
         return verdict in ("right", "partly")
 
     async def _judged(self, gateway: Gateway, row: QuestionRow, answer: str, finish_reason: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
+from memeval.errors import UsageError
+from memeval.models.body import mode
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
 from memeval.prompts import READER
@@ -19,8 +22,9 @@ Level = Literal["same", "similar", "different"]
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """same: the published protocol, as far as the task's card knows. similar: with the deviations that the card names.
-    different: anything else; the numbers do not say which of the two is better. why: for each reason a line."""
+    """same: the published protocol, as far as the cards know. similar: with the deviations that the cards of the task and
+    of the agent name. different: anything else; the numbers do not say which of the two is better. why: for each reason a
+    line."""
 
     level: Level
     why: tuple[str, ...] = ()
@@ -31,7 +35,7 @@ def badge(run: Run, board: Board, column: Published) -> Badge:
     different = (*_different(run, board, column.dataset), *_streams(run, column.task), *_overridden(run))
     if different:
         return Badge("different", different)
-    deviations = run.manifest.deviations
+    deviations = tuple(dict.fromkeys((*run.manifest.deviations, *_known_today(run))))
     return Badge("similar", deviations) if deviations else Badge("same")
 
 
@@ -44,7 +48,9 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
     for never in board.different:
         if dataset in never.datasets or agent in never.agents:
             yield never.why
-    for role, name in {**board.models, **board.agents.get(agent, {})}.items():
+    native = run.manifest.track == "native"  # then there is no reader
+    models = {role: name for role, name in board.models.items() if role != "reader" or not native}
+    for role, name in {**models, **board.agents.get(agent, {})}.items():
         own = run.manifest.models.get(role)
         if own is None or not same_name(name, own):
             yield f"the {role} is {own or 'none'}, the table's is {name}"
@@ -54,6 +60,17 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
         yield f"the run is {summary.status}"
     if board.questions > summary.n:
         yield f"{summary.n} questions, the table has {board.questions}"
+
+
+def _known_today(run: Run) -> Iterator[str]:
+    """The deviations of the cards as they are now: an older run knew fewer of them."""
+    name, *variants = run.task.split("@")
+    with contextlib.suppress(UsageError):  # a variant that is gone, a card that is no longer one
+        task, agent = cards.find(TaskCard, name), cards.find(AgentCard, run.manifest.agent)
+        yield from agent.deviations if agent else ()
+        for variant in variants:
+            task = task and cards.with_variant(task, variant)
+        yield from task.deviations if task else ()
 
 
 def _streams(run: Run, task: str) -> Iterator[str]:
@@ -76,6 +93,11 @@ def _overridden(run: Run) -> Iterator[str]:
         own = run.manifest.models.get(role)
         if name and own and not same_name(str(name), own):
             yield f"the {role} is {own}; the agent's card reproduces {name}"
+    sampling: dict[str, Any] = identity.get("task", {}).get("sampling", {})
+    for role, fixed in sampling.items():
+        has: dict[str, Any] = identity.get("models", {}).get(role, {}).get("params", {})
+        if "thinking" in fixed and role in run.manifest.models and mode(has) != mode(fixed):
+            yield f"the {role}'s thinking is {mode(has)}; the protocol has it {mode(fixed)}"
     prompts: dict[str, str] = identity.get("prompts", {})
     own_prompts = [role for role, text in prompts.items() if role != "reader" or text not in READER.values()]
     if own_prompts:

@@ -111,17 +111,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    a: Where, *others: Where, metric: str | None = None, force: bool = False, runs_dir: str | Path = "runs"
+    a: Where,
+    *others: Where,
+    metric: str | None = None,
+    force: bool = False,
+    runs_dir: str | Path = "runs",
+    limit: int | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare runs with the first. metric: None for its headline. force: compare the questions that two runs share, although
-    something forbids it (comparable.py).
+    something forbids it (comparable.py). limit: only the first questions, in the order of the task.
 
     Raises UsageError where runs may not be compared, have nothing in common, or are not finished.
     """
-    base = found(a, runs_dir)
+    base = found(a, runs_dir, limit)
     if not others:
         raise UsageError("compare: one run alone; name a second one")
-    pairs = [pair for other in others for pair in matched(base, found(other, runs_dir))]
+    pairs = [pair for other in others for pair in matched(base, found(other, runs_dir, limit))]
     if not pairs:
         raise UsageError("compare: the runs have no task in common")
     made = [_comparison(pair, metric, force) for pair in pairs]
@@ -236,6 +241,6 @@ def _taken(run: Run) -> dict[str, float | None]:
         "recall_tokens": summary.recall_tokens.mean,
         "tokens": (summary.tokens.prompt + summary.tokens.completion) / answers,
         "usd": None if usd is None else usd / answers,
-        "seconds": summary.seconds / answers,
+        "seconds": summary.seconds / answers if run.whole else None,
         "failed": float(summary.failed),
     }

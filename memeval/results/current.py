@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from memeval import metrics
 from memeval.errors import UsageError
 from memeval.judging.summary import judged_summary
 from memeval.metrics.identity import scorer_digest
+from memeval.metrics.rules import Rules
 from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
@@ -26,21 +27,24 @@ from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 def rules(manifest: Manifest) -> str | None:
     """Digest of the rules that score this run today; None where one of its metrics is a user's that is not imported here."""
-    card = manifest.identity.get("task", {})
-    names = tuple(card.get("metrics", ()))
+    by = scored_by(manifest)
     try:
-        for name in names:
+        for name in by.metrics:
             metrics.load(name, "")
     except UsageError:
         return None
-    made = tuple(id(metrics.METRICS[name]) for name in names)
-    return _digest(names, manifest.headline, manifest.track == "native", made)
+    return _digest(by, tuple(id(metrics.METRICS[name]) for name in by.metrics))
+
+
+def scored_by(manifest: Manifest) -> Rules:
+    """The rules that the run's cards give it."""
+    return Rules.of(manifest.identity.get("task", {}), manifest.headline, manifest.track == "native")
 
 
 @functools.cache
-def _digest(names: tuple[str, ...], headline: str, native: bool, made: tuple[int, ...]) -> str:
+def _digest(by: Rules, made: tuple[int, ...]) -> str:
     """made: which functions the names mean at the moment."""
-    return scorer_digest(names, headline, native)
+    return scorer_digest(by)
 
 
 def scorer(folder: RunFolder, manifest: Manifest) -> str | None:
@@ -57,8 +61,7 @@ def scores(
     if today is None or up_to_date(stored, samples, today):
         keys = {row.key for row in samples}
         return [row for row in stored if row.key in keys]
-    names, native = manifest.identity["task"]["metrics"], manifest.track == "native"
-    return list(score_samples(samples, questions, folder.texts(), names, manifest.headline, native, today))
+    return list(score_samples(samples, questions, folder.texts(), scored_by(manifest), today))
 
 
 def is_current(folder: RunFolder, manifest: Manifest) -> bool:
@@ -73,12 +76,14 @@ def summary(
     samples: Sequence[SampleRow],
     scores: Sequence[ScoreRow],
     operations: Sequence[OperationRow],
+    asked: int,
 ) -> Summary:
-    """The summary of these rows; what does not follow from rows is as it was stored, or as the manifest has it."""
+    """The summary of these rows, of a run that was to answer `asked` questions; what does not follow from rows is as it was
+    stored, or as the manifest has it."""
     identity = manifest.identity
     judged = folder.judge_headers()
     stored = folder.summary()
-    asked = manifest.questions * identity.get("repeats", 1) * identity.get("answer_repeats", 1)
+    asked *= identity.get("repeats", 1) * identity.get("answer_repeats", 1)
     priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
     found = summarise(
         questions=questions,
@@ -132,9 +137,10 @@ def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summar
     )
 
 
-def judged(folder: RunFolder, found: Summary, judge: str | None) -> Summary:
-    """The summary with what a judge made of the run: its headline, where the task is made to be judged."""
+def judged(folder: RunFolder, found: Summary, judge: str | None, asked: Collection[str] | None) -> Summary:
+    """The summary with what a judge made of the run: its headline, where the task is made to be judged. asked: count these
+    questions only."""
     if judge is None:
         return found
-    found = with_judge(found, judged_summary(folder.path, judge), None)
+    found = with_judge(found, judged_summary(folder.path, judge, asked), None)
     return replace(found, notes=notes(found))

@@ -106,6 +106,7 @@ def _question(row: QuestionRow) -> QuestionRow:
         position=row.position,
         stream_tokens=row.stream_tokens,
         stream_units=row.stream_units,
+        rank=row.rank,
     )
 
 

@@ -36,13 +36,16 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def gate(baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: str | Path = "runs") -> Gate:
-    """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name.
+def gate(
+    baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: str | Path = "runs", limit: int | None = None
+) -> Gate:
+    """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name. limit: by
+    the first questions only, in the order of the task.
 
     Raises UsageError where the two may not be compared, a task of the baseline has no candidate, there are fewer than five
     clusters (unless within_stream), or a rule speaks of what the runs do not have.
     """
-    old, new = found(baseline, runs_dir), found(candidate, runs_dir)
+    old, new = found(baseline, runs_dir, limit), found(candidate, runs_dir, limit)
     pairs = matched(old, new)
     missing = [run.task for run in old if run not in {pair.base for pair in pairs}]
     if missing:

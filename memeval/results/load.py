@@ -7,7 +7,7 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +52,7 @@ class Run:
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, asked: Collection[str] | None = None, summary: Summary | None = None
+        self, path: Path, manifest: Manifest, asked: frozenset[str] | None = None, summary: Summary | None = None
     ) -> None:
         """asked: ids of the questions that count, None for all; summary: of these."""
         self.path = path
@@ -65,6 +65,16 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it speaks of all finished questions of the folder; else seconds and requests are of more than it says."""
+        return self._asked is None or self._asked >= set(self.folder.questions())
+
+    def first(self, questions: int) -> Run:
+        """The run on its first so many questions, in the order of the task."""
+        ranked = sorted(self.questions.values(), key=lambda row: row.rank)
+        return Run(self.path, self.manifest, frozenset(row.question_id for row in ranked[:questions]))
 
     # -- what the manifest says ---------------------------------------------------------------------------------------
 
@@ -120,10 +130,11 @@ class Run:
     def summary(self) -> Summary:
         """The run in numbers; with those of a judge, where one has scored the run."""
         stored = self.folder.summary()
-        if stored is None or not current.is_current(self.folder, self.manifest):
+        if stored is None or self._asked is not None or not current.is_current(self.folder, self.manifest):
+            asked = self.manifest.questions if self._asked is None else len(self._asked)
             rows = (self.questions, self.samples, self.scores(), self.operations)
-            stored = current.summary(self.folder, self.manifest, *rows)
-        return current.judged(self.folder, stored, self.judge)
+            stored = current.summary(self.folder, self.manifest, *rows, asked)
+        return current.judged(self.folder, stored, self.judge, self._asked)
 
     @property
     def scorer(self) -> str | None:
@@ -240,10 +251,11 @@ def of_outcome(outcome: Outcome) -> Run:
     return Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary)
 
 
-def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
+def load_runs(*where: str | Path, runs_dir: str | Path = "runs", limit: int | None = None) -> Runs:
     """Runs in the order in which they are named, each once; those of one name oldest first. where: a folder of runs, of one
     task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag.
-    Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too.
+    Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too. limit:
+    only so many questions of each run, the first in the order of its task.
 
     Raises UsageError for what names no run.
     """
@@ -251,7 +263,7 @@ def load_runs(*where: str | Path, runs_dir: str | Path = "runs") -> Runs:
     for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):
         for run in _by_time(_named(str(text), Path(runs_dir).expanduser())):
             found.setdefault(run.path.resolve(), run)
-    return Runs(found.values())
+    return Runs(found.values() if limit is None else (run.first(limit) for run in found.values()))
 
 
 def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:

@@ -106,11 +106,13 @@ def _failures(run: Run) -> dict[str, float]:
     return {str(key): value for key, value in shares.items()}
 
 
-def found(where: Where, runs_dir: str | Path) -> tuple[Run, ...]:
-    """Raises UsageError for what names no run, and where two of the runs are on one task."""
+def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:
+    """limit: only the first questions of what is loaded.
+
+    Raises UsageError for what names no run, and where two of the runs are on one task."""
     if isinstance(where, Run):
         return (where,)
-    runs = tuple(load_runs(where, runs_dir=runs_dir)) if isinstance(where, str | Path) else tuple(where)
+    runs = tuple(load_runs(where, runs_dir=runs_dir, limit=limit)) if isinstance(where, str | Path) else tuple(where)
     for task in dict.fromkeys(map(task_name, runs)):
         same = [run for run in runs if task_name(run) == task]
         if len(same) > 1:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memeval import cards, digests, identity, plugins, tokens
+from memeval import digests, identity, plugins, protocol, tokens
 from memeval.agent import Item
 from memeval.config import data_dir, read_config
 from memeval.errors import StopRun, UsageError
@@ -17,7 +17,7 @@ from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
-from memeval.runs.plan import find_task
+from memeval.runs.plan import chunk_tokens, find_task
 from memeval.runs.prepare import prepare
 from memeval.runs.reader import Answerer, AnswerStage, Asked
 from memeval.runs.run_context import RunContext
@@ -63,7 +63,7 @@ async def entries_again(
         engine = context.engine([listing], lambda row: None)
         try:
             for ref in task.refs([question for question in task.order if question in {name for name, _ in wanted}]):
-                packed = prepare(task.context(ref), ref, spec.task.chunk_tokens, count, spec.task.one_unit_per_chunk)
+                packed = prepare(task.context(ref), ref, spec.chunk_tokens, count, spec.task.one_unit_per_chunk)
                 if all(streams.get(question) == packed.digest for question in ref.question_ids):
                     for repeat in sorted({repeat for question, repeat in wanted if question in ref.question_ids}):
                         await engine.run(packed, repeat)
@@ -78,6 +78,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     if before is None or not before.replayable:
         raise UsageError(f"{memory.path}: the memory does not follow from stored replies")
     was = manifest.identity
+    params = was["agent"]["params"]
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
     files = identity.digests(plugins.agent_files(card))
@@ -86,9 +87,9 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     task = load(task_card, settings)
     spec = RunSpec(
         task_typed=manifest.typed.task,
-        task=cards.scored(task_card, card),
+        task=protocol.scored(task_card, card),
         settings=settings,
-        agent=AgentSpec(manifest.typed.agent, card, was["agent"]["params"], files),
+        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, params)),
         models={role: model_of(manifest, role) for role in manifest.models},
         data=task.data,
         prompts=was["prompts"],

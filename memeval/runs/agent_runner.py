@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
-from memeval.errors import StopRun, UsageError
+from memeval.errors import ForeignFailed, StopRun, UsageError
 from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
@@ -73,6 +73,8 @@ class AgentMaker:
             raise error
         if isinstance(error, EmbeddingFailed):  # the model's failure, not the agent's
             raise AgentError(f"embedder: {error}") from error
+        if isinstance(error, ForeignFailed):  # it says itself what is wrong; a line of our code would not help
+            raise AgentError(str(error)) from error
         raise AgentError(_describe(error, name)) from error
 
     async def _outcome(
@@ -144,7 +146,8 @@ class AgentRunner:
 
     async def memory(self) -> MemoryStats | None:
         """Tokens held now; None where the agent does not say."""
-        return _checked(handed_over.memory, await self.call("memory")) if self.has("memory") else None
+        stats = await self.call("memory") if self.has("memory") else None
+        return None if stats is None else _checked(handed_over.memory, stats)
 
     async def entries(self, stats: MemoryStats) -> Sequence[Item] | None:
         """Everything that is held, where the agent lists it. To be read before the agent goes on."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from memeval import tokens
 from memeval.contamination import contamination, facts
 from memeval.digests import digest
 from memeval.metrics.identity import scorer_digest
+from memeval.metrics.rules import Rules
 from memeval.models import prices, window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
@@ -38,8 +39,8 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
     folder = RunFolder(spec.folder)
     questions = folder.questions()
     samples = [row for row in folder.samples() if row.question_id in questions]
-    native = spec.agent.card.track == "native"
-    rules = scorer_digest(spec.task.metrics, spec.task.headline, native)
+    by = Rules.of(asdict(spec.task), spec.task.headline, spec.agent.card.track == "native")
+    rules = scorer_digest(by)
     known, headers = facts(spec.task, planned.claims), folder.judge_headers()
     basis = digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
     asked = {question: questions[question] for question in planned.question_ids if question in questions}
@@ -53,8 +54,7 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
         return unchanged
     scores = folder.scores() if current else []
     if not up_to_date(scores, samples, rules):
-        task = spec.task
-        scores = list(score_samples(samples, questions, folder.texts(), task.metrics, task.headline, native, rules))
+        scores = list(score_samples(samples, questions, folder.texts(), by, rules))
         if folder.writable:
             folder.write_scores(scores)
     written = folder.manifest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from memeval import protocol
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
@@ -59,7 +60,8 @@ class ContextRun:
         self.spec = self.stages[0].spec
         self._times = Times()
         self.native = self.spec.agent.card.track == "native"
-        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN)
+        foreign = getattr(self.agent, "foreign", False)  # it may wait for ever, as the agents of others may
+        built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN) and not foreign
         self.maker = AgentMaker(
             functools.partial(self.agent, **self.spec.agent.params),
             None if built_in else AgentThread(f"memeval-agent-{self.packed.context.id}"),
@@ -180,7 +182,8 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling), self._times.of("recall", recalling):
-                recall = await agent.recall(query(asked.question))
+                prefix = protocol.prefixed(self.spec.task, self.spec.agent.card)
+                recall = await agent.recall(query(asked.question, prefix))
         except AgentError as error:
             recalling.failures.append(str(error))
         asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))

@@ -91,8 +91,9 @@ def _items(given: str, value: Any) -> None:
         _is(str, item.text, f"{place}.text as", "a string")
         if not isinstance(item.chunks, (tuple, list)) or not all(isinstance(chunk, str) for chunk in item.chunks):
             raise TypeError(f"{place}.chunks as {item.chunks!r:.60}, expected a tuple of chunk ids")
-        if item.id is not None:
-            _is(str, item.id, f"{place}.id as", "a string")
+        for name, value in (("id", item.id), ("kind", item.kind)):
+            if value is not None:
+                _is(str, value, f"{place}.{name} as", "a string")
         if item.score is not None and not _finite(item.score):
             raise TypeError(f"{place}.score as {item.score!r:.60}, expected a number")
 

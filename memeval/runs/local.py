@@ -92,7 +92,7 @@ async def _contexts(
             if ended:
                 return
             begun = time.monotonic()
-            prepared = prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk)
+            prepared = prepare(task.context(ref), ref, run.spec.chunk_tokens, count, card.one_unit_per_chunk)
             prepared = with_other(prepared, task, run.spec.agent.card.agent, count)
             loop.call_soon_threadsafe(ready, prepared, repeat, time.monotonic() - begun)
         for _ in range(workers):

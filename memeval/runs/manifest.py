@@ -33,7 +33,7 @@ def manifest(planned: Planned) -> Manifest:
         source=spec.task.source,
         judge=spec.task.judge,
         protocol=spec.task.protocol,
-        deviations=tuple(spec.task.deviations),
+        deviations=(*spec.task.deviations, *spec.agent.card.deviations),
         headline=spec.task.headline,
         seed=spec.settings.seed,
         models={role: model.name for role, model in spec.models.items()},

@@ -8,12 +8,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from memeval import cards, identity, metrics, plugins, tokens
+from memeval import cards, identity, metrics, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -24,12 +23,11 @@ from memeval.records.manifest import Origin
 from memeval.records.summary import ReadBack
 from memeval.runs.changed import changed_since
 from memeval.runs.options import Options
+from memeval.runs.prompts import check_parts, replaced
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
-
-PROMPT_ROLES = ("memory", "reader", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +54,14 @@ def plan(options: Options) -> list[Planned]:
 
     A task of a suite whose data are not at hand is left out, with a line on stderr, as long as another is left."""
     config = read_config()
-    for role in options.prompts:
-        if role not in PROMPT_ROLES:
-            raise UsageError(
-                f"--prompt {role}: no such role{suggest(role, PROMPT_ROLES)} (one of {', '.join(PROMPT_ROLES)})"
-            )
     agents = [spec for name in options.agents for spec in agent_specs(name, options)]
     _check_settings_used(agents, options)
+    check_parts([agent.card for agent in agents], options.prompts)
     named = suites(options)
     typed_names = [name for names in named.values() for name in names]
     task_cards = [find_task(name, options) for name in typed_names]
-    prompts = load_prompts(options.prompts)
-    judge_prompt = prompts.pop("judge", None)
+    replacing = {agent.typed: replaced(agent.card, options.prompts) for agent in agents}
+    judge_prompt = load_prompts({"judge": file})["judge"] if (file := options.prompts.get("judge")) else None
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
     runs_dir = options.runs_dir
     planned: list[Planned] = []
@@ -87,12 +81,12 @@ def plan(options: Options) -> list[Planned]:
         for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
-                task=cards.scored(card, agent.card),
+                task=protocol.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
-                models=with_sampling(role_models(agent, options, config), card),
+                models=with_sampling(role_models(agent, options, config), card, options),
                 data=task.data,
-                prompts={**card_prompts(agent.card), **prompts},
+                prompts=replacing[agent.typed],
                 repeats=card.repeats if options.repeats is None else options.repeats,
                 answer_repeats=options.answer_repeats,
                 answer_budget=answer_budget,
@@ -172,15 +166,25 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
-        _try_to_make(card, params)
-        yield AgentSpec(name, card, params, files, replayable)
+        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, params))
 
 
-def _try_to_make(card: AgentCard, params: Mapping[str, Any]) -> None:
-    """Parameters that the constructor refuses are bad input, found before anything is spent; so is whatever it raises."""
+def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
+    """Tokens of a chunk that an agent with these parameters asks for by its attribute `chunk_tokens`; 0: the task's."""
+    wanted = getattr(_made(card, params), "chunk_tokens", 0)
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise UsageError(
+            f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
+        )
+    return wanted
+
+
+def _made(card: AgentCard, params: Mapping[str, Any]) -> Any:
+    """An agent of these parameters. Those that the constructor refuses are bad input, found before anything is spent; so is
+    whatever it raises."""
     made = plugins.agent_class(card)
     try:
-        made(**params)
+        return made(**params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too
@@ -239,11 +243,6 @@ def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
         if key not in known:
             has = f" (known: {', '.join(sorted(known))})" if known else " (they have none)"
             raise UsageError(f"--set {key}: no agent of this run has a parameter '{key}'{suggest(key, known)}{has}")
-
-
-def card_prompts(card: AgentCard) -> dict[str, str]:
-    """The prompt files a card names, relative to the card."""
-    return load_prompts({role: str(Path(card.path).parent / name) for role, name in card.prompts.items()})
 
 
 def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:

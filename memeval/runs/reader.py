@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,6 @@ Emit = Callable[[Row], None]
 SampleKey = tuple[str, int, int]
 """(question id, repeat, answer repeat)"""
 
-BETWEEN = "\n\n"
-"""Between two items that the reader sees."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
@@ -38,13 +36,13 @@ class ReaderView:
 
 
 def reader_call(
-    question: Question, items: Sequence[Item] | None, name: str, system: str | None, answer_tokens: int
+    question: Question, items: Sequence[Item] | None, name: str, texts: Mapping[str, str], answer_tokens: int
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """(messages, parameters) of the reader's call. items: None for no memory block at all. name: of the reader's prompt;
-    system: the text in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing."""
-    memory = None if items is None else BETWEEN.join(item.text for item in items)
-    system = system or prompts.READER[name]
-    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options)
+    texts: by part, what is in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing."""
+    memory = None if items is None else [(item.kind, item.text) for item in items]
+    system = texts.get("reader") or prompts.READER[name]
+    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options, texts)
     most = answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
     return messages, {"temperature": 0.0, "max_tokens": most}
 
@@ -136,7 +134,7 @@ class AnswerStage:
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
         items = None if view is None else view.items
-        messages, params = reader_call(question, items, name, self.spec.prompts.get("reader"), self.spec.task.answer_tokens)
+        messages, params = reader_call(question, items, name, self.spec.prompts, self.spec.task.answer_tokens)
         completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
         return completion.text
 
@@ -151,12 +149,12 @@ class AnswerStage:
         counter = tokens.counter(self.spec.task.tokenizer)
         sizes = [counter(item.text) for item in recall.items]
         kept: list[tuple[Item, int]] = []
-        left, gap = self.spec.budget, counter(BETWEEN)
+        left, gap = self.spec.budget, counter(prompts.BETWEEN)
         for item, size in zip(recall.items, sizes, strict=True):
             if size > left:
                 if not kept:
                     beginning = counter.truncate(item.text, left)
-                    kept.append((Item(beginning, item.chunks, item.id, item.score), counter(beginning)))
+                    kept.append((dataclasses.replace(item, text=beginning), counter(beginning)))
                 break
             kept.append((item, size))
             left -= size + gap
@@ -174,7 +172,9 @@ class AnswerStage:
             sha = text_sha(item.text)
             self.emit(TextRow(sha=sha, text=item.text))
             score = None if item.score is None else round(float(item.score), 6)
-            items.append(RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size))
+            items.append(
+                RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size, kind=item.kind)
+            )
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
         spent, recalling = ledger.spent(), asked.recalling if number == 0 else None
         self.emit(

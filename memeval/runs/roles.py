@@ -110,9 +110,13 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     return _as_typed(model_spec(name, None), "judge", options)
 
 
-def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard) -> dict[str, ModelSpec]:
-    """A published protocol fixes how models sample, whatever an agent's card says."""
-    return {
-        role: dataclasses.replace(spec, params={**spec.params, **card.sampling.get(role, {})})
-        for role, spec in models.items()
-    }
+def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard, options: Options) -> dict[str, ModelSpec]:
+    """A published protocol fixes how models sample, whatever an agent's card says. Whether they think may be typed
+    otherwise (`--thinking`), which the badge says (results/badge.py)."""
+    found = {}
+    for role, spec in models.items():
+        fixed = dict(card.sampling.get(role, {}))
+        if {role, "model"} & set(options.thinking):
+            fixed.pop("thinking", None)
+        found[role] = dataclasses.replace(spec, params={**spec.params, **fixed})
+    return found

@@ -25,7 +25,7 @@ from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
-from memeval.records.rows import CallRow, InvocationRow, OperationRow, StoppedRow, TimesRow, TroubleRow
+from memeval.records.rows import CallRow, InvocationRow, OperationRow, QuestionRow, StoppedRow, TimesRow, TroubleRow
 from memeval.runs import local
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
@@ -148,6 +148,7 @@ class _OpenRun:
         self.writer = self.stack.enter_context(RunWriter(folder))
         self.done = finished(self.planned)
         self.left = wanted(self.planned) - self.done
+        self.ranks = {question: rank for rank, question in enumerate(self.planned.question_ids)}
         samples = folder.samples()
         kept = [row for row in samples if row.key not in self.left]
         if len(kept) < len(samples):  # what failed or is not whole is tried again
@@ -157,7 +158,7 @@ class _OpenRun:
     def write(self, row: Any) -> None:
         self.last = time.monotonic()
         self.first = self.first or self.last
-        self.writer.append(row)
+        self.writer.append(replace(row, rank=self.ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
     def report(self, least: float = 0.0) -> None:
         """Write how far the invocation has come, unless it was written within the `least` last seconds."""

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from memeval.agent import Item
 from memeval.metrics import Reply, score, with_retrieval
 from memeval.metrics.evidence import RETRIEVAL
+from memeval.metrics.rules import Rules
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
-from memeval.records.verdicts import UNUSABLE
+from memeval.records.verdicts import unusable
 
 ABOUT_RECALL = {"evidence_any", "evidence_all", *RETRIEVAL}
 """Metrics of what was recalled, not of the reply: an unusable reply leaves them as they are."""
@@ -22,18 +23,15 @@ def score_samples(
     samples: Iterable[SampleRow],
     questions: Mapping[str, QuestionRow],
     texts: Mapping[str, str],
-    metrics: Sequence[str],
-    headline: str,
-    native: bool = False,
+    rules: Rules,
     scorer: str = "",
 ) -> Iterator[ScoreRow]:
     """The rows of scores/task.jsonl, in the order of the samples.
 
-    texts: those of the recalled items, by name (texts.jsonl). native: the agent answers by itself; where it shows no recall,
-    the metrics of recall do not apply to it. scorer: digest of the metrics (ScoreRow).
+    texts: those of the recalled items, by name (texts.jsonl). scorer: digest of the rules (ScoreRow).
     """
     for sample in samples:
-        values, verdict, reason = score_sample(sample, questions[sample.question_id], texts, metrics, headline, native)
+        values, verdict, reason = score_sample(sample, questions[sample.question_id], texts, rules)
         yield ScoreRow(
             question_id=sample.question_id,
             repeat=sample.repeat,
@@ -51,11 +49,12 @@ def up_to_date(scores: Sequence[ScoreRow], samples: Sequence[SampleRow], scorer:
 
 
 def score_sample(
-    sample: SampleRow, row: QuestionRow, texts: Mapping[str, str], metrics: Sequence[str], headline: str, native: bool
+    sample: SampleRow, row: QuestionRow, texts: Mapping[str, str], rules: Rules
 ) -> tuple[dict[str, float], str, str | None]:
     """(name -> value of the metrics that apply, verdict, reason) of one sample.
 
-    verdict: right (headline 1, or a due abstention), partly, wrong, failed, or n/a (a control without a result here).
+    verdict: right (headline 1, or a due abstention), partly, wrong, failed, or n/a (a control without a result here). The
+    metrics of recall do not apply to a native agent that shows no recall.
     """
     if sample.not_applicable:
         return {}, "n/a", sample.not_applicable
@@ -63,16 +62,18 @@ def score_sample(
     reply = Reply(
         prediction=sample.answer or "",
         question=row.question(),
-        recalled=None if (native or recalled) and not any(item.chunks for item in recalled) else recalled,
+        recalled=None if (rules.native or recalled) and not any(item.chunks for item in recalled) else recalled,
         evidence=row.evidence,
+        native=rules.native,
+        keyword_separator=rules.keyword_separator,
     )
-    values = {name: value for name, value in score(with_retrieval(metrics), reply).items() if value is not None}
-    reason = UNUSABLE.get(sample.finish_reason or "")
+    values = {name: value for name, value in score(with_retrieval(rules.metrics), reply).items() if value is not None}
+    reason = unusable(sample.finish_reason, rules.cut_off)
     if sample.failure is not None or reason:
         values = {name: value if name in ABOUT_RECALL else 0.0 for name, value in values.items()}
     if sample.failure is not None:
         return values, "failed", sample.failure
-    success = values.get(headline) if row.answerable else values.get("abstention")
+    success = values.get(rules.headline) if row.answerable else values.get("abstention")
     verdict = "wrong" if not success else "right" if success >= 1.0 else "partly"
     return values, verdict, reason
 

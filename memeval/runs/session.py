@@ -32,9 +32,10 @@ def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: i
     )
 
 
-def query(question: Question) -> Query:
-    """The question as the agent sees it."""
-    return Query(question.text, question.time, question.options)
+def query(question: Question, prefix: str = "") -> Query:
+    """The question as the agent sees it, with what its task puts before it (the card's `recall_prefix`)."""
+    text = f"{prefix}\n\n{question.text}" if prefix else question.text
+    return Query(text, question.time, question.options)
 
 
 def _record(agent: int, event: ToolResult) -> None:

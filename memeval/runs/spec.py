@@ -31,13 +31,14 @@ NO_LIMIT = 10**9
 class AgentSpec:
     """An agent as configured: `typed` is the name on the command line, `params` are the card's with `--set` applied.
     `files`: label -> digest of each source file that it is made of. replayable: whether its memory follows from stored
-    replies."""
+    replies. chunk_tokens: of a chunk, where the agent asks for chunks of its own size."""
 
     typed: str
     card: AgentCard
     params: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     replayable: bool = True
+    chunk_tokens: int = 0
 
     @property
     def is_control(self) -> bool:
@@ -78,6 +79,13 @@ class RunSpec:
     def memory_link(self) -> str | None:
         """The memory folder as the run's manifest has it: relative to the run folder."""
         return None if self.memory is None else Path(os.path.relpath(self.memory, self.folder.resolve())).as_posix()
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Most tokens of a chunk: as many as the agent asks for, where no published protocol and no data that come in chunks
+        fix them; else the task's."""
+        fixed = self.task.protocol or self.task.one_unit_per_chunk
+        return self.task.chunk_tokens if fixed else self.agent.chunk_tokens or self.task.chunk_tokens
 
     @property
     def recall_budget(self) -> int:

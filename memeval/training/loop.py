@@ -18,19 +18,16 @@ import torch
 
 from memeval.models.completion import Row
 from memeval.runs.prepare import PackedContext
-from memeval.training import advantages, rewards
+from memeval.training import rewards
 from memeval.training.checkpoint import TrainingFolder
 from memeval.training.loss import LossSettings, batch, log_probabilities, loss
 from memeval.training.recipe import Grpo, Reward
 from memeval.training.rollouts import Rollout
+from memeval.training.rows import TrainingFailed, weighed
 from memeval.training.warm_start import step as optimise
 
 Read = Callable[[Sequence[PackedContext], str, int], list[Rollout]]
 """(streams, name of the round, repeats) -> their readings by the model under training"""
-
-
-class TrainingFailed(Exception):
-    """Training cannot go on; the message is one line, and the last whole checkpoint is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -101,21 +98,7 @@ def _rows(given: Training, number: int) -> tuple[list[Rollout], list[tuple[Row, 
     grpo = given.grpo
     chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
     readings = given.read(chosen, f"step {number}", grpo.group)
-    weights = rewards.Weights(given.reward.success, given.reward.compression, empty_turn=given.reward.empty_turn)
-    groups: dict[str, list[Rollout]] = {}
-    for reading in readings:
-        groups.setdefault(reading.context, []).append(reading)
-    rows: list[tuple[Row, float]] = []
-    for group in groups.values():
-        found = [rewards.rewards(reading, weights) for reading in group]
-        if given.reward.zero:
-            found = [[0.0 for _ in each] for each in found]
-        for reading, values in zip(group, advantages.advantages(found, grpo.baseline, grpo.scaled), strict=True):
-            for turn, value in zip(reading.turns, values, strict=True):
-                if turn.row is None:
-                    raise TrainingFailed("the model of the role memory records no rows; it cannot be trained")
-                if value:
-                    rows.append((turn.row, value))
+    rows = weighed(readings, given.reward, grpo)
     random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
     return readings, rows
 

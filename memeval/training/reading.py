@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import asdict
+
 from memeval import process, tokens
+from memeval.metrics.rules import Rules
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs.prepare import PackedContext, prepare
@@ -87,6 +90,7 @@ async def _read(
         raise RuntimeError(f"a reading failed: {lost}")
     texts = {row.sha: row.text for row in rows if isinstance(row, TextRow)}
     card = spec.task
-    scores = list(score_samples(samples, questions, texts, [card.headline], card.headline))
+    rules = Rules.of({**asdict(card), "metrics": [card.headline]}, card.headline, native=False)
+    scores = list(score_samples(samples, questions, texts, rules))
     operations = [row for row in rows if isinstance(row, OperationRow)]
     return rollouts(steps, operations, questions, scores, card.headline)

@@ -123,7 +123,7 @@ def test_a_stream_cannot_close_its_own_tag(bench) -> None:
 @pytest.mark.parametrize("wire", ["native", "qwen"])
 def test_a_prompt_of_the_user_replaces_the_system_text(bench, wire: str) -> None:
     agent = MemAlpha(wire=wire)
-    agent.begin(replace(bench.session(), prompts={"memory": "Write everything down.", "reader": "not this"}))
+    agent.begin(replace(bench.session(), prompts={"system": "Write everything down.", "reader": "not this"}))
     bench.run(agent.observe(chunk(1)))
     system, user = prompt(bench.requests[0])
     assert system.startswith("Write everything down.")

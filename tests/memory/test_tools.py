@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from memeval.memory import tools
 from memeval.memory.store import MemoryStore
 from memeval.models.completion import ToolCall
+from memeval.prompts import several
 
 
 def words(text: str) -> int:
@@ -21,8 +22,12 @@ def call(name: str, **arguments: object) -> ToolCall:
     return ToolCall(name, arguments, json.dumps(arguments))
 
 
+def schemas(*given: object) -> list[dict]:
+    return tools.schemas(several("memalpha", "tools"), *given)
+
+
 def functions(including: tuple[str, ...]) -> dict[str, dict]:
-    return {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools.schemas(including)}
+    return {tool["function"]["name"]: tool["function"]["parameters"] for tool in schemas(including)}
 
 
 def test_schemas_have_the_published_names_parameters_and_enums() -> None:
@@ -41,14 +46,14 @@ def test_schemas_have_the_published_names_parameters_and_enums() -> None:
         ["memory_type", "memory_id"],
     ]
     assert all(each["type"] == "string" for tool in found.values() for each in tool["properties"].values())
-    assert all(tool["type"] == "function" for tool in tools.schemas())
+    assert all(tool["type"] == "function" for tool in schemas())
 
 
 @pytest.mark.parametrize("left_out", ["core", "semantic", "episodic"])
 def test_a_type_that_is_left_out_is_named_nowhere(left_out: str) -> None:
     kept = [kind for kind in ("core", "semantic", "episodic") if kind != left_out]
-    assert left_out not in json.dumps(tools.schemas(kept))
-    assert all(kind in json.dumps(tools.schemas(kept)) for kind in kept)
+    assert left_out not in json.dumps(schemas(kept))
+    assert all(kind in json.dumps(schemas(kept)) for kind in kept)
 
 
 def test_a_core_only_memory_has_no_insert_and_no_ids() -> None:

@@ -55,7 +55,7 @@ def test_substring(prediction: str, golds: list[str], expected: float) -> None:
     ],
 )
 def test_exact_match_reads_the_json_it_asks_for(prediction: str, expected: float) -> None:
-    assert value("mab_exact_match", prediction, "C. The Brandt couple") == expected
+    assert value("detective_exact_match", prediction, "C. The Brandt couple") == expected
 
 
 def test_event_recall_wants_all_golds_with_their_punctuation() -> None:
@@ -88,7 +88,7 @@ def test_recall_at_5() -> None:
     assert value("recall_at_5", "", "Up") == 0.0
 
 
-@pytest.mark.parametrize("name", ["mab_substring", "mab_exact_match", "eventqa_recall", "recall_at_5"])
+@pytest.mark.parametrize("name", [name for name in METRICS if name.startswith("mab_")] + ["eventqa_recall", "recall_at_5"])
 def test_they_do_not_apply_where_there_is_no_answer(name: str) -> None:
     assert value(name, "Paris", "Paris", answerable=False) is None
     assert value(name, "Paris") is None

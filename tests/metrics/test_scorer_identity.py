@@ -41,8 +41,9 @@ import sys
 from memeval import plugins
 from memeval.metrics import METRICS
 from memeval.metrics.identity import scorer_digest
+from memeval.metrics.rules import Rules
 METRICS["mine"] = plugins.load_object(f"{sys.argv[1]}/metric.py:made")[sys.argv[2]]
-print(scorer_digest(["f1", "mine"], "mine"))
+print(scorer_digest(Rules(("f1", "mine"), "mine")))
 """
 KINDS = ("plain", "partial", "nested", "object", "wrapped", "partial of object")
 
@@ -78,10 +79,11 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], s
     """`scored(metric)`: the digest with it among the metrics."""
     from memeval.metrics import METRICS
     from memeval.metrics.identity import scorer_digest
+    from memeval.metrics.rules import Rules
 
     def found(metric: Any) -> str:
         monkeypatch.setitem(METRICS, "mine", metric)
-        return scorer_digest(["mine"], "mine")
+        return scorer_digest(Rules(("mine",), "mine"))
 
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from memeval.metrics.identity import scorer_digest
+from memeval.metrics.rules import Rules
 from memeval.models.prices import Price
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder, text_sha
@@ -144,7 +145,7 @@ def made_run(
         versions={"memeval": "0.1.0"},
         identity=identity,
     )
-    rules = scorer_digest(METRICS, headline, track == "native") if scorer is None else scorer
+    rules = scorer_digest(Rules(METRICS, headline, track == "native")) if scorer is None else scorer
     samples, scores = [], []
     texts: dict[str, str] = {}
     for repeat in range(repeats):

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from made_runs import Asked
 
-from memeval import cards
+from memeval import cards, plugins
 from memeval.cards import SuiteCard, TaskCard
 from memeval.cli import main
 from memeval.results.badge import Badge, badge
@@ -203,13 +203,63 @@ def ocr_run(make_run: Make, task: str = "hotpotqa-10k@memocr", score: float = 1.
     return run
 
 
-def test_a_run_that_follows_the_protocol_is_similar(make_run: Make) -> None:
+@pytest.fixture
+def faithful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a user's whose cards deviate in nothing from what was published."""
+    for name, variant in (("hotpotqa-10k", "memocr"), ("memalpha-squad", "memalpha")):
+        path = tmp_path / "tasks" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"source: jsonl\ndocuments: 50\nvariants: {{{variant}: {{}}}}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_that_follows_the_protocol_is_similar(make_run: Make, faithful: Path) -> None:
     found = of_hotpot(ocr_run(make_run))
     assert (found.level, found.why) == ("similar", ("its own draw",))
 
 
-def test_a_run_without_known_deviations_is_the_same(make_run: Make) -> None:
+def test_a_run_without_known_deviations_is_the_same(make_run: Make, faithful: Path) -> None:
     assert of_hotpot(ocr_run(make_run, manifest={})).level == "same"
+
+
+def test_what_the_cards_know_today_counts_for_older_runs(make_run: Make, faithful: Path) -> None:
+    found = of_hotpot(ocr_run(make_run, manifest={}, agent="mine"))
+    assert found.level == "same"
+    (faithful / "baselines").mkdir()
+    (faithful / "baselines" / "mine.yaml").write_text("agent: bm25\ndeviations: [its prompts are ours]\n")
+    assert of_hotpot(ocr_run(make_run, manifest={}, agent="mine", label="b")) == Badge("similar", ("its prompts are ours",))
+    task = faithful / "tasks" / "hotpotqa-10k.yaml"
+    task.write_text("source: jsonl\ndocuments: 50\ndeviations: [a]\nvariants: {memocr: {deviations: [b]}}\n")
+    found = of_hotpot(ocr_run(make_run, manifest={}, agent="mine", label="c"))
+    assert found == Badge("similar", ("its prompts are ours", "a", "b"))
+
+
+def protocol_variants() -> list[str]:
+    """Every bundled task and variant that follows a protocol."""
+    bases = [base for name in cards.listing(TaskCard) if (base := cards.find(TaskCard, name)) and not base.abstract]
+    names = [name for base in bases for name in (base.name, *(f"{base.name}@{variant}" for variant in base.variants))]
+    return [name for name in names if plugins.find_task(name).protocol]
+
+
+def test_no_bundled_card_passes_for_the_published_protocol(make_run: Make) -> None:
+    names = protocol_variants()
+    assert {"mab-eventqa_full", "2wiki-10k@memocr", "memalpha-squad@memalpha-as-published"} <= set(names)
+    assert [name for name in names if not plugins.find_task(name).deviations] == []
+    run = ocr_run(make_run, "memalpha-squad@memalpha-as-published", protocol="arXiv 2509.25911", manifest={})
+    assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level != "same"
+
+
+def test_thinking_otherwise_than_the_protocol_is_different(make_run: Make, faithful: Path) -> None:
+    levels = {}
+    for thinking in ("off", "on", None):
+        identity = dict(ocr_run(make_run, label=str(thinking), manifest={}).manifest.identity)
+        identity["task"] = {**identity["task"], "sampling": {"reader": {"thinking": "off"}}}
+        reader = {"name": "m-7b", "params": {} if thinking is None else {"thinking": thinking}}
+        identity["models"] = {**identity["models"], "reader": reader}
+        found = of_hotpot(ocr_run(make_run, label=f"again {thinking}", manifest={"identity": identity}))
+        levels[thinking] = found.level
+    assert levels == {"off": "same", "on": "different", None: "different"}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +290,7 @@ def test_what_makes_a_run_different(make_run: Make, given: dict[str, object], da
         ("Qwen/Qwen3-4B", "Qwen/Qwen3-32B", "different"),
     ],
 )
-def test_the_models_of_a_published_row(make_run: Make, memory: str, reader: str, level: str) -> None:
+def test_the_models_of_a_published_row(make_run: Make, faithful: Path, memory: str, reader: str, level: str) -> None:
     given = {"agent": "memalpha", "model": memory, "reader": reader, "answer_budget": 0, "manifest": {}}
     run = ocr_run(
         make_run, "memalpha-squad@memalpha", protocol="Mem-alpha (arXiv 2509.25911)", headline="substring", **given
@@ -248,8 +298,27 @@ def test_the_models_of_a_published_row(make_run: Make, memory: str, reader: str,
     assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
 
 
+@pytest.mark.parametrize(
+    ("agent", "track", "memory", "reader", "level"),
+    [
+        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-14B", "offline", "same"),
+        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-7B", "offline", "different"),
+        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "Qwen/Qwen3-32B", "same"),
+        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "offline", "different"),
+    ],
+)
+def test_an_agent_that_answers_by_itself_needs_no_reader_of_the_table(
+    make_run: Make, agent: str, track: str, memory: str, reader: str, level: str
+) -> None:
+    given = {"agent": agent, "track": track, "model": memory, "reader": reader, "answer_budget": 0, "manifest": {}}
+    run = ocr_run(
+        make_run, "memalpha-squad@memalpha", protocol="Mem-alpha (arXiv 2509.25911)", headline="substring", **given
+    )
+    assert badge(run, board("memalpha-table1"), column("memalpha-table1", "SQuAD")).level == level
+
+
 @pytest.mark.parametrize(("key", "value"), [("documents", 400), ("tokens", 20_000), ("hard", True), ("shared", 8)])
-def test_other_streams_than_those_of_the_column(make_run: Make, key: str, value: object) -> None:
+def test_other_streams_than_those_of_the_column(make_run: Make, faithful: Path, key: str, value: object) -> None:
     own = {"documents": 50, "tokens": 0, "hard": False, "shared": 1}
     levels = []
     for task in (own, {**own, key: value}):

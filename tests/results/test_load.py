@@ -12,6 +12,9 @@ from made_runs import Asked
 
 from memeval.errors import UsageError
 from memeval.results.load import find_run, load_runs
+from memeval.runs.options import Options
+from memeval.runs.plan import plan
+from memeval.runs.run import run
 
 
 def test_a_run_speaks_of_its_questions(make_run: Callable[..., Path]) -> None:
@@ -118,3 +121,34 @@ def test_a_run_that_was_killed_speaks_of_its_finished_questions(make_run: Callab
     found = find_run(path).summary
     assert (found.n, found.status, found.agent, found.task, found.model) == (2, "partial", "bm25", "toy-10k", "offline")
     assert set(find_run(path).questions) == {"q000", "q001"}
+
+
+def test_a_limit_takes_the_first_questions_in_the_order_of_the_task(tmp_path: Path) -> None:
+    """A run on 24 questions, cut to 6, says what a run on 6 says; the smaller one was finished in another folder."""
+    asked = {"agents": ["bm25"], "tasks": ["synth-10k"], "models": {"model": "offline"}, "quiet": True}
+    for limit, folder in ((24, tmp_path / "large"), (6, tmp_path / "small")):
+        run(plan(Options(limit=limit, runs_dir=folder, **asked))[0], quiet=True)
+    (cut,), (small,), (large,) = (
+        load_runs(tmp_path / "large", limit=6),
+        load_runs(tmp_path / "small"),
+        load_runs(tmp_path / "large"),
+    )
+    assert len(large.questions) == 24
+    assert set(cut.questions) == set(small.questions)
+    assert len(cut.questions) == 6
+    for what in (
+        "status",
+        "n",
+        "headline",
+        "metrics",
+        "kinds",
+        "memory_tokens",
+        "recall_tokens",
+        "calls",
+        "tokens",
+        "chunks",
+    ):
+        assert getattr(cut.summary, what) == getattr(small.summary, what), what
+    assert not cut.whole
+    assert large.whole
+    assert len(load_runs(tmp_path / "large", limit=100)[0].questions) == 24

@@ -289,6 +289,14 @@ def test_a_phone_shows_all_of_it(new_page: Callable[..., Opened], file: Path) ->
     assert page.evaluate("document.getElementById('story').scrollWidth - document.getElementById('story').clientWidth") == 0
 
 
+def test_the_table_follows_the_width_of_the_window(new_page: Callable[..., Opened], file: Path) -> None:
+    page = new_page(width=390, height=844).open(file).page
+    answer = page.locator("#answers .tabulator-col[tabulator-field=answer]")
+    assert not answer.is_visible()
+    page.set_viewport_size({"width": 1200, "height": 900})
+    answer.wait_for(state="visible")
+
+
 def test_what_is_left_out_is_said(
     new_page: Callable[..., Opened], runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

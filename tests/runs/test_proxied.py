@@ -44,8 +44,7 @@ class Remote:
     async def begin(self, session: Any) -> None:
         self.notes: list[tuple[str, str]] = []
         self.slot = Slot()
-        self.proxy = await Proxy().__aenter__()
-        self.token = self.proxy.open(session.models, self.slot)
+        self.proxy = await Proxy(session.models, self.slot).__aenter__()
         self.start()
 
     def start(self) -> None:
@@ -59,7 +58,7 @@ class Remote:
     def ask(self, text: str) -> str:
         assert self.program.stdin is not None
         assert self.program.stdout is not None
-        line = json.dumps({"text": text, "token": self.token, "url": self.proxy.base_url})
+        line = json.dumps({"text": text, "token": self.proxy.token, "url": self.proxy.base_url})
         self.program.stdin.write(f"{line}\n")
         self.program.stdin.flush()
         said: str = json.loads(self.program.stdout.readline())
@@ -70,7 +69,6 @@ class Remote:
 
     async def close(self) -> None:
         self.program.communicate()
-        self.proxy.close(self.token)
         await self.proxy.__aexit__()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from memeval import plugins
+from memeval.metrics.rules import Rules
 from memeval.records.rows import EvidenceRow, QuestionRow, RecallRow, SampleRow
 from memeval.runs.score import score_sample
 
@@ -23,7 +26,7 @@ def scored(answer: str | None, asked: QuestionRow | None = None, native: bool = 
     recall = (RecallRow(text="x", chunks=("c00001",), tokens=3),)
     facts = {"question_id": "q", "context_id": "c", "repeat": 0, "failure": None, "finish_reason": "stop", "recall": recall}
     sample = SampleRow(**{**facts, "answer": answer, **changes})
-    return score_sample(sample, asked or question(), {"x": "Ann's home is in Arlen."}, METRICS, "f1", native)
+    return score_sample(sample, asked or question(), {"x": "Ann's home is in Arlen."}, Rules(METRICS, "f1", native))
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,21 @@ def test_a_control_without_a_result() -> None:
 def test_the_question_comes_back_from_its_row() -> None:
     asked = question(options=("(a) x", "(b) y"), position=4, time="2040-01-01").question()
     assert (asked.options, asked.position, asked.evidence[0].units) == (("(a) x", "(b) y"), 4, (4,))
+
+
+def test_a_reply_that_was_cut_off_is_wrong_unless_the_card_scores_it() -> None:
+    sample = SampleRow(question_id="q", context_id="c", repeat=0, failure=None, finish_reason="length", answer="Arlen Hill")
+    found = {}
+    for cut_off in ("wrong", "scored"):
+        metrics, verdict, reason = score_sample(sample, question(), {}, Rules(("f1",), "f1", cut_off=cut_off))
+        found[cut_off] = (metrics["f1"], verdict, bool(reason))
+    assert found == {"wrong": (0.0, "wrong", True), "scored": (1.0, "right", False)}
+    unclosed = replace(sample, finish_reason="unclosed_think")  # there is no answer in it
+    assert score_sample(unclosed, question(), {}, Rules(("f1",), "f1", cut_off="scored"))[1] == "wrong"
+
+
+def test_published_scripts_score_what_was_cut_off() -> None:
+    names = ("2wiki-10k@memocr", "2wiki-10k@memagent", "2wiki-10k@memalpha", "memalpha-booksum", "mab-eventqa_full")
+    assert {plugins.find_task(name).cut_off for name in names} == {"scored"}
+    assert {plugins.find_task(name).cut_off for name in ("2wiki-10k", "personamem-32k", "locomo")} == {"wrong"}
+    assert "cut off" in " ".join(plugins.find_task("personamem-32k").deviations)

@@ -70,7 +70,7 @@ SCORED: dict[str, tuple[list[str], str, float]] = {
     "ruler_qa": (["Stuttgart", "the art"], "Stuttgart.", 1.0),
     "eventqa": (["Ann kissed Bob, then left."], "The event: ann kissed bob, then left.", 1.0),
     "longmemeval": (["the viola"], "viola", 1.0),
-    "icl": (["11"], "\\boxed{11}", 1.0),
+    "icl": (["11"], "11.", 1.0),
     "recsys": (["509", "7"], "The recommendations are:\n1. Heat (1995)\n2. Up\n3. Jaws\n4. Big\n5. Alien\n6. Amélie", 0.5),
     "infbench": (["it rained all day"], "it rained", 2 * 1.0 * 0.5 / 1.5),
     "detective": (["C. The couple"], '{"answer": "C. The couple", "reasoning": "They were blackmailed."}', 1.0),
@@ -197,7 +197,7 @@ def test_keypoints_of_a_book_stand_on_the_gold_side(root: Path, tmp_path: Path) 
     assert context.questions[0].keypoints == ("It rained all day.", "Ann stayed.")
     assert not any("stayed" in unit.text for unit in context.units)
     assert all(question.keypoints == () for question in load("infbench_sum_eng_shots2", root).golds())  # null there
-    assert (task.card.judge, task.card.headline, task.card.metrics) == ("infbench", "rouge_l", ("rouge_l", "f1"))
+    assert (task.card.judge, task.card.headline, task.card.metrics) == ("infbench", "mab_rouge_l", ("mab_rouge_l", "mab_f1"))
     for source in ("detective_qa", "recsys_redial_full", "eventqa_full", "ruler_qa1_197K", "factconsolidation_mh_6k"):
         assert plugins.find_task(name_of(source)).judge == ""  # upstream's own rules, without a judge
     assert plugins.find_task(name_of("longmemeval_s*")).judge == "longmemeval"

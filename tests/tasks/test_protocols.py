@@ -6,6 +6,7 @@ taskutils/memory_data/process_test.py), apart from the package's own.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import random
@@ -19,11 +20,14 @@ import pytest
 from folders import file_of, read_lines
 from msgspec.structs import replace
 
-from memeval import cards, digests, metrics, plugins
+from memeval import cards, digests, metrics, plugins, protocol
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError
+from memeval.models.body import switched
+from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
+from memeval.runs.roles import with_sampling
 from memeval.runs.run import run
 from memeval.task import Context, Question
 from memeval.tasks import Settings
@@ -211,8 +215,8 @@ def test_memagent_and_memalpha_are_written_out(base: str) -> None:
     equal, published = (plugins.find_task(f"{base}-100k@{name}") for name in ("memalpha", "memalpha-as-published"))
     assert (equal.query_visible, equal.scoring, published.scoring) == (False, "equal", "as-published")
     agent = AgentCard(name="bm25", agent="bm25")
-    assert cards.scored(equal, agent).headline == "substring"
-    assert cards.scored(published, agent).headline == "contains_first"
+    assert protocol.scored(equal, agent).headline == "substring"
+    assert protocol.scored(published, agent).headline == "contains_first"
     assert set(equal.metrics) == set(published.metrics) >= {"substring", "contains_first"}
 
 
@@ -222,9 +226,9 @@ def test_as_published_may_score_agents_unequally() -> None:
     agents = [
         AgentCard(name=name, agent=agent) for name, agent in (("memalpha-4b", "memalpha"), ("bm25", "bm25"), ("mine", "x"))
     ]
-    assert [cards.scored(card, agent).headline for agent in agents] == ["boxed", "boxed", "boxed"]
+    assert [protocol.scored(card, agent).headline for agent in agents] == ["boxed", "boxed", "boxed"]
     unequal = replace(card, scoring="as-published")
-    assert [cards.scored(unequal, agent).headline for agent in agents] == ["boxed", "mab_line", "f1"]
+    assert [protocol.scored(unequal, agent).headline for agent in agents] == ["boxed", "mab_line", "f1"]
 
 
 BAD = {
@@ -471,3 +475,53 @@ def test_as_published_changes_the_headline_and_nothing_that_was_asked(project: P
     assert of_one == of_other  # in whatever order they were answered
     for name in ("substring", "contains_first"):
         assert equal.summary.metrics[name] == published.summary.metrics[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["2wiki-10k", "hotpotqa-10k", "nq-10k", "triviaqa-10k", "memalpha-squad", "memalpha-mab-lme"]
+)
+@pytest.mark.parametrize("variant", ["memalpha", "memalpha-as-published"])
+def test_nothing_thinks_under_mem_alphas_protocol(name: str, variant: str) -> None:
+    card = plugins.find_task(f"{name}@{variant}")
+    options = Options(["memalpha"], [name])
+    plain = {role: ModelSpec("Qwen/Qwen3-32B", "http://here/v1") for role in ("memory", "reader")}
+    models = with_sampling(plain, card, options)
+    for role, temperature in (("memory", 0.0), ("reader", 0.7)):
+        sent = switched(models[role].name, models[role].params)
+        assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+        assert sent["temperature"] == temperature
+    typed = with_sampling(plain, card, dataclasses.replace(options, thinking={"reader": "auto"}))
+    assert "chat_template_kwargs" not in switched(typed["reader"].name, typed["reader"].params)
+    assert switched(typed["memory"].name, typed["memory"].params)["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+LISTENER = '''
+from memeval import Recall
+
+class Listener:
+    """Says nothing, and writes down how it was asked."""
+    def begin(self, session): pass
+    def observe(self, chunk): pass
+    def recall(self, query):
+        with open("asked.txt", "a") as file:
+            file.write(repr(query.text) + "\\n")
+        return Recall()
+'''
+
+
+def test_a_memory_is_searched_with_the_query_prompt_where_the_paper_does_so(project: Path) -> None:
+    Path("agents.py").write_text(LISTENER)
+    Path("notes.jsonl").write_text('{"units": ["a"], "questions": [{"text": "Which?", "answer": "b"}]}\n')
+    Path("notes.yaml").write_text(
+        "source: jsonl\nparams: {file: notes.jsonl}\nrecall_prefix: {Listener: By the rules.}\n"
+        "variants: {paper: {protocol: a paper}}\n"
+    )
+    for task in ("notes.yaml", "notes.yaml@paper"):
+        (planned,) = plan(Options(["agents.py:Listener"], [task], models={"model": "offline"}, quiet=True))
+        run(planned, quiet=True)
+    assert Path("asked.txt").read_text().splitlines() == [repr("Which?"), repr("By the rules.\n\nWhich?")]
+    labels = plugins.find_task("memalpha-mab-banking77@memalpha")
+    agents = [AgentCard(name=name, agent=agent) for name, agent in (("mine", "memalpha"), ("bm25", "bm25"))]
+    assert [bool(protocol.prefixed(labels, agent)) for agent in agents] == [True, False]  # RAG-Top2 asks the bare question
+    assert not any(protocol.prefixed(plugins.find_task("memalpha-mab-banking77"), agent) for agent in agents)
+    assert not protocol.prefixed(plugins.find_task("memalpha-squad@memalpha"), agents[0])

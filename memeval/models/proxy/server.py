@@ -1,9 +1,8 @@
-"""An OpenAI-compatible server on 127.0.0.1 in front of the bound models of a run: what foreign agents call.
+"""An OpenAI-compatible server on 127.0.0.1 in front of the bound models of one context: what a foreign agent calls.
 
-    async with Proxy() as proxy:
-        token = proxy.open(session.models, slot)      # base URL and token go to the agent as its endpoint and key
-        with slot.step(): ...                         # one step of the agent: its calls are booked where the step is
-        proxy.close(token)                            # its calls in flight are cancelled
+    async with Proxy(session.models, slot) as proxy:
+        proxy.base_url, proxy.token      # go to the agent as its endpoint and key
+        with slot.step(): ...            # one step of the agent: its calls are booked where the step is
 
 Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves this
 process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
@@ -17,7 +16,6 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
@@ -37,50 +35,23 @@ _REJECTED = re.compile(r"HTTP (400|403|413|422)\b")
 Result = TypeVar("Result")
 
 
-@dataclass(eq=False)
-class _Client:
-    """The agent that holds a token. asked: how often each call was made. tasks: its calls in flight."""
-
-    models: Mapping[str, BoundModel]
-    slot: Slot
-    asked: Counter[bytes] = field(default_factory=Counter)
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-
-    def model(self, name: str, embedding: bool) -> BoundModel:
-        """The model of a role, or the first with that name. Raises Refused (404)."""
-        fitting = {role: model for role, model in self.models.items() if (role == "embedder") is embedding}
-        for model in (fitting.get(name), *fitting.values()):
-            if model is not None and name in (model.role, model.name):
-                return model
-        kind = "embedding model" if embedding else "model"
-        known = ", ".join(fitting) or "none"
-        raise Refused(404, f"no {kind} '{name[:100]}' here; use a role as its name: {known}", "model_not_found", "model")
-
-    def sample(self, model: BoundModel, chat: Chat, again: bool) -> int:
-        """Equal requests of one agent are told apart by their number, so that it can ask for a second opinion; greedy or
-        seeded ones are not. again: the client repeats a request whose reply it did not wait for."""
-        params = {**chat.params, **model.params}
-        if params.get("temperature") == 0 or "seed" in params:
-            return 0
-        key = call_key(model.role, Request(chat.messages, chat.tools, chat.params))
-        number = self.asked[key] - again
-        self.asked[key] += not again
-        return max(0, number)
-
-
 class Proxy:
-    """One per run, on the run's event loop, as an async context manager. `base_url` ends in /v1."""
+    """For one agent and its forks, on the running event loop, as an async context manager. models: role -> model that may be
+    called. slot: where its calls are booked. `base_url` ends in /v1; `token` is the key that it takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[str, BoundModel], slot: Slot) -> None:
         self.base_url = ""
-        self._clients: dict[str, _Client] = {}  # by token
+        self.token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
+        self._models, self._slot = models, slot
+        self._asked: Counter[bytes] = Counter()  # how often each call was made
+        self._tasks: set[asyncio.Task[Any]] = set()  # its calls in flight
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[_in_shape], client_max_size=LARGEST_REQUEST)
+        app = web.Application(middlewares=[_in_shape, self._with_token], client_max_size=LARGEST_REQUEST)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
-        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         listening = socket.socket()
@@ -90,35 +61,21 @@ class Proxy:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for client in self._clients.values():
-            _cancel(client)
-        self._clients.clear()
+        """Its calls in flight are cancelled. An end that has come already is no error."""
+        for task in self._tasks:
+            task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def open(self, models: Mapping[str, BoundModel], slot: Slot) -> str:
-        """A token for one agent in one context (a fork gets its own). models: role -> model it may call. slot: where its
-        calls are booked."""
-        token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
-        self._clients[token] = _Client(models, slot)
-        return token
-
-    def close(self, token: str) -> None:
-        """End a token; its calls in flight are cancelled. One that is closed already is no error."""
-        client = self._clients.pop(token, None)
-        if client is not None:
-            _cancel(client)
-
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        client = self._client(request)
         chat = wire.read_chat(wire.read_json(await request.read()))
-        model = client.model(chat.model, embedding=False)
+        model = self._model(chat.model, embedding=False)
         params = dict(chat.params)
         for one, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
             if one in model.params:  # the user's limit stands, under whichever of its two names
                 params.pop(other, None)
-        sample = client.sample(model, chat, _repeated(request))
-        completion: Completion = await _serve(client, model, model.generate(chat.messages, chat.tools, sample, **params))
+        sample = self._sample(model, chat, _repeated(request))
+        completion: Completion = await self._serve(model, model.generate(chat.messages, chat.tools, sample, **params))
         if completion.error is not None:
             rejected = _REJECTED.match(completion.error)
             raise Refused(int(rejected[1]) if rejected else 502, completion.error, "upstream_error")
@@ -137,12 +94,11 @@ class Proxy:
         return response
 
     async def _embeddings(self, request: web.Request) -> web.StreamResponse:
-        client = self._client(request)
         asked = wire.shaped(wire.read_json(await request.read()), wire.Texts)
-        model = client.model(asked.model, embedding=True)
+        model = self._model(asked.model, embedding=True)
         params = {} if asked.dimensions is None else {"dimensions": asked.dimensions}
         try:
-            vectors, spent = await _serve(client, model, model.embed_counted(asked.texts, **params))
+            vectors, spent = await self._serve(model, model.embed_counted(asked.texts, **params))
         except EmbeddingFailed as failed:
             raise Refused(502, str(failed), "upstream_error") from None
         if asked.dimensions not in (None, vectors.shape[1]):
@@ -150,56 +106,72 @@ class Proxy:
             raise Refused(400, message, "unsupported_parameter", "dimensions")
         return web.json_response(wire.embeddings_reply(vectors, spent.prompt, model.name, asked.encoding_format == "base64"))
 
-    async def _models(self, request: web.Request) -> web.StreamResponse:
-        models = self._client(request).models
-        names = dict.fromkeys([*models, *(model.name for model in models.values())])
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        names = dict.fromkeys([*self._models, *(model.name for model in self._models.values())])
         return web.json_response({"object": "list", "data": [wire.model_reply(name) for name in names]})
 
-    def _client(self, request: web.Request) -> _Client:
+    @web.middleware
+    async def _with_token(self, request: web.Request, handler: Any) -> web.StreamResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        client = self._clients.get(token.strip()) if scheme.lower() == "bearer" else None
-        if client is None:
+        given = token.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not secrets.compare_digest(given, self.token.encode()):
             raise Refused(401, "the API key is not the token of an open context", "invalid_api_key")
-        return client
+        response: web.StreamResponse = await handler(request)
+        return response
 
+    def _model(self, name: str, embedding: bool) -> BoundModel:
+        """The model of a role, or the first with that name. Raises Refused (404)."""
+        fitting = {role: model for role, model in self._models.items() if (role == "embedder") is embedding}
+        for model in (fitting.get(name), *fitting.values()):
+            if model is not None and name in (model.role, model.name):
+                return model
+        kind = "embedding model" if embedding else "model"
+        known = ", ".join(fitting) or "none"
+        raise Refused(404, f"no {kind} '{name[:100]}' here; use a role as its name: {known}", "model_not_found", "model")
 
-async def _serve(client: _Client, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
-    """Await a call of a bound model, booked in the client's slot. It continues, and is booked, when the client disconnects.
+    def _sample(self, model: BoundModel, chat: Chat, again: bool) -> int:
+        """Equal requests of one agent are told apart by their number, so that it can ask for a second opinion; greedy or
+        seeded ones are not. again: the client repeats a request whose reply it did not wait for."""
+        params = {**chat.params, **model.params}
+        if params.get("temperature") == 0 or "seed" in params:
+            return 0
+        key = call_key(model.role, Request(chat.messages, chat.tools, chat.params))
+        number = self._asked[key] - again
+        self._asked[key] += not again
+        return max(0, number)
 
-    Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
-    """
+    async def _serve(self, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
+        """Await a call of a bound model, booked in the slot. It continues, and is booked, when the client disconnects.
 
-    async def booked() -> Result:
-        usage.current.set(client.slot)
-        return await call
+        Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
+        """
 
-    task = asyncio.ensure_future(booked())
-    client.tasks.add(task)
-    task.add_done_callback(client.tasks.discard)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        this = asyncio.current_task()
-        if this is not None and this.cancelling():
-            raise  # the server is stopping
-        raise Refused(503, "the context ended while the call was in flight") from None
-    except EmbeddingFailed:
-        raise  # booked; the run goes on
-    except RecursionError:
-        raise Refused(400, "the body is nested too deeply") from None
-    except (StopRun, UsageError) as error:
-        if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is for the user to fix
-            raise Refused(400, str(error), "unsupported_parameter", error.name) from None
-        client.slot.stop(error)
-        raise Refused(503, str(error), "upstream_error") from None
-    except Exception as error:
-        client.slot.stop(error)
-        raise Refused(500, f"the call failed with a bug ({type(error).__name__}); the run stops", "internal_error") from None
+        async def booked() -> Result:
+            usage.current.set(self._slot)
+            return await call
 
-
-def _cancel(client: _Client) -> None:
-    for task in client.tasks:
-        task.cancel()
+        task = asyncio.ensure_future(booked())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            this = asyncio.current_task()
+            if this is not None and this.cancelling():
+                raise  # the server is stopping
+            raise Refused(503, "the context ended while the call was in flight") from None
+        except EmbeddingFailed:
+            raise  # booked; the run goes on
+        except RecursionError:
+            raise Refused(400, "the body is nested too deeply") from None
+        except (StopRun, UsageError) as error:
+            if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set is for the user to fix
+                raise Refused(400, str(error), "unsupported_parameter", error.name) from None
+            self._slot.stop(error)
+            raise Refused(503, str(error), "upstream_error") from None
+        except Exception as error:
+            self._slot.stop(error)
+            raise Refused(500, f"the call failed with a bug ({type(error).__name__}); the run stops", "internal_error") from None
 
 
 def _repeated(request: web.Request) -> bool:

@@ -173,6 +173,7 @@ async function start() {
     if (document.body.clientWidth !== width) {
       width = document.body.clientWidth;
       redraw();
+      table.redraw(true);
     }
   }).observe(document.body);
 }

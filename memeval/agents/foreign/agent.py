@@ -1,0 +1,119 @@
+"""A foreign agent as the engine sees it: each method is one message, and its reply."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
+from memeval.agents.foreign.line import Line, Wire
+from memeval.agents.foreign.messages import Answered, Begun, Held, Recalled, Reply, Shape
+from memeval.errors import ForeignFailed, UsageError
+
+TIMEOUT = 600.0
+"""Seconds for one reply."""
+
+
+class Foreign:
+    """An agent that is a program or a server. Subclasses say how its messages get there.
+
+    timeout: seconds for one reply. params: settings that `begin` carries, for the agent itself.
+    """
+
+    foreign: ClassVar = True
+    """It is not built in, although its class is: it has a thread, and its methods have a time limit."""
+    replayable: ClassVar = False
+
+    def __init__(self, timeout: float = TIMEOUT, params: Mapping[str, Any] | None = None) -> None:
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+            raise UsageError(f"{self.name}: timeout is {timeout!r}, expected seconds, more than 0")
+        if not isinstance(params or {}, Mapping):
+            raise UsageError(f"{self.name}: params is {params!r:.60}, expected a mapping, as in --set 'params={{k: 3}}'")
+        self.timeout, self.params = timeout, dict(params or {})
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        raise ForeignFailed("it has no name")
+
+    def wire(self, session: Session) -> Wire:
+        raise ForeignFailed("it has no wire")
+
+    async def begin(self, session: Session) -> None:
+        self.session = session
+        self.context = f"{session.seed:012x}-{secrets.token_hex(4)}"
+        self.line = Line(self.name, self.wire(session), session.models, self.timeout)
+        self.methods: tuple[str, ...] = ()
+        await self.line.join()
+        query = session.query
+        begun = await self._ask(
+            "begin",
+            Begun,
+            seed=session.seed,
+            budget=session.budget,
+            workdir=str(session.workdir),
+            base_url=self.line.proxy.base_url,
+            api_key=self.line.proxy.token,
+            models=[*session.models],
+            params=self.params,
+            prompts=dict(session.prompts),
+            **({} if query is None else {"query": asdict(query)}),
+        )
+        self.methods = begun.methods
+        self.check(begun)
+
+    def check(self, begun: Begun) -> None:
+        """Whether the agent is the one that was planned. Raises ForeignFailed."""
+
+    async def observe(self, chunk: Chunk) -> None:
+        await self._ask("observe", Reply, chunk=asdict(chunk))
+
+    async def finish(self) -> None:
+        if "finish" in self.methods:
+            await self._ask("finish", Reply)
+
+    async def recall(self, query: Query) -> Recall:
+        recalled = await self._ask("recall", Recalled, query=asdict(query))
+        return Recall([entry.item() for entry in recalled.items], recalled.order)
+
+    async def answer(self, query: Query, recall: Recall) -> Answer:
+        if "answer" not in self.methods:
+            raise ForeignFailed(f"{self.name}: the card's track is 'native', and the reply to begin names no method 'answer'")
+        recalled = [asdict(item) for item in recall.items]
+        return Answer((await self._ask("answer", Answered, query=asdict(query), items=recalled)).text)
+
+    async def memory(self) -> MemoryStats | None:
+        if "memory" not in self.methods:
+            return None
+        held = await self._ask("memory", Held)
+        entries = None if held.entries is None else [entry.item() for entry in held.entries]
+        tokens = held.tokens
+        if tokens is None:
+            tokens = {"entries": sum(self.session.count(entry.text) for entry in entries or ())}
+        return MemoryStats(tokens, entries)
+
+    async def fork(self, session: Session) -> Foreign | None:
+        """A copy that its program makes; None where it does not name the method."""
+        if "fork" not in self.methods:
+            return None
+        twin = copy.copy(self)
+        twin.session, twin.context = session, f"{self.context}-{secrets.token_hex(4)}"
+        await self._ask("fork", Reply, to=twin.context, workdir=str(session.workdir))
+        await self.line.join()
+        return twin
+
+    async def close(self) -> None:
+        try:
+            if "close" in self.methods:
+                await self._ask("close", Reply)
+        finally:
+            await self.line.leave()
+
+    async def _ask(self, method: str, shape: type[Shape], **facts: Any) -> Shape:
+        reply = await self.line.ask(method, shape, context=self.context, **facts)
+        for spent in getattr(reply, "spent", ()):
+            self.session.spend(tokens=spent.tokens, usd=spent.usd, role=spent.role)
+        return reply

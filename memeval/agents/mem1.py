@@ -1,0 +1,124 @@
+"""MEM1 (arXiv 2506.15841): an internal state that is all a turn knows of the turns before it.
+
+At each turn the model sees the task, its last state and the newest information, and replies with a new state between <IS>
+(the paper) or <think> (the released code), then with <search> to go on or <answer> to end. Everything older is deleted. The
+rules are those of github.com/MIT-MI/MEM1 at 6f22061 (Mem1/inference), the words are our own. There a search brings three
+passages; here the stream decides what comes next: a chunk is the information of a turn, whatever is searched for. The limit
+of turns holds for those after the stream, in which the model must answer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from memeval.agent import Chunk, Query, Recall, Session
+from memeval.agents.rolling import Rolling, first_tokens, problem, recalled
+from memeval.models.completion import Completion
+from memeval.prompts import MEMORY, tagged
+from memeval.typed import Count, Positive
+
+Tag = Literal["IS", "think"]
+_OPEN = re.compile(r"<(IS|think|search|information|answer)>")
+_CLOSE = re.compile(_OPEN.pattern.replace("<", "</"))
+_READING = (
+    "You work through a long text piece by piece. At each turn you see only your internal state, between <memory> tags, and "
+    "the next piece of the text, between <new_chunk> tags; everything else is gone. {goal} Reply with your new internal "
+    "state between <{tag}> and </{tag}>: all that you need of the old state and of the piece, and what is still missing. "
+    "{actions}"
+)
+_VISIBLE = {
+    "goal": "The question that you work on is between <question> tags.",
+    "actions": "Then either ask for more between <search> and </search>, or, as soon as the state holds the answer, give it "
+    "between <answer> and </answer>; nothing more will be read then.",
+}
+_BLIND = {
+    "goal": "Questions about any part of the text will be asked at its end, and only the state is left then.",
+    "actions": "",
+}
+_ANSWERING = (
+    "You have worked through a long text and can no longer see it. Your internal state is between <memory> tags. Answer the "
+    "question between <question> tags from that state alone: think between <{tag}> and </{tag}> if you must, then give the "
+    "answer alone, in as few words as possible, between <answer> and </answer>; where there are <options>, the letter of "
+    "the best one, like this: (a). If the state does not hold the answer, answer: I don't know"
+)
+
+
+class Mem1(Rolling):
+    """The agent. memory_tokens: of the state and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
+    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think. A prompt file for the role
+    `reader` replaces the system text of answering. Where the task shows the question, an answer ends the reading and becomes
+    part of the state."""
+
+    track = "native"
+    kind = "state"
+
+    def __init__(self, memory_tokens: int = 1024, chunk_tokens: int = 5000, turns: int = 6, tag: Tag = "IS") -> None:
+        super().__init__(memory_tokens)
+        self.chunk_tokens: int = self.checked("chunk_tokens", chunk_tokens, Count)
+        self.turns: int = self.checked("turns", turns, Positive)
+        self.tag: Tag = self.checked("tag", tag, Tag)
+
+    def begin(self, session: Session) -> None:
+        super().begin(session)
+        self.answered = False
+
+    async def observe(self, chunk: Chunk) -> None:
+        if not self.answered:
+            await super().observe(chunk)
+
+    def reading(self) -> str:
+        return _READING.format(tag=self.tag, **(_VISIBLE if self.session.query else _BLIND)).strip()
+
+    def view(self, chunk: Chunk) -> list[str]:
+        return [*problem(self.session.query), *super().view(chunk)]
+
+    def new_text(self, reply: Completion) -> str:
+        """The state; in place of one, a reply without any tag. Upstream's order: a search goes before an answer."""
+        blocks, rest = self._parts(reply)
+        state = blocks.get(self.tag, "") if blocks else rest
+        if self.session.query and blocks.get("search"):
+            return f"{state}\nsearched for: {blocks['search']}" if state else ""
+        if self.session.query and blocks.get("answer"):
+            self.answered = True
+            return f"answer: {blocks['answer']}\n{state or self.text}"
+        return state
+
+    async def answer(self, query: Query, recall: Recall) -> str:
+        """The first answer, or what a reply says outside its tags. A reply with neither is followed by a turn that sees its
+        state and nothing else; after the last turn there is no answer."""
+        system = self.session.prompts.get("reader") or _ANSWERING.format(tag=self.tag)
+        state = recalled(recall)
+        for left in reversed(range(self.turns)):
+            hint = f"No more of the text can be read. Turns left after this one: {left}."
+            blocks, rest = self._parts(await self.generate(system, *problem(query), tagged(MEMORY, state), hint))
+            said = blocks.get("answer") or ("" if "search" in blocks else rest)
+            if said or not blocks:
+                return said
+            state = first_tokens(blocks.get(self.tag) or state, self.memory_tokens, self.session.count)
+        return ""
+
+    def _parts(self, reply: Completion) -> tuple[dict[str, str], str]:
+        """`parts` of a reply. The state of a model that was trained on <think> is what its server splits off as thinking."""
+        thought = self.tag == "think" and reply.reasoning
+        return parts(f"<think>{thought}</think>{reply.text}" if thought else reply.text)
+
+
+def parts(text: str) -> tuple[dict[str, str], str]:
+    """(tag -> text of its first block, the text outside all blocks). A block that never closes ends where the next one
+    begins."""
+    blocks: dict[str, str] = {}
+    rest, at, unclosed = "", 0, set()
+    for opened in _OPEN.finditer(text):
+        if opened.start() < at:
+            continue
+        name, begin = opened[1], opened.end()
+        end = -1 if name in unclosed else text.find(f"</{name}>", begin)
+        rest += text[at : opened.start()]
+        at = end + len(f"</{name}>")
+        if end < 0:
+            unclosed.add(name)
+            following = _OPEN.search(text, begin)
+            at = end = following.start() if following else len(text)
+        blocks.setdefault(name, text[begin:end].strip())
+    return blocks, _CLOSE.sub("", rest + text[at:]).strip()

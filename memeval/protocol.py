@@ -1,0 +1,25 @@
+"""What a task's card says of one agent, where a published protocol treats agents unequally."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from memeval.cards import AgentCard, TaskCard
+
+
+def of_agent(given: Mapping[str, str], agent: AgentCard) -> str:
+    """What a mapping has under the agent's name, else under its class's name, else under `*`; empty where it has none."""
+    return next((given[name] for name in (agent.name, agent.agent, "*") if given.get(name)), "")
+
+
+def prefixed(card: TaskCard, agent: AgentCard) -> str:
+    """The `recall_prefix` of an agent's questions; empty where the card follows no protocol."""
+    return of_agent(card.recall_prefix, agent) if card.protocol else ""
+
+
+def scored(card: TaskCard, agent: AgentCard) -> TaskCard:
+    """The card as this agent is scored: with `scoring: as-published` the headline is the agent's metric in
+    `published_metrics`. Every metric of the card is computed either way."""
+    return card if card.scoring == "equal" else replace(card, headline=of_agent(card.published_metrics, agent))
