@@ -54,7 +54,7 @@ BAD = {
     "--agent bm25 --task gone.yaml": "gone.yaml: cannot read the card",
     "--agent bm25 --set kk=3": "no agent of this run has a parameter 'kk'; did you mean 'k'?",
     "--agent bm25 --set k": "--set k: expected key=value",
-    "--agent bm25 --set k=0": "bm25: k is 0, expected a whole number of hits",
+    "--agent bm25 --set k=0": "bm25: 'k' is 0, expected a whole number of hits",
     "--agent bm25 --set k=[": "--set k=[: '[' is not a value",
     "--agent bm25 --reader gpt-5": "model 'gpt-5' is unknown",
     "--agent bm25 --reader ofline": "model 'ofline' is unknown; did you mean 'offline'?",

@@ -13,10 +13,10 @@ from typing import Any
 from memeval.agent import Query, Recall, Session
 from memeval.agents.passages import Cut
 from memeval.agents.rag import Retrieval
-from memeval.agents.search import KINDS, Hits, Kind
-from memeval.errors import UsageError
+from memeval.agents.search import Hits, Kind
 from memeval.prompts import Block, Texts
 from memeval.tasks.chunking import JOINT
+from memeval.typed import Positive, typed
 
 REPLY_TOKENS = 256
 """Limit of a reply: a tool call of a few words."""
@@ -42,13 +42,10 @@ class Iterative(Retrieval):
         passage_prefix: str = "",
         question_prefix: str = "",
     ) -> None:
-        if isinstance(searches, bool) or not isinstance(searches, int) or searches < 1:
-            raise UsageError(f"iterative: searches is {searches!r}, expected a whole number, 1 or more")
-        if search not in KINDS:
-            raise UsageError(f"iterative: search is {search!r}, use one of {', '.join(KINDS)}")
+        self.searches: int = typed(searches, Positive, "iterative", "searches")
+        kind: Kind = typed(search, Kind, "iterative", "search")
         cut = Cut(k, passage, overlap, neighbours, budget)
-        super().__init__("iterative", cut, search, passage_prefix, question_prefix)
-        self.searches = searches
+        super().__init__("iterative", cut, kind, passage_prefix, question_prefix)
 
     def begin(self, session: Session) -> None:
         super().begin(session)

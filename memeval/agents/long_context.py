@@ -10,11 +10,11 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
-from memeval.errors import UsageError
 from memeval.memory.entries import Entries
+from memeval.typed import typed
 
 
 class Stream:
@@ -63,9 +63,7 @@ class LongContext(Stream):
     same cut."""
 
     def __init__(self, cut: Part = "head") -> None:
-        if cut not in get_args(Part):
-            raise UsageError(f"long-context: cut is {cut!r}, use one of {', '.join(get_args(Part))}")
-        self.cut = cut
+        self.cut: Part = typed(cut, Part, "long-context", "cut")
 
     def recall(self, query: Query) -> Recall:
         items: list[Item] = []

@@ -9,6 +9,7 @@ overlap.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from itertools import groupby
 from memeval.agent import Chunk, Item
 from memeval.errors import UsageError
 from memeval.tasks.chunking import JOINT, SENTENCE_END
+from memeval.typed import Count, typed
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
@@ -41,16 +43,12 @@ class Cut:
 
     def check(self, agent: str) -> None:
         """Raises UsageError, with the agent's name, where a number makes no sense."""
-        for name in ("k", "passage", "overlap", "neighbours", "budget"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise UsageError(f"{agent}: {name} is {value!r}, expected a whole number, 0 or more")
+        for name, value in dataclasses.asdict(self).items():
+            typed(value, Count, agent, name)
         if not self.k and not self.budget:
-            raise UsageError(f"{agent}: k is 0, expected a whole number of hits, 1 or more, or a budget of tokens beside it")
+            raise UsageError(f"{agent}: 'k' is 0, expected a whole number of hits, or a budget of tokens beside it")
         if self.passage and self.overlap >= self.passage:
-            raise UsageError(
-                f"{agent}: overlap is {self.overlap}, expected fewer tokens than a passage has ({self.passage})"
-            )
+            raise UsageError(f"{agent}: 'overlap' is {self.overlap}, expected less than a passage has ({self.passage})")
 
 
 @dataclass(frozen=True, slots=True)

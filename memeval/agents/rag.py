@@ -12,6 +12,7 @@ from memeval.agent import Chunk, Query, Recall, Session
 from memeval.agents.long_context import Stream
 from memeval.agents.passages import Cut, Passages
 from memeval.agents.search import EVERYTHING, Hits, Kind, index
+from memeval.typed import typed
 
 
 class Retrieval(Stream):
@@ -22,7 +23,8 @@ class Retrieval(Stream):
     def __init__(self, agent: str, cut: Cut, kind: Kind, passage_prefix: str = "", question_prefix: str = "") -> None:
         cut.check(agent)
         self.cut, self.kind = cut, kind
-        self.passage_prefix, self.question_prefix = passage_prefix, question_prefix
+        self.passage_prefix: str = typed(passage_prefix, str, agent, "passage_prefix")
+        self.question_prefix: str = typed(question_prefix, str, agent, "question_prefix")
 
     def begin(self, session: Session) -> None:
         super().begin(session)
@@ -57,6 +59,8 @@ class BM25(Retrieval):
 class Dense(Retrieval):
     """By the vectors of the session's embedder, compared exactly (cosine)."""
 
+    ranking: Kind = "dense"
+
     def __init__(
         self,
         k: int = 16,
@@ -68,21 +72,10 @@ class Dense(Retrieval):
         question_prefix: str = "",
     ) -> None:
         cut = Cut(k, passage, overlap, neighbours, budget)
-        super().__init__("dense", cut, "dense", passage_prefix, question_prefix)
+        super().__init__(self.ranking, cut, self.ranking, passage_prefix, question_prefix)
 
 
-class Hybrid(Retrieval):
+class Hybrid(Dense):
     """By words and by vectors, the two rankings fused by reciprocal ranks."""
 
-    def __init__(
-        self,
-        k: int = 16,
-        passage: int = 256,
-        overlap: int = 32,
-        neighbours: int = 0,
-        budget: int = 0,
-        passage_prefix: str = "",
-        question_prefix: str = "",
-    ) -> None:
-        cut = Cut(k, passage, overlap, neighbours, budget)
-        super().__init__("hybrid", cut, "hybrid", passage_prefix, question_prefix)
+    ranking = "hybrid"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from memeval.bm25 import BM25Index
 from memeval.errors import UsageError
@@ -20,7 +20,6 @@ Hits = list[tuple[int, float]]
 """(number of a passage, score), best first; equal scores in the order of the stream"""
 
 Kind = Literal["bm25", "dense", "hybrid"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 EVERYTHING = 1 << 62
 RRF = 60
 """The constant of reciprocal rank fusion in the paper that proposed it."""

@@ -203,13 +203,14 @@ def test_hostile_text_cannot_close_the_memory(bench) -> None:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"searches": 0}, "searches is 0"),
-        ({"searches": True}, "searches is True"),
-        ({"search": "words"}, "search is 'words', use one of bm25, dense, hybrid"),
-        ({"overlap": 256}, "overlap is 256, expected fewer tokens than a passage has"),
-        ({"neighbours": -1}, "neighbours is -1"),
-        ({"budget": "9"}, "budget is '9'"),
-        ({"k": 0}, "k is 0, expected .* or a budget"),
+        ({"searches": 0}, "'searches' is 0"),
+        ({"searches": True}, "'searches' is True"),
+        ({"search": "words"}, "'search' is 'words' .*bm25, dense, hybrid"),
+        ({"overlap": 256}, "'overlap' is 256, expected less than a passage has"),
+        ({"neighbours": -1}, "'neighbours' is -1"),
+        ({"budget": "9"}, "'budget' is '9'"),
+        ({"k": 0}, "'k' is 0, expected .* or a budget"),
+        ({"passage_prefix": 5}, "'passage_prefix' is 5, expected a text"),
     ],
 )
 def test_wrong_parameters_are_one_line(params: dict[str, Any], words: str) -> None:
