@@ -174,12 +174,14 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe, such as grpo.steps=40. Repeatable."
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, help="Train as often, with this many seeds.")
+@click.option("--ablations", is_flag=True, help="Train the ablations of `tiny` as well, and draw the figures.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Training runs at a time, each in a process of its own.")
 @flags.FORMAT
-def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, form: str) -> None:
+def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, ablations: bool, jobs: int, form: str) -> None:
     """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop."""
     from memeval.commands.train import train_command
 
-    sys.exit(train_command(recipe, out, settings, seeds, form))
+    sys.exit(train_command(recipe, out, settings, seeds, form, jobs, ablations))
 
 
 @main.group()
@@ -206,6 +208,18 @@ def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form
     from memeval.commands import prompts as command
 
     click.echo(command.show_command(owner, part, agents_dir, form))
+
+
+@prompts.command("fetch")
+@click.argument("name", metavar="NAME")
+@click.option("--out", type=flags.UserPath(), help="Of an agent: the folder for its texts and a card that uses them.")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_fetch(name: str, out: Path | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """Get prompts that are not ours to ship from their public repository, checked by their hash. NAME is an agent, such as
+    memalpha-paper, or a judge as published, such as longmemeval-official."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.fetch_command(name, out, agents_dir, form))
 
 
 @main.group()

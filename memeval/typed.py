@@ -56,7 +56,7 @@ def typed(value: Any, kind: Any, place: Place, *keys: str) -> Any:
     for step in inner:
         value = value[step]
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    choices = [choice for choice in get_args(kind) if choice] if fault.startswith("Invalid enum") else []
+    choices = [choice for choice in get_args(_leaf(kind, inner)) if choice] if fault.startswith("Invalid enum") else []
     if choices:
         raise UsageError(f"{where}: '{name}' is {shown}{suggest(str(value), choices)} (known: {', '.join(choices)})")
     wanted = _WORD.sub(lambda word: _WORDS[word[0]], fault.partition(", got ")[0])
@@ -72,6 +72,13 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     """What is said of a key that a record does not have. key: with those it is nested in."""
     shown = key if len(key) <= 80 else f"{key[:77]}..."
     return f"unknown key '{shown}'{suggest(key.rpartition('.')[2][:80], known)}"
+
+
+def _leaf(kind: Any, inner: list[str | int]) -> Any:
+    """The type of the value that the steps lead to, where the last one is a field of a record."""
+    if not inner or isinstance(inner[-1], int):
+        return kind
+    return fields(_record(kind, inner[:-1]))[inner[-1]].type
 
 
 def _record(kind: Any, inner: Iterable[str | int]) -> Any:

@@ -27,12 +27,12 @@ def rows(folder: Path, agents: list[str], task: str = "synth-10k", **options: An
     chosen = Options(
         agents=agents, tasks=[task], models={"model": "offline"}, limit=QUESTIONS, runs_dir=folder, quiet=True, **options
     )
-    found = {}
+    found, set_here = {}, [setting.partition("=")[0] for setting in chosen.settings]
     for planned in plan(chosen):
         result = msgspec.to_builtins(run(planned, quiet=True).summary)
         assert result["status"] == "complete"
         assert result["failed"] == 0
-        params = [f"{key}={value}" for key, value in result["params"].items() if options]
+        params = [f"{key}={value}" for key, value in result["params"].items() if key in set_here]
         found[" ".join([result["agent"], *params])] = result
     return found
 

@@ -11,58 +11,86 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from memeval.errors import UsageError, install_hint
+from memeval.errors import StopRun, UsageError, install_hint
+from memeval.records.files import write_record
 from memeval.results.columns import columns, width
 from memeval.training import recipe as recipes
 
 if TYPE_CHECKING:
+    from memeval.training.experiment import Ablated, Experiment
     from memeval.training.tiny import Claim, Figures, Proof
 
 CAPTION = (
     "What it shows: a learned preference over the words of a toy language, given which of them are present; nothing is "
-    "copied, updated or deleted. The writer's inputs look the same at every length, and the store of the long test holds "
-    "all lines worth keeping, but not all lines: both by construction."
+    "copied, updated or deleted. The writer's inputs look the same at every length, and the store of the lengths' test "
+    "holds all lines worth keeping, but from 8 times the length on not all lines: both by construction."
 )
 
 
-def train_command(name: str, out: Path, settings: Sequence[str], seeds: int, form: str) -> int:
-    """Train by a recipe, once for each of `seeds` seeds from the recipe's on, and print what was learned. Returns 0 where
-    every mark is met, 1 where one is not, 3 where training failed."""
-    missing = [package for package in ("torch", "transformers") if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UsageError(f"training needs {' and '.join(missing)}: {install_hint('hf')}")
-    from memeval.training import run, tiny
-    from memeval.training.rows import TrainingFailed
+def train_command(
+    name: str, out: Path, settings: Sequence[str], seeds: int, form: str, jobs: int = 1, ablations: bool = False
+) -> int:
+    """Train by a recipe, once for each of `seeds` seeds from the recipe's on, and print what was learned; ablations: also
+    train its ablations, and draw the figures. Returns 0 where every mark is met, 1 where one is not, 3 where training
+    failed."""
+    _require(("torch", "transformers"), "hf", "training")
+    if ablations:
+        _require(("matplotlib",), "report", "the figures of --ablations")
+    from memeval.training import experiment
 
     first = recipes.load(name, settings)
+    numbers = range(first.seed, first.seed + seeds)
+    folders = {seed: out / f"seed-{seed}" if seeds > 1 or ablations else out for seed in numbers}
     proofs: list[Proof] = []
-    for seed in range(first.seed, first.seed + seeds):
-        recipe = msgspec.structs.replace(first, seed=seed)
-        folder = out if seeds == 1 else out / f"seed-{seed}"
-        try:
-            trained = run.run(recipe, folder)
-        except TrainingFailed as error:
-            print(f"memeval: {error}; the last whole state is in {folder}", file=sys.stderr)
-            return 3
-        except KeyboardInterrupt:
-            print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
-            return 130
-        proof = tiny.evaluate(recipe, run.policies(recipe, trained))
-        trained.write("proof.json", msgspec.json.format(msgspec.json.encode(proof)).decode())
-        trained.close()
-        proofs.append(proof)
-        if form == "table":
-            print(proof_table(proof, width(sys.stdout)))
-            options = f"--set wire=quotes --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
-            print(f"\nuse it: memeval run --agent {recipe.agent} {options}\n")
+    changed: list[Ablated] = []
+    room = width(sys.stdout)
+    try:
+        for proof in experiment.proofs(first, folders, jobs):
+            proofs.append(proof)
+            if form == "table":
+                print(f"{proof_table(proof, room)}\n\nuse it: {_usage(first, folders[proof.seed])}\n", flush=True)
+        if ablations:
+            changed = list(experiment.ablations(first, folders[first.seed], out, jobs))
+            if form == "table":
+                print(f"{ablation_table(changed, room)}\n")
+    except StopRun as error:
+        print(f"memeval: {error}; the last whole state is in {out}, and the same command goes on there", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print(f"memeval: stopped; the same command goes on from {out}", file=sys.stderr)
+        return 130
+    curves = {seed: experiment.curve(folder) for seed, folder in folders.items()}
+    found = experiment.Experiment(tuple(proofs), curves, tuple(changed))
     if form == "json":
-        print(json.dumps(msgspec.to_builtins(proofs), indent=2))
-    elif proofs:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
         print(CAPTION)
+    if ablations:
+        _draw(found, out)
     for proof in proofs:
         for fault in proof.faults:
             print(f"memeval: seed {proof.seed}: not met: {fault}", file=sys.stderr)
     return 1 if any(proof.faults for proof in proofs) else 0
+
+
+def _require(packages: Sequence[str], extra: str, what: str) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UsageError(f"{what}: {' and '.join(missing)} not installed: {install_hint(extra)}")
+
+
+def _usage(recipe: recipes.Recipe, folder: Path) -> str:
+    params = " ".join(f"--set {key}={json.dumps(value)}" for key, value in recipe.params.items())
+    options = f"{params} --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
+    return f"memeval run --agent {recipe.agent} {options}"
+
+
+def _draw(found: Experiment, out: Path) -> None:
+    from memeval.training import figures
+
+    write_record(out / "experiment.json", found)
+    for path in figures.draw(found, out):
+        print(f"memeval: {path}", file=sys.stderr)
 
 
 def proof_table(proof: Proof, room: int | None = None) -> str:
@@ -71,10 +99,44 @@ def proof_table(proof: Proof, room: int | None = None) -> str:
     parts = [f"seed {proof.seed}, {len(proof.figures)} writers on held-out streams of the training length:"]
     parts.append(_table(head, proof.figures, room))
     parts += [_sentence(each) for each in proof.claims]
-    parts.append("\n13 times the training length, one fixed store:")
-    parts.append(_table(head, proof.long, room))
-    parts.append(_sentence(proof.lift))
+    if proof.lengths:
+        parts.append("\naccuracy at multiples of the training length, one fixed store, T = 1:")
+        parts.append(_lengths(proof, room))
     return "\n".join(parts)
+
+
+def ablation_table(found: Sequence[Ablated], room: int | None = None) -> str:
+    """What the parts of the reward do, on held-out streams at T = 1, and Mem-alpha's own figures on beta beside it."""
+    from memeval.training.experiment import table_4
+
+    head = ["ablation", "steps", "accuracy", "written", "selectivity", "good calls", "calls a chunk", "silent"]
+    rows = [["warm start", "0", *_learned(found[0].warm)]]
+    rows += [["weak warm start", "0", *_learned(row.warm)] for row in found if row.ablation.warm_steps][:1]
+    rows += [[row.ablation.about, str(row.steps), *_learned(row.trained)] for row in found]
+    scores, sizes = table_4("performance"), table_4("memory")
+    beside = [[f"{beta:g}", f"{scores[beta]:.3f}", f"{sizes[beta]:.1f}k"] for beta in scores]
+    return "\n".join(
+        [
+            "ablations, one seed, on held-out streams at T = 1:",
+            columns(head, rows, ["left", *["right"] * (len(head) - 1)], keep=head, width=room),
+            "\nMem-alpha's Table 4 (arXiv 2509.25911; a 4B model on its validation sets, gamma 0.1; row means):",
+            columns(["beta", "performance", "memory"], beside, ["right"] * 3, width=room),
+        ]
+    )
+
+
+def _learned(found: Figures) -> list[str]:
+    shares = f"{found.written:.2f}", f"{found.selectivity:.2f}", f"{found.success:.1%}"
+    return [f"{found.accuracy:.3f}", *shares, f"{found.calls:.2f}", f"{found.silent:.1%}"]
+
+
+def _lengths(proof: Proof, room: int | None) -> str:
+    names = list(proof.lengths[0].figures)
+    head = ["writer", *(f"{length.times}x" for length in proof.lengths)]
+    rows = [[name, *(f"{length.figures[name].accuracy:.3f}" for length in proof.lengths)] for name in names]
+    lifts = (f"{length.lift.ratio:.2f} ({length.lift.low:.2f} to {length.lift.high:.2f})" for length in proof.lengths)
+    rows.append(["trained / warm, 95 %", *lifts])
+    return columns(head, rows, ["left", *["right"] * len(proof.lengths)], keep=head, width=room)
 
 
 def _table(head: Sequence[str], found: Mapping[str, Figures], room: int | None) -> str:

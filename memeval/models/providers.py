@@ -126,8 +126,9 @@ PROVIDERS = (
         runs_here=True, fills_cache=False,
     ),
     Provider(
-        "tiny", "tiny", "the writer that `memeval train tiny` makes, for synth-tiny alone, and the strict reader (extra hf)",
-        opens=lambda at, spec, limiter: _load("tiny:TinyModel")(),
+        "tiny", "tiny[/warm-start]",
+        "the writer that `memeval train tiny` makes, or began with, for synth-tiny alone, and the strict reader (extra hf)",
+        opens=lambda at, spec, limiter: _load("tiny:TinyModel")(at.name),
         runs_here=True, fills_cache=False,
         installed=lambda: _load("local.hf_loading:installed")(),
     ),

@@ -1,8 +1,9 @@
 """What a model's name means, and the model behind it.
 
-`offline`, `lookup`, `tiny`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL` or a name with a
-base URL (any OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here), and what other
-packages register under the entry-point group `memeval.models`. The rows behind these names are in providers.py.
+`offline`, `lookup`, `tiny`, `tiny/warm-start`, `scripted:FILE`, `openai/NAME`, `PROVIDER/NAME` (through litellm), `NAME@URL`
+or a name with a base URL (any OpenAI-compatible endpoint), `vllm/WEIGHTS` and `hf/WEIGHTS` (a folder or hub id, run here),
+and what other packages register under the entry-point group `memeval.models`. The rows behind these names are in
+providers.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from memeval.models.limits import Limiter
 
 
-OWN = ("offline", "lookup", "tiny")
+OWN = ("offline", "lookup", "tiny", "tiny/warm-start")
 """Models of memeval's own."""
 
 
@@ -61,7 +62,7 @@ def _of_openai(name: str) -> str:
     from memeval.models import prices
 
     provider, slash, model = name.partition("/")
-    if slash:
+    if slash and name not in OWN:
         return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
     claimed = (*OWN, *plugins.entry_point_names("models"))
     return "" if name in claimed or name.startswith("scripted:") else name
@@ -92,11 +93,14 @@ def route(spec: ModelSpec) -> Route:
     if spec.base_url is not None:
         return Route("endpoint", name, checked_url(spec.base_url))
     if name in OWN or name.startswith("scripted:"):
-        kind, _, file = name.partition(":")
+        own, _, file = name.partition(":")
+        kind = own.partition("/")[0]
         return Route(kind, file or name, kind)
     provider, slash, model = name.partition("/")
     if slash and model and provider in LOCAL:
         return Route(provider, model, name)
+    if slash and provider in OWN:
+        raise UsageError(f"model '{_hidden(name)}' is unknown{suggest(name, OWN)} (of memeval's own: {', '.join(OWN)})")
     if slash and "@" in provider:
         raise UsageError(f"'{_hidden(name)}': a model is written NAME or NAME@URL, with http:// or https://")
     if slash and provider and model:

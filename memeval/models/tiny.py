@@ -1,7 +1,9 @@
-"""`tiny`: the trained writer of the toy language that comes with memeval, with the strict reader beside it.
+"""`tiny`: the trained writer of the toy language that comes with memeval, with the strict reader beside it; and
+`tiny/warm-start`: the writer that this training began with, which makes valid calls and does not know what is asked.
 
-It claims nothing beyond its 263 words: it is what `memeval train tiny` makes (the recipe is beside the weights), so that
-`memeval run --agent memalpha --task synth-tiny --model tiny` shows a learned memory at work without training one.
+They claim nothing beyond their 263 words: they are what `memeval train tiny` makes (the recipe and the digests are beside
+the weights), so that `memeval run --agent memalpha --task synth-tiny --model tiny` shows a learned memory at work without
+training one.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ FOLDER = Path(__file__).parents[1] / "_data" / "tiny"
 
 
 class TinyModel:
-    """Reads chunks as the trained writer, and answers questions as `lookup`. Raises UsageError where torch or transformers
-    is missing."""
+    """Reads chunks as the writer of that name, and answers questions as `lookup`. Raises UsageError where torch or
+    transformers is missing."""
 
-    def __init__(self) -> None:
-        folder = str(FOLDER)
+    def __init__(self, name: str = "tiny") -> None:
+        folder = str(FOLDER.parent / name)
         self._writer = HfModel(folder, ModelSpec(f"hf/{folder}", backend={"dtype": "float32", "batch_size": 64}))
         self._reader = LookupModel()
-        self.identity = f"tiny {self._writer.identity}"
+        self.identity = f"{name} {self._writer.identity}"
 
     async def complete(self, request: Request) -> Completion:
         last = str(request.messages[-1].get("content", "")) if request.messages else ""

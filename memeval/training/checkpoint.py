@@ -11,16 +11,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 import yaml
+from safetensors import SafetensorError
 
 from memeval.errors import UsageError
 from memeval.records.files import unwritable
 from memeval.records.lock import lock
 from memeval.trained import CHECKPOINT_FILE
+from memeval.training.recipe import Recipe
+from memeval.yamlfile import read_yaml
 
 
 class TrainingFolder:
@@ -29,26 +34,44 @@ class TrainingFolder:
 
     def __init__(self, path: Path, recipe: dict[str, Any]) -> None:
         self.path = path
-        text = yaml.safe_dump(recipe, sort_keys=True, allow_unicode=True)
-        file = path / "recipe.yaml"
-        if file.is_file() and file.read_text(encoding="utf-8") != text:
-            raise UsageError(f"{path}: holds a training run of another recipe (see its recipe.yaml); choose another --out")
-        self._whole("recipe.yaml", lambda to: to.write_text(text, encoding="utf-8"))
-        self._held = lock(path / "lock")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._held = lock(path / "lock")
+        except OSError as error:
+            raise unwritable(path, error) from None
         if self._held is None:
             raise UsageError(f"{path}: another memeval process is training here; wait for it or stop it")
+        try:
+            self._check(recipe)
+            for left in path.glob(".*.writing"):  # by a process that was killed while it wrote
+                _remove(left)
+            text = yaml.safe_dump(recipe, sort_keys=True, allow_unicode=True)
+            self.write("recipe.yaml", text)
+        except UsageError:
+            self.close()
+            raise
         self._log: list[str] = []
+
+    def _check(self, recipe: dict[str, Any]) -> None:
+        """Raises UsageError where the folder's recipe is another one, with a key that differs. A key that the folder's
+        recipe lacks has its default."""
+        file = self.path / "recipe.yaml"
+        if not file.is_file():
+            return
+        try:
+            found = msgspec.to_builtins(msgspec.convert(read_yaml(file), Recipe))
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{file}: is no recipe ({error}); choose another --out") from None
+        differs = next((key for key in recipe if found[key] != recipe[key]), None)
+        if differs is not None:
+            raise UsageError(
+                f"{self.path}: holds a training run of another recipe ('{differs}' differs in its recipe.yaml); choose "
+                "another --out"
+            )
 
     def resume(self) -> dict[str, Any] | None:
         """The last whole state, None at the start; the log is cut to what was written before it."""
-        state: dict[str, Any] | None = None
-        if (self.path / "state.pt").is_file():
-            try:
-                state = torch.load(self.path / "state.pt", weights_only=True)
-            except Exception as error:
-                raise UsageError(
-                    f"{self.path}/state.pt: cannot be read ({type(error).__name__}); remove it to begin anew"
-                ) from None
+        state = read_state(self.path)
         lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines() if state else []
         self._log = lines[: state["lines"]] if state else []
         self._write_log()
@@ -76,6 +99,12 @@ class TrainingFolder:
 
         return self._whole(name, write)
 
+    def __enter__(self) -> TrainingFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let another process work here."""
         if self._held is not None:
@@ -93,18 +122,36 @@ class TrainingFolder:
     def _write_log(self) -> None:
         self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
 
-    def _whole(self, name: str, write: Any) -> Path:
+    def _whole(self, name: str, write: Callable[[Path], Any]) -> Path:
         """Write a file or folder beside its place and rename it: what is there is always whole."""
-        target, beside = self.path / name, self.path / f".{name}.{os.getpid()}"
+        target, beside = self.path / name, self.path / f".{name}.writing"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            _remove(beside)
             write(beside)
             if target.is_dir():
                 shutil.rmtree(target)
             beside.replace(target)
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.unlink(missing_ok=True)
-            reason = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
+        except (OSError, RuntimeError, SafetensorError) as error:  # the last two: torch's and safetensors' for a full disk
+            _remove(beside)
+            reason = error if isinstance(error, OSError) else OSError(" ".join(str(error).split())[:200])
             raise unwritable(target, reason) from None
         return target
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """What state.pt of a training run holds; None where there is none. Raises UsageError where it is damaged."""
+    file = folder / "state.pt"
+    if not file.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(file, weights_only=True)
+    except Exception as error:  # whatever a damaged file makes of torch's reader
+        raise UsageError(f"{file}: cannot be read ({type(error).__name__}); remove it to begin anew") from None
+    return state
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

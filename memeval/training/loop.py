@@ -28,13 +28,15 @@ from memeval.training.warm_start import step as optimise
 
 Read = Callable[[Sequence[PackedContext], str, int], list[Rollout]]
 """(streams, name of the round, repeats) -> their readings by the model under training"""
+Judge = Callable[[Sequence[Rollout]], rewards.Verdicts]
+"""readings -> whether the contents that they put into memory are valid, for r4"""
 
 
 @dataclass(frozen=True)
 class Training:
     """What a loop works with. read, validate: readings of training streams, and the accuracy and other figures of the
     validation streams. warm: the weights that GRPO began with, which every state keeps. reference: the model with these
-    weights, where `kl` has a weight."""
+    weights, where `kl` has a weight. judge: where the reward's `validity` has one."""
 
     model: Any
     pad: int
@@ -47,11 +49,12 @@ class Training:
     folder: TrainingFolder
     warm: dict[str, torch.Tensor]
     reference: Any = None
+    judge: Judge | None = None
 
 
 def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, torch.Tensor]:
     """The weights with the best accuracy on the validation streams. state: where to go on (TrainingFolder.resume). Raises
-    TrainingFailed where the loss is no number or memory runs out."""
+    TrainingFailed where the loss is no number or memory runs out, StopRun where a reading or its judge failed."""
     grpo, model = given.grpo, given.model
     optimiser = torch.optim.AdamW(model.parameters(), lr=grpo.learning_rate, weight_decay=0.0)
     best, best_accuracy, first = _copy(model), -1.0, 0
@@ -61,7 +64,11 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
         best, best_accuracy, first = state["best"], state["best_accuracy"], state["step"]
     begun, tokens = time.monotonic(), 0
     for number in range(first, grpo.steps):
-        readings, rows = _rows(given, number)
+        chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
+        readings = given.read(chosen, f"step {number}", grpo.group)
+        verdicts = given.judge(readings) if given.judge is not None else None
+        rows = weighed(readings, given.reward, grpo, verdicts)
+        random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
         try:
             value = _improve(given, optimiser, number, rows)
         except torch.OutOfMemoryError:
@@ -72,8 +79,8 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
         last = number + 1 == grpo.steps
         if (number + 1) % grpo.check == 0 or number == 0 or last:
             found = given.validate()
-            facts = _facts(readings, given.reward)
-            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=facts, validation=found)
+            now = facts(readings, verdicts)
+            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
             given.folder.keep(
@@ -85,22 +92,12 @@ def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, tor
             seconds = time.monotonic() - begun
             left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
             print(
-                f"step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} (training {facts['accuracy']:.2f}), "
-                f"memory {found['memory']:.2f} of the stream, calls {found['success']:.0%} good, "
-                f"{tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
+                f"{given.folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
+                f"(training {now['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
+                f"calls {found['success']:.0%} good, {tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
             )
     return best
-
-
-def _rows(given: Training, number: int) -> tuple[list[Rollout], list[tuple[Row, float]]]:
-    """The readings of a step, and the rows that teach something with their advantages, in a random order."""
-    grpo = given.grpo
-    chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
-    readings = given.read(chosen, f"step {number}", grpo.group)
-    rows = weighed(readings, given.reward, grpo)
-    random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
-    return readings, rows
 
 
 def _improve(
@@ -112,7 +109,7 @@ def _improve(
         group["lr"] = grpo.learning_rate * min(1.0, (number + 1) / max(1, grpo.rising))
     until = max(1e-9, grpo.entropy_until * grpo.steps)
     entropy = grpo.entropy * max(0.0, 1 - number / until)
-    settings = LossSettings(grpo.clip, grpo.dual_clip, "token" if grpo.mean == "token" else "sequence", grpo.kl, entropy)
+    settings = LossSettings(grpo.clip, grpo.dual_clip, grpo.mean, grpo.kl, entropy)
     values = []
     for part in range(grpo.minibatches):
         some = rows[part :: grpo.minibatches]
@@ -135,16 +132,20 @@ def _improve(
     return round(sum(values) / len(values), 6) if values else None
 
 
-def _facts(readings: Sequence[Rollout], reward: Reward) -> dict[str, float]:
-    calls = sum(turn.calls for reading in readings for turn in reading.turns)
-    good = sum(turn.succeeded for reading in readings for turn in reading.turns)
+def facts(readings: Sequence[Rollout], verdicts: rewards.Verdicts | None = None) -> dict[str, float]:
+    """The parts of the reward for the log, and the share of replies that were cut off."""
+    turns = [turn for reading in readings for turn in reading.turns]
+    calls = sum(turn.calls for turn in turns)
     number = max(1, len(readings))
-    return {
-        "accuracy": round(sum(reading.accuracy for reading in readings) / number, 4),
-        "success": round(good / max(1, calls), 4),
-        "compression": round(sum(rewards.compression(reading) for reading in readings) / number, 4),
-        "cut": round(sum(turn.cut for reading in readings for turn in reading.turns) / max(1, calls), 4),
+    found = {
+        "accuracy": sum(reading.accuracy for reading in readings) / number,
+        "success": sum(turn.succeeded for turn in turns) / max(1, calls),
+        "compression": sum(rewards.compression(reading) for reading in readings) / number,
+        "cut": sum(turn.cut for turn in turns) / max(1, len(turns)),
     }
+    if verdicts is not None:
+        found["validity"] = sum(rewards.validity(turn, verdicts) for turn in turns) / max(1, len(turns))
+    return {key: round(value, 4) for key, value in found.items()}
 
 
 def _copy(model: Any) -> dict[str, torch.Tensor]:

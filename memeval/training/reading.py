@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from memeval import process, tokens
+from memeval.errors import StopRun
 from memeval.metrics.rules import Rules
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
@@ -41,8 +42,8 @@ def read(
 
     policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of
     one name and one state of the model are equal. models: further live models by role; other roles call what the run names.
-    Raises StopRun and UsageError as a run does, and RuntimeError where the agent failed, because then a reward would be
-    that of a fault.
+    Raises UsageError and StopRun as a run does; the latter also where the agent failed, because then a reward would be that
+    of a fault.
     """
     return process.run(_read(spec, streams, policy, noise, repeats, models or {}))
 
@@ -87,7 +88,7 @@ async def _read(
     samples = [row for row in rows if isinstance(row, SampleRow)]
     lost = next((sample.failure for sample in samples if sample.failure is not None), None)
     if lost is not None:
-        raise RuntimeError(f"a reading failed: {lost}")
+        raise StopRun(f"a reading failed: {lost}")
     texts = {row.sha: row.text for row in rows if isinstance(row, TextRow)}
     card = spec.task
     rules = Rules.of({**asdict(card), "metrics": [card.headline]}, card.headline, native=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -13,30 +13,40 @@ import yaml
 from memeval.cards import bundled
 from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
-from memeval.training.rewards import EmptyTurn
+from memeval.training.rewards import EmptyTurn, Weights
 from memeval.typed import Count, Positive
 from memeval.yamlfile import decoded, read_yaml
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
 
 class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Supervised steps before reinforcement learning (warm_start.py); steps 0: none."""
+    """Supervised steps before reinforcement learning (warm_start.py); steps 0: none. folder: of another training run, whose
+    warm start is taken in place of these steps."""
 
     steps: Count = 0
     rows: Positive = 64
-    learning_rate: float = 3e-3
-    share: float = 0.3
-    valid: float = 0.96
+    learning_rate: Rate = 3e-3
+    share: Share = 0.3
+    valid: Share = 0.96
+    folder: str = ""
 
 
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Weights of the parts of a reward (rewards.py), with the paper's values. r4 needs a judge of content, which training
-    does not call yet."""
+    """Weights of the parts of a reward (rewards.py). success and compression have the paper's values; validity, for which
+    the paper has 0.1, needs a judge. zero: every reward is 0: the control of a training run, which must learn nothing."""
 
-    success: float = 1.0
-    compression: float = 0.05
+    success: Weight = 1.0
+    compression: Weight = 0.05
+    validity: Weight = 0.0
     empty_turn: EmptyTurn = "zero"
     zero: bool = False
-    """Every reward is 0: the control of a training run, which must learn nothing."""
+
+    @property
+    def weights(self) -> Weights:
+        return Weights(self.success, self.compression, self.validity, self.empty_turn)
 
 
 class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,15 +58,15 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Positive = 80
     streams: Positive = 8
     group: Positive = 8
-    learning_rate: float = 1e-3
+    learning_rate: Rate = 1e-3
     rising: Count = 5
     minibatches: Positive = 1
-    clip: float = 0.2
-    dual_clip: float = 3.0
-    mean: str = "token"
-    kl: float = 0.0
-    entropy: float = 0.0
-    entropy_until: float = 0.6
+    clip: Share = 0.2
+    dual_clip: Weight = 3.0
+    mean: Literal["token", "sequence"] = "token"
+    kl: Weight = 0.0
+    entropy: Weight = 0.0
+    entropy_until: Share = 0.6
     baseline: Baseline = "rows"
     scaled: bool = True
     check: Positive = 5
@@ -64,14 +74,18 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
-    streams that are read, validation and test: those that choose the checkpoint and those that are reported. reader: the
-    frozen model that answers. seed: of everything. threads: of torch."""
+    streams that are read, validation and test: those that choose the checkpoint and those that are reported. lengths: of
+    further test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the frozen
+    model that answers. judge: the model that judges contents for the reward's `validity`. seed: of everything. threads: of
+    torch."""
 
     model: str
     task: str
     validation: str
     test: str
     reader: str
+    judge: str = ""
+    lengths: tuple[Positive, ...] = ()
     agent: str = "memalpha"
     params: dict[str, Any] = {}
     seed: Count = 0
@@ -121,9 +135,11 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise UsageError(
             f"{path}: grpo.group is {grpo.group}: a group of one rollout has nothing to be compared with; 2 or more"
         )
-    if grpo.mean not in ("token", "sequence"):
-        raise UsageError(f"{path}: grpo.mean is '{grpo.mean}', use token or sequence")
     if (grpo.streams * grpo.group) % grpo.minibatches:
         raise UsageError(
             f"{path}: {grpo.streams} streams of {grpo.group} rollouts cannot be divided into {grpo.minibatches} minibatches"
         )
+    if recipe.reward.validity and recipe.judge in ("", "offline"):
+        raise UsageError(f"{path}: reward.validity has a weight, and needs a model that judges contents: judge: NAME[@URL]")
+    if recipe.judge and not recipe.reward.validity:
+        raise UsageError(f"{path}: judge is '{recipe.judge}', but reward.validity is 0; the paper's weight is 0.1")

@@ -5,7 +5,8 @@
 r1  accuracy of a frozen reader on the final memory, the metric of the evaluation; one value per rollout
 r2  share of the row's calls that succeeded (skipped and malformed calls did not); one value per row
 r3  1 - memory / stream in tokens; one value per rollout, below 0 where the memory is larger than the stream
-r4  share of the row's calls whose content a judge calls valid: deletes, malformed calls and unreadable verdicts count 0
+r4  share of the row's calls whose content a judge calls valid (verdicts.py): deletes, malformed calls and unreadable
+    verdicts count 0; a call that failed is judged where its arguments are in order
 
 A row without calls has no r2 and r4 of its own: `empty_turn` says what they are. A reply that was cut off at its limit is
 trained with what its whole calls earned.

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from memeval.memory.tools import DROPPED, QUOTED
+from memeval.memory.quoting import SIGN
+from memeval.memory.store import TYPES
+from memeval.memory.tools import DROPPED, INSERT, QUOTED, UPDATE
 from memeval.models.completion import Row
 from memeval.models.usage import Step
-from memeval.records.rows import READ, OperationRow, QuestionRow, ScoreRow
+from memeval.records.rows import READ, OperationRow, QuestionRow, ScoreRow, ToolRow
 
 MEMORY = "memory"
 """The role that is trained."""
@@ -92,11 +94,7 @@ def rollouts(
 def _turn(row: Row | None, operation: OperationRow) -> Turn:
     calls = [result for result in operation.results if result.status not in (QUOTED, DROPPED)]
     put = [result.effect for result in operation.results if result.effect and result.effect.get("op") == "put"]
-    contents = tuple(
-        (str(result.arguments.get("memory_type", "")), str(text))
-        for result in calls
-        if (text := result.arguments.get("content", result.arguments.get("new_content")))
-    )
+    contents = tuple(content for content in map(_content, calls) if content is not None)
     return Turn(
         chunk=operation.chunk,
         row=row,
@@ -106,3 +104,13 @@ def _turn(row: Row | None, operation: OperationRow) -> Turn:
         contents=contents,
         cut=bool(operation.unusable.get("length")),
     )
+
+
+def _content(call: ToolRow) -> tuple[str, str] | None:
+    """(memory type, text) that a call would put into the memory, whether or not it did; None of a deletion, a malformed
+    call, and a quote that names nothing, which has no text."""
+    text = call.arguments.get({INSERT: "content", UPDATE: "new_content"}.get(call.name, ""))
+    kind = str(call.arguments.get("memory_type", "")).strip().removesuffix("_memory")
+    if not isinstance(text, str) or not text.strip() or kind not in TYPES:
+        return None
+    return None if text.startswith(SIGN) and call.status == "error" else (kind, text)

@@ -25,15 +25,16 @@ from memeval.training.reading import packed, read
 from memeval.training.recipe import Recipe
 from memeval.training.rollouts import Rollout
 
-STORE, FIXED = 30, 300
-"""Tokens (words) that the memory holds: in training and at its length; at all lengths of the test of lengths."""
+FIXED = 300
+"""Tokens (words) that the memory holds at all lengths of the test of lengths; at the training length it is the recipe's
+`capacity`."""
 
 
 class Figures(msgspec.Struct, frozen=True):
     """Readings of the test streams in numbers. accuracy: mean over streams. memory: tokens held at the end, written: tokens
     put into the memory, as shares of the stream. askable, noise: share of the lines with relations that are always, or
     never, asked about that were written; selectivity: their difference. success: share of the calls that succeeded; calls:
-    per chunk. Both are 0 of a writer that follows a rule."""
+    per chunk; silent: share of the chunks without a call. The last three say nothing of a writer that follows a rule."""
 
     accuracy: float
     memory: float
@@ -43,6 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
     selectivity: float
     success: float
     calls: float
+    silent: float
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -57,16 +59,23 @@ class Claim(msgspec.Struct, frozen=True):
     p: float
 
 
+class Length(msgspec.Struct, frozen=True):
+    """Figures on streams of `times` the training length under one fixed store, at T = 1, and the trained writer against the
+    warm start there."""
+
+    times: int
+    figures: dict[str, Figures]
+    lift: Claim
+
+
 class Proof(msgspec.Struct, frozen=True):
-    """What the evaluation found. figures: `warm T=1`, `trained T=0`, `write-all` and so on. claims: at T = 1 and T = 0.
-    long: figures at 13 times the training length under one fixed store, and the ratio there. faults: what of the marks is
-    not met; empty where the training worked."""
+    """What the evaluation found. figures: `warm T=1`, `trained T=0`, `write-all` and so on, on held-out streams of the
+    training length. claims: at T = 1 and T = 0. faults: what of the marks is not met; empty where the training worked."""
 
     seed: int
     figures: dict[str, Figures]
     claims: tuple[Claim, ...]
-    long: dict[str, Figures]
-    lift: Claim
+    lengths: tuple[Length, ...]
     faults: tuple[str, ...]
 
 
@@ -135,6 +144,7 @@ def figures(readings: Sequence[Rollout], streams: Sequence[PackedContext]) -> Fi
         selectivity=asked - noise,
         success=sum(turn.succeeded for turn in turns) / max(1, calls),
         calls=calls / max(1, len(turns)),
+        silent=sum(not turn.calls for turn in turns) / max(1, len(turns)),
     )
     return Figures(**{key: round(value, 4) for key, value in msgspec.structs.asdict(values).items()})
 
@@ -153,7 +163,7 @@ def claim(new: Sequence[Rollout], old: Sequence[Rollout], temperature: float, ag
 
 def evaluate(recipe: Recipe, policies: dict[str, Any]) -> Proof:
     """policies: `warm` and `trained` -> the model at that state."""
-    test = Test.of(recipe, recipe.test, STORE)
+    test = Test.of(recipe, recipe.test, recipe.params.get("capacity", 0))
     readings = {
         (name, temperature): test.read(policy, temperature)
         for name, policy in policies.items()
@@ -165,12 +175,16 @@ def evaluate(recipe: Recipe, policies: dict[str, Any]) -> Proof:
     claims = tuple(
         claim(readings["trained", temperature], readings["warm", better], temperature, better) for temperature in (1.0, 0.0)
     )
-    long = Test.of(recipe, f"{recipe.test.partition('@')[0]}@x13", FIXED)
-    far = {name: long.read(policy, 1.0) for name, policy in policies.items()}
-    figures_far = {f"{name} T=1": long.figures(each) for name, each in far.items()}
-    figures_far |= {name: long.figures(each) for name, each in long.by_rule().items()}
-    lift = claim(far["trained"], far["warm"], 1.0, 1.0)
-    return Proof(recipe.seed, found, claims, figures_far, lift, tuple(faults(found, claims, readings)))
+    lengths = tuple(_length(recipe, policies, times) for times in recipe.lengths)
+    return Proof(recipe.seed, found, claims, lengths, tuple(faults(found, claims, readings)))
+
+
+def _length(recipe: Recipe, policies: dict[str, Any], times: int) -> Length:
+    test = Test.of(recipe, f"{recipe.test.partition('@')[0]}@x{times}", FIXED)
+    readings = {name: test.read(policy, 1.0) for name, policy in policies.items()}
+    found = {f"{name} T=1": test.figures(each) for name, each in readings.items()}
+    found |= {name: test.figures(each) for name, each in test.by_rule().items()}
+    return Length(times, found, claim(readings["trained"], readings["warm"], 1.0, 1.0))
 
 
 def faults(found: dict[str, Figures], claims: Sequence[Claim], readings: Any) -> list[str]:

@@ -262,7 +262,9 @@ def test_streamed_tool_calls_come_together_again():
 def test_reasons_that_the_api_does_not_know():
     async def scenario(foreign):
         for reason, shown in (("unclosed_think", "length"), ("length", "length"), ("content_filter", "content_filter")):
-            client, slot, _ = await foreign.open(reply=lambda request, reason=reason: Completion("", "on", finish_reason=reason))
+            client, slot, _ = await foreign.open(
+                reply=lambda request, reason=reason: Completion("", "on", finish_reason=reason)
+            )
             with step(slot) as ledger:
                 reply = await client.chat.completions.create(model="memory", messages=MESSAGES)
             assert reply.choices[0].finish_reason == shown

@@ -1,0 +1,171 @@
+"""The experiment of `memeval train tiny` as a whole: several seeds, and what the parts of the reward do (ablations).
+
+Every training run has a folder of its own, and what is finished there is read back.
+
+    OUT/seed-N/  ablations/NAME/  experiment.json  learning.png  lengths.png  ablations.png
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from memeval.errors import StopRun
+from memeval.records.files import read_record
+from memeval.results.published import published, row_mean
+from memeval.training import run, tiny
+from memeval.training.recipe import Grpo, Recipe, Reward, Warm
+
+Result = TypeVar("Result")
+
+PROOF, FIGURES = "proof.json", "figures.json"
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A check during training, on the validation streams at T = 1."""
+
+    step: int
+    validation: tiny.Figures
+
+
+class Ablation(msgspec.Struct, frozen=True):
+    """The recipe with other settings: what is changed. steps: of GRPO, no more than the recipe's. capacity: None: the
+    recipe's. warm_steps: of a warm start of its own, 0: it begins with that of the recipe's seed."""
+
+    name: str
+    about: str
+    steps: int = 50
+    reward: dict[str, Any] = {}
+    capacity: int | None = None
+    warm_steps: int = 0
+
+
+WEAK = 100
+"""Steps of a warm start that ends with little more than half of its calls valid."""
+ABLATIONS = (
+    Ablation("recipe", "the recipe"),
+    Ablation("beta-0", "beta 0, no store limit", reward={"compression": 0.0}, capacity=0),
+    Ablation("beta-0.05", "beta 0.05, no store limit", capacity=0),
+    Ablation("beta-0.2", "beta 0.2, no store limit", reward={"compression": 0.2}, capacity=0),
+    Ablation("beta-0.4", "beta 0.4, no store limit", reward={"compression": 0.4}, capacity=0),
+    Ablation("success-0.1", "r2 x 0.1", reward={"success": 0.1}),
+    Ablation("weak-success-0.1", "r2 x 0.1, weak warm start", 80, {"success": 0.1}, warm_steps=WEAK),
+    Ablation("weak-success-1", "r2 x 1, weak warm start", 80, warm_steps=WEAK),
+    Ablation("empty-one", "a row without calls: r2 = 1", reward={"empty_turn": "one"}),
+    Ablation("empty-exclude", "a row without calls: left out", reward={"empty_turn": "exclude"}),
+    Ablation("zero", "every reward 0", reward={"zero": True}),
+)
+
+
+class Ablated(msgspec.Struct, frozen=True):
+    """What an ablation came to after so many steps, on the held-out test streams at T = 1."""
+
+    ablation: Ablation
+    steps: int
+    warm: tiny.Figures
+    trained: tiny.Figures
+
+
+class Experiment(msgspec.Struct, frozen=True):
+    """proofs: of the seeds. curves: seed -> its checks during training."""
+
+    proofs: tuple[tiny.Proof, ...]
+    curves: dict[int, tuple[Point, ...]]
+    ablations: tuple[Ablated, ...] = ()
+
+
+def prove(recipe: Recipe, out: Path) -> tiny.Proof:
+    """Train by a recipe in a folder, or go on with it, and evaluate what was learned. Raises what `run.run` raises."""
+    with run.run(recipe, out) as folder:
+        found = read_record(out / PROOF, tiny.Proof)
+        if found is None:
+            found = tiny.evaluate(recipe, run.policies(recipe, folder))
+            folder.write(PROOF, msgspec.json.format(msgspec.json.encode(found)).decode())
+        return found
+
+
+def ablated(job: tuple[Ablation, Recipe, Path]) -> Ablated:
+    """Train and evaluate an ablation, given with its recipe and folder; as `prove`."""
+    ablation, recipe, out = job
+    with run.run(recipe, out) as folder:
+        found = read_record(out / FIGURES, Ablated)
+        if found is None or found.ablation != ablation:
+            test = tiny.Test.of(recipe, recipe.test, recipe.params.get("capacity", 0))
+            figures = {name: test.figures(test.read(each, 1.0)) for name, each in run.policies(recipe, folder).items()}
+            found = Ablated(ablation, recipe.grpo.steps, figures["warm"], figures["trained"])
+            folder.write(FIGURES, msgspec.json.format(msgspec.json.encode(found)).decode())
+        return found
+
+
+def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
+    """folder: of the training run whose warm start is taken."""
+    params = dict(recipe.params) if ablation.capacity is None else {**recipe.params, "capacity": ablation.capacity}
+    warm = replace(recipe.warm, steps=ablation.warm_steps) if ablation.warm_steps else Warm(folder=str(folder))
+    grpo: Grpo = replace(recipe.grpo, steps=min(ablation.steps, recipe.grpo.steps))
+    reward: Reward = replace(recipe.reward, **ablation.reward)
+    return replace(recipe, params=params, warm=warm, grpo=grpo, reward=reward, description=ablation.about)
+
+
+def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[tiny.Proof]:
+    """The proof of each seed, in a folder of its own, as soon as those before it are there. jobs: trained at a time."""
+    return each(_prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
+
+
+def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[Ablated]:
+    """All ablations. start: the folder of the recipe's own training run, which is done; its warm start is theirs."""
+    given = [
+        (ablation, ablation_recipe(ablation, first, start), out / "ablations" / ablation.name) for ablation in ABLATIONS
+    ]
+    return each(ablated, given, jobs)
+
+
+def curve(folder: Path) -> tuple[Point, ...]:
+    """The checks of a training run from its log."""
+    lines = (msgspec.json.decode(line) for line in (folder / "log.jsonl").read_bytes().splitlines())
+    return tuple(msgspec.convert(line, Point) for line in lines if line["phase"] == "grpo")
+
+
+def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
+    """beta -> the mean of its row in Mem-alpha's Table 4 (arXiv 2509.25911), gamma 0.1: performance from 0 to 1, or memory
+    in thousand tokens. Its printed averages are other numbers for two of the rows."""
+    rows = [row for row in published() if row.board == "memalpha-table4" and row.measure == measure]
+    found = {}
+    for average in rows:
+        beta = re.search(r"beta ([\d.]+), gamma 0\.1", average.method)
+        mean = row_mean(average, rows) if average.parts and beta else None
+        if beta and mean is not None:
+            found[float(beta[1])] = mean
+    return dict(sorted(found.items()))
+
+
+def each(work: Callable[[Any], Result], given: Sequence[Any], jobs: int) -> Iterator[Result]:
+    """The results in order. A process of its own per piece of work, where several are done at a time: one thread of torch is
+    what makes two runs equal. Where one fails, and at Ctrl-C, all end at once; their folders stay whole. Raises what `work`
+    raises, and StopRun where a process is ended from outside."""
+    if jobs == 1:
+        yield from map(work, given)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        try:
+            yield from pool.map(work, given)
+        except BrokenProcessPool:
+            raise StopRun("a process of the training was ended from outside (out of memory?); use fewer --jobs") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _prove(job: tuple[Recipe, Path]) -> tiny.Proof:
+    return prove(*job)

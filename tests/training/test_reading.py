@@ -1,0 +1,47 @@
+"""Readings by a model under training: they depend on the step, not on timing or on the order in which contexts are begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from memeval.errors import StopRun
+from memeval.models.completion import Completion
+from memeval.training import recipe
+
+pytest.importorskip("torch")
+
+from memeval.training import tiny, tiny_model
+from memeval.training.policy import Policy
+from memeval.training.reading import packed, read
+
+TINY = recipe.load("tiny")
+
+
+def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> None:
+    plan = tiny.planned(TINY, "synth-tiny@x1", TINY.agent, TINY.params)
+    streams = packed(plan.task, plan.question_ids)[:3]
+    policy = Policy(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW, 1.0, seed=5)
+    first = read(plan.spec, streams, policy, "step 1", 2)
+    assert [(reading.context, reading.repeat) for reading in first] == [
+        (stream.context.id, repeat) for stream in streams for repeat in range(2)
+    ]
+    assert read(plan.spec, streams[::-1], policy, "step 1", 2) == first
+    assert read(plan.spec, streams, policy, "step 2", 2) != first
+    rows = [turn.row for reading in first for turn in reading.turns if turn.row is not None]
+    assert len(rows) == 3 * 2 * 4  # a row per chunk
+    end = tiny_model.tokenizer().eos_token_id
+    assert all(len(row.completion_ids) == len(row.logprobs) <= 7 for row in rows)
+    assert all(end not in row.completion_ids[:-1] for row in rows)
+    repeats = {reading.repeat: [turn.row for turn in reading.turns] for reading in first[:2]}
+    assert repeats[0] != repeats[1]  # a repeat has noise of its own
+
+
+def test_a_reading_that_failed_is_no_reward() -> None:
+    class Broken:
+        async def complete(self, request: object) -> Completion:
+            return Completion(error="out of order", finish_reason="error")
+
+    plan = tiny.planned(TINY, "synth-tiny@x1", TINY.agent, TINY.params)
+    streams = packed(plan.task, plan.question_ids)[:1]
+    with pytest.raises(StopRun, match=r"a reading failed.*out of order"):
+        read(plan.spec, streams, models={"memory": Broken()})
