@@ -293,6 +293,13 @@ def test_list_and_help() -> None:
         assert memeval(verb, "--help").exit_code == 0
 
 
+def test_every_parameter_of_the_agents_that_search_is_explained() -> None:
+    for agent in ("bm25", "dense", "hybrid", "iterative", "long-context"):
+        rows = [line.split() for line in memeval("list", "agents", agent).output.splitlines() if line]
+        head = next(place for place, row in enumerate(rows) if row[0] == "PARAMETER")
+        assert all(len(row) > 4 for row in rows[head + 1 : -1]), agent  # its name, its default, and words about it
+
+
 def test_an_agent_is_listed_with_its_parameters(project: Path) -> None:
     (project / "mine.py").write_text(
         "class Mine:\n"

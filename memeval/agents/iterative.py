@@ -24,9 +24,11 @@ REPLY_TOKENS = 256
 
 class Iterative(Retrieval):
     """Searches for the question; then the model in the role `memory` is shown what was found, and each search that it asks
-    for is made, until it asks for none, repeats itself, or `searches` have been made (the first one counts). search: how
-    passages are ranked, `bm25`, `dense` or `hybrid`. k is of each search; their hits are recalled by turns. Its prompts are
-    files (`memeval prompts list iterative`)."""
+    for is made, until it asks for none or repeats itself. The hits of all searches are recalled by turns. Its prompts are
+    files (`memeval prompts list iterative`).
+
+    searches: at most, the first one counted; there are fewer calls for a question than that. search: how passages are
+    ranked, bm25, dense or hybrid. k: hits of each search."""
 
     prompts = "iterative"
 

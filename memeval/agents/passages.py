@@ -28,12 +28,7 @@ Ranking = Iterable[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a stream is cut, and how much of it a question brings back.
-
-    k: hits (0: as many as the budget holds). passage: tokens of a passage (0: whole chunks as they come). overlap: tokens at
-    the end of a passage that the next one repeats. neighbours: passages on either side that a hit brings with it. budget:
-    tokens of all that is brought back (0: no limit). Raises UsageError.
-    """
+    """How a stream is cut, and how much of it a question brings back: the parameters of the agents that search (rag.py)."""
 
     k: int = 2
     passage: int = 0

@@ -16,9 +16,12 @@ from memeval.typed import typed
 
 
 class Retrieval(Stream):
-    """Recalls the best passages for the bare question, best first. cut: the passages, and how much of them is recalled.
-    kind: how they are ranked. passage_prefix, question_prefix: what an embedder wants in front of either (`query: ` and
-    `passage: ` of E5)."""
+    """Recalls the best passages for the bare question, best first.
+
+    k: hits; 0: as many as the budget holds. passage: tokens of a passage, in whole sentences; 0: whole chunks. overlap:
+    tokens of a passage that the next one repeats. neighbours: passages on either side that a hit brings with it. budget:
+    tokens of all that is recalled; 0: no limit but the reader's. passage_prefix, question_prefix: what an embedder wants in
+    front of either (`passage: ` and `query: ` for E5)."""
 
     def __init__(self, agent: str, cut: Cut, kind: Kind, passage_prefix: str = "", question_prefix: str = "") -> None:
         cut.check(agent)
