@@ -187,6 +187,7 @@ def test_shuffled_needs_a_second_stream(toy: Any) -> None:
     (row,) = lines(outcome.planned, "samples")
     assert row["not_applicable"] == "the task has no other stream to recall from"
     assert outcome.summary.verdicts == {"n/a": 1}
+    assert "n/a: the task has no stream of another cluster to recall from" in [note.text for note in outcome.summary.notes]
 
 
 def test_the_longest_option_is_a_floor_of_its_own(toy: Any) -> None:
