@@ -254,7 +254,7 @@ READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reade
 """System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
 ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
-                 "reader-movies": 1024, "reader-summary": 2048}  # fmt: skip
+                 "reader-movies": 1024, "reader-assistant": 2048, "reader-summary": 2048}  # fmt: skip
 """Name of a reader's prompt -> tokens that its reply may have, where its task card names no `answer_tokens`."""
 
 SHORT_ANSWER_TOKENS = 256

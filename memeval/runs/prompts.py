@@ -10,6 +10,7 @@ from memeval.authors import described, is_authors
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 from memeval.prompts import READER, check, load_prompts, shipped
+from memeval.protocol import of_agent, scored
 from memeval.yamlfile import at_key
 
 GENERAL = ("reader",)
@@ -50,6 +51,9 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
     """What is known to differ from a published protocol: what the cards say, and which texts are not the authors'. prompts:
     of the run's identity."""
     found = [*agent.deviations, *task.deviations]
+    rule, headline = of_agent(task.published_metrics, agent), scored(task, agent).headline
+    if task.protocol and rule not in ("", "judge", headline):
+        found.append(f"headline is {headline}; the published number is by {rule}, which is computed too")
     if task.reader_deviation and prompts.get("reader") in READER.values():
         found.append(task.reader_deviation)
     ours = [
