@@ -81,7 +81,14 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 
 
 @main.command()
-@click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class.")
+@click.option(
+    "--agent",
+    "agents",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="Agent, card.yaml, file.py:Class, cmd:PROGRAM or http:URL.",
+)
 @flags.SET
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR

@@ -100,7 +100,14 @@ LIMITS = together(
     click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
 )
 RUN = together(
-    click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
+    click.option(
+        "--agent",
+        "agents",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="Agent, card, file.py:Class, cmd:PROGRAM, http:URL.",
+    ),
     click.option(
         "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task[@variant], card or file.py:Class."
     ),

@@ -133,7 +133,11 @@ def _agents(agents_dir: tuple[str, ...]) -> Listing:
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
     rows: list[tuple[str, ...]] = [(card.name, card.track, card.description) for card in found if card and not card.abstract]
     rows += [(name, "control", description) for name, description in plugins.CONTROLS.items()]
-    return Listing(("agent", "track", "description"), rows, below="memeval list agents NAME shows the parameters of one.")
+    return Listing(
+        ("agent", "track", "description"),
+        rows,
+        below="memeval list agents NAME shows the parameters of one. Others: file.py:Class, cmd:PROGRAM, http:URL.",
+    )
 
 
 def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
