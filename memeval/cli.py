@@ -185,7 +185,10 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Training runs at a time, each in a process of its own.")
 @flags.FORMAT
 def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, ablations: bool, jobs: int, form: str) -> None:
-    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop."""
+    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop.
+
+    RECIPE: tiny; smollm2-135m, qwen3-0.6b-lora or qwen3-4b (real models, extra `train`); a FILE.yaml of yours. `memeval
+    train data` builds training data instead."""
     from memeval.commands.train import train_command
 
     sys.exit(train_command(recipe, out, settings, seeds, form, jobs, ablations))

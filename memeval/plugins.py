@@ -37,6 +37,8 @@ SOURCES = {
     "personamem": "memeval.tasks.personamem:PersonaMem",
     "longmemeval": "memeval.tasks.longmemeval:LongMemEval",
     "locomo": "memeval.tasks.locomo:LoCoMo",
+    "beam": "memeval.tasks.beam:Beam",
+    "personamem_v2": "memeval.tasks.personamem_v2:PersonaMemV2",
 }
 AGENTS = {
     "memalpha": "memeval.agents.memalpha:MemAlpha",
@@ -60,9 +62,10 @@ CONTROLS = {
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
     "constant": "the best fixed answer of the task (no model call)",
+    "longest-option": "the longest of the options (no model call): the floor where right options are longer",
     "shotgun": "every name and number of the 2 chunks that bm25 recalls: what a metric pays for length (no model call)",
 }
-WITHOUT_READER = ("constant", "shotgun")
+WITHOUT_READER = ("constant", "longest-option", "shotgun")
 """Controls whose answers are made by a rule."""
 
 

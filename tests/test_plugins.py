@@ -108,7 +108,7 @@ def test_a_task_can_be_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_controls_are_agents_by_name() -> None:
-    for control in ("oracle", "none", "closed-book", "constant", "shotgun"):
+    for control in ("oracle", "none", "closed-book", "constant", "longest-option", "shotgun"):
         assert plugins.find_agent(control) == AgentCard(name=control, agent=control, description=plugins.CONTROLS[control])
 
 

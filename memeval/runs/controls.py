@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from string import ascii_lowercase as LETTERS
 
 from memeval.agent import Item, Recall
 from memeval.bm25 import BM25Index
@@ -13,6 +14,7 @@ from memeval.task import Question, Unit
 from memeval.tasks.chunking import PackedChunk
 
 NO_EVIDENCE = "the data have no gold evidence for this question"
+NO_OPTIONS = "the question has no options"
 SHOTGUN_CHUNKS = 2
 _NUMBER = re.compile(r"\d+")
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
@@ -20,12 +22,12 @@ _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 def control_recall(control: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
     """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
-    (`closed-book`: None). `constant` and `shotgun` ask no reader; the latter recalls chunks as `bm25` does.
+    (`closed-book`: None). `constant`, `longest-option` and `shotgun` ask no reader; the last recalls chunks as `bm25` does.
 
     Whole units, not the annotated sentences alone: a sentence alone loses what its pronouns refer to, and annotations are
     incomplete. Evidence that names no unit is shown by its text.
     """
-    if control in ("closed-book", "constant"):
+    if control in ("closed-book", "constant", "longest-option"):
         return None
     if control == "none":
         return Recall()
@@ -48,6 +50,13 @@ def everything_named(recall: Recall) -> str:
     return ", ".join(sorted(found))
 
 
+def longest_option(question: Question) -> str:
+    """The answer of `longest-option`, as the reader is asked to give it: the letter of the longest option, of the first of
+    several. Where options were written around the right one, it is often the longest."""
+    options = question.options or ()
+    return f"({LETTERS[max(range(len(options)), key=lambda at: len(options[at]))]})"
+
+
 def held(control: str) -> int | None:
     """Memory tokens of a control: nothing, but for those that see a part of the stream and have no memory to measure."""
     return None if control in ("oracle", "shotgun") else 0
@@ -57,6 +66,8 @@ def not_applicable(control: str, question: Question) -> str | None:
     """Why a control has no result for a question; None where it has one."""
     if control == "oracle" and question.answerable and not question.evidence:
         return NO_EVIDENCE
+    if control == "longest-option" and not question.options:
+        return NO_OPTIONS
     return None
 
 

@@ -90,6 +90,8 @@ class Engine:
         asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
 
         async def by_rule(recall: Recall, ledger: Ledger) -> str | None:
+            if name == "longest-option":
+                return controls.longest_option(question)
             return self.constant if name == "constant" else controls.everything_named(recall)
 
         for number in stage.open(question, repeat):

@@ -77,6 +77,13 @@ class TrainingFolder:
         self._write_log()
         return state
 
+    def go_on(self, step: int) -> None:
+        """The log is cut to what was written up to this step."""
+        file = self.path / "log.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        self._log = [line for line in lines if json.loads(line)["step"] <= step]
+        self._write_log()
+
     def log(self, **facts: Any) -> None:
         """Add a line to log.jsonl. No clock is in it: two runs of one recipe have equal logs."""
         self._log.append(json.dumps(facts))
@@ -86,14 +93,26 @@ class TrainingFolder:
         """Replace the state that a later command goes on from."""
         self._whole("state.pt", lambda to: torch.save({**state, "lines": len(self._log)}, to))
 
-    def save(self, name: str, model: Any, tokenizer: Any, trained_on: list[dict[str, Any]]) -> Path:
-        """Write a checkpoint as a folder of transformers, in half precision, with what it was trained on."""
+    def save(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        trained_on: list[dict[str, Any]],
+        weights: dict[str, torch.Tensor] | None = None,
+        generation: Any = None,
+    ) -> Path:
+        """Write a checkpoint as a folder of transformers, with what it was trained on. weights: the model's own in half
+        precision unless given. generation: its generation_config.json, where it is not the model's."""
 
         from transformers.utils.logging import disable_progress_bar
 
         def write(to: Path) -> None:
             disable_progress_bar()
-            model.save_pretrained(to, state_dict={key: value.half() for key, value in model.state_dict().items()})
+            half = weights or {key: value.half() for key, value in model.state_dict().items()}
+            model.save_pretrained(to, state_dict=half)
+            if generation is not None:
+                generation.save_pretrained(to)
             tokenizer.save_pretrained(to)
             (to / CHECKPOINT_FILE).write_text(json.dumps({"trained_on": trained_on}), encoding="utf-8")
 

@@ -112,6 +112,24 @@ def rows(built: Built, recipe: Recipe, files: Sequence[Row] = ()) -> list[dict[s
     ]
 
 
+def divided(published: Sequence[Row], recipe: Recipe) -> Built:
+    """The rows of one family of a published file that belong to this split. A stream is on the side of its first chunk; a
+    training stream that shares a chunk with a validation stream is dropped."""
+    streams = [
+        Stream(tuple(chunks), tuple(json.loads(row["questions_and_answers"])), str(row["data_source"]), tuple(chunks))
+        for row in published
+        if (chunks := json.loads(row["chunks"]))
+    ]
+    validation = Recipe(VALIDATION, recipe.share, recipe.seed, recipe.tokenizer)
+    held_out = [stream for stream in streams if validation.takes(stream.chunks[0])]
+    if recipe.split == VALIDATION:
+        return Built(held_out)
+    theirs = {name for stream in held_out for name in stream.hashes()}
+    rest = [stream for stream in streams if not validation.takes(stream.chunks[0])]
+    kept = [stream for stream in rest if not theirs & set(stream.hashes())]
+    return Built(kept, Counter({"streams that share a chunk with validation": len(rest) - len(kept)}))
+
+
 def shared_content(left: Built, right: Built) -> set[str]:
     """Hashes of source items on both sides; empty for the train and validation sets of one recipe."""
     first, second = ({name for stream in built.streams for name in stream.hashes()} for built in (left, right))

@@ -22,13 +22,21 @@ _Place = tuple[str, int, str]
 
 class Policy:
     """model, tokenizer: of transformers; the tokenizer has a chat template. window: in tokens. temperature: of its replies,
-    whatever the agent asks for. seed: of all noise."""
+    whatever the agent asks for. seed: of all noise. batch_tokens: of one batch of generation, padding included."""
 
-    def __init__(self, model: Any, tokenizer: Any, window: int, temperature: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        window: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        batch_tokens: int = 10**9,
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.temperature = temperature
         self._seed = seed
-        self._checkpoint = Checkpoint.of("policy", model, tokenizer, window)
+        self._checkpoint = Checkpoint.of("policy", model, tokenizer, window, batch_tokens)
         self._noise = ""
         self._open = 0
         self._waiting: list[tuple[_Place, Request, asyncio.Future[Completion]]] = []

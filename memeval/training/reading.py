@@ -80,10 +80,13 @@ async def _read(
             finally:
                 end()
 
-        async with asyncio.TaskGroup() as group:
-            for stream in streams:
-                for repeat in range(repeats):
-                    group.create_task(one(stream, repeat))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for stream in streams:
+                    for repeat in range(repeats):
+                        group.create_task(one(stream, repeat))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
     questions = {row.question_id: row for row in rows if isinstance(row, QuestionRow)}
     samples = [row for row in rows if isinstance(row, SampleRow)]
     lost = next((sample.failure for sample in samples if sample.failure is not None), None)

@@ -13,6 +13,7 @@ import yaml
 from memeval.cards import bundled
 from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
+from memeval.training.hardware import Trl
 from memeval.training.rewards import EmptyTurn, Weights
 from memeval.typed import Count, Positive
 from memeval.yamlfile import decoded, read_yaml
@@ -73,11 +74,12 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """model: `tiny` (made on the spot) or a folder of weights. agent: whose role `memory` is trained, with params. task: the
-    streams that are read, validation and test: those that choose the checkpoint and those that are reported. lengths: of
-    further test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the frozen
-    model that answers. judge: the model that judges contents for the reward's `validity`. seed: of everything. threads: of
-    torch."""
+    """model: `tiny` (made on the spot, trained by the plain loop); a folder of weights, a hub id or a GGUF file (trained by
+    TRL). agent: whose role `memory` is trained, with params. task: the streams that are read, validation and test: those
+    that choose the checkpoint and those that are reported; under TRL task and validation may be several, with commas.
+    lengths: of further test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the
+    frozen model that answers. judge: the model that judges contents for the reward's `validity`. seed: of everything.
+    threads: of torch."""
 
     model: str
     task: str
@@ -93,6 +95,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm: Warm = Warm()
     reward: Reward = Reward()
     grpo: Grpo = Grpo()
+    trl: Trl = Trl()
     description: str = ""
 
 
@@ -109,7 +112,15 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
         if name not in names():
             raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
         path = bundled("baselines") / "train" / f"{name}.yaml"
-    given = copy.deepcopy(read_yaml(path))
+    given = changed(read_yaml(path), settings)
+    recipe = Recipe(**decoded(Recipe, given, path))
+    _check(recipe, path)
+    return recipe
+
+
+def changed(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A copy with `key.part=value` settings over it. Raises UsageError with the setting."""
+    given = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -124,9 +135,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
             at[last] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UsageError(f"--set {setting}: '{text}' is not a value; quote it") from None
-    recipe = Recipe(**decoded(Recipe, given, path))
-    _check(recipe, path)
-    return recipe
+    return given
 
 
 def _check(recipe: Recipe, path: Path) -> None:

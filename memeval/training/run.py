@@ -34,6 +34,8 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
     learner = tiny.planned(recipe, recipe.task, recipe.agent, recipe.params)
     checker = tiny.planned(recipe, recipe.validation, recipe.agent, recipe.params)
     streams, checks = _streams(learner, recipe.task), _streams(checker, recipe.validation)
+    for name in (recipe.test, *(tiny.at_length(recipe, times) for times in recipe.lengths)):
+        tiny.planned(recipe, name, recipe.agent, recipe.params)  # what is wrong with it is said before anything is trained
     tokenizer, model = tiny_model.tokenizer(), tiny_model.build(recipe.seed)
     policy = Policy(model, tokenizer, tiny_model.WINDOW, 1.0, recipe.seed)
     trained_on = [{"family": learner.task.card.family, "splits": [learner.task.card.split]}]

@@ -165,6 +165,25 @@ def test_arms(toy: Any) -> None:
     assert (shotgun.summary.calls, shotgun.summary.memory_tokens.max) == ({}, None)
 
 
+def test_the_longest_option_is_a_floor_of_its_own(toy: Any) -> None:
+    """Of two that are longest the first; a question without options has no longest one."""
+    options = ("(a) tea", "(b) a walk by the sea", "(c) a walk in the sun", "(d) no")
+    asked = [
+        Question("right", "What now?", ("(b)",), options=options),
+        Question("wrong", "What now?", ("(c)",), options=options),
+        Question("open", "What now?", ("tea",)),
+    ]
+    contexts = [context("c", ["Ann likes walks."], asked)]
+    found = run(
+        toy.planned("longest-option", contexts, models={}, card={"metrics": ("letter",), "headline": "letter"}), quiet=True
+    )
+    by_id = {row["question_id"]: row for row in lines(found.planned, "samples")}
+    assert [by_id[name]["answer"] for name in ("right", "wrong", "open")] == ["(b)", "(b)", None]
+    assert by_id["open"]["not_applicable"] == "the question has no options"
+    assert (found.summary.headline.value, found.summary.headline.n, found.summary.calls) == (0.5, 2, {})
+    assert "n/a for 1 of 3 questions: they have no options" in [note.text for note in found.summary.notes]
+
+
 def test_the_summary_says_what_sharing_a_stream_saved(toy: Any) -> None:
     units = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(12)]
     questions = [Question(f"q{n}", "What?", ("x",), position=position) for n, position in enumerate((3, 7, 7, None))]

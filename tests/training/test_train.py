@@ -50,7 +50,7 @@ def command(out: Path, *settings: str) -> list[str]:
         (["train", "tiny", "--out", "x", "--set", "grpo.group=1"], "nothing to be compared with"),
         (["train", "tiny", "--out", "x", "--set", "grpo.minibatches=7"], "cannot be divided"),
         (["train", "tiny", "--out", "x", "--set", "seed.part=7"], "has no parts"),
-        (["train", "tiny", "--out", "x", "--set", "model=hf/some"], "tiny"),
+        (["train", "tiny", "--out", "x", "--set", "model=hf/some", "--jobs", "2"], "is trained alone"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:
@@ -84,6 +84,10 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         (["reward.success=.nan"], "reward.success"),
         (["grpo.mean=tokens"], "did you mean 'token'"),
         (["lengths=[0]"], "lengths"),
+        (["lengths=[1, 3]"], "x3"),
+        (["test=synth-tinny"], "did you mean 'synth-tiny'"),
+        (["agent=memalfa"], "did you mean 'memalpha'"),
+        (["params.capacity=ten"], "capacity"),
         (["task=synth-tiny@trian"], "did you mean"),
         (["warm.folder=nothing/here"], "holds no training run"),
         (["grpo.steps"], "expected key=value"),

@@ -86,10 +86,15 @@ class _Loaded:
 
 def _load(name: str, found: Weights, chosen: Settings) -> _Loaded:
     model, tokenizer, window = load(name, found, chosen)
-    ends = model.generation_config.eos_token_id
-    ends = [tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
+    ends = _ends(model, tokenizer)
     model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
-    return _Loaded(model, tokenizer, frozenset(end for end in ends if end is not None), window)
+    return _Loaded(model, tokenizer, ends, window)
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply."""
+    ends = model.generation_config.eos_token_id
+    return frozenset({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None})
 
 
 class Checkpoint:
@@ -116,11 +121,11 @@ class Checkpoint:
                 torch.cuda.empty_cache()
 
     @classmethod
-    def of(cls, name: str, model: Any, tokenizer: Any, window: int) -> Checkpoint:
+    def of(cls, name: str, model: Any, tokenizer: Any, window: int, batch_tokens: int = 10**9) -> Checkpoint:
         """A model that is loaded already, such as one that is being trained."""
-        made = cls(name, None, Settings(batch_tokens=10**9))
+        made = cls(name, None, Settings(batch_tokens=batch_tokens))
         made._unwanted = lambda: False
-        made._loaded = _Loaded(model, tokenizer, frozenset({tokenizer.eos_token_id}), window)
+        made._loaded = _Loaded(model, tokenizer, _ends(model, tokenizer), window)
         return made
 
     def answer(self, asked: list[tuple[Request, Sampling]]) -> list[Completion]:

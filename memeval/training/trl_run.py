@@ -1,0 +1,233 @@
+"""A training run by TRL: any causal model of transformers, all of it or an adapter, in one process or in several of
+`accelerate launch`. (Tested on a CPU, in one process and in two; untested on a GPU.)
+
+    OUT/recipe.yaml  log.jsonl  state-N/  best/
+
+log.jsonl has a line per step, without a clock in it. `state-N` is what the same command goes on from; `best` the checkpoint
+with the best accuracy on the validation streams, as transformers saves it, with what it was trained on.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+from transformers.utils import logging
+
+from memeval.errors import UsageError
+from memeval.models.completion import Row
+from memeval.training import rewards, weights
+from memeval.training.checkpoint import TrainingFolder
+from memeval.training.loop import facts
+from memeval.training.mixture import Mixture, by_run
+from memeval.training.policy import Policy
+from memeval.training.reading import read
+from memeval.training.recipe import Recipe, Reward
+from memeval.training.rollouts import Rollout
+from memeval.training.row_trainer import RowTrainer, processes, states
+from memeval.training.rows import TrainingFailed, weighed
+from memeval.training.verdicts import ContentJudge
+
+
+@dataclass
+class TrlRun(TrainerCallback):  # type: ignore[misc]
+    """What happens around the steps of the optimiser: streams are read, figures logged, checkpoints chosen. folder: of the
+    first process; the others write nothing."""
+
+    recipe: Recipe
+    streams: Mixture
+    checks: Mixture
+    folder: TrainingFolder | None
+    tokenizer: Any
+    generation: Any
+    trained_on: list[dict[str, Any]]
+    judge: ContentJudge | None
+    rank: int
+    ranks: int
+    trainer: Any = None
+    policy: Policy = field(init=False)
+    facts: dict[str, float] = field(default_factory=dict)
+    counts: tuple[int, int] = (0, 0)
+    tokens: int = 0
+    begun: float = 0.0
+
+    def rows(self, number: int) -> list[tuple[Row, float]]:
+        """This process's share of a step: whole streams, so that every group is whole."""
+        grpo = self.recipe.grpo
+        mine = self.streams.batch(number, grpo.streams, self.recipe.seed)[self.rank :: self.ranks]
+        self.policy.temperature = 1.0
+        readings: list[Rollout] = []
+        rows: list[tuple[Row, float]] = []
+        verdicts: rewards.Verdicts | None = None
+        for spec, some in by_run(mine):
+            found = read(spec, some, self.policy, f"step {number}", grpo.group)
+            verdicts = self.judge(found) if self.judge is not None else None
+            readings += found
+            rows += weighed(found, self.recipe.reward, grpo, verdicts)
+        self.facts = facts(readings, verdicts)
+        self.facts["reward"] = _reward(readings, self.recipe.reward, verdicts)
+        self.counts = len(rows), sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
+        return rows
+
+    def validate(self) -> dict[str, float]:
+        """Means over the validation streams, of all processes together. Greedy, as evaluations are."""
+        self.policy.temperature = 0.0
+        mine = self.checks.streams[self.rank :: self.ranks]
+        readings = [reading for spec, some in by_run(mine) for reading in read(spec, some, self.policy, "validation")]
+        self.trainer.model.train()
+        return _mean(gather_object([_figures(reading) for reading in readings]))
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped)
+        self.policy = Policy(
+            model, self.tokenizer, self.recipe.trl.window, seed=self.recipe.seed, batch_tokens=self.recipe.trl.reading_tokens
+        )
+        self.begun, self.tokens = time.monotonic(), 0
+        self.first = state.global_step
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """After the gradients were clipped: where their norm is no number, none of them is."""
+        gradient = next((value.grad for value in self.trainer.model.parameters() if value.grad is not None), None)
+        if gradient is not None and not bool(torch.isfinite(gradient).all()):
+            raise self.trainer.not_a_number("the gradient is no number")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        grpo = self.recipe.grpo
+        number, rest = divmod(state.global_step, grpo.minibatches)
+        if rest:
+            return
+        line = {"phase": "grpo", "step": number, **self._over_processes()}
+        self.tokens += int(line["tokens"])
+        if number % grpo.check == 0 or number in (1, grpo.steps):
+            line["validation"] = self.validate()
+            self._keep_if_best(state, line["validation"]["accuracy"])
+            control.should_save = True
+        if self.folder is not None:
+            self.folder.log(**line)
+            print(self._progress(number, line, state.best_metric), file=sys.stderr)
+        self.trainer.add_metrics(line, self._speed())
+
+    def _over_processes(self) -> dict[str, Any]:
+        losses = [self.trainer.losses[-self.recipe.grpo.minibatches :]]
+        every = gather_object([(self.counts, losses[0], self.facts)])
+        return {
+            "rows": sum(counts[0] for counts, _, _ in every),
+            "tokens": sum(counts[1] for counts, _, _ in every),
+            "loss": round(sum(sum(values) / len(values) for _, values, _ in every) / len(every), 6) + 0.0,
+            "train": _mean([found for _, _, found in every]),
+        }
+
+    def _keep_if_best(self, state: Any, accuracy: float) -> None:
+        if state.best_metric is not None and accuracy <= state.best_metric:
+            return
+        state.best_metric = accuracy
+        if self.folder is not None:
+            half = self.recipe.trl.autocast or self.recipe.trl.dtype == "bfloat16"
+            model = self.policy.model
+            found = weights.whole(model, torch.bfloat16 if half else torch.float32)
+            base = model.get_base_model() if self.recipe.trl.lora else model
+            self.folder.save("best", base, self.tokenizer, self.trained_on, found, self.generation)
+
+    def _speed(self) -> float:
+        return self.tokens / max(time.monotonic() - self.begun, 1e-9)
+
+    def _progress(self, number: int, line: dict[str, Any], best: float | None) -> str:
+        grpo, train = self.recipe.grpo, line["train"]
+        done = number - self.first // grpo.minibatches
+        left = (time.monotonic() - self.begun) / done * (grpo.steps - number)
+        checked = f", validation {line['validation']['accuracy']:.2f} (best {best:.2f})" if "validation" in line else ""
+        return (
+            f"step {number}/{grpo.steps}: reward {train['reward']:.2f} (accuracy {train['accuracy']:.2f}, "
+            f"calls {train['success']:.0%} good), memory {1 - train['compression']:.2f} of the stream{checked}, "
+            f"{self._speed():,.0f} tokens/s, {left / 60:.0f} min left"
+        )
+
+
+def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
+    """Train, or go on with it. The folder, None in all processes but the first. Raises UsageError for a recipe that cannot
+    be used and a folder that cannot be written, StopRun (TrainingFailed) where training cannot go on."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    check(recipe)
+    if not torch.cuda.is_available():
+        torch.set_num_threads(recipe.threads)
+    streams, checks = Mixture.of(recipe, recipe.task, "task"), Mixture.of(recipe, recipe.validation, "validation")
+    checks = checks.first(recipe.trl.validation_streams)
+    if len(streams.streams) < recipe.grpo.streams:
+        raise UsageError(
+            f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(streams.streams)}; use fewer (--set)"
+        )
+    model, tokenizer, claims = weights.load(recipe.model, recipe.trl)
+    generation = model.generation_config
+    model.generation_config = type(generation)(eos_token_id=generation.eos_token_id)  # its other defaults are for answers
+    from accelerate import PartialState
+
+    rank = int(PartialState().process_index)
+    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
+    judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
+    trained_on = [*claims, *streams.trained_on]
+    made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge, rank, processes())
+    try:
+        made.trainer = RowTrainer(model, tokenizer, recipe, out, made.rows, made)
+        _train(made, out)
+    except BaseException:
+        if folder is not None:
+            folder.close()
+        raise
+    return folder
+
+
+def _train(made: TrlRun, out: Path) -> None:
+    """From the last whole state on, if there is one."""
+    parts = made.recipe.grpo.minibatches
+    found = states(out)
+    step = int(found[-1].name.partition("-")[2]) // parts if found else 0
+    if made.folder is not None:
+        made.folder.go_on(step)
+    if step >= made.recipe.grpo.steps:
+        return
+    try:
+        made.trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
+            raise
+        step = made.trainer.state.global_step // parts + 1
+        raise TrainingFailed(f"step {step}: out of memory; use fewer trl.rows or trl.reading_tokens (--set)") from None
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UsageError for what the plain loop alone does, and for batches that cannot be shared out."""
+    if recipe.grpo.entropy:
+        raise UsageError("grpo.entropy: training by TRL has no bonus that falls; set it to 0")
+    if recipe.warm.steps:
+        raise UsageError("warm.steps: a model of one's own has no warm start; set it to 0")
+    if recipe.grpo.streams % processes():
+        raise UsageError(
+            f"grpo.streams is {recipe.grpo.streams}, which {processes()} processes cannot share evenly; use a multiple"
+        )
+
+
+def _reward(readings: Sequence[Rollout], reward: Reward, verdicts: rewards.Verdicts | None) -> float:
+    """The mean reward of a row."""
+    found = [
+        value for reading in readings for value in rewards.rewards(reading, reward.weights, verdicts) if value is not None
+    ]
+    return round(sum(found) / max(1, len(found)), 4)
+
+
+def _figures(reading: Rollout) -> dict[str, float]:
+    return facts([reading]) | {"memory": reading.memory / max(1, reading.stream)}
+
+
+def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: round(sum(each[key] for each in found) / len(found), 4) for key in found[0]}

@@ -1,0 +1,70 @@
+"""The weights that a training run by TRL begins with, and the checkpoint that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from memeval.errors import UsageError, install_hint
+from memeval.models.local import weights
+from memeval.models.reply import one_line
+from memeval.trained import of_checkpoint
+from memeval.training.hardware import Trl
+
+GGUF = ".gguf"
+
+
+def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
+    """(causal model, tokenizer, what it says that it was trained on). name: a folder, a hub id, or a GGUF file, whose
+    weights are computed back to full precision. Raises UsageError, in one line: not found, damaged, no chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    file = Path(name).expanduser()
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if file.suffix == GGUF:
+        if not file.is_file():
+            raise UsageError(f"model '{name}': no such file")
+        folder = file.parent
+        options |= {"gguf_file": file.name}
+    else:
+        folder = weights.find(name).folder
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        if file.suffix != GGUF:
+            options |= {"use_safetensors": True}
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, given.dtype), **options)
+    except ImportError as error:
+        raise UsageError(f"model '{name}': {one_line(str(error))}: {install_hint('train')}") from None
+    except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
+        raise UsageError(f"model '{name}': cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None
+    if not tokenizer.chat_template:
+        raise UsageError(f"model '{name}': its tokenizer has no chat template; use an instruct model")
+    if file.suffix == GGUF:  # it is no longer quantized, and must be saved as any other
+        model.hf_quantizer, model.is_quantized = None, False
+        del model.config.quantization_config
+    claims = of_checkpoint(folder) if file.suffix != GGUF else ()
+    return model, tokenizer, [msgspec.to_builtins(claim) for claim in claims]
+
+
+def whole(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The weights of a model under training by their usual names, on the CPU, the adapter added to them where there is one.
+    Nothing of the model is changed: to merge an adapter and take it out again would round its weights."""
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    if not isinstance(model, PeftModel):
+        return {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
+    base = model.get_base_model()
+    found = {
+        name.replace(".base_layer.", "."): value.detach().to("cpu", dtype)
+        for name, value in base.state_dict().items()
+        if ".lora_" not in name
+    }
+    for name, layer in base.named_modules():
+        if isinstance(layer, LoraLayer):
+            adapted = layer.get_base_layer().weight.float() + layer.get_delta_weight("default").float()
+            found[f"{name}.weight"] = adapted.detach().to("cpu", dtype)
+    return found
