@@ -45,7 +45,7 @@ class TaskCard(msgspec.Struct, frozen=True):
     that `published_metrics` has for the agent (`*`: any other). keyword_separator: between the keywords of a gold, for
     `keyword_share`. cut_off: whether a reply that was cut off at its token limit is wrong, or is scored as far as it goes,
     as most published scripts do. protocol: whose it is. deviations: what is known to differ from it here (validity section
-    5); those of a base, a card and a variant add up.
+    5); those of a base, a card and a variant add up. reader_deviation: another, where the reader answers by our prompt.
     """
 
     name: str
@@ -79,6 +79,7 @@ class TaskCard(msgspec.Struct, frozen=True):
     sampling: dict[str, Any] = {}
     repeats: Positive = 1
     recall_prefix: dict[str, str] = {}
+    reader_deviation: str = ""
     scoring: Literal["equal", "as-published"] = "equal"
     published_metrics: dict[str, str] = {}
     keyword_separator: str = ""
@@ -95,12 +96,13 @@ class AgentCard(msgspec.Struct, frozen=True):
     """WHO answers. `agent` is a built-in class (`memalpha`), a control, `package.module:Class` or `file.py:Class`.
 
     params go to the constructor (with --set). track: reader (the harness answers from `recall`) or native. models: the
-    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). prompt_set:
-    shipped prompts in place of the class's. prompts: part -> prompt file, relative to the card. source: more files that the
-    answers follow from (globs, relative to the card). replayable: whether the memory follows from the stored replies of its
-    models; None: as the class says (yes, if nothing). trained_on: what the card's own model was trained on (trained.py); it
-    holds only where a run uses that model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv);
-    deviations: what is known to differ from the agent as it was published.
+    model per role that this card reproduces (a name, or a mapping with `name`, `tag` and sampling parameters). sampling:
+    role -> parameters of its calls, whatever model has the role. prompt_set: shipped prompts in place of the class's.
+    prompts: part -> prompt file, relative to the card. source: more files that the answers follow from (globs, relative to
+    the card). replayable: whether the memory follows from the stored replies of its models; None: as the class says (yes,
+    if nothing). trained_on: what the card's own model was trained on (trained.py); it holds only where a run uses that
+    model. reproduces: published rows, as `TABLE: METHOD` (leaderboards/published.csv); deviations: what is known to differ
+    from the agent as it was published.
     """
 
     name: str
@@ -109,6 +111,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     track: Literal["reader", "native"] = "reader"
     models: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
     prompt_set: str = ""
     prompts: dict[str, str] = {}
     source: tuple[str, ...] = ()
@@ -260,7 +263,7 @@ def _typed(kind: type[msgspec.Struct], data: Mapping[str, Any], path: Path, *key
     if kind is AgentCard and "trained_on" in data:
         data = {**data, "trained_on": trained.parse(data["trained_on"], at_key(path, *keys, "trained_on"))}
     found = decoded(kind, data, path, *keys)
-    if kind is TaskCard and "sampling" in found:
+    if kind is not SuiteCard and "sampling" in found:
         typed(found["sampling"], RoleSampling, functools.partial(at_key, path), *keys, "sampling")
     return found
 
@@ -305,7 +308,8 @@ def _check(card: TaskCard, path: Path) -> None:
             "random: it does not go with 'hard', 'tokens' or 'shared'"
         )
     for agent, metric in card.published_metrics.items():
-        if metric not in card.metrics:
+        judged = metric == "judge" and card.judge and card.scoring == "equal"  # a judge is no rule of a card
+        if metric not in card.metrics and not judged:
             place = at_key(path, "published_metrics", agent)
             raise UsageError(f"{place}: 'published_metrics.{agent}' is {metric!r}, expected one of the card's 'metrics'")
     if card.scoring == "as-published" and "*" not in card.published_metrics:

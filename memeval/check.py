@@ -99,6 +99,7 @@ class _Bench:
         async with self.run:
             for run, agent in reversed(self._open):
                 await run.close(agent)
+            for run, _ in self._open:  # a fork runs in its agent's thread
                 run.end()
 
     async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:

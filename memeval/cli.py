@@ -213,6 +213,18 @@ def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form
     click.echo(command.show_command(owner, part, agents_dir, form))
 
 
+@prompts.command("fetch")
+@click.argument("name", metavar="NAME")
+@click.option("--out", type=flags.UserPath(), help="Of an agent: the folder for its texts and a card that uses them.")
+@flags.together(flags.AGENTS_DIR, flags.FORMAT)
+def prompts_fetch(name: str, out: Path | None, agents_dir: tuple[str, ...], form: str) -> None:
+    """Get prompts that are not ours to ship from their public repository, checked by their hash. NAME is an agent, such as
+    memalpha-paper, or a judge as published, such as longmemeval-official."""
+    from memeval.commands import prompts as command
+
+    click.echo(command.fetch_command(name, out, agents_dir, form))
+
+
 @main.group()
 def cache() -> None:
     """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).

@@ -17,9 +17,8 @@ ROLES = ("memory", "reader", "judge", "embedder")
 
 KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
 _ENVIRONMENT = "MEMEVAL_"
-VARIABLES = tuple(
-    f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, "base_url", "data", "cache", "api_key", "headers", "vllm")
-)
+_OTHERS = ("base_url", "data", "cache", "upstream", "api_key", "headers", "vllm")
+VARIABLES = tuple(f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, *_OTHERS))
 
 
 def read_config() -> dict[str, Any]:

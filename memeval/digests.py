@@ -23,7 +23,8 @@ from memeval.task import Context, Question, Unit
 LENGTH = 16
 _NOT_IDENTITY = {
     *("path", "description", "citation", "licence", "variants", "questions", "extends", "abstract"),
-    *("repeats", "replayable", "protocol", "deviations", "reproduces", "judge", "family", "split", "trained_on"),
+    *("repeats", "replayable", "protocol", "deviations", "reader_deviation", "reproduces"),
+    *("judge", "family", "split", "trained_on"),
 }
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),

@@ -49,6 +49,9 @@ AGENTS = {
     "random-k": "memeval.agents.recent:RandomK",
     "write-all": "memeval.agents.writers:Writer",
     "write-random": "memeval.agents.writers:Writer",
+    "cmd": "memeval.agents.foreign.program:Program",
+    "http": "memeval.agents.foreign.server:Server",
+    "mem0": "memeval.agents.mem0:Mem0",
 }
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
@@ -150,10 +153,10 @@ def described(error: BaseException) -> str:
 # -- source files -------------------------------------------------------------------------------------------------------
 
 
-def agent_files(card: AgentCard) -> dict[str, Path]:
+def agent_files(card: AgentCard, params: Mapping[str, Any] | None = None) -> dict[str, Path]:
     """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
-    (identity.py), its shipped prompts, and the files that the card's `source:` names. Empty for controls. Raises
-    UsageError."""
+    (identity.py), its shipped prompts, the files that a foreign one names when it is made with `params` (None: the card's),
+    and those that the card's `source:` names. Empty for controls. Raises UsageError."""
     if card.agent in CONTROLS:
         return {}
     made, base = agent_class(card), Path(card.path) if card.path else None
@@ -163,19 +166,26 @@ def agent_files(card: AgentCard) -> dict[str, Path]:
     start |= _start(card.agent, base)
     files = identity.labels(identity.source_files(start, _folder(card.agent, base)))
     own = own_prompts(card)
-    return {**files, **(prompts.files(own) if isinstance(own, str) else {}), **_named(card)}
+    shipped = prompts.files(own) if isinstance(own, str) else {}
+    foreign = made(**(card.params if params is None else params)).files() if is_foreign(made) else {}
+    return {**files, **shipped, **foreign, **_named(card)}
 
 
 def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
     """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
-    own = {} if card.agent in CONTROLS else getattr(agent_class(card), "prompts", {})
+    own: Any = {}
+    if card.agent not in CONTROLS:
+        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
+            own = getattr(agent_class(card), "prompts", {})
     return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
 
 
-def not_as_recorded(card: AgentCard, recorded: Mapping[str, str], before: frozenset[str]) -> tuple[list[str], list[str]]:
+def not_as_recorded(
+    card: AgentCard, recorded: Mapping[str, str], before: frozenset[str], params: Mapping[str, Any] | None = None
+) -> tuple[list[str], list[str]]:
     """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
     imported (since `sys.modules` had the names `before`) without being recorded."""
-    files = agent_files(card)
+    files = agent_files(card, params)
     missed = identity.imported_since(before, list(files.values()))
     return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
 
@@ -258,8 +268,15 @@ def source(card: TaskCard) -> Any:
 
 
 def agent_class(card: AgentCard) -> Any:
-    """The class an agent card names (never called for controls)."""
-    return _made(card.agent, AGENTS, "agents", card.path)
+    """The class an agent card names (never called for controls). One that starts programs finds them beside the card, or in
+    the working directory of now."""
+    made = _made(card.agent, AGENTS, "agents", card.path)
+    return made.beside(Path(card.path).parent if card.path else Path.cwd()) if is_foreign(made) else made
+
+
+def is_foreign(made: Any) -> bool:
+    """Whether an agent's class is memeval's own for programs and servers (agents/foreign)."""
+    return getattr(made, "is_foreign", False) is True
 
 
 def _made(name: str, table: Mapping[str, str], group: str, path: str) -> Any:
@@ -275,9 +292,16 @@ def _made(name: str, table: Mapping[str, str], group: str, path: str) -> Any:
 
 
 def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
-    """The agent a user typed: a card, a control, `file.py:Class` or an entry point."""
+    """The agent a user typed: a card, a control, `cmd:PROGRAM`, `http:URL`, `file.py:Class` or an entry point."""
     if name in CONTROLS:
         return AgentCard(name=name, agent=name, description=CONTROLS[name])
+    kind, _, rest = name.partition(":")
+    if kind == "cmd":
+        short = " ".join(word.rpartition("/")[2] for word in rest.split())
+        return AgentCard(name=short or name, agent=kind, params={"command": rest})
+    if kind in ("http", "https"):
+        url = name if rest.startswith("//") else rest
+        return AgentCard(name=url.partition("//")[2] or name, agent="http", params={"url": url})
     card = _card(AgentCard, name, extra)
     if card is not None:
         return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
@@ -288,7 +312,8 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
     if found is not None:
         return AgentCard(name=name, agent=name, track=_track(found, name))
     known = [*cards.listing(AgentCard, extra), *CONTROLS, *entry_point_names("agents")]
-    raise UsageError(f"no agent '{name}'{suggest(name, known)} (memeval list agents shows all; or give file.py:Class)")
+    ways = "file.py:Class, cmd:PROGRAM or http:URL"
+    raise UsageError(f"no agent '{name}'{suggest(name, known)} (memeval list agents shows all; or give {ways})")
 
 
 def _track(made: Any, name: str) -> Any:

@@ -58,11 +58,12 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part of a set is. several: it is a mapping, name -> text. may, must: the placeholders that its text may hold,
-    and those that it must; of several texts each must hold those that ours of this name holds."""
+    """What a part of a set is. several: it is a mapping, name -> text; open: with any names. may, must: the placeholders
+    that its text may hold, and those that it must; of several texts each must hold those that ours of this name holds."""
 
     about: str
     several: bool = False
+    open: bool = False
     may: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
 
@@ -198,6 +199,8 @@ def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None
             _check_placeholders(texts[part], known, about.must, files[part])
             continue
         own, ours = mapping(texts[part], files[part]), several(name, part)
+        if about.open:
+            continue
         for key in (*ours, *own):
             if key not in own:
                 raise UsageError(f"{files[part]}: the key '{key}' is missing; `memeval prompts show` prints ours")
@@ -241,9 +244,9 @@ def _read(path: Path) -> str:
 
 BETWEEN = "\n\n"
 """Between two items that the reader sees."""
-READER_PARTS = ("reader", "question", "reader_view")
-"""Parts of an agent's prompts that the reader answers by: its system text, the message with the question, and how what was
-recalled is shown. They have no part in what the agent writes."""
+READER_PARTS = ("reader", "question", "reader_view", "before")
+"""Parts of an agent's prompts that the reader answers by: its system text, the message with the question, how what was
+recalled is shown, and what stands before a question. They have no part in what the agent writes."""
 READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reader").glob("*.txt")}
 """System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
@@ -274,7 +277,7 @@ def reader_messages(
     {kinds}. before: what the data set puts before a question, {before}.
     """
     asked = f"[{time}] {question}" if time else question
-    own = {part: texts[part] for part in READER_PARTS if part in texts}
+    own = {part: texts[part] for part in ("question", "reader_view") if part in texts}
     ours = Templates({**own, "reader": system}, ["reader_view"])
     kinds = Block()
     if memory is not None and not isinstance(memory, str):
@@ -287,6 +290,12 @@ def reader_messages(
         parts.append(tagged(OPTIONS, "\n".join(options)))
     content = ours.fill("reader", memory=memory or "", kinds=kinds)
     return [{"role": "system", "content": content}, {"role": "user", "content": "\n\n".join(parts)}]
+
+
+def before_question(texts: Mapping[str, str], data_source: str, otherwise: str) -> str:
+    """What stands before a question of a data set: by the part `before` of texts, else `otherwise`; empty where there is
+    no such part."""
+    return str(mapping(texts["before"], "before").get(data_source, otherwise)) if "before" in texts else ""
 
 
 def _viewed(texts: Templates, items: Sequence[tuple[str | None, str]]) -> tuple[Block, Block]:

@@ -14,7 +14,7 @@ errors process typed sampling yamlfile config tokens prompts identity bm25
 task
 agent
 trained cards protocol digests plugins
-data
+data authors
 synth tasks
 metrics stats
 records

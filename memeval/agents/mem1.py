@@ -15,41 +15,20 @@ from typing import Literal
 from memeval.agent import Chunk, Query, Recall, Session
 from memeval.agents.rolling import Rolling, first_tokens, problem, recalled
 from memeval.models.completion import Completion
-from memeval.prompts import MEMORY, tagged
+from memeval.prompts import Block
 from memeval.typed import Count, Positive
 
 Tag = Literal["IS", "think"]
 _OPEN = re.compile(r"<(IS|think|search|information|answer)>")
 _CLOSE = re.compile(_OPEN.pattern.replace("<", "</"))
-_READING = (
-    "You work through a long text piece by piece. At each turn you see only your internal state, between <memory> tags, and "
-    "the next piece of the text, between <new_chunk> tags; everything else is gone. {goal} Reply with your new internal "
-    "state between <{tag}> and </{tag}>: all that you need of the old state and of the piece, and what is still missing. "
-    "{actions}"
-)
-_VISIBLE = {
-    "goal": "The question that you work on is between <question> tags.",
-    "actions": "Then either ask for more between <search> and </search>, or, as soon as the state holds the answer, give it "
-    "between <answer> and </answer>; nothing more will be read then.",
-}
-_BLIND = {
-    "goal": "Questions about any part of the text will be asked at its end, and only the state is left then.",
-    "actions": "",
-}
-_ANSWERING = (
-    "You have worked through a long text and can no longer see it. Your internal state is between <memory> tags. Answer the "
-    "question between <question> tags from that state alone: think between <{tag}> and </{tag}> if you must, then give the "
-    "answer alone, in as few words as possible, between <answer> and </answer>; where there are <options>, the letter of "
-    "the best one, like this: (a). If the state does not hold the answer, answer: I don't know"
-)
 
 
 class Mem1(Rolling):
     """The agent. memory_tokens: of the state and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
-    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think. A prompt file for the role
-    `reader` replaces the system text of answering. Where the task shows the question, an answer ends the reading and becomes
-    part of the state."""
+    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think. Where the task shows the question,
+    an answer ends the reading and becomes part of the state."""
 
+    prompts = "mem1"
     track = "native"
     kind = "state"
 
@@ -67,11 +46,8 @@ class Mem1(Rolling):
         if not self.answered:
             await super().observe(chunk)
 
-    def reading(self) -> str:
-        return _READING.format(tag=self.tag, **(_VISIBLE if self.session.query else _BLIND)).strip()
-
-    def view(self, chunk: Chunk) -> list[str]:
-        return [*problem(self.session.query), *super().view(chunk)]
+    def aim(self) -> dict[str, Block]:
+        return self.in_view(tag=self.tag)
 
     def new_text(self, reply: Completion) -> str:
         """The state; in place of one, a reply without any tag. Upstream's order: a search goes before an answer."""
@@ -87,11 +63,9 @@ class Mem1(Rolling):
     async def answer(self, query: Query, recall: Recall) -> str:
         """The first answer, or what a reply says outside its tags. A reply with neither is followed by a turn that sees its
         state and nothing else; after the last turn there is no answer."""
-        system = self.session.prompts.get("reader") or _ANSWERING.format(tag=self.tag)
-        state = recalled(recall)
+        state, values = recalled(recall), {"tag": self.tag, "question": problem(query)}
         for left in reversed(range(self.turns)):
-            hint = f"No more of the text can be read. Turns left after this one: {left}."
-            blocks, rest = self._parts(await self.generate(system, *problem(query), tagged(MEMORY, state), hint))
+            blocks, rest = self._parts(await self.generate("answer", "ask", memory=state, turns=left, **values))
             said = blocks.get("answer") or ("" if "search" in blocks else rest)
             if said or not blocks:
                 return said

@@ -9,6 +9,7 @@ paper's (figures 6 and 9, official main.py and agent.py), the words are our own;
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -17,12 +18,12 @@ from typing import Any
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.agents import quote_wire, qwen_wire
 from memeval.errors import UsageError
-from memeval.memory import tools
+from memeval.memory import published, tools
 from memeval.memory.quoting import QUOTES, ChunkLines, Quote, numbered
-from memeval.memory.store import CORE, EPISODIC, SEMANTIC, TYPES, MemoryStore
+from memeval.memory.store import CORE, CUT_MARK, EPISODIC, SEMANTIC, TYPES, MemoryStore
 from memeval.models.bound import BoundModel
 from memeval.models.completion import ToolCall
-from memeval.prompts import Block, Texts
+from memeval.prompts import Block, Texts, reader_messages
 
 
 class MemAlpha:
@@ -30,10 +31,14 @@ class MemAlpha:
     writing. core, semantic, episodic: which memories it has. response_limit: tokens of one reply, of which the prompt
     grants four fifths. core_tokens: cap of the core memory, in o200k tokens. capacity: cap of either list, in tokens of the
     task; the oldest entries are dropped (0: no cap). wire: how tools are called: `native`, `qwen` (the text format of the
-    released checkpoint), `quotes` (quote_wire.py) or `auto` (qwen for a model whose name says Memalpha, quotes for `tiny`).
+    released checkpoint), `quotes` (quote_wire.py), `auto` (qwen for a model whose name says Memalpha, quotes for `tiny`) or
+    `published` (as the official code chooses: native at T 0.6 for a model whose name says gpt, the text format without stop
+    words for any other). strict: calls have the statuses of the official code (memory/published.py).
     quote: whether an insertion may name lines of the chunk by `word` or by `line` number instead of copying them
     (memory/quoting.py). recall: `search`, or `newest`: all that is held, the newest first; `auto` is newest under the wire
-    quotes. Its prompts are files (`memeval prompts list memalpha`)."""
+    quotes. Its prompts are files (`memeval prompts list memalpha`); where they have a part `reader_view`, a question brings
+    back bare entries by type, and top_k falls until the reader's whole system text fits the budget, as in the official
+    memory_server.py."""
 
     concurrent = True
     prompts = "memalpha"
@@ -51,6 +56,7 @@ class MemAlpha:
         capacity: int = 0,
         quote: Quote = "none",
         recall: str = "auto",
+        strict: bool = False,
     ) -> None:
         for name, value, least in (
             ("top_k", top_k, 0),
@@ -62,25 +68,32 @@ class MemAlpha:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"memalpha: {name} is {value!r}, expected a whole number, {least} or more")
         for name, chosen, known in (
-            ("wire", wire, ("auto", "native", "qwen", "quotes")),
+            ("wire", wire, ("auto", "native", "qwen", "quotes", "published")),
+            ("strict", strict, (False, True)),
             ("quote", quote, QUOTES),
             ("recall", recall, ("auto", "search", "newest")),
         ):
             if chosen not in known:
-                raise UsageError(f"memalpha: {name} is {chosen!r}, use one of {', '.join(known)}")
+                raise UsageError(f"memalpha: {name} is {chosen!r}, use one of {', '.join(map(str, known))}")
         self.including = [kind for kind, wanted in zip(TYPES, (core, semantic, episodic), strict=True) if wanted]
         if not self.including:
             raise UsageError("memalpha: core, semantic and episodic are all off; a memory needs one of them")
         self.top_k, self.recent = top_k, recent
         self.response_limit, self.core_tokens, self.wire = response_limit, core_tokens, wire
-        self.capacity, self.quote, self.order = capacity, quote, recall
+        self.capacity, self.quote, self.order, self.strict = capacity, quote, recall, strict
 
     def begin(self, session: Session) -> None:
         self.session = session
-        self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity)
         self.texts = Texts(self.prompts, session.prompts)
+        mark = self.texts.several("view").get("core.cut", CUT_MARK)
+        cut = functools.partial(published.cut_words, mark=mark) if self.strict else None
+        self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity, cut)
+        model = session.models["memory"]
         if self.wire == "auto":
-            self.wire = _wire(session.models["memory"])
+            self.wire = _wire(model)
+        gpt = "gpt" in model.name.lower()
+        self.native = self.wire == "native" or (self.wire == "published" and (gpt or model.kind == "offline"))
+        self.temperature = 0.6 if gpt and self.wire == "published" else 0.0
         if self.wire == "quotes":
             self.quote = "word" if self.quote == "none" else self.quote
             self.order = "newest" if self.order == "auto" else self.order
@@ -89,7 +102,8 @@ class MemAlpha:
     async def observe(self, chunk: Chunk) -> None:
         lines = None if self.quote == "none" else ChunkLines(chunk.text, self.quote)
         for call in await self._generate(chunk):
-            for result in tools.execute_all(self.store, call, chunk.id, lines):
+            operations = published.OPERATIONS if self.strict else tools.OPERATIONS
+            for result in tools.execute_all(self.store, call, chunk.id, lines, operations):
                 self.session.record(result)
 
     def recall(self, query: Query) -> Recall:
@@ -101,6 +115,8 @@ class MemAlpha:
         """
         if self.order == "newest":
             return Recall(self.store.items()[::-1])
+        if "reader_view" in self.session.prompts:
+            return self._in_view(query)
         core = self.store.core
         first = [Item(f"[core] {core.text}", core.chunks, CORE)] if core else []
         left = self.session.budget - sum(self.session.count(item.text) for item in first)
@@ -114,6 +130,26 @@ class MemAlpha:
                 break
             found += items
         return Recall(first + found)
+
+    def _in_view(self, query: Query) -> Recall:
+        """The same for a reader that is shown blocks by type."""
+        texts, core = self.session.prompts, self.store.core
+        kinds = [kind for kind in (SEMANTIC, EPISODIC) if kind in self.including]
+        asks = re.search(r"\w", query.text)  # a query without words finds nothing there
+        found = {kind: self.store.search(kind, query.text, self.top_k) if asks else [] for kind in kinds}
+        items: list[Item] = []
+        for k in range(max(self.top_k, 1), 0, -1):
+            items = [Item(core.text, core.chunks, CORE, kind=CORE)] if core and core.text.strip() else []
+            for place in range(k):
+                for kind, hits in found.items():
+                    items += [
+                        Item(entry.text, entry.chunks, name, score, kind) for name, entry, score in hits[place : place + 1]
+                    ]
+            shown = [(item.kind, item.text) for item in items]
+            system, _ = reader_messages(texts.get("reader", ""), shown, query.text, texts=texts)
+            if self.session.count(system["content"]) <= self.session.budget:
+                break
+        return Recall(items)
 
     def memory(self) -> MemoryStats:
         return self.store.stats()
@@ -131,20 +167,22 @@ class MemAlpha:
         ]
 
     async def _generate(self, chunk: Chunk) -> Sequence[ToolCall]:
-        """The one generation of a chunk. Greedy, as the official evaluation (temperature 0, no thinking)."""
+        """The one generation of a chunk. Greedy and without thinking, as the official evaluation."""
         model = self.session.models["memory"]
-        settings: dict[str, Any] = {"temperature": 0.0, "max_tokens": self.response_limit}
+        settings: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.response_limit}
         if self.wire == "quotes":
             settings["max_tokens"] = quote_wire.LIMIT
             messages = quote_wire.messages(quote_wire.shown(self.store, self.recent), self._shown(chunk))
             return quote_wire.parse(await model.generate(messages, **settings), self.including)
         messages = self._messages(chunk)
-        if self.wire == "native":
+        if self.native:
             return (await model.generate(messages, self.tools, **settings)).tool_calls
         # the checkpoint is a Qwen3 that was trained without thinking: its chat template must switch it off
-        settings |= {"stop": qwen_wire.STOP, "chat_template_kwargs": {"enable_thinking": False}}
+        settings |= {"chat_template_kwargs": {"enable_thinking": False}}
         messages[0]["content"] += f"\n\n{qwen_wire.tool_prompt(self.tools)}"
-        completion = await model.generate(messages, **settings)
+        if self.wire == "published":
+            return qwen_wire.parse_published((await model.generate(messages, **settings)).text)
+        completion = await model.generate(messages, **settings, stop=qwen_wire.STOP)
         return qwen_wire.parse(completion.text, completion.whole)
 
     def _messages(self, chunk: Chunk) -> list[dict[str, str]]:

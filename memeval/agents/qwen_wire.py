@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.models.completion import ToolCall
-from memeval.models.toolcalls import parse_arguments
+from memeval.models.toolcalls import LONGEST_REPAIR, parse_arguments
+from memeval.records.clean import clean
 
 NAME, ARGS, RESULT, EXIT = "✿FUNCTION✿", "✿ARGS✿", "✿RESULT✿", "✿RETURN✿"
 STOP = [RESULT, EXIT]
@@ -65,6 +66,32 @@ def parse(reply: str, complete: bool = True) -> list[ToolCall]:
         for raw in arguments or [""]:  # one name may be followed by several arguments
             calls.append(_call(name.strip(), raw.strip(), complete))
     return calls
+
+
+def parse_published(reply: str) -> list[ToolCall]:
+    """The calls in a reply as the evaluation of Mem-alpha reads them (`_parse_function_calls_from_text`, agent.py at
+    9c0e1f6): also those behind invented results, but none whose arguments are followed by anything else than a marker of
+    another call, a result or the end. Damaged JSON is repaired whatever it takes (json_repair), also of a cut reply."""
+    calls = []
+    for part in reply.split(f"{NAME}:")[1:]:
+        name, _, rest = part.partition(f"{ARGS}:")
+        raw, sign, behind = rest.partition(NAME[0])
+        name, raw = name.strip(), raw.strip()
+        if name and "\n" not in name and raw and (not sign or (sign + behind).startswith((NAME, RESULT, EXIT))):
+            raw = raw[: raw.rfind("}") + 1] or raw if raw.startswith("{") else raw
+            arguments = clean(_repaired(raw))
+            error = None if isinstance(arguments, dict) else "the arguments are no JSON object"
+            calls.append(ToolCall(name, None if error else arguments, raw, error))
+    return calls
+
+
+def _repaired(raw: str) -> Any:
+    import json_repair
+
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return json_repair.loads(raw) if len(raw) <= LONGEST_REPAIR else None
 
 
 def _call(name: str, raw: str, complete: bool) -> ToolCall:

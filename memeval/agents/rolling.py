@@ -7,7 +7,6 @@ who answers.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Annotated, Any, Self
@@ -16,21 +15,23 @@ from msgspec import Meta
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session, ToolResult
 from memeval.models.completion import Completion
-from memeval.prompts import CHUNK, MEMORY, reader_messages, tagged
+from memeval.prompts import Block, Texts, reader_messages
 from memeval.typed import typed
 
 REWRITE = "memory_rewrite"
 """The name under which a new text is recorded."""
+EMPTY = "Empty."
+"""How a memory without a text is shown."""
 Size = Annotated[int, Meta(ge=16)]
 """Tokens of a memory, and of a reply."""
 
 
-class Rolling(ABC):
+class Rolling:
     """What these agents share. memory_tokens: tokens of the text, and of a reply, at most. A reply without a text leaves
-    the memory as it was; a longer one is cut after its first `memory_tokens` tokens. A prompt file for the role `memory`
-    replaces the system text of reading."""
+    the memory as it was; a longer one is cut after its first `memory_tokens` tokens. prompts: the set of its texts."""
 
     concurrent = True
+    prompts = ""
     kind = "memory"
 
     def __init__(self, memory_tokens: int = 1024) -> None:
@@ -38,12 +39,14 @@ class Rolling(ABC):
 
     def begin(self, session: Session) -> None:
         self.session = session
+        self.texts = Texts(self.prompts, session.prompts)
         self.text = ""
         self.chunks: tuple[str, ...] = ()
 
     async def observe(self, chunk: Chunk) -> None:
-        system = self.session.prompts.get("memory") or self.reading()
-        self.write(self.new_text(await self.generate(system, *self.view(chunk))), chunk)
+        seen = {"memory": self.text or EMPTY, "chunk": chunk.text, **self.aim()}
+        reply = await self.generate("system", "user", limit=self.memory_tokens, **seen)
+        self.write(self.new_text(reply), chunk)
 
     def recall(self, query: Query) -> Recall:
         return Recall(self._items())
@@ -56,14 +59,9 @@ class Rolling(ABC):
         twin.session = session
         return twin
 
-    @abstractmethod
-    def reading(self) -> str:
-        """The system text of reading."""
-
-    def view(self, chunk: Chunk) -> list[str]:
-        """What the model sees of a chunk and of all that was before it."""
-        room = f"It may have at most {self.memory_tokens} tokens."
-        return [tagged(MEMORY, self.text or "Empty."), tagged(CHUNK, chunk.text), room]
+    def aim(self) -> dict[str, Block]:
+        """Placeholder -> text, of what it reads for."""
+        return {}
 
     def new_text(self, reply: Completion) -> str:
         """What of a reply becomes the memory."""
@@ -81,10 +79,18 @@ class Rolling(ABC):
         effect = {"op": "put", "type": self.kind, "id": self.kind, "text": self.text, "chunks": list(self.chunks)}
         self.session.record(ToolResult(REWRITE, {}, "ok", said, effect))
 
-    async def generate(self, system: str, *parts: str) -> Completion:
-        """One call of the model that writes the memory, and that answers where the agent answers by itself."""
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
+    async def generate(self, system: str, user: str, **values: str | int) -> Completion:
+        """One call of the model that writes the memory, and that answers where the agent answers by itself. system, user:
+        the parts of the prompts that make the messages; an empty system text makes none."""
+        texts = {"system": self.texts.fill(system, **values), "user": self.texts.fill(user, **values).strip()}
+        messages = [{"role": role, "content": text} for role, text in texts.items() if text]
         return await self.session.models["memory"].generate(messages, temperature=0.0, max_tokens=self.memory_tokens)
+
+    def in_view(self, **values: str) -> dict[str, Block]:
+        """`aim` of an agent that reads for the question where the session shows it, else for any."""
+        query = self.session.query
+        goal = self.texts.fill("goals", "visible" if query else "blind", **values)
+        return {"goal": goal, "question": problem(query) if query else Block("")}
 
     def checked(self, name: str, value: Any, kind: Any) -> Any:
         """A parameter as its type. Raises UsageError."""
@@ -94,14 +100,14 @@ class Rolling(ABC):
         return [Item(self.text, self.chunks, self.kind)] if self.text else []
 
 
-def problem(query: Query | None) -> list[str]:
-    """A question between its tags, with its options; nothing where it is not shown."""
-    return [reader_messages("", None, query.text, query.time, query.options)[1]["content"]] if query else []
+def problem(query: Query) -> Block:
+    """A question between its tags, with its options."""
+    return Block(reader_messages("", None, query.text, query.time, query.options)[1]["content"])
 
 
 def recalled(recall: Recall) -> str:
     """The text of a recalled memory; an answer budget may have cut it."""
-    return "\n\n".join(item.text for item in recall.items) or "Empty."
+    return "\n\n".join(item.text for item in recall.items) or EMPTY
 
 
 def first_tokens(text: str, limit: int, count: Callable[[str], int]) -> str:

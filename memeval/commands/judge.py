@@ -16,10 +16,12 @@ from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
 from memeval.judging.judge import Seen
 from memeval.judging.judged_run import judge_folder
+from memeval.judging.official import official
 from memeval.judging.rates import corrected
 from memeval.judging.summary import judged_summary
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
+from memeval.models.model_names import same_name
 from memeval.prompts import load_prompts
 from memeval.records.averages import Average
 from memeval.records.clean import encode
@@ -131,6 +133,8 @@ def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
     for path, row in rows:
         if row.trained_on:
             notes.append(f"{path}: {trained_text(row.trained_on)}")
+        if (known := official().get(row.family)) and not row.own_prompt and not same_name(known.model, row.judge):
+            notes.append(f"{path}: family {row.family} was published with the judge {known.model}.")
         if row.related and row.judge != "offline":
             notes.append(f"{path}: the judge is of the family of the {' and '.join(row.related)} model it judges.")
         notes += [f"{path}: {text}." for text in other_than("judge", row.judge, row.served)]

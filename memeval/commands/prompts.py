@@ -1,14 +1,19 @@
-"""`memeval prompts list|show`: the texts that agents, readers and judges are prompted with, and how to replace them."""
+"""`memeval prompts list|show|fetch`: the texts that agents, readers and judges are prompted with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from memeval import cards, plugins
+import click
+
+from memeval import authors, cards, plugins
 from memeval.cards import AgentCard
+from memeval.data import upstream
 from memeval.errors import UsageError, suggest
+from memeval.judging.official import OfficialJudge, official
 from memeval.prompts import Part, parts, placeholders, sets, shipped
 from memeval.results.columns import columns
 from memeval.runs.prompts import prompt_set, replaced, shipped_texts
@@ -72,6 +77,46 @@ def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (),
     if form == "json":
         return json.dumps(found if part is None else {part: found[part]}, ensure_ascii=False)
     return found[part] if part is not None else "\n\n".join(f"=== {each} ===\n{text}" for each, text in found.items())
+
+
+def fetch_command(name: str, out: Path | None = None, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:
+    """What `memeval prompts fetch NAME` prints: where the prompts of a judge, or of an agent's authors, are now. Raises
+    UsageError, with nothing written."""
+    if name in official():
+        return _fetch_judge(official()[name], form)
+    known = [agent for agent in _agents(agents_dir) if authors.described(_set_of(agent, agents_dir))]
+    pinned = authors.described(_set_of(name, agents_dir)) if name in known else None
+    if pinned is None:
+        names = [*known, *official()]
+        raise UsageError(f"nothing to fetch for '{name}'{suggest(name, names)} (known: {', '.join(names)})")
+    if out is None:
+        raise UsageError(f"memeval prompts fetch {name}: add --out DIR, the folder for the texts")
+    card = plugins.find_agent(name, agents_dir)
+    fetched = authors.fetch(pinned, out, card.name, _say)
+    if form == "json":
+        found = {"card": str(fetched.card), "files": fetched.files, "source": fetched.source, "licence": fetched.licence}
+        return json.dumps(found, ensure_ascii=False)
+    said = f"{len(fetched.files) - 1} prompts of {fetched.source} ({fetched.licence}) are in {out}."
+    return f"{said}\n`memeval run --agent {fetched.card}` uses them."
+
+
+def _fetch_judge(judge: OfficialJudge, form: str) -> str:
+    """Upstream's file, fetched into the user's cache and checked."""
+    path = upstream.get(judge.file, _say)
+    if form == "json":
+        return json.dumps({"name": judge.name, "path": str(path), "sha256": judge.sha256, "licence": judge.licence})
+    use = f"`memeval score RUN --judge MODEL --family {judge.name}` uses it"
+    return f"{path}\n{judge.about}; {judge.repository} at {judge.commit[:12]}, {judge.licence}. {use}."
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _set_of(agent: str, agents_dir: tuple[str, ...]) -> str:
+    """The shipped set of an agent; empty where it has none."""
+    own = prompt_set(plugins.find_agent(agent, agents_dir))
+    return own if isinstance(own, str) else ""
 
 
 def _agents(agents_dir: tuple[str, ...]) -> list[str]:

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 from memeval.errors import UsageError
+from memeval.judging.official import OfficialJudge, official
 from memeval.judging.prompts import ASPECTS, RULES, VERDICT, YES_NO, judge_calls, reminded
 from memeval.judging.verdict import read_counts, read_verdict, read_yes_no, shares
 from memeval.models.completion import Completion, Request
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
-from memeval.records.verdicts import UNUSABLE
+from memeval.records.verdicts import UNUSABLE, unusable
 from memeval.task import Question
 
 Generate = Callable[[Request], Awaitable[Completion]]
@@ -106,7 +107,9 @@ async def judge_cases(
 async def judge_case(
     case: Case, family: str, generate: Generate, params: Mapping[str, Any], prompt: str | None = None
 ) -> Judgement:
-    """Judge one answer. Raises only what `generate` raises."""
+    """Judge one answer. Raises only what `generate` raises, and UsageError where an official judge's texts are missing."""
+    if family in official() and prompt is None:
+        return await _official(case, official()[family], generate, params)
     (question, answer), points = case, len(case[0].keypoints)
     sampling = {**(POINTS if family in ASPECTS else PARAMS), **params}
     readers: Mapping[str, Callable[[str], Any]] = {VERDICT: read_verdict, YES_NO: read_yes_no}
@@ -124,6 +127,19 @@ async def judge_case(
     made = shares(counts, points)
     verdict = "right" if made["judge"] >= 1 else "partly" if made["judge"] > 0 else "wrong"
     return Judgement(verdict, None, reply, counts, made)
+
+
+async def _official(case: Case, judge: OfficialJudge, generate: Generate, params: Mapping[str, Any]) -> Judgement:
+    """As upstream judges: its reply counts as far as it goes."""
+    messages, said = judge.messages(*case), ""
+    for sample in range(2):
+        completion = await generate(Request(messages, params={**judge.params, **params}, sample=sample))
+        if completion.error is not None:
+            return Judgement("failed", f"judge gave up: {completion.error}")
+        said = completion.text[-LONGEST_REPLY:]
+        if verdict := judge.read(completion.text):
+            return Judgement(verdict, reply=said)
+    return Judgement("failed", "judge gave up: its reply could not be read twice", said)
 
 
 async def _ask(
@@ -168,7 +184,8 @@ def _settled(sample: SampleRow, question: QuestionRow, family: str) -> Judgement
     if sample.failure is not None:
         return Judgement("failed", sample.failure)
     empty = UNUSABLE["empty"] if not (sample.answer or "").strip() else None
-    if reason := UNUSABLE.get(sample.finish_reason or "", empty):
+    cut_off = "scored" if family in official() else "wrong"
+    if reason := unusable(sample.finish_reason, cut_off) or empty:
         return Judgement("wrong", reason)
     if family in ASPECTS and not question.keypoints:
         return Judgement("wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
+from memeval.judging.official import official
 from memeval.prompts import OPTIONS, QUESTION, TAGS, defused, filled, several
 from memeval.task import Question
 
@@ -99,6 +100,8 @@ def _summary_calls(family: str, question: Question, answer: str, prompt: str | N
 
 def prompt_hash(family: str, prompt: str | None = None) -> str:
     """sha256 (hex) of the whole prompts of a family, for a fixed question, gold and answer."""
+    if family in official() and prompt is None:
+        return official()[family].prompt_hash()
     if family in ASPECTS:
         asked = [Question("id", "question", ("gold",), keypoints=("point",))]
     else:
@@ -132,7 +135,10 @@ def _sections(family: str, prompt: str) -> dict[str, str]:
 
 
 def _rules(family: str) -> Mapping[str, str]:
+    """Of a family; of an official judge whose prompt a user's replaces, the general ones."""
+    if family in official():
+        return RULES["generic"]
     if family not in RULES:
-        known = [*RULES, *ASPECTS]
+        known = [*RULES, *ASPECTS, *official()]
         raise UsageError(f"judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
     return RULES[family]

@@ -46,7 +46,7 @@ class MemoryStore:
 
     count: tokens of a text, in the task's tokenizer. including: the types it has. seed: of the ids. core_tokens: the cap
     of the core text, in o200k tokens. capacity: the cap of either list, in tokens of `count`; 0 is none. `drop_oldest`
-    keeps to it.
+    keeps to it. cut: (core text, cap) -> the text within it; default: `cut_to`.
     """
 
     def __init__(
@@ -56,10 +56,12 @@ class MemoryStore:
         seed: int = 0,
         core_tokens: int = 512,
         capacity: int = 0,
+        cut: Callable[[str, int], str] | None = None,
     ) -> None:
         self.including = tuple(kind for kind in TYPES if kind in including)
         self.core_tokens = core_tokens
         self.capacity = capacity
+        self._cut = cut or cut_to
         self._count = count
         self._key = int.from_bytes(hashlib.sha256(f"memory ids {seed}".encode()).digest()[:8], "big")  # of the ids
         self._issued = 0
@@ -88,7 +90,7 @@ class MemoryStore:
         """Replace an entry's text (it keeps id and place), or the whole core text, cut to its cap; the effect."""
         self._check(kind)
         if kind == CORE:
-            text = cut_to(text, self.core_tokens)
+            text = self._cut(text, self.core_tokens)
             chunks = _joined(self._core.chunks if self._core else (), chunk)
             return self._put_core(Entry(text, chunks, self._count(text), 0))
         old = self._entry(kind, name)
@@ -121,6 +123,10 @@ class MemoryStore:
     @property
     def core(self) -> Entry | None:
         return self._core
+
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether there is an entry with this id; of core, whether the memory has it at all."""
+        return kind == CORE or name in self._entries.get(kind, {})
 
     def size(self, kind: str) -> int:
         """Entries of a listed type."""

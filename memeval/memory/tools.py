@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from memeval.agent import ToolResult
@@ -21,6 +22,12 @@ INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
 QUOTED, DROPPED = "quoted", "dropped"
 """Statuses of results that are consequences of a call and no calls themselves: a further line that the call quoted, and an
 entry that fell out because the memory was full."""
+
+
+Operation = Callable[[MemoryStore, Mapping[str, Any], str], Mapping[str, Any] | None]
+"""(store, arguments, id of the chunk) -> effect; None: exactly this is already there. Raises MemoryFault."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""The effect of an operation that counts as done though nothing had to be changed."""
 
 
 def schemas(
@@ -62,39 +69,50 @@ def _said(descriptions: Mapping[str, Any], has: Collection[str], key: str) -> st
     return " ".join(map(str, sentences))
 
 
-def execute(store: MemoryStore, call: ToolCall, chunk_id: str) -> ToolResult:
+def execute(
+    store: MemoryStore, call: ToolCall, chunk_id: str, operations: Mapping[str, Operation] | None = None
+) -> ToolResult:
     """Carry out one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
-    reason in `message`; `effect` is None unless something changed."""
-    name = _encodable(call.name)
-    arguments = {_encodable(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
+    reason in `message`; `effect` is None unless something changed. operations: by the name of their tool; default: ours."""
+    operations = operations or OPERATIONS
+    name = encodable(call.name)
+    arguments = {encodable(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
     try:
         if call.arguments is None:
-            raise MemoryFault(_encodable(call.error or "the arguments are not a JSON object"))
-        operation = _OPERATIONS.get(name)
+            raise MemoryFault(encodable(call.error or "the arguments are not a JSON object"))
+        operation = operations.get(name)
         if operation is None:
-            raise MemoryFault(f"unknown tool '{name[:40]}'; the tools are {', '.join(_OPERATIONS)}")
+            raise MemoryFault(f"unknown tool '{name[:40]}'; the tools are {', '.join(operations)}")
         effect = operation(store, call.arguments, chunk_id)
     except MemoryFault as fault:
         return ToolResult(name, arguments, "error", str(fault))
     if effect is None:
         return ToolResult(name, arguments, "skipped", "exactly this text is already there")
+    if effect is NOTHING:
+        return ToolResult(name, arguments, "ok", "nothing had to be changed")
     return ToolResult(name, arguments, "ok", f"{effect['op']} {effect['type']} {effect['id']}", effect)
 
 
-def execute_all(store: MemoryStore, call: ToolCall, chunk_id: str, lines: ChunkLines | None = None) -> list[ToolResult]:
+def execute_all(
+    store: MemoryStore,
+    call: ToolCall,
+    chunk_id: str,
+    lines: ChunkLines | None = None,
+    operations: Mapping[str, Operation] | None = None,
+) -> list[ToolResult]:
     """`execute`, with its consequences after it. lines: of the chunk, where a writer may quote: the content `@...` of an
     insertion stores each line that it names as an entry of its own. A call that names none is an error."""
     arguments = call.arguments or {}
     content = arguments.get("content")
     if lines is None or call.name != INSERT or not isinstance(content, str) or not content.startswith(SIGN):
-        results = [execute(store, call, chunk_id)]
+        results = [execute(store, call, chunk_id, operations)]
     else:
         try:
-            texts = lines.take(_encodable(content))
+            texts = lines.take(encodable(content))
         except MemoryFault as fault:
             return [ToolResult(INSERT, {key: _plain(value) for key, value in arguments.items()}, "error", str(fault))]
         calls = (dataclasses.replace(call, arguments={**arguments, "content": text}) for text in texts)
-        first, *others = [execute(store, each, chunk_id) for each in calls]
+        first, *others = [execute(store, each, chunk_id, operations) for each in calls]
         results = [first, *(dataclasses.replace(other, status=QUOTED) for other in others if other.effect)]
     dropped = [ToolResult(DELETE, {}, DROPPED, "the memory was full", effect) for effect in store.drop_oldest()]
     return [*results, *dropped]
@@ -114,7 +132,7 @@ def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dic
     return store.delete(kind, _id(arguments, kind))
 
 
-_OPERATIONS: dict[str, Callable[[MemoryStore, Mapping[str, Any], str], dict[str, Any] | None]] = {
+OPERATIONS: Mapping[str, Operation] = {
     INSERT: _insert,
     UPDATE: _update,
     DELETE: _delete,
@@ -144,16 +162,16 @@ def _text(arguments: Mapping[str, Any], key: str) -> str:
     value = arguments[key]
     if not isinstance(value, str):
         raise MemoryFault(f"the argument '{key}' is {type(value).__name__}, expected a string")
-    return _encodable(value)
+    return encodable(value)
 
 
 def _plain(value: Any) -> Any:
     """An argument as it is logged: a scalar, or the mere name of a type that no tool takes."""
     if isinstance(value, str):
-        return _encodable(value)
+        return encodable(value)
     return value if value is None or isinstance(value, (bool, int)) else f"<{type(value).__name__}>"
 
 
-def _encodable(text: str) -> str:
-    """JSON may hold half of a surrogate pair, which no file and no server takes."""
+def encodable(text: str) -> str:
+    """A text without halves of surrogate pairs: JSON may hold one, which no file and no server takes."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

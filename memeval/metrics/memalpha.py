@@ -10,7 +10,7 @@ the methods it is compared with. Cards name them in `published_metrics`; by defa
 | pubmed-rct | boxed | boxed |
 | icl_* | boxed | mab_line |
 | perltqa, booksum, infbench_sum_eng_shots2 | keyword_share_published | keyword_share_published |
-| longmemeval_s* | a judge | the same judge |
+| longmemeval_s* | a judge (family lme-memalpha) | the same judge |
 """
 
 from __future__ import annotations

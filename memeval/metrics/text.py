@@ -55,13 +55,12 @@ def marked_answer(text: str) -> str:
     next "$" or the end). There the script that asked decides which of the two marks counts; here the last one does, which is
     another answer only for a reply with both.
     """
-    text = text.replace("*", "")
-    box = text.rfind("\\boxed")
-    if text.rfind(_STATED) > box:
+    bare = text.replace("*", "")
+    if bare.rfind(_STATED) > bare.rfind("\\boxed"):
         return _stated(text) or ""
     if _BOXED_BLANK in text:
-        return text.rpartition(_BOXED_BLANK)[2].partition("$")[0].strip()
-    return boxed_text(text, text.rfind(_BOXED)) or ""
+        return text.rpartition(_BOXED_BLANK)[2].partition("$")[0]
+    return _inside(text, text.rfind(_BOXED)) or ""
 
 
 def _stated(text: str) -> str | None:
@@ -70,8 +69,13 @@ def _stated(text: str) -> str | None:
 
 
 def boxed_text(text: str, start: int) -> str | None:
-    """The text between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced; None
-    when they never close."""
+    """The text between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced, without
+    blanks around it; None when they never close."""
+    inside = _inside(text, start)
+    return None if inside is None else inside.strip()
+
+
+def _inside(text: str, start: int) -> str | None:
     if start < 0:
         return None
     depth, first = 0, text.index("{", start)
@@ -81,5 +85,5 @@ def boxed_text(text: str, start: int) -> str | None:
         elif text[position] == "}":
             depth -= 1
             if depth == 0:
-                return text[first + 1 : position].strip()
+                return text[first + 1 : position]
     return None

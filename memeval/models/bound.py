@@ -29,6 +29,10 @@ _routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Embed | None]] = {}
 _numbers = itertools.count(1)
 
 
+SAMPLES = 1 << 20
+"""More than an agent asks for of one call: numbers of a further answer begin here."""
+
+
 class EmbeddingFailed(Exception):
     """No vectors were obtained, after all retries. The message is one line; the question that needed them has failed."""
 
@@ -82,6 +86,7 @@ class BoundModel:
     ) -> Completion:
         call, _, _ = _routes[self.route]
         ledger = usage.current.get()
+        sample += ledger.answer * SAMPLES
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
         completion = await call(request)
         ledger.book(self.role, completion, call_facts(self.role, request, completion))

@@ -29,7 +29,8 @@ class Ledger:
     what the notes of the run must know of the calls. completions: (role, reply) of every call, in order, with its training
     row where the model records rows. place: of a step of reading: (context id, repeat, chunk id or method). read_back: a
     reply was not made for this call, but stored before. stopped: the error of a call after which the whole run must stop.
-    closed: its row has been written."""
+    closed: its row has been written. answer: the number of the answer, where an agent gives several by itself: its calls are
+    made for each."""
 
     phase: str
     calls: defaultdict[str, int] = field(default_factory=partial(defaultdict, int))
@@ -44,6 +45,7 @@ class Ledger:
     read_back: bool = False
     stopped: StopRun | None = None
     closed: bool = False
+    answer: int = 0
 
     def book(self, role: str, completion: Completion, facts: CallFacts) -> None:
         self.calls[role] += 1

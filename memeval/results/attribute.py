@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from memeval import process
 from memeval.agent import Item
+from memeval.cards import AgentCard
 from memeval.errors import UsageError
 from memeval.judging.judge import Seen, judge_case
 from memeval.judging.scorer import open_judge
@@ -30,6 +31,8 @@ from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.registry import runs_here
 from memeval.models.reply import estimate
+from memeval.prompts import before_question
+from memeval.protocol import of_agent
 from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.folder import TASK, Key, RunWriter
 from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
@@ -191,11 +194,13 @@ class Attribute:
         return items
 
     def _request(self, sample: SampleRow, items: Sequence[Item]) -> Request:
-        task, prompts = self.run.manifest.identity["task"], self.run.manifest.identity["prompts"]
+        identity = self.run.manifest.identity
+        task, prompts, name = identity["task"], identity["prompts"], identity["task"].get("reader_prompt", "reader")
+        agent = AgentCard(self.run.manifest.agent, identity["agent"]["agent"])
+        prefix = of_agent(task.get("recall_prefix", {}), agent)
+        before = before_question(prompts, str(task.get("params", {}).get("data_source")), prefix)
         question = self.run.questions[sample.question_id].question()
-        messages, params = reader_call(
-            question, items, task.get("reader_prompt", "reader"), prompts, task.get("answer_tokens", 0)
-        )
+        messages, params = reader_call(question, items, name, prompts, task.get("answer_tokens", 0), before)
         return Request(messages, params={**params, **self.reader.params}, repeat=sample.repeat, sample=sample.answer_repeat)
 
     def _memories(self, data: Path | None) -> tuple[Mapping[Key, Sequence[Item]], str]:

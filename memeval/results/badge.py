@@ -13,9 +13,9 @@ from memeval.errors import UsageError
 from memeval.models.body import mode
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
-from memeval.prompts import READER
 from memeval.results.load import Run
 from memeval.results.published import Board, Published
+from memeval.runs.prompts import deviations, users_parts
 
 Level = Literal["same", "similar", "different"]
 
@@ -67,10 +67,10 @@ def _known_today(run: Run) -> Iterator[str]:
     name, *variants = run.task.split("@")
     with contextlib.suppress(UsageError):  # a variant that is gone, a card that is no longer one
         task, agent = cards.find(TaskCard, name), cards.find(AgentCard, run.manifest.agent)
-        yield from agent.deviations if agent else ()
         for variant in variants:
             task = task and cards.with_variant(task, variant)
-        yield from task.deviations if task else ()
+        if task and agent:
+            yield from deviations(task, agent, run.manifest.identity.get("prompts", {}))
 
 
 def _streams(run: Run, task: str) -> Iterator[str]:
@@ -98,11 +98,9 @@ def _overridden(run: Run) -> Iterator[str]:
         has: dict[str, Any] = identity.get("models", {}).get(role, {}).get("params", {})
         if "thinking" in fixed and role in run.manifest.models and mode(has) != mode(fixed):
             yield f"the {role}'s thinking is {mode(has)}; the protocol has it {mode(fixed)}"
-    prompts: dict[str, str] = identity.get("prompts", {})
-    own_prompts = [role for role, text in prompts.items() if role != "reader" or text not in READER.values()]
-    if own_prompts:
-        yield f"prompts of its own: {', '.join(own_prompts)}"
     card = cards.find(AgentCard, run.manifest.agent)
+    if users := users_parts(card, identity.get("prompts", {})):
+        yield f"prompts of its own: {', '.join(users)}"
     if card is not None:
         changed = {key: value for key, value in run.summary.params.items() if card.params.get(key) != value}
         if changed:

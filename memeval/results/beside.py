@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from memeval.cards import AgentCard
+from memeval.protocol import of_agent
 from memeval.records.averages import Average, plain
 from memeval.results.badge import Badge, badge
 from memeval.results.load import Run
@@ -18,20 +20,21 @@ LEVELS = ("same", "similar", "different")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """column: any published row of the run's column. average: by the published rule where memeval has it, else the run's
-    headline."""
+    """column: any published row of the run's column. rule: the metric of the published number, where it is known. metric,
+    average: by that rule where it was computed, else the run's headline."""
 
     run: Run
     board: Board
     column: Published
     badge: Badge
+    rule: str
     metric: str
     average: Average
 
     @property
     def by_rule(self) -> bool:
         """Whether the number is of the metric that the table has."""
-        return self.board.metric in ("", self.metric)
+        return self.rule in ("", self.metric)
 
     @property
     def budget(self) -> str:
@@ -84,11 +87,19 @@ def beside(run: Run, board: Board) -> Beside | None:
         name = name.rpartition("@")[0]
     if name not in columns or is_offline(run):
         return None
-    summary = run.summary
-    computed = board.metric in summary.metrics
-    metric = board.metric if computed else summary.headline.metric
+    summary, rule = run.summary, _rule(run, board)
+    computed = rule in summary.metrics
+    metric = rule if computed else summary.headline.metric
     average = summary.metrics[metric] if computed else plain(summary.headline)
-    return Beside(run, board, columns[name], badge(run, board, columns[name]), metric, average)
+    return Beside(run, board, columns[name], badge(run, board, columns[name]), rule, metric, average)
+
+
+def _rule(run: Run, board: Board) -> str:
+    """The metric of the published number: the table's, else the one that the task's card has for the agent; empty where
+    neither says it."""
+    rules = run.manifest.identity.get("task", {}).get("published_metrics", {})
+    agent = run.manifest.identity.get("agent", {})
+    return board.metric or of_agent(rules, AgentCard(run.manifest.agent, str(agent.get("agent", ""))))
 
 
 def is_offline(run: Run) -> bool:

@@ -81,7 +81,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     params = was["agent"]["params"]
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
-    files = identity.digests(plugins.agent_files(card))
+    files = identity.digests(plugins.agent_files(card, was["agent"]["params"]))
     task_card = find_task(manifest.typed.task, options)
     settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
     task = load(task_card, settings)

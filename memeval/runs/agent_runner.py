@@ -20,6 +20,7 @@ from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
 from memeval.models.usage import Ledger
+from memeval.plugins import is_foreign
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
 
@@ -117,6 +118,8 @@ class AgentRunner:
         return bool(getattr(self.agent, "concurrent", False))
 
     def has(self, method: str) -> bool:
+        if is_foreign(self.agent):  # its class has every method; which of them its program has, it has said
+            return bool(self.agent.has(method))
         return callable(getattr(self.agent, method, None))
 
     def booking(self, ledger: Ledger) -> AbstractContextManager[None]:

@@ -19,6 +19,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+ENDING = 1.0
+"""Seconds that tasks of an agent have to end when its context has ended."""
+
 Outcome = tuple[Any, BaseException | None]
 """What a method returned, and what it raised."""
 
@@ -98,10 +101,12 @@ class AgentThread:
             elif item.number in _waiting:
                 asyncio.set_event_loop(self._loop)  # `asyncio.run`, where the agent used it, has left none
                 self._call(item)
-        for task in asyncio.all_tasks(self._loop):
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
             task.cancel()
         with contextlib.suppress(BaseException):
-            self._loop.run_until_complete(asyncio.sleep(0))
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING))  # it may have something to close
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 

@@ -82,8 +82,9 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
 
 def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:
     """The summary with what of it was read back by this command. An agent whose memory does not follow from stored replies
-    rests on a service, or may."""
-    service = requests is None and (bool(found.services) or not planned.spec.agent.replayable)
+    rests on a service, or may, and the service may have changed unless its version is a parameter."""
+    agent = planned.spec.agent
+    service = requests is None and (bool(found.services) or not agent.replayable) and not agent.params.get("version")
     found = replace(found, read_back=planned.read_back, service_read_back=service)
     return replace(found, notes=notes(found))
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from memeval import protocol
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
+from memeval.plugins import is_foreign
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
 from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
@@ -60,7 +60,7 @@ class ContextRun:
         self.spec = self.stages[0].spec
         self._times = Times()
         self.native = self.spec.agent.card.track == "native"
-        foreign = getattr(self.agent, "foreign", False)  # it may wait for ever, as the agents of others may
+        foreign = is_foreign(self.agent)  # it may wait for ever, as the agents of others may
         built_in = str(getattr(self.agent, "__module__", "")).startswith(BUILT_IN) and not foreign
         self.maker = AgentMaker(
             functools.partial(self.agent, **self.spec.agent.params),
@@ -182,8 +182,7 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling), self._times.of("recall", recalling):
-                prefix = protocol.prefixed(self.spec.task, self.spec.agent.card)
-                recall = await agent.recall(query(asked.question, prefix))
+                recall = await agent.recall(query(asked.question, self.spec.before))
         except AgentError as error:
             recalling.failures.append(str(error))
         asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))

@@ -13,6 +13,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
+from memeval.runs.prompts import deviations
 from memeval.runs.spec import FORMAT
 
 
@@ -33,7 +34,7 @@ def manifest(planned: Planned) -> Manifest:
         source=spec.task.source,
         judge=spec.task.judge,
         protocol=spec.task.protocol,
-        deviations=(*spec.task.deviations, *spec.agent.card.deviations),
+        deviations=deviations(spec.task, spec.agent.card, identity["prompts"]),
         headline=spec.task.headline,
         seed=spec.settings.seed,
         models={role: model.name for role, model in spec.models.items()},

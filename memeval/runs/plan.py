@@ -84,7 +84,7 @@ def plan(options: Options) -> list[Planned]:
                 task=protocol.scored(card, agent.card),
                 settings=settings,
                 agent=agent,
-                models=with_sampling(role_models(agent, options, config), card, options),
+                models=with_sampling(role_models(agent, options, config), card, agent.card, options),
                 data=task.data,
                 prompts=replacing[agent.typed],
                 repeats=card.repeats if options.repeats is None else options.repeats,
@@ -157,7 +157,6 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         if key not in accepted:
             has = f" (known: {', '.join(accepted)})" if accepted else ""
             raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}{has}")
-    files = identity.digests(plugins.agent_files(card))
     axes = [
         [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
     ]
@@ -166,6 +165,10 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
+        agent = _made(card, params)
+        if plugins.is_foreign(agent):  # what only its server knows
+            params |= agent.found()
+        files = identity.digests(plugins.agent_files(card, params))
         yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, params))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memeval import plugins
-from memeval.cards import AgentCard
+from memeval.authors import described, is_authors
+from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
-from memeval.prompts import check, load_prompts, shipped
+from memeval.prompts import READER, check, load_prompts, shipped
 
 GENERAL = ("reader",)
 """Parts that are no agent's own."""
@@ -40,6 +41,39 @@ def replaced(card: AgentCard, typed: Mapping[str, str]) -> dict[str, str]:
     if isinstance(name := prompt_set(card), str):
         check(name, files, own)
     return {**(texts if card.prompt_set else {}), **own}
+
+
+def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> tuple[str, ...]:
+    """What is known to differ from a published protocol: what the cards say, and which texts are not the authors'. prompts:
+    of the run's identity."""
+    found = [*agent.deviations, *task.deviations]
+    if task.reader_deviation and prompts.get("reader") in READER.values():
+        found.append(task.reader_deviation)
+    ours = [
+        part for part, text in shipped_texts(agent).items() if not is_authors(_set(agent), part, prompts.get(part, text))
+    ]
+    if ours and described(_set(agent)):
+        found.append(f"in our own words: {', '.join(ours)} (`memeval prompts fetch {agent.name}` brings the authors' texts)")
+    return tuple(found)
+
+
+def users_parts(agent: AgentCard | None, prompts: Mapping[str, str]) -> list[str]:
+    """The parts of a run's prompts that are neither shipped nor the authors'. agent: None where its card is gone. prompts:
+    of the run's identity."""
+    ours = shipped_texts(agent) if agent else {}
+    return [
+        part
+        for part, text in prompts.items()
+        if text != ours.get(part)
+        and not (part == "reader" and text in READER.values())
+        and not (agent and is_authors(_set(agent), part, text))
+    ]
+
+
+def _set(card: AgentCard) -> str:
+    """The name of an agent's set, where it is a shipped one."""
+    own = prompt_set(card)
+    return own if isinstance(own, str) else ""
 
 
 def check_parts(cards: Sequence[AgentCard], typed: Mapping[str, str]) -> None:

@@ -36,13 +36,19 @@ class ReaderView:
 
 
 def reader_call(
-    question: Question, items: Sequence[Item] | None, name: str, texts: Mapping[str, str], answer_tokens: int
+    question: Question,
+    items: Sequence[Item] | None,
+    name: str,
+    texts: Mapping[str, str],
+    answer_tokens: int,
+    before: str = "",
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """(messages, parameters) of the reader's call. items: None for no memory block at all. name: of the reader's prompt;
-    texts: by part, what is in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing."""
+    texts: by part, what is in its place. answer_tokens: what the task's card grants an answer, 0 where it says nothing.
+    before: what stands before a question, for a part `question` that has a place for it."""
     memory = None if items is None else [(item.kind, item.text) for item in items]
     system = texts.get("reader") or prompts.READER[name]
-    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options, texts)
+    messages = prompts.reader_messages(system, memory, question.text, question.time, question.options, texts, before)
     most = answer_tokens or prompts.ANSWER_TOKENS.get(name, prompts.SHORT_ANSWER_TOKENS)
     return messages, {"temperature": 0.0, "max_tokens": most}
 
@@ -107,7 +113,7 @@ class AnswerStage:
         """Have a question answered once, by the reader unless there is an `answerer`, and emit the sample."""
         recall = asked.recall
         view = None if recall is None else self.view(recall)
-        ledger = Ledger(self.phase)
+        ledger = Ledger(self.phase, answer=number if answerer else 0)  # the reader says itself which answer it gives
         if asked.recalling is not None:
             ledger.failures.extend(asked.recalling.failures)
             if number == 0:  # the cost of the recall is booked once, with the first answer
@@ -134,7 +140,8 @@ class AnswerStage:
         """
         name = self.spec.task.reader_prompt if view is not None else "closed-book"
         items = None if view is None else view.items
-        messages, params = reader_call(question, items, name, self.spec.prompts, self.spec.task.answer_tokens)
+        spec = self.spec
+        messages, params = reader_call(question, items, name, spec.prompts, spec.task.answer_tokens, spec.before)
         completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
         return completion.text
 

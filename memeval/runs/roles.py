@@ -23,11 +23,16 @@ def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
 
 
 def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
-    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline."""
+    """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline. The
+    reader of an agent that answers by itself is the model of its memory, unless another is named."""
     if agent.card.agent in WITHOUT_READER:
         return {}
     roles = ["reader"] if agent.is_control else ["memory", "reader", "embedder"]
-    return registry.share_backends({role: role_model(role, agent.card, options, config) for role in roles})
+    models = {role: role_model(role, agent.card, options, config) for role in roles}
+    named = agent.card.models.get("reader") or any(chosen(role, options, config) for role in ("model", "reader"))
+    if agent.card.track == "native" and not named:
+        models["reader"] = models["memory"]
+    return registry.share_backends(models)
 
 
 def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str, Any]) -> ModelSpec:
@@ -110,12 +115,14 @@ def judge_of(card: TaskCard, options: Options, config: Mapping[str, Any]) -> Mod
     return _as_typed(model_spec(name, None), "judge", options)
 
 
-def with_sampling(models: Mapping[str, ModelSpec], card: TaskCard, options: Options) -> dict[str, ModelSpec]:
-    """A published protocol fixes how models sample, whatever an agent's card says. Whether they think may be typed
+def with_sampling(
+    models: Mapping[str, ModelSpec], card: TaskCard, agent: AgentCard, options: Options
+) -> dict[str, ModelSpec]:
+    """A published agent and, before it, a published protocol fix how models sample. Whether they think may be typed
     otherwise (`--thinking`), which the badge says (results/badge.py)."""
     found = {}
     for role, spec in models.items():
-        fixed = dict(card.sampling.get(role, {}))
+        fixed = {**agent.sampling.get(role, {}), **card.sampling.get(role, {})}
         if {role, "model"} & set(options.thinking):
             fixed.pop("thinking", None)
         found[role] = dataclasses.replace(spec, params={**spec.params, **fixed})

@@ -183,7 +183,7 @@ class _OpenRun:
         """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
         run."""
         agent, folder = self.planned.spec.agent, RunFolder(self.planned.spec.folder)
-        changed, missed = not_as_recorded(agent.card, agent.files, loaded) if agent.files else ([], [])
+        changed, missed = not_as_recorded(agent.card, agent.files, loaded, agent.params) if agent.files else ([], [])
         written = folder.manifest()
         if written and (changed or missed):
             before = written.agent_files

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval import digests
+from memeval import digests, protocol
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
 from memeval.plugins import CONTROLS, SOURCES
-from memeval.prompts import READER
+from memeval.prompts import READER, READER_PARTS, before_question
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
 from memeval.tasks import Settings
@@ -111,6 +111,15 @@ class RunSpec:
         return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
 
     @property
+    def before(self) -> str:
+        """What stands before a question when the memory is searched, and for agents with the part `before` when the reader
+        is asked."""
+        if "before" not in self.prompts:
+            return protocol.prefixed(self.task, self.agent.card)
+        otherwise = protocol.of_agent(self.task.recall_prefix, self.agent.card)
+        return before_question(self.prompts, str(self.task.params.get("data_source")), otherwise)
+
+    @property
     def own_data(self) -> bool:
         """Whether the data are the user's (lines of JSON, a Python task): each question has a digest of its own, so that an
         edited one is asked again and no other."""
@@ -149,7 +158,10 @@ class RunSpec:
         return {
             **{key: whole[key] for key in ("format", "data", "seed", "agent", "agent_files")},
             "task": digests.ingest_identity(self.task),
-            **{key: {role: of for role, of in whole[key].items() if role != "reader"} for key in ("models", "prompts")},
+            **{
+                key: {role: of for role, of in whole[key].items() if role not in READER_PARTS}
+                for key in ("models", "prompts")
+            },
         }
 
     def placed(self, runs_dir: Path) -> RunSpec:

@@ -149,7 +149,8 @@ def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
 
 def each(work: Callable[[Any], Result], given: Sequence[Any], jobs: int) -> Iterator[Result]:
     """The results in order. A process of its own per piece of work, where several are done at a time: one thread of torch is
-    what makes two runs equal. Ctrl-C ends the processes at once; their folders stay whole."""
+    what makes two runs equal. Where one fails, and at Ctrl-C, all end at once; their folders stay whole. Raises what `work`
+    raises, and StopRun where a process is ended from outside."""
     if jobs == 1:
         yield from map(work, given)
         return
@@ -159,8 +160,11 @@ def each(work: Callable[[Any], Result], given: Sequence[Any], jobs: int) -> Iter
             yield from pool.map(work, given)
         except BrokenProcessPool:
             raise StopRun("a process of the training was ended from outside (out of memory?); use fewer --jobs") from None
-        finally:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _prove(job: tuple[Recipe, Path]) -> tiny.Proof:

@@ -18,8 +18,8 @@ GGUF = ".gguf"
 
 
 def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
-    """(causal model, tokenizer, what it says that it was trained on). name: a folder, a hub id, or a GGUF file, whose
-    weights are computed back to full precision. Raises UsageError, in one line: not found, damaged, no chat template."""
+    """(causal model, tokenizer, what it says that it was trained on). name: a folder or hub id (with `hf/` before
+    it or without), or a GGUF file, whose weights are computed back to full precision. Raises UsageError, in one line: not found, damaged, no chat template."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     file = Path(name).expanduser()
@@ -30,7 +30,7 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
         folder = file.parent
         options |= {"gguf_file": file.name}
     else:
-        folder = weights.find(name).folder
+        folder = weights.find(name.removeprefix("hf/")).folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         if file.suffix != GGUF:

@@ -14,7 +14,7 @@ from memeval.agents.summary import Summary
 from memeval.errors import UsageError
 from memeval.memory.replay import replay
 from memeval.models.completion import Completion, Request
-from memeval.prompts import CHUNK, MEMORY, OPTIONS, QUESTION, untag
+from memeval.prompts import CHUNK, MEMORY, OPTIONS, QUESTION, shipped, untag
 
 AGENTS = [Summary, MemAgent, Mem1]
 ASKED = Query("Where does Ann live?")
@@ -111,16 +111,18 @@ def test_a_stream_cannot_close_its_own_tag(bench, kind: type[Rolling]) -> None:
 
 
 @pytest.mark.parametrize("kind", AGENTS)
-def test_a_prompt_file_replaces_the_system_text(bench, kind: type[Rolling]) -> None:
+def test_every_text_can_be_replaced_and_an_empty_system_text_makes_no_message(bench, kind: type[Rolling]) -> None:
     session = bench.session()
-    session.prompts = {"memory": "Write.", "reader": "Answer."}
+    session.prompts = {"system": "", "user": "Had {memory}. New: {chunk}", "answer": "Answer.", "ask": "{question}{memory}"}
     agent = kind()
     agent.begin(session)
     bench.reply = lambda request: Completion("text")
-    bench.run(agent.observe(chunk(0)))
+    bench.run(agent.observe(Chunk("c0", "piece")))
+    wanted = [[("user", "Had Empty.. New: piece")]]
     if kind is not Summary:
         bench.run(agent.answer(ASKED, agent.recall(ASKED)))
-    assert [request.messages[0]["content"] for request in bench.requests] == ["Write.", "Answer."][: len(bench.requests)]
+        wanted += [[("system", "Answer."), ("user", f"<question>\n{ASKED.text}\n</question>text")]]
+    assert [[(each["role"], each["content"]) for each in request.messages] for request in bench.requests] == wanted
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,6 @@ def test_a_prompt_file_replaces_the_system_text(bench, kind: type[Rolling]) -> N
         (Summary, {"memory_tokens": 3}, "summary: 'memory_tokens' is 3, expected a whole number >= 16"),
         (MemAgent, {"memory_tokens": "many"}, "memagent: 'memory_tokens' is 'many', expected a whole number"),
         (MemAgent, {"chunk_tokens": -1}, "memagent: 'chunk_tokens' is -1, expected a whole number >= 0"),
-        (MemAgent, {"mark": "boxes"}, r"memagent: 'mark' is 'boxes'; did you mean 'boxed'\? \(known: "),
         (Mem1, {"turns": 0}, "mem1: 'turns' is 0, expected a whole number >= 1"),
         (Mem1, {"tag": "state"}, r"mem1: 'tag' is 'state' \(known: IS, think\)"),
         (Mem1, {"turns": True}, "mem1: 'turns' is True, expected a whole number"),
@@ -185,13 +186,17 @@ def test_memagent_answers_from_the_problem_and_what_is_left_of_the_memory(bench)
 
 
 @pytest.mark.parametrize(
-    ("mark", "words"), [("none", "the answer alone"), ("stated", "the answer is"), ("boxed", "\\boxed{")]
+    ("name", "words"),
+    [("memagent", "the answer alone"), ("memagent-stated", "the answer is"), ("memagent-boxed", "\\boxed{X}")],
 )
-def test_the_reply_is_asked_for_with_its_mark_and_kept_whole(bench, mark: str, words: str) -> None:
-    agent = read(bench, MemAgent(mark=mark), ["memory"])
+def test_the_reply_is_asked_for_with_its_mark_and_kept_whole(bench, name: str, words: str) -> None:
+    session = bench.session()
+    session.prompts = shipped(name)
+    agent = MemAgent()
+    agent.begin(session)
     reply = "It is by the sea. Therefore, the answer is Arlen"
     bench.reply = lambda request: Completion(reply)
-    assert bench.run(agent.answer(ASKED, agent.recall(ASKED))) == reply
+    assert bench.run(agent.answer(ASKED, Recall([Item("memory")]))) == reply
     assert words in bench.requests[-1].messages[0]["content"]
 
 

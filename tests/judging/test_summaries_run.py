@@ -129,7 +129,7 @@ def test_the_judged_headline_and_its_parts(project: Path, server: FaultyServer, 
     assert run_command(options(server), fresh=False, form="json") == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert (row["headline"]["metric"], row["headline"]["value"]) == ("judge", pytest.approx(1 / 3))
-    assert set(row["metrics"]) == {"rouge_l", "f1", "judge"}
+    assert set(row["metrics"]) == {"mab_rouge_l", "mab_f1", "judge"}
     assert {part: found["value"] for part, found in row["judge"]["parts"].items()} == pytest.approx(
         {"fluency": 1.0, "recall": 0.5, "precision": 0.25}
     )
@@ -156,8 +156,8 @@ def test_the_judged_headline_and_its_parts(project: Path, server: FaultyServer, 
 def test_without_a_judge_the_table_says_what_it_shows(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(options(), fresh=False, form="table") == 0
     out = capsys.readouterr().out
-    assert f"{TASK}: rouge_l" in out
-    assert f"{TASK}: made to be scored by a judge; without one (--judge NAME), rouge_l is shown instead." in out
+    assert f"{TASK}: mab_rouge_l" in out
+    assert f"{TASK}: made to be scored by a judge; without one (--judge NAME), mab_rouge_l is shown instead." in out
 
 
 def test_the_offline_judge_is_labelled_and_needs_the_folder_alone(

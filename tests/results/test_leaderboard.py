@@ -16,6 +16,7 @@ from made_runs import Asked
 from memeval import cards, plugins
 from memeval.cards import SuiteCard, TaskCard
 from memeval.cli import main
+from memeval.prompts import shipped
 from memeval.results.badge import Badge, badge
 from memeval.results.grid import Grid
 from memeval.results.leaderboard import leaderboard
@@ -285,7 +286,7 @@ def test_what_makes_a_run_different(make_run: Make, given: dict[str, object], da
 @pytest.mark.parametrize(
     ("memory", "reader", "level"),
     [
-        ("YuWangX/Memalpha-4B", "Qwen/Qwen3-32B", "same"),
+        ("YuWangX/Memalpha-4B", "Qwen/Qwen3-32B", "similar"),  # its prompts are ours
         ("YuWangX/Memalpha-4B", "gpt-4o", "different"),
         ("Qwen/Qwen3-4B", "Qwen/Qwen3-32B", "different"),
     ],
@@ -301,9 +302,9 @@ def test_the_models_of_a_published_row(make_run: Make, faithful: Path, memory: s
 @pytest.mark.parametrize(
     ("agent", "track", "memory", "reader", "level"),
     [
-        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-14B", "offline", "same"),
+        ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-14B", "offline", "similar"),
         ("memagent-memalpha", "native", "BytedTsinghua-SIA/RL-MemoryAgent-7B", "offline", "different"),
-        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "Qwen/Qwen3-32B", "same"),
+        ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "Qwen/Qwen3-32B", "similar"),
         ("mem1-paper", "reader", "Mem-Lab/Qwen2.5-7B-RL-RAG-Q2-EM-Release", "offline", "different"),
     ],
 )
@@ -342,6 +343,20 @@ def test_prompts_of_ones_own_and_a_model_in_place_of_the_cards(make_run: Make) -
     assert found.why == ("the memory is m-7b; the agent's card reproduces Memalpha-4B", "prompts of its own: reader")
 
 
+def test_the_prompts_that_an_agents_card_names_are_not_ones_own(make_run: Make) -> None:
+    ours = dict(shipped("memagent-stated"))
+    given = {"agent": "memagent-paper", "track": "native", "model": "RL-MemoryAgent-7B"}
+    plain = ocr_run(make_run, **given).manifest.identity
+    why = []
+    for number, prompts in enumerate((ours, {**ours, "ask": "{question} {memory}"})):
+        found = of_hotpot(
+            ocr_run(make_run, label=f"{number}", manifest={"identity": {**plain, "prompts": prompts}}, **given)
+        )
+        why.append((found.level, found.why[0]))
+    assert why[0][0] == "similar"  # by the deviations of its card
+    assert why[1] == ("different", "prompts of its own: ask")
+
+
 def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path) -> None:
     for task in ("hotpotqa-10k", "2wiki-10k", "nq-10k", "triviaqa-10k"):
         ocr_run(make_run, f"{task}@memocr")
@@ -358,6 +373,28 @@ def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path)
     notes = " ".join(measured.notes)
     assert "offline model never stands beside published results: 1 run." in notes
     assert "on other tasks: 1 run." in notes
+
+
+@pytest.mark.parametrize(
+    ("rules", "shown"),
+    [
+        ({"memalpha": "exact_match", "*": "f1"}, "exact_match"),  # of memalpha's cells; the headline is f1
+        ({"*": "contains_first"}, "f1 f1"),  # the rule was not computed: the headline, by its name
+        ({}, "f1"),  # nothing is known of the rule
+    ],
+)
+def test_a_number_is_by_the_rule_of_its_cell(make_run: Make, tmp_path: Path, rules: dict[str, str], shown: str) -> None:
+    given = {"agent": "memalpha", "model": "Memalpha-4B", "reader": "Qwen3-32B", "headline": "f1"}
+    path = make_run([Asked("q1", 1.0), Asked("q2", 0.5)], task="memalpha-squad@memalpha", **given)
+    identity = dict(load_runs(path)[0].manifest.identity)
+    identity["task"] = {**identity["task"], "published_metrics": rules}
+    make_run([Asked("q1", 1.0), Asked("q2", 0.5)], task="memalpha-squad@memalpha", manifest={"identity": identity}, **given)
+    tables = leaderboard("memalpha-table1", load_runs(path))
+    measured = next(table for table in tables if "Measured" in table.title and "memory" not in table.title)
+    (record,) = [record for record in measured.records() if record["task"] == "memalpha-squad@memalpha"]
+    metric, _, suffix = shown.partition(" ")
+    assert record["metric"] == metric
+    assert str(cell(measured, "SQuAD", agent="memalpha")).endswith(f" {suffix}" if suffix else "]")
 
 
 def test_an_average_never_mixes_the_rule_of_the_table_with_another(make_run: Make, tmp_path: Path) -> None:

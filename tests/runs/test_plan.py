@@ -10,7 +10,8 @@ import pytest
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
 from memeval.runs.options import Options
-from memeval.runs.roles import role_model
+from memeval.runs.roles import role_model, role_models
+from memeval.runs.spec import AgentSpec
 
 CARD = AgentCard(name="nobody", agent="none")
 FLAG, SET, OWN = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", "http://127.0.0.1:3/v1"
@@ -104,6 +105,25 @@ def test_what_is_wrong_with_a_model_says_where_it_was_set(bare: pytest.MonkeyPat
     assert refused({}).startswith("MEMEVAL_READER: model 'ofline2'")
     bare.setenv("MEMEVAL_BASE_URL", "zz")
     assert refused({}, reader="offline").startswith("MEMEVAL_BASE_URL: base URL 'zz'")
+
+
+@pytest.mark.parametrize(
+    ("track", "models", "config", "of_the_card", "wanted"),
+    [
+        ("native", {"memory": f"m@{OWN}"}, {}, {}, "m"),
+        ("native", {"memory": f"m@{OWN}", "reader": f"r@{OWN}"}, {}, {}, "r"),
+        ("native", {"memory": f"m@{OWN}"}, {"reader": f"r@{OWN}"}, {}, "r"),
+        ("native", {"memory": f"m@{OWN}"}, {"model": f"r@{OWN}"}, {}, "r"),
+        ("native", {"memory": f"m@{OWN}"}, {}, {"reader": f"r@{OWN}"}, "r"),
+        ("native", {}, {}, {}, "offline"),
+        ("reader", {"memory": f"m@{OWN}"}, {}, {}, "offline"),
+    ],
+)
+def test_an_agent_that_answers_by_itself_does_so_with_the_model_of_its_memory(
+    track: str, models: dict[str, str], config: dict[str, Any], of_the_card: dict[str, str], wanted: str
+) -> None:
+    spec = AgentSpec("x", AgentCard(name="x", agent="x", track=track, models=of_the_card))
+    assert role_models(spec, Options(agents=(), tasks=(), models=models), config)["reader"].name == wanted
 
 
 def test_a_missing_key_of_any_role_is_found_before_anything_is_sent(

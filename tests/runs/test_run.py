@@ -264,6 +264,20 @@ def test_names_cannot_leave_the_runs_folder(toy: Any) -> None:
     assert folder_name("..") == "unnamed"
 
 
+def test_an_agent_that_answers_by_itself_is_asked_anew_for_each_answer(toy: Any) -> None:
+    class Native(Diary):
+        track = "native"
+
+        async def answer(self, query: Any, recall: Any) -> str:
+            asked = [{"role": "user", "content": query.text}]
+            votes = [await self.session.models["memory"].generate(asked, sample=vote) for vote in range(2)]
+            return votes[0].text
+
+    for repeats, answers in ((1, 1), (1, 3), (2, 3)):
+        summary = run(toy.planned(Native, [simple(0)], repeats=repeats, answer_repeats=answers), quiet=True).summary
+        assert summary.requests == 2 * repeats * answers
+
+
 def test_an_agent_that_catches_everything_cannot_swallow_a_stop(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from memeval.models.budget import Budget
 

@@ -241,5 +241,5 @@ def test_the_published_protocol_and_its_unequal_rules(name: str) -> None:
 
 def test_a_judged_cell_has_no_string_rule() -> None:
     published = plugins.find_task("memalpha-mab-lme@memalpha-as-published")
-    assert (published.scoring, published.judge) == ("equal", "longmemeval")
+    assert (published.scoring, published.judge) == ("equal", "lme-memalpha")
     assert {plugins.find_task(name).judge for name in ("memalpha-mab-lme", "mab-longmemeval_s")} == {"longmemeval"}

@@ -483,14 +483,14 @@ def test_as_published_changes_the_headline_and_nothing_that_was_asked(project: P
 @pytest.mark.parametrize("variant", ["memalpha", "memalpha-as-published"])
 def test_nothing_thinks_under_mem_alphas_protocol(name: str, variant: str) -> None:
     card = plugins.find_task(f"{name}@{variant}")
-    options = Options(["memalpha"], [name])
+    options, agent = Options(["memalpha"], [name]), plugins.find_agent("memalpha")
     plain = {role: ModelSpec("Qwen/Qwen3-32B", "http://here/v1") for role in ("memory", "reader")}
-    models = with_sampling(plain, card, options)
-    for role, temperature in (("memory", 0.0), ("reader", 0.7)):
+    models = with_sampling(plain, card, agent, options)
+    for role, temperature in (("memory", None), ("reader", 0.7)):
         sent = switched(models[role].name, models[role].params)
         assert sent["chat_template_kwargs"] == {"enable_thinking": False}
-        assert sent["temperature"] == temperature
-    typed = with_sampling(plain, card, dataclasses.replace(options, thinking={"reader": "auto"}))
+        assert sent.get("temperature") == temperature  # the writer's is its agent's own
+    typed = with_sampling(plain, card, agent, dataclasses.replace(options, thinking={"reader": "auto"}))
     assert "chat_template_kwargs" not in switched(typed["reader"].name, typed["reader"].params)
     assert switched(typed["memory"].name, typed["memory"].params)["chat_template_kwargs"] == {"enable_thinking": False}
 

@@ -50,7 +50,6 @@ def command(out: Path, *settings: str) -> list[str]:
         (["train", "tiny", "--out", "x", "--set", "grpo.group=1"], "nothing to be compared with"),
         (["train", "tiny", "--out", "x", "--set", "grpo.minibatches=7"], "cannot be divided"),
         (["train", "tiny", "--out", "x", "--set", "seed.part=7"], "has no parts"),
-        (["train", "tiny", "--out", "x", "--set", "model=hf/some"], "tiny"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:

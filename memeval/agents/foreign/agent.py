@@ -6,7 +6,8 @@ import copy
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
 from memeval.agents.foreign.line import Line, Wire
@@ -23,9 +24,11 @@ class Foreign:
     timeout: seconds for one reply. params: settings that `begin` carries, for the agent itself.
     """
 
-    foreign: ClassVar = True
-    """It is not built in, although its class is: it has a thread, and its methods have a time limit."""
+    is_foreign: ClassVar = True
+    """Its class is built in and it is not: it has a thread, and its methods have a time limit."""
     replayable: ClassVar = False
+    folder: ClassVar[Path | None] = None
+    """Of the card that names it, else the working directory of when it was planned."""
 
     def __init__(self, timeout: float = TIMEOUT, params: Mapping[str, Any] | None = None) -> None:
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
@@ -33,6 +36,20 @@ class Foreign:
         if not isinstance(params or {}, Mapping):
             raise UsageError(f"{self.name}: params is {params!r:.60}, expected a mapping, as in --set 'params={{k: 3}}'")
         self.timeout, self.params = timeout, dict(params or {})
+        self.methods: tuple[str, ...] = ()
+
+    @classmethod
+    def beside(cls, folder: Path) -> type[Self]:
+        """The class for a card in `folder`."""
+        return type(cls.__name__, (cls,), {"folder": folder, "__doc__": cls.__doc__, "__module__": cls.__module__})
+
+    def files(self) -> dict[str, Path]:
+        """Label -> file, of what its answers follow from besides its class."""
+        return {}
+
+    def found(self) -> dict[str, Any]:
+        """Parameters that only the agent itself knows, found out before the run. Raises UsageError."""
+        return {}
 
     @property
     def name(self) -> str:
@@ -44,26 +61,31 @@ class Foreign:
 
     async def begin(self, session: Session) -> None:
         self.session = session
-        self.context = f"{session.seed:012x}-{secrets.token_hex(4)}"
+        self.context = f"{session.seed:012x}-{secrets.token_hex(4)}"  # a server may remember those of other runs
         self.line = Line(self.name, self.wire(session), session.models, self.timeout)
-        self.methods: tuple[str, ...] = ()
-        await self.line.join()
-        query = session.query
-        begun = await self._ask(
-            "begin",
-            Begun,
-            seed=session.seed,
-            budget=session.budget,
-            workdir=str(session.workdir),
-            base_url=self.line.proxy.base_url,
-            api_key=self.line.proxy.token,
-            models=[*session.models],
-            params=self.params,
-            prompts=dict(session.prompts),
-            **({} if query is None else {"query": asdict(query)}),
-        )
+        try:
+            await self.line.join()
+            begun = await self._ask("begin", Begun, **self._facts(session))
+            self.check(begun)
+        except BaseException:  # the engine closes only what has begun
+            await self.line.leave()
+            raise
         self.methods = begun.methods
-        self.check(begun)
+
+    def _facts(self, session: Session) -> dict[str, Any]:
+        """What `begin` says of the context. It may show the question; whether the agent reads it cannot be known then."""
+        query = session.query
+        return {
+            "seed": session.seed,
+            "budget": session.budget,
+            "workdir": str(session.workdir),
+            "base_url": self.line.proxy.base_url,
+            "api_key": self.line.proxy.token,
+            "models": [*session.models],
+            "params": self.params,
+            "prompts": dict(session.prompts),
+            **({} if query is None else {"query": asdict(query)}),
+        }
 
     def check(self, begun: Begun) -> None:
         """Whether the agent is the one that was planned. Raises ForeignFailed."""
@@ -71,9 +93,12 @@ class Foreign:
     async def observe(self, chunk: Chunk) -> None:
         await self._ask("observe", Reply, chunk=asdict(chunk))
 
+    def has(self, method: str) -> bool:
+        """Whether the engine may call it: a copy and an end are always asked for."""
+        return method in ("fork", "close", *self.methods)
+
     async def finish(self) -> None:
-        if "finish" in self.methods:
-            await self._ask("finish", Reply)
+        await self._ask("finish", Reply)
 
     async def recall(self, query: Query) -> Recall:
         recalled = await self._ask("recall", Recalled, query=asdict(query))
@@ -81,15 +106,11 @@ class Foreign:
 
     async def answer(self, query: Query, recall: Recall) -> Answer:
         if "answer" not in self.methods:
-            raise ForeignFailed(
-                f"{self.name}: the card's track is 'native', and the reply to begin names no method 'answer'"
-            )
+            raise ForeignFailed(f"{self.name}: its track is 'native', but its reply to begin names no method 'answer'")
         recalled = [asdict(item) for item in recall.items]
         return Answer((await self._ask("answer", Answered, query=asdict(query), items=recalled)).text)
 
-    async def memory(self) -> MemoryStats | None:
-        if "memory" not in self.methods:
-            return None
+    async def memory(self) -> MemoryStats:
         held = await self._ask("memory", Held)
         entries = None if held.entries is None else [entry.item() for entry in held.entries]
         tokens = held.tokens

@@ -31,8 +31,11 @@ class Wire(Protocol):
     async def ask(self, message: Mapping[str, Any]) -> Any:
         """The JSON value that comes back."""
 
+    def stop(self) -> None:
+        """Stop it at once, where it has failed."""
+
     async def end(self) -> str:
-        """End it, also where it is at work. Returns the last of what it wrote to stderr."""
+        """Let it end, and close what was opened. Returns the last of what it wrote to stderr."""
 
 
 class Line:
@@ -85,7 +88,8 @@ class Line:
                 raise
 
     async def _broken(self, what: str) -> ForeignFailed:
-        self._failed = f"{self.name}: {what}"  # before anything is awaited: nothing more is sent
+        self._failed = f"{self.name}: {what}"
+        self._wire.stop()  # before anything is awaited: the thread of the context may be ending
         said = await self._end()
         self._failed += f"; its stderr ends: {said}" if said else ""
         return ForeignFailed(self._failed)

@@ -30,13 +30,13 @@ class Spent(Struct, frozen=True):
     role: Annotated[str, Meta(min_length=1, max_length=40)] = "service"
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, kw_only=True):
     """What every reply may hold."""
 
     spent: tuple[Spent, ...] = ()
 
 
-class Begun(Reply, frozen=True):
+class Begun(Reply, frozen=True, kw_only=True):
     """version: of a server, part of a run's identity."""
 
     methods: tuple[Optional, ...] = ()
@@ -53,16 +53,16 @@ class Entry(Struct, frozen=True):
         return Item(self.text, self.chunks, None if self.id is None else str(self.id), self.score)
 
 
-class Recalled(Reply, frozen=True):
+class Recalled(Reply, frozen=True, kw_only=True):
     items: tuple[Entry, ...]
     order: Literal["rank", "stream"] = "rank"
 
 
-class Answered(Reply, frozen=True):
+class Answered(Reply, frozen=True, kw_only=True):
     text: str
 
 
-class Held(Reply, frozen=True):
+class Held(Reply, frozen=True, kw_only=True):
     """tokens: by type. entries: everything that is held. Where tokens are left out, those of the entries are counted."""
 
     tokens: dict[str, Whole] | None = None

@@ -12,7 +12,7 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from memeval.agent import Session
 from memeval.agents.foreign import messages
@@ -21,7 +21,7 @@ from memeval.errors import ForeignFailed, UsageError
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
 """Environment variables that a process gets; all others may be secrets."""
-ENDING = 1.0
+ENDING = 0.5
 """Seconds that a process has to end by itself when its stdin is closed."""
 _running: set[int] = set()
 
@@ -34,8 +34,6 @@ class Program(Foreign):
     names of the environment variables that the program gets besides PATH and those of the language.
     """
 
-    folder: ClassVar[Path | None] = None
-
     def __init__(
         self,
         command: str | Sequence[str],
@@ -47,14 +45,7 @@ class Program(Foreign):
         self.environment = (environment,) if isinstance(environment, str) else tuple(environment)
         super().__init__(timeout, params)
         if self._executable() is None:
-            raise UsageError(
-                f"cmd: no program '{self.words[0]}' that can be started (looked in PATH and in {self._folder()})"
-            )
-
-    @classmethod
-    def beside(cls, folder: Path) -> type[Program]:
-        """The class for a card in `folder`: where its files are, and where it is started."""
-        return type(cls.__name__, (cls,), {"folder": folder, "__doc__": cls.__doc__, "__module__": cls.__module__})
+            raise UsageError(f"cmd: no program '{self.words[0]}' to start (looked in PATH and in {self._folder()})")
 
     @property
     def name(self) -> str:
@@ -157,6 +148,10 @@ class Process:
             code = await asyncio.wait_for(process.wait(), ENDING)
             return f" ({f'exit code {code}' if code >= 0 else f'killed by signal {-code}'})"
         return ""
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _kill(self._process.pid)
 
     async def end(self) -> str:
         process, self._process = self._process, None

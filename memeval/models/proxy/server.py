@@ -165,17 +165,14 @@ class Proxy:
         except RecursionError:
             raise Refused(400, "the body is nested too deeply") from None
         except (StopRun, UsageError) as error:
-            if (
-                isinstance(error, BadParameter) and error.name not in model.params
-            ):  # what the user set is for the user to fix
+            if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set, the user must fix
                 raise Refused(400, str(error), "unsupported_parameter", error.name) from None
             self._slot.stop(error)
             raise Refused(503, str(error), "upstream_error") from None
         except Exception as error:
             self._slot.stop(error)
-            raise Refused(
-                500, f"the call failed with a bug ({type(error).__name__}); the run stops", "internal_error"
-            ) from None
+            message = f"the call failed with a bug ({type(error).__name__}); the run stops"
+            raise Refused(500, message, "internal_error") from None
 
 
 def _repeated(request: web.Request) -> bool:

@@ -1,0 +1,163 @@
+"""`http:` agents: a server, which gets each message as a POST request, or requests of its own API (routes.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from memeval import process, typed
+from memeval.agent import Chunk, Query, Recall, Session
+from memeval.agents.foreign import messages
+from memeval.agents.foreign.agent import TIMEOUT, Foreign
+from memeval.agents.foreign.messages import Begun
+from memeval.agents.foreign.routes import Mapped, Routes, check_routes
+from memeval.errors import ForeignFailed, UsageError
+from memeval.models.transport import authorities, proxy_for
+
+CONNECT = 30.0
+"""Seconds to make a connection."""
+
+
+class Server(Foreign):
+    """A server that is running already: `--agent http:URL`.
+
+    url: where it is; each message goes to URL/METHOD. timeout: seconds for one reply. params: settings that `begin` carries,
+    for the server itself; with routes, values for their templates. key: name of the environment variable whose value is sent
+    as the bearer token. routes: the requests of a server with an API of its own. version: of the server, part of the run's
+    identity; where it is left out, the server is asked.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout: float = TIMEOUT,
+        params: Mapping[str, Any] | None = None,
+        key: str = "",
+        routes: Mapping[str, Any] | None = None,
+        version: str | int | float = "",
+    ) -> None:
+        parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise UsageError(f"http: {url!r:.100} is no address of a server; write it as in http:http://127.0.0.1:8000")
+        if parts.username or parts.password:
+            raise UsageError("http: the address has a password in it; put that into a variable, and its name into 'key'")
+        self.url = url.rstrip("/")
+        super().__init__(timeout, params)
+        if key and not os.environ.get(key):
+            raise UsageError(f"{self.name}: key: the environment has no variable {key}; set it, or leave 'key' out")
+        self.key, self.version = key, str(version)
+        self.routes = typed.typed(routes, Routes, self.name, "routes") if routes else None
+        if self.routes is not None:
+            check_routes(self.routes, self.params, self.name)
+
+    @property
+    def name(self) -> str:
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def found(self) -> dict[str, str]:
+        """The version, which the server says when it is asked to begin a context of no run. Raises UsageError where it does
+        not answer."""
+        if self.version or self.routes is not None:
+            return {}
+        try:
+            version = str(process.run(self._asked()).version)
+        except (ForeignFailed, TimeoutError) as failed:
+            reason = str(failed) or f"no reply within {self.timeout:g} s"
+            raise UsageError(f"{self.name}: {reason}; is the server running?") from None
+        return {"version": version} if version else {}
+
+    async def _asked(self) -> Begun:
+        post, context = Posts(self.url, self.key), f"version-{secrets.token_hex(4)}"
+        try:
+            await post.open("", "")
+            async with asyncio.timeout(self.timeout):
+                probe = {"id": 1, "method": "begin", "context": context, "probe": True}
+                begun = messages.shaped(await post.ask(probe), 1, Begun)
+                if "close" in begun.methods:
+                    await post.ask({"id": 2, "method": "close", "context": context})
+            return begun
+        finally:
+            await post.end()
+
+    def check(self, begun: Begun) -> None:
+        if str(begun.version) not in ("", self.version):
+            raise ForeignFailed(f"{self.name}: its version is '{begun.version}', and the run is of '{self.version}'")
+
+    def wire(self, session: Session) -> Posts | Mapped:
+        posts = Posts(self.url, self.key)
+        return posts if self.routes is None else Mapped(self.routes, self.params, posts)
+
+    async def observe(self, chunk: Chunk) -> None:
+        await super().observe(chunk)
+        self._used()
+
+    async def recall(self, query: Query) -> Recall:
+        recalled = await super().recall(query)
+        self._used()
+        return recalled
+
+    def _used(self) -> None:
+        """A server with an API of its own does not say what it spends: the cost of the run is unknown."""
+        if self.routes is not None:
+            self.session.spend()
+
+
+class Posts:
+    """Messages as POST requests to URL/METHOD; other requests too."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy = proxy_for(url)
+
+    async def open(self, base_url: str, token: str) -> None:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {os.environ.get(self._key, '')}"
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            connector=aiohttp.TCPConnector(ssl=authorities(self._url, self._proxy)),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def ask(self, message: Mapping[str, Any]) -> Any:
+        return await self.request("POST", f"/{message['method']}", message)
+
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON value of a reply, None where its body is empty. path: encoded already. Raises ForeignFailed."""
+        if self._session is None:
+            raise ForeignFailed("the line to it has been closed")
+        url = URL(self._url + path, encoded=True)
+        sent: dict[str, Any] = {"proxy": self._proxy.url if self._proxy else None, "allow_redirects": False}
+        sent |= {} if body is None else {"json": body}
+        try:
+            async with self._session.request(method, url, **sent) as response:
+                raw = bytearray()
+                async for block in response.content.iter_chunked(65536):
+                    raw += block
+                    if len(raw) > messages.LARGEST:
+                        raise ForeignFailed(f"sent more than {messages.LARGEST:,} bytes in one reply")
+        except (aiohttp.ClientError, OSError) as error:
+            reason = "no connection" if isinstance(error, aiohttp.ClientConnectorError) else str(error)
+            raise ForeignFailed(f"{method} {url.path}: {reason or type(error).__name__}") from None
+        if response.status >= 300:
+            raise ForeignFailed(f"{method} {url.path}: HTTP {response.status}: {messages.shown(bytes(raw))}")
+        return messages.parse(bytes(raw)) if raw.strip() else None
+
+    def stop(self) -> None:
+        """The server goes on: it has other contexts."""
+
+    async def end(self) -> str:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        return ""

@@ -1,0 +1,45 @@
+"""mem0, a memory system of others, in an interpreter of its own: its packages and memeval's need different versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memeval.agents.foreign.agent import TIMEOUT
+from memeval.agents.foreign.program import Program
+from memeval.config import cache_folder
+from memeval.errors import UsageError
+
+VERSION = "2.2.1"
+PROGRAM = Path(__file__).parent / "foreign" / "mem0_program.py"
+REQUIREMENTS = Path(__file__).parents[1] / "_data" / "mem0.txt"
+
+
+class Mem0(Program):
+    """mem0 (arXiv 2504.19413) with its open-source package, whose 2.x only adds facts: it never rewrites or deletes one.
+
+    k: how many memories are recalled. python: the interpreter that has mem0; "" for the one in the user's cache. timeout:
+    seconds for one reply.
+    """
+
+    def __init__(self, k: int = 10, python: str = "", timeout: float = TIMEOUT) -> None:
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise UsageError(f"mem0: k is {k!r}, expected a whole number of memories, 1 or more")
+        interpreter = Path(python).expanduser() if python else cache_folder() / "mem0" / "bin" / "python"
+        interpreter = (self.folder or Path.cwd()) / interpreter if python else interpreter.absolute()
+        if not _has_mem0(interpreter):
+            folder = interpreter.parents[1]
+            raise UsageError(
+                f"mem0: no interpreter with mem0ai {VERSION} at {interpreter}; make it with these two lines:\n"
+                f"  python3 -m venv {folder}\n"
+                f"  {folder / 'bin' / 'pip'} install -r {REQUIREMENTS}"
+            )
+        super().__init__([str(interpreter), "-I", str(PROGRAM)], timeout, {"k": k})
+
+    @property
+    def name(self) -> str:
+        return "mem0"
+
+
+def _has_mem0(interpreter: Path) -> bool:
+    packages = interpreter.parents[1].glob(f"[Ll]ib/**/site-packages/mem0ai-{VERSION}.dist-info")
+    return interpreter.is_file() and next(packages, None) is not None

@@ -1,0 +1,58 @@
+"""Files of public repositories that are not ours to ship, pinned by commit and hash: a user fetches them into his cache.
+
+`MEMEVAL_UPSTREAM` names another server with the same paths (`<owner>/<name>/<commit>/<path>`), such as a mirror.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from memeval.config import cache_folder
+from memeval.data.fetch import Say, fetch
+from memeval.data.files import DataFile
+from memeval.errors import UsageError
+
+SERVER = "https://raw.githubusercontent.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A file of `owner/name` at a commit. sha256: of its bytes."""
+
+    repository: str
+    commit: str
+    path: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.repository}/{self.commit}/{self.path}"
+
+
+def kept(file: Pinned) -> Path:
+    """Where a fetched file is in the user's cache."""
+    return cache_folder() / "upstream" / file.name
+
+
+def get(file: Pinned, say: Say) -> Path:
+    """Fetch a file, unless it is there. say: receives a line. Raises UsageError where it cannot be had, or is another."""
+    if not _is_it(file):
+        server = os.environ.get("MEMEVAL_UPSTREAM", SERVER).rstrip("/")
+        wanted = DataFile((file.name,), url=f"{server}/{file.name}", sha256=file.sha256)
+        fetch(wanted, None, cache_folder() / "upstream", say)
+    return kept(file)
+
+
+def text(file: Pinned, command: str) -> str:
+    """The text of a fetched file. command: that fetches it, for the UsageError where it is missing or was changed."""
+    if not _is_it(file):
+        raise UsageError(f"{file.repository}'s {file.path} is not here; `{command}` fetches it")
+    return kept(file).read_text(encoding="utf-8")
+
+
+def _is_it(file: Pinned) -> bool:
+    path = kept(file)
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256

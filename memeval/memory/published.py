@@ -1,0 +1,72 @@
+"""The tools of Mem-alpha with the statuses of its own code (functions.py, memory.py and agent.py at 9c0e1f6).
+
+The memory comes out as by our rules for every call that keeps to the schemas. What differs is what counts as a success: an
+insertion or update that names a type without `_memory` is an error, deleting an id that is not there is none, and neither
+an empty text nor one that is no string is refused. It matters where successes are counted, and for untrained models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from memeval import tokens
+from memeval.memory.store import CORE, CORE_TOKENIZER, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
+from memeval.memory.tools import DELETE, INSERT, NOTHING, UPDATE, Operation, encodable
+
+
+def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> Mapping[str, Any] | None:
+    kind = _type(arguments, (SEMANTIC, EPISODIC))
+    return store.insert(kind, _stored(_given(arguments, "content")), chunk)
+
+
+def _update(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> Mapping[str, Any] | None:
+    kind, content = _type(arguments, TYPES), _given(arguments, "new_content")
+    if kind == CORE and not isinstance(content, str):
+        raise MemoryFault("the core memory is a text")
+    return store.update(kind, _id(arguments, kind), _stored(content), chunk)
+
+
+def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> Mapping[str, Any] | None:
+    kind = str(_given(arguments, "memory_type")).replace("_memory", "")
+    name = _id(arguments, kind)
+    return store.delete(kind, name) if kind not in store.including or store.holds(kind, name) else NOTHING
+
+
+OPERATIONS: Mapping[str, Operation] = {INSERT: _insert, UPDATE: _update, DELETE: _delete}
+
+
+def cut_words(text: str, limit: int, mark: str) -> str:
+    """A core text beyond `limit` o200k tokens: the words that fit before the mark, with single blanks between them."""
+    count = tokens.counter(CORE_TOKENIZER)
+    if count(text) <= limit:
+        return text
+    words, room = text.split(), limit - count(mark)
+    low, high = 0, len(words)
+    while low < high:  # the first `low` words fit
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(" ".join(words[:middle])) <= room else (low, middle - 1)
+    return " ".join(words[:low]) + mark
+
+
+def _type(arguments: Mapping[str, Any], allowed: Collection[str]) -> str:
+    named = _given(arguments, "memory_type")
+    if named not in [f"{kind}_memory" for kind in allowed]:
+        raise MemoryFault(f"'memory_type' is {str(named)[:40]!r}, expected one of the enum")
+    return str(named).replace("_memory", "")
+
+
+def _id(arguments: Mapping[str, Any], kind: str) -> str:
+    name = arguments.get("memory_id")
+    return CORE if kind == CORE else name if isinstance(name, str) else ""
+
+
+def _given(arguments: Mapping[str, Any], key: str) -> Any:
+    if key not in arguments:
+        raise MemoryFault(f"the argument '{key}' is missing")
+    return arguments[key]
+
+
+def _stored(content: Any) -> str:
+    """Whatever was given is kept; it is shown as Python writes it."""
+    return encodable(str(content))
