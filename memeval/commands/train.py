@@ -46,8 +46,8 @@ def train_command(
     if first.model != "tiny":
         from memeval.commands.train_trl import train_trl
 
-        if ablations:
-            raise UsageError(f"--ablations are of the recipe tiny; '{name}' has none")
+        if ablations or jobs > 1:
+            raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{name}' is trained by itself")
         return train_trl(first, out, seeds, form)
     numbers = range(first.seed, first.seed + seeds)
     folders = {seed: out / f"seed-{seed}" if seeds > 1 or ablations else out for seed in numbers}
