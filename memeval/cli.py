@@ -258,7 +258,7 @@ def cache_clear(yes: bool) -> None:
 
 
 @cache.command("prune")
-@click.option("--older-than", type=click.FloatRange(0), required=True, metavar="DAYS", help="Age of the replies to remove.")
+@click.option("--older-than", type=flags.AMOUNT, required=True, metavar="DAYS", help="Age of the replies to remove.")
 def cache_prune(older_than: float) -> None:
     """Remove old replies."""
     from memeval.commands import cache as command
