@@ -19,6 +19,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import itertools
 import json
 import string
 from collections.abc import Iterator, Mapping
@@ -142,21 +143,32 @@ def _text(rule: Rule, contents: Mapping[str, str], where: str) -> str:
         found = mapping(contents[rule.file], rule.file).get(rule.key)
         if not isinstance(found, str):
             raise UsageError(f"{where}: has no text '{rule.key}'")
-        text = _formatted(found, rule, where)
+        pieces = _formatted(found)
     else:
         texts = sorted(_given(_scope(contents[rule.file], rule.scope, where), rule.name), key=_place)
         if rule.nth >= len(texts):
             raise UsageError(f"{where}: {rule.scope} has {len(texts)} texts for '{rule.name}', not {rule.nth + 1}")
-        text = "".join(_pieces(texts[rule.nth], rule, where))
+        pieces = _pieces(texts[rule.nth])
+    text = ""
+    for is_hole, run in itertools.groupby(pieces, key=lambda piece: piece[0]):
+        said = [piece for _, piece in run]
+        for held in said if is_hole else ():
+            if held not in rule.holes:
+                raise UsageError(f"{where}: nothing is known about {held!r} in it")
+        text += "".join(rule.holes[held] for held in said) if is_hole else literal("".join(said))
     return text.split("\n")[rule.line - 1] if rule.line else text
 
 
-def _formatted(template: str, rule: Rule, where: str) -> str:
-    """A template of `str.format` as one of ours."""
-    pieces = []
+_Piece = tuple[bool, str]
+"""Whether it is what is in braces, and the text or what is there"""
+
+
+def _formatted(template: str) -> Iterator[_Piece]:
+    """The pieces of a template of `str.format`."""
     for before, field, _, _ in string.Formatter().parse(template):
-        pieces += [literal(before), *([] if field is None else [_hole(field, rule, where)])]
-    return "".join(pieces)
+        yield False, before
+        if field is not None:
+            yield True, field
 
 
 def _scope(source: str, dotted: str, where: str) -> ast.AST:
@@ -200,24 +212,18 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _pieces(node: ast.expr, rule: Rule, where: str) -> Iterator[str]:
-    """A text as a template of ours, piece by piece."""
+def _pieces(node: ast.expr) -> Iterator[_Piece]:
+    """The pieces of a text."""
     if isinstance(node, ast.Constant):
-        yield literal(str(node.value))
+        yield False, str(node.value)
     elif isinstance(node, ast.JoinedStr):
         for value in node.values:
-            yield from _pieces(value, rule, where)
+            yield from _pieces(value)
     elif isinstance(node, ast.BinOp) and _is_text(node):
-        yield from _pieces(node.left, rule, where)
-        yield from _pieces(node.right, rule, where)
+        yield from _pieces(node.left)
+        yield from _pieces(node.right)
     else:
-        yield _hole(ast.unparse(node.value if isinstance(node, ast.FormattedValue) else node), rule, where)
-
-
-def _hole(held: str, rule: Rule, where: str) -> str:
-    if held not in rule.holes:
-        raise UsageError(f"{where}: nothing is known about {held!r} in it")
-    return rule.holes[held]
+        yield True, ast.unparse(node.value if isinstance(node, ast.FormattedValue) else node)
 
 
 def _place(node: ast.expr) -> tuple[int, int]:

@@ -81,7 +81,14 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 
 
 @main.command()
-@click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card.yaml or file.py:Class.")
+@click.option(
+    "--agent",
+    "agents",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="Agent, card.yaml, file.py:Class, cmd:PROGRAM or http:URL.",
+)
 @flags.SET
 @click.option("--embedder", metavar="NAME[@URL]", help=flags.ROLES["embedder"])
 @flags.AGENTS_DIR
@@ -251,7 +258,7 @@ def cache_clear(yes: bool) -> None:
 
 
 @cache.command("prune")
-@click.option("--older-than", type=click.FloatRange(0), required=True, metavar="DAYS", help="Age of the replies to remove.")
+@click.option("--older-than", type=flags.AMOUNT, required=True, metavar="DAYS", help="Age of the replies to remove.")
 def cache_prune(older_than: float) -> None:
     """Remove old replies."""
     from memeval.commands import cache as command

@@ -1,4 +1,5 @@
-"""What a chunk, a fork, an answer and a verdict cost, read from the rows of a run or from a dry run of a few of its streams.
+"""What a chunk, a fork, an answer and a call of the judge cost, read from the rows of a run or from a dry run of a few of
+its streams.
 
 A dry run is the real engine (forks, budgets, prompts, the reader, the judge) with a substitute for each model, which sends
 nothing: it reads the prompts that the agent really makes and counts them. Nothing is written.
@@ -37,13 +38,16 @@ WRITING_LIMIT = 2048
 ANSWER = 64
 """Guess: tokens of an answer, without thinking."""
 _QWEN_TOOL = re.compile(r"^### (\S+)\n\n\1: (.*?) Parameters: (\{.*\}) Format the arguments", re.MULTILINE)
-_ASSENT = 'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0}'
+_ASSENT = (
+    'VERDICT: RIGHT\n{"fluency": 1, "recall": 0, "precision": 0, "sentence_count": 0, '
+    '"label": "CORRECT", "score": 1, "order": []}'
+)
 """A reply in which a judge of any family finds what it asks for."""
 
 
 class Costs:
-    """What `units` chunks, forks, answers or verdicts cost together. bill: (role, `calls` or one of KINDS) -> number.
-    rebuilt: the agent cannot be forked."""
+    """What `units` chunks, forks, answers or calls of the judge cost together. bill: (role, `calls` or one of KINDS) ->
+    number. rebuilt: the agent cannot be forked."""
 
     def __init__(self, rows: Iterable[OperationRow | SampleRow | Spent], units: int) -> None:
         self.units = units
@@ -118,7 +122,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]
-    return DryRun(costs(operations, samples, judged, len(samples)), substitutes, failures, len(streams))
+    return DryRun(costs(operations, samples, judged, len(rulings)), substitutes, failures, len(streams))
 
 
 def _answer_tokens(planned: Planned) -> int:

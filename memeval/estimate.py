@@ -1,8 +1,8 @@
 """What a run would cost, before it is started: calls, tokens, USD, and what its number of questions can show.
 
-The cost of a chunk, a fork, an answer and a verdict is what the run's folder shows, once it holds FEWEST of them, else what
-a dry run shows (dry_run.py). It is multiplied by the number that is still to come. Replies that the user's cache may hold
-are not deducted.
+The cost of a chunk, a fork, an answer and a call of the judge is what the run's folder shows, once it holds FEWEST of them,
+else what a dry run shows (dry_run.py). It is multiplied by the number that is still to come. Replies that the user's cache
+may hold are not deducted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,19 +18,21 @@ from typing import Any, NamedTuple
 from memeval import tokens
 from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
 from memeval.judging.judge import family_of
+from memeval.judging.prompts import judge_calls
 from memeval.judging.scorer import scorer_name
 from memeval.models import prices, registry
 from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
+from memeval.runs.controls import with_other
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.stats import detectable_effect, half_width
 from memeval.task import ContextRef
 
 FEWEST = 8
-"""Chunks, forks, answers or verdicts in the run's folder from which their cost is taken from there."""
+"""Chunks, forks, answers or calls of the judge in the run's folder from which their cost is taken from there."""
 STREAMS, STREAM_TOKENS, QUESTIONS = 16, 400_000, 6
 """Limits of a dry run: streams, their tokens together (one stream is read, however long it is), questions of each stream."""
 BUILD_TOKENS = 2_000_000
@@ -216,21 +218,28 @@ def _scorer(planned: Planned, judge: ModelSpec) -> str:
 
 
 def _verdicts_left(planned: Planned) -> int:
-    """Samples of the whole run on which its judge has given no verdict yet."""
-    spec = planned.spec
+    """Calls for the verdicts that the judge of the run has not given yet."""
+    spec, task = planned.spec, planned.spec.task
     if planned.judge is None:
         return 0
-    ruled = sum(row.verdict != "failed" for row in RunFolder(spec.folder).scores(_scorer(planned, planned.judge)))
-    return max(0, len(planned.question_ids) * spec.repeats * spec.answer_repeats - ruled)
+    family, repeats = family_of(task.judge, task.source), spec.repeats * spec.answer_repeats
+    rows = RunFolder(spec.folder).scores(_scorer(planned, planned.judge))
+    ruled = Counter(row.question_id for row in rows if row.verdict != "failed")
+    wanted = set(planned.question_ids)
+    return sum(
+        len(judge_calls(family, question, "", planned.judge_prompt)) * max(0, repeats - ruled[question.id])
+        for question in planned.task.golds()
+        if question.id in wanted
+    )
 
 
 def _costs_so_far(planned: Planned) -> dict[str, Costs]:
     """Of each piece, what the run's folder, its memory and its judge show."""
     folder = RunFolder(planned.spec.folder)
     judged, verdicts = Spent(), 0
-    if planned.judge is not None and (header := folder.judge_header(scorer := _scorer(planned, planned.judge))):
+    if planned.judge is not None and (header := folder.judge_header(_scorer(planned, planned.judge))):
         judged = Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens})
-        verdicts = len(folder.scores(scorer))
+        verdicts = header.calls
     return costs(_operations(planned), [row for row in folder.samples() if row.failure is None], judged, verdicts)
 
 
@@ -256,7 +265,9 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
 
 def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
     card, size = planned.spec.task, planned.spec.chunk_tokens
-    return prepare(planned.task.context(ref), ref, size, tokens.counter(card.tokenizer), card.one_unit_per_chunk)
+    count = tokens.counter(card.tokenizer)
+    prepared = prepare(planned.task.context(ref), ref, size, count, card.one_unit_per_chunk)
+    return with_other(prepared, planned.task, planned.spec.agent.card.agent, count)
 
 
 # -- what the numbers rest on -----------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ A set has `parts.yaml`, which says what its parts are, and a file for each part:
 part is several short texts by name. Any part can be replaced whole (`--prompt PART=FILE`, a card's `prompts:`).
 
 `{name}` in a text is a placeholder; `{{name}}` is written where `{name}` itself is meant, and every other brace is a
-brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag of the agent's
-texts, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone (validity section
-7). The wording is our own. docs/prompts.md.
+brace. What is filled in is never read as a template, and cannot close a tag: whatever in it looks like a tag that the
+agent's texts close, or like one of TAGS, loses its bracket. The offline model works on TAGS and on tool schemas alone
+(validity section 7). The wording is our own. docs/prompts.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHUNK, MEMORY, QUESTION, OPTIONS = "new_chunk", "memory", "question", "options"
 TAGS = (CHUNK, MEMORY, QUESTION, OPTIONS)
 FOLDER = Path(__file__).parent / "_data" / "prompts"
 _BLANK = r"[\s\u200b-\u200f\u2060\ufeff]{0,8}"
-_ANY_TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>\n]*>")
+_CLOSED = re.compile(r"</([A-Za-z][\w-]*)>")
 _PLACEHOLDER = re.compile(r"\{\{([a-z][a-z0-9_]*)\}\}|\{([a-z][a-z0-9_]*)\}")
 
 
@@ -58,12 +58,14 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a part of a set is. several: it is a mapping, name -> text; open: with any names. may, must: the placeholders
-    that its text may hold, and those that it must; of several texts each must hold those that ours of this name holds."""
+    """What a part of a set is. several: it is a mapping, name -> text; open: with any names; sentences: a text may be a
+    list of them. may, must: the placeholders that its text may hold, and those that it must; of several texts each must hold
+    those that ours of this name holds."""
 
     about: str
     several: bool = False
     open: bool = False
+    sentences: bool = False
     may: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
 
@@ -89,7 +91,7 @@ class Templates:
     def __init__(self, texts: Mapping[str, str], several: Iterable[str] = ()) -> None:
         self._texts = texts
         self._several = {part: mapping(texts[part], part) for part in several if part in texts}
-        found = {tag for text in texts.values() for tag in _ANY_TAG.findall(text)}
+        found = {tag for text in texts.values() for tag in _CLOSED.findall(text)}
         self._tags = tuple(sorted({*TAGS, *found}))
 
     def several(self, part: str) -> Mapping[str, Any]:
@@ -190,8 +192,9 @@ def files(name: str) -> dict[str, Path]:
 
 def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Raises UsageError where the text of a file lacks a placeholder or a name that the part has, or has one that nothing
-    fills. name: of the set; files: part -> the file of its text; texts: part -> text."""
-    for part, about in parts(name).items():
+    fills. name: of the set, empty for an agent without; files: part -> the file of its text; texts: part -> text."""
+    own_parts = {"reader": Part("", may=("memory", "kinds")), **(parts(name) if name else {})}
+    for part, about in own_parts.items():
         if part not in files:
             continue
         known = {*about.may, *about.must}
@@ -199,17 +202,17 @@ def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None
             _check_placeholders(texts[part], known, about.must, files[part])
             continue
         own, ours = mapping(texts[part], files[part]), several(name, part)
-        if about.open:
-            continue
-        for key in (*ours, *own):
+        for key in (*ours, *own) if not about.open else ():
             if key not in own:
                 raise UsageError(f"{files[part]}: the key '{key}' is missing; `memeval prompts show` prints ours")
             if key not in ours:
                 raise UsageError(f"{files[part]}: {unknown_key(key, ours)}")
+            if not isinstance(own[key], (str, list) if about.sentences else str):
+                raise UsageError(f"{files[part]}: '{key}' is {own[key]!r:.60}, expected a text")
             must = known.intersection(about.must, placeholders(str(ours[key])))
             _check_placeholders(str(own[key]), known, sorted(must), f"{files[part]}: {key}")
-    whole = {**shipped(name), **texts}
-    for one in _described(name).somewhere:
+    whole = {**(shipped(name) if name else {}), **texts}
+    for one in _described(name).somewhere if name else ():
         holders = [part for part, about in parts(name).items() if one in about.may]
         if not any(one in placeholders(whole[part]) for part in holders):
             where = next(files[part] for part in holders if part in files)
@@ -251,7 +254,7 @@ READER: Mapping[str, str] = {path.stem: _read(path) for path in (FOLDER / "reade
 """System texts of the reader by name. A task's card names one (`reader_prompt`); `--prompt reader=FILE` replaces it."""
 
 ANSWER_TOKENS = {"reader-chats": 512, "reader-options": 1024, "reader-label": 1024, "reader-format": 1024,
-                 "reader-movies": 1024, "reader-summary": 2048}  # fmt: skip
+                 "reader-movies": 1024, "reader-assistant": 2048, "reader-summary": 2048}  # fmt: skip
 """Name of a reader's prompt -> tokens that its reply may have, where its task card names no `answer_tokens`."""
 
 SHORT_ANSWER_TOKENS = 256

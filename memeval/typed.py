@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -56,11 +56,17 @@ def typed(value: Any, kind: Any, place: Place, *keys: str) -> Any:
     for step in inner:
         value = value[step]
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    choices = [choice for choice in get_args(_leaf(kind, inner)) if choice] if fault.startswith("Invalid enum") else []
+    choices = list(_choices(_leaf(kind, inner))) if fault.startswith("Invalid enum") else []
     if choices:
         raise UsageError(f"{where}: '{name}' is {shown}{suggest(str(value), choices)} (known: {', '.join(choices)})")
     wanted = _WORD.sub(lambda word: _WORDS[word[0]], fault.partition(", got ")[0])
     raise UsageError(f"{where}: {repr(name) if name else 'it'} is {shown}, {wanted[0].lower()}{wanted[1:]}")
+
+
+def _choices(kind: Any) -> Iterator[str]:
+    """The texts that a type allows."""
+    for part in get_args(kind):
+        yield from ([part] if part else []) if isinstance(part, str) else _choices(part)
 
 
 def dotted(*keys: str | int) -> str:

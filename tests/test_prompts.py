@@ -60,6 +60,8 @@ FILES = {
     ("kinds.yaml", "kinds", "core: x\nsemantik: y\n"): "kinds.yaml: the key 'semantic' is missing",
     ("kinds.yaml", "kinds", "core: x\ncore: y\n"): "kinds.yaml:2: not valid YAML: the key 'core' occurs twice",
     ("view.yaml", "view", None): "view.yaml: entry: {text} is missing",
+    ("kinds.yaml", "kinds", "{core: 1, semantic: a, episodic: b}"): "kinds.yaml: 'core' is 1, expected a text",
+    ("reader.txt", "reader", "Look at {memori}."): "reader.txt: nothing fills {memori}; did you mean 'memory'?",
     ("system.txt", "sytem", "x"): "--prompt sytem: no such part; did you mean 'system'?",
 }
 
@@ -75,6 +77,36 @@ def test_a_wrong_file_is_one_line_with_file_and_name(file: tuple[str, str, str |
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert (done.stdout, len(done.stderr.strip().splitlines())) == ("", 1)
+
+
+def test_a_card_that_names_no_part_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    (tmp_path / "mine.yaml").write_text("agent: memalpha\nprompts:\n  sistem: mine.txt\n")
+    done = preloaded.run(["run", "--agent", "mine.yaml", "--task", "synth-10k", "--model", "offline"], tmp_path)
+    assert (done.returncode, "mine.yaml:3: no part 'sistem'; did you mean 'system'?" in done.stderr) == (2, True)
+
+
+def test_a_prompt_counts_for_the_agents_that_have_it(tmp_path: Path) -> None:
+    def path(*words: str) -> str:
+        command = [
+            "run",
+            "--agent",
+            "recent",
+            "--task",
+            "synth-10k",
+            "--model",
+            "offline",
+            "--limit",
+            "1",
+            "--format",
+            "json",
+        ]
+        done = preloaded.run([*command, *words], tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["runs"][0]["path"]
+
+    (tmp_path / "mine.txt").write_text("Store what you read, as {kinds} say.")
+    assert path("--agent", "memalpha", "--prompt", "system=mine.txt") == path()
 
 
 def test_show_gives_a_start_that_changes_nothing_and_an_edit_is_another_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from memeval.agents.foreign.agent import TIMEOUT
 from memeval.agents.foreign.program import Program
@@ -27,12 +28,9 @@ class Mem0(Program):
         interpreter = Path(python).expanduser() if python else cache_folder() / "mem0" / "bin" / "python"
         interpreter = (self.folder or Path.cwd()) / interpreter if python else interpreter.absolute()
         if not _has_mem0(interpreter):
-            folder = interpreter.parents[1]
-            raise UsageError(
-                f"mem0: no interpreter with mem0ai {VERSION} at {interpreter}; make it with these two lines:\n"
-                f"  python3 -m venv {folder}\n"
-                f"  {folder / 'bin' / 'pip'} install -r {REQUIREMENTS}"
-            )
+            folder, packages = quote(str(interpreter.parents[1])), quote(str(REQUIREMENTS))
+            made = f"python3 -m venv {folder} && {folder}/bin/pip install -r {packages}"
+            raise UsageError(f"mem0: no interpreter with mem0ai {VERSION} at {interpreter}; make it with: {made}")
         super().__init__([str(interpreter), "-I", str(PROGRAM)], timeout, {"k": k})
 
     @property

@@ -66,8 +66,6 @@ def clear(yes: bool = False) -> str:
 
 def prune(older_than: float) -> str:
     """Remove replies that are older than so many days."""
-    if not math.isfinite(older_than):
-        raise UsageError(f"--older-than {older_than}: expected days")
     with _store() as store:
         return _removed(store, time.time() - older_than * 86_400)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +38,18 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
     return add
 
 
-SECONDS = click.FloatRange(0, min_open=True)
-SHARE, MORE, ALPHA = click.FloatRange(0, 1), click.FloatRange(0), click.FloatRange(0, 0.5, min_open=True, max_open=True)
+class Number(click.FloatRange):
+    """A range that neither `nan` nor `inf` is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+SECONDS = Number(0, min_open=True)
+AMOUNT = Number(0)
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 FORMS = click.option(
     "--format",
@@ -96,11 +107,18 @@ WIRE = together(
     click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
 )
 LIMITS = together(
-    click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop, resumable, before more is spent."),
+    click.option("--max-cost", type=AMOUNT, metavar="USD", help="Stop, resumable, before more is spent."),
     click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
 )
 RUN = together(
-    click.option("--agent", "agents", multiple=True, required=True, metavar="NAME", help="Agent, card or file.py:Class."),
+    click.option(
+        "--agent",
+        "agents",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="Agent, card, file.py:Class, cmd:PROGRAM, http:URL.",
+    ),
     click.option(
         "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task[@variant], card or file.py:Class."
     ),

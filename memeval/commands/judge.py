@@ -18,6 +18,7 @@ from memeval.judging.judge import Seen
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.official import official
 from memeval.judging.rates import corrected
+from memeval.judging.rubric import RULE
 from memeval.judging.summary import judged_summary
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
@@ -120,10 +121,13 @@ def score_table(rows: Sequence[tuple[str, JudgeSummary]], width: int | None = No
     lines = [columns(header, body, ["left"] * len(header), keep=("run", "judged %", "status"), width=width)]
     for path, row in rows:
         if row.parts:
-            lines.append(f"{path}: fluency x F1 of recall and precision; {parts_line(row.parts)}")
+            lines.append(f"{path}: {RULE[row.family]}; {parts_line(row.parts)}")
         if len(row.kinds) > 1:
             kinds = ", ".join(f"{kind} {percent(found.value)} (n {found.n})" for kind, found in row.kinds.items())
             lines.append(f"{path}: {kinds}; all questions {percent(row.overall.value)}")
+        if row.published_kinds:
+            kinds = ", ".join(f"{kind} {percent(found.value)}" for kind, found in row.published_kinds.items())
+            lines.append(f"{path}: by the published rule {kinds}")
     return "\n".join([*lines, *_notes(rows)])
 
 
@@ -172,13 +176,15 @@ def calibration_table(calibration: Calibration) -> str:
         parts.append(tabulate(cases, ["case", "n", "false accepts", "false rejects"], tablefmt="github"))
     stands = []
     accepts, rejects = calibration.answerable.false_accepts, calibration.answerable.false_rejects
-    for raw in (0.25, 0.5, 0.75):
+    for raw in (0.25, 0.5, 0.75) if calibration.family not in RULE else ():
         found = corrected(Rate(raw, raw, raw, 0), accepts, rejects) if accepts and rejects else None
         if isinstance(found, Rate):
             stands.append(f"{percent(raw)} for {percent(found.value)} [{_limits(found)}]")
     parts.append(
         f"a raw score stands for (Rogan-Gladen, answerable questions): {'; '.join(stands)}"
         if stands
+        else "items of a rubric were judged, a half counted as not met; a share is not corrected by this"
+        if calibration.family in RULE
         else "a score by this judge cannot be corrected: it needs both labels, and a judge better than chance"
     )
     for number, human, verdict, reply in calibration.disagreements[:SHOWN]:

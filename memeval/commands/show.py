@@ -10,6 +10,7 @@ import msgspec
 
 from memeval.commands.show_answers import SHORT, answer_lines, memory_lines, pairs, short, story_lines
 from memeval.errors import UsageError, suggest
+from memeval.judging.rubric import PUBLISHED
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
@@ -199,6 +200,7 @@ def _judged(run: Run) -> list[str]:
             what += ": a string rule in place of a judge"
         lines.append(f"  {'judge':18} {_value(row)}, {row.failed} failed, by {what}")
         lines += [f"    {part:16} {_value(found)}" for part, found in row.parts.items()]
+        lines += [f"    {PUBLISHED} of {kind} {_value(found)}" for kind, found in row.published_kinds.items()]
     return lines
 
 

@@ -106,7 +106,8 @@ def _verdict(row: Given) -> str:
 
 
 def _ruling(row: Ruling, limit: int | None) -> str:
-    said = " ".join(filter(None, (pairs(row.metrics), row.reason, row.reply)))
+    points = f"items {', '.join(f'{score:g}' for score in row.points)}" if row.points else ""
+    said = " ".join(filter(None, (pairs(row.metrics), points, row.reason, row.reply)))
     return f"judge     {row.judge}: {row.verdict}  {short(said, limit)}"
 
 

@@ -44,10 +44,10 @@ def train_command(
 
     first = recipes.load(name, settings)
     if first.model != "tiny":
+        if ablations or jobs > 1:
+            raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{first.model}' is trained alone")
         from memeval.commands.train_trl import train_trl
 
-        if ablations or jobs > 1:
-            raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{name}' is trained by itself")
         return train_trl(first, out, seeds, form)
     numbers = range(first.seed, first.seed + seeds)
     folders = {seed: out / f"seed-{seed}" if seeds > 1 or ablations else out for seed in numbers}
@@ -90,7 +90,8 @@ def _require(packages: Sequence[str], extra: str, what: str) -> None:
 
 
 def _usage(recipe: recipes.Recipe, folder: Path) -> str:
-    params = " ".join(f"--set {key}={json.dumps(value)}" for key, value in recipe.params.items())
+    plain = {key: value if isinstance(value, str) else json.dumps(value) for key, value in recipe.params.items()}
+    params = " ".join(f"--set {key}={value}" for key, value in plain.items())
     options = f"{params} --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
     return f"memeval run --agent {recipe.agent} {options}"
 

@@ -90,6 +90,14 @@ def array(content: Content) -> Iterator[Any]:
         raise ValueError(fault.decode(errors="replace") if isinstance(fault, bytes) else str(fault)) from None
 
 
+def one_object(content: Content) -> Iterator[Any]:
+    """The one object that a JSON file holds."""
+    value = strict_json(b"".join(iter(lambda: content.read(BLOCK), b"")))
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected an object, found {type(value).__name__}")
+    yield value
+
+
 def _lines(content: Content) -> Iterator[Any]:
     """The records of JSON lines, and `BLANK` for each blank line."""
     for line in io.BufferedReader(content, BLOCK):

@@ -20,8 +20,8 @@ from memeval.errors import NoData, UsageError
 class DataFile:
     """A file that a task reads, or several of one pattern.
 
-    names: in the data folder, in order of preference; the first that exists is read. `*` matches several files; an
-    absolute name is outside the data folder. hub: where it may be taken from instead, `owner/name/file` or
+    names: in the data folder, in order of preference; the first that exists is read. `*` matches several files or folders;
+    an absolute name is outside the data folder. hub: where it may be taken from instead, `owner/name/file` or
     `owner/name@revision/file`, best first, with `*` as before. url, sha256: where it is published outside the hub, and
     the digest of that file where known. licence: of this file, where it is not the card's. required: the task cannot be
     built without it. note: what it is for."""
@@ -138,14 +138,18 @@ def local(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
 def _places(name: str, root: Path | None) -> tuple[Path, ...]:
     if Path(name).is_absolute():
         return (Path(name),)
-    return () if root is None else (root / name, root / Path(name).name)
+    if root is None:
+        return ()
+    inner = Path(*Path(name).parts[1:] or [name])
+    return (root / name, root / inner, *([] if "*" in name else [root / inner.name]))
 
 
 def _candidates(place: Path) -> Sequence[Path]:
     """Paths of that name, plain or gzipped; of that pattern, where the name has a `*`."""
-    if "*" not in place.name:
+    if "*" not in place.as_posix():
         return (place, place.with_name(f"{place.name}.gz"))[: 1 if place.is_file() else 2]
-    paths = sorted(place.parent.glob(f"{place.name}*"))
+    folder = next(parent for parent in place.parents if "*" not in parent.as_posix())
+    paths = sorted(folder.glob(f"{place.relative_to(folder).as_posix()}*"))
     return [path for path in paths if fnmatch.fnmatchcase(path.name.removesuffix(".gz"), place.name)]
 
 

@@ -27,7 +27,7 @@ from typing import IO, Any
 import msgspec
 
 from memeval.config import cache_folder
-from memeval.data.containers import BLANK, BLOCK, READERS, Content, array, strict_json
+from memeval.data.containers import BLANK, BLOCK, READERS, Content, array, one_object, strict_json
 from memeval.data.files import Found
 from memeval.errors import UsageError
 
@@ -94,8 +94,9 @@ class Records:
             return self._kept.read(end - start)
 
 
-def read(file: Found) -> Records:
-    """The records of a file, as kept, or read and kept now. Raises UsageError for damage, with file and record."""
+def read(file: Found, whole: bool = False) -> Records:
+    """The records of a file, as kept, or read and kept now. whole: a .json file holds one object, which is its one record.
+    Raises UsageError for damage, with file and record."""
     try:
         status = file.path.stat()
     except OSError as error:
@@ -105,7 +106,7 @@ def read(file: Found) -> Records:
     path = folder() / f"{hashlib.sha256(os.fsencode(file.path.resolve())).hexdigest()[:32]}.jsonl"
     found = _kept(path, stamp, changed)
     if found is None:
-        found = _keep(file, path, stamp)
+        found = _keep(file, path, stamp, whole)
     kept, facts, end = found
     return Records(file, kept, file.facts(facts["sha256"], facts["bytes"], facts["records"]), end)
 
@@ -156,7 +157,7 @@ def _forget() -> None:
                 path.unlink()
 
 
-def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping[str, Any], int]:
+def _keep(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[bytes], Mapping[str, Any], int]:
     """Read a file into the cache, or into a temporary file if the cache cannot be written."""
     own = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
     kept: IO[bytes]
@@ -168,7 +169,7 @@ def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping
     begun = time.time_ns()
     try:
         with _damage(file) as reached:
-            facts = _write(file, kept, reached)
+            facts = _write(file, kept, reached, whole)
         end = kept.tell()
         kept.write(json.dumps({"stamp": stamp, "begun": begun, **facts}).encode() + b"\n")
         kept.flush()
@@ -185,12 +186,13 @@ def _keep(file: Found, path: Path, stamp: list[Any]) -> tuple[IO[bytes], Mapping
     return kept, facts, end
 
 
-def _write(file: Found, kept: IO[bytes], reached: list[int]) -> dict[str, Any]:
+def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dict[str, Any]:
     """Write every record as a line (a blank line of a JSONL as a blank one, so that line numbers hold), and return
     sha256, bytes and number of records. reached: its one item is the number of the record that is read."""
     count = 0
     content = Content(file)
-    reader = next((read for end, read in READERS.items() if file.name.endswith(end)), array)
+    known = (read for end, read in READERS.items() if file.name.endswith(end))
+    reader = next(known, one_object if whole else array)
     for row in reader(content):
         if row is not BLANK:
             count += 1
@@ -205,9 +207,7 @@ def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """The one object that a .json file (plain or .gz) holds, and the file's facts. Raises UsageError for anything else."""
     with _damage(file):
         content = Content(file)
-        value = strict_json(b"".join(iter(lambda: content.read(BLOCK), b"")))
-        if not isinstance(value, Mapping):
-            raise ValueError(f"expected an object, found {type(value).__name__}")
+        (value,) = one_object(content)
         facts = content.facts()
     return value, file.facts(facts["sha256"], facts["bytes"], len(value))
 

@@ -15,7 +15,7 @@ answers of your own runs corrects better.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -93,7 +93,7 @@ def calibrate(
     """
     if family in ASPECTS:
         raise UsageError(
-            f"judge family '{family}' gives shares; a calibration is for families whose verdict is right or wrong"
+            f"judge family '{family}' gives shares of a summary; a calibration is for families that judge an answer"
         )
     path = file or STARTER
     items, sha256 = read_items(path)
@@ -103,6 +103,7 @@ def calibrate(
         lambda call: judge_cases(cases, family, call, judge.params, prompt, seen),
         settings or CallSettings(),
     )
+    found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # a half point
     pairs = list(zip(items, found, strict=True))
     judged = [pair for pair in pairs if pair[1].verdict != "failed"]
     by_case: dict[str, tuple[int, int, int]] = {}

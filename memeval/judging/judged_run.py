@@ -7,6 +7,7 @@ are there, and a judgement that was stopped goes on where it was. Equal answers 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -47,9 +48,11 @@ def judge_folder(
         questions, samples = folder.questions(), folder.samples()
         if not samples:
             raise UsageError(f"{path}: no samples yet; run its command first")
+        options: dict[str, Any] = {"params": judge.params, "prompt": prompt, "seen": seen}
+        options["cut_off"] = manifest.identity.get("task", {}).get("cut_off", "wrong")
         rows, spending = with_judge(
             judge,
-            lambda call: judge_samples(samples, questions, family, call, params=judge.params, prompt=prompt, seen=seen),
+            lambda call: judge_samples(samples, questions, family, call, **options),
             settings or CallSettings(),
             path / "calls.sqlite",
         )

@@ -7,7 +7,20 @@ from __future__ import annotations
 import json
 import re
 
-from memeval.judging.prompts import ANSWER, EXPLANATION, FLUENCY, GOLD, KEYPOINTS, PRECISION, RECALL, RUBRIC
+from memeval.judging.prompts import (
+    ANSWER,
+    CRITERION,
+    EVENTS,
+    EXPLANATION,
+    FLUENCY,
+    GOLD,
+    KEYPOINTS,
+    ORDER,
+    PRECISION,
+    RECALL,
+    RUBRIC,
+    SCORE,
+)
 from memeval.metrics import Reply, abstained
 from memeval.metrics.strings import substring
 from memeval.models.completion import Completion, Request
@@ -20,13 +33,16 @@ class OfflineJudge:
     """Reads only the tags of a judge's prompt. An answer is right if it holds a gold answer as whole words and does not
     decline; if it declines where an explanation says that there is no answer; if it has half of a rubric's longer words. A
     summary (its prompt has no question) is fluent if it has five words and no sentence twice; a keypoint or a sentence is
-    supported if half of its longer words are in the summary, or in the expert's."""
+    supported if half of its longer words are in the summary, or in the expert's. So is an item of a rubric by the answer
+    (one that says that there is no information: by an answer that declines), and an event by a line of it."""
 
     identity = "offline-judge/1"
 
     async def complete(self, request: Request) -> Completion:
         prompt = str(request.messages[-1]["content"])
-        if _blocks(QUESTION, prompt):
+        if _blocks(CRITERION, prompt) or _blocks(EVENTS, prompt):
+            text = json.dumps(_of_rubric(prompt))
+        elif _blocks(QUESTION, prompt):
             text = "VERDICT: RIGHT" if _right(prompt) else "VERDICT: WRONG"
         else:
             text = json.dumps(_counts(prompt))
@@ -60,6 +76,20 @@ def _counts(prompt: str) -> dict[str, object]:
     if expert:
         return {PRECISION: sum(_tells(expert[0], text) for text in sentences), "sentence_count": len(sentences)}
     return {FLUENCY: int(len(summary.split()) >= 5 and len({text.lower() for text in sentences}) == len(sentences))}
+
+
+def _of_rubric(prompt: str) -> dict[str, object]:
+    """The score of an item, or the numbers of the events that the lines of the answer are."""
+    answer = "\n".join(_blocks(ANSWER, prompt))
+    criteria, events = _blocks(CRITERION, prompt), "\n".join(_blocks(EVENTS, prompt))
+    if criteria:
+        item = criteria[0].partition(":")[2] or criteria[0]
+        return {SCORE: int(abstained(answer) if abstained(item) else _tells(answer, item))}
+    order: list[int] = []
+    for line in filter(str.strip, answer.splitlines()):
+        told = (int(number) for number, event in re.findall(r"(?m)^(\d+)\. (.*)$", events) if _tells(line, event))
+        order.append(next((number for number in told if number not in order), 0))
+    return {ORDER: order}
 
 
 def _tells(text: str, what: str) -> bool:

@@ -10,13 +10,16 @@ the rules of MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which 
 scripts/eval_gpt4_summ.py for books. Fluency is asked of the summary alone, recall beside the numbered keypoints, precision
 beside the expert's summary.
 
+`beam` is of that kind too: a call for each item of a question's rubric (RUBRICS), and one more about an order, by the
+rules of BEAM's src/evaluation/compute_metrics.py and its `unified_llm_judge_base_prompt`. rubric.py says what they make.
+
 A change of any wording changes `prompt_hash`, and with it the name of the scores file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
@@ -25,16 +28,22 @@ from memeval.prompts import OPTIONS, QUESTION, TAGS, defused, filled, several
 from memeval.task import Question
 
 ANSWER, GOLD, RUBRIC, EXPLANATION, KEYPOINTS = "answer", "gold", "rubric", "explanation", "keypoints"
+CRITERION, EVENTS = "criterion", "events"
 VERDICT, YES_NO, FLUENCY, RECALL, PRECISION = "verdict", "yes_no", "fluency", "recall", "precision"
-SENTENCES = "sentence_count"
-ABSTENTION, PREFERENCE = "abstention", "single-session-preference"
-_FENCES = (*TAGS, ANSWER, GOLD, RUBRIC, EXPLANATION, KEYPOINTS)
+SENTENCES, SCORE, ORDER = "sentence_count", "score", "order"
+ABSTENTION, PREFERENCE, ORDERING = "abstention", "single-session-preference", "event_ordering"
+_FENCES = (*TAGS, ANSWER, GOLD, RUBRIC, EXPLANATION, KEYPOINTS, CRITERION, EVENTS)
 _FRAME, _FORMS = several("judge", "frame"), several("judge", "forms")
 """What stands around the rules; what is asked for -> how the judge's reply has to end."""
 RULES: Mapping[str, Mapping[str, str]] = {name: several("judge", name) for name in ("longmemeval", "locomo", "generic")}
 """family -> question type -> rules. A type without rules of its own takes `default`."""
 ASPECTS: Mapping[str, Mapping[str, str]] = {"infbench": several("judge", "infbench")}
 """family -> aspect -> rules: families whose answers are summaries, which are not right or wrong but get a share."""
+RUBRICS: Mapping[str, Mapping[str, str]] = {"beam": several("judge", "beam")}
+"""family -> what is asked -> rules: families whose answers get the mean score of the items of a rubric."""
+SHARES = (*ASPECTS, *RUBRICS)
+"""Families whose answers get a share. All others give verdicts, right or wrong."""
+_MENTION = re.compile(r"^LLM response should (?:state|mention|contain|include)s?:?\s*", re.IGNORECASE)
 
 
 def fenced(tag: str, text: str) -> str:
@@ -44,8 +53,8 @@ def fenced(tag: str, text: str) -> str:
 
 
 def judge_calls(family: str, question: Question, answer: str, prompt: str | None = None) -> dict[str, list[dict[str, str]]]:
-    """What is asked about one answer, call by call: what is asked for (`verdict` or `yes_no`; for a summary each aspect) ->
-    the messages of the call.
+    """What is asked about one answer, call by call: what is asked for (`verdict` or `yes_no`; for a summary each aspect; for
+    a rubric `score 1`, `score 2` ... and `order`) -> the messages of the call.
 
     prompt: the user's rules in place of the family's; the note on the answer and the form of the reply stay. For a summary
     the rules of each aspect stand below a line of its own, `# fluency`, `# recall` or `# precision`. An official prompt
@@ -55,6 +64,8 @@ def judge_calls(family: str, question: Question, answer: str, prompt: str | None
     """
     if family in ASPECTS:
         return _summary_calls(family, question, answer, prompt)
+    if family in RUBRICS:
+        return _rubric_calls(family, question, answer, prompt)
     form, own = _form(prompt)
     if own is not None and "{answer}" in own:
         given = {"question": question.text, "gold": "\n".join(question.answers), "answer": answer}
@@ -77,11 +88,43 @@ def judge_calls(family: str, question: Question, answer: str, prompt: str | None
 
 def reminded(messages: list[dict[str, str]], asked: str, said: str) -> list[dict[str, str]]:
     """The messages of a second try, after a reply that could not be read: with the form of the reply once more."""
-    form = f"Your reply could not be read. Please {_FORMS[asked].partition('Then ')[2]}"
+    form = f"Your reply could not be read. Please {_FORMS[form_of(asked)].partition('Then ')[2]}"
     if said.strip():
         return [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": form}]
     *before, last = messages
     return [*before, {**last, "content": f"{last['content']}\n\n{form}"}]
+
+
+def form_of(asked: str) -> str:
+    """The form of the reply to a call: `score` of `score 3`."""
+    return asked.partition(" ")[0]
+
+
+def items_of(question: Question) -> tuple[str, ...]:
+    """The items of a question's rubric; its golds where it has none, as in a calibration."""
+    return question.keypoints or question.answers or ("It says that this is not known.",)
+
+
+def shown_order(items: Sequence[str]) -> list[int]:
+    """The indices of the events of a rubric as the judge sees them: by their text, because the rubric has them in the right
+    order."""
+    return sorted(range(len(items)), key=lambda at: (_MENTION.sub("", items[at]), at))
+
+
+def _rubric_calls(family: str, question: Question, answer: str, prompt: str | None) -> dict[str, list[dict[str, str]]]:
+    rules = {**RUBRICS[family], **(_sections(family, prompt) if prompt is not None else {})}
+    items, close = items_of(question), _FRAME["rubric_close"]
+    asked = {f"{SCORE} {at}": fenced(CRITERION, item) for at, item in enumerate(items, start=1)}
+    if question.kind == ORDERING:
+        events = (" ".join(_MENTION.sub("", items[at]).split()) for at in shown_order(items))
+        asked[ORDER] = fenced(EVENTS, "\n".join(f"{number}. {event}" for number, event in enumerate(events, start=1)))
+    calls = {}
+    for name, shown in asked.items():
+        form = form_of(name)
+        system = f"{_FRAME['rubric_role']} {rules[form]}\n\n{close}\n\n{_FORMS[form]}"
+        user = "\n\n".join([fenced(QUESTION, question.text), shown, fenced(ANSWER, answer.strip())])
+        calls[name] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return calls
 
 
 def _summary_calls(family: str, question: Question, answer: str, prompt: str | None) -> dict[str, list[dict[str, str]]]:
@@ -102,8 +145,8 @@ def prompt_hash(family: str, prompt: str | None = None) -> str:
     """sha256 (hex) of the whole prompts of a family, for a fixed question, gold and answer."""
     if family in official() and prompt is None:
         return official()[family].prompt_hash()
-    if family in ASPECTS:
-        asked = [Question("id", "question", ("gold",), keypoints=("point",))]
+    if family in SHARES:
+        asked = [Question("id", "question", ("gold",), ORDERING, keypoints=("point",))]
     else:
         kinds = [(kind, True) for kind in sorted(_rules(family))] + [("all", False)]
         asked = [Question("id", "question", ("gold",), kind, "time", ("option",), answerable=known) for kind, known in kinds]
@@ -123,10 +166,11 @@ def _form(prompt: str | None) -> tuple[str, str | None]:
 
 def _sections(family: str, prompt: str) -> dict[str, str]:
     """aspect -> the rules below its heading."""
-    before, *parts = re.split(rf"(?m)^#[ \t]*({'|'.join(ASPECTS[family])})[ \t]*$", prompt)
+    asked = {**ASPECTS, **RUBRICS}[family]
+    before, *parts = re.split(rf"(?m)^#[ \t]*({'|'.join(asked)})[ \t]*$", prompt)
     found = dict(zip(parts[::2], (text.strip() for text in parts[1::2]), strict=True))
     if before.strip() or not found or not all(found.values()) or len(found) < len(parts) // 2:
-        headings = ", ".join(f"'# {aspect}'" for aspect in ASPECTS[family])
+        headings = ", ".join(f"'# {aspect}'" for aspect in asked)
         raise UsageError(
             f"the judge's prompt file: family '{family}' asks for several things; put the rules of each below a line "
             f"of its own (once): {headings}"
@@ -139,6 +183,6 @@ def _rules(family: str) -> Mapping[str, str]:
     if family in official():
         return RULES["generic"]
     if family not in RULES:
-        known = [*RULES, *ASPECTS, *official()]
+        known = [*RULES, *SHARES, *official()]
         raise UsageError(f"judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
     return RULES[family]

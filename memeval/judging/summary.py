@@ -9,8 +9,9 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from memeval.errors import UsageError, suggest
-from memeval.judging.prompts import ASPECTS
+from memeval.judging.prompts import SHARES
 from memeval.judging.rates import corrected
+from memeval.judging.rubric import PARTS, PUBLISHED
 from memeval.records.averages import average
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import CalibrationFacts, Rate
@@ -54,8 +55,13 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
         samples=len(rows),
         verdicts=dict(Counter(row.verdict for row in rows)),
         reasons=dict(Counter(row.reason for row in rows if row.reason).most_common(5)),
-        parts={part: average(answerable, questions, part) for part in ASPECTS.get(header.family, {})},
+        parts={part: average(answerable, questions, part) for part in PARTS.get(header.family, ())},
         kinds={kind: average(some, questions, JUDGE) for kind, some in sorted(kinds.items())},
+        published_kinds={
+            kind: average(some, questions, PUBLISHED)
+            for kind, some in sorted(kinds.items())
+            if PUBLISHED in PARTS.get(header.family, ())
+        },
         overall=average(rows, questions, JUDGE),
         failure_bounds=_bounds(answerable),
         calibration=header.calibration,
@@ -85,7 +91,7 @@ def _corrected(
     raw = average(rows, questions, JUDGE)
     if raw.value is None or raw.low is None or raw.high is None:
         return "no answerable question was judged"
-    if family in ASPECTS:
+    if family in SHARES:
         return "a share has no false accepts or rejects"
     if calibration is None:
         return "no calibration of this judge (memeval judge calibrate [FILE] --judge NAME --family FAMILY)"

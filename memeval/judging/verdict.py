@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from memeval.judging.prompts import FLUENCY, PRECISION, RECALL, SENTENCES
+from memeval.judging.prompts import FLUENCY, ORDER, PRECISION, RECALL, SCORE, SENTENCES
 
 LONGEST = 20_000
 """Characters: only the end of a longer reply is read."""
@@ -49,21 +49,27 @@ def read_counts(aspect: str, text: str, keypoints: int) -> dict[str, int] | None
     (`parse_json` of MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which is HELMET's) takes any numbers, and
     leaves a summary out of all averages if its judge cannot be read.
     """
-    end = _SPECIAL.sub(" ", text[-LONGEST:])
-    start, stop = end.rfind("{"), end.rfind("}") + 1
-    before = end[:start].rstrip(_BETWEEN).removesuffix("or").removesuffix("and").rstrip(_BETWEEN)
-    rival = before[before.rfind("{") :] if before.endswith("}") else None
-    if start < 0 or re.search(r"\w", end[stop:]) or rival not in (None, end[start:stop]):
-        return None
-    try:
-        found = json.loads(end[start:stop], object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return None
-    counts = {name: found.get(name) for name in _COUNTED[aspect]}
+    found = _stated(text) or {}
+    counts: dict[str, Any] = {name: found.get(name) for name in _COUNTED[aspect]}
     if not all(type(value) is int and value >= 0 for value in counts.values()):  # True is an int to isinstance
         return None
     most = {FLUENCY: 1, RECALL: keypoints, PRECISION: counts.get(SENTENCES)}[aspect]
     return counts if counts[aspect] <= most else None
+
+
+def read_score(text: str) -> float | None:
+    """The score of a rubric's item, 0, 0.5 or 1, that a reply ends with as `{"score": 0.5}`; None for anything else."""
+    value = (_stated(text) or {}).get(SCORE)
+    return float(value) if type(value) in (int, float) and value in (0, 0.5, 1) else None
+
+
+def read_order(text: str, events: int) -> list[int] | None:
+    """The numbers of the entries of a reply, as `{"order": [4, 0, 2]}`: from 0 (no event) to `events`, none but 0 twice."""
+    value = (_stated(text) or {}).get(ORDER)
+    if not isinstance(value, list) or not all(type(number) is int and 0 <= number <= events for number in value):
+        return None
+    matched = [number for number in value if number]
+    return value if len(set(matched)) == len(matched) else None
 
 
 def shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float]:
@@ -75,6 +81,21 @@ def shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float]:
     precision = counts[PRECISION] / counts[SENTENCES] if counts[SENTENCES] else 0.0
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return {"judge": counts[FLUENCY] * f1, FLUENCY: float(counts[FLUENCY]), RECALL: recall, PRECISION: precision}
+
+
+def _stated(text: str) -> dict[str, Any] | None:
+    """The flat JSON object that a reply ends with; None where there is none, or where another comes right before it."""
+    end = _SPECIAL.sub(" ", text[-LONGEST:])
+    start, stop = end.rfind("{"), end.rfind("}") + 1
+    before = end[:start].rstrip(_BETWEEN).removesuffix("or").removesuffix("and").rstrip(_BETWEEN)
+    rival = before[before.rfind("{") :] if before.endswith("}") else None
+    if start < 0 or re.search(r"\w", end[stop:]) or rival not in (None, end[start:stop]):
+        return None
+    try:
+        found = json.loads(end[start:stop], object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _lines(text: str) -> list[str]:

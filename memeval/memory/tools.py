@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,8 @@ QUOTED, DROPPED = "quoted", "dropped"
 """Statuses of results that are consequences of a call and no calls themselves: a further line that the call quoted, and an
 entry that fell out because the memory was full."""
 
+
+_SHOWN_ID = re.compile(r"\s*\[([0-9a-f]{4,8})\]\s*")
 
 Operation = Callable[[MemoryStore, Mapping[str, Any], str], Mapping[str, Any] | None]
 """(store, arguments, id of the chunk) -> effect; None: exactly this is already there. Raises MemoryFault."""
@@ -119,12 +122,12 @@ def execute_all(
 
 
 def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
-    return store.insert(_type(arguments), _content(arguments, "content"), chunk)
+    return store.insert(_type(arguments), _content(store, arguments, "content"), chunk)
 
 
 def _update(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
     kind = _type(arguments)
-    return store.update(kind, _id(arguments, kind), _content(arguments, "new_content"), chunk)
+    return store.update(kind, _id(arguments, kind), _content(store, arguments, "new_content"), chunk)
 
 
 def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
@@ -149,8 +152,14 @@ def _id(arguments: Mapping[str, Any], kind: str) -> str:
     return CORE if kind == CORE else _text(arguments, "memory_id").strip().strip("[]")
 
 
-def _content(arguments: Mapping[str, Any], key: str) -> str:
-    text = _text(arguments, key)
+def _content(store: MemoryStore, arguments: Mapping[str, Any], key: str) -> str:
+    """The text, without the id of an entry in front of it: small models write entries as they are shown, `[id] text`. They
+    also mix up the names of the argument, so the other one counts where this one is missing."""
+    given = next((name for name in (key, "content", "new_content") if name in arguments), key)
+    text = _text(arguments, given)
+    copied = _SHOWN_ID.match(text)
+    if copied and any(store.holds(kind, copied[1]) for kind in store.including if kind != CORE):
+        text = text[copied.end() :]
     if not text.strip():
         raise MemoryFault(f"'{key}' is empty" + ("; memory_delete removes" if key == "new_content" else ""))
     return text

@@ -47,7 +47,10 @@ def read_reply(data: Any, request: Request) -> Completion:
     thoughts += [thought] if thought else []
     whole = finish in ("stop", "tool_calls")
     names = offered(request.tools)
-    calls = _native(message.get("tool_calls"), names, whole)
+    listed, single = message.get("tool_calls"), message.get("function_call")  # OpenAI's older field: one call
+    if not listed and isinstance(single, dict) and single.get("name"):
+        listed = [{"function": single}]
+    calls = _native(listed, names, whole)
     if request.tools and not calls and closed and whole:
         text, calls = parse_text(text, request.tools)
     reasoning = tidy("\n".join(thoughts).strip())

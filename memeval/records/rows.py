@@ -265,7 +265,8 @@ class ScoreRow(Row, frozen=True, kw_only=True):
 
     metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control without a
     result here), with the reason where one is due. reply: what a judge wrote, None where none was asked; counts: what it
-    counted in a summary. scorer: digest of the rules that made the row; where they have changed, the score is made anew.
+    counted in a summary; points: its scores of the items of a rubric; order: its items as the answer puts them in order (0:
+    none of them). scorer: digest of the rules that made the row; where they have changed, the score is made anew.
     """
 
     question_id: str
@@ -276,6 +277,8 @@ class ScoreRow(Row, frozen=True, kw_only=True):
     reason: str | None = None
     reply: str | None = None
     counts: dict[str, int] = {}
+    points: tuple[float, ...] = ()
+    order: tuple[int, ...] = ()
     scorer: str = ""
 
     @property

@@ -179,10 +179,10 @@ class JudgeCost(msgspec.Struct, frozen=True):
 class JudgeSummary(Average, frozen=True, kw_only=True):
     """What a judge made of a run: its average over answerable questions, where failed samples count 0.
 
-    parts: of summaries, the same for what the value is made of. kinds: per kind; `unanswerable`: the share that was rightly
-    declined. overall: all questions, the average that LongMemEval prints. failed: samples without a verdict. corrected: by
-    Rogan and Gladen, or None, and then uncorrected says why; calibration: what it rests on. served: name under which the
-    judge's server says that it answered -> calls.
+    parts: of shares, the same for what stands beside the value. kinds: per kind; `unanswerable`: the share that was rightly
+    declined. published_kinds: the same by the published rule, where that is another one. overall: all questions, the average
+    that LongMemEval prints. failed: samples without a verdict. corrected: by Rogan and Gladen, or None, and then uncorrected
+    says why; calibration: what it rests on. served: name under which the judge's server says that it answered -> calls.
     """
 
     scorer: str
@@ -198,6 +198,7 @@ class JudgeSummary(Average, frozen=True, kw_only=True):
     reasons: dict[str, int] = msgspec.field(default_factory=dict)
     parts: dict[str, Average] = msgspec.field(default_factory=dict)
     kinds: dict[str, Average] = msgspec.field(default_factory=dict)
+    published_kinds: dict[str, Average] = msgspec.field(default_factory=dict)
     overall: Average = Average()
     failure_bounds: tuple[float, float] | None = None
     calibration: CalibrationFacts | None = None

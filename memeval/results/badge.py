@@ -71,6 +71,8 @@ def _known_today(run: Run) -> Iterator[str]:
             task = task and cards.with_variant(task, variant)
         if task and agent:
             yield from deviations(task, agent, run.manifest.identity.get("prompts", {}))
+        elif task:  # of an agent without a card
+            yield from task.deviations
 
 
 def _streams(run: Run, task: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ from memeval.results.question_costs import memory_sizes, question_costs
 from memeval.stats import growth, interval, paired
 
 Verdict = Literal["pass", "regression", "inconclusive"]
+AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limits = tuple[float, float, float]
 """value, low, high"""
 MOST = 1_000_000
@@ -44,12 +46,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     alpha: of one side. strict: what is not shown to hold stops the candidate. within_stream: judge also where fewer than
     five clusters speak of these streams only."""
 
-    max_drop: float = 0.0
-    minimum: dict[str, float] = {}
-    max_memory_growth: float | None = None
-    max_cost_growth: float | None = None
-    max_latency: dict[str, float] = {}
-    alpha: float = 0.05
+    max_drop: Share = 0.0
+    minimum: dict[str, Share] = {}
+    max_memory_growth: AtLeast0 | None = None
+    max_cost_growth: AtLeast0 | None = None
+    max_latency: dict[str, AtLeast0] = {}
+    alpha: Annotated[float, msgspec.Meta(ge=1e-6, lt=0.5)] = 0.05
     strict: bool = False
     within_stream: bool = False
 
@@ -238,6 +240,8 @@ def _latencies(pair: Pair, rules: Rules) -> list[Check]:
     checks = []
     found = pair.other.summary.latency.get("answer")
     for name, seconds in rules.max_latency.items():
+        if name not in ("p50", "p95"):
+            raise UsageError(f"gate: no latency {name!r}; it is one of p50, p95, as p95=2s")
         measured = getattr(found, name) if found else None
         verdict: Verdict = "inconclusive"
         if measured is not None:

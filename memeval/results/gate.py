@@ -16,6 +16,7 @@ from memeval.errors import UsageError
 from memeval.results.checks import Check, Rules, Verdict, checks
 from memeval.results.pairs import Pair, Scores, Where, found, matched
 from memeval.stats.intervals import FEW_CLUSTERS
+from memeval.typed import typed
 
 CODES: dict[str, int] = {"pass": 0, "regression": 1, "inconclusive": 0, "invalid": 3}
 DEFAULT = Rules()
@@ -43,8 +44,9 @@ def gate(
     the first questions only, in the order of the task.
 
     Raises UsageError where the two may not be compared, a task of the baseline has no candidate, there are fewer than five
-    clusters (unless within_stream), or a rule speaks of what the runs do not have.
+    clusters (unless within_stream), a number of a rule is out of its range, or a rule speaks of what the runs do not have.
     """
+    typed(msgspec.to_builtins(rules), Rules, "gate")
     old, new = found(baseline, runs_dir, limit), found(candidate, runs_dir, limit)
     pairs = matched(old, new)
     missing = [run.task for run in old if run not in {pair.base for pair in pairs}]

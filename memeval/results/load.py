@@ -23,6 +23,7 @@ from memeval.results import current
 from memeval.results.frames import Level, frame
 from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
+from memeval.typed import Positive, typed
 
 if TYPE_CHECKING:
     import pandas
@@ -71,10 +72,11 @@ class Run:
         """Whether it speaks of all finished questions of the folder; else seconds and requests are of more than it says."""
         return self._asked is None or self._asked >= set(self.folder.questions())
 
-    def first(self, questions: int) -> Run:
-        """The run on its first so many questions, in the order of the task."""
+    def first(self, limit: int) -> Run:
+        """The run on its first so many questions, in the order of the task. Raises UsageError for none of them."""
+        typed(limit, Positive, "first questions", "limit")
         ranked = sorted(self.questions.values(), key=lambda row: row.rank)
-        return Run(self.path, self.manifest, frozenset(row.question_id for row in ranked[:questions]))
+        return Run(self.path, self.manifest, frozenset(row.question_id for row in ranked[:limit]))
 
     # -- what the manifest says ---------------------------------------------------------------------------------------
 
@@ -257,7 +259,7 @@ def load_runs(*where: str | Path, runs_dir: str | Path = "runs", limit: int | No
     Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too. limit:
     only so many questions of each run, the first in the order of its task.
 
-    Raises UsageError for what names no run.
+    Raises UsageError for what names no run, and for a limit below 1.
     """
     found: dict[Path, Run] = {}
     for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):

@@ -107,12 +107,14 @@ def _failures(run: Run) -> dict[str, float]:
 
 
 def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:
-    """limit: only the first questions of what is loaded.
+    """limit: only the first questions of each run.
 
     Raises UsageError for what names no run, and where two of the runs are on one task."""
     if isinstance(where, Run):
-        return (where,)
-    runs = tuple(load_runs(where, runs_dir=runs_dir, limit=limit)) if isinstance(where, str | Path) else tuple(where)
+        where = (where,)
+    runs = tuple(load_runs(where, runs_dir=runs_dir) if isinstance(where, str | Path) else where)
+    if limit is not None:
+        runs = tuple(run.first(limit) for run in runs)
     for task in dict.fromkeys(map(task_name, runs)):
         same = [run for run in runs if task_name(run) == task]
         if len(same) > 1:

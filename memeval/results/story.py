@@ -26,13 +26,14 @@ BAD = ("wrong", "failed")
 
 
 class Ruling(msgspec.Struct, frozen=True):
-    """What a judge says of an answer. judge: the name of its scores."""
+    """What a judge says of an answer. judge: the name of its scores. points: its scores of the items of a rubric."""
 
     judge: str
     verdict: str
     metrics: dict[str, float] = {}
     reason: str | None = None
     reply: str | None = None
+    points: tuple[float, ...] = ()
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,7 +257,7 @@ def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
 def _rulings(judged: Mapping[str, Mapping[Key, ScoreRow]], sample: SampleRow) -> Iterable[Ruling]:
     for name, rows in judged.items():
         if row := rows.get(sample.key):
-            yield Ruling(name, row.verdict, row.metrics, row.reason, row.reply)
+            yield Ruling(name, row.verdict, row.metrics, row.reason, row.reply, row.points)
 
 
 def _holds(question: QuestionRow, item: Item) -> bool:

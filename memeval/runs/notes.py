@@ -12,7 +12,7 @@ from memeval.models.model_names import same_name
 from memeval.records.averages import Average
 from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
-from memeval.runs.controls import NO_EVIDENCE
+from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS
 
 Texts = Iterator[str]
 
@@ -42,6 +42,11 @@ def without_evidence(run: Summary) -> Texts:
     count = run.reasons.get(NO_EVIDENCE, 0)
     if count:
         yield f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them"
+
+
+def without_options(run: Summary) -> Texts:
+    if count := run.reasons.get(NO_OPTIONS, 0):
+        yield f"n/a for {count:,} of {run.n:,} questions: they have no options"
 
 
 def not_judged(run: Summary) -> Texts:
@@ -231,6 +236,7 @@ def _unusable(run: Summary) -> dict[str, int]:
 NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "few": few,
     "without-evidence": without_evidence,
+    "without-options": without_options,
     "not-judged": not_judged,
     "offline-judge": offline_judge,
     "offline-model": offline_model,

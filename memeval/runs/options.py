@@ -82,11 +82,13 @@ def policy(given: dict[str, Any]) -> Policy:
 
 
 def _listed(names: Iterable[str]) -> tuple[str, ...]:
-    """`a,b` is a and b, unless there is a file of that name (`FILE` or `FILE:Class`)."""
-    return tuple(part for name in names for part in ([name] if _is_file(name) else name.split(",")) if part)
+    """`a,b` is a and b, unless it is a command (`cmd:...`) or there is a file of that name (`FILE` or `FILE:Class`)."""
+    return tuple(part for name in names for part in ([name] if _is_one(name) else name.split(",")) if part)
 
 
-def _is_file(name: str) -> bool:
+def _is_one(name: str) -> bool:
+    if name.startswith("cmd:"):
+        return True
     file, _, after = name.rpartition(":")
     return os.path.exists(os.path.expanduser(name if not file or "," in after else file))
 

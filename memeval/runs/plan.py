@@ -149,6 +149,7 @@ def find_task(name: str, options: Options) -> TaskCard:
 def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     """One spec per point of the grid that `--set` spans over the parameters this agent has."""
     card = plugins.find_agent(name, options.agents_dir)
+    name = card.name if name in plugins.ALIASES else name
     if card.agent in plugins.CONTROLS:
         yield AgentSpec(name, card)
         return
@@ -251,9 +252,9 @@ def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
 def _check_judge(card: TaskCard, task: Task, prompt: str | None) -> None:
     """Raises UsageError for what the judge could not do with these questions or this prompt, before the run is paid for."""
     from memeval.judging.judge import check_keypoints, family_of
-    from memeval.judging.prompts import ASPECTS, prompt_hash
+    from memeval.judging.prompts import SHARES, prompt_hash
 
     family = family_of(card.judge, card.source)
     prompt_hash(family, prompt)
-    if family in ASPECTS:
+    if family in SHARES:
         check_keypoints(family, [question.keypoints for question in task.golds()], f"fetch the data of {card.name} again")

@@ -10,6 +10,8 @@ from memeval.authors import described, is_authors
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 from memeval.prompts import READER, check, load_prompts, shipped
+from memeval.protocol import of_agent, scored
+from memeval.yamlfile import at_key
 
 GENERAL = ("reader",)
 """Parts that are no agent's own."""
@@ -31,15 +33,17 @@ def replaced(card: AgentCard, typed: Mapping[str, str]) -> dict[str, str]:
     files (relative to it), and by `--prompt PART=FILE` (typed: part -> file), as far as this agent has the part. Raises
     UsageError."""
     texts = shipped_texts(card)
-
-    def part_of(name: str) -> str:
-        return "system" if name == "memory" and "system" in texts else name
-
-    files = {part_of(name): str(Path(card.path).parent / file) for name, file in card.prompts.items()}
-    files |= {part: file for name, file in typed.items() if (part := part_of(name)) in texts or name in GENERAL or not texts}
+    declared = bool(texts) or card.agent in (*plugins.AGENTS, *plugins.CONTROLS)  # else a class may read what it likes
+    known = {"memory": "system"} if "system" in texts else {}
+    known |= {part: part for part in (*GENERAL, *texts)}
+    for part in card.prompts:
+        if declared and part not in known:
+            place = at_key(Path(card.path), "prompts", part)
+            raise UsageError(f"{place}: no part '{part}'{suggest(part, known)} (one of {', '.join(known)})")
+    files = {known.get(part, part): str(Path(card.path).parent / file) for part, file in card.prompts.items()}
+    files |= {known.get(part, part): file for part, file in typed.items() if part in known or not declared}
     own = load_prompts(files)
-    if isinstance(name := prompt_set(card), str):
-        check(name, files, own)
+    check(_set(card), files, own)
     return {**(texts if card.prompt_set else {}), **own}
 
 
@@ -47,6 +51,9 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
     """What is known to differ from a published protocol: what the cards say, and which texts are not the authors'. prompts:
     of the run's identity."""
     found = [*agent.deviations, *task.deviations]
+    rule, headline = of_agent(task.published_metrics, agent), scored(task, agent).headline
+    if task.protocol and rule not in ("", "judge", headline):
+        found.append(f"headline is {headline}; the published number is by {rule}, which is computed too")
     if task.reader_deviation and prompts.get("reader") in READER.values():
         found.append(task.reader_deviation)
     ours = [

@@ -14,7 +14,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.limits import Policy
-from memeval.plugins import CONTROLS, SOURCES
+from memeval.plugins import CONTROLS, FOREIGN, SOURCES
 from memeval.prompts import READER, READER_PARTS, before_question
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
@@ -43,6 +43,12 @@ class AgentSpec:
     @property
     def is_control(self) -> bool:
         return self.card.agent in CONTROLS
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """The parameters that decide about answers."""
+        waits = ("timeout",) if self.card.agent in FOREIGN else ()
+        return {key: value for key, value in self.params.items() if key not in waits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ class RunSpec:
             "task": digests.identity(self.task),
             "data": {} if self.own_data else self.data,
             "seed": self.settings.seed,
-            "agent": {**digests.identity(self.agent.card), "params": dict(self.agent.params)},
+            "agent": {**digests.identity(self.agent.card), "params": self.agent.deciding},
             "agent_files": dict(self.agent.files),
             "models": {role: _model(spec) for role, spec in sorted(self.models.items()) if role != "judge"},
             "prompts": {**self._reader_prompt(), **self.prompts},

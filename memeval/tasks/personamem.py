@@ -34,8 +34,9 @@ SKILLS = {
 
 _KINDS = {name: skill for skill, other in SKILLS.items() for name in (skill, other) if name}
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
-_LONGEST = 100_000
-"""Characters of a list of options: 30 times the longest there is. Beyond, it is not parsed."""
+LETTERS = "abcd"
+LONGEST = 100_000
+"""Characters of a literal, such as a list of options: 30 times the longest there is. Beyond, it is not parsed."""
 
 
 class PersonaMem:
@@ -85,8 +86,8 @@ class PersonaMem:
 def parse(row: Mapping[str, Any]) -> Question:
     """One question, of a row of the CSV."""
     gold = row["correct_answer"].lower().strip("() ")
-    options = tuple(item.strip() for item in literal(row["all_options"], _LONGEST))
-    if gold not in tuple("abcd") or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
+    options = tuple(item.strip() for item in literal(row["all_options"], LONGEST))
+    if gold not in tuple(LETTERS) or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
         raise ValueError("expected four options, (a) to (d), one of which is the answer")
     return Question(
         id=row["question_id"].strip(),
@@ -101,10 +102,11 @@ def parse(row: Mapping[str, Any]) -> Question:
 def history(name: str, turns: list[Any], asked: list[Question], persona: str) -> Context:
     """A history of the JSONL, with the questions asked of it."""
     meta = {"documents": len(turns), "sessions": sum(turn["role"] == "system" for turn in turns)}
-    return Context(name, tuple(map(_unit, turns)), tuple(asked), f"persona-{int(persona)}", meta)
+    return Context(name, tuple(map(unit, turns)), tuple(asked), f"persona-{int(persona)}", meta)
 
 
-def _unit(turn: Mapping[str, str]) -> Unit:
-    """Most contents begin with their speaker (`User: `), which is dropped because the unit names the speaker."""
+def unit(turn: Mapping[str, Any]) -> Unit:
+    """Most contents begin with their speaker (`User: `), which is dropped because the unit names the speaker. A content may
+    be null in PersonaMem-v2."""
     speaker = _SPEAKERS[turn["role"]]
-    return Unit(turn["content"].removeprefix(f"{speaker}: "), speaker=speaker)
+    return Unit((turn["content"] or "").removeprefix(f"{speaker}: "), speaker=speaker)

@@ -136,7 +136,7 @@ def curve(folder: Path) -> tuple[Point, ...]:
 
 def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
     """beta -> the mean of its row in Mem-alpha's Table 4 (arXiv 2509.25911), gamma 0.1: performance from 0 to 1, or memory
-    in thousand tokens. Its printed averages are other numbers for two of the rows."""
+    in thousand tokens. Its printed averages are other numbers for three of the rows."""
     rows = [row for row in published() if row.board == "memalpha-table4" and row.measure == measure]
     found = {}
     for average in rows:

@@ -69,7 +69,7 @@ def _learning(found: Experiment) -> Any:
     for plot, (measure, title) in zip(plots, measures, strict=True):
         for number, (seed, points) in enumerate(found.curves.items()):
             values = [getattr(point.validation, measure) for point in points]
-            shade = {"color": _COLOURS["trained"], "alpha": 1 - 0.25 * (number % 4), "label": f"seed {seed}"}
+            shade = {"color": _COLOURS["trained"], "alpha": 1 - 0.3 * (number % 3), "label": f"seed {seed}"}
             plot.plot([point.step for point in points], values, marker="o", markersize=2.5, linewidth=1.3, **shade)
         plot.set_title(title, fontsize=9, color=_INK)
         plot.set_xlabel("step of GRPO", fontsize=8)
@@ -132,6 +132,6 @@ def _ablations(found: Sequence[Ablated]) -> Any:
         plots[1].plot(list(values), [value / base for value in values.values()], marker="o", label=label, **style)
     plots[1].set_xlabel("beta, the weight of r3", fontsize=8)
     plots[1].set_ylim(0, 1.1)
-    plots[1].legend(fontsize=7, frameon=False, loc="lower left")
+    plots[1].legend(fontsize=7, frameon=False, loc="lower left", handlelength=4)
     figure.subplots_adjust(left=0.24)
     return figure

@@ -15,8 +15,8 @@ from memeval.errors import UsageError, suggest
 from memeval.training.advantages import Baseline
 from memeval.training.hardware import Trl
 from memeval.training.rewards import EmptyTurn, Weights
-from memeval.typed import Count, Positive
-from memeval.yamlfile import decoded, read_yaml
+from memeval.typed import Count, Positive, typed
+from memeval.yamlfile import at_key, read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
@@ -113,7 +113,8 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
             raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
         path = bundled("baselines") / "train" / f"{name}.yaml"
     given = changed(read_yaml(path), settings)
-    recipe = Recipe(**decoded(Recipe, given, path))
+    typed_by = {setting.partition("=")[0].strip(): f"--set {setting}" for setting in settings}
+    recipe: Recipe = typed(given, Recipe, lambda *keys: typed_by.get(".".join(keys)) or at_key(path, *keys))
     _check(recipe, path)
     return recipe
 

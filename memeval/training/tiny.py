@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
     selectivity: float
     success: float
     calls: float
-    silent: float
+    silent: float = 0.0
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -179,8 +179,13 @@ def evaluate(recipe: Recipe, policies: dict[str, Any]) -> Proof:
     return Proof(recipe.seed, found, claims, lengths, tuple(faults(found, claims, readings)))
 
 
+def at_length(recipe: Recipe, times: int) -> str:
+    """The task whose streams have so many times the training length."""
+    return f"{recipe.test.partition('@')[0]}@x{times}"
+
+
 def _length(recipe: Recipe, policies: dict[str, Any], times: int) -> Length:
-    test = Test.of(recipe, f"{recipe.test.partition('@')[0]}@x{times}", FIXED)
+    test = Test.of(recipe, at_length(recipe, times), FIXED)
     readings = {name: test.read(policy, 1.0) for name, policy in policies.items()}
     found = {f"{name} T=1": test.figures(each) for name, each in readings.items()}
     found |= {name: test.figures(each) for name, each in test.by_rule().items()}

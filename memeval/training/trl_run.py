@@ -175,8 +175,8 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
     from accelerate import PartialState
 
     rank = int(PartialState().process_index)
-    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
     judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
+    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
     trained_on = [*claims, *streams.trained_on]
     made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge, rank, processes())
     try:

@@ -131,6 +131,19 @@ def test_a_prompt_of_the_user_replaces_the_system_text(bench, wire: str) -> None
     assert untag(CHUNK, user) == "Text of piece 1."
 
 
+def test_how_each_type_is_written_is_said_where_it_is_named(bench) -> None:
+    begun(bench, [])
+    system, _ = prompt(bench.requests[0])
+    bullets = {line.split(":")[0]: line for line in system.splitlines() if line.startswith("- ")}
+    assert {
+        name: [tool for tool in ("new_memory_insert", "memory_update") if tool in line] for name, line in bullets.items()
+    } == {
+        "- core_memory": ["memory_update"],
+        "- semantic_memory": ["new_memory_insert"],
+        "- episodic_memory": ["new_memory_insert"],
+    }
+
+
 @pytest.mark.parametrize("left_out", ["core", "semantic", "episodic"])
 def test_a_type_that_is_left_out_appears_nowhere(bench, left_out: str) -> None:
     calls = [core("x"), insert("semantic", "x"), insert("episodic", "x")]

@@ -78,6 +78,28 @@ def test_a_missing_brace_is_added_only_to_a_whole_reply() -> None:
     assert [call.arguments for call in qwen_wire.parse(reply, complete=False)] == [None]
 
 
+@pytest.mark.parametrize(
+    ("reply", "official"),
+    [
+        ("Done", []),
+        ('✿FUNCTION✿: note\n✿ARGS✿: {"what": "a {b} c"}\n✿FUNCTION✿: drop\n✿ARGS✿: {}', [{"what": "a {b} c"}, {}]),
+        ('✿FUNCTION✿: note\n✿ARGS✿: {"what": "one"} <!-- a comment -->', [{"what": "one"}]),
+        ('✿FUNCTION✿: note\n✿ARGS✿: {"what": "x"}\n✿RESULT✿: ok\n✿FUNCTION✿: drop\n✿ARGS✿: {}', [{"what": "x"}, {}]),
+        (
+            '✿FUNCTION✿: note\n✿ARGS✿: {"what": "x"}\n✿FUNCTION✿: note\n✿ARGS✿: {"what": "cut of',
+            [{"what": "x"}, {"what": "cut of"}],
+        ),
+        ('✿FUNCTION✿: note\n✿ARGS✿: {"what": "lost"}\n✿FUNC', []),
+        ('✿FUNCTION✿: note\n✿ARGS✿: {"what": "lost"}\n✿ARGS✿: {"what": "two"}', []),
+        ("✿FUNCTION✿: note", []),
+        ("✿FUNCTION✿: note\n✿ARGS✿: [1]", [None]),
+    ],
+)
+def test_calls_are_read_as_mem_alphas_evaluation_reads_them(reply: str, official: list[dict | None]) -> None:
+    """What its regular expression and json_repair make of these (agent.py at 9c0e1f6)."""
+    assert [call.arguments for call in qwen_wire.parse_published(reply)] == official
+
+
 def test_invented_results_are_ignored() -> None:
     reply = '✿FUNCTION✿: drop\n✿ARGS✿: {}\n✿RESULT✿: ok ✿FUNCTION✿: note\n✿ARGS✿: {"what": "never"}'
     assert [call.name for call in qwen_wire.parse(reply)] == ["drop"]
@@ -86,5 +108,5 @@ def test_invented_results_are_ignored() -> None:
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["✿FUNCTION✿:", "✿ARGS✿:", "✿", "note", "{", "}", '"a"', ":", "1", "\n", " "]), max_size=25))
 def test_any_text_is_read_without_an_exception(parts: list[str]) -> None:
-    for call in qwen_wire.parse("".join(parts)):
+    for call in [*qwen_wire.parse("".join(parts)), *qwen_wire.parse_published("".join(parts))]:
         assert (call.arguments is None) == bool(call.error)

@@ -1,7 +1,8 @@
 """What a task holds, as digests and counts: `python tests/golden/golden.py` writes one JSON file per task beside this file.
 
-The files were made by the first version of memeval. They hold no text of the data. Questions, streams and chunks must stay
-what they were, whatever becomes of the code that builds them: published results rest on them.
+The files were made by the first version of memeval, those of BEAM and PersonaMem-v2 by the one that added them. They hold no
+text of the data. Questions, streams and chunks must stay what they were, whatever becomes of the code that
+builds them: published results rest on them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ PACKED = {
     **dict.fromkeys(["2wiki-100k", "2wiki-100k@memocr", "2wiki-100k@hard", "hotpotqa-100k", "nq-100k", "synth-100k"], 2),
     **dict.fromkeys(["2wiki-1m", "synth-1m"], 1),
 }
-FIXED = ("locomo", "locomo@adversarial", "longmemeval-s", "personamem-32k")
+FIXED = (
+    *("locomo", "locomo@adversarial", "longmemeval-s", "personamem-32k"),
+    *("personamem-v2-32k", "personamem-v2-32k@no-profile", "beam-100k", "beam-100k@truncated"),
+)
 MADE = (
     *(
         "triviaqa-10k@documents-5",

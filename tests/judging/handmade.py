@@ -72,5 +72,5 @@ def judged_lines(
     rows = msgspec.convert(samples, list[SampleRow])
     asked = msgspec.convert(questions, dict[str, QuestionRow])
     found = asyncio.run(judge_samples(rows, asked, family, generate, **options))
-    empty = ("reply", "counts", "scorer")
+    empty = ("reply", "counts", "points", "order", "scorer")
     return [{key: value for key, value in msgspec.to_builtins(row).items() if key not in empty or value} for row in found]

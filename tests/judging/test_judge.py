@@ -330,3 +330,11 @@ def test_equal_answers_fly_once(tmp_path: Path) -> None:
     scorer = serve(server, lambda judge: judge_folder(run, judge, settings=CallSettings(use_cache=False)))
     assert list(server.served.values()) == [1]
     assert [line["verdict"] for line in files(run, scorer)[0]] == ["right"] * 5
+
+
+def test_an_answer_that_was_cut_off_is_judged_where_the_card_says_so() -> None:
+    cut = [sample("cut", "It was the gold of", finish_reason="length")]
+    (line,), model = judged(cut, ["VERDICT: RIGHT"], cut_off="scored")
+    assert (line["verdict"], len(model.requests)) == ("right", 1)
+    (line,), model = judged(cut, [])
+    assert (line["verdict"], len(model.requests)) == ("wrong", 0)

@@ -244,7 +244,7 @@ def test_a_judge_that_states_impossible_counts_makes_the_run_invalid(tmp_path: P
 
 
 def test_no_calibration_of_shares() -> None:
-    with pytest.raises(UsageError, match="'infbench' gives shares; a calibration is for families"):
+    with pytest.raises(UsageError, match="'infbench' gives shares of a summary; a calibration is for families"):
         calibrate(None, ModelSpec("offline"), "infbench")
 
 

@@ -83,6 +83,34 @@ def test_both_spellings_of_a_type_work(spelling: str) -> None:
     assert store.contents() == {}
 
 
+@pytest.mark.parametrize("front", ["[{id}] ", " [{id}]", "[{id}]\n"])
+def test_the_id_of_an_entry_in_front_of_a_new_text_is_no_part_of_it(front: str) -> None:
+    store = MemoryStore(words)
+    old = tools.execute(store, call("new_memory_insert", memory_type="semantic", content="Ann flies"), "c1").effect["id"]
+    shown = front.format(id=old)
+    made = tools.execute(store, call("new_memory_insert", memory_type="episodic", content=f"{shown}it rained"), "c2")
+    assert made.effect["text"] == "it rained"
+    update = call("memory_update", memory_type="semantic", memory_id=old, new_content=f"{shown}Ann sails")
+    assert tools.execute(store, update, "c2").effect["text"] == "Ann sails"
+    same = tools.execute(store, call("new_memory_insert", memory_type="semantic", content=f"{shown}Ann sails"), "c3")
+    assert same.status == "skipped"
+    assert tools.execute(store, call("new_memory_insert", memory_type="semantic", content=shown), "c3").status == "error"
+    other = "[beef] is meat" if old != "beef" else "[bead] is glass"  # the id of no entry
+    assert (
+        tools.execute(store, call("new_memory_insert", memory_type="semantic", content=other), "c3").effect["text"] == other
+    )
+
+
+def test_a_text_under_the_other_tools_name_counts() -> None:
+    store = MemoryStore(words)
+    made = tools.execute(store, call("new_memory_insert", memory_type="episodic", new_content="it rained"), "c1")
+    assert (made.status, made.effect["text"]) == ("ok", "it rained")
+    update = call("memory_update", memory_type="core", content="x")
+    assert tools.execute(store, update, "c1").effect["text"] == "x"
+    both = call("new_memory_insert", memory_type="episodic", content="a", new_content="b")
+    assert tools.execute(store, both, "c1").effect["text"] == "a"
+
+
 def test_core_is_written_and_cleared_without_an_id() -> None:
     store = MemoryStore(words)
     assert tools.execute(store, call("memory_update", memory_type="core_memory", new_content="x y"), "c1").status == "ok"

@@ -177,6 +177,9 @@ def test_native_tool_calls():
     assert (call.name, call.error) == ("f", None)
     (call,) = read_reply(body(None, tool_calls=native("{}", "g")), WITH_TOOLS).tool_calls
     assert (call.arguments, call.error) == (None, "no tool 'g' was offered")
+    (older,) = read_reply(body(None, function_call={"name": "f", "arguments": '{"a": 1}'}), WITH_TOOLS).tool_calls
+    assert (older.name, older.arguments) == ("f", {"a": 1})
+    assert read_reply(body("Paris", function_call={"name": "", "arguments": ""}), WITH_TOOLS).text == "Paris"
 
 
 @pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "content_filter"])

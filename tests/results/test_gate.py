@@ -191,6 +191,17 @@ def test_latency_is_as_measured(make_run: Make, good: Path) -> None:
     assert (code, "p50, p95" in said) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "flag",
+    ["--max-drop=nan", "--max-drop=2", "--alpha=0", "--alpha=1e-320", "--alpha=0.5", "--min=f1=20", "--max-cost-growth=-1"],
+)
+def test_a_number_out_of_its_range_is_refused(good: Path, flag: str) -> None:
+    code, said, warned = gated("--baseline", good, "--candidate", good, flag)
+    name = flag[2:].partition("=")[0].replace("-", "_").replace("min", "minimum")
+    assert (code, said) == (2, "")
+    assert f"gate: '{name}" in warned
+
+
 def test_tasks_are_judged_together(make_run: Make, tmp_path: Path) -> None:
     for task, new in (("toy-10k", GOOD), ("toy-30k", BAD)):
         make_run(GOOD, task=task, label="old")

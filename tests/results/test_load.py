@@ -152,3 +152,6 @@ def test_a_limit_takes_the_first_questions_in_the_order_of_the_task(tmp_path: Pa
     assert not cut.whole
     assert large.whole
     assert len(load_runs(tmp_path / "large", limit=100)[0].questions) == 24
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(UsageError, match="'limit' is"):
+            load_runs(tmp_path / "large", limit=wrong)  # type: ignore[arg-type]

@@ -14,15 +14,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import preloaded
 import pytest
 from faulty_server import FaultyServer, always, in_thread
 from folders import memory_of, read_lines, run_folders, steps
+from hypothesis import given
+from hypothesis import strategies as st
 from toys import Diary, context, simple
 
+from memeval.agents.foreign import messages
 from memeval.agents.foreign.program import Program
-from memeval.errors import UsageError
+from memeval.errors import ForeignFailed, UsageError
 from memeval.models.completion import ModelSpec
+from memeval.runs.anew import anew
+from memeval.runs.options import as_typed
 from memeval.runs.run import run
 from memeval.task import Question
 
@@ -70,6 +76,10 @@ ALL = 'return {"methods": ["memory", "fork", "answer"]}'
 MODELS = {"memory": ModelSpec("offline"), "reader": ModelSpec("offline")}
 
 
+FIELDS = ["items", "text", "chunks", "score", "order", "tokens", "entries", "spent", "usd", "methods", "error", "kind"]
+SHAPES = [messages.Begun, messages.Recalled, messages.Answered, messages.Held, messages.Reply]
+
+
 def program(folder: Path, observe: str = "pass", methods: str = ALL, recall: str = "pass") -> str:
     """The command of a program that keeps every chunk, with lines of its own where it reads and recalls."""
     text = PROGRAM.replace("METHODS", methods).replace("RECALL", recall).replace("OBSERVE", observe)
@@ -114,6 +124,33 @@ def test_its_calls_are_booked_in_the_steps_that_made_them(toy: Any, tmp_path: Pa
     assert [row["calls"] for row in rows] == [{"memory": 1}] * len(served)
     assert outcome.summary.calls == {"memory": len(served), "reader": 2}
     assert outcome.summary.memory_tokens.mean > 0  # those of its entries are counted
+
+
+def test_read_anew_it_gets_the_replies_that_are_stored(toy: Any, tmp_path: Path) -> None:
+    """As a run is that was interrupted; its card says that nothing else decides about its memory."""
+    with in_thread(FaultyServer()) as server:
+        models = {"memory": ModelSpec("tiny", server.url), "reader": ModelSpec("offline")}
+        made = planned(toy, tmp_path, [simple(0)], {"observe": 'model(m["chunk"]["text"])'}, models=models)
+        first = run(made, quiet=True)
+        asked = len(server.seen)
+        (fresh,) = anew([made], fresh=True)
+        again = run(fresh, quiet=True)
+    assert again.summary.requests == 1  # the reader's
+    assert len(server.seen) == asked == first.summary.calls["memory"]
+    assert again.summary.calls == first.summary.calls
+
+
+def test_a_visible_question_is_shown_when_it_begins(toy: Any, tmp_path: Path) -> None:
+    recall = 'return {"items": [{"text": given["query"]["text"]}]}'
+    made = planned(toy, tmp_path, [simple(3)], {"recall": recall}, card={"query_visible": True})
+    events = toy.events(made)
+    (sample,) = (event for event in events if event["event"] == "sample")
+    assert _recalled(events, sample) == ["Where does Person3 Smith live?"]
+    assert sample["query_used"] is True
+
+
+def test_a_command_with_commas_is_one_agent() -> None:
+    assert as_typed(["cmd:node a.js --k=1,2", "none,oracle"], [], {}).agents == ("cmd:node a.js --k=1,2", "none", "oracle")
 
 
 def test_questions_at_positions_are_asked_of_copies(toy: Any, tmp_path: Path) -> None:
@@ -237,6 +274,14 @@ def test_a_recall_that_does_not_fit_fails_its_question(toy: Any, tmp_path: Path,
     assert said in failures(outcome, made.spec.folder)["q0"]
 
 
+def test_an_error_that_is_reported_fails_one_question(toy: Any, tmp_path: Path) -> None:
+    questions = [Question("q1", "What is lost?", ("x",)), Question("q2", "What is here?", ("y",))]
+    recall = 'if "lost" in m["query"]["text"]: return {"error": "nothing there"}'
+    made = planned(toy, tmp_path, [context("c", ["A text."], questions)], {"recall": recall})
+    outcome = run(made, quiet=True)
+    assert failures(outcome, made.spec.folder) == {"q1": "agent.py: recall: reported an error: nothing there", "q2": None}
+
+
 def test_what_json_cannot_hold_is_cleaned(toy: Any, tmp_path: Path) -> None:
     recall = 'return {"items": [{"text": "Person0 Smith lives in Arlen. " + chr(0xD800), "score": float("nan"), "id": 7}]}'
     made = planned(toy, tmp_path, [simple(0)], {"recall": recall})
@@ -287,6 +332,26 @@ def test_ctrl_c_ends_the_program(project: Path) -> None:
     assert ends(int((project / "pids").read_text()))
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(FIELDS) | st.text(), inner, max_size=4),
+)
+
+
+@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(), st.sampled_from(SHAPES))
+def test_whatever_is_sent_is_a_reply_or_a_failure_of_one_line(raw: bytes, shape: Any) -> None:
+    reply, said = None, ""
+    try:
+        value = messages.parse(raw)
+        reply = messages.shaped(value if not isinstance(value, dict) else {**value, "id": 1}, 1, shape)
+    except ForeignFailed as failed:
+        said = str(failed)
+    assert said.isprintable()
+    assert len(said) < 1000
+    assert isinstance(reply, shape) != bool(said)
+    json.dumps(msgspec.to_builtins(reply), allow_nan=False).encode()
+
+
 # -- which program it is ----------------------------------------------------------------------------------------------
 
 
@@ -295,13 +360,26 @@ def test_its_files_are_part_of_what_a_run_is(project: Path) -> None:
     words = ["run", "--agent", f"cmd:{command}", "--task", "synth-10k", "--limit", "1", "--model", "offline"]
     first = preloaded.run(words, project)
     assert first.returncode == 0, first.stderr
-    again = preloaded.run([*words, "--format", "json"], project)
+    again = preloaded.run([*words, "--format", "json", "--set", "timeout=500"], project)  # a longer wait is the same run
     assert json.loads(again.stdout)["runs"][0]["requests"] == 0
     with (project / "agent.py").open("a") as file:
         file.write("# better\n")
     changed = preloaded.run(words, project)
     assert "agent.py changed since runs/synth-10k/python" in changed.stderr
     assert len(run_folders(project / "runs")) == 2
+
+
+def test_the_packages_of_a_python_environment_are_part_of_it(tmp_path: Path) -> None:
+    package = tmp_path / "venv" / "lib" / "python3" / "site-packages" / "words-1.2.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Name: words")
+    (tmp_path / "venv" / "bin").mkdir()
+    (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    (tmp_path / "agent.py").touch()
+    files = Program.beside(tmp_path)("venv/bin/python -I agent.py missing.py").files()
+    assert set(files) == {"python", "agent.py", "python: words-1.2"}
+    assert files["python: words-1.2"] == package / "METADATA"
 
 
 @pytest.mark.parametrize(

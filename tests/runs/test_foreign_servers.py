@@ -132,6 +132,7 @@ def _operations(project: Path) -> list[dict[str, Any]]:
     return read_lines((folder / manifest["memory"]).resolve() / "operations.jsonl")
 
 
+@pytest.mark.slow
 def test_the_version_of_a_server_is_part_of_the_run(project: Path) -> None:
     keeper = Keeper(version="1.0")
     with served(keeper) as server:

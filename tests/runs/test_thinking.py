@@ -17,10 +17,10 @@ from memeval import prompts
 from memeval.agents.memalpha import MemAlpha
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
+from memeval.records.verdicts import UNUSABLE
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 from memeval.runs.run import run
-from memeval.runs.score import UNUSABLE
 
 CITIES = ("Arlen", "Borvik", "Castro", "Delmar", "Eskel", "Fenwick", "Galton", "Harrow")
 

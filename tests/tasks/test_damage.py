@@ -73,6 +73,16 @@ def locomo(n: int) -> Row:
     return {"sample_id": f"conv-{n}", "conversation": talk, "qa": [asked]}
 
 
+def beam(n: int) -> Row:
+    asked = {"question": "Where do I live?", "answer": "Köln", "rubric": ["LLM response should state: Köln"]}
+    turn = {"id": 0, "role": "user", "content": "I moved to Köln. ->-> 1,1", "time_anchor": "March-15-2024"}
+    return {
+        "conversation_id": f"c{n}",
+        "chat": [[turn]],
+        "probing_questions": repr({"information_extraction": [{**asked, "source_chat_ids": [0]}]}),
+    }
+
+
 HISTORY = [{"role": "system", "content": "Name: Zoë"}, {"role": "user", "content": "I like tea."}]
 
 
@@ -148,6 +158,9 @@ FAMILIES = {
         "question",
     ),
     "locomo": Family(TaskCard("locomo", "locomo"), "locomo/locomo10.json", three(locomo), "sample_id", "conversation"),
+    "beam": Family(
+        TaskCard("beam", "beam", params={"size": "100K"}), "beam/data/100K-0.parquet", three(beam), "conversation_id", "chat"
+    ),
     "personamem questions": Family(
         PERSONAMEM, QUESTIONS, three(personamem), "question_id", "all_options", ((HISTORIES, three(history)),)
     ),

@@ -27,6 +27,7 @@ from memeval.models.body import switched
 from memeval.models.completion import ModelSpec
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
+from memeval.runs.prompts import deviations
 from memeval.runs.roles import with_sampling
 from memeval.runs.run import run
 from memeval.task import Context, Question
@@ -245,6 +246,9 @@ BAD = {
     "sampling: {reader: {temperature: .nan}}": "'sampling.reader.temperature' is nan, expected a number",
     "sampling: {reader: {max_tokens: 10.5}}": "'sampling.reader.max_tokens' is 10.5, expected a whole number",
     "sampling: {reader: {max_tokens: true}}": "'sampling.reader.max_tokens' is True, expected a whole number",
+    "sampling: {reader: {thinking: maybe}}": "'sampling.reader.thinking' is 'maybe' (known: auto, on, off)",
+    "cut_off: scores": "'cut_off' is 'scores'; did you mean 'scored'?",
+    "recall_prefix: text": "'recall_prefix' is 'text', expected a mapping",
     "scoring: equally": "'scoring' is 'equally'; did you mean 'equal'?",
     "scoring: as-published": "'published_metrics' has no rule for all other agents ('*')",
     "published_metrics: {bm25: recall}": "'published_metrics.bm25' is 'recall', expected one of the card's 'metrics'",
@@ -525,3 +529,22 @@ def test_a_memory_is_searched_with_the_query_prompt_where_the_paper_does_so(proj
     assert [bool(protocol.prefixed(labels, agent)) for agent in agents] == [True, False]  # RAG-Top2 asks the bare question
     assert not any(protocol.prefixed(plugins.find_task("memalpha-mab-banking77"), agent) for agent in agents)
     assert not protocol.prefixed(plugins.find_task("memalpha-squad@memalpha"), agents[0])
+
+
+def test_a_headline_that_is_not_the_published_rule_is_a_deviation() -> None:
+    agents = {name: plugins.find_agent(name) for name in ("memalpha", "bm25")}
+
+    def said(task: str, agent: str) -> list[str]:
+        found = deviations(plugins.find_task(task), agents[agent], {})
+        return [line for line in found if line.startswith("headline is ")]
+
+    assert said("2wiki-10k@memalpha", "bm25") == [
+        "headline is substring; the published number is by contains_first, which is computed too"
+    ]
+    assert said("memalpha-nlu@memalpha", "memalpha") == []  # boxed is both
+    assert said("memalpha-nlu@memalpha", "bm25") == [
+        "headline is boxed; the published number is by mab_line, which is computed too"
+    ]
+    for task in ("2wiki-10k@memalpha-as-published", "memalpha-nlu@memalpha-as-published", "memalpha-nlu"):
+        assert said(task, "bm25") == []
+    assert said("mab-detective_qa", "bm25")[0].endswith("by mab_exact_match, which is computed too")

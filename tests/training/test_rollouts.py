@@ -93,16 +93,20 @@ def test_which_contents_are_judged() -> None:
         call(UPDATE, "error", memory_type="semantic_memory", memory_id="9", new_content="d"),  # the same: no such id
         call(UPDATE, effect=put("e"), memory_type="core_memory", new_content="e"),
         call(DELETE, effect={"op": "delete", "type": "semantic", "id": "1"}, memory_type="semantic_memory", memory_id="1"),
+        call(INSERT, effect=put("@home"), memory_type="semantic_memory", content="@home"),  # plain text: nothing is quoted
         call(INSERT, "error", memory_type="working_memory", content="f"),  # malformed from here on
         call(INSERT, "error", memory_type="semantic_memory", content="   "),
         call(INSERT, "error", memory_type="semantic_memory", content=7),
         call(INSERT, "error", memory_type="semantic_memory", content="@owns"),  # a quote that names no line
     )
     [turn] = read(calls).turns
-    assert turn.contents == (("semantic", "a"), ("episodic", "b"), ("core", "c"), ("semantic", "d"), ("core", "e"))
+    assert turn.contents == (
+        *(("semantic", "a"), ("episodic", "b"), ("core", "c"), ("semantic", "d"), ("core", "e")),
+        ("semantic", "@home"),
+    )
     verdicts = dict.fromkeys(turn.contents, True)
-    # r1 + r2 + gamma r4 = 1/2 + 3/10 + 0.1 * 5/10
-    assert rewards(read(calls), Weights(compression=0), verdicts) == [pytest.approx(0.85)]
+    # r1 + r2 + gamma r4 = 1/2 + 4/11 + 0.1 * 6/11
+    assert rewards(read(calls), Weights(compression=0), verdicts) == [pytest.approx(0.5 + 4 / 11 + 0.6 / 11)]
 
 
 def test_a_reply_that_was_cut_off_is_trained_with_what_its_whole_calls_earned() -> None:

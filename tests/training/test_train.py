@@ -50,6 +50,7 @@ def command(out: Path, *settings: str) -> list[str]:
         (["train", "tiny", "--out", "x", "--set", "grpo.group=1"], "nothing to be compared with"),
         (["train", "tiny", "--out", "x", "--set", "grpo.minibatches=7"], "cannot be divided"),
         (["train", "tiny", "--out", "x", "--set", "seed.part=7"], "has no parts"),
+        (["train", "tiny", "--out", "x", "--set", "model=hf/some", "--jobs", "2"], "is trained alone"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:
@@ -83,9 +84,17 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         (["reward.success=.nan"], "reward.success"),
         (["grpo.mean=tokens"], "did you mean 'token'"),
         (["lengths=[0]"], "lengths"),
+        (["lengths=[1, 3]"], "x3"),
+        (["test=synth-tinny"], "did you mean 'synth-tiny'"),
+        (["agent=memalfa"], "did you mean 'memalpha'"),
+        (["params.capacity=ten"], "capacity"),
         (["task=synth-tiny@trian"], "did you mean"),
         (["warm.folder=nothing/here"], "holds no training run"),
         (["grpo.steps"], "expected key=value"),
+        (["grpo.group=none"], "--set grpo.group=none: 'grpo.group' is 'none'"),
+        (["reader=null"], "--set reader=null: 'reader'"),
+        (["grppo.group=8"], "did you mean 'grpo'"),
+        (["judge=nothere", "reward.validity=0.1"], "nothere"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(tmp_path: Path, settings: list[str], said: str) -> None:
@@ -94,6 +103,17 @@ def test_settings_that_cannot_be_are_one_line(tmp_path: Path, settings: list[str
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "recipe.yaml").exists() or "warm.folder" in settings[0]
+
+
+def test_a_recipe_that_lacks_a_key_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: tiny\ntask: synth-tiny@train\nreward: {sucess: 1}\n")
+    for expected in (f"{file}:3: unknown key 'reward.sucess'; did you mean 'success'", f"{file}: 'validation' is missing"):
+        result = CliRunner().invoke(main, ["train", str(file), "--out", str(tmp_path / "out")])
+        assert (result.exit_code, len(result.stderr.strip().splitlines())) == (2, 1), result.output
+        assert expected in result.stderr
+        file.write_text("model: tiny\ntask: synth-tiny@train\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ TIMEOUT = 600.0
 """Seconds for one reply."""
 
 
-class Foreign:
+class Foreign(ABC):
     """An agent that is a program or a server. Subclasses say how its messages get there.
 
     timeout: seconds for one reply. params: settings that `begin` carries, for the agent itself.
@@ -27,6 +28,8 @@ class Foreign:
     is_foreign: ClassVar = True
     """Its class is built in and it is not: it has a thread, and its methods have a time limit."""
     replayable: ClassVar = False
+    version: str | None = None
+    """Of a server, as it was planned."""
     folder: ClassVar[Path | None] = None
     """Of the card that names it, else the working directory of when it was planned."""
 
@@ -52,12 +55,13 @@ class Foreign:
         return {}
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """How messages call it."""
-        raise ForeignFailed("it has no name")
 
+    @abstractmethod
     def wire(self, session: Session) -> Wire:
-        raise ForeignFailed("it has no wire")
+        """How its messages get there, for one context."""
 
     async def begin(self, session: Session) -> None:
         self.session = session
@@ -66,7 +70,9 @@ class Foreign:
         try:
             await self.line.join()
             begun = await self._ask("begin", Begun, **self._facts(session))
-            self.check(begun)
+            version = str(begun.version)
+            if self.version is not None and version not in ("", self.version):
+                raise ForeignFailed(f"{self.name}: its version is '{version}', and the run is of '{self.version}'")
         except BaseException:  # the engine closes only what has begun
             await self.line.leave()
             raise
@@ -86,9 +92,6 @@ class Foreign:
             "prompts": dict(session.prompts),
             **({} if query is None else {"query": asdict(query)}),
         }
-
-    def check(self, begun: Begun) -> None:
-        """Whether the agent is the one that was planned. Raises ForeignFailed."""
 
     async def observe(self, chunk: Chunk) -> None:
         await self._ask("observe", Reply, chunk=asdict(chunk))

@@ -79,6 +79,8 @@ class Line:
                 with nullcontext() if method in UNBOOKED else self._slot.step():
                     async with asyncio.timeout(limit):
                         return messages.shaped(await self._wire.ask(message), self._number, shape)
+            except messages.Reported as failed:
+                raise ForeignFailed(f"{self.name}: {method}: {failed}") from None
             except TimeoutError:
                 raise await self._broken(f"{method}: no reply within {limit:g} s") from None
             except ForeignFailed as failed:

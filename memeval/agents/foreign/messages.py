@@ -22,6 +22,10 @@ Optional = Literal["finish", "answer", "memory", "fork", "close"]
 Whole = Annotated[int, Meta(ge=0, le=10**15)]
 
 
+class Reported(ForeignFailed):
+    """The agent says itself that it could not do something; it can be asked for other things."""
+
+
 class Spent(Struct, frozen=True):
     """What was spent elsewhere than through the proxy. usd: None where it is unknown."""
 
@@ -48,9 +52,10 @@ class Entry(Struct, frozen=True):
     chunks: tuple[str, ...] = ()
     id: str | int | None = None
     score: float | None = None
+    kind: str | None = None
 
     def item(self) -> Item:
-        return Item(self.text, self.chunks, None if self.id is None else str(self.id), self.score)
+        return Item(self.text, self.chunks, None if self.id is None else str(self.id), self.score, self.kind)
 
 
 class Recalled(Reply, frozen=True, kw_only=True):
@@ -81,17 +86,17 @@ def parse(raw: bytes) -> Any:
 
 
 def shaped(reply: Any, number: int, shape: type[Shape]) -> Shape:
-    """A reply to the message of that number. Raises ForeignFailed, with the field at fault."""
+    """A reply to the message of that number. Raises ForeignFailed, with the field at fault; Reported."""
     if not isinstance(reply, dict):
         raise ForeignFailed(f"sent {shown(json.dumps(reply).encode())}, expected a JSON object")
     if reply.get("id") != number:
         raise ForeignFailed(f"replied with id {shown(json.dumps(reply.get('id')).encode())}, expected {number}")
     if reply.get("error") is not None:
-        raise ForeignFailed(f"reported an error: {shown(str(reply['error']).encode())}")
+        raise Reported(f"reported an error: {shown(str(reply['error']).encode())}")
     try:
         return msgspec.convert(reply, shape)
     except msgspec.ValidationError as error:
-        raise ForeignFailed(f"sent a reply that does not fit: {error}") from None
+        raise ForeignFailed(f"sent a reply that does not fit: {shown(str(error).encode())}") from None
 
 
 def shown(raw: bytes) -> str:

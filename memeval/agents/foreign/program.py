@@ -23,7 +23,8 @@ KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
 """Environment variables that a process gets; all others may be secrets."""
 ENDING = 0.5
 """Seconds that a process has to end by itself when its stdin is closed."""
-_running: set[int] = set()
+_running: dict[int, int] = {}
+"""Process group -> the process that started it: a forked copy of that one must not end it."""
 
 
 class Program(Foreign):
@@ -124,7 +125,7 @@ class Process:
             )
         except OSError as error:
             raise ForeignFailed(f"cannot be started: {error.strerror or error}") from None
-        _running.add(self._process.pid)
+        _running[self._process.pid] = os.getpid()
         self._reading = asyncio.create_task(self._read_errors(self._process.stderr))
 
     async def ask(self, message: Mapping[str, Any]) -> Any:
@@ -177,7 +178,7 @@ class Process:
 
 
 def _kill(group: int) -> None:
-    _running.discard(group)
+    _running.pop(group, None)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
@@ -185,5 +186,6 @@ def _kill(group: int) -> None:
 @atexit.register
 def _kill_all() -> None:
     """Where the program ends before the threads of its agents have ended their processes."""
-    for group in list(_running):
-        _kill(group)
+    for group, starter in list(_running.items()):
+        if starter == os.getpid():
+            _kill(group)

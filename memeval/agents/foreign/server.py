@@ -86,10 +86,6 @@ class Server(Foreign):
         finally:
             await post.end()
 
-    def check(self, begun: Begun) -> None:
-        if str(begun.version) not in ("", self.version):
-            raise ForeignFailed(f"{self.name}: its version is '{begun.version}', and the run is of '{self.version}'")
-
     def wire(self, session: Session) -> Posts | Mapped:
         posts = Posts(self.url, self.key)
         return posts if self.routes is None else Mapped(self.routes, self.params, posts)

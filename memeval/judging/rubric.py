@@ -1,0 +1,74 @@
+"""What the scores of a rubric's items make of an answer, by our rule and by the published one.
+
+`judge` is the mean over the items, each 0, 0.5 or 1, for every kind of question. `judge_published` is what BEAM's
+src/evaluation reports: the same with `int(score)`, which makes a half 0; and for event ordering nothing but Kendall's tau,
+mapped to [0, 1], which is high for an answer that lists little. Of event ordering there are also that tau (`order_tau`), and
+the tau times F1 of the events that were listed (`order_tau_f1`), which upstream computes and leaves out of its report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from memeval.judging.prompts import ASPECTS, ORDERING, RUBRICS
+
+PUBLISHED, TAU, TAU_F1 = "judge_published", "order_tau", "order_tau_f1"
+PARTS: Mapping[str, tuple[str, ...]] = {
+    **{family: tuple(aspects) for family, aspects in ASPECTS.items()},
+    **dict.fromkeys(RUBRICS, (PUBLISHED, TAU, TAU_F1)),
+}
+"""family -> names of what stands beside its `judge`."""
+RULE: Mapping[str, str] = {
+    **dict.fromkeys(ASPECTS, "fluency x F1 of recall and precision"),
+    **dict.fromkeys(RUBRICS, "mean over the items of the rubric, half points kept"),
+}
+"""family -> how its `judge` is made."""
+
+
+def nothing(family: str, kind: str) -> dict[str, float]:
+    """The parts of an answer that counts 0."""
+    names = PARTS.get(family, ())
+    return dict.fromkeys((name for name in names if kind == ORDERING or name not in (TAU, TAU_F1)), 0.0)
+
+
+def rubric_shares(scores: Sequence[float], order: Sequence[int] | None) -> dict[str, float]:
+    """`judge` and its parts. scores: of the items. order: of an answer that puts them in order, each of its entries as the
+    number of the item (from 1), or 0."""
+    made = {"judge": fmean(scores), PUBLISHED: fmean(map(int, scores))}
+    if order is None:
+        return made
+    tau, f1 = order_tau(order, len(scores)), listed_f1(order, len(scores))
+    return {**made, PUBLISHED: tau, TAU: tau, TAU_F1: tau * f1}
+
+
+def listed_f1(order: Sequence[int], events: int) -> float:
+    """F1 of the entries that are events, and the events that are listed."""
+    matched = sum(number > 0 for number in order)
+    return 2 * matched / (len(order) + events) if matched else 0.0
+
+
+def order_tau(order: Sequence[int], events: int) -> float:
+    """Kendall's tau-b of the order of the events and that of the entries, mapped to (tau + 1) / 2; 0 where it is not defined
+    (upstream: NaN).
+
+    Source: `event_ordering_score` of BEAM. Both orders rank the union of events and entries; what one of them lacks has a
+    common last rank there.
+    """
+    last = events + len(order) + 1
+    place = {number: at for at, number in enumerate(order, start=1) if number}
+    ranks = [(event, place.get(event, last)) for event in range(1, events + 1)]
+    ranks += [(last, at) for at, number in enumerate(order, start=1) if not number]
+    defined = all(len(set(side)) > 1 for side in zip(*ranks, strict=True))
+    return (tau_b(ranks) + 1) / 2 if defined else 0.0
+
+
+def tau_b(ranks: Sequence[tuple[int, int]]) -> float:
+    """Kendall's tau-b (1945) of pairs of ranks, neither of which is the same for all."""
+    first = second = agreement = 0
+    for one, other in combinations(ranks, 2):
+        left, right = ((a > b) - (a < b) for a, b in zip(one, other, strict=True))
+        first, second, agreement = first + abs(left), second + abs(right), agreement + left * right
+    return agreement / math.sqrt(first * second)

@@ -1,0 +1,237 @@
+"""BEAM (Tavakoli et al., ICLR 2026, arXiv 2510.27246): long chats with an assistant, two questions for each of ten
+abilities about every chat, and a rubric for every question.
+
+Read as the repository has it (`chats/100K/<n>/chat.json` with `probing_questions/probing_questions.json` beside it) and as
+the hub does (a row per conversation). Upstream's scripts prefer `chat_trunecated.json`, which the hub lacks: `truncated`
+reads it where a conversation has one.
+
+A unit is a message; its time is the date of its batch, which upstream writes on the batch's first message. User texts end
+in marks of the generator (`->-> 1,1`), which show its plan: they are taken out unless `marks` is set. Of the other fields
+(profiles, plans, narratives) nothing is read: they are the recipe of the questions. `source_chat_ids` are the numbers of
+the messages that hold the evidence; of an update only the later state is evidence. Nothing can be evidence for an
+abstention, and in some questions the ids are missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from memeval.cards import TaskCard
+from memeval.data.fields import literal, published, texts
+from memeval.data.files import DataFile, Found, find
+from memeval.data.records import Records, Span, read, read_object
+from memeval.digests import digest
+from memeval.errors import NoData, UsageError
+from memeval.task import Context, Evidence, Question, Unit
+from memeval.tasks.base import Settings, params
+from memeval.tasks.fixed import FixedTask
+
+_GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
+"""Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
+_MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
+_LONGEST = 2_000_000
+"""Characters of the hub's questions of a conversation: 40 times those of the longest known. Beyond, they are not parsed."""
+
+Parts = Iterable[tuple[str, Any]]
+"""(place, batch or plans of batches) of a chat, in order."""
+
+
+class Asked(NamedTuple):
+    """A question without evidence, and the numbers of the messages that hold it."""
+
+    question: Question
+    messages: tuple[int, ...]
+
+
+class Chat(NamedTuple):
+    """A conversation. place: of its questions; parts: reads the chat."""
+
+    name: str
+    questions: Mapping[str, Sequence[Mapping[str, Any]]]
+    place: str
+    parts: Callable[[], Parts]
+
+
+class _Row(msgspec.Struct):
+    """What is read of the hub's row before its chat is needed."""
+
+    conversation_id: str | int
+    probing_questions: str
+
+
+class Beam:
+    """The source of cards that say `source: beam`."""
+
+    class Params(msgspec.Struct):
+        """size: as upstream spells it. hub: `owner/name@revision`. truncated: upstream's shorter chats. marks: leave the
+        generator's marks in."""
+
+        size: Literal["100K", "500K", "1M", "10M"]
+        hub: str = "Mohammadta/BEAM"
+        truncated: bool = False
+        marks: bool = False
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        """The questions in the repository's shape, beside which the chats are; or the hub's rows with both."""
+        given = params(card, self.Params)
+        rows = f"data/{given.size}-*.parquet"
+        names = (f"beam/chats/{given.size}/*/probing_questions/probing_questions.json", f"beam/{rows}")
+        return (DataFile(names, (f"{given.hub}/{rows}",) if given.hub else ()),)
+
+    def load(self, card: TaskCard, settings: Settings) -> FixedTask:
+        """Raises UsageError with file and record, or with file and question."""
+        given, found = params(card, self.Params), find(self.files(card)[0], settings.data_dir, card.name)
+        facts: list[dict[str, Any]] = []
+        hub = found[0].name.endswith(".parquet")
+        if hub and given.truncated:
+            raise UsageError(f"{found[0].path}: the hub has no truncated chats; put upstream's chats/ beside it")
+        chats: dict[str, Chat] = {}
+        asked: dict[str, list[Asked]] = {}
+        for chat in _rows(found, facts) if hub else _folders(found, facts, given.truncated):
+            if chat.name in chats:
+                raise UsageError(f"{chat.place}: id '{chat.name}' was already used by {chats[chat.name].place}")
+            chats[chat.name], asked[chat.name] = chat, parse(chat)
+
+        def build(name: str) -> Context:
+            return conversation(name, asked[name], chats[name].parts(), given.marks)
+
+        questions = {name: [item.question for item in items] for name, items in asked.items()}
+        data = {
+            "files": facts,
+            "contexts": len(chats),
+            "questions": sum(map(len, questions.values())),
+            "corpus": digest([fact["sha256"] for fact in facts]),
+        }
+        return balanced(FixedTask(card, settings, questions, build, data))
+
+
+def _rows(found: Sequence[Found], facts: list[dict[str, Any]]) -> Iterator[Chat]:
+    """The hub's rows. facts: takes those of the files."""
+    decode = msgspec.json.Decoder(_Row).decode
+    for file in found:
+        records = read(file)
+        facts.append(dict(records.facts))
+        for span, line in records.spans():
+            place = records.place(span.number)
+            with published(place):
+                row = decode(line)
+                questions = literal(row.probing_questions, _LONGEST)
+            yield Chat(str(row.conversation_id), questions, place, partial(_parts, records, span))
+
+
+def _parts(records: Records, span: Span) -> Parts:
+    place = records.place(span.number)
+    with published(place):
+        return [(place, part) for part in records.at(span)["chat"]]
+
+
+def _folders(found: Sequence[Found], facts: list[dict[str, Any]], truncated: bool) -> Iterator[Chat]:
+    """The repository's folders, plain or gzipped."""
+    for file in found:
+        folder, shown = file.path.parent.parent, Path(file.name).parent.parent
+        names = [name for name in ("chat_trunecated.json", "chat.json") if truncated or name == "chat.json"]
+        path = next((path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+        if path is None:
+            raise NoData(f"{folder / 'chat.json'}: is missing, but its questions are there; fetch it too")
+        questions, about = read_object(file)
+        records = read(Found(str(shown / path.name.removesuffix(".gz")), path))
+        facts += [about, dict(records.facts)]
+        yield Chat(folder.name, questions, str(file.path), records.rows)
+
+
+def balanced(task: FixedTask) -> FixedTask:
+    """Asked in whole conversations, in each one question of every ability before the second of any: a prefix is balanced, as
+    the mean over abilities wants it, and reads few streams."""
+    kinds, order = {question.id: question.kind for question in task.golds()}, []
+    for _, refs in groupby(task.refs(task.order), key=lambda ref: ref.context_id):
+        names = [name for ref in refs for name in ref.question_ids]
+        before = {name: sum(kinds[other] == kinds[name] for other in names[:at]) for at, name in enumerate(names)}
+        order += sorted(names, key=before.__getitem__)
+    task.order = order
+    return task
+
+
+def parse(chat: Chat) -> list[Asked]:
+    """The questions about a conversation."""
+    found = []
+    with published(chat.place):
+        abilities = list(chat.questions.items())
+    for ability, items in abilities:
+        for at, item in enumerate(items, start=1):
+            with published(f"{chat.place}: {ability} {at}"):
+                gold = next((item[field] for field in _GOLDS if field in item), None)
+                rubric = tuple(filter(None, texts(item["rubric"])))
+                if gold is None or not rubric:
+                    raise ValueError(f"expected a rubric, and one of {', '.join(_GOLDS)}")
+                name, golds = f"{chat.name}-{ability}-{at}", (str(gold).strip(),)
+                question = Question(name, item["question"].strip(), golds, ability, keypoints=rubric)
+                found.append(Asked(question, tuple(_ids(item.get("source_chat_ids")))))
+    return found
+
+
+def conversation(name: str, asked: Sequence[Asked], parts: Parts, marks: bool = False) -> Context:
+    """A chat with its questions. meta: batches; marks: that were taken out."""
+    units: list[Unit] = []
+    index_of: dict[int, int] = {}
+    time, last, batches, removed = None, -1, 0, 0
+    for place, part in parts:
+        with published(place):
+            for plan in _plans(part):
+                batches += len(plan)
+                messages = [message for batch in plan for message in _messages(batch)]
+                offset = last + 1 if messages and messages[0]["id"] <= last else 0  # a plan may number anew
+                for message in messages:
+                    time = _date(message.get("time_anchor")) or time
+                    text, taken = (message["content"], 0) if marks else _MARK.subn("", message["content"])
+                    removed += taken
+                    last = offset + int(message["id"])
+                    if text.strip():
+                        index_of[last] = len(units)
+                        units.append(Unit(text.strip(), time, message["role"]))
+    if not units:
+        raise UsageError(f"conversation {name} of BEAM holds no message; fetch it again")
+    questions = []
+    for item in asked:
+        held = dict.fromkeys(index_of[number] for number in item.messages if number in index_of)
+        questions.append(replace(item.question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in held)))
+    return Context(name, tuple(units), tuple(questions), name, {"batches": batches, "marks": removed})
+
+
+def _plans(part: Any) -> list[Any]:
+    """Lists of batches. Of 10M a part holds plans (`{"plan-1": [batch, ...]}`, others null); else it is a batch."""
+    plans = isinstance(part, Mapping) and "turns" not in part
+    return list(filter(None, part.values())) if plans else [[part]]
+
+
+def _messages(batch: Any) -> Iterator[Mapping[str, Any]]:
+    """`{"turns": [[message, ...], ...]}` in the repository, `[message, ...]` on the hub."""
+    for item in batch["turns"] if isinstance(batch, Mapping) else batch:
+        yield from item if isinstance(item, list) else [item]
+
+
+def _ids(value: Any) -> Iterator[int]:
+    """A list of numbers, a list of lists, or a dict of lists. One published list holds a text (`--`)."""
+    if isinstance(value, Mapping):
+        value = value["updated_info"] if "updated_info" in value else list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _ids(item)
+    elif isinstance(value, int):
+        yield value
+
+
+def _date(anchor: str | None) -> str | None:
+    """`March-15-2024` as 2024-03-15; other texts as they are."""
+    with suppress(ValueError):
+        return datetime.strptime(anchor or "", "%B-%d-%Y").date().isoformat()
+    return anchor

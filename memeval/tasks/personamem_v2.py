@@ -1,0 +1,112 @@
+"""PersonaMem-v2 (Jiang et al., arXiv 2512.06688): what would this user like to hear? Four options, no letters in the data.
+
+A CSV with the questions, and a JSON file per persona with the history that they all come after. The letters are ours: the
+order of the options follows from a hash of the question's id (upstream shuffles by Python's salted `hash()`, which no run
+repeats). A unit is a message; histories have no dates. The first message is the persona's card, which upstream's inference
+shows and its memory agent drops: it stays unless `profile` is false. Evidence is the messages of the snippet in which the
+preference shows; of the other columns about preferences nothing is read, because they are gold.
+
+The right option is often the longest: the control `longest-option` is the floor here (new_tasks of PersonaMem's issue 42:
+the unique longest in 44.7 % of 501).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import msgspec
+
+from memeval.cards import TaskCard
+from memeval.data.fields import literal, published, texts
+from memeval.data.files import DataFile, Found, find
+from memeval.data.records import read
+from memeval.digests import digest
+from memeval.errors import UsageError
+from memeval.task import Context, Evidence, Question, Unit
+from memeval.tasks.base import Settings, number, params, plain
+from memeval.tasks.fixed import FixedTask
+from memeval.tasks.personamem import LETTERS, LONGEST, unit
+
+
+class PersonaMemV2:
+    """The source of cards that say `source: personamem_v2`."""
+
+    class Params(msgspec.Struct):
+        """size: as upstream spells it. hub: `owner/name@revision`. profile: show the persona's card."""
+
+        size: Literal["32k", "128k"]
+        hub: str = "bowen-upenn/PersonaMem-v2"
+        profile: bool = True
+
+    def files(self, card: TaskCard) -> tuple[DataFile, ...]:
+        """The file with the questions (or an excerpt of it), and those with the histories."""
+        given = params(card, self.Params)
+        table, histories = "benchmark/text/benchmark.csv", f"data/chat_history_{given.size}/*.json"
+        tables = (f"personamem_v2/{table}", "personamem_v2/benchmark/text/benchmark.excerpt.csv")
+        hub = [(f"{given.hub}/{name}",) if given.hub else () for name in (table, histories)]
+        return DataFile(tables, hub[0]), DataFile((f"personamem_v2/{histories}",), hub[1])
+
+    def load(self, card: TaskCard, settings: Settings) -> FixedTask:
+        """Raises UsageError if the data are missing, damaged, or do not fit each other."""
+        given = params(card, self.Params)
+        (table,), histories = (find(file, settings.data_dir, card.name) for file in self.files(card))
+        loaded, of_name = read(table), {PurePosixPath(file.name).name: file for file in histories}
+        questions: dict[str, list[Question]] = {}
+        snippets: dict[str, Any] = {}
+        clusters: dict[str, str] = {}
+        held: dict[str, Found] = {}
+        for at, (place, row) in enumerate(loaded.rows(), start=1):
+            with published(place):
+                name = PurePosixPath(row[f"chat_history_{given.size}_link"]).name
+                if name not in of_name:
+                    raise UsageError(f"{place}: there is no history '{name}' in {histories[0].path.parent}; fetch it")
+                question, context = parse(row, at), name.removesuffix(".json")
+                questions.setdefault(context, []).append(question)
+                snippets[question.id] = json.loads(row["related_conversation_snippet"] or "[]")
+                clusters[context], held[context] = f"persona-{int(row['persona_id'])}", of_name[name]
+
+        def build(name: str) -> Context:
+            ((place, row),) = read(held[name], whole=True).rows()
+            with published(place):
+                turns = row["chat_history"]
+                shown = turns if given.profile else [turn for turn in turns if turn["role"] != "system"]
+                units = tuple(map(unit, shown))
+                asked = tuple(with_evidence(question, snippets[question.id], units) for question in questions[name])
+                return Context(name, units, asked, clusters[name], {"documents": len(units)})
+
+        facts = [loaded.facts, *(read(file, whole=True).facts for file in held.values())]
+        data = {
+            "files": facts,
+            "contexts": len(held),
+            "questions": sum(map(len, questions.values())),
+            "corpus": digest([fact["sha256"] for fact in facts[1:]]),
+        }
+        return FixedTask(card, settings, questions, build, data)
+
+
+def parse(row: Mapping[str, Any], at: int) -> Question:
+    """One question, of a row of the CSV, which has no ids: at is its number, from 1. A wrong option that repeats the right
+    one is right too."""
+    name, gold = f"{int(row['persona_id'])}-{at}", row["correct_answer"].strip()
+    wrong = texts(json.loads(row["incorrect_answers"]))
+    if len(wrong) != 3 or not gold:
+        raise ValueError("expected a correct answer and three incorrect ones")
+    order = sorted([gold, *wrong], key=lambda option: number("option", name, option))
+    return Question(
+        id=name,
+        text=literal(row["user_query"], LONGEST)["content"].strip(),
+        answers=tuple(f"({letter})" for letter, option in zip(LETTERS, order, strict=True) if option == gold),
+        kind=row["pref_type"].strip(),
+        options=tuple(f"({letter}) {option}" for letter, option in zip(LETTERS, order, strict=True)),
+    )
+
+
+def with_evidence(question: Question, snippet: list[Mapping[str, Any]], units: tuple[Unit, ...]) -> Question:
+    """The question with the units that say a message of its snippet."""
+    wanted = {plain(unit(turn).text) for turn in snippet}
+    found = [at for at, one in enumerate(units) if one.text.strip() and plain(one.text) in wanted]
+    return replace(question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in found))
