@@ -294,6 +294,7 @@ def test_the_recipes_that_come_with_memeval_can_be_read() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_real_model_from_a_gguf_file(tmp_path: Path) -> None:
     """Two steps of SmolLM2-135M-Instruct, from the file that SMOLLM2_GGUF names."""
     file = Path(os.environ.get("SMOLLM2_GGUF", "not-named"))
