@@ -107,6 +107,13 @@ def _memory(run: Run, context: str | None, position: int | None, repeat: int, li
         places = [row.place for row in questions]
         position = None if None in places else max(place for place in places if place is not None)
     found = memory_at(run, questions, position, repeat)
+    read = [row for row in run.operations if row.context_id == questions[0].context_id and row.units]
+    if found is None and read:
+        first = min(row.units[-1] + 1 for row in read)
+        repeats = {row.repeat for row in read}
+        why = f"its first chunk ends at {first}" if repeat in repeats else f"its repeats are {sorted(repeats)}"
+        where = "" if position is None else f" at position {position}"
+        raise UsageError(f"{run.path}: no memory{where} in repeat {repeat}; {why}")
     if form == "json":
         return encode({"path": str(run.path), "memory": found}).decode()
     contexts = len({row.context_id for row in run.questions.values()})

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -22,6 +22,7 @@ from memeval.models.served import Served, read_of, same_models
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Origin
 from memeval.records.memory import MemoryFolder
+from memeval.records.rows import OperationRow, SampleRow
 from memeval.records.summary import ReadBack
 from memeval.runs.manifest import memory_manifest
 from memeval.runs.plan import Planned
@@ -120,18 +121,22 @@ def _checkpoint(origin: Origin) -> str:
 
 
 def _used(spec: RunSpec) -> Origins:
-    """The servers that made the replies stored by a run and by its memory, as far as roles were called."""
+    """The servers that made the replies stored by a run and by its memory, as far as roles were answered."""
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
-    answering = {role for row in folder.samples() for role in row.calls} if manifest and manifest.origins else set()
+    answering = _answered(folder.samples()) if manifest and manifest.origins else set()
     found = {role: manifest.origins[role] for role in answering & manifest.origins.keys()} if manifest else {}
     memory = MemoryFolder(spec.memory) if spec.memory else None
     built = memory.manifest() if memory else None
     if memory and built and built.origins:
-        reading = {role for row in memory.operations() for role in row.calls}
-        for role in sorted(reading & built.origins.keys()):
+        for role in sorted(_answered(memory.operations()) & built.origins.keys()):
             found[role] = tuple(dict.fromkeys((*built.origins[role], *found.get(role, ()))))
     return found
+
+
+def _answered(rows: Iterable[SampleRow | OperationRow]) -> set[str]:
+    """The roles of which a reply is stored: a call that failed has no tokens."""
+    return {role for row in rows for role, used in row.tokens.items() if used.prompt or used.completion}
 
 
 def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:

@@ -175,6 +175,8 @@ def test_a_memory_along_its_stream(make_run: Callable[..., Path]) -> None:
     assert "after 1 chunks (2 units)" in early
     assert PARIS not in late.partition("calls that wrote it")[0]
     assert f" [c00001] {ROME}" in late
+    assert "no memory at position 1 in repeat 0; its first chunk ends at 2" in refused(*name, "--position", "1")
+    assert "in repeat 3; its repeats are [0]" in refused(*name, "--repeat", "3")
     found = json.loads(printed(*name, "--context", "stream-a", "--position", "3", "--format", "json"))["memory"]
     assert [(entry["text"], entry["evidence"]) for entry in found["entries"]] == [(PARIS, ["a"])]
     assert (found["position"], found["units"], found["held"]) == (3, 2, {"notes": 5})

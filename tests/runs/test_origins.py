@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, in_thread
+from msgspec.structs import replace
 from test_notes import BM25, MEMALPHA, Place, body, codes, counted, place, texts  # noqa: F401
+
+from memeval.models.completion import Usage
+from memeval.records.files import write_rows
+from memeval.records.folder import RunFolder
 
 ONE = {"id": "m", "object": "model", "root": "/ckpt/100"}
 TWO = {"id": "m", "object": "model", "root": "/ckpt/200"}
@@ -211,6 +216,19 @@ def test_roles_that_were_not_called_are_not_compared(place: Place) -> None:  # n
         place.result(*words)
         unused.models[:] = [OTHER_GGUF]
         assert place.result(*words)["requests"] == 0
+
+
+def test_a_server_that_answered_nothing_made_nothing(place: Place) -> None:  # noqa: F811
+    """Its calls failed: the next server is asked all of them."""
+    with in_thread(Server([ONE])) as server:
+        folder = Path(place.result(*command(server))["path"])
+    failed = {"answer": None, "failure": "reader: no reply", "finish_reason": "error", "tokens": {"reader": Usage()}}
+    write_rows(folder / "samples.jsonl", [replace(row, **failed) for row in RunFolder(folder).samples()])
+    (folder / "calls.sqlite").unlink()
+    with in_thread(Server([TWO])) as other:
+        run = place.result(*command(other))
+        assert (run["requests"], run["notes"]) == (2, place.result(*command(other, "--runs-dir", "anew"))["notes"])
+        assert [origin["url"] for origin in origins(run)["reader"]] == [other.url]
 
 
 def test_a_run_that_another_server_answered_is_no_candidate(place: Place) -> None:  # noqa: F811

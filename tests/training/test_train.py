@@ -46,6 +46,8 @@ def command(out: Path, *settings: str) -> list[str]:
         (["train", "tinny", "--out", "x"], "did you mean 'tiny'"),
         (["train", "none.yaml", "--out", "x"], "none.yaml"),
         (["train", "tiny", "--out", "x", "--set", "grpo.stepz=3"], "did you mean 'steps'"),
+        (["train", "tiny", "--out", "x", "--set", "modle=tiny"], "unknown key 'modle'; did you mean 'model'"),
+        (["train", "part.yaml", "--out", "x"], "part.yaml: 'task' is missing"),
         (["train", "tiny", "--out", "x", "--set", "grpo.steps=many"], "grpo.steps"),
         (["train", "tiny", "--out", "x", "--set", "grpo.group=1"], "nothing to be compared with"),
         (["train", "tiny", "--out", "x", "--set", "grpo.minibatches=7"], "cannot be divided"),
@@ -55,6 +57,7 @@ def command(out: Path, *settings: str) -> list[str]:
 )
 def test_bad_input_is_one_line(tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("part.yaml").write_text("model: tiny\n", "utf-8")
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2, result.output
     assert said in result.stderr
