@@ -25,6 +25,7 @@ from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
+from memeval.runs.controls import with_other
 from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.stats import detectable_effect, half_width
@@ -264,7 +265,9 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
 
 def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
     card, size = planned.spec.task, planned.spec.chunk_tokens
-    return prepare(planned.task.context(ref), ref, size, tokens.counter(card.tokenizer), card.one_unit_per_chunk)
+    count = tokens.counter(card.tokenizer)
+    prepared = prepare(planned.task.context(ref), ref, size, count, card.one_unit_per_chunk)
+    return with_other(prepared, planned.task, planned.spec.agent.card.agent, count)
 
 
 # -- what the numbers rest on -----------------------------------------------------------------------------------------

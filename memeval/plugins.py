@@ -44,6 +44,9 @@ AGENTS = {
     "memalpha": "memeval.agents.memalpha:MemAlpha",
     "long-context": "memeval.agents.long_context:LongContext",
     "bm25": "memeval.agents.rag:BM25",
+    "dense": "memeval.agents.rag:Dense",
+    "hybrid": "memeval.agents.rag:Hybrid",
+    "iterative": "memeval.agents.iterative:Iterative",
     "memagent": "memeval.agents.memagent:MemAgent",
     "mem1": "memeval.agents.mem1:Mem1",
     "summary": "memeval.agents.summary:Summary",
@@ -55,6 +58,8 @@ AGENTS = {
     "http": "memeval.agents.foreign.server:Server",
     "mem0": "memeval.agents.mem0:Mem0",
 }
+ALIASES = {"rag": "bm25"}
+"""Other names of agents, for those who look for them."""
 FOREIGN = ("cmd", "http", "mem0")
 """Agents whose parameter `timeout` says how long is waited for them, which makes no answer another one."""
 CONTROLS = {
@@ -62,6 +67,7 @@ CONTROLS = {
     "none": "the reader's own prompt with an empty memory (the protocol's floor)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
     "constant": "the best fixed answer of the task (no model call)",
+    "shuffled": "the reader gets what bm25 recalls from another question's stream (what is right then was not remembered)",
     "longest-option": "the longest of the options (no model call): the floor where right options are longer",
     "shotgun": "every name and number of the 2 chunks that bm25 recalls: what a metric pays for length (no model call)",
 }
@@ -307,7 +313,7 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
     if kind in ("http", "https"):
         url = name if rest.startswith("//") else rest
         return AgentCard(name=url.partition("//")[2] or name, agent="http", params={"url": url})
-    card = _card(AgentCard, name, extra)
+    card = _card(AgentCard, name, extra) or _card(AgentCard, ALIASES.get(name, ""), extra)
     if card is not None:
         return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:

@@ -54,7 +54,7 @@ BAD = {
     "--agent bm25 --task gone.yaml": "gone.yaml: cannot read the card",
     "--agent bm25 --set kk=3": "no agent of this run has a parameter 'kk'; did you mean 'k'?",
     "--agent bm25 --set k": "--set k: expected key=value",
-    "--agent bm25 --set k=0": "bm25: k is 0, expected a whole number of chunks",
+    "--agent bm25 --set k=0": "bm25: 'k' is 0, expected a whole number of hits",
     "--agent bm25 --set k=[": "--set k=[: '[' is not a value",
     "--agent bm25 --reader gpt-5": "model 'gpt-5' is unknown",
     "--agent bm25 --reader ofline": "model 'ofline' is unknown; did you mean 'offline'?",
@@ -293,6 +293,13 @@ def test_list_and_help() -> None:
         assert memeval(verb, "--help").exit_code == 0
 
 
+def test_every_parameter_of_the_agents_that_search_is_explained() -> None:
+    for agent in ("bm25", "dense", "hybrid", "iterative", "long-context"):
+        rows = [line.split() for line in memeval("list", "agents", agent).output.splitlines() if line]
+        head = next(place for place, row in enumerate(rows) if row[0] == "PARAMETER")
+        assert all(len(row) > 4 for row in rows[head + 1 : -1]), agent  # its name, its default, and words about it
+
+
 def test_an_agent_is_listed_with_its_parameters(project: Path) -> None:
     (project / "mine.py").write_text(
         "class Mine:\n"
@@ -467,7 +474,8 @@ def test_a_task_that_cannot_be_loaded_names_the_users_line(project: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("agents", "has"), [(["bm25"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: k")]
+    ("agents", "has"),
+    [(["recent"], "(known: k)"), (["none"], "(they have none)"), (["bm25", "recent"], "(known: budget, k, neigh")],
 )
 def test_a_parameter_that_no_agent_has_is_told_with_those_they_have(project: Path, agents: list[str], has: str) -> None:
     result = run(*(word for agent in agents for word in ("--agent", agent)), "--set", "zzz=1")

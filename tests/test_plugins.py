@@ -108,8 +108,14 @@ def test_a_task_can_be_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_controls_are_agents_by_name() -> None:
-    for control in ("oracle", "none", "closed-book", "constant", "longest-option", "shotgun"):
+    for control in ("oracle", "none", "closed-book", "constant", "longest-option", "shuffled", "shotgun"):
         assert plugins.find_agent(control) == AgentCard(name=control, agent=control, description=plugins.CONTROLS[control])
+
+
+def test_another_name_of_an_agent_is_that_agent_unless_a_card_has_the_name(tmp_path: Path) -> None:
+    assert plugins.find_agent("rag") == plugins.find_agent("bm25")
+    (tmp_path / "rag.yaml").write_text("agent: recent\nparams: {k: 3}\n")
+    assert plugins.find_agent("rag", (str(tmp_path),)).agent == "recent"
 
 
 def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:

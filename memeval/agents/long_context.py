@@ -1,16 +1,20 @@
-"""The agent without a memory system: it keeps the stream and reads as much of its end as fits.
+"""The agent without a memory system: it keeps the stream and reads as much of it as fits.
 
-The long-context baseline of arXiv 2509.25911 (long_context_eval.py keeps the last tokens of the prompt); here whole
-chunks are kept, and only the stream is cut, never the instructions.
+The long-context baseline of arXiv 2509.25911 (long_context_eval.py keeps the last tokens of the prompt, which is the cut
+`head`); here whole chunks are kept, and only the stream is cut, never the instructions. MemAgent's evaluation cuts the
+middle (arXiv 2507.02259).
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Self
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Literal, Self
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.memory.entries import Entries
+from memeval.typed import typed
 
 
 class Stream:
@@ -23,7 +27,7 @@ class Stream:
         self.chunks: list[Chunk] = []
         self.tokens = 0
 
-    def observe(self, chunk: Chunk) -> None:
+    def observe(self, chunk: Chunk) -> Any:
         self.chunks.append(chunk)
         self.tokens += self.size(chunk)
 
@@ -47,16 +51,36 @@ def item_of(chunk: Chunk, score: float | None = None) -> Item:
     return Item(chunk.text, (chunk.id,), chunk.id, score)
 
 
+Part = Literal["head", "middle", "tail"]
+
+
 class LongContext(Stream):
-    """Recalls the last `session.budget` tokens of the stream as whole chunks: the newest ranks highest, and they are read
-    in the order of the stream. The newest chunk is always among them."""
+    """Recalls as many whole chunks as fit into `session.budget`, at least one, read in the order of the stream. cut: which
+    part of a stream that does not fit is left out: its `head` (the newest chunks are read), its `tail` (the oldest are), or
+    its `middle` (about as many tokens of either end are).
+
+    The chunks are ranked from the end that is kept, or from both ends inwards, so that a smaller answer budget makes the
+    same cut."""
+
+    def __init__(self, cut: Part = "head") -> None:
+        self.cut: Part = typed(cut, Part, "long-context", "cut")
 
     def recall(self, query: Query) -> Recall:
         items: list[Item] = []
         left = self.session.budget
-        for chunk in reversed(self.chunks):
+        for chunk in self._ranked():
             left -= self.size(chunk)
             if left < 0 and items:
                 break
             items.append(item_of(chunk))
         return Recall(items, order="stream")
+
+    def _ranked(self) -> Iterator[Chunk]:
+        """The chunks from the most wanted to the one that is left out first."""
+        rest = deque(self.chunks)
+        balance = 0  # tokens taken from the head beyond those taken from the tail
+        while rest:
+            newest = self.cut == "head" or (self.cut == "middle" and balance >= 0)
+            chunk = rest.pop() if newest else rest.popleft()
+            balance += -self.size(chunk) if newest else self.size(chunk)
+            yield chunk

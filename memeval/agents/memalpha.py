@@ -187,7 +187,8 @@ class MemAlpha:
 
     def _messages(self, chunk: Chunk) -> list[dict[str, str]]:
         """In our texts what never changes comes first, so that a server can reuse it from call to call."""
-        kinds = Block("\n".join(self.texts.fill("kinds", kind) for kind in self.including))
+        bullets = [self.texts.fill("kinds", kind) for kind in self.texts.several("kinds") if kind in self.including]
+        kinds = Block("\n".join(bullets))
         shared: dict[str, str | int] = {"memory": self._view(), "limit": int(0.8 * self.response_limit)}
         system = self.texts.fill("system", kinds=kinds, **shared)
         user = self.texts.fill("user", chunk=self._shown(chunk), **shared)

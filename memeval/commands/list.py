@@ -147,7 +147,9 @@ def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
     if card.agent in plugins.CONTROLS:
         return Listing(columns, (), f"{name} (control): {card.description}. It has no parameters.")
     made = plugins.agent_class(card)
-    text = " ".join(f"{made.__doc__ or ''} {getattr(made.__init__, '__doc__', None) or ''}".split())
+    kinds = [kind for kind in getattr(made, "__mro__", (made,)) if kind is not object]
+    said = (text for kind in kinds for text in (kind.__doc__, getattr(kind.__dict__.get("__init__"), "__doc__", None)))
+    text = " ".join(" ".join(filter(None, said)).split())
     about = [f"{name} ({card.track}): {card.description or _sentence(text) or 'no description'}"]
     about += [f"Reproduces {row}" for row in card.reproduces] + [f"Deviates: {how}" for how in card.deviations]
     above = "\n".join(about)

@@ -153,8 +153,10 @@ def _id(arguments: Mapping[str, Any], kind: str) -> str:
 
 
 def _content(store: MemoryStore, arguments: Mapping[str, Any], key: str) -> str:
-    """The text, without the id of an entry in front of it: small models write entries as they are shown, `[id] text`."""
-    text = _text(arguments, key)
+    """The text, without the id of an entry in front of it: small models write entries as they are shown, `[id] text`. They
+    also mix up the names of the argument, so the other one counts where this one is missing."""
+    given = next((name for name in (key, "content", "new_content") if name in arguments), key)
+    text = _text(arguments, given)
     copied = _SHOWN_ID.match(text)
     if copied and any(store.holds(kind, copied[1]) for kind in store.including if kind != CORE):
         text = text[copied.end() :]

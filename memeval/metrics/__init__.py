@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from memeval.errors import UsageError, suggest
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.choices import boxed, keyword_share, keyword_share_published, letter
-from memeval.metrics.evidence import evidence_all, evidence_any
+from memeval.metrics.evidence import (
+    evidence_all,
+    evidence_any,
+    evidence_mrr,
+    evidence_recall,
+    evidence_recall_at_1,
+    evidence_recall_at_5,
+    with_retrieval,
+)
 from memeval.metrics.locomo import locomo_adversarial, locomo_f1
 from memeval.metrics.memalpha import contains_first
 from memeval.metrics.memoryagentbench import (
@@ -46,6 +54,10 @@ METRICS: dict[str, Metric] = {
     "rouge_l": rouge_l,
     "evidence_any": evidence_any,
     "evidence_all": evidence_all,
+    "evidence_recall": evidence_recall,
+    "evidence_recall_at_1": evidence_recall_at_1,
+    "evidence_recall_at_5": evidence_recall_at_5,
+    "evidence_mrr": evidence_mrr,
     "abstention": abstention,
     "mab_substring": mab_substring,
     "mab_exact_match": mab_exact_match,
@@ -104,4 +116,5 @@ __all__ = [
     "load",
     "normalise",
     "score",
+    "with_retrieval",
 ]

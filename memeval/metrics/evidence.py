@@ -1,21 +1,77 @@
-"""Did the agent recall the gold evidence? Found by text and provenance (held.py)."""
+"""Did the agent recall the gold evidence, and at which rank? Found by text and provenance (held.py).
+
+`evidence_any` and `evidence_all` are about pieces of evidence. The others measure retrieval against gold units (documents,
+turns), apart from what the reader makes of it: recall@k is the share of gold units of which every piece is held by the first
+k recalled items, and the reciprocal rank is 1 / the rank of the first item that holds a piece (its mean over questions is
+MRR; Voorhees 1999, The TREC-8 Question Answering Track Report). All have no value without evidence or a recall, and where
+the items cannot be traced to the evidence.
+"""
 
 from __future__ import annotations
 
-from memeval.metrics.held import each_held, held
+from collections.abc import Sequence
+
 from memeval.metrics.reply import Reply
+
+RETRIEVAL = ("evidence_recall", "evidence_recall_at_1", "evidence_recall_at_5", "evidence_mrr")
+
+
+def with_retrieval(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics of a card, and those of retrieval where the card asks about evidence at all."""
+    about = any(name.startswith("evidence_") for name in metrics)
+    return tuple(dict.fromkeys((*metrics, *(RETRIEVAL if about else ()))))
 
 
 def evidence_any(reply: Reply) -> float | None:
     """1 when the recalled items hold at least one piece of the evidence. None without evidence, without a recall, and where
     the items cannot be traced to it."""
-    found = each_held(reply.question, reply.evidence, reply.recalled or ())
-    if reply.recalled is None or not found or (None in found and True not in found):
-        return None
-    return float(True in found)
+    found = [rank for _, rank in reply.ranks]
+    if any(found):
+        return 1.0
+    return None if None in found or not found else 0.0
 
 
 def evidence_all(reply: Reply) -> float | None:
     """1 when the recalled items hold every piece of the evidence, as multi-hop needs. None as in `evidence_any`."""
-    found = held(reply.question, reply.evidence, reply.recalled or ())
-    return None if reply.recalled is None or found is None else float(found)
+    found = [rank for _, rank in reply.ranks]
+    if 0 in found:
+        return 0.0
+    return None if None in found or not found else 1.0
+
+
+def evidence_recall(reply: Reply) -> float | None:
+    """The share of gold units that are held by all that was recalled: recall@k for the agent's own k."""
+    return _recall(reply, len(reply.recalled or ()))
+
+
+def evidence_recall_at_1(reply: Reply) -> float | None:
+    """recall@1, of agents that rank what they recall (its items have scores)."""
+    return _recall(reply, 1) if _ranked(reply) else None
+
+
+def evidence_recall_at_5(reply: Reply) -> float | None:
+    """recall@5, of agents that rank what they recall (its items have scores)."""
+    return _recall(reply, 5) if _ranked(reply) else None
+
+
+def evidence_mrr(reply: Reply) -> float | None:
+    """The reciprocal rank of the first item that holds gold evidence, 0 where none does, of agents that rank what they
+    recall (its items have scores)."""
+    found = [rank for _, rank in reply.ranks]
+    if not found or None in found or not _ranked(reply):
+        return None
+    return max((1 / rank for rank in found if rank), default=0.0)
+
+
+def _recall(reply: Reply, k: int) -> float | None:
+    units: dict[tuple[int, ...], bool] = {}
+    for piece, rank in reply.ranks:
+        if rank is None:
+            return None
+        units[piece.units] = units.get(piece.units, True) and 0 < rank <= k
+    return sum(units.values()) / len(units) if units else None
+
+
+def _ranked(reply: Reply) -> bool:
+    """Whether the order of the items is a ranking: that of a long-context agent is the order of the stream."""
+    return any(item.score is not None for item in reply.recalled or ())

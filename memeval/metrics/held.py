@@ -52,13 +52,15 @@ _NO_NAMES = re.compile(
 
 
 class Piece(Protocol):
-    """A piece of gold evidence: its text, the titles of its documents, and the ids of the chunks that hold it. The row of a
+    """A piece of gold evidence: its text, the titles of its documents, the units and the chunks that hold it. The row of a
     question's evidence is one (`memeval.records.EvidenceRow`)."""
 
     @property
     def text(self) -> str: ...
     @property
     def titles(self) -> Collection[str]: ...
+    @property
+    def units(self) -> tuple[int, ...]: ...
     @property
     def chunks(self) -> Collection[str]: ...
 
@@ -82,15 +84,26 @@ def each_held(
 ) -> list[bool | None]:
     """`held` for each piece of the evidence. Pieces that are in no chunk are left out. normal: `normalise`, cached where
     many questions are asked of the same items."""
-    items, pieces = list(items), [piece for piece in evidence if piece.chunks]
+    return [None if rank is None else rank > 0 for rank in ranks(question, evidence, items, normal)]
+
+
+def ranks(
+    question: Question,
+    evidence: Sequence[Piece],
+    items: Iterable[Item],
+    normal: Callable[[str], str] = normalise,
+) -> list[int | None]:
+    """The place (1, 2, ...) of the first item that holds each piece of the evidence, 0 where none does, None where a piece
+    is found only in items that cannot be traced. Pieces that are in no chunk are left out."""
+    pieces, numbered = [piece for piece in evidence if piece.chunks], list(enumerate(items, 1))
     golds = _telling_golds(question)
     worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
-    found: list[bool | None] = []
+    found: list[int | None] = []
     for piece in pieces:
         chunks = set(piece.chunks)
-        near = [item for item in items if not item.chunks or not chunks.isdisjoint(item.chunks)]
+        near = [(rank, item) for rank, item in numbered if not item.chunks or not chunks.isdisjoint(item.chunks)]
         if not near:
-            found.append(False)
+            found.append(0)
             continue
         text = normalise(piece.text)
         if _holds(text, golds):
@@ -99,9 +112,9 @@ def each_held(
             about = {entity: _details(question, piece, entity) for entity in entities(piece)}
             about = {entity: details and details | golds for entity, details in about.items()}
             says = partial(_says, signs={text, *(() if worded else golds)}, about=about)
-        sources = [len(set(item.chunks)) for item in near if _quotes(item, piece) or says(normal(item.text))]
-        traced = any(0 < number <= MOST_SOURCES for number in sources)
-        found.append(None if sources and not traced else traced)
+        holding = [(rank, item) for rank, item in near if _quotes(item, piece) or says(normal(item.text))]
+        traced = [rank for rank, item in holding if 0 < len(set(item.chunks)) <= MOST_SOURCES]
+        found.append(traced[0] if traced else None if holding else 0)
     return found
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from memeval.agent import Item
-from memeval.metrics.held import Piece
+from memeval.metrics.held import Piece, ranks
 from memeval.task import Question
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """A prediction (thinking already removed) and what it is judged by.
 
@@ -25,6 +26,14 @@ class Reply:
     evidence: tuple[Piece, ...] = ()
     native: bool = False
     keyword_separator: str = ""
+
+    @cached_property
+    def ranks(self) -> tuple[tuple[Piece, int | None], ...]:
+        """Each piece of the evidence that is in a chunk, with the place of the first recalled item that holds it
+        (`held.ranks`); empty where no recall is shown."""
+        pieces = [piece for piece in self.evidence if piece.chunks]
+        found = [] if self.recalled is None else ranks(self.question, pieces, self.recalled)
+        return tuple(zip(pieces, found, strict=self.recalled is not None))
 
 
 Metric = Callable[[Reply], float | None]

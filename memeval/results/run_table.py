@@ -13,6 +13,13 @@ LEGEND = {
     "leaked": "† leaked: a model of the row was trained on this split, or on questions asked here.",
     "in-domain": "‡ in-domain: a model of the row was trained on this family of data, as far as known on another split.",
 }
+RETRIEVAL = {
+    "evidence_recall_at_1": "recall@1",
+    "evidence_recall_at_5": "recall@5",
+    "evidence_recall": "recall",
+    "evidence_mrr": "MRR",
+}
+"""Metrics of retrieval, and their heads in a table; `recall` is that of all that was recalled."""
 OF_THE_TABLE = {"few", "offline-judge", "offline-model", "offline-embedder"}
 """Notes that are said once for all rows."""
 
@@ -26,8 +33,8 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     for rows in groups(runs):
         blocks.append(_main(rows[0].task, rows, width))
         kinds = _kinds(rows, width)
-        if kinds:
-            blocks.append(kinds)
+        retrieval = _retrieval(rows, width)
+        blocks += [block for block in (kinds, retrieval) if block]
     return "\n\n".join([*blocks, "\n".join(notes_of(runs))]).rstrip()
 
 
@@ -80,6 +87,23 @@ def _kinds(runs: Sequence[Summary], width: int | None) -> str:
         for run in runs
     ]
     return columns(header, body, ["left", *["right"] * len(names)], keep=header, width=width)
+
+
+def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
+    """What agents that rank found of the gold evidence, apart from what the reader made of it."""
+    ranking = [run for run in runs if "evidence_mrr" in run.metrics]
+    if not ranking:
+        return ""
+    header = ["retrieval", *RETRIEVAL.values(), "n"]
+    body = [
+        [
+            label(run, runs),
+            *(f"{percent(run.metrics[name].value)} ({range_text(run.metrics[name])})" for name in RETRIEVAL),
+            run.metrics["evidence_mrr"].n,
+        ]
+        for run in ranking
+    ]
+    return columns(header, body, ["left", *["right"] * (len(header) - 1)], keep=header, width=width)
 
 
 def notes_of(runs: Sequence[Summary]) -> list[str]:

@@ -103,7 +103,8 @@ class AgentThread:
                 self._call(item)
         left = asyncio.all_tasks(self._loop)
         for task in left:
-            task.cancel()
+            if not task.cancelling():  # else it is closing what it has opened
+                task.cancel()
         with contextlib.suppress(BaseException):
             if left:
                 self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING))  # it may have something to close

@@ -85,8 +85,9 @@ class Engine:
         self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
     ) -> None:
         name = self.spec.agent.card.agent
-        reason = controls.not_applicable(name, question)
-        shown = None if reason else controls.control_recall(name, question, packed.context.units, point.chunks)
+        chunks = packed.other if name == "shuffled" else point.chunks
+        reason = controls.not_applicable(name, question, chunks)
+        shown = None if reason else controls.control_recall(name, question, packed.context.units, chunks)
         asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
 
         async def by_rule(recall: Recall, ledger: Ledger) -> str | None:

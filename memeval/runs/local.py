@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from memeval import tokens
 from memeval.errors import StopRun
+from memeval.runs.controls import with_other
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import SampleKey
@@ -92,6 +93,7 @@ async def _contexts(
                 return
             begun = time.monotonic()
             prepared = prepare(task.context(ref), ref, run.spec.chunk_tokens, count, card.one_unit_per_chunk)
+            prepared = with_other(prepared, task, run.spec.agent.card.agent, count)
             loop.call_soon_threadsafe(ready, prepared, repeat, time.monotonic() - begun)
         for _ in range(workers):
             loop.call_soon_threadsafe(ahead.put_nowait, None)

@@ -12,7 +12,7 @@ from memeval.models.model_names import same_name
 from memeval.records.averages import Average
 from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
-from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS
+from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS, ONE_STREAM
 
 Texts = Iterator[str]
 
@@ -47,6 +47,11 @@ def without_evidence(run: Summary) -> Texts:
 def without_options(run: Summary) -> Texts:
     if count := run.reasons.get(NO_OPTIONS, 0):
         yield f"n/a for {count:,} of {run.n:,} questions: they have no options"
+
+
+def without_another_stream(run: Summary) -> Texts:
+    if run.reasons.get(ONE_STREAM):
+        yield "n/a: the task has no stream of another cluster to recall from"
 
 
 def not_judged(run: Summary) -> Texts:
@@ -237,6 +242,7 @@ NOTES: Mapping[str, Callable[[Summary], Texts]] = {
     "few": few,
     "without-evidence": without_evidence,
     "without-options": without_options,
+    "one-stream": without_another_stream,
     "not-judged": not_judged,
     "offline-judge": offline_judge,
     "offline-model": offline_model,

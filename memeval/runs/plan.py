@@ -149,6 +149,7 @@ def find_task(name: str, options: Options) -> TaskCard:
 def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
     """One spec per point of the grid that `--set` spans over the parameters this agent has."""
     card = plugins.find_agent(name, options.agents_dir)
+    name = card.name if name in plugins.ALIASES else name
     if card.agent in plugins.CONTROLS:
         yield AgentSpec(name, card)
         return

@@ -27,7 +27,8 @@ class AskPoint:
 
 @dataclass(frozen=True, slots=True)
 class PackedContext:
-    """One context, ready to run: its whole stream packed, and what is asked where. digest: of its units."""
+    """One context, ready to run: its whole stream packed, and what is asked where. digest: of its units. other: chunks of
+    another stream, for the control that recalls from there."""
 
     context: Context
     ref: ContextRef
@@ -35,6 +36,7 @@ class PackedContext:
     points: tuple[AskPoint, ...]
     tokens: int
     digest: str = ""
+    other: tuple[PackedChunk, ...] = ()
 
     def place(self, point: AskPoint) -> int | None:
         """The position of a point as rows of the memory have it: None at the end of the stream, however it was said."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from memeval.agent import Item
-from memeval.metrics import Reply, score
+from memeval.metrics import Reply, score, with_retrieval
+from memeval.metrics.evidence import RETRIEVAL
 from memeval.metrics.rules import Rules
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.verdicts import unusable
 
-ABOUT_RECALL = {"evidence_any", "evidence_all"}
+ABOUT_RECALL = {"evidence_any", "evidence_all", *RETRIEVAL}
 """Metrics of what was recalled, not of the reply: an unusable reply leaves them as they are."""
 
 
@@ -66,7 +67,7 @@ def score_sample(
         native=rules.native,
         keyword_separator=rules.keyword_separator,
     )
-    values = {name: value for name, value in score(rules.metrics, reply).items() if value is not None}
+    values = {name: value for name, value in score(with_retrieval(rules.metrics), reply).items() if value is not None}
     reason = unusable(sample.finish_reason, rules.cut_off)
     if sample.failure is not None or reason:
         values = {name: value if name in ABOUT_RECALL else 0.0 for name, value in values.items()}

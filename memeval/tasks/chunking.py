@@ -16,7 +16,7 @@ JOINT = "\n\n"
 MIN_LIMIT = 8
 """Tokens. A single character can take several, and is never cut."""
 
-_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*\s+|[。！？]|\n+")
+SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*\s+|[。！？]|\n+")
 _WORD_END = re.compile(r"\s+")
 
 
@@ -84,7 +84,7 @@ def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[tupl
 
 def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
     """Where the first piece of a text beyond the limit ends: characters, at least one."""
-    for boundary in (_SENTENCE_END, _WORD_END):
+    for boundary in (SENTENCE_END, _WORD_END):
         fitting = _fitting(text, (match.end() for match in boundary.finditer(text)), limit, count)
         if fitting:
             return fitting

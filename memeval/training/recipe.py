@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,7 +113,8 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
             raise UsageError(f"no recipe '{name}'{suggest(name, names())} (known: {', '.join(names())}, or a file.yaml)")
         path = bundled("baselines") / "train" / f"{name}.yaml"
     given = changed(read_yaml(path), settings)
-    recipe: Recipe = typed(given, Recipe, partial(at_key, path))
+    typed_by = {setting.partition("=")[0].strip(): f"--set {setting}" for setting in settings}
+    recipe: Recipe = typed(given, Recipe, lambda *keys: typed_by.get(".".join(keys)) or at_key(path, *keys))
     _check(recipe, path)
     return recipe
 

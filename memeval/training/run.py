@@ -36,6 +36,7 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
     streams, checks = _streams(learner, recipe.task), _streams(checker, recipe.validation)
     for name in (recipe.test, *(tiny.at_length(recipe, times) for times in recipe.lengths)):
         tiny.planned(recipe, name, recipe.agent, recipe.params)  # what is wrong with it is said before anything is trained
+    judge = ContentJudge(recipe.judge, out / "judge.sqlite") if recipe.judge else None
     tokenizer, model = tiny_model.tokenizer(), tiny_model.build(recipe.seed)
     policy = Policy(model, tokenizer, tiny_model.WINDOW, 1.0, recipe.seed)
     trained_on = [{"family": learner.task.card.family, "splits": [learner.task.card.split]}]
@@ -79,7 +80,7 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder:
             folder,
             state["warm"],
             reference,
-            ContentJudge(recipe.judge, out / "judge.sqlite") if recipe.judge else None,
+            judge,
         )
         if state["phase"] != "done":
             best = train(training, state)

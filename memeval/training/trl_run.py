@@ -21,6 +21,7 @@ import msgspec
 import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
+from transformers.integrations import get_available_reporting_integrations
 from transformers.utils import logging
 
 from memeval.errors import UsageError
@@ -59,6 +60,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
     counts: tuple[int, int] = (0, 0)
     tokens: int = 0
     begun: float = 0.0
+    first: int = 0
 
     def rows(self, number: int) -> list[tuple[Row, float]]:
         """This process's share of a step: whole streams, so that every group is whole."""
@@ -148,7 +150,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         return (
             f"step {number}/{grpo.steps}: reward {train['reward']:.2f} (accuracy {train['accuracy']:.2f}, "
             f"calls {train['success']:.0%} good), memory {1 - train['compression']:.2f} of the stream{checked}, "
-            f"{self._speed():,.0f} tokens/s, {left / 60:.0f} min left"
+            f"{self._speed():,.0f} tokens/s, {f'{left / 60:.0f} min' if left > 120 else f'{left:.0f} s'} left"
         )
 
 
@@ -173,8 +175,8 @@ def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
     from accelerate import PartialState
 
     rank = int(PartialState().process_index)
-    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
     judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
+    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
     trained_on = [*claims, *streams.trained_on]
     made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge, rank, processes())
     try:
@@ -211,6 +213,14 @@ def check(recipe: Recipe) -> None:
         raise UsageError("grpo.entropy: training by TRL has no bonus that falls; set it to 0")
     if recipe.warm.steps:
         raise UsageError("warm.steps: a model of one's own has no warm start; set it to 0")
+    if recipe.grpo.kl and recipe.model.endswith(weights.GGUF) and recipe.trl.lora is None:
+        raise UsageError(
+            "grpo.kl: needs the first weights beside those in training, and a GGUF file is loaded once; set kl to 0"
+        )
+    known = get_available_reporting_integrations()
+    for name in recipe.trl.report_to:
+        if name not in known:
+            raise UsageError(f"trl.report_to: '{name}' is not installed here (there are {', '.join(known) or 'none'})")
     if recipe.grpo.streams % processes():
         raise UsageError(
             f"grpo.streams is {recipe.grpo.streams}, which {processes()} processes cannot share evenly; use a multiple"

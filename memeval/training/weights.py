@@ -18,8 +18,9 @@ GGUF = ".gguf"
 
 
 def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
-    """(causal model, tokenizer, what it says that it was trained on). name: a folder, a hub id, or a GGUF file, whose
-    weights are computed back to full precision. Raises UsageError, in one line: not found, damaged, no chat template."""
+    """(causal model, tokenizer, what it says that it was trained on). name: a folder or hub id, with `hf/` before it or
+    without, or a GGUF file, whose weights are computed back to full precision. Raises UsageError, in one line: not found,
+    damaged, no chat template."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     file = Path(name).expanduser()
@@ -30,16 +31,20 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
         folder = file.parent
         options |= {"gguf_file": file.name}
     else:
-        folder = weights.find(name).folder
+        folder = weights.find(name.removeprefix("hf/")).folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         if file.suffix != GGUF:
             options |= {"use_safetensors": True}
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, given.dtype), **options)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, given.dtype), output_loading_info=True, **options
+        )
     except ImportError as error:
         raise UsageError(f"model '{name}': {one_line(str(error))}: {install_hint('train')}") from None
     except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
         raise UsageError(f"model '{name}': cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None
+    if report["missing_keys"]:
+        raise UsageError(f"model '{name}': its weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
     if not tokenizer.chat_template:
         raise UsageError(f"model '{name}': its tokenizer has no chat template; use an instruct model")
     if file.suffix == GGUF:  # it is no longer quantized, and must be saved as any other

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from memeval.agent import Session, ToolResult
 from memeval.models import bound, usage
 from memeval.models.completion import Completion, Request
+from memeval.models.embeddings import pack
 from memeval.models.usage import Ledger
 
 
 @dataclass
 class Bench:
-    """One agent's surroundings. reply: what the model says to a request. requests, events: what came of it."""
+    """One agent's surroundings. reply: what the model says to a request. vector: of a text. requests, embedded, events: what
+    came of it."""
 
     reply: Callable[[Request], Completion] = lambda request: Completion("Done")
+    vector: Callable[[str], Sequence[float]] = lambda text: (1.0, 0.0)
     requests: list[Request] = field(default_factory=list)
+    embedded: list[list[str]] = field(default_factory=list)
     events: list[ToolResult] = field(default_factory=list)
     ledger: Ledger = field(default_factory=lambda: Ledger("ingest"))
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -33,10 +40,14 @@ class Bench:
             self.requests.append(request)
             return self.reply(request)
 
-        route = bound.open_route(call, self.loop)
+        async def embed(texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
+            self.embedded.append(list(texts))
+            return [Completion(pack(np.array(self.vector(text), np.float32))) for text in texts]
+
+        route = bound.open_route(call, self.loop, embed)
         self.routes.append(route)
         return Session(
-            models={"memory": bound.BoundModel(model, "memory", route)},
+            models={role: bound.BoundModel(model, role, route) for role in ("memory", "embedder")},
             seed=seed,
             scratch=Path("nowhere"),
             budget=budget,
@@ -44,9 +55,12 @@ class Bench:
             record=self.events.append,
         )
 
-    def run(self, coroutine):
+    def run(self, result):
+        """What a method returns, plain or async."""
+        if not inspect.isawaitable(result):
+            return result
         usage.current.set(self.ledger)
-        return self.loop.run_until_complete(coroutine)
+        return self.loop.run_until_complete(result)
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from memeval.cards import AgentCard
 from memeval.models.model_names import same_name
 from memeval.results.published import published
 
-NAMES = ["memalpha", "long-context", "bm25", "recent", "random-k", "summary", "memagent", "mem1"]
+NAMES = [
+    *("memalpha", "long-context", "bm25", "dense", "hybrid", "iterative", "recent", "random-k"),
+    *("summary", "memagent", "mem1"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -27,7 +30,7 @@ def test_a_card_names_every_parameter_of_its_agent_with_the_default(name: str) -
     assert all([card.description, card.licence, card.citation])
 
 
-@pytest.mark.parametrize("name", ["memagent-paper", "memagent-memalpha", "mem1-paper", "memalpha-paper"])
+@pytest.mark.parametrize("name", ["memagent-paper", "memagent-memalpha", "mem1-paper", "memalpha-paper", "rag-paper"])
 def test_a_card_of_published_rows_names_rows_that_exist_with_their_model(name: str) -> None:
     card = cards.find(AgentCard, str(cards.bundled("baselines") / f"{name}.yaml"))
     assert card is not None
@@ -40,5 +43,8 @@ def test_a_card_of_published_rows_names_rows_that_exist_with_their_model(name: s
         board, _, method = reproduced.partition(": ")
         rows = [row for row in published() if (row.board, row.method) == (board, method)]
         assert rows, reproduced
-        memory = card.models["memory"]
-        assert all(same_name(row.model, memory if isinstance(memory, str) else memory["name"]) for row in rows)
+        # of an agent without a model of its own the row names the reader's, in its method
+        entry = next(card.models[role] for role in ("memory", "reader") if role in card.models)
+        model = entry if isinstance(entry, str) else entry["name"]
+        for row in rows:
+            assert same_name(row.model, model) if row.model else model.rpartition("/")[2] in row.method

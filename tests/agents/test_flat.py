@@ -1,4 +1,4 @@
-"""long-context, bm25, recent and random-k: agents that keep chunks as they are."""
+"""long-context, recent, random-k and the agents that retrieve: they keep chunks as they are."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import copy
 import pytest
 
 from memeval.agent import Chunk, Item, Query, Recall
+from memeval.agents.iterative import Iterative
 from memeval.agents.long_context import LongContext
-from memeval.agents.rag import BM25
+from memeval.agents.rag import BM25, Dense, Hybrid
 from memeval.agents.recent import RandomK, Recent
 from memeval.errors import UsageError
 from memeval.memory.entries import Entries
 
-AGENTS = [LongContext, BM25, Recent, RandomK]
+AGENTS = [LongContext, BM25, Recent, RandomK, Dense, Hybrid, Iterative]
 TEXTS = ["Ann flew to Oslo", "Bob cooks", "rain in Oslo and in Rome", "Cid sails", "Dora paints", "Eve sings", "Finn naps"]
 
 
 def fed(bench, agent, texts: list[str] = TEXTS, budget: int = 30_000, seed: int = 11):
     agent.begin(bench.session(budget, seed=seed))
     for number, text in enumerate(texts):
-        agent.observe(Chunk(f"c{number:05d}", text, None, len(text.split())))
+        bench.run(agent.observe(Chunk(f"c{number:05d}", text, None, len(text.split()))))
     return agent
 
 
@@ -50,8 +51,36 @@ def test_long_context_keeps_the_newest_whole_chunks_within_the_budget(bench, bud
     assert agent.memory().tokens == {"stream": 20}
 
 
+SIZES = [4, 2, 6, 2, 2, 2, 2]  # words of each chunk, 20 in all
+
+
+@pytest.mark.parametrize(
+    ("cut", "budget", "ranked"),
+    [
+        ("tail", 12, [0, 1, 2]),
+        ("tail", 1, [0]),
+        # the newest first, then the oldest, then always the side of which fewer words were taken
+        ("middle", 6, [6, 0]),
+        ("middle", 9, [6, 0, 5]),
+        ("middle", 12, [6, 0, 5, 4, 1]),
+        ("middle", 14, [6, 0, 5, 4, 1, 3]),
+        ("middle", 100, [6, 0, 5, 4, 1, 3, 2]),
+    ],
+)
+def test_a_cut_keeps_the_other_parts_of_the_stream(bench, cut: str, budget: int, ranked: list[int]) -> None:
+    recall = fed(bench, LongContext(cut), budget=budget).recall(Query("who sails?"))
+    assert numbers(recall) == ranked
+    assert recall.order == "stream"
+    assert sum(SIZES[number] for number in ranked) <= max(budget, 4)
+
+
+def test_a_cut_has_one_of_three_names() -> None:
+    with pytest.raises(UsageError, match="^long-context: 'cut' is 'end'.* .known: head, middle, tail.$"):
+        LongContext("end")
+
+
 def test_bm25_recalls_the_best_chunks_first(bench) -> None:
-    recall = fed(bench, BM25()).recall(Query("Where does Cid sail in Oslo?"))
+    recall = bench.run(fed(bench, BM25()).recall(Query("Where does Cid sail in Oslo?")))
     # by hand: "in" and "Cid" are in one chunk each, "Oslo" in two; "in" twice in chunk 2, whose idf equals that of "Cid"
     assert numbers(recall) == [2, 3]
     assert recall.order == "rank"
@@ -59,9 +88,9 @@ def test_bm25_recalls_the_best_chunks_first(bench) -> None:
 
 
 def test_bm25_fills_up_in_order_of_the_stream(bench) -> None:
-    assert numbers(fed(bench, BM25(k=3)).recall(Query("Eve"))) == [5, 0, 1]
-    assert numbers(fed(bench, BM25(k=9)).recall(Query(""))) == [0, 1, 2, 3, 4, 5, 6]
-    assert fed(bench, BM25(), []).recall(Query("Eve")) == Recall()
+    assert numbers(bench.run(fed(bench, BM25(k=3)).recall(Query("Eve")))) == [5, 0, 1]
+    assert numbers(bench.run(fed(bench, BM25(k=9)).recall(Query("")))) == [0, 1, 2, 3, 4, 5, 6]
+    assert bench.run(fed(bench, BM25(), []).recall(Query("Eve"))) == Recall()
 
 
 def test_recent_holds_only_the_last_chunks(bench) -> None:
@@ -94,18 +123,22 @@ def test_random_k_of_a_smaller_k_is_part_of_a_larger(bench) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_fork_is_an_agent_that_saw_the_prefix(bench, agent: type) -> None:
+    bench.vector = lambda text: (text.count("i"), text.count("o"), 1)
     trunk, prefix = fed(bench, agent()), fed(bench, agent())
     branch = trunk.fork(copy.copy(trunk.session))
     last = Chunk("c00090", "Cid flew to Rome in the rain", None, 7)
-    before = [trunk.recall(Query(text)) for text in ("Oslo", "Rome")]
-    branch.observe(last)
-    prefix.observe(last)
-    for text in ("Oslo", "Rome", "who sails"):
-        assert branch.recall(Query(text)) == prefix.recall(Query(text))
+
+    def recalls(some, *questions: str) -> list[Recall]:
+        return [bench.run(some.recall(Query(text))) for text in questions]
+
+    before = recalls(trunk, "Oslo", "Rome")
+    bench.run(branch.observe(last))
+    bench.run(prefix.observe(last))
+    assert recalls(branch, "Oslo", "Rome", "who sails") == recalls(prefix, "Oslo", "Rome", "who sails")
     assert branch.memory() == prefix.memory()
-    assert [trunk.recall(Query(text)) for text in ("Oslo", "Rome")] == before
-    trunk.observe(Chunk("c00007", "Gus reads", None, 2))
-    assert "c00007" not in [item.id for text in ("Gus", "reads") for item in branch.recall(Query(text)).items]
+    assert recalls(trunk, "Oslo", "Rome") == before
+    bench.run(trunk.observe(Chunk("c00007", "Gus reads", None, 2)))
+    assert "c00007" not in [item.id for recall in recalls(branch, "Gus", "reads") for item in recall.items]
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -113,20 +146,30 @@ def test_tokens_are_counted_where_a_chunk_does_not_say(bench, agent: type) -> No
     made = agent()
     made.begin(bench.session())
     for number, text in enumerate(TEXTS[:3]):
-        made.observe(Chunk(f"c{number}", text))
+        bench.run(made.observe(Chunk(f"c{number}", text)))
     assert made.memory().total == 12
 
 
-@pytest.mark.parametrize(("agent", "name"), [(BM25, "bm25"), (Recent, "recent"), (RandomK, "random-k")])
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (BM25, "bm25"),
+        (Dense, "dense"),
+        (Hybrid, "hybrid"),
+        (Iterative, "iterative"),
+        (Recent, "recent"),
+        (RandomK, "random-k"),
+    ],
+)
 @pytest.mark.parametrize("k", [0, -2, "5", 2.0, True])
 def test_a_wrong_k_is_one_line(agent: type, name: str, k: object) -> None:
-    with pytest.raises(UsageError, match=f"^{name}: k is "):
+    with pytest.raises(UsageError, match=f"^{name}: '?k'? is "):
         agent(k=k)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_what_is_held_is_listed_with_its_chunks(bench, agent: type) -> None:
-    made = fed(bench, agent() if agent is LongContext else agent(3))
+    made = fed(bench, agent(3) if agent is Recent else agent())
     held = made.memory().entries
     kept = TEXTS[-3:] if agent is Recent else TEXTS
     assert [(item.text, item.chunks) for item in held] == [

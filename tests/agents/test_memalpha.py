@@ -138,9 +138,9 @@ def test_how_each_type_is_written_is_said_where_it_is_named(bench) -> None:
     assert {
         name: [tool for tool in ("new_memory_insert", "memory_update") if tool in line] for name, line in bullets.items()
     } == {
-        "- core": ["memory_update"],
-        "- semantic": ["new_memory_insert"],
-        "- episodic": ["new_memory_insert"],
+        "- core_memory": ["memory_update"],
+        "- semantic_memory": ["new_memory_insert"],
+        "- episodic_memory": ["new_memory_insert"],
     }
 
 

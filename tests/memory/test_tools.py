@@ -101,6 +101,16 @@ def test_the_id_of_an_entry_in_front_of_a_new_text_is_no_part_of_it(front: str) 
     )
 
 
+def test_a_text_under_the_other_tools_name_counts() -> None:
+    store = MemoryStore(words)
+    made = tools.execute(store, call("new_memory_insert", memory_type="episodic", new_content="it rained"), "c1")
+    assert (made.status, made.effect["text"]) == ("ok", "it rained")
+    update = call("memory_update", memory_type="core", content="x")
+    assert tools.execute(store, update, "c1").effect["text"] == "x"
+    both = call("new_memory_insert", memory_type="episodic", content="a", new_content="b")
+    assert tools.execute(store, both, "c1").effect["text"] == "a"
+
+
 def test_core_is_written_and_cleared_without_an_id() -> None:
     store = MemoryStore(words)
     assert tools.execute(store, call("memory_update", memory_type="core_memory", new_content="x y"), "c1").status == "ok"

@@ -145,6 +145,39 @@ def test_follows_no_name_from_one_sentence_to_another() -> None:
     assert ask(memory, "Where was the author of The Silent Gear born?") != "Dunport"
 
 
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "parameters": {
+            "type": "object",
+            "properties": {"query": {"type": "string"}, "most": {"type": "integer"}},
+            "required": ["query"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("memory", "question", "expected"),
+    [
+        # the nearest sentence names the author, and says nothing of a birth
+        ("Mara Quill wrote The Silent Gear.", "Where was the author of The Silent Gear born?", "Mara Quill born"),
+        ("Mara Quill was born in Dunport.", "Where was Mara Quill born?", None),  # nothing is left open
+        ("Mara Quill is a clockmaker.", "Where was Mara Quill born?", None),  # no other name is in view
+        ("Oren Tash was born in Dunport.", "Where was Mara Quill born?", None),
+        ("", "Where was Mara Quill born?", None),
+    ],
+)
+def test_asks_for_the_next_name_where_it_can_search(memory: str, question: str, expected: str | None) -> None:
+    messages = prompts.reader_messages("Any wording.", memory, question)
+    made = complete(messages, [FIND, LOOK_UP]).tool_calls
+    assert [(call.name, call.arguments) for call in made] == ([("look_up", {"query": expected})] if expected else [])
+    assert complete(messages, [FIND]).tool_calls == ()  # a tool that needs more than a query is not used
+    if not made:
+        assert complete(messages, [LOOK_UP]).text == complete(messages).text
+
+
 def test_abstains_without_memory_whatever_is_asked() -> None:
     for memory in ("", "   \n", None):
         assert ask(memory, "Where was Mara Quill born?") == ABSTAIN

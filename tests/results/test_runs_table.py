@@ -64,3 +64,19 @@ def test_why_replies_are_missing_or_of_no_use_is_said() -> None:
         "a on t: 150 replies count as wrong: the prompt exceeds the model's window",
         "a on t: complete, 1 failed (reader: HTTP 500); see runs/t/a",
     ]
+
+
+def test_what_was_found_is_shown_apart_from_what_was_made_of_it() -> None:
+    def average(value: float) -> dict[str, float | int]:
+        return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 200}
+
+    names = ("evidence_recall_at_1", "evidence_recall_at_5", "evidence_recall", "evidence_mrr")
+    ranked = {"f1": {"n": 200}, **{name: average(0.2 + place / 10) for place, name in enumerate(names)}}
+    unranked = {"f1": {"n": 200}, "evidence_recall": average(0.9)}
+    rows = [run("a", "t", None, 0.2, metrics=ranked), run("long", "t", None, 0.1, metrics=unranked)]
+    block = next(block for block in runs_table(rows).split("\n\n") if block.startswith("| retrieval"))
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()[::2]] == [
+        ["retrieval", "recall@1", "recall@5", "recall", "MRR", "n"],
+        ["a", "20.0 (10.0 to 30.0)", "30.0 (20.0 to 40.0)", "40.0 (30.0 to 50.0)", "50.0 (40.0 to 60.0)", "200"],
+    ]
+    assert "retrieval" not in runs_table(rows[1:])

@@ -369,6 +369,19 @@ def test_its_files_are_part_of_what_a_run_is(project: Path) -> None:
     assert len(run_folders(project / "runs")) == 2
 
 
+def test_the_packages_of_a_python_environment_are_part_of_it(tmp_path: Path) -> None:
+    package = tmp_path / "venv" / "lib" / "python3" / "site-packages" / "words-1.2.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Name: words")
+    (tmp_path / "venv" / "bin").mkdir()
+    (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    (tmp_path / "agent.py").touch()
+    files = Program.beside(tmp_path)("venv/bin/python -I agent.py missing.py").files()
+    assert set(files) == {"python", "agent.py", "python: words-1.2"}
+    assert files["python: words-1.2"] == package / "METADATA"
+
+
 @pytest.mark.parametrize(
     ("agent", "said"),
     [

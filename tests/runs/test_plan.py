@@ -10,6 +10,7 @@ import pytest
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
 from memeval.runs.options import Options
+from memeval.runs.plan import plan
 from memeval.runs.roles import role_model, role_models
 from memeval.runs.spec import AgentSpec
 
@@ -143,3 +144,8 @@ def test_a_missing_key_of_any_role_is_found_before_anything_is_sent(
         with pytest.raises(UsageError, match="reader: model 'openai/gpt-4o' needs a key: set OPENAI_API_KEY"):
             run_command(chosen, fresh=False, form="table")
     assert server.seen == []
+
+
+def test_an_agent_under_two_names_is_one_run(project: Path) -> None:
+    (planned,) = plan(Options(agents=["rag", "bm25"], tasks=["synth-10k"], models={"model": "offline"}, quiet=True))
+    assert planned.spec.agent.typed == "bm25"

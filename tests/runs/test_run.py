@@ -27,7 +27,7 @@ from memeval.runs.progress import Progress
 from memeval.runs.run import run
 from memeval.runs.signals import Ended, Event
 from memeval.runs.spec import RunSpec
-from memeval.task import Evidence, Question
+from memeval.task import Context, Evidence, Question, Unit
 
 
 def lines(planned: Any, name: str) -> list[dict[str, Any]]:
@@ -163,6 +163,31 @@ def test_arms(toy: Any) -> None:
     assert shotgun.summary.metrics["substring"].value == 1.0
     assert shotgun.summary.headline.value == pytest.approx(2 / 7)  # one token of the six is the answer
     assert (shotgun.summary.calls, shotgun.summary.memory_tokens.max) == ({}, None)
+
+
+def test_shuffled_recalls_from_the_stream_of_another_cluster(toy: Any) -> None:
+    def asked(number: int, cluster: str) -> Context:
+        unit = f"Ann Lee lives in Town{number}."
+        gold = Question(f"q{number}", "Where does Ann Lee live?", (f"Town{number}",), evidence=(Evidence(unit, (0,)),))
+        return Context(f"c{number}", (Unit(unit),), (gold,), cluster)
+
+    contexts = [asked(0, "a"), asked(1, "a"), asked(2, "b"), asked(3, "b"), asked(4, "c")]
+    outcome = run(toy.planned("shuffled", contexts), quiet=True)
+    answers = {row["question_id"]: row["answer"] for row in lines(outcome.planned, "samples")}
+    # the nearest before it of another cluster; for those of the first cluster the nearest after it
+    assert answers == {"q0": "Town2", "q1": "Town2", "q2": "Town1", "q3": "Town1", "q4": "Town3"}
+    assert (outcome.summary.headline.value, outcome.summary.memory_tokens.max) == (0.0, None)
+    assert "evidence_all" not in outcome.summary.metrics  # chunk ids of another stream prove nothing here
+    fewer = dataclasses.replace(toy.planned("shuffled", contexts, label="fewer"), question_ids=("q0", "q1"))
+    assert {row["answer"] for row in lines(run(fewer, quiet=True).planned, "samples")} >= {"Town2"}
+
+
+def test_shuffled_needs_a_second_stream(toy: Any) -> None:
+    outcome = run(toy.planned("shuffled", [simple(0)]), quiet=True)
+    (row,) = lines(outcome.planned, "samples")
+    assert row["not_applicable"] == "the task has no other stream to recall from"
+    assert outcome.summary.verdicts == {"n/a": 1}
+    assert "n/a: the task has no stream of another cluster to recall from" in [note.text for note in outcome.summary.notes]
 
 
 def test_the_longest_option_is_a_floor_of_its_own(toy: Any) -> None:

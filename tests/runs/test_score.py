@@ -45,7 +45,7 @@ def test_an_unusable_reply_is_wrong_with_a_reason_in_every_metric(finish: str) -
     assert verdict == "wrong"
     assert reason
     # the published two-way rule gives an empty prediction 1: an unusable reply must not profit from that
-    assert {name: value for name, value in metrics.items() if value} == {"evidence_all": 1.0}
+    assert {name: value for name, value in metrics.items() if value} == {"evidence_all": 1.0, "evidence_recall": 1.0}
     assert scored("", finish_reason=finish)[0]["substring_two_way"] == 0.0
     assert scored("", finish_reason=finish)[0]["abstention"] == 0.0
 

@@ -94,6 +94,10 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         (["task=synth-tiny@trian"], "did you mean"),
         (["warm.folder=nothing/here"], "holds no training run"),
         (["grpo.steps"], "expected key=value"),
+        (["grpo.group=none"], "--set grpo.group=none: 'grpo.group' is 'none'"),
+        (["reader=null"], "--set reader=null: 'reader'"),
+        (["grppo.group=8"], "did you mean 'grpo'"),
+        (["judge=nothere", "reward.validity=0.1"], "nothere"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(tmp_path: Path, settings: list[str], said: str) -> None:
@@ -102,6 +106,17 @@ def test_settings_that_cannot_be_are_one_line(tmp_path: Path, settings: list[str
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "recipe.yaml").exists() or "warm.folder" in settings[0]
+
+
+def test_a_recipe_that_lacks_a_key_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: tiny\ntask: synth-tiny@train\nreward: {sucess: 1}\n")
+    for expected in (f"{file}:3: unknown key 'reward.sucess'; did you mean 'success'", f"{file}: 'validation' is missing"):
+        result = CliRunner().invoke(main, ["train", str(file), "--out", str(tmp_path / "out")])
+        assert (result.exit_code, len(result.stderr.strip().splitlines())) == (2, 1), result.output
+        assert expected in result.stderr
+        file.write_text("model: tiny\ntask: synth-tiny@train\n")
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import memeval
 from memeval.cli import main
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
 
+ROOT = Path(os.environ.get("MEMEVAL_DATA") or Path(memeval.__file__).parents[2] / "shared" / "data")
 COLOURS = ("red", "green", "blue", "grey")
 
 
@@ -125,3 +128,18 @@ def test_a_file_that_is_not_as_published_is_named(tmp_path: Path) -> None:
     result = command("families=squad", out=tmp_path / "mix", data=tmp_path / "data")
     assert result.exit_code == 2
     assert "train-v1.1.json: not as published (no field 'data')" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_data_sets_own_training_files(tmp_path: Path) -> None:
+    families = {"nlu": 50, "banking77": 77, "clinc150": 150, "trec-c": 6}
+    if not (ROOT / "clinc150").is_dir():
+        pytest.skip(f"no {ROOT / 'clinc150'}: set MEMEVAL_DATA to a folder with the data sets")
+    result = command(f"families={','.join(families)}", "streams=2", out=tmp_path / "mix", data=ROOT)
+    assert result.exit_code == 0, result.output
+    made = [one for one in json.loads(result.stdout) if one["split"] == "train"]
+    assert [(one["family"], one["streams"], one["questions"]) for one in made] == [(name, 2, 200) for name in families]
+    for name, labels in families.items():
+        row = parquet.read_table(tmp_path / "mix" / f"{name}-train.parquet").to_pylist()[0]
+        assert len(json.loads(row["metadata"])["labels"]) >= labels
+        assert row["num_chunks"] == 10

@@ -176,6 +176,10 @@ def test_three_steps_a_stopped_run_that_goes_on_and_its_evaluation(
     last = [torch.load(folder / "state-3" / "optimizer.pt") for folder in (again, tmp_path / "whole")]
     pairs = zip(*(state["state"].values() for state in last), strict=True)
     assert all(torch.equal(one["exp_avg"], other["exp_avg"]) for one, other in pairs)
+    logged = json.loads((again / "state-3" / "trainer_state.json").read_text())["log_history"]  # what report_to gets
+    assert [entry["memeval/train/reward"] for entry in logged] == [line["train"]["reward"] for line in whole]
+    assert logged[2]["memeval/validation/accuracy"] == whole[2]["validation"]["accuracy"]
+    assert all(entry["tokens_per_second"] > 0 for entry in logged)
     claimed = json.loads((again / "best" / "memeval_trained_on.json").read_text())["trained_on"]
     assert (claimed[0]["family"], claimed[0]["splits"]) == ("synth-tiny", ["train"])
     assert len(claimed[0]["hashes"]) > 100
@@ -242,6 +246,8 @@ def test_what_goes_wrong_is_named_and_the_state_before_it_stays(
         (["trl.lora={rank: none}"], "rank"),
         (["trl.lora={rnk: 3}"], "did you mean 'rank'"),
         (["trl.dtype=float8"], "trl.dtype"),
+        (["trl.report_to=[nowhere]"], "trl.report_to: 'nowhere'"),
+        (["model=weights.gguf", "grpo.kl=0.1"], "set kl to 0"),
         (["grpo.minibatches=3"], "cannot be divided"),
         (["task=none"], "none"),
         (["task="], "task"),
@@ -288,6 +294,7 @@ def test_the_recipes_that_come_with_memeval_can_be_read() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_real_model_from_a_gguf_file(tmp_path: Path) -> None:
     """Two steps of SmolLM2-135M-Instruct, from the file that SMOLLM2_GGUF names."""
     file = Path(os.environ.get("SMOLLM2_GGUF", "not-named"))

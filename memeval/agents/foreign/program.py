@@ -161,14 +161,18 @@ class Process:
         try:
             if process.stdin is not None:
                 process.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), ENDING)
-        finally:  # what it has started is killed even where it has ended itself
-            _kill(process.pid)
-        await process.wait()
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=ENDING)
-            self._reading.cancel()
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), ENDING)
+            finally:  # what it has started is killed even where it has ended itself
+                _kill(process.pid)
+            await process.wait()
+            if self._reading is not None:
+                await asyncio.wait([self._reading], timeout=ENDING)
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+            process._transport.close()  # type: ignore[attr-defined]  # its pipes: nothing public closes them
         return messages.one_line(bytes(self._said))[-messages.SHOWN :]
 
     async def _read_errors(self, stream: asyncio.StreamReader | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from memeval import prompts
 from memeval.models.completion import UNREAD, Completion, Request, ToolCall, Usage, text_of
 from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose
+from memeval.models.offline.searching import follow_up
 from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
 __all__ = ["ABSTAIN", "NOTHING", "THRESHOLD", "UNREAD", "OfflineModel"]
@@ -29,6 +30,7 @@ class OfflineModel:
 
     `<new_chunk>` with tools that write: tool calls for the chunk's facts, an entry per subject.
     `<new_chunk>` otherwise: the memory rewritten as text with the new facts in it. Neither looks at a question.
+    `<question>` and `<memory>` with a tool that takes a query alone: a call of it (searching.py), else a reply as below.
     `<question>` with `<options>`: a letter. `<question>` with `<memory>`: a short answer or "I don't know", one sentence and
     one hop; abstains below `THRESHOLD`. `<question>` alone: "I don't know", for it has no knowledge of the world.
     None of these: `UNREAD`.
@@ -61,6 +63,9 @@ def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
         return rewritten(memory or "", chunk, _limit(request.params, REWRITE_TOKENS)) or NOTHING, ()
     if question is None:
         return UNREAD, ()
+    search = follow_up(memory, question, request.tools) if memory is not None and request.tools else None
+    if search is not None:
+        return "", (search,)
     if options is not None:
         return choose(memory or "", question, options, request.params.get("seed")), ()
     return answer(memory or "", question), ()

@@ -240,6 +240,17 @@ def _form(tool: Any) -> Form | None:
         return None
 
 
+def takes_query(tool: Any) -> tuple[str, str] | None:
+    """(name of a function that needs a query and nothing else, its parameter); None for any other."""
+    try:
+        function = tool.get("function", tool)
+        schema = function["parameters"]
+        needed = {name: _slot(name, schema["properties"][name]) for name in schema.get("required", ())}
+        return (str(function["name"]), *needed) if list(needed.values()) == ["query"] else None
+    except (AttributeError, KeyError, TypeError):  # no JSON schema of a function
+        return None
+
+
 def _slot(name: str, kind: dict[str, Any]) -> str:
     """What a parameter holds; "" for one that is no text."""
     if kind.get("enum"):

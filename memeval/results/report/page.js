@@ -73,6 +73,12 @@ function sections() {
     groups.map(kindTable),
   );
   section(
+    "retrieval",
+    "Retrieval",
+    "What agents that rank found of the gold evidence, apart from what the reader made of it, with 95% intervals. Recall: the share of gold units held by everything that was recalled, by the first item, by the first five. MRR: 1 / rank of the first item that holds gold evidence.",
+    groups.map(retrievalTable),
+  );
+  section(
     "differences",
     "Paired differences",
     "Two agents on the same questions, in points. p is of no difference; p (Holm) is adjusted for all pairs of this page. Won and lost count questions.",

@@ -107,6 +107,27 @@ function pairTable(group) {
   ];
 }
 
+// ---- retrieval ----
+
+const retrievalColumns = [
+  ["evidence_recall_at_1", "recall@1"],
+  ["evidence_recall_at_5", "recall@5"],
+  ["evidence_recall", "recall"],
+  ["evidence_mrr", "MRR"],
+];
+
+function retrievalTable(group) {
+  const mine = runsOf(group).filter((run) => run.summary.metrics.evidence_mrr);
+  if (!mine.length) return null;
+  const cell = (row) => (row ? [percent(row.value), el("small", {}, rangeText(row))] : "–");
+  const rows = mine.map(({ name, summary }) => [
+    named(name),
+    ...retrievalColumns.map(([metric]) => cell(summary.metrics[metric])),
+    count(summary.metrics.evidence_mrr.n),
+  ]);
+  return [el("h3", {}, group.title), grid(["agent", ...retrievalColumns.map(([, head]) => head), "n"], rows)];
+}
+
 // ---- lift ----
 
 function liftTable(group) {
