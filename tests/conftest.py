@@ -28,6 +28,12 @@ def pytest_configure() -> None:
     os.environ |= {"HOME": _home.name, "XDG_CACHE_HOME": f"{_home.name}/.cache", "XDG_CONFIG_HOME": f"{_home.name}/.config"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a time limit of their own begin first, so that no worker is left alone with one at the end."""
+    limits = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("timeout"))}
+    items.sort(key=lambda item: -limits.get(item, 0))
+
+
 def pytest_unconfigure() -> None:
     _home.cleanup()
 
