@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +45,7 @@ def train_command(
     if first.model != "tiny":
         if ablations or jobs > 1:
             raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{first.model}' is trained alone")
+        _require(("trl", "peft", "accelerate"), "train", f"training '{first.model}'")
         from memeval.commands.train_trl import train_trl
 
         return train_trl(first, out, seeds, form)
@@ -58,7 +58,8 @@ def train_command(
         for proof in experiment.proofs(first, folders, jobs):
             proofs.append(proof)
             if form == "table":
-                print(f"{proof_table(proof, room)}\n\nuse it: {_usage(first, folders[proof.seed])}\n", flush=True)
+                use = recipes.evaluation(first, folders[proof.seed] / "best")
+                print(f"{proof_table(proof, room)}\n\nuse it: {use}\n", flush=True)
         if ablations:
             changed = list(experiment.ablations(first, folders[first.seed], out, jobs))
             if form == "table":
@@ -87,13 +88,6 @@ def _require(packages: Sequence[str], extra: str, what: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise UsageError(f"{what}: {' and '.join(missing)} not installed: {install_hint(extra)}")
-
-
-def _usage(recipe: recipes.Recipe, folder: Path) -> str:
-    plain = {key: value if isinstance(value, str) else json.dumps(value) for key, value in recipe.params.items()}
-    params = " ".join(f"--set {key}={value}" for key, value in plain.items())
-    options = f"{params} --task {recipe.test} --memory hf/{folder / 'best'} --reader {recipe.reader}"
-    return f"memeval run --agent {recipe.agent} {options}"
 
 
 def _draw(found: Experiment, out: Path) -> None:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from memeval.errors import StopRun, UsageError, install_hint
-from memeval.training.recipe import Recipe
-
-PACKAGES = ("trl", "peft", "accelerate")
+from memeval.errors import StopRun
+from memeval.training.recipe import Recipe, evaluation
 
 
 def train_trl(first: Recipe, out: Path, seeds: int, form: str) -> int:
     """Train once for each of `seeds` seeds from the recipe's on, and print where the best checkpoint is and how it is
     evaluated. Returns 0, 3 where training failed, 130 where it was stopped."""
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise UsageError(f"training '{first.model}' needs {' and '.join(missing)}: {install_hint('train')}")
     from memeval.training import trl_run
 
     found: list[dict[str, Any]] = []
@@ -51,14 +44,3 @@ def train_trl(first: Recipe, out: Path, seeds: int, form: str) -> int:
     if form == "json" and found:
         print(json.dumps(found, indent=2))
     return 0
-
-
-def evaluation(recipe: Recipe, checkpoint: Path) -> str:
-    """The command that runs the agent with a checkpoint as it was trained."""
-    settings = [word for key, value in recipe.params.items() for word in ("--set", f"{key}={_plain(value)}")]
-    words = ["memeval", "run", "--agent", recipe.agent, *settings, "--task", recipe.test]
-    return shlex.join([*words, "--memory", f"hf/{checkpoint}", "--reader", recipe.reader])
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

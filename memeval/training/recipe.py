@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -153,3 +154,14 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise UsageError(f"{path}: reward.validity has a weight, and needs a model that judges contents: judge: NAME[@URL]")
     if recipe.judge and not recipe.reward.validity:
         raise UsageError(f"{path}: judge is '{recipe.judge}', but reward.validity is 0; the paper's weight is 0.1")
+
+
+def evaluation(recipe: Recipe, checkpoint: Path) -> str:
+    """The command that runs the agent with a checkpoint as it was trained."""
+    settings = [word for key, value in recipe.params.items() for word in ("--set", f"{key}={_plain(value)}")]
+    words = ["memeval", "run", "--agent", recipe.agent, *settings, "--task", recipe.test]
+    return shlex.join([*words, "--memory", f"hf/{checkpoint}", "--reader", recipe.reader])
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -15,7 +16,6 @@ import yaml
 from click.testing import CliRunner
 
 from memeval.cli import main
-from memeval.commands import train_trl
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl", reason="the extra train is not installed")
@@ -183,7 +183,7 @@ def test_three_steps_a_stopped_run_that_goes_on_and_its_evaluation(
     claimed = json.loads((again / "best" / "memeval_trained_on.json").read_text())["trained_on"]
     assert (claimed[0]["family"], claimed[0]["splits"]) == ("synth-tiny", ["train"])
     assert len(claimed[0]["hashes"]) > 100
-    words = train_trl.evaluation(recipes.load(str(file)), again / "best").split()[1:]
+    words = recipes.evaluation(recipes.load(str(file)), again / "best").split()[1:]
     words += ["--runs-dir", str(tmp_path / "runs"), "--limit", "64", "--quiet", "--format", "json"]
     evaluated = CliRunner().invoke(main, words)
     assert evaluated.exit_code == 0, evaluated.output
@@ -279,10 +279,11 @@ def test_a_model_without_a_chat_template_and_a_task_without_questions(tmp_path: 
 
 
 def test_a_missing_package_is_named(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_trl, "PACKAGES", ("trl", "no_such_package"))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
     result = CliRunner().invoke(main, ["train", str(file), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "needs no_such_package: pip install -c constraints.txt -e '.[train]'" in result.stderr
+    assert "peft not installed: pip install -c constraints.txt -e '.[train]'" in result.stderr
 
 
 def test_the_recipes_that_come_with_memeval_can_be_read() -> None:
