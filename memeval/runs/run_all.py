@@ -20,10 +20,9 @@ from memeval.runs.conclude import conclude
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
 from memeval.runs.origins import with_origins
-from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan
 from memeval.runs.progress import Position
-from memeval.runs.run import run_together, together, wanted
+from memeval.runs.run import INTERRUPTED, Outcome, run_together, together, wanted
 from memeval.runs.summary import with_judge
 
 
@@ -72,7 +71,7 @@ def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcom
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     except KeyboardInterrupt:
-        return dataclasses.replace(outcome, stopped="interrupted", interrupted=True)
+        return dataclasses.replace(outcome, stopped=INTERRUPTED)
     again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
     judged = judged_summary(folder, scorer, planned.question_ids)
     marked = contamination(planned.spec.task, planned.claims, {key: row.text for key, row in _asked(planned).items()})

@@ -63,7 +63,7 @@ async def _read(
         policy.begin(noise, len(streams) * repeats)
         live[MEMORY] = policy
     async with RunContext(spec, models=live, on_step=steps.append) as run:
-        engine = run.engine([run.stage(rows.append)], rows.append)
+        engine = run.engine(rows.append)
 
         async def one(stream: PackedContext, repeat: int) -> None:
             ended = False
