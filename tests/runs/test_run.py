@@ -22,9 +22,9 @@ from memeval.records.folder import RunFolder, RunWriter
 from memeval.records.rows import InvocationRow
 from memeval.records.summary import Chunks, QueryFacts
 from memeval.results.run_table import runs_table
-from memeval.runs.anew import anew
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
+from memeval.runs.run_all import anew
 from memeval.runs.signals import ContextDone, Event
 from memeval.runs.spec import RunSpec
 from memeval.task import Context, Evidence, Question, Unit
