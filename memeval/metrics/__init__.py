@@ -11,67 +11,48 @@ from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
 from memeval.identity import place
+from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
-from memeval.metrics.choices import boxed, keyword_share, keyword_share_published, letter
-from memeval.metrics.evidence import (
-    evidence_all,
-    evidence_any,
-    evidence_mrr,
-    evidence_recall,
-    evidence_recall_at_1,
-    evidence_recall_at_5,
-    with_retrieval,
-)
-from memeval.metrics.locomo import locomo_adversarial, locomo_f1
-from memeval.metrics.memalpha import contains_first
-from memeval.metrics.memoryagentbench import (
-    detective_exact_match,
-    eventqa_recall,
-    mab_exact_match,
-    mab_f1,
-    mab_line,
-    mab_line_exact,
-    mab_rouge_l,
-    mab_substring,
-    recall_at_5,
-)
+from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
-from memeval.metrics.rouge import rouge_l
-from memeval.metrics.strings import exact_match, f1, substring, substring_guarded, substring_two_way
 from memeval.metrics.text import answer_text, normalise
 from memeval.plugins import described, entry_point
 
 METRICS: dict[str, Metric] = {
-    "exact_match": exact_match,
-    "f1": f1,
-    "substring": substring,
-    "substring_two_way": substring_two_way,
-    "substring_guarded": substring_guarded,
-    "letter": letter,
-    "boxed": boxed,
-    "keyword_share": keyword_share,
-    "keyword_share_published": keyword_share_published,
-    "rouge_l": rouge_l,
-    "evidence_any": evidence_any,
-    "evidence_all": evidence_all,
-    "evidence_recall": evidence_recall,
-    "evidence_recall_at_1": evidence_recall_at_1,
-    "evidence_recall_at_5": evidence_recall_at_5,
-    "evidence_mrr": evidence_mrr,
-    "abstention": abstention,
-    "mab_substring": mab_substring,
-    "mab_exact_match": mab_exact_match,
-    "mab_f1": mab_f1,
-    "mab_rouge_l": mab_rouge_l,
-    "mab_line": mab_line,
-    "mab_line_exact": mab_line_exact,
-    "detective_exact_match": detective_exact_match,
-    "eventqa_recall": eventqa_recall,
-    "recall_at_5": recall_at_5,
-    "contains_first": contains_first,
-    "locomo_f1": locomo_f1,
-    "locomo_adversarial": locomo_adversarial,
+    metric.__name__: metric
+    for metric in (
+        strings.exact_match,
+        strings.f1,
+        strings.substring,
+        strings.substring_two_way,
+        strings.substring_guarded,
+        choices.letter,
+        choices.boxed,
+        choices.keyword_share,
+        choices.keyword_share_published,
+        rouge.rouge_l,
+        evidence.evidence_any,
+        evidence.evidence_all,
+        evidence.evidence_recall,
+        evidence.evidence_recall_at_1,
+        evidence.evidence_recall_at_5,
+        evidence.evidence_mrr,
+        abstention,
+        memoryagentbench.mab_substring,
+        memoryagentbench.mab_exact_match,
+        memoryagentbench.mab_f1,
+        memoryagentbench.mab_rouge_l,
+        memoryagentbench.mab_line,
+        memoryagentbench.mab_line_exact,
+        memoryagentbench.detective_exact_match,
+        memoryagentbench.eventqa_recall,
+        memoryagentbench.recall_at_5,
+        memalpha.contains_first,
+        locomo.locomo_f1,
+        locomo.locomo_adversarial,
+    )
 }
+"""name -> metric"""
 
 
 def load(name: str, where: str) -> None:
