@@ -24,6 +24,7 @@ from memeval.models.limits import Limiter, Policy, Trace, trace
 from memeval.models.providers import Provider
 from memeval.models.reply import one_line
 from memeval.models.store import Store
+from memeval.models.thinking import Thinking
 from memeval.records.rows import CallRow
 
 MEMORY = ("ingest", "recall")
@@ -74,7 +75,6 @@ class Gateway:
         *,
         policy: Policy | None = None,
         opener: Opener = registry.open_model,
-        embedder_opener: Opener = registry.open_embedding_model,
         budget: Budget | None = None,
         owned: Sequence[Store] = (),
     ) -> None:
@@ -85,7 +85,7 @@ class Gateway:
         self._concurrency = concurrency
         self._on_event = on_event
         self._policy = policy
-        self._openers = {False: opener, True: embedder_opener}
+        self._opener = opener
         self._budget = budget
         self._models: dict[tuple[Any, ...], _Open] = {}
         self._limiters: dict[str, Limiter] = {}
@@ -97,38 +97,20 @@ class Gateway:
     @property
     def adapted(self) -> tuple[str, ...]:
         """What is sent otherwise to the servers of this gateway, in words."""
-        models: list[Any] = [found.model for found in self._models.values() if hasattr(found.model, "adapted")]
+        models = [found.model for found in self._models.values() if isinstance(found.model, Thinking)]
         return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
-    async def call(self, spec: ModelSpec, request: Request) -> Completion:
-        """One logical call. `spec.params` are defaults under `request.params`.
+    async def call(self, spec: ModelSpec, request: Request, embeds: bool = False) -> Completion:
+        """One logical call. `spec.params` are defaults under `request.params`. embeds: a call for vectors (embeddings.py).
 
         Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
         (stop the run), UsageError (a name that means nothing, a store that cannot be written).
         """
-        call = self._begin(spec, request, embeds=False)
+        call = self._begin(spec, request, embeds)
         longest, request = window.split(spec, call.request)
-        if longest is not None and await window.exceeds(request, longest):
+        if longest is not None and not embeds and await window.exceeds(request, longest):
             return self._book(call, "window", Completion(finish_reason="overflow"))
         return await self._answer(replace(call, request=request))
-
-    async def embed(self, spec: ModelSpec, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """The vectors of `texts`, one Completion each (`text` is the vector as embeddings.py packs it); raises what `call`
-        raises. One call, however many texts; equal texts are sent once. The usage of the call is that of the first."""
-        distinct = list(dict.fromkeys(texts))
-        if not distinct:
-            return []
-        request = Request(tuple({"role": "embed", "content": text} for text in distinct), None, params)
-        call = self._begin(spec, request, embeds=True)
-        _, request = window.split(spec, call.request)
-        reply = await self._answer(replace(call, request=request))
-        if reply.error is not None:
-            return [replace(reply, usage=reply.usage if not number else Usage()) for number in range(len(texts))]
-        vectors = dict(zip(distinct, reply.text.split("\n"), strict=True))
-        return [
-            Completion(vectors[text], usage=Usage() if number else reply.usage, model=reply.model)
-            for number, text in enumerate(texts)
-        ]
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model before its first call. Raises UsageError where a key or a package is missing."""
@@ -268,8 +250,8 @@ class Gateway:
             endpoint = registry.route(spec).endpoint
             if endpoint not in self._limiters:
                 self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
-            model = self._openers[embeds](spec, self._limiters[endpoint])
-            self._models[name] = _Open(model, registry.provider(spec))
+            opener = registry.open_embedder if embeds else self._opener
+            self._models[name] = _Open(opener(spec, self._limiters[endpoint]), registry.provider(spec))
         return self._models[name]
 
 

@@ -24,7 +24,6 @@ from memeval.models.providers import LOCAL as LOCAL
 from memeval.models.providers import Route as Route
 
 if TYPE_CHECKING:
-    from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
 
@@ -158,20 +157,14 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     return BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
 
 
-def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
-    """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
+def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
+    """The embedding model of a spec, as `open_model`; embeddings.py says what its calls are. Raises UsageError for a model
+    that embeds nothing here."""
     where = _routed(spec)
     embeds = BY_KIND[where.kind].embeds
     if embeds is None:
         raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
-
-
-def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
-    """`open_embedder` as a model: its requests hold texts as messages, its replies a vector a line."""
-    from memeval.models.embeddings import EmbeddingModel
-
-    return EmbeddingModel(open_embedder(spec, limiter))
 
 
 def identity(spec: ModelSpec) -> str | None:
