@@ -113,16 +113,22 @@ class EndpointModel(Adaptive):
         text = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         return outcome(status, headers, f"{codes}: {message}", text, bool(request.tools))
 
-    async def _healthy(self) -> bool:
-        """Whether the endpoint answers a request for its list of models, with whatever status."""
+    async def listed(self, seconds: float) -> bytes | None:
+        """The endpoint's list of its models, as it sends it: b"" where it answers with an error; None where it does not
+        answer within `seconds`."""
         session = self._session or self._open()
-        limits = aiohttp.ClientTimeout(total=min(HEALTH_SECONDS, self._limiter.policy.look))
+        limits = aiohttp.ClientTimeout(total=seconds)
+        proxy = self._proxy.url if self._proxy else None
         try:
-            proxy = self._proxy.url if self._proxy else None
-            async with session.get(URL(f"{self.base_url}/models"), timeout=limits, allow_redirects=False, proxy=proxy):
-                return True
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
+            url = URL(f"{self.base_url}/models")
+            async with session.get(url, timeout=limits, allow_redirects=False, proxy=proxy) as response:
+                return await _received(response) if response.status == 200 else b""
+        except (aiohttp.ClientError, OSError, TimeoutError, Fault):
+            return None
+
+    async def _healthy(self) -> bool:
+        """Whether the endpoint answers at all, with whatever status."""
+        return await self.listed(min(HEALTH_SECONDS, self._limiter.policy.look)) is not None
 
     def _open(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}

@@ -8,7 +8,6 @@ providers.py.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
-from memeval.models.keys import MOVED
+from memeval.models.keys import MOVED, openai_url
 from memeval.models.keys import api_key as api_key
 from memeval.models.providers import BY_KIND, PROVIDERS, Provider
 from memeval.models.providers import LOCAL as LOCAL
@@ -46,7 +45,7 @@ def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
     name, at, url = text.strip().partition("@http")
     if not name or "://" in name:
         raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
-    if not at and (moved := os.environ.get(MOVED)) and (own := _of_openai(name)):
+    if not at and (moved := openai_url()) and (own := _of_openai(name)):
         try:
             return ModelSpec(own, checked_url(moved))
         except UsageError as error:
