@@ -12,8 +12,7 @@ from msgspec.structs import asdict, replace
 from memeval import tokens
 from memeval.contamination import contamination, facts, trained_questions
 from memeval.digests import digest
-from memeval.metrics.identity import scorer_digest
-from memeval.metrics.rules import Rules
+from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models import prices, window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode

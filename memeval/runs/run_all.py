@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from memeval.contamination import trained_questions
 from memeval.errors import StopRun
+from memeval.models import prices
 from memeval.models.budget import Budget
 from memeval.models.calls import CallSettings
 from memeval.models.local.kept_open import keep_open
@@ -31,6 +32,7 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     """One group of runs after the other, up to the first that was stopped, in the order of their plans."""
     outcomes: list[Outcome] = []
     plans = plan(options)
+    prices.configured()  # a wrong `prices:` is refused before anything is paid for
     budget = None
     if options.max_cost is not None or options.max_calls is not None:
         budget = Budget(options.max_cost, options.max_calls)

@@ -35,7 +35,7 @@ def answer_phase(number: int) -> str:
 
 
 class LiveModel(Protocol):
-    """What answers the calls of a role by itself; `embed(texts, params)`, where it has it, those for vectors."""
+    """What answers the calls of a role by itself; `embed`, where it has it, those for vectors."""
 
     async def complete(self, request: Request) -> Completion: ...
 
@@ -82,7 +82,8 @@ class RunContext:
             if live is not None:
                 self.routes[role] = open_route(live.complete, loop, getattr(live, "embed", None))
             else:
-                self.routes[role] = open_route(partial(self.gateway.call, model), loop, partial(self.gateway.embed, model))
+                call = partial(self.gateway.call, model)
+                self.routes[role] = open_route(call, loop, partial(call, embeds=True))
         self._scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
 
