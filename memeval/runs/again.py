@@ -17,7 +17,7 @@ from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
-from memeval.runs.plan import chunk_tokens, find_task
+from memeval.runs.plan import chunk_tokens, find_task, made
 from memeval.runs.prepare import prepare
 from memeval.runs.reader import Answerer, AnswerStage, Asked
 from memeval.runs.run_context import RunContext
@@ -81,7 +81,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     params = was["agent"]["params"]
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
-    files = identity.digests(plugins.agent_files(card, was["agent"]["params"]))
+    files = identity.digests(plugins.agent_files(card, params))
     task_card = find_task(manifest.typed.task, options)
     settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
     task = load(task_card, settings)
@@ -89,7 +89,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
         task_typed=manifest.typed.task,
         task=protocol.scored(task_card, card),
         settings=settings,
-        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, params)),
+        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, made(card, params))),
         models={role: model_of(manifest, role) for role in manifest.models},
         data=task.data,
         prompts=was["prompts"],
