@@ -19,7 +19,7 @@ from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
 from memeval.runs.plan import chunk_tokens, find_task, made
 from memeval.runs.prepare import prepare
-from memeval.runs.reader import Answerer, AnswerStage, Asked
+from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Question
@@ -40,7 +40,7 @@ class _Listing(AnswerStage):
     def open(self, question: Question, repeat: int) -> list[int]:
         return [0] if (question.id, repeat) in self.wanted else []
 
-    async def answer(self, asked: Asked, number: int, answerer: Answerer | None = None) -> None:
+    async def answer(self, asked: Asked, number: int) -> None:
         if asked.entries is not None:
             self.found[asked.question.id, asked.repeat] = asked.entries
 
