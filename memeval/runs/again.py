@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memeval import digests, identity, plugins, protocol, tokens
+from memeval import digests, identity, plugins, protocol
 from memeval.agent import Item
 from memeval.config import data_dir, read_config
 from memeval.errors import StopRun, UsageError
@@ -18,7 +18,6 @@ from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
 from memeval.runs.plan import chunk_tokens, find_task, made
-from memeval.runs.prepare import prepare
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
@@ -57,13 +56,12 @@ async def entries_again(
         raise UsageError(f"{folder.path}: a control has no memory")
     spec, task = _as_it_was(folder, folder.known_manifest(), memory, data)
     streams = {row.question_id: row.stream for row in folder.questions().values()}
-    count = tokens.counter(spec.task.tokenizer)
     async with RunContext.of_runs([spec], budget=Budget(max_calls=0)) as context:
         listing = _Listing(spec, context.routes, lambda row: None, wanted=wanted)
         engine = context.engine(lambda row: None, [listing])
         try:
             for ref in task.refs([question for question in task.order if question in {name for name, _ in wanted}]):
-                packed = prepare(task.context(ref), ref, spec.chunk_tokens, count, spec.task.one_unit_per_chunk)
+                packed = spec.packed(task, ref)
                 if all(streams.get(question) == packed.digest for question in ref.question_ids):
                     for repeat in sorted({repeat for question, repeat in wanted if question in ref.question_ids}):
                         await engine.run(packed, repeat)

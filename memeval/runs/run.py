@@ -36,7 +36,7 @@ from memeval.runs.manifest import manifest, memory_manifest
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
-from memeval.runs.signals import AgentSlow, Built, Event, Row
+from memeval.runs.signals import AgentSlow, ContextBuilt, Event, Row
 
 REPORTED = 5.0
 """Seconds after which an invocation writes again how far it has come."""
@@ -273,7 +273,7 @@ class _Driver:
         elif isinstance(event, TimesRow):
             for run in self.runs:  # they have read and recalled together
                 run.writer.append(event)
-        elif isinstance(event, Built):
+        elif isinstance(event, ContextBuilt):
             self.build += event.seconds
         self._saw(event)
 
