@@ -65,7 +65,7 @@ def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, An
         tasks=_listed(tasks),
         models={role: name for role in MODELS if (name := left.pop(role, None))},
         tags=dict(map(_tag, left.pop("tags", ()))),
-        prompts=_pairs("--prompt", left.pop("prompts", ())),
+        prompts=dict(map(_prompt, left.pop("prompts", ()))),
         answer_budgets=_budgets(left.pop("answer_budgets", None)),
         exact_tokens=left.pop("exact_tokens", None) or 0,
         thinking=dict(map(_thinking, left.pop("thinking", ()))),
@@ -125,11 +125,9 @@ def _thinking(text: str) -> tuple[str, str]:
     return role or "model", mode
 
 
-def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not equals or not key or not text:
-            raise UsageError(f"{option} {value}: expected NAME=VALUE")
-        pairs[key] = text
-    return pairs
+def _prompt(text: str) -> tuple[str, str]:
+    """(part, file) of `PART=FILE`."""
+    part, _, file = text.partition("=")
+    if not part or not file:
+        raise UsageError(f"--prompt {text}: expected NAME=VALUE")
+    return part, file
