@@ -37,7 +37,7 @@ from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
 from memeval.runs.signals import Built, ContextRead, Ended, Event, RunRow, Stopped
 
-REPORTED = 5.0
+REPORTED = 1.0
 """Seconds after which an invocation writes again how far it has come."""
 
 
@@ -157,7 +157,7 @@ class _OpenRun:
 
     def write(self, row: Any) -> None:
         self.last = time.monotonic()
-        self.first = self.first or self.last
+        self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
         self.writer.append(replace(row, rank=self.ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
     def report(self, least: float = 0.0) -> None:
