@@ -28,7 +28,7 @@ from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, number, params, plain
-from memeval.tasks.fixed import FixedTask
+from memeval.tasks.fixed import FixedTask, facts
 from memeval.tasks.personamem import LETTERS, LONGEST, unit
 
 
@@ -78,13 +78,8 @@ class PersonaMemV2:
                 asked = tuple(with_evidence(question, snippets[question.id], units) for question in questions[name])
                 return Context(name, units, asked, clusters[name], {"documents": len(units)})
 
-        facts = [loaded.facts, *(read(file, whole=True).facts for file in held.values())]
-        data = {
-            "files": facts,
-            "contexts": len(held),
-            "questions": sum(map(len, questions.values())),
-            "corpus": digest([fact["sha256"] for fact in facts[1:]]),
-        }
+        streams = [read(file, whole=True).facts for file in held.values()]
+        data = facts([loaded.facts, *streams], questions, digest([fact["sha256"] for fact in streams]))
         return FixedTask(card, settings, questions, build, data)
 
 

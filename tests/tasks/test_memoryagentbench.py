@@ -18,9 +18,9 @@ from memeval.data.files import local
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
-from memeval.tasks import Settings, mab_units, redial
+from memeval.tasks import Settings, mab_units
 from memeval.tasks.fixed import FixedTask
-from memeval.tasks.memoryagentbench import MemoryAgentBench, parse
+from memeval.tasks.memoryagentbench import MemoryAgentBench, parse, title
 from memeval.tasks.verify import data_files
 
 REVISION = "7ea066982b140a19337e17e60d45d4076e042faf"
@@ -216,7 +216,7 @@ def test_a_date_that_the_question_states_is_not_said_twice(tmp_path: Path) -> No
 def test_redial_golds_become_titles(root: Path) -> None:
     question = load("recsys_redial_full", root).golds()[0]
     assert question.answers == ("Heat (1995 film)", "Amélie")
-    assert redial.title("<http://dbpedia.org/resource/Spider-Man_(2002_film)>") == "Spider-Man (2002 film)"
+    assert title("<http://dbpedia.org/resource/Spider-Man_(2002_film)>") == "Spider-Man (2002 film)"
 
 
 def test_redial_without_its_titles(tmp_path: Path, hub_cache: Path) -> None:
