@@ -132,19 +132,16 @@ def calibrate(
 def errors(judged: Sequence[tuple[Labelled, ScoreRow]]) -> JudgeErrors:
     """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
 
-    def part(human: str | None, hit: str | None) -> Rate | None:
-        """Of the answers with this label (None: all), the share with verdict `hit` (None: the human's)."""
-        rows = [(item, one) for item, one in judged if human in (None, item.human)]
-        return rate(
-            [one.verdict == (hit or item.human) for item, one in rows],
-            [item.question.strip() for item, _ in rows],
-        )
-
-    right = sum(item.human == "right" for item, _ in judged)
-    accepts, rejects = part("wrong", "right"), part("right", "wrong")
-    share = right / len(judged) if judged else 0.0
+    agree = _rate([(item, one.verdict == item.human) for item, one in judged])
+    accepts = _rate([(item, one.verdict == "right") for item, one in judged if item.human == "wrong"])
+    rejects = _rate([(item, one.verdict == "wrong") for item, one in judged if item.human == "right"])
+    share = sum(item.human == "right" for item, _ in judged) / len(judged) if judged else 0.0
     agreement = kappa(accepts, rejects, share) if accepts and rejects else None
-    return JudgeErrors(len(judged), share, part(None, None), accepts, rejects, agreement)
+    return JudgeErrors(len(judged), share, agree, accepts, rejects, agreement)
+
+
+def _rate(hits: Sequence[tuple[Labelled, bool]]) -> Rate | None:
+    return rate([hit for _, hit in hits], [item.question.strip() for item, _ in hits])
 
 
 def read_items(path: Path) -> tuple[dict[int, Labelled], str]:

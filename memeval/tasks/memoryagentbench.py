@@ -15,7 +15,7 @@ from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read, read_object
-from memeval.task import Context, Question
+from memeval.task import Context, Question, Unit
 from memeval.tasks import mab_units
 from memeval.tasks.base import Files, Settings, number, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
@@ -61,7 +61,8 @@ class MemoryAgentBench:
             name = names[at]
             units = mab_units.units(wanted, row["context"])
             cluster = f"{number(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
-            return Context(name, units, _with_evidence(row, parse(row, name, gold)), cluster, {"documents": len(units)})
+            questions = _with_evidence(row, parse(row, name, gold), units)
+            return Context(name, units, questions, cluster, {"documents": len(units)})
 
         only = ("source", wanted, lambda row: str(row["metadata"]["source"]).strip())
         return from_records(card, settings, read(file), build, head, others=others, only=only)
@@ -88,14 +89,12 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold) -> tuple[Question, .
     )
 
 
-def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question]) -> tuple[Question, ...]:
+def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question], units: Sequence[Unit]) -> tuple[Question, ...]:
     """The questions with the chat turns that hold their answers, where the data mark them."""
     sessions = _column(record["metadata"], "haystack_sessions", len(questions))
-    marked = [mab_units.marked(item) for item in sessions]
-    if not any(marked):
-        return tuple(questions)
-    pieces = mab_units.evidence(marked, mab_units.turns(record["context"]))
-    return tuple(replace(item, evidence=found) for item, found in zip(questions, pieces, strict=True))
+    return tuple(
+        replace(item, evidence=mab_units.evidence(marked, units)) for item, marked in zip(questions, sessions, strict=True)
+    )
 
 
 def _column(meta: Mapping[str, Any], key: str, length: int) -> list[Any]:

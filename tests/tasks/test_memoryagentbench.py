@@ -175,10 +175,12 @@ def test_chats_keep_time_and_speaker_and_say_where_answers_stand(root: Path) -> 
 
 
 def test_evidence_skips_blank_turns_and_is_all_or_nothing() -> None:
-    turns = mab_units.turns(CONTEXTS["longmemeval"])
-    viola, nice = ("user", "I play the viola."), ("assistant", "Nice!")
-    found = mab_units.evidence([[viola, nice], [nice, ("user", "Never said.")], []], turns)
-    assert [[piece.units for piece in pieces] for pieces in found] == [[(0,), (2,)], [], []]
+    turns = mab_units.units("longmemeval_s*", CONTEXTS["longmemeval"])
+    viola = {"role": "user", "content": "I play the viola.", "has_answer": True}
+    nice = {"role": "assistant", "content": "Nice!", "has_answer": True}
+    never, plain = {**nice, "content": "Never said."}, {**nice, "has_answer": False}
+    found = [mab_units.evidence(sessions, turns) for sessions in ([[viola, plain], [nice]], [[nice, never]], [], None)]
+    assert [[piece.units for piece in pieces] for pieces in found] == [[(0,), (2,)], [], [], []]
 
 
 def test_keypoints_of_a_book_stand_on_the_gold_side(root: Path, tmp_path: Path) -> None:
