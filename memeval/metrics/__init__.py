@@ -7,16 +7,16 @@ questions out; `abstention` covers those.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
+from memeval.identity import place
 from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.text import answer_text, normalise
-from memeval.plugins import entry_point
+from memeval.plugins import described, entry_point
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric
@@ -67,21 +67,27 @@ def load(name: str, where: str) -> None:
 def score(metrics: Sequence[str], reply: Reply) -> dict[str, float | None]:
     """The named metrics of one reply, in the order given.
 
-    Raises UsageError for a name that is not in METRICS, and for a metric that returns something other than a finite
-    number or None.
+    Raises UsageError for a name that is not in METRICS, and for a metric that raises (with the user's file and line) or
+    returns something other than a number from 0 to 1, or None.
     """
     unknown = next((name for name in metrics if name not in METRICS), None)
     if unknown is not None:
         raise UsageError(f"unknown metric '{unknown}'{suggest(unknown, METRICS)} (known: {', '.join(METRICS)})")
-    return {name: _number(name, METRICS[name](reply), reply) for name in metrics}
+    return {name: _number(name, reply) for name in metrics}
 
 
-def _number(name: str, value: object, reply: Reply) -> float | None:
+def _number(name: str, reply: Reply) -> float | None:
+    try:
+        value: object = METRICS[name](reply)
+    except Exception as error:  # of a user's own metric
+        where = place(error)
+        said = f"metric '{name}' raised {described(error)} for question '{reply.question.id}'"
+        raise UsageError(f"{where}: {said}" if where else said) from error
     if value is None:
         return None
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:  # NaN is in no range
         raise UsageError(
-            f"metric '{name}' returned {value!r} for question '{reply.question.id}'; return a finite number or None"
+            f"metric '{name}' returned {value!r} for question '{reply.question.id}'; return a number from 0 to 1, or None"
         )
     return float(value)
 
