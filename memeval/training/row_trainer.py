@@ -138,12 +138,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return value
 
     def add_metrics(self, line: dict[str, Any], speed: float) -> None:
-        """Put the figures of a step (numbers and mappings of numbers) among those that TRL logs; speed: in tokens/s."""
+        """Put the figures of a line of the log among those that TRL logs; speed: in tokens/s."""
         self._metrics["train"]["tokens_per_second"].append(speed)
-        for key, value in line.items():
-            for name, number in value.items() if isinstance(value, dict) else ((None, value),):
-                if isinstance(number, (int, float)) and key not in ("step", "loss"):
-                    self._metrics["train"][f"memeval/{key}/{name}" if name else f"memeval/{key}"].append(float(number))
+        found = {"rows": line["rows"], "tokens": line["tokens"]}
+        for part in ("train", "validation"):
+            found |= {f"{part}/{key}": value for key, value in line.get(part, {}).items()}
+        for key, value in found.items():
+            self._metrics["train"][f"memeval/{key}"].append(float(value))
 
     def not_a_number(self, what: str) -> StopRun:
         step = self.state.global_step // self.args.steps_per_generation + 1
