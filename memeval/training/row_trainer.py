@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
@@ -64,7 +65,8 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         number = self.state.global_step // parts
         found = list(self._rows(number))
         self.model.train()
-        most = max(1, int(self._over_processes(len(found), "max")))
+        counts = gather_object([(len(found), sum(len(row.completion_ids) for row, _ in found))])
+        most = max(1, *(rows for rows, _ in counts))
         lacking = math.ceil(most / parts) * parts - len(found)
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         filled = [*found, *[(Row((pad, pad), (end,), (0.0,)), 0.0)] * lacking]
@@ -79,17 +81,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
             "completion_mask": made.weights.long(),
             "old_per_token_logps": made.sampled,
             "advantages": made.advantages,
-            "num_items_in_batch": torch.tensor(self._over_processes(int(made.weights.sum()), "sum")),
-            "rows_in_batch": torch.tensor(self._over_processes(len(found), "sum")),
+            "num_items_in_batch": torch.tensor(float(sum(tokens for _, tokens in counts))),
+            "rows_in_batch": torch.tensor(float(sum(rows for rows, _ in counts))),
         }
         given = {key: value.to(self.accelerator.device) for key, value in given.items()}
         if self.beta:
             given["ref_per_token_logps"] = self._reference(given)
         return given
-
-    def _over_processes(self, value: int, how: str) -> float:
-        every = self.accelerator.gather(torch.tensor([float(value)], device=self.accelerator.device))
-        return float(every.max() if how == "max" else every.sum())
 
     def _reference(self, given: dict[str, torch.Tensor]) -> torch.Tensor:
         """Log-probabilities under the weights that training began with: those without the adapter, or TRL's copy."""

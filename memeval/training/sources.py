@@ -156,7 +156,8 @@ def chosen(names: Sequence[str], data_dir: Path | None) -> list[str]:
     for name in names:
         if name not in SOURCES:
             raise UsageError(f"no family '{name}'{suggest(name, SOURCES)} (known: {', '.join(SOURCES)})")
-    found = list(names) or [name for name, one in SOURCES.items() if all(local(file, data_dir) for file in one.files)]
+    lacking = absent(data_dir)
+    found = list(names) or [name for name in SOURCES if name not in lacking]
     if not found:
         wanted = "; ".join(dict.fromkeys(by_hand(file, data_dir) for one in SOURCES.values() for file in one.files))
         raise UsageError(f"no source data at hand: {wanted}")
@@ -165,11 +166,8 @@ def chosen(names: Sequence[str], data_dir: Path | None) -> list[str]:
 
 def absent(data_dir: Path | None) -> dict[str, str]:
     """Families whose files are not at hand -> where they are to be put."""
-    return {
-        name: " and ".join(by_hand(file, data_dir) for file in one.files if not local(file, data_dir))
-        for name, one in SOURCES.items()
-        if not all(local(file, data_dir) for file in one.files)
-    }
+    lacking = {name: [file for file in one.files if not local(file, data_dir)] for name, one in SOURCES.items()}
+    return {name: " and ".join(by_hand(file, data_dir) for file in files) for name, files in lacking.items() if files}
 
 
 def mix(given: Mixing, out: Path, data_dir: Path | None) -> list[Made]:
