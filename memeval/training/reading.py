@@ -72,7 +72,7 @@ async def _read(
         policy.begin(noise, {(stream.context.id, repeat) for stream in streams for repeat in range(repeats)}, temperature)
     live = {MEMORY: policy} if policy is not None else {}
     async with RunContext(spec, models=live, on_step=steps.append) as run:
-        engine = run.engine([run.stage(rows.append)], rows.append)
+        engine = run.engine(rows.append)
 
         async def one(stream: PackedContext, repeat: int) -> None:
             def ended() -> None:
