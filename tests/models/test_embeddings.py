@@ -24,7 +24,7 @@ from memeval.models.registry import open_embedder
 from memeval.models.store import Store, open_cache
 from memeval.models.usage import Ledger
 
-QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3, jitter=False)
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3)
 OFFLINE = ModelSpec("offline")
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from call_counts import counts
+from faster import faster
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed, saying
 
 from memeval.errors import UsageError
@@ -20,7 +21,7 @@ from memeval.models.limits import Limiter, Policy
 from memeval.models.transport import authorities, headers, proxy_for
 
 pytestmark = pytest.mark.usefixtures("clock")
-QUICK = replace(Policy().faster(200), jitter=False)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
+QUICK = faster(200)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
 IMPATIENT = replace(QUICK, timeout=0.3)
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
 KEY = "sk-very-secret-0123456789"

@@ -13,7 +13,7 @@ from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
 from memeval.models.store import Store, open_cache
 
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
 
 

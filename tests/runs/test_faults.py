@@ -24,7 +24,7 @@ from memeval.runs.options import Options
 QUESTIONS = 8
 CONCURRENCY = 4
 FILES = ("samples.jsonl", "operations.jsonl", "texts.jsonl", "questions.jsonl", "scores/task.jsonl")
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02)
 IMPATIENT = replace(QUICK, timeout=0.5)
 """For servers that hang. A good reply may take longer on a busy machine: it is asked for again, and nothing else differs."""
 
