@@ -19,12 +19,6 @@ OK = Completion("ok")
 REFUSED = Completion(error="HTTP 400: odd", finish_reason="error")
 
 
-@pytest.fixture
-def whole_waits(monkeypatch):
-    """Waits are not shortened by chance."""
-    monkeypatch.setattr("memeval.models.limits.uniform", lambda low, high: high)
-
-
 def timed_out(message="no connection"):
     return Fault(message, cost=0, heard=False)
 

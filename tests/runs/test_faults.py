@@ -16,9 +16,10 @@ from folders import file_of, run_folders
 from toys import reply
 
 from memeval.commands.run import run_command
-from memeval.models import calls
+from memeval.models.calls import CallSettings
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
+from memeval.runs import run_context
 from memeval.runs.options import Options
 
 QUESTIONS = 8
@@ -34,10 +35,10 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
     """`patience(policy)`: the limits of every run from here on."""
 
     def set_to(policy: Policy) -> None:
-        def gateway(*args: Any, **options: Any) -> Gateway:
-            return Gateway(*args, **{**options, "policy": policy})
+        def gateway(settings: CallSettings, *rest: Any) -> Gateway:
+            return Gateway(replace(settings, policy=policy), *rest)
 
-        monkeypatch.setattr(calls, "Gateway", gateway)
+        monkeypatch.setattr(run_context, "Gateway", gateway)
 
     return set_to
 
