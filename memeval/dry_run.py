@@ -104,7 +104,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     }
     rows: list[Any] = []
     async with RunContext(spec, models=substitutes) as context:
-        engine = context.engine([context.stage(rows.append)], rows.append, "")
+        engine = context.engine(rows.append, constant="")
         for prepared in streams:
             await engine.run(prepared, 0)
     samples = [row for row in rows if isinstance(row, SampleRow)]

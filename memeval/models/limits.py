@@ -164,7 +164,8 @@ class Limiter:
         except TimeoutError:
             if self.down is not None:
                 raise self.down from None
-            raise Fault(f"no reply within {seconds:.3g} s", cost=2, heard=False, slower=True) from None
+            flag = " (--timeout)" if seconds == self.policy.timeout else ""  # a card may have a time of its own
+            raise Fault(f"no reply within {seconds:.3g} s{flag}", cost=2, heard=False, slower=True) from None
         finally:
             self._in_flight.discard(clock)
             self._places -= 1

@@ -40,7 +40,7 @@ _REMEDIES = {
     "HTTP 429": "; wait, or lower --concurrency",
     "HTTP 5": "; look into the server's log",
     "the reply is not JSON": "; check the URL (most end in /v1)",
-    "no reply within": "; is the server up, and is the URL right? (--timeout)",
+    "no reply within": "; is the server up, and is the URL right?",
 }
 
 

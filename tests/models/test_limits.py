@@ -96,6 +96,13 @@ def test_a_time_out_counts_twice():
     assert len(attempt.times) == 4
 
 
+def test_a_time_out_names_its_flag_but_not_where_a_card_says_how_long():
+    for seconds, flag in ((None, " (--timeout)"), (0.006, "")):
+        policy = replace(FAST, timeout=0.005, wait=60, wait_at_start=60)
+        said = run(Script(OK, seconds=60), policy, seconds=seconds).error
+        assert said.startswith(f"no reply within {seconds or 0.005} s{flag} (")
+
+
 def test_bugs_pass_at_once():
     attempt = Script(ValueError("bug"))
     with pytest.raises(ValueError, match="bug"):
