@@ -135,8 +135,8 @@ class Limiter:
                 return self._give_up(kind, completion.error, self._few(kind))
             if fault.heard:
                 self._heard_something()
-            else:
-                self._stop_if_silent(fault)
+            elif down := self._silent_too_long(str(fault)):
+                raise down
             if fault.slower:
                 self._slow_down(started)
             left -= fault.cost
@@ -202,13 +202,13 @@ class Limiter:
             raise self._end(EndpointRefused(f"{self.label}: {error.removeprefix(f'{self.label}: ')}{calls}"))
         return Completion(error=error, finish_reason="error")
 
-    def _stop_if_silent(self, fault: Fault) -> None:
+    def _silent_too_long(self, said: str) -> EndpointError | None:
+        """The end of the run, where nothing has come for longer than the policy waits."""
         silence = time.monotonic() - self._heard_at
-        if silence >= (self.policy.wait if self.heard else self.policy.wait_at_start):
-            flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
-            raise self._end(
-                EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL")
-            )
+        if silence < (self.policy.wait if self.heard else self.policy.wait_at_start):
+            return None
+        flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
+        return self._end(EndpointDown(f"{self.label}: nothing has come from it: {said}{flag}; check the server and the URL"))
 
     def _stop_if_all_are_put_off(self, fault: Fault) -> None:
         silence = time.monotonic() - self._replied_at
@@ -232,11 +232,8 @@ class Limiter:
             if self._in_flight and time.monotonic() - self._heard_at >= self.policy.look:
                 if await health():
                     self._heard_something()
-                    continue
-                try:
-                    self._stop_if_silent(Fault("no reply"))
-                except EndpointDown:
-                    return
+                else:
+                    self._silent_too_long("no reply")
 
     # -- waiting and places -------------------------------------------------------------------------------------------
 

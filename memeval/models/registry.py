@@ -17,10 +17,7 @@ from urllib.parse import urlsplit
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
 from memeval.models.keys import MOVED, openai_url
-from memeval.models.keys import api_key as api_key
-from memeval.models.providers import BY_KIND, PROVIDERS, Provider
-from memeval.models.providers import LOCAL as LOCAL
-from memeval.models.providers import Route as Route
+from memeval.models.providers import BY_KIND, LOCAL, PROVIDERS, Provider, Route
 
 if TYPE_CHECKING:
     from memeval.models.limits import Limiter
