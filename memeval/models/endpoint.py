@@ -52,9 +52,6 @@ class EndpointModel(Adaptive):
         self._session: aiohttp.ClientSession | None = None
         self._health = self._healthy
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.identity!r})"
-
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
