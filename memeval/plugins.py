@@ -47,7 +47,7 @@ AGENTS = {
     "iterative": "memeval.agents.iterative:Iterative",
     "memagent": "memeval.agents.memagent:MemAgent",
     "mem1": "memeval.agents.mem1:Mem1",
-    "summary": "memeval.agents.summary:Summary",
+    "summary": "memeval.agents.rolling:Summary",
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
     "write-all": "memeval.agents.writers:Writer",
