@@ -9,7 +9,6 @@ from pathlib import Path
 
 import memeval
 from memeval import cards, digests
-from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
@@ -41,10 +40,7 @@ def manifest(planned: Planned) -> Manifest:
         questions=max(len(planned.question_ids), before.questions if before else 0),
         base_urls={role: model.base_url for role, model in spec.models.items() if model.base_url},
         concurrency=spec.concurrency,
-        shadowed=(
-            *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
-            *cards.shadowed(AgentCard, spec.agent.card.name),
-        ),
+        shadowed=(*cards.shadowed(spec.task), *cards.shadowed(spec.agent.card)),
         versions=_versions(),
         git=_git_revision(),
         judges=before.judges if before else {},
