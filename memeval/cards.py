@@ -150,12 +150,10 @@ _KINDS: dict[type[msgspec.Struct], str] = {
     AgentCard: "into an agent's card",
     SuiteCard: "into a suite's card",
 }
+_SAMPLED = dict.fromkeys(fields(Sampling), "under 'sampling: {reader: ...}'")
 _INSIDE: dict[type, dict[str, str]] = {
-    TaskCard: {
-        **dict.fromkeys(fields(Sampling), "under 'sampling: {reader: ...}'"),
-        **dict.fromkeys(fields(RoleSampling), "under 'sampling'"),
-    },
-    AgentCard: dict.fromkeys(("memory", "reader", "judge", "embedder"), "under 'models'"),
+    TaskCard: {**_SAMPLED, **dict.fromkeys(fields(RoleSampling), "under 'sampling'")},
+    AgentCard: {**_SAMPLED, **dict.fromkeys(("memory", "reader", "judge", "embedder"), "under 'models'")},
     SuiteCard: {},
 }
 """Kind of card -> key -> where in it the key belongs, for keys that are not at its top."""

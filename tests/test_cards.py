@@ -169,6 +169,7 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
         ("agent", "agent: bm25\nk: 3\n", "2: unknown key 'k'; it belongs under 'params'"),
         ("agent", "agent: mine.py:Mine\nlast: 3\n", "2: unknown key 'last'; it belongs under 'params'"),
         ("agent", "agent: bm25\nreader: tiny\n", "2: unknown key 'reader'; it belongs under 'models'"),
+        ("agent", "agent: bm25\ntemperature: 0\n", "2: unknown key 'temperature'; it belongs under 'sampling: {reader: "),
         ("agent", "agent: bm25\nheadline: f1\n", "2: unknown key 'headline'; it belongs into a task's card"),
     ],
 )  # fmt: skip

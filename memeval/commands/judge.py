@@ -19,7 +19,7 @@ from memeval.judging.judge import Seen
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.official import official
 from memeval.judging.rates import corrected
-from memeval.judging.rubric import RULE
+from memeval.judging.shares import RULE
 from memeval.judging.summary import judged_summary
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec

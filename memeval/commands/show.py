@@ -10,7 +10,7 @@ import msgspec
 
 from memeval.commands.show_answers import SHORT, answer_lines, memory_lines, pairs, short, story_lines
 from memeval.errors import UsageError, suggest
-from memeval.judging.rubric import PUBLISHED
+from memeval.judging.shares import PUBLISHED
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode

@@ -23,17 +23,15 @@ def train_trl(first: Recipe, out: Path, seeds: int, form: str) -> int:
         recipe = msgspec.structs.replace(first, seed=seed)
         folder = out if seeds == 1 else out / f"seed-{seed}"
         try:
-            trained = trl_run.run(recipe, folder)
+            lines = trl_run.run(recipe, folder)
         except StopRun as error:
             print(f"memeval: {error}; the last whole state is in {folder}", file=sys.stderr)
             return 3
         except KeyboardInterrupt:
             print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
             return 130
-        if trained is None:
+        if lines is None:
             continue
-        lines = trained.lines()
-        trained.close()
         best = max((line for line in lines if "validation" in line), key=lambda line: line["validation"]["accuracy"])
         found.append({"seed": seed, "best": str(folder / "best"), **best})
         if form == "table":

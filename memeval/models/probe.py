@@ -210,11 +210,11 @@ class _Probe:
         raise UsageError(f"{what}: {said}{remedy}")
 
     async def _embedding(self) -> None:
-        from memeval.models.embeddings import unpack
+        from memeval.models.embeddings import asked, unpack
 
         model = registry.open_embedder(self.spec, self.limiter)
         try:
-            (completion,) = await model.embed(["The library opens at nine."], self.spec.params)
+            completion = await model.complete(asked(["The library opens at nine."], self.spec.params))
         except StopRun as stop:
             raise UsageError(f"embedding: {stop}") from None
         finally:

@@ -8,7 +8,6 @@ providers.py.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,14 +16,13 @@ from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
-from memeval.models.keys import MOVED
+from memeval.models.keys import MOVED, openai_url
 from memeval.models.keys import api_key as api_key
 from memeval.models.providers import BY_KIND, PROVIDERS, Provider
 from memeval.models.providers import LOCAL as LOCAL
 from memeval.models.providers import Route as Route
 
 if TYPE_CHECKING:
-    from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
 
@@ -47,7 +45,7 @@ def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
     name, at, url = text.strip().partition("@http")
     if not name or "://" in name:
         raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
-    if not at and (moved := os.environ.get(MOVED)) and (own := _of_openai(name)):
+    if not at and (moved := openai_url()) and (own := _of_openai(name)):
         try:
             return ModelSpec(own, checked_url(moved))
         except UsageError as error:
@@ -158,20 +156,14 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     return BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
 
 
-def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
-    """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
+def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
+    """The embedding model of a spec, as `open_model`; embeddings.py says what its calls are. Raises UsageError for a model
+    that embeds nothing here."""
     where = _routed(spec)
     embeds = BY_KIND[where.kind].embeds
     if embeds is None:
         raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
-
-
-def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
-    """`open_embedder` as a model: its requests hold texts as messages, its replies a vector a line."""
-    from memeval.models.embeddings import EmbeddingModel
-
-    return EmbeddingModel(open_embedder(spec, limiter))
 
 
 def identity(spec: ModelSpec) -> str | None:

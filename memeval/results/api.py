@@ -27,7 +27,7 @@ from memeval.errors import UsageError, suggest
 from memeval.results import wandb_log
 from memeval.results.load import Runs, of_outcome
 from memeval.runs.options import CONCURRENCY, Options, as_typed
-from memeval.runs.outcome import Outcome
+from memeval.runs.run import Outcome
 from memeval.runs.run_all import run_all
 from memeval.typed import Count, Positive, typed
 

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from memeval import metrics
 from memeval.errors import UsageError
 from memeval.judging.summary import judged_summary
-from memeval.metrics.identity import scorer_digest
-from memeval.metrics.rules import Rules
+from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest

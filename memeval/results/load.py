@@ -23,12 +23,13 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
 from memeval.results import current
 from memeval.results.frames import Level, frame
-from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
 from memeval.typed import Positive, typed
 
 if TYPE_CHECKING:
     import pandas
+
+    from memeval.runs.run import Outcome
 
 JUDGE = "judge"
 LATEST = "latest"

@@ -60,7 +60,7 @@ async def entries_again(
     count = tokens.counter(spec.task.tokenizer)
     async with RunContext.of_runs([spec], budget=Budget(max_calls=0)) as context:
         listing = _Listing(spec, context.routes, lambda row: None, wanted=wanted)
-        engine = context.engine([listing], lambda row: None)
+        engine = context.engine(lambda row: None, [listing])
         try:
             for ref in task.refs([question for question in task.order if question in {name for name, _ in wanted}]):
                 packed = prepare(task.context(ref), ref, spec.chunk_tokens, count, spec.task.one_unit_per_chunk)

@@ -10,10 +10,9 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from memeval import tokens
-from memeval.contamination import contamination, facts
+from memeval.contamination import contamination, facts, trained_questions
 from memeval.digests import digest
-from memeval.metrics.identity import scorer_digest
-from memeval.metrics.rules import Rules
+from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models import prices, window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
@@ -152,19 +151,12 @@ def _window(spec: RunSpec) -> dict[str, int]:
 
 def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: Sequence[ScoreRow]) -> Contamination | None:
     """What of these questions the run's models were trained on, with the headline on the others where those are known."""
-    task = planned.spec.task
-    found = contamination(task, planned.claims, {key: row.text for key, row in questions.items()})
-    if found is None:
-        return None
-    others = [row for row in scores if row.question_id not in (found.known or ())]
-    return Contamination(
-        mark=found.mark,
-        by=found.by,
-        notes=found.notes,
-        asked=found.asked,
-        known=None if found.known is None else len(found.known),
-        others=named(task.headline, average(others, questions, task.headline)) if found.known else None,
-    )
+    task, texts = planned.spec.task, {key: row.text for key, row in questions.items()}
+    found, trained = contamination(task, planned.claims, texts), trained_questions(planned.claims, texts)
+    if found is None or not trained:
+        return found
+    others = [row for row in scores if row.question_id not in trained]
+    return replace(found, others=named(task.headline, average(others, questions, task.headline)))
 
 
 def _prices(planned: Planned, judged: Sequence[JudgeHeader]) -> dict[str, prices.Price | None]:

@@ -22,7 +22,7 @@ from memeval.runs.agent_thread import AgentThread
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows, observed
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.session import new_session, query
-from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.signals import AgentSlow, Event
 from memeval.runs.times import Times
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
@@ -46,7 +46,7 @@ class ContextRun:
     """
 
     stages: Sequence[AnswerStage]
-    emit: Callable[[Row | AgentSlow], None]
+    emit: Callable[[Event], None]
     agent: Any
     packed: PackedContext
     repeat: int

@@ -25,7 +25,7 @@ from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows
 from memeval.runs.reader import AnswerStage, Asked
-from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.signals import Event
 from memeval.runs.spec import RunSpec
 from memeval.task import Question
 
@@ -35,12 +35,12 @@ class Engine:
     """What the contexts of one memory share.
 
     stages: the runs that are answered from it; one recall per question serves them all, and each emits its own questions and
-    samples. emit: takes the rows of reading. scratch: a folder for what agents write to disk; its maker deletes it.
-    constant: the fixed answer of the control `constant`. on_step: given what each step of reading called.
+    samples. emit: takes the rows of reading, and signals. scratch: a folder for what agents write to disk; its maker deletes
+    it. constant: the fixed answer of the control `constant`. on_step: given what each step of reading called.
     """
 
     stages: Sequence[AnswerStage]
-    emit: Callable[[Row | AgentSlow], None]
+    emit: Callable[[Event], None]
     scratch: Path
     constant: str | None = None
     on_step: Callable[[Step], None] = lambda step: None

@@ -16,7 +16,7 @@ from memeval.costs import costs
 from memeval.metrics import abstention_scores
 from memeval.models.call_facts import quotable
 from memeval.models.prices import Price
-from memeval.records.averages import Average, MetricAverage, average, named, plain
+from memeval.records.averages import Average, MetricAverage, average, bounds, named, plain
 from memeval.records.judgements import JudgeHeader
 from memeval.records.rows import CallFacts, OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import (
@@ -32,7 +32,6 @@ from memeval.records.summary import (
     Summary,
 )
 from memeval.records.verdicts import UNUSABLE, status
-from memeval.stats import failure_bounds
 
 ABSTENTION = "abstention"
 CUT = ("length", "unclosed_think")
@@ -58,7 +57,6 @@ def summarise(
     names = dict.fromkeys(name for row in scores for name in row.metrics if name != ABSTENTION)
     metrics = {name: _average(scores, questions, name) for name in names}
     counted = [row for row in scores if headline in row.metrics]
-    lost = sum(row.verdict == "failed" for row in counted)
     unread: Counter[str] = Counter()
     for step in operations:
         unread.update(step.unusable)
@@ -67,7 +65,7 @@ def summarise(
         status=status(complete and len(samples) >= asked, verdicts["failed"], len(samples)),
         n=len({row.question_id for row in samples}),
         failed=verdicts["failed"],
-        failure_bounds=_bounds([row.metrics[headline] for row in counted], lost),
+        failure_bounds=bounds(scores, headline),
         reasons=dict(Counter(row.reason for row in scores if row.reason).most_common(5)),
         unread={UNUSABLE[reason]: number for reason, number in unread.most_common()},
         verdicts=dict(verdicts),
@@ -164,13 +162,6 @@ def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]
     needed = sum(not step.rebuilt for step in read)
     needed += sum(own.get((context, position), 0) for context, _, position in positions)
     return Rebuilt(tuple(dict.fromkeys(step.rebuilt for step in again)), len(read) / max(1, needed))
-
-
-def _bounds(values: Sequence[float], lost: int) -> tuple[float, float] | None:
-    if not lost:
-        return None
-    bounds = failure_bounds(sum(values), len(values), lost)
-    return bounds.all_wrong, bounds.all_right
 
 
 def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str) -> dict[str, MetricAverage]:

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from memeval.errors import StopRun
 from memeval.models.completion import Row
 from memeval.records.files import unwritable
 from memeval.training.loss import batch
 from memeval.training.recipe import Recipe
-from memeval.training.rows import TrainingFailed
 
 Batch = Callable[[int], Sequence[tuple[Row, float]]]
 """number of a step, from 0 -> this process's rows with their advantages"""
@@ -36,7 +37,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     """rows: what a step learns from; it reads streams with `model` as it is. A recipe's step is one batch, in
     `grpo.minibatches` steps of the optimiser. out: where states are kept, `state-N` after N steps of the optimiser.
 
-    Raises TrainingFailed where the loss is no number or memory runs out, UsageError where the disk takes no state."""
+    Raises StopRun where the loss is no number or memory runs out, UsageError where the disk takes no state."""
 
     def __init__(
         self, model: Any, tokenizer: Any, recipe: Recipe, out: Path, rows: Batch, callback: TrainerCallback
@@ -65,15 +66,10 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         self.model.train()
         most = max(1, int(self._over_processes(len(found), "max")))
         lacking = math.ceil(most / parts) * parts - len(found)
-        rows = [row for row, _ in found] + [
-            Row((self._tokenizer.pad_token_id,) * 2, (self._tokenizer.eos_token_id,), (0.0,))
-        ] * lacking
-        made = batch(
-            rows,
-            [value for _, value in found] + [0.0] * lacking,
-            self._tokenizer.pad_token_id,
-            [1.0] * len(found) + [0.0] * lacking,
-        )
+        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
+        filled = [*found, *[(Row((pad, pad), (end,), (0.0,)), 0.0)] * lacking]
+        weights = [1.0] * len(found) + [0.0] * lacking
+        made = batch([row for row, _ in filled], [value for _, value in filled], pad, weights)
         prompt = made.ids.shape[1] - made.longest
         torch.manual_seed(self._recipe.seed * 1_000_003 + number)  # TRL shuffles the rows
         given = {
@@ -149,9 +145,9 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
                 if isinstance(number, (int, float)) and key not in ("step", "loss"):
                     self._metrics["train"][f"memeval/{key}/{name}" if name else f"memeval/{key}"].append(float(number))
 
-    def not_a_number(self, what: str) -> TrainingFailed:
+    def not_a_number(self, what: str) -> StopRun:
         step = self.state.global_step // self.args.steps_per_generation + 1
-        return TrainingFailed(f"step {step}: {what}; lower grpo.learning_rate (--set) and run again in another folder")
+        return StopRun(f"step {step}: {what}; lower grpo.learning_rate (--set) and run again in another folder")
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate rises over `grpo.rising` steps and stays, as in the plain loop."""
@@ -240,8 +236,6 @@ def config(recipe: Recipe, out: Path) -> GRPOConfig:
 
 def processes() -> int:
     """How many `accelerate launch` has started."""
-    from accelerate import PartialState
-
     return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
 
 

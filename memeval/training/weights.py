@@ -12,7 +12,7 @@ from memeval.errors import UsageError, install_hint
 from memeval.models.local import weights
 from memeval.models.reply import one_line
 from memeval.trained import of_checkpoint
-from memeval.training.hardware import Trl
+from memeval.training.recipe import Trl
 
 GGUF = ".gguf"
 

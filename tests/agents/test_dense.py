@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,8 @@ def ask(kind: type[Dense], folder: Path) -> tuple[dict[str, str], Ledger, Dense]
         loop = asyncio.get_running_loop()
         gateway, spec, ledger = Gateway(None), ModelSpec("offline"), Ledger("ingest")
 
-        async def embed(texts, params):
-            return await gateway.embed(spec, texts, params)
-
-        route = bound.open_route(lambda request: gateway.call(spec, request), loop, embed)
+        call = partial(gateway.call, spec)
+        route = bound.open_route(call, loop, partial(call, embeds=True))
         models = {"embedder": bound.BoundModel("offline", "embedder", route)}
         usage.current.set(ledger)
         session = Session(models, 1, folder, 1000, lambda text: len(text.split()), lambda event: None)

@@ -40,8 +40,7 @@ DIGEST = """
 import sys
 from memeval import loading
 from memeval.metrics import METRICS
-from memeval.metrics.identity import scorer_digest
-from memeval.metrics.rules import Rules
+from memeval.metrics.rules import Rules, scorer_digest
 METRICS["mine"] = loading.load_object(f"{sys.argv[1]}/metric.py:made")[sys.argv[2]]
 print(scorer_digest(Rules(("f1", "mine"), "mine")))
 """
@@ -78,8 +77,7 @@ def test_a_metric_in_another_process_has_the_same_digest(tmp_path: Path, kind: s
 def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], str]:
     """`scored(metric)`: the digest with it among the metrics."""
     from memeval.metrics import METRICS
-    from memeval.metrics.identity import scorer_digest
-    from memeval.metrics.rules import Rules
+    from memeval.metrics.rules import Rules, scorer_digest
 
     def found(metric: Any) -> str:
         monkeypatch.setitem(METRICS, "mine", metric)

@@ -356,6 +356,14 @@ def test_thinking_that_is_counted_apart_is_paid_for_and_ends_at_the_cost(
     assert run["cost"]["usd"] == pytest.approx(4 * usd)
 
 
+def test_a_price_that_is_wrong_is_refused_before_anything_is_paid_for(place: Place) -> None:
+    place.write("memeval.yaml", "prices: {m: {inptu: 1}}\n")
+    with in_thread(FaultyServer(body=lambda asked: body())) as server:
+        code, _, err = place.run(*BM25, *place.model(server))
+        assert (code, server.seen) == (2, [])
+    assert err.startswith("memeval: memeval.yaml: prices.m: unknown key 'inptu'; did you mean 'input'?")
+
+
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 10**8}])
 def test_a_server_that_counts_wrongly_does_not_break_the_limit_of_cost(place: Place, usage: Any) -> None:
     place.write("memeval.yaml", PRICES)
