@@ -329,7 +329,7 @@ class StoppedRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", t
 
 
 class InvocationRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
-    """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
+    """events.jsonl: what an invocation took, in seconds. Written every second as far as it has come, so that a killed
     process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise. differing:
     steps of reading that came out otherwise than the memory folder has them."""
 

@@ -17,6 +17,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
 from memeval.errors import NoData, UsageError, suggest
+from memeval.loading import described
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.records.manifest import Origin
@@ -195,7 +196,7 @@ def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
         place = identity.place(error)
         if isinstance(error, UsageError) or not (place or isinstance(error, (TypeError, ValueError))):
             raise
-        where = f"{place}: agent '{card.name}': __init__ raised {plugins.described(error)}"
+        where = f"{place}: agent '{card.name}': __init__ raised {described(error)}"
         raise UsageError(where if place else f"agent '{card.name}': its parameters do not fit: {error}") from error
 
 

@@ -38,7 +38,7 @@ from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
 from memeval.runs.signals import AgentSlow, ContextBuilt, Event, Row
 
-REPORTED = 5.0
+REPORTED = 1.0
 """Seconds after which an invocation writes again how far it has come."""
 INTERRUPTED = "interrupted"
 """Why a run stopped that the user interrupted."""
@@ -165,7 +165,7 @@ class _OpenRun:
 
     def write(self, row: Row | CallRow | TroubleRow) -> None:
         self.last = time.monotonic()
-        self.first = self.first or self.last
+        self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
         self.writer.append(replace(row, rank=self._ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
     def check_files(self, loaded: frozenset[str]) -> None:
