@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 import time
@@ -84,6 +85,7 @@ def _versions() -> dict[str, str]:
     return {"memeval": memeval.__version__, "python": platform.python_version()}
 
 
+@functools.cache
 def _git_revision() -> str | None:
     """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
     root = Path(memeval.__file__).parent.parent

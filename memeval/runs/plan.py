@@ -167,16 +167,16 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
-        agent = _made(card, params)
+        agent = made(card, params)
         if plugins.is_foreign(agent):  # what only its server knows
             params |= agent.found()
         files = identity.digests(plugins.agent_files(card, params))
-        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, params))
+        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, agent))
 
 
-def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
-    """Tokens of a chunk that an agent with these parameters asks for by its attribute `chunk_tokens`; 0: the task's."""
-    wanted = getattr(_made(card, params), "chunk_tokens", 0)
+def chunk_tokens(card: AgentCard, agent: Any) -> int:
+    """Tokens of a chunk that an agent asks for by its attribute `chunk_tokens`; 0: the task's."""
+    wanted = getattr(agent, "chunk_tokens", 0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise UsageError(
             f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
@@ -184,12 +184,12 @@ def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
     return wanted
 
 
-def _made(card: AgentCard, params: Mapping[str, Any]) -> Any:
+def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
     """An agent of these parameters. Those that the constructor refuses are bad input, found before anything is spent; so is
     whatever it raises."""
-    made = plugins.agent_class(card)
+    cls = plugins.agent_class(card)
     try:
-        return made(**params)
+        return cls(**params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too
