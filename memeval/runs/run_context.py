@@ -16,9 +16,9 @@ from typing import Protocol
 from memeval.models import usage
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Request
-from memeval.models.gateway import MEMORY
+from memeval.models.gateway import MEMORY, Gateway
 from memeval.models.usage import Step
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
@@ -75,7 +75,7 @@ class RunContext:
         self.specs = (spec, *others)
         self._on_step = on_step or (lambda step: None)
         settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
-        self.gateway = open_gateway(settings, stores or {}, partial(_booked, on_call))
+        self.gateway = Gateway(settings, stores or {}, partial(_booked, on_call))
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
