@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from memeval.errors import UsageError
-from memeval.judging.official import official
+from memeval.judging.official import OfficialJudge, official
 from memeval.judging.prompts import (
     ORDER,
     RUBRICS,
@@ -113,13 +113,12 @@ async def judge_case(
 ) -> ScoreRow:
     """Judge one answer. Raises only what `generate` raises, and UsageError where an official judge's texts are missing."""
     question, answer = case
-    if family in official() and prompt is None:
-        return await _official(question, answer, family, generate, params)
-    sampling = {**(POINTS if family in SHARES else PARAMS), **params}
+    upstream = official().get(family) if prompt is None else None
+    usual = upstream.params if upstream else POINTS if family in SHARES else PARAMS
     said: dict[str, Any] = {}
     reply = ""
     for asked, messages in judge_calls(family, question, answer, prompt).items():
-        said[asked], wrote, reason = await _ask(asked, messages, question, sampling, generate)
+        said[asked], wrote, reason = await _ask(asked, messages, question, {**usual, **params}, generate, upstream)
         reply = f"{reply}\n\n{wrote}".strip()
         if reason is not None:
             return _row(question, family, "failed", reason, reply)
@@ -153,34 +152,26 @@ def _shares_row(question: Question, family: str, said: Mapping[str, Any], reply:
     return replace(row, metrics=metrics, counts=counts, points=points, order=order)
 
 
-async def _official(question: Question, answer: str, family: str, generate: Generate, params: Mapping[str, Any]) -> ScoreRow:
-    """As upstream judges: its reply counts as far as it goes."""
-    judge, said = official()[family], ""
-    messages = judge.messages(question, answer)
-    for sample in range(2):
-        completion = await generate(Request(messages, params={**judge.params, **params}, sample=sample))
-        if reason := _no_reply(completion):
-            return _row(question, family, "failed", reason, "")
-        said = completion.text[-LONGEST_REPLY:]
-        if verdict := judge.read(completion.text):
-            return _row(question, family, verdict, reply=said)
-    return _row(question, family, "failed", "judge gave up: its reply could not be read twice", said)
-
-
 async def _ask(
-    asked: str, messages: list[dict[str, str]], question: Question, params: Mapping[str, Any], generate: Generate
+    asked: str,
+    messages: list[dict[str, str]],
+    question: Question,
+    params: Mapping[str, Any],
+    generate: Generate,
+    upstream: OfficialJudge | None,
 ) -> tuple[Any, str, str | None]:
-    """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form."""
+    """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form. An
+    upstream judge reads its reply by its own rule, as far as it goes, and asks the same again."""
     tried, said = messages, ""
     for sample in range(2):
         completion = await generate(Request(tried, params=params, sample=sample))
         if reason := _no_reply(completion):
             return None, "", reason
-        found = _read(asked, completion.text, question) if completion.whole else None
         said = completion.text[-LONGEST_REPLY:]
+        found = upstream.read(completion.text) if upstream else _read(asked, completion, question)
         if found is not None:
             return found, said, None
-        tried = reminded(messages, asked, said)
+        tried = messages if upstream else reminded(messages, asked, said)
     return None, said, f"judge gave up: no {asked} in 2 replies"
 
 
@@ -191,9 +182,11 @@ def _no_reply(completion: Completion) -> str | None:
     return "judge gave up: the prompt exceeds its window" if completion.finish_reason == "overflow" else None
 
 
-def _read(asked: str, text: str, question: Question) -> Any:
-    """What a reply to one call says; None where it does not say it in the form that was asked for."""
-    form = form_of(asked)
+def _read(asked: str, completion: Completion, question: Question) -> Any:
+    """What a whole reply to one call says; None where it does not say it in the form that was asked for."""
+    form, text = form_of(asked), completion.text
+    if not completion.whole:
+        return None
     if form in READERS:
         return READERS[form](text)
     if form == ORDER:

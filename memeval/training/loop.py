@@ -7,6 +7,7 @@ steps. Everything random follows from the seed and the number of the step.
 from __future__ import annotations
 
 import math
+import os
 import random
 import sys
 import time
@@ -44,6 +45,10 @@ class Training:
     def __init__(self, recipe: Recipe, out: Path) -> None:
         if recipe.model != "tiny":
             raise UsageError(f"model '{recipe.model}': the plain loop trains 'tiny' alone")
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UsageError(
+                "model 'tiny' is trained by one process: leave out accelerate launch; --jobs trains seeds side by side"
+            )
         torch.set_num_threads(recipe.threads)
         torch.use_deterministic_algorithms(True)
         self._recipe, self._grpo = recipe, recipe.grpo

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
@@ -64,7 +65,8 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         number = self.state.global_step // parts
         found = list(self._rows(number))
         self.model.train()
-        most = max(1, int(self._over_processes(len(found), "max")))
+        counts = gather_object([(len(found), sum(len(row.completion_ids) for row, _ in found))])
+        most = max(1, *(rows for rows, _ in counts))
         lacking = math.ceil(most / parts) * parts - len(found)
         pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
         filled = [*found, *[(Row((pad, pad), (end,), (0.0,)), 0.0)] * lacking]
@@ -79,17 +81,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
             "completion_mask": made.weights.long(),
             "old_per_token_logps": made.sampled,
             "advantages": made.advantages,
-            "num_items_in_batch": torch.tensor(self._over_processes(int(made.weights.sum()), "sum")),
-            "rows_in_batch": torch.tensor(self._over_processes(len(found), "sum")),
+            "num_items_in_batch": torch.tensor(float(sum(tokens for _, tokens in counts))),
+            "rows_in_batch": torch.tensor(float(sum(rows for rows, _ in counts))),
         }
         given = {key: value.to(self.accelerator.device) for key, value in given.items()}
         if self.beta:
             given["ref_per_token_logps"] = self._reference(given)
         return given
-
-    def _over_processes(self, value: int, how: str) -> float:
-        every = self.accelerator.gather(torch.tensor([float(value)], device=self.accelerator.device))
-        return float(every.max() if how == "max" else every.sum())
 
     def _reference(self, given: dict[str, torch.Tensor]) -> torch.Tensor:
         """Log-probabilities under the weights that training began with: those without the adapter, or TRL's copy."""
@@ -138,12 +136,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return value
 
     def add_metrics(self, line: dict[str, Any], speed: float) -> None:
-        """Put the figures of a step (numbers and mappings of numbers) among those that TRL logs; speed: in tokens/s."""
+        """Put the figures of a line of the log among those that TRL logs; speed: in tokens/s."""
         self._metrics["train"]["tokens_per_second"].append(speed)
-        for key, value in line.items():
-            for name, number in value.items() if isinstance(value, dict) else ((None, value),):
-                if isinstance(number, (int, float)) and key not in ("step", "loss"):
-                    self._metrics["train"][f"memeval/{key}/{name}" if name else f"memeval/{key}"].append(float(number))
+        found = {"rows": line["rows"], "tokens": line["tokens"]}
+        for part in ("train", "validation"):
+            found |= {f"{part}/{key}": value for key, value in line.get(part, {}).items()}
+        for key, value in found.items():
+            self._metrics["train"][f"memeval/{key}"].append(float(value))
 
     def not_a_number(self, what: str) -> StopRun:
         step = self.state.global_step // self.args.steps_per_generation + 1

@@ -133,6 +133,15 @@ def test_a_missing_extra_is_named_before_anything_is_trained(tmp_path: Path, mon
     assert not (tmp_path / "out").exists()
 
 
+def test_several_processes_for_one_tiny_model_are_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as accelerate launch sets it
+    result = CliRunner().invoke(main, ["train", "tiny", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, result.output
+    assert "leave out accelerate launch" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_task_without_questions_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tasks").mkdir()
