@@ -10,7 +10,7 @@ import msgspec
 
 from memeval.commands.show_answers import SHORT, answer_lines, memory_lines, pairs, short, story_lines
 from memeval.errors import UsageError, suggest
-from memeval.judging.rubric import PUBLISHED
+from memeval.judging.shares import PUBLISHED
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
@@ -18,7 +18,7 @@ from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
-from memeval.results.lost import WORDS, asked_sentence, lost, sentence
+from memeval.results.lost import WORDS, asked_sentence, sentence
 from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.runs.notes import percent
 
@@ -87,7 +87,7 @@ def _answers(run: Run, wrong: bool, full: bool) -> list[str]:
     found = answers(run, "wrong" if wrong else "all")
     lines = [f"{run.agent} on {run.task}   {len(found)} {which}   {run.path}"]
     if not full:
-        return [*lines, *(line for row in found for line in ("", *answer_lines([row])))]
+        return [*lines, *(line for row in found for line in ("", *answer_lines(row)))]
     for key in dict.fromkeys((row.question_id, row.repeat) for row in found):
         lines += ["", f"== {key[0]}", *story_lines(story(run, *key), _absent(run), None)]
     return lines
@@ -138,7 +138,7 @@ def _absent(run: Run) -> str:
 def _json(run: Run) -> dict[str, Any]:
     """The summary, with what names the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
-    about = {"lost": lost(run), "attribution": run.folder.attribution(), "economics": economics.economics(run)}
+    about = {"lost": run.lost, "attribution": run.folder.attribution(), "economics": economics.economics(run)}
     return {**msgspec.to_builtins(run.summary), **named, **about}
 
 
@@ -193,7 +193,7 @@ def _lost(run: Run) -> list[str]:
     """Where wrong answers were lost, by what was recorded and by what `attribute` found."""
     if not run.folder.has_texts:
         return ["a baseline: scores and sizes without texts"]
-    found, asked = lost(run), run.folder.attribution()
+    found, asked = run.lost, run.folder.attribution()
     return [line for line in (sentence(found), asked_sentence(asked, found) if asked else "") if line]
 
 

@@ -122,8 +122,8 @@ def _run(run: Run) -> Iterator[dict[str, Any]]:
 
 def _questions(run: Run) -> Iterator[dict[str, Any]]:
     """A row per answer: question by question, repeat by repeat."""
-    scores = {row.key: row for row in run.scores()}
-    judged = {row.key: row for row in run.scores(run.judge)} if run.judge else {}
+    scores = run.score_of()
+    judged = run.score_of(run.judge) if run.judge else {}
     headline = run.summary.headline.metric
     common = _of_the_run(run)
     for sample in run.samples:

@@ -7,28 +7,32 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memeval.errors import UsageError, suggest
-from memeval.records.folder import TASK, RunFolder
+from memeval.judging.summary import JUDGE
+from memeval.records.files import is_json
+from memeval.records.folder import TASK, Key, RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
-from memeval.results import current
+from memeval.results import current, lost
 from memeval.results.frames import Level, frame
-from memeval.runs.outcome import Outcome
+from memeval.results.lost import Lost
 from memeval.stats import average_repeats
 from memeval.typed import Positive, typed
 
 if TYPE_CHECKING:
     import pandas
 
-JUDGE = "judge"
+    from memeval.runs.run import Outcome
+
 LATEST = "latest"
 SHOWN = 10
 """Candidates that an error lists."""
@@ -62,7 +66,7 @@ class Run:
         self._asked = asked
         if summary is not None:
             self.summary = summary
-        self._scores: dict[str, tuple[ScoreRow, ...]] = {}
+        self._scores: dict[str, dict[Key, ScoreRow]] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -149,6 +153,11 @@ class Run:
         known = self.folder.judges()
         return next((name for name in reversed(list(self.manifest.judges)) if name in known), None)
 
+    @property
+    def decides(self) -> str:
+        """Whose scores say what is right: the judge's, where its score is the headline, else the task's."""
+        return (self.summary.headline.metric == JUDGE and self.judge) or TASK
+
     @cached_property
     def questions(self) -> dict[str, QuestionRow]:
         """question id -> its row, of the questions that have a sample"""
@@ -166,12 +175,16 @@ class Run:
 
     def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
         """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
+        return tuple(self.score_of(scorer).values())
+
+    def score_of(self, scorer: str = TASK) -> dict[Key, ScoreRow]:
+        """(question id, repeat, answer repeat) -> its row of `scores`"""
         if scorer not in self._scores:
             if scorer == TASK:
                 found = current.scores(self.folder, self.manifest, self.questions, self.samples)
             else:
                 found = [row for row in self.folder.scores(scorer) if row.question_id in self.questions]
-            self._scores[scorer] = tuple(found)
+            self._scores[scorer] = {row.key: row for row in found}
         return self._scores[scorer]
 
     @cached_property
@@ -179,6 +192,19 @@ class Run:
         """The steps that made the memories of these questions; none of a control or a baseline."""
         repeats = {row.repeat for row in self.samples}
         return tuple(self.folder.operations(self.questions.values(), repeats))
+
+    @cached_property
+    def steps(self) -> dict[tuple[str, int], list[OperationRow]]:
+        """(context, repeat) -> the steps of its memory and of the memory's forks"""
+        found: dict[tuple[str, int], list[OperationRow]] = {}
+        for row in self.operations:
+            found.setdefault((row.context_id, row.repeat), []).append(row)
+        return found
+
+    @cached_property
+    def lost(self) -> Lost:
+        """Where its wrong answers were lost (lost.py)."""
+        return lost.lost(self)
 
     @cached_property
     def texts(self) -> dict[str, str]:
@@ -302,10 +328,24 @@ def _in_folder(folder: Path) -> list[Run]:
     for pattern in ("manifest.json", "*/manifest.json", "*/*/manifest.json"):
         paths = (path.parent for path in sorted(folder.glob(pattern)))
         paths = (path for path in paths if path.parent.name != MEMORIES and not path.name.startswith("."))
-        found = [Run(path, manifest) for path in paths if (manifest := RunFolder(path).manifest()) is not None]
+        found = [Run(path, manifest) for path in paths if (manifest := _manifest(path)) is not None]
         if found:
             return found
     return []
+
+
+def _manifest(path: Path) -> Manifest | None:
+    """Of a run folder; None where another program wrote it. One that is no JSON at all was damaged, which a line on stderr
+    says, once."""
+    found = RunFolder(path).manifest()
+    if found is None and (file := path / "manifest.json").is_file() and not is_json(file):
+        _say(f"{file}: damaged (not JSON), so this run is left out; put the file back, or remove the folder")
+    return found
+
+
+@cache
+def _say(line: str) -> None:
+    print(f"memeval: {line}", file=sys.stderr)
 
 
 def _by_time(runs: Iterable[Run]) -> list[Run]:
