@@ -22,7 +22,7 @@ STOP = frozenset(WORD.findall(_WORDS["function_words"]))
 COPULA = re.compile(r"\b(?:is|are|was|were|has|have|had|became|remains)\b")
 _OWNERS = frozenset(WORD.findall(_WORDS["owners"]))
 _PRONOUNS = _OWNERS | set(WORD.findall(_WORDS["pronouns"]))
-_IRREGULAR = {word: family.split()[0] for family in _WORDS["families"] for word in family.split()}
+_IRREGULAR: dict[str, str] = {word: family.split()[0] for family in _WORDS["families"] for word in family.split()}
 _SUFFIX = re.compile(r"(?<=...)(?:ations?|ating|ated|ates?|ments?|ings?|ions?|ers?|ors?|ied|ies|ed|es|ly|s|e|y)$")
 
 _CAPITAL = r"(?:St\. |Mt\. |(?:[A-Z]\. ?)+)?[A-ZÀ-Þ][\w’'-]*"
