@@ -3,15 +3,17 @@
 A set of prompts may have `upstream.yaml`: repository, commit, the sha256 of each file, and for each part the rules by which
 its texts are taken from these files. Nothing of them is run: Python is read as a syntax tree, YAML by a safe loader. A rule:
 
-- `file`, `in`, `name`, `nth`: in a class or function (`Memory._block`), the nth text (from 0, in the order of the source)
-  that is assigned to `name`, is appended to it, is the argument of that name in a call, or is returned (`return`). A text is
-  a string, an f-string, a sum of them, or an item of a list of such.
+- `file`, `in`, `name`, `nth`: in a class or function (`Memory._block`; else the whole file), the nth text (from 0, in the
+  order of the source) that is assigned to `name`, is appended to it, is the argument of that name in a call or an argument
+  of the call of that name, or is returned (`return`). A text is a string, an f-string, a sum with one of them, or an item of
+  a list of such. `template`: it is a template of `str.format`.
 - `file`, `key`: the text under a key of a YAML file, a template of `str.format`. As `each` of a part: name -> the text
   under that key in each mapping of the file that has one.
 - `holes`: what is in an f-string's or a template's braces (or is added to a string) -> what is written there: a placeholder,
-  or a word. `line`: of the text only this line (from 1). `fixed`: this very text.
+  a word, or the text of another rule. `line`: of the text only this line (from 1). `fixed`: this very text.
 
 `text` is the one rule of a part that is one text. A part has the texts that upstream has if its digest is that of `sha256`.
+A part without rules is one that upstream's texts make no use of.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sco
     name: str = ""
     nth: int = 0
     key: str = ""
-    holes: dict[str, str] = {}
+    template: bool = False
+    holes: dict[str, str | Rule] = {}
     line: int = 0
     fixed: str | None = None
 
@@ -138,24 +141,31 @@ def _made(part: str, rules: Mapping[str, Rule], contents: Mapping[str, str]) -> 
 def _text(rule: Rule, contents: Mapping[str, str], where: str) -> str:
     if rule.fixed is not None:
         return rule.fixed
-    where = f"{rule.file}: {where}"
+    place = f"{rule.file}: {where}"
     if rule.key:
         found = mapping(contents[rule.file], rule.file).get(rule.key)
         if not isinstance(found, str):
-            raise UsageError(f"{where}: has no text '{rule.key}'")
+            raise UsageError(f"{place}: has no text '{rule.key}'")
         pieces = _formatted(found)
     else:
-        texts = sorted(_given(_scope(contents[rule.file], rule.scope, where), rule.name), key=_place)
+        texts = sorted(_given(_scope(contents[rule.file], rule.scope, place), rule.name), key=_place)
         if rule.nth >= len(texts):
-            raise UsageError(f"{where}: {rule.scope} has {len(texts)} texts for '{rule.name}', not {rule.nth + 1}")
+            scope = rule.scope or "the file"
+            raise UsageError(f"{place}: {scope} has {len(texts)} texts for '{rule.name}', not {rule.nth + 1}")
         pieces = _pieces(texts[rule.nth])
+        if rule.template:
+            pieces = _formatted("".join(piece for _, piece in pieces))
     text = ""
     for is_hole, run in itertools.groupby(pieces, key=lambda piece: piece[0]):
         said = [piece for _, piece in run]
-        for held in said if is_hole else ():
+        if not is_hole:
+            text += literal("".join(said))
+            continue
+        for held in said:
             if held not in rule.holes:
-                raise UsageError(f"{where}: nothing is known about {held!r} in it")
-        text += "".join(rule.holes[held] for held in said) if is_hole else literal("".join(said))
+                raise UsageError(f"{place}: nothing is known about {held!r} in it")
+            put = rule.holes[held]
+            text += put if isinstance(put, str) else _text(put, contents, where)
     return text.split("\n")[rule.line - 1] if rule.line else text
 
 
@@ -172,9 +182,9 @@ def _formatted(template: str) -> Iterator[_Piece]:
 
 
 def _scope(source: str, dotted: str, where: str) -> ast.AST:
-    """The class or function of that dotted name."""
+    """The class or function of that dotted name, or the file."""
     node: ast.AST = ast.parse(source)
-    for name in dotted.split("."):
+    for name in dotted.split(".") if dotted else ():
         kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         inner = [each for each in ast.iter_child_nodes(node) if isinstance(each, kinds) and each.name == name]
         if not inner:
@@ -195,14 +205,14 @@ def _given(scope: ast.AST, name: str) -> Iterator[ast.expr]:
         elif isinstance(node, ast.Call):
             values = [keyword.value for keyword in node.keywords if keyword.arg == name]
             added_to = node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr in _ADDING else None
-            values += node.args if added_to is not None and _named(added_to) == name else []
+            values += node.args if name in (_named(node.func), _named(added_to)) else []
         for value in values:
             for each in value.elts if isinstance(value, ast.List) else [value]:
                 if each is not None and _is_text(each):
                     yield each
 
 
-def _named(node: ast.expr) -> str:
+def _named(node: ast.expr | None) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,22 +17,12 @@ from memeval import cards, digests
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
+from memeval.models.providers import LOCAL
+from memeval.records.summary import Contamination
 from memeval.trained import ALL, TrainedOn, content_hash, of_checkpoint
 
 Claims = Mapping[str, tuple[TrainedOn, ...]]
 """Model (or agent) -> what it is known to have been trained on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """mark: `leaked` or `in-domain`. by: the models it is known of. notes: how. known: of the `asked` questions, the ids of
-    those that were trained on; None where no hashes were kept."""
-
-    mark: Literal["leaked", "in-domain"]
-    by: tuple[str, ...]
-    notes: tuple[str, ...]
-    asked: int
-    known: tuple[str, ...] | None
 
 
 def claims(task: TaskCard, agent: AgentCard, models: Mapping[str, ModelSpec]) -> Claims:
@@ -52,34 +41,35 @@ def runs_its_own_model(card: AgentCard, models: Mapping[str, ModelSpec]) -> bool
     return not own or (role in models and _stem(models[role].name) == _stem(own))
 
 
-def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Mark | None:
+def contamination(task: TaskCard, known: Claims, questions: Mapping[str, str]) -> Contamination | None:
     """The look-up. questions: id -> text of those asked. None: nothing is known."""
     family, split = family_of(task)
-    claimed = [(who, entry) for who, entries in known.items() for entry in entries]
-    hashed = any(entry.hashes for _, entry in claimed)
-    digests = {key: content_hash(text) for key, text in questions.items()} if hashed else {}
-    trained: set[str] = set()
-    marked: dict[str, list[tuple[str, TrainedOn]]] = {}
-    for who, entry in claimed:
-        asked = {key for key, digest in digests.items() if digest in entry.hashes}
-        trained |= asked
-        kind = "leaked" if asked else entry.covers(family, split)
-        marked.setdefault(kind or "", []).append((who, entry))
+    trained = trained_questions(known, questions)
+    hashes = {content_hash(questions[key]) for key in trained}
+    marked: dict[str | None, list[tuple[str, TrainedOn]]] = {}
+    for who, entry in ((who, entry) for who, entries in known.items() for entry in entries):
+        kind = entry.covers(family, split) if hashes.isdisjoint(entry.hashes) else "leaked"
+        marked.setdefault(kind, []).append((who, entry))
     mark: Literal["leaked", "in-domain"] = "leaked" if "leaked" in marked else "in-domain"
     if mark not in marked:
         return None
     by = {who for who, _ in marked[mark]}
-    counted = any(entry.hashes for who, entry in claimed if who in by)
-    return Mark(
+    return Contamination(
         mark=mark,
         by=tuple(sorted(by)),
         notes=tuple(dict.fromkeys(entry.note for _, entry in marked[mark] if entry.note)),
         asked=len(questions),
-        known=tuple(key for key in questions if key in trained) if counted else None,
+        known=len(trained) if any(entry.hashes for who in by for entry in known[who]) else None,
     )
 
 
-def of_model(task: TaskCard, model: str) -> Mark | None:
+def trained_questions(known: Claims, questions: Mapping[str, str]) -> set[str]:
+    """The ids of the questions that were trained on, as far as hashes of what was trained on were kept."""
+    hashes = {one for entries in known.values() for entry in entries for one in entry.hashes}
+    return {key for key, text in questions.items() if content_hash(text) in hashes} if hashes else set()
+
+
+def of_model(task: TaskCard, model: str) -> Contamination | None:
     """What the task's card alone says of a model by its name."""
     return contamination(task, {model: tuple(_warnings(task, model))}, {})
 
@@ -115,7 +105,7 @@ def _of_weights(model: ModelSpec) -> tuple[TrainedOn, ...]:
     """What the folder of weights says that lie here; a hub id is not looked up."""
     where = registry.route(model)
     folder = Path(where.name).expanduser()
-    return of_checkpoint(folder) if where.kind in registry.LOCAL and folder.is_dir() else ()
+    return of_checkpoint(folder) if where.kind in LOCAL and folder.is_dir() else ()
 
 
 def _words(name: str) -> str:

@@ -24,18 +24,8 @@ SHARED_BY = (1, 10, 100)
 """Questions per stream at which the price of one question is given (validity section 6)."""
 
 
-class Booking(NamedTuple):
-    """Logical calls of one row, by one role in one phase. model: key of its price, where that is not the role's."""
-
-    phase: str
-    role: str
-    usage: Usage
-    calls: int
-    model: str = ""
-
-
-class _Priced(NamedTuple):
-    """A part of what was spent; usd is None where it is not known."""
+class _Part(NamedTuple):
+    """What one role spent in one row, or at one service. usd: None where it is not known."""
 
     phase: str
     role: str
@@ -69,21 +59,28 @@ def costs(
 
     An agent that reads the stream for its one question pays for it each time.
     """
-    booked = list(bookings(samples, operations, judged))
-    served = list(_services(samples, operations))
-    spent = []
-    for one in booked:
-        price = prices[one.model] if one.model in prices else prices.get(one.role)
-        spent.append(_Priced(one.phase, one.role, one.usage, cost(one.usage, price, one.calls)))
-    spent += [_Priced(phase, role, Usage(), service.usd) for phase, role, service in served]
-    roles = sorted({part.role for part in spent})
-    of_role = {role: [part for part in spent if part.role == role] for role in roles}
-    of_phase = {phase: [part for part in spent if part.phase == phase] for phase in PHASES}
-    by_role = {role: _tokens(parts) for role, parts in of_role.items()}
-    by_phase = {phase: _tokens(parts) for phase, parts in of_phase.items()}
-    in_usd = {phase: added(part.usd for part in parts) for phase, parts in of_phase.items()}
+    spent = list(_spent(samples, operations))
+    parts: list[_Part] = []
+    calls: defaultdict[str, int] = defaultdict(int)
+    services: defaultdict[str, list[ServiceRow]] = defaultdict(list)
+    for phase, row in spent:
+        for role, used in row.tokens.items():
+            calls[role] += row.calls.get(role, 0)
+            parts.append(_Part(phase, role, used, cost(used, prices.get(role), row.calls.get(role, 0))))
+        for role, service in row.services.items():
+            services[role].append(service)
+            parts.append(_Part(phase, role, Usage(), service.usd))
+    for header in judged:
+        calls["judge"] += header.calls
+        price = prices.get(header.scorer, prices.get("judge"))
+        parts.append(_Part("judge", "judge", header.tokens, cost(header.tokens, price, header.calls)))
+    of_role = {role: [part for part in parts if part.role == role] for role in sorted({part.role for part in parts})}
+    of_phase = {phase: [part for part in parts if part.phase == phase] for phase in PHASES}
+    by_role = {role: _tokens(each) for role, each in of_role.items()}
+    by_phase = {phase: _tokens(each) for phase, each in of_phase.items()}
+    in_usd = {phase: added(part.usd for part in each) for phase, each in of_phase.items()}
     in_tokens = {phase: float(used.prompt + used.completion) for phase, used in by_phase.items()}
-    total = _tokens(spent)
+    total = _tokens(parts)
     read = _chunks_read(operations)
     streams = {(row.context_id, row.repeat) for row in samples} | set(read)
     sizes = {row.context_id: row.stream_tokens for row in questions.values()}
@@ -92,8 +89,8 @@ def costs(
     prompt = sum(by_phase[phase].prompt for phase in OWN)
     reporting = sum(used.prompt for used in by_role.values() if used.cached)
     found = Cost(
-        usd=added(part.usd for part in spent),
-        usd_by_role={role: added(part.usd for part in parts) for role, parts in of_role.items()},
+        usd=added(part.usd for part in parts),
+        usd_by_role={role: added(part.usd for part in each) for role, each in of_role.items()},
         usd_by_phase=in_usd,
         usd_per_right=_ratio(added(in_usd[phase] for phase in OWN), sum(row.verdict == "right" for row in scores)),
         **_rates("usd", in_usd, len(streams), answers, once),
@@ -101,20 +98,52 @@ def costs(
         cached_share=_ratio(total.cached, reporting),
         read_amplification=_ratio(prompt, sum(sizes.get(context, 0) for context, _ in streams)),
         ingest_tokens_per_1k=_ratio(1000 * in_tokens["ingest"], sum(sum(chunks.values()) for chunks in read.values())),
-        prices={role: PriceFacts(**listed.to_json()) for role in roles if (listed := prices.get(role))},
-        unpriced=tuple(role for role, parts in of_role.items() if any(part.usd is None for part in parts)),
+        prices={role: PriceFacts(**listed.to_json()) for role in of_role if (listed := prices.get(role))},
+        unpriced=tuple(role for role, each in of_role.items() if any(part.usd is None for part in each)),
     )
-    services: dict[str, ServiceRow] = {}
-    for _, role, service in served:
-        before = services.get(role, ServiceRow())
-        usd = added((before.usd, service.usd))
-        services[role] = ServiceRow(calls=before.calls + service.calls, tokens=before.tokens + service.tokens, usd=usd)
-    calls = {role: sum(one.calls for one in booked if one.role == role) for role in sorted({one.role for one in booked})}
-    models = {role: used for role, used in by_role.items() if role in calls}
-    return Costs(calls, TokenSums(total.prompt, total.completion, total.cached), models, by_phase, services, found)
+    return Costs(
+        calls=dict(sorted(calls.items())),
+        tokens=TokenSums(total.prompt, total.completion, total.cached),
+        by_role={role: used for role, used in by_role.items() if role in calls},
+        by_phase=by_phase,
+        services={role: _together(reports) for role, reports in services.items()},
+        cost=found,
+    )
 
 
-def _tokens(parts: Iterable[_Priced]) -> Usage:
+def _spent(samples: Iterable[SampleRow], operations: Iterable[OperationRow]) -> Iterator[tuple[str, Spent]]:
+    """What every row took, with its phase. What recall took is a part of the sample's own."""
+    for step in operations:
+        yield "ingest", Spent(calls=step.calls, tokens=step.tokens, services=step.services)
+    for row in samples:
+        recalling = row.recalling or Spent()
+        yield "recall", recalling
+        yield "answer", _without(row, recalling)
+
+
+def _without(row: SampleRow, part: Spent) -> Spent:
+    """What a sample took besides this part of it; roles that took nothing more are left out."""
+    rest = {role: calls - part.calls.get(role, 0) for role, calls in row.calls.items()}
+    tokens, services = {}, {}
+    for role, whole in row.tokens.items():
+        used = part.tokens.get(role, Usage())
+        if whole != used or rest.get(role):
+            tokens[role] = Usage(*(getattr(whole, key) - getattr(used, key) for key in Usage.__struct_fields__))
+    for role, reported in row.services.items():
+        known = part.services.get(role, ServiceRow())
+        if reported.calls > known.calls:
+            usd = None if reported.usd is None or known.usd is None else reported.usd - known.usd
+            calls, size = reported.calls - known.calls, reported.tokens - known.tokens
+            services[role] = ServiceRow(calls=calls, tokens=size, usd=usd)
+    return Spent(calls=rest, tokens=tokens, services=services)
+
+
+def _together(reports: Sequence[ServiceRow]) -> ServiceRow:
+    calls, size = sum(row.calls for row in reports), sum(row.tokens for row in reports)
+    return ServiceRow(calls=calls, tokens=size, usd=added(row.usd for row in reports))
+
+
+def _tokens(parts: Iterable[_Part]) -> Usage:
     return sum((part.usage for part in parts), Usage())
 
 
@@ -126,21 +155,6 @@ def _chunks_read(operations: Iterable[OperationRow]) -> dict[tuple[str, int], di
             chunks = read[step.context_id, step.repeat]
             chunks[step.chunk] = max(chunks.get(step.chunk, 0), step.chunk_tokens)
     return read
-
-
-def _services(samples: Iterable[SampleRow], operations: Iterable[OperationRow]) -> Iterator[tuple[str, str, ServiceRow]]:
-    """(phase, role, what was spent) of every row. What recall took is a part of the sample's own services."""
-    for step in operations:
-        yield from (("ingest", role, service) for role, service in step.services.items())
-    for row in samples:
-        recalling = row.recalling.services if row.recalling else {}
-        yield from (("recall", role, service) for role, service in recalling.items())
-        for role, whole in row.services.items():
-            part = recalling.get(role, ServiceRow())
-            if whole.calls > part.calls:
-                usd = None if whole.usd is None or part.usd is None else whole.usd - part.usd
-                calls, tokens = whole.calls - part.calls, whole.tokens - part.tokens
-                yield "answer", role, ServiceRow(calls=calls, tokens=tokens, usd=usd)
 
 
 def break_even(agent: Cost, other: Cost) -> float | None:
@@ -158,31 +172,6 @@ def break_even(agent: Cost, other: Cost) -> float | None:
             return float(max(0.0, (built - its_built) / (its_asked - asked)))
         return 0.0 if its_asked == asked and built < its_built else None
     return None
-
-
-def bookings(
-    samples: Iterable[SampleRow], operations: Iterable[OperationRow], judged: Iterable[JudgeHeader]
-) -> Iterator[Booking]:
-    """The calls of every row. What recall cost is a part of the sample's own tokens."""
-    for step in operations:
-        yield from _booked("ingest", step.tokens, step.calls)
-    for row in samples:
-        recalling = row.recalling or Spent()
-        yield from _booked("recall", recalling.tokens, recalling.calls)
-        for whole in _booked("answer", row.tokens, row.calls):
-            part, calls = recalling.tokens.get(whole.role, Usage()), recalling.calls.get(whole.role, 0)
-            if whole.usage != part or whole.calls != calls:
-                yield whole._replace(usage=_minus(whole.usage, part), calls=whole.calls - calls)
-    for header in judged:
-        yield Booking("judge", "judge", header.tokens, header.calls, header.scorer)
-
-
-def _booked(phase: str, tokens: Mapping[str, Usage], calls: Mapping[str, int]) -> Iterator[Booking]:
-    return (Booking(phase, role, used, calls.get(role, 0)) for role, used in tokens.items())
-
-
-def _minus(whole: Usage, part: Usage) -> Usage:
-    return Usage(*(getattr(whole, key) - getattr(part, key) for key in Usage.__struct_fields__))
 
 
 def _rates(unit: str, phases: Mapping[str, float | None], streams: int, answers: int, once: bool) -> dict[str, Any]:

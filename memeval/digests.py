@@ -68,10 +68,8 @@ def _json(value: Any) -> str:
 
 def _sha(parts: Iterable[str]) -> str:
     """Of ASCII JSON, one part a line: no text can look like two. Lone surrogates are kept apart, as escapes."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(f"{part}\n".encode("ascii"))
-    return digest.hexdigest()[:LENGTH]
+    lines = "".join(f"{part}\n" for part in parts)
+    return hashlib.sha256(lines.encode("ascii")).hexdigest()[:LENGTH]
 
 
 def identity(card: TaskCard | AgentCard) -> dict[str, Any]:

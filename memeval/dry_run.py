@@ -104,7 +104,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     }
     rows: list[Any] = []
     async with RunContext(spec, models=substitutes) as context:
-        engine = context.engine([context.stage(rows.append)], rows.append, "")
+        engine = context.engine(rows.append, constant="")
         for prepared in streams:
             await engine.run(prepared, 0)
     samples = [row for row in rows if isinstance(row, SampleRow)]
@@ -178,14 +178,12 @@ class Substitute:
         text = completion.text if completion.tool_calls or tools else completion.text + " word" * (size - written)
         return dataclasses.replace(completion, text=text, usage=Usage(self._prompt_tokens(request), size))
 
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """Vectors of the offline embedder, one completion per text."""
+    async def embed(self, request: Request) -> Completion:
+        """Vectors of the offline embedder."""
         if self.exact:  # a model that cannot embed is refused here as in a run
-            return await registry.open_embedder(self.spec).embed(texts, params)
-        found = await registry.open_embedder(ModelSpec("offline")).embed(texts, params)
-        return [
-            dataclasses.replace(vector, usage=Usage(self.counter(text))) for vector, text in zip(found, texts, strict=True)
-        ]
+            return await registry.open_embedder(self.spec).complete(request)
+        found = await registry.open_embedder(ModelSpec("offline")).complete(request)
+        return dataclasses.replace(found, usage=Usage(sum(self.counter(text_of(message)) for message in request.messages)))
 
     def _prompt_tokens(self, request: Request) -> int:
         """3 tokens for every message and 1 for its role, 3 to open the reply (OpenAI's cookbook, "How to count tokens with

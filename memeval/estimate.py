@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memeval import tokens
 from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
 from memeval.judging.judge import family_of
 from memeval.judging.prompts import judge_calls
@@ -25,9 +24,8 @@ from memeval.models.completion import ModelSpec, Usage
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import OperationRow, Spent
-from memeval.runs.controls import with_other
 from memeval.runs.plan import Planned
-from memeval.runs.prepare import PackedContext, prepare
+from memeval.runs.prepare import PackedContext
 from memeval.stats import detectable_effect, half_width
 from memeval.task import ContextRef
 
@@ -252,22 +250,16 @@ def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[Contex
     for ref in random.Random(0).sample(refs, len(refs)):
         if sizes and built >= BUILD_TOKENS:
             break
-        prepared = _prepared(planned, ref)
+        prepared = planned.spec.packed(planned.task, ref)
         sizes[ref] = size(prepared)
         built += prepared.tokens
         if not sampled or (len(sampled) < STREAMS and built <= STREAM_TOKENS):
             asked = [question.id for point in prepared.points for question in point.questions]
             few = asked[::-1][:: -(-len(asked) // QUESTIONS)]  # evenly spaced by position, the last one among them
-            sampled.append(_prepared(planned, dataclasses.replace(ref, question_ids=tuple(few))))
+            part = dataclasses.replace(ref, question_ids=tuple(few))
+            sampled.append(planned.spec.packed(planned.task, part))
     mean = Size(*map(statistics.fmean, zip(*sizes.values(), strict=True))) if sizes else Size(0, 0, 0)
     return {ref: sizes.get(ref, mean) for ref in refs}, sampled
-
-
-def _prepared(planned: Planned, ref: ContextRef) -> PackedContext:
-    card, size = planned.spec.task, planned.spec.chunk_tokens
-    count = tokens.counter(card.tokenizer)
-    prepared = prepare(planned.task.context(ref), ref, size, count, card.one_unit_per_chunk)
-    return with_other(prepared, planned.task, planned.spec.agent.card.agent, count)
 
 
 # -- what the numbers rest on -----------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _lookalike(tags: tuple[str, ...]) -> re.Pattern[str]:
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a part of a set is. several: it is a mapping, name -> text; open: with any names; sentences: a text may be a
     list of them. may, must: the placeholders that its text may hold, and those that it must; of several texts each must hold
-    those that ours of this name holds."""
+    those that ours of this name holds. one_of: those of which its text must hold one."""
 
     about: str
     several: bool = False
@@ -68,6 +68,12 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sentences: bool = False
     may: tuple[str, ...] = ()
     must: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> set[str]:
+        """All placeholders that its text may hold."""
+        return {*self.may, *self.must, *self.one_of}
 
 
 class _Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,9 +203,11 @@ def check(name: str, files: Mapping[str, str], texts: Mapping[str, str]) -> None
     for part, about in own_parts.items():
         if part not in files:
             continue
-        known = {*about.may, *about.must}
+        known = about.known
         if not about.several:
             _check_placeholders(texts[part], known, about.must, files[part])
+            if about.one_of and not placeholders(texts[part]).intersection(about.one_of):
+                raise UsageError(f"{files[part]}: {' or '.join(f'{{{one}}}' for one in about.one_of)} is missing")
             continue
         own, ours = mapping(texts[part], files[part]), several(name, part)
         for key in (*ours, *own) if not about.open else ():

@@ -62,7 +62,7 @@ class TokenCounter:
         self._recent: dict[str, int] = {}
         self._older: dict[str, int] = {}
         self._weight = 0
-        self._blank_line = functools.lru_cache(maxsize=1 << 14)(self._count_blank_line)
+        self._blank_line_after = functools.lru_cache(maxsize=1 << 14)(self._count_blank_line)
 
     def __call__(self, text: str) -> int:
         size = self._recent.get(text)
@@ -90,10 +90,11 @@ class TokenCounter:
         None where this tokenizer, or a text that starts with a blank or `/`, gives no guarantee."""
         if not self._codec.additive or not text or text[0] == "/" or text[0].isspace():
             return None
-        return self._blank_line(_last_word(last))
+        return self._blank_line_after(last)
 
-    def _count_blank_line(self, tail: str) -> int | None:
-        """Tokens of a blank line between `tail` and a text."""
+    def _count_blank_line(self, last: str) -> int | None:
+        """Tokens of a blank line between `last` and a text."""
+        tail = _last_word(last)
         if tail.startswith("/"):  # it may be one token with the blank line before it
             return None
         return self(f"{tail}\n\nx") - self(tail) - 1  # x is one token

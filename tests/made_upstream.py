@@ -1,4 +1,4 @@
-"""A tree with the paths, names and forms of Mem-alpha's repository, and texts of our own in them."""
+"""Trees with the paths, names and forms of the repositories that agents' texts are fetched from, and texts of our own."""
 
 from __future__ import annotations
 
@@ -123,19 +123,62 @@ squad:
 booksum:
   query_prompt: "ABOUT A BOOK {y}."
 """
-FILES = {
-    "memory.py": MEMORY,
-    "functions.py": FUNCTIONS,
-    "memory_server.py": SERVER,
-    "config/prompts_wrt_datasource.yaml": PROMPTS,
+RECURRENT = '''
+import must_never_be_imported
+
+TEMPLATE = """READ {{x}}.
+
+<problem>{space}
+{prompt}
+</problem>
+M {memory} S <section>{chunk}</section>
+NEW:
+"""
+TEMPLATE_FINAL = "ANSWER \\\\boxed{{}} P {prompt} M {memory}"
+'''.replace("{space}", " ")
+EVALUATOR = '''
+class LongContextEvaluator:
+    def __init__(self, model):
+        if model == "memagent":
+            self.memagent_template = """R <problem>
+{prompt}
+</problem> {memory} {chunk}"""
+            self.memagent_template_final = """A {prompt} {memory}"""
+'''
+PIPELINE = '''
+class Pipeline:
+    def __init__(self):
+        self.prompt = "no"
+
+class Mem1Pipeline(Pipeline):
+    def __init__(self):
+        self.prompt = """TASK:\\n{task}\\nSTATE IN <think> ... </think>."""
+
+    def run_llm_loop(self, prompt, chunks):
+        """No text."""
+        for chunk in chunks:
+            self.llm.make_completion(self.prompt.format(task=prompt) + "\\n\\nNEXT:\\n" + chunk, state, model="no")
+'''
+TREES = {
+    "memalpha-paper": {
+        "memory.py": MEMORY,
+        "functions.py": FUNCTIONS,
+        "memory_server.py": SERVER,
+        "config/prompts_wrt_datasource.yaml": PROMPTS,
+    },
+    "memagent-stated": {"taskutils/memory_eval/utils/recurrent.py": RECURRENT},
+    "memagent-boxed": {"long_context_eval.py": EVALUATOR},
+    "mem1-paper": {"MEM1/Mem1/inference/data_pipelines.py": PIPELINE},
 }
+"""Set of prompts -> path -> file, of its authors' repository"""
 
 
-def pins() -> Upstream:
-    """What is pinned of Mem-alpha's repository, with the hashes of the made files."""
-    real = authors.described("memalpha-paper")
+def pins(name: str = "memalpha-paper") -> Upstream:
+    """What is pinned for a set, with the hashes of the made files."""
+    real = authors.described(name)
     assert real is not None
-    return replace(real, files={path: hashlib.sha256(FILES[path].encode()).hexdigest() for path in real.files})
+    made = TREES[name]
+    return replace(real, files={path: hashlib.sha256(made[path].encode()).hexdigest() for path in real.files})
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -145,13 +188,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The tree behind HTTP: its base URL."""
-    real = authors.described("memalpha-paper")
-    assert real is not None
-    for path, text in FILES.items():
-        file = folder / real.repository / real.commit / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    """The trees behind HTTP: their base URL."""
+    for name, files in TREES.items():
+        real = authors.described(name)
+        assert real is not None
+        for path, text in files.items():
+            file = folder / real.repository / real.commit / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from faulty_server import FaultyServer, in_thread
-from made_upstream import FILES, pins, served
+from made_upstream import TREES, pins, served
 from msgspec.structs import replace
 
 from memeval import authors, prompts
@@ -73,6 +73,7 @@ WRONG = {
     "nth": (Rule(file="memory.py", scope="Memory._block", name="return", nth=9), "Memory._block has 4 texts for 'return'"),
     "scope": (Rule(file="memory.py", scope="Memory.gone", name="x"), "has no Memory.gone"),
     "hole": (Rule(file="memory.py", scope="Memory._block", name="formatted_lines"), "nothing is known about 'mem_id' in it"),
+    "whole": (Rule(file="memory.py", name="gone"), "the file has 0 texts for 'gone'"),
     "key": (Rule(file="config/prompts_wrt_datasource.yaml", key="gone"), "has no text 'gone'"),
 }
 
@@ -250,10 +251,100 @@ def test_gpt_calls_tools_natively_and_an_empty_core_is_left_out(fetched: Path, t
     )
 
 
-def test_the_pins_name_every_file_that_a_rule_reads() -> None:
-    real = authors.described("memalpha-paper")
+@pytest.mark.parametrize("name", TREES)
+def test_the_pins_name_every_file_that_a_rule_reads(name: str) -> None:
+    real = authors.described(name)
     assert isinstance(real, Upstream)
     rules = [rule for part in real.parts.values() for rule in part.values()]
-    assert {rule.file for rule in rules if rule.file} == set(real.files) == set(FILES)
-    assert set(real.parts) == set(real.sha256) == set(prompts.parts("memalpha-paper"))
-    assert AgentCard("x", "memalpha", prompt_set="memalpha-paper").prompt_set in prompts.sets()
+    assert {rule.file for rule in rules if rule.file} == set(real.files) == set(TREES[name])
+    assert set(real.parts) == set(real.sha256) <= set(prompts.parts(name))
+    assert AgentCard("x", "memalpha", prompt_set=name).prompt_set in prompts.sets()
+
+
+def test_every_set_with_pins_has_a_made_tree() -> None:
+    assert [name for name in prompts.sets() if authors.described(name)] == sorted(TREES)
+
+
+# -- agents whose memory is one text -------------------------------------------------------------------------------------
+
+STREAM = {
+    "units": ["Ann keeps </section> bees.", "Bob sold his boat."],
+    "questions": [{"question": "Which </problem> bees?", "answers": ["red"]}],
+}
+MADE = {
+    "memagent-paper": {
+        "user": "READ {x}.\n\n<problem> \n{problem}\n</problem>\nM {memory} S <section>{chunk}</section>\nNEW:",
+        "ask": "ANSWER \\boxed{} P {problem} M {memory}",
+    },
+    "memagent-memalpha": {
+        "user": "R <problem>\n{problem}\n</problem> {memory} {chunk}",
+        "ask": "A {problem} {memory}",
+    },
+    "mem1-paper": {
+        "user": "TASK:\n{problem}\nSTATE IN <think> ... </think>.\n\nNEXT:\n{chunk}\n\n<think>{memory}</think>",
+    },
+}
+"""Agent -> part -> the text of its authors, with placeholders"""
+
+
+@pytest.mark.parametrize("visible", [False, True])
+@pytest.mark.parametrize("agent", MADE)
+def test_an_agent_whose_memory_is_one_text_sends_its_authors_texts_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str, visible: bool
+) -> None:
+    card = find_agent(agent)
+    with served(tmp_path / "tree") as url:
+        monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("MEMEVAL_UPSTREAM", url)
+        fetched = authors.fetch(pins(card.prompt_set), tmp_path / "texts", card.name, lambda line: None)
+    (tmp_path / "notes.jsonl").write_text(json.dumps(STREAM) + "\n")
+    (tmp_path / "notes.yaml").write_text(CARD + f"query_visible: {str(visible).lower()}\n")
+    replies = iter(["first", "second", "red"])
+
+    def reply(asked: dict[str, Any]) -> dict[str, Any]:
+        said = f"<think>{next(replies)}</think>" if agent == "mem1-paper" else next(replies)
+        return {"choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}]}
+
+    with in_thread(FaultyServer(body=reply)) as server:
+        models = ["--memory", f"m@{server.url}", *(["--reader", f"r@{server.url}"] if card.track == "reader" else [])]
+        command = ["run", "--agent", str(fetched.card), "--task", "notes.yaml", *models, "--no-cache", "--quiet"]
+        done = preloaded.run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    asked = "Which ‹/problem> bees?" if "memagent" in agent else "Which </problem> bees?"
+    chunks = [
+        "Ann keeps ‹/section> bees." if agent == "memagent-paper" else "Ann keeps </section> bees.",
+        "Bob sold his boat.",
+    ]
+    sent = []
+    for chunk, memory in zip(chunks, ("Empty.", "first"), strict=True):
+        sent.append(("user", {"problem": asked if visible else "", "chunk": chunk, "memory": memory}))
+    if card.track == "native":
+        sent.append(("ask", {"problem": asked, "memory": "second"}))
+    for request, (part, values) in zip(server.seen, sent, strict=card.track == "native"):
+        expected = MADE[agent][part]
+        for name, value in values.items():
+            expected = expected.replace(f"{{{name}}}", value)
+        assert request["messages"] == [{"role": "user", "content": expected}]
+
+
+@pytest.mark.parametrize("agent", MADE)
+def test_fetched_texts_of_an_agent_whose_memory_is_one_text_leave_the_deviations_of_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
+) -> None:
+    card = find_agent(agent)
+    made = pins(card.prompt_set)
+    with served(tmp_path / "tree") as url:
+        monkeypatch.setenv("MEMEVAL_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("MEMEVAL_UPSTREAM", url)
+        fetched = find_agent(str(authors.fetch(made, tmp_path / "texts", card.name, lambda line: None).card))
+    texts = run_prompts.replaced(fetched, {})
+    pinned = replace(made, sha256={part: authors.part_digest(texts[part], several=False) for part in made.parts})
+    for module in (authors, run_prompts):
+        monkeypatch.setattr(module, "described", lambda name: pinned if name == card.prompt_set else None)
+    task = TaskCard("t", "jsonl")
+    assert deviations(task, fetched, texts) == card.deviations
+    assert users_parts(fetched, texts) == []
+    ours = deviations(task, card, run_prompts.replaced(card, {}))
+    assert ours[:-1] == card.deviations
+    parts = [part for part in prompts.parts(card.prompt_set) if part in made.parts]
+    assert ours[-1].startswith(f"in our own words: {', '.join(parts)} (")

@@ -72,12 +72,15 @@ def test_search_order_and_shadowing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     card = cards.find(TaskCard, "synth-10k")
     assert card is not None
     assert card.source == "jsonl"
-    assert cards.shadowed(TaskCard, "synth-10k") == [str((cards.bundled("tasks") / "synth-10k.yaml").resolve())]
+    bundled = str((cards.bundled("tasks") / "synth-10k.yaml").resolve())
+    assert cards.shadowed(card) == [bundled]
     extra = tmp_path / "mine"
     extra.mkdir()
     write(extra, "synth-10k.yaml", "source: synth\nquestions: 7\n")
     first = cards.find(TaskCard, "synth-10k", (str(extra),))
     assert first is not None
+    assert cards.shadowed(first) == [str(tmp_path / "tasks" / "synth-10k.yaml"), bundled]
+    assert cards.shadowed(AgentCard("none", "none")) == []
     assert first.questions == 7
 
 
@@ -166,6 +169,7 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
         ("agent", "agent: bm25\nk: 3\n", "2: unknown key 'k'; it belongs under 'params'"),
         ("agent", "agent: mine.py:Mine\nlast: 3\n", "2: unknown key 'last'; it belongs under 'params'"),
         ("agent", "agent: bm25\nreader: tiny\n", "2: unknown key 'reader'; it belongs under 'models'"),
+        ("agent", "agent: bm25\ntemperature: 0\n", "2: unknown key 'temperature'; it belongs under 'sampling: {reader: "),
         ("agent", "agent: bm25\nheadline: f1\n", "2: unknown key 'headline'; it belongs into a task's card"),
     ],
 )  # fmt: skip

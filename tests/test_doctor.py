@@ -147,7 +147,7 @@ def test_a_server_that_never_replies() -> None:
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         (said,) = broken(options(base_url=url, model="m"), patience=0.3)
-    assert "no reply within 0.3 s; check the server and the URL" in said
+    assert "no reply within 0.3 s (--timeout); check the server and the URL" in said
 
 
 def test_a_wrong_key(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

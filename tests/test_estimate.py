@@ -18,11 +18,10 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.commands.estimate import estimate_command
 from memeval.commands.run import run_command
 from memeval.estimate import Estimate, estimate
-from memeval.models import calls
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
-from memeval.runs import local
+from memeval.runs import local, run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -89,10 +88,12 @@ def test_calls_are_exact_where_all_streams_were_built(project: Path) -> None:
 
 
 async def _events(planned: Planned) -> list[Event]:
+    found: list[Event] = []
     planned.spec.folder.mkdir(parents=True)
     work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
     async with RunContext.of_runs([planned.spec]) as context:
-        return [event async for event in local.execute(context, planned.task, work)]
+        await local.execute(context.engine(found.append), planned.task, work)
+    return found
 
 
 def test_scripted_replies(project: Path) -> None:
@@ -293,7 +294,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     whole = estimate(planned)
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
-        patch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        patch.setattr(run_context, "Gateway", lambda settings, *rest: Gateway(replace(settings, budget=budget), *rest))
         assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
@@ -303,7 +304,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
     assert f"{done} of 16 answers are in {planned.spec.shown} already" in left.notes
     counted = Budget()
-    monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
+    monkeypatch.setattr(run_context, "Gateway", lambda settings, *rest: Gateway(replace(settings, budget=counted), *rest))
     run(planned, quiet=True)
     assert left.calls == pytest.approx(counted.calls, rel=0.2)
 

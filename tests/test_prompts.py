@@ -79,6 +79,25 @@ def test_a_wrong_file_is_one_line_with_file_and_name(file: tuple[str, str, str |
     assert (done.stdout, len(done.stderr.strip().splitlines())) == ("", 1)
 
 
+@pytest.mark.parametrize(
+    ("agent", "text", "said"),
+    [
+        ("memagent", "{memory}", "{question} or {problem} is missing"),
+        ("memagent", "{problem}", "{memory} is missing"),
+        ("mem1", "{memory} {turns} {problem}", ""),
+        ("memagent", "{memory} {question}", ""),
+    ],
+)
+def test_the_message_of_answering_holds_the_question_in_one_of_two_forms(
+    agent: str, text: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ask.txt").write_text(text)
+    words = ["run", "--agent", agent, "--task", "synth-10k", "--model", "offline", "--prompt", "ask=ask.txt", "--limit", "1"]
+    done = preloaded.run(words, tmp_path)
+    assert done.returncode == (2 if said else 0)
+    assert said in done.stderr
+
+
 def test_a_card_that_names_no_part_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     (tmp_path / "mine.yaml").write_text("agent: memalpha\nprompts:\n  sistem: mine.txt\n")

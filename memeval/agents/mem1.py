@@ -13,9 +13,8 @@ import re
 from typing import Literal
 
 from memeval.agent import Chunk, Query, Recall, Session
-from memeval.agents.rolling import Rolling, first_tokens, problem, recalled
+from memeval.agents.rolling import Rolling, asked, first_tokens, recalled
 from memeval.models.completion import Completion
-from memeval.prompts import Block
 from memeval.typed import Count, Positive
 
 Tag = Literal["IS", "think"]
@@ -46,7 +45,7 @@ class Mem1(Rolling):
         if not self.answered:
             await super().observe(chunk)
 
-    def aim(self) -> dict[str, Block]:
+    def aim(self) -> dict[str, str]:
         return self.in_view(tag=self.tag)
 
     def new_text(self, reply: Completion) -> str:
@@ -63,7 +62,7 @@ class Mem1(Rolling):
     async def answer(self, query: Query, recall: Recall) -> str:
         """The first answer, or what a reply says outside its tags. A reply with neither is followed by a turn that sees its
         state and nothing else; after the last turn there is no answer."""
-        state, values = recalled(recall), {"tag": self.tag, "question": problem(query)}
+        state, values = recalled(recall), {"tag": self.tag, **asked(query)}
         for left in reversed(range(self.turns)):
             blocks, rest = self._parts(await self.generate("answer", "ask", memory=state, turns=left, **values))
             said = blocks.get("answer") or ("" if "search" in blocks else rest)

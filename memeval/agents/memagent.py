@@ -2,15 +2,15 @@
 
 A prompt holds the problem, the memory and one chunk; the whole reply becomes the next memory. So a prompt has the same size
 however long the stream is. The answer is given from problem and memory, by the same model. The rules are those of
-github.com/BytedTsinghua-SIA/MemAgent at 76b7a65 (taskutils/memory_eval), the words are our own. Where the session does not
-show the question, the model reads for any question, as in the MemAgent rows of Mem-alpha (arXiv 2509.25911, Table 1).
+github.com/BytedTsinghua-SIA/MemAgent at 76b7a65 (taskutils/memory_eval), the words are our own unless its authors' are
+fetched (docs/prompts.md). Where the session does not show the question, the model reads for any question, as in the MemAgent
+rows of Mem-alpha (arXiv 2509.25911, Table 1).
 """
 
 from __future__ import annotations
 
 from memeval.agent import Query, Recall
-from memeval.agents.rolling import Rolling, problem, recalled
-from memeval.prompts import Block
+from memeval.agents.rolling import Rolling, asked, recalled
 from memeval.typed import Count
 
 
@@ -26,8 +26,8 @@ class MemAgent(Rolling):
         super().__init__(memory_tokens)
         self.chunk_tokens: int = self.checked("chunk_tokens", chunk_tokens, Count)
 
-    def aim(self) -> dict[str, Block]:
+    def aim(self) -> dict[str, str]:
         return self.in_view()
 
     async def answer(self, query: Query, recall: Recall) -> str:
-        return (await self.generate("answer", "ask", question=problem(query), memory=recalled(recall))).text
+        return (await self.generate("answer", "ask", memory=recalled(recall), **asked(query))).text

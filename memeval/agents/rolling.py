@@ -59,7 +59,7 @@ class Rolling:
         twin.session = session
         return twin
 
-    def aim(self) -> dict[str, Block]:
+    def aim(self) -> dict[str, str]:
         """Placeholder -> text, of what it reads for."""
         return {}
 
@@ -86,11 +86,11 @@ class Rolling:
         messages = [{"role": role, "content": text} for role, text in texts.items() if text]
         return await self.session.models["memory"].generate(messages, temperature=0.0, max_tokens=self.memory_tokens)
 
-    def in_view(self, **values: str) -> dict[str, Block]:
+    def in_view(self, **values: str) -> dict[str, str]:
         """`aim` of an agent that reads for the question where the session shows it, else for any."""
         query = self.session.query
         goal = self.texts.fill("goals", "visible" if query else "blind", **values)
-        return {"goal": goal, "question": problem(query) if query else Block("")}
+        return {"goal": goal, **(asked(query) if query else {"question": Block(""), "problem": Block("")})}
 
     def checked(self, name: str, value: Any, kind: Any) -> Any:
         """A parameter as its type. Raises UsageError."""
@@ -100,9 +100,19 @@ class Rolling:
         return [Item(self.text, self.chunks, self.kind)] if self.text else []
 
 
-def problem(query: Query) -> Block:
-    """A question between its tags, with its options."""
-    return Block(reader_messages("", None, query.text, query.time, query.options)[1]["content"])
+class Summary(Rolling):
+    """A rolling summary of all that was read, from which the harness's reader answers. memory_tokens: of the summary, at
+    most."""
+
+    prompts = "summary"
+    kind = "summary"
+
+
+def asked(query: Query) -> dict[str, str]:
+    """Placeholder -> text, of a question with its options: between our tags, and without any."""
+    bare = f"[{query.time}] {query.text}" if query.time else query.text
+    tagged = Block(reader_messages("", None, query.text, query.time, query.options)[1]["content"])
+    return {"question": tagged, "problem": "\n".join([bare, *(query.options or ())])}
 
 
 def recalled(recall: Recall) -> str:

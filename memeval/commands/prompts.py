@@ -49,7 +49,7 @@ def prompt_parts(owner: str, agents_dir: tuple[str, ...] = ()) -> list[PromptPar
 
 
 def _part(owner: str, part: str, about: Part, text: str) -> PromptPart:
-    held = {*about.may, *about.must} or (placeholders(text) if not about.about else set())
+    held = about.known or (placeholders(text) if not about.about else set())
     return PromptPart(owner, part, about.about, tuple(sorted(held)), text)
 
 

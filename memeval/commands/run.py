@@ -15,8 +15,8 @@ from memeval.results.costs import costs_table, worth_a_table
 from memeval.results.run_table import runs_table
 from memeval.results.suites import suite_means, suites_table
 from memeval.runs.options import Options
-from memeval.runs.outcome import Outcome
 from memeval.runs.plan import suites
+from memeval.runs.run import Outcome
 from memeval.runs.run_all import run_all
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from memeval.commands.show_answers import SHORT, answer_lines, memory_lines, pairs, short, story_lines
 from memeval.errors import UsageError, suggest
-from memeval.judging.rubric import PUBLISHED
+from memeval.judging.shares import PUBLISHED
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
@@ -87,7 +87,7 @@ def _answers(run: Run, wrong: bool, full: bool) -> list[str]:
     found = answers(run, "wrong" if wrong else "all")
     lines = [f"{run.agent} on {run.task}   {len(found)} {which}   {run.path}"]
     if not full:
-        return [*lines, *(line for row in found for line in ("", *answer_lines([row])))]
+        return [*lines, *(line for row in found for line in ("", *answer_lines(row)))]
     for key in dict.fromkeys((row.question_id, row.repeat) for row in found):
         lines += ["", f"== {key[0]}", *story_lines(story(run, *key), _absent(run), None)]
     return lines

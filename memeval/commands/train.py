@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from memeval.errors import StopRun, UsageError, install_hint
 from memeval.records.files import write_record
 from memeval.results.columns import columns, width
 from memeval.training import recipe as recipes
+from memeval.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from memeval.training.experiment import Ablated, Experiment
@@ -26,12 +29,20 @@ CAPTION = (
 )
 
 
+SHOWN = {
+    **{"accuracy": ("accuracy", ".3f"), "memory": ("memory", ".2f"), "written": ("written", ".2f")},
+    **{"selectivity": ("selectivity", ".2f"), "success": ("good calls", ".1%"), "calls": ("calls a chunk", ".2f")},
+    "silent": ("silent", ".1%"),
+}
+"""A figure -> its column, and how it is printed."""
+
+
 def train_command(
     name: str, out: Path, settings: Sequence[str], seeds: int, form: str, jobs: int = 1, ablations: bool = False
 ) -> int:
     """Train by a recipe, once for each of `seeds` seeds from the recipe's on, and print what was learned; ablations: also
     train its ablations, and draw the figures. Returns 0 where every mark is met, 1 where one is not, 3 where training
-    failed."""
+    failed, 130 where it was stopped."""
     if name == "data":
         from memeval.commands.train_data import train_data
 
@@ -39,29 +50,32 @@ def train_command(
     _require(("torch", "transformers"), "hf", "training")
     if ablations:
         _require(("matplotlib",), "report", "the figures of --ablations")
+    recipe = recipes.load(name, settings)
+    apart = seeds > 1 or ablations
+    numbers = range(recipe.seed, recipe.seed + seeds)
+    folders = {seed: out / f"seed-{seed}" if apart else out for seed in numbers}
+    if recipe.model == "tiny":
+        return _train_tiny(recipe, out, folders, form, jobs, ablations)
+    if ablations or jobs > 1:
+        raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{recipe.model}' is trained alone")
+    _require(("trl", "peft", "accelerate"), "train", f"training '{recipe.model}'")
+    return _train_by_trl(recipe, folders, form)
+
+
+def _train_tiny(recipe: Recipe, out: Path, folders: Mapping[int, Path], form: str, jobs: int, ablations: bool) -> int:
     from memeval.training import experiment
 
-    first = recipes.load(name, settings)
-    if first.model != "tiny":
-        if ablations or jobs > 1:
-            raise UsageError(f"--ablations and --jobs are for the recipe tiny; '{first.model}' is trained alone")
-        _require(("trl", "peft", "accelerate"), "train", f"training '{first.model}'")
-        from memeval.commands.train_trl import train_trl
-
-        return train_trl(first, out, seeds, form)
-    numbers = range(first.seed, first.seed + seeds)
-    folders = {seed: out / f"seed-{seed}" if seeds > 1 or ablations else out for seed in numbers}
     proofs: list[Proof] = []
     changed: list[Ablated] = []
     room = width(sys.stdout)
     try:
-        for proof in experiment.proofs(first, folders, jobs):
+        for proof in experiment.proofs(recipe, folders, jobs):
             proofs.append(proof)
             if form == "table":
-                use = recipes.evaluation(first, folders[proof.seed] / "best")
+                use = recipes.evaluation(recipe, folders[proof.seed] / "best")
                 print(f"{proof_table(proof, room)}\n\nuse it: {use}\n", flush=True)
         if ablations:
-            changed = list(experiment.ablations(first, folders[first.seed], out, jobs))
+            changed = list(experiment.ablations(recipe, folders[recipe.seed], out, jobs))
             if form == "table":
                 print(f"{ablation_table(changed, room)}\n")
     except StopRun as error:
@@ -84,6 +98,34 @@ def train_command(
     return 1 if any(proof.faults for proof in proofs) else 0
 
 
+def _train_by_trl(first: Recipe, folders: Mapping[int, Path], form: str) -> int:
+    """Train a real model, and print where the best checkpoint is and how it is evaluated."""
+    from memeval.training import trl_run
+
+    found: list[dict[str, Any]] = []
+    for seed, folder in folders.items():
+        recipe = replace(first, seed=seed)
+        try:
+            lines = trl_run.run(recipe, folder)
+        except StopRun as error:
+            print(f"memeval: {error}; the last whole state is in {folder}", file=sys.stderr)
+            return 3
+        except KeyboardInterrupt:
+            print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
+            return 130
+        if lines is None:  # not the first process
+            continue
+        best = max((line for line in lines if "validation" in line), key=lambda line: line["validation"]["accuracy"])
+        found.append({"seed": seed, "best": str(folder / "best"), **best})
+        if form == "table":
+            accuracy = best["validation"]["accuracy"]
+            print(f"seed {seed}: accuracy {accuracy:.3f} on {recipe.validation} at step {best['step']}")
+            print(f"evaluate it: {recipes.evaluation(recipe, folder / 'best')}")
+    if form == "json" and found:
+        print(json.dumps(found, indent=2))
+    return 0
+
+
 def _require(packages: Sequence[str], extra: str, what: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
@@ -100,9 +142,13 @@ def _draw(found: Experiment, out: Path) -> None:
 
 def proof_table(proof: Proof, room: int | None = None) -> str:
     """The figures of a training run: at its own length, and at 13 times that length under a fixed store."""
-    head = ["writer", "accuracy", "memory", "written", "selectivity", "good calls", "calls a chunk"]
+    measures = [name for name in SHOWN if name != "silent"]
+    rows = [
+        [name, *_cells(found, measures, found.success > 0 and name.startswith(("warm", "trained")))]
+        for name, found in proof.figures.items()
+    ]
     parts = [f"seed {proof.seed}, {len(proof.figures)} writers on held-out streams of the training length:"]
-    parts.append(_table(head, proof.figures, room))
+    parts.append(_table(["writer", *(SHOWN[name][0] for name in measures)], rows, room))
     parts += [_sentence(each) for each in proof.claims]
     if proof.lengths:
         parts.append("\naccuracy at multiples of the training length, one fixed store, T = 1:")
@@ -114,52 +160,38 @@ def ablation_table(found: Sequence[Ablated], room: int | None = None) -> str:
     """What the parts of the reward do, on held-out streams at T = 1, and Mem-alpha's own figures on beta beside it."""
     from memeval.training.experiment import table_4
 
-    head = ["ablation", "steps", "accuracy", "written", "selectivity", "good calls", "calls a chunk", "silent"]
-    rows = [["warm start", "0", *_learned(found[0].warm)]]
-    rows += [["weak warm start", "0", *_learned(row.warm)] for row in found if row.ablation.warm_steps][:1]
-    rows += [[row.ablation.about, str(row.steps), *_learned(row.trained)] for row in found]
+    measures = [name for name in SHOWN if name != "memory"]
+    rows = [["warm start", "0", *_cells(found[0].warm, measures)]]
+    rows += [["weak warm start", "0", *_cells(row.warm, measures)] for row in found if row.ablation.warm_steps][:1]
+    rows += [[row.ablation.about, str(row.steps), *_cells(row.trained, measures)] for row in found]
     scores, sizes = table_4("performance"), table_4("memory")
     beside = [[f"{beta:g}", f"{scores[beta]:.3f}", f"{sizes[beta]:.1f}k"] for beta in scores]
     return "\n".join(
         [
             "ablations, one seed, on held-out streams at T = 1:",
-            columns(head, rows, ["left", *["right"] * (len(head) - 1)], keep=head, width=room),
+            _table(["ablation", "steps", *(SHOWN[name][0] for name in measures)], rows, room),
             "\nMem-alpha's Table 4 (arXiv 2509.25911; a 4B model on its validation sets, gamma 0.1; row means):",
             columns(["beta", "performance", "memory"], beside, ["right"] * 3, width=room),
         ]
     )
 
 
-def _learned(found: Figures) -> list[str]:
-    shares = f"{found.written:.2f}", f"{found.selectivity:.2f}", f"{found.success:.1%}"
-    return [f"{found.accuracy:.3f}", *shares, f"{found.calls:.2f}", f"{found.silent:.1%}"]
+def _cells(found: Figures, measures: Sequence[str], called: bool = True) -> list[str]:
+    """called: whether it is a model that calls a tool; otherwise nothing is said of calls."""
+    absent = () if called else ("success", "calls")
+    return ["-" if name in absent else format(getattr(found, name), SHOWN[name][1]) for name in measures]
 
 
 def _lengths(proof: Proof, room: int | None) -> str:
     names = list(proof.lengths[0].figures)
-    head = ["writer", *(f"{length.times}x" for length in proof.lengths)]
     rows = [[name, *(f"{length.figures[name].accuracy:.3f}" for length in proof.lengths)] for name in names]
     lifts = (f"{length.lift.ratio:.2f} ({length.lift.low:.2f} to {length.lift.high:.2f})" for length in proof.lengths)
     rows.append(["trained / warm, 95 %", *lifts])
-    return columns(head, rows, ["left", *["right"] * len(proof.lengths)], keep=head, width=room)
+    return _table(["writer", *(f"{length.times}x" for length in proof.lengths)], rows, room)
 
 
-def _table(head: Sequence[str], found: Mapping[str, Figures], room: int | None) -> str:
-    rows = [_row(name, each) for name, each in found.items()]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], room: int | None) -> str:
     return columns(head, rows, ["left", *["right"] * (len(head) - 1)], keep=head, width=room)
-
-
-def _row(name: str, found: Figures) -> list[str]:
-    called = found.success > 0 and name.startswith(("warm", "trained"))
-    return [
-        name,
-        f"{found.accuracy:.3f}",
-        f"{found.memory:.2f}",
-        f"{found.written:.2f}",
-        f"{found.selectivity:.2f}",
-        f"{found.success:.1%}" if called else "-",
-        f"{found.calls:.2f}" if called else "-",
-    ]
 
 
 def _sentence(found: Claim) -> str:

@@ -30,15 +30,7 @@ def train_data(out: Path, settings: Sequence[str], form: str) -> int:
         print(json.dumps(msgspec.to_builtins(made), indent=2))
     else:
         rows = [
-            [
-                one.family,
-                one.split,
-                str(one.streams),
-                str(one.questions),
-                str(sum(one.dropped.values())),
-                str(one.card or "-"),
-            ]
-            for one in made
+            [one.family, one.split, one.streams, one.questions, sum(one.dropped.values()), one.card or "-"] for one in made
         ]
         head = ["family", "split", "streams", "questions", "dropped", "task"]
         print(columns(head, rows, ["left", "left", "right", "right", "right", "left"], keep=head, width=width(sys.stdout)))

@@ -14,18 +14,19 @@ answers of your own runs corrects better.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from memeval.config import cache_folder
 from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.judging.judge import Judgement, Seen, judge_cases
+from memeval.judging.judge import Seen, judge_cases
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.scorer import scorer_name, with_judge
@@ -33,15 +34,15 @@ from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec
 from memeval.records.files import read_record, write_record
 from memeval.records.judgements import CalibrationFacts, JudgeErrors, Rate
+from memeval.records.rows import ScoreRow
 from memeval.task import Question
-from memeval.typed import typed
+from memeval.typed import Text, typed
 
 STARTER = Path(__file__).with_name("calibration.jsonl")
-Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a calibration file."""
+class Labelled(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of a calibration file: an answer, and whether it is right by a human."""
 
     question: Text
     answer: Text
@@ -50,16 +51,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     kind: Text = "all"
     case: Text = "all"
 
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One answer with its label by a human, right or wrong. line: its number in the file, from 1."""
-
-    line: int
-    question: Question
-    answer: str
-    human: str
-    case: str
+    def asked(self) -> Question:
+        golds = (self.gold,) if isinstance(self.gold, str) else self.gold
+        return Question("", self.question.strip(), golds, self.kind, answerable=self.kind != ABSTENTION)
 
 
 class Calibration(CalibrationFacts, frozen=True, kw_only=True):
@@ -97,23 +91,17 @@ def calibrate(
         )
     path = file or STARTER
     items, sha256 = read_items(path)
-    cases = [(item.question, item.answer) for item in items]
+    cases = [(item.asked(), item.answer) for item in items.values()]
     found, spending = with_judge(
         judge,
         lambda call: judge_cases(cases, family, call, judge.params, prompt, seen),
         settings or CallSettings(),
     )
     found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # a half point
-    pairs = list(zip(items, found, strict=True))
+    pairs = list(zip(items.values(), found, strict=True))
     judged = [pair for pair in pairs if pair[1].verdict != "failed"]
-    by_case: dict[str, tuple[int, int, int]] = {}
-    for item, one in pairs:
-        number, accepts, rejects = by_case.get(item.case, (0, 0, 0))
-        by_case[item.case] = (
-            number + (one.verdict != "failed"),
-            accepts + ((item.human, one.verdict) == ("wrong", "right")),
-            rejects + ((item.human, one.verdict) == ("right", "wrong")),
-        )
+    number = Counter(item.case for item, _ in judged)
+    called = Counter((item.case, item.human, one.verdict) for item, one in judged)
     return Calibration(
         scorer=scorer_name(judge, family, prompt),
         judge=judge.name,
@@ -124,11 +112,14 @@ def calibrate(
         items=len(items),
         failed=len(items) - len(judged),
         errors=errors(judged),
-        answerable=errors([pair for pair in judged if pair[0].question.answerable]),
-        cases=by_case,
+        answerable=errors([pair for pair in judged if pair[0].kind != ABSTENTION]),
+        cases={
+            case: (number[case], called[case, "wrong", "right"], called[case, "right", "wrong"])
+            for case in dict.fromkeys(item.case for item in items.values())
+        },
         disagreements=tuple(
-            (item.line, item.human, one.verdict, one.reply or one.reason or "")
-            for item, one in pairs
+            (line, item.human, one.verdict, one.reply or one.reason or "")
+            for (line, item), one in zip(items.items(), found, strict=True)
             if one.verdict != item.human
         ),
         calls=len(spending.rows),
@@ -136,48 +127,37 @@ def calibrate(
     )
 
 
-def errors(judged: Sequence[tuple[Item, Judgement]]) -> JudgeErrors:
+def errors(judged: Sequence[tuple[Labelled, ScoreRow]]) -> JudgeErrors:
     """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
-
-    def part(human: str | None, hit: str | None) -> Rate | None:
-        """Of the answers with this label (None: all), the share with verdict `hit` (None: the human's)."""
-        rows = [(item, one) for item, one in judged if human in (None, item.human)]
-        return rate(
-            [one.verdict == (hit or item.human) for item, one in rows],
-            [item.question.text for item, _ in rows],
-        )
-
-    right = sum(item.human == "right" for item, _ in judged)
-    accepts, rejects = part("wrong", "right"), part("right", "wrong")
-    share = right / len(judged) if judged else 0.0
+    agree = _rate([(item, one.verdict == item.human) for item, one in judged])
+    accepts = _rate([(item, one.verdict == "right") for item, one in judged if item.human == "wrong"])
+    rejects = _rate([(item, one.verdict == "wrong") for item, one in judged if item.human == "right"])
+    share = sum(item.human == "right" for item, _ in judged) / len(judged) if judged else 0.0
     agreement = kappa(accepts, rejects, share) if accepts and rejects else None
-    return JudgeErrors(len(judged), share, part(None, None), accepts, rejects, agreement)
+    return JudgeErrors(len(judged), share, agree, accepts, rejects, agreement)
 
 
-def read_items(path: Path) -> tuple[list[Item], str]:
-    """The answers of a calibration file, and the sha256 of its bytes. Raises UsageError with file and line."""
+def _rate(hits: Sequence[tuple[Labelled, bool]]) -> Rate | None:
+    return rate([hit for _, hit in hits], [item.question.strip() for item, _ in hits])
+
+
+def read_items(path: Path) -> tuple[dict[int, Labelled], str]:
+    """The answers of a calibration file by line, and the sha256 of its bytes. Raises UsageError with file and line."""
     records = read(Found("calibration.jsonl", path))
-    items: list[Item] = []
+    items: dict[int, Labelled] = {}
     first: dict[tuple[str, str], int] = {}
     for span, line in records.spans():
         place = records.place(span.number)
-        item = _item(msgspec.json.decode(line), span.number, place)
-        before = first.setdefault((item.question.text, item.answer), span.number)
+        item: Labelled = typed(msgspec.json.decode(line), Labelled, place)
+        if not item.gold and item.kind != ABSTENTION:
+            raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")
+        before = first.setdefault((item.question.strip(), item.answer), span.number)
         if before != span.number:
             raise UsageError(f"{place}: the same question and answer as line {before}; keep one")
-        items.append(item)
+        items[span.number] = item
     if not items:
         raise UsageError(f"{path}: holds no answers")
     return items, records.facts["sha256"]
-
-
-def _item(row: Any, number: int, place: str) -> Item:
-    line = typed(row, _Line, place)
-    golds = [line.gold] if isinstance(line.gold, str) else line.gold
-    if not golds and line.kind != ABSTENTION:
-        raise UsageError(f"{place}: 'gold' is empty; only answers of kind '{ABSTENTION}' may leave it out")
-    question = Question(place, line.question.strip(), tuple(golds), line.kind, answerable=line.kind != ABSTENTION)
-    return Item(number, question, line.answer, line.human, line.case)
 
 
 # -- kept calibrations ------------------------------------------------------------------------------------------------

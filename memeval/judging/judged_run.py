@@ -6,8 +6,8 @@ are there, and a judgement that was stopped goes on where it was. Equal answers 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -48,14 +48,11 @@ def judge_folder(
         questions, samples = folder.questions(), folder.samples()
         if not samples:
             raise UsageError(f"{path}: no samples yet; run its command first")
-        options: dict[str, Any] = {"params": judge.params, "prompt": prompt, "seen": seen}
-        options["cut_off"] = manifest.identity.get("task", {}).get("cut_off", "wrong")
-        rows, spending = with_judge(
-            judge,
-            lambda call: judge_samples(samples, questions, family, call, **options),
-            settings or CallSettings(),
-            path / "calls.sqlite",
+        cut_off = manifest.identity.get("task", {}).get("cut_off", "wrong")
+        work = partial(
+            judge_samples, samples, questions, family, params=judge.params, prompt=prompt, seen=seen, cut_off=cut_off
         )
+        rows, spending = with_judge(judge, work, settings or CallSettings(), path / "calls.sqlite")
         facts = JudgeFacts(
             judge=judge.name,
             family=family,

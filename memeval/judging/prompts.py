@@ -11,7 +11,7 @@ scripts/eval_gpt4_summ.py for books. Fluency is asked of the summary alone, reca
 beside the expert's summary.
 
 `beam` is of that kind too: a call for each item of a question's rubric (RUBRICS), and one more about an order, by the
-rules of BEAM's src/evaluation/compute_metrics.py and its `unified_llm_judge_base_prompt`. rubric.py says what they make.
+rules of BEAM's src/evaluation/compute_metrics.py and its `unified_llm_judge_base_prompt`. shares.py says what they make.
 
 A change of any wording changes `prompt_hash`, and with it the name of the scores file.
 """
@@ -19,7 +19,7 @@ A change of any wording changes `prompt_hash`, and with it the name of the score
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
@@ -41,8 +41,8 @@ ASPECTS: Mapping[str, Mapping[str, str]] = {"infbench": several("judge", "infben
 """family -> aspect -> rules: families whose answers are summaries, which are not right or wrong but get a share."""
 RUBRICS: Mapping[str, Mapping[str, str]] = {"beam": several("judge", "beam")}
 """family -> what is asked -> rules: families whose answers get the mean score of the items of a rubric."""
-SHARES = (*ASPECTS, *RUBRICS)
-"""Families whose answers get a share. All others give verdicts, right or wrong."""
+SHARES = {**ASPECTS, **RUBRICS}
+"""The families whose answers get a share. All others give verdicts, right or wrong."""
 _MENTION = re.compile(r"^LLM response should (?:state|mention|contain|include)s?:?\s*", re.IGNORECASE)
 
 
@@ -54,7 +54,7 @@ def fenced(tag: str, text: str) -> str:
 
 def judge_calls(family: str, question: Question, answer: str, prompt: str | None = None) -> dict[str, list[dict[str, str]]]:
     """What is asked about one answer, call by call: what is asked for (`verdict` or `yes_no`; for a summary each aspect; for
-    a rubric `score 1`, `score 2` ... and `order`) -> the messages of the call.
+    a rubric `score 1`, `score 2` ... and `order`) -> the messages of the call. An official judge asks for one verdict.
 
     prompt: the user's rules in place of the family's; the note on the answer and the form of the reply stay. For a summary
     the rules of each aspect stand below a line of its own, `# fluency`, `# recall` or `# precision`. An official prompt
@@ -62,10 +62,10 @@ def judge_calls(family: str, question: Question, answer: str, prompt: str | None
     `{question}`, `{gold}` and `{answer}` filled in. Raises UsageError for an unknown family and for a prompt without the
     lines that it needs.
     """
-    if family in ASPECTS:
-        return _summary_calls(family, question, answer, prompt)
-    if family in RUBRICS:
-        return _rubric_calls(family, question, answer, prompt)
+    if family in official() and prompt is None:
+        return {VERDICT: official()[family].messages(question, answer)}
+    if family in SHARES:
+        return _share_calls(family, question, answer, prompt)
     form, own = _form(prompt)
     if own is not None and "{answer}" in own:
         given = {"question": question.text, "gold": "\n".join(question.answers), "answer": answer}
@@ -82,8 +82,11 @@ def judge_calls(family: str, question: Question, answer: str, prompt: str | None
     else:
         tag = RUBRIC if kind == PREFERENCE and kind in rules else GOLD
         parts += [fenced(tag, gold) for gold in question.answers]
-    parts.append(fenced(ANSWER, answer))
-    return {form: [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]}
+    return {form: _messages(system, *parts, fenced(ANSWER, answer))}
+
+
+def _messages(system: str, *parts: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
 def reminded(messages: list[dict[str, str]], asked: str, said: str) -> list[dict[str, str]]:
@@ -111,34 +114,39 @@ def shown_order(items: Sequence[str]) -> list[int]:
     return sorted(range(len(items)), key=lambda at: (_MENTION.sub("", items[at]), at))
 
 
-def _rubric_calls(family: str, question: Question, answer: str, prompt: str | None) -> dict[str, list[dict[str, str]]]:
-    rules = {**RUBRICS[family], **(_sections(family, prompt) if prompt is not None else {})}
-    items, close = items_of(question), _FRAME["rubric_close"]
-    asked = {f"{SCORE} {at}": fenced(CRITERION, item) for at, item in enumerate(items, start=1)}
-    if question.kind == ORDERING:
-        events = (" ".join(_MENTION.sub("", items[at]).split()) for at in shown_order(items))
-        asked[ORDER] = fenced(EVENTS, "\n".join(f"{number}. {event}" for number, event in enumerate(events, start=1)))
+def _share_calls(family: str, question: Question, answer: str, prompt: str | None) -> dict[str, list[dict[str, str]]]:
+    rules = {**SHARES[family], **(_sections(family, prompt) if prompt is not None else {})}
+    kind, shown = ("rubric", _rubric(question)) if family in RUBRICS else ("summary", _summary(question))
+    role, close = _FRAME[f"{kind}_role"], _FRAME[f"{kind}_close"]
     calls = {}
-    for name, shown in asked.items():
-        form = form_of(name)
-        system = f"{_FRAME['rubric_role']} {rules[form]}\n\n{close}\n\n{_FORMS[form]}"
-        user = "\n\n".join([fenced(QUESTION, question.text), shown, fenced(ANSWER, answer.strip())])
-        calls[name] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    for asked, parts in shown.items():
+        form = form_of(asked)
+        system = f"{role} {rules[form]}\n\n{close}\n\n{_FORMS[form]}"
+        calls[asked] = _messages(system, *parts, fenced(ANSWER, answer.strip()))
     return calls
 
 
-def _summary_calls(family: str, question: Question, answer: str, prompt: str | None) -> dict[str, list[dict[str, str]]]:
-    rules = {**ASPECTS[family], **(_sections(family, prompt) if prompt is not None else {})}
-    points = "\n".join(f"{number}. {' '.join(point.split())}" for number, point in enumerate(question.keypoints, start=1))
-    close = _FRAME["summary_close"]
-    shown = {FLUENCY: [], RECALL: [fenced(KEYPOINTS, points)], PRECISION: [fenced(GOLD, "".join(question.answers[:1]))]}
+def _rubric(question: Question) -> dict[str, list[str]]:
+    """What is asked for -> what is shown above the answer: the question, with an item of its rubric or with its events."""
+    asked, items = fenced(QUESTION, question.text), items_of(question)
+    shown = {f"{SCORE} {at}": [asked, fenced(CRITERION, item)] for at, item in enumerate(items, start=1)}
+    if question.kind == ORDERING:
+        events = _numbered(_MENTION.sub("", items[at]) for at in shown_order(items))
+        shown[ORDER] = [asked, fenced(EVENTS, events)]
+    return shown
+
+
+def _summary(question: Question) -> dict[str, list[str]]:
+    """Aspect -> what is shown above the summary."""
     return {
-        aspect: [
-            {"role": "system", "content": f"{_FRAME['summary_role']} {rules[aspect]}\n\n{close}\n\n{_FORMS[aspect]}"},
-            {"role": "user", "content": "\n\n".join([*shown[aspect], fenced(ANSWER, answer.strip())])},
-        ]
-        for aspect in rules
+        FLUENCY: [],
+        RECALL: [fenced(KEYPOINTS, _numbered(question.keypoints))],
+        PRECISION: [fenced(GOLD, "".join(question.answers[:1]))],
     }
+
+
+def _numbered(texts: Iterable[str]) -> str:
+    return "\n".join(f"{number}. {' '.join(text.split())}" for number, text in enumerate(texts, start=1))
 
 
 def prompt_hash(family: str, prompt: str | None = None) -> str:
@@ -166,7 +174,7 @@ def _form(prompt: str | None) -> tuple[str, str | None]:
 
 def _sections(family: str, prompt: str) -> dict[str, str]:
     """aspect -> the rules below its heading."""
-    asked = {**ASPECTS, **RUBRICS}[family]
+    asked = SHARES[family]
     before, *parts = re.split(rf"(?m)^#[ \t]*({'|'.join(asked)})[ \t]*$", prompt)
     found = dict(zip(parts[::2], (text.strip() for text in parts[1::2]), strict=True))
     if before.strip() or not found or not all(found.values()) or len(found) < len(parts) // 2:

@@ -11,14 +11,14 @@ from msgspec.structs import asdict
 from memeval.errors import UsageError, suggest
 from memeval.judging.prompts import SHARES
 from memeval.judging.rates import corrected
-from memeval.judging.rubric import PARTS, PUBLISHED
-from memeval.records.averages import average
+from memeval.judging.shares import PARTS, PUBLISHED
+from memeval.records.averages import average, bounds
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import CalibrationFacts, Rate
 from memeval.records.rows import QuestionRow, ScoreRow
 from memeval.records.summary import JudgeCost, JudgeSummary, Limits
 from memeval.records.verdicts import status
-from memeval.stats import average_repeats, failure_bounds
+from memeval.stats import average_repeats
 
 JUDGE = "judge"
 
@@ -63,7 +63,7 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
             if PUBLISHED in PARTS.get(header.family, ())
         },
         overall=average(rows, questions, JUDGE),
-        failure_bounds=_bounds(answerable),
+        failure_bounds=bounds(answerable, JUDGE),
         calibration=header.calibration,
         corrected=None if isinstance(found, str) else Limits(found.value, found.low, found.high),
         uncorrected=found if isinstance(found, str) else None,
@@ -71,14 +71,6 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
         cost=JudgeCost(header.calls, header.requests, header.tokens),
         served=header.served,
     )
-
-
-def _bounds(rows: Sequence[ScoreRow]) -> tuple[float, float] | None:
-    lost = sum(row.verdict == "failed" for row in rows)
-    if not lost:
-        return None
-    bounds = failure_bounds(sum(row.metrics[JUDGE] for row in rows), len(rows), lost)
-    return bounds.all_wrong, bounds.all_right
 
 
 def _corrected(

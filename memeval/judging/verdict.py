@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from memeval.judging.prompts import FLUENCY, ORDER, PRECISION, RECALL, SCORE, SENTENCES
+from memeval.judging.prompts import FLUENCY, ORDER, PRECISION, RECALL, SCORE, SENTENCES, VERDICT, YES_NO
 
 LONGEST = 20_000
 """Characters: only the end of a longer reply is read."""
@@ -72,15 +72,8 @@ def read_order(text: str, events: int) -> list[int] | None:
     return value if len(set(matched)) == len(matched) else None
 
 
-def shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float]:
-    """`judge`, the score in [0, 1]: fluency times the F1 of keypoints and sentences that are supported; and `fluency` (0 or
-    1), `recall` = keypoints supported / keypoints, `precision` = sentences supported / sentences, 0 where there are none.
-
-    Source: `check_metrics` of the same file."""
-    recall = counts[RECALL] / keypoints if keypoints else 0.0
-    precision = counts[PRECISION] / counts[SENTENCES] if counts[SENTENCES] else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return {"judge": counts[FLUENCY] * f1, FLUENCY: float(counts[FLUENCY]), RECALL: recall, PRECISION: precision}
+READERS: Mapping[str, Callable[[str], Any]] = {VERDICT: read_verdict, YES_NO: read_yes_no, SCORE: read_score}
+"""Form of a reply -> its reader, of the forms that need to know nothing else."""
 
 
 def _stated(text: str) -> dict[str, Any] | None:

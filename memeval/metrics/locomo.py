@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 import string
-from collections import Counter
-from functools import lru_cache
 
 from memeval.metrics.porter import stem
 from memeval.metrics.reply import Reply, best
+from memeval.metrics.strings import shared_f1
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _DROPPED = re.compile(r"\b(a|an|the|and)\b")
 _REFUSALS = ("no information available", "not mentioned")
-_stem = lru_cache(maxsize=65536)(stem)
 
 
 def locomo_f1(reply: Reply) -> float | None:
@@ -42,23 +40,15 @@ def locomo_adversarial(reply: Reply) -> float | None:
 
 def stemmed_f1(prediction: str, gold: str) -> float:
     """`f1_score` of upstream: token F1, Porter-stemmed."""
-    return _overlap(_tokens(prediction), _tokens(gold))
+    return shared_f1(_tokens(prediction), _tokens(gold))
 
 
 def _multi_f1(prediction: str, gold: str) -> float:
     parts = [_tokens(part) for part in prediction.split(",")]
     wanted = [_tokens(part) for part in gold.split(",")]
-    return sum(max(_overlap(part, one) for part in parts) for one in wanted) / len(wanted)
+    return sum(max(shared_f1(part, one) for part in parts) for one in wanted) / len(wanted)
 
 
-def _overlap(tokens: Counter[str], wanted: Counter[str]) -> float:
-    common = (tokens & wanted).total()
-    if common == 0:
-        return 0.0
-    precision, recall = common / tokens.total(), common / wanted.total()
-    return 2 * precision * recall / (precision + recall)
-
-
-def _tokens(text: str) -> Counter[str]:
+def _tokens(text: str) -> list[str]:
     """Lower case; commas and ASCII punctuation dropped; the words a, an, the and and dropped; stemmed."""
-    return Counter(_stem(word) for word in _DROPPED.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    return [stem(word) for word in _DROPPED.sub(" ", text.lower().translate(_PUNCTUATION)).split()]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from memeval.metrics.porter import stem
 from memeval.metrics.reply import Reply, best
+from memeval.metrics.strings import f_measure
 
 _WORD = re.compile(r"[a-z0-9]+")
-_stem = lru_cache(maxsize=65536)(stem)
 
 
 def rouge_l(reply: Reply) -> float | None:
@@ -24,16 +23,12 @@ def rouge_l(reply: Reply) -> float | None:
 def rouge_l_f1(prediction: str, gold: str) -> float:
     """The rule of `rouge_l` for one gold; 0 when either side has no token."""
     tokens, wanted = rouge_tokens(prediction), rouge_tokens(gold)
-    common = longest_common(tokens, wanted)
-    if common == 0:
-        return 0.0
-    precision, recall = common / len(tokens), common / len(wanted)
-    return 2 * precision * recall / (precision + recall)
+    return f_measure(longest_common(tokens, wanted), len(tokens), len(wanted))
 
 
 def rouge_tokens(text: str) -> list[str]:
     """The tokens of `rouge_l`."""
-    return [_stem(word) if len(word) > 3 else word for word in _WORD.findall(text.lower())]
+    return [stem(word) if len(word) > 3 else word for word in _WORD.findall(text.lower())]
 
 
 def longest_common(left: list[str], right: list[str]) -> int:

@@ -1,15 +1,26 @@
-"""By which rules the answers of a run are scored: what of its task's card, and of its agent's, scoring depends on."""
+"""By which rules the answers of a run are scored, and their digest: scores by other rules are computed again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from memeval import identity
+from memeval.metrics import METRICS
+from memeval.metrics.abstention import TABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """metrics: names in METRICS; headline: the one that decides what is right. native: the agent answers by itself.
+    """What of its task's card, and of its agent's, scoring a run depends on.
+
+    metrics: names in METRICS; headline: the one that decides what is right. native: the agent answers by itself.
 
     keyword_separator: between the keywords of a gold (`keyword_share`). cut_off: what a reply is that was cut off at its
     token limit: `wrong`, or `scored` as far as it goes.
@@ -26,3 +37,56 @@ class Rules:
         """card: a task's, as a mapping; the identity of a run that was made before a key existed lacks it."""
         separator, cut_off = card.get("keyword_separator", ""), card.get("cut_off", "wrong")
         return cls(tuple(card.get("metrics", ())), headline, native, separator, cut_off)
+
+
+def scorer_digest(rules: Rules) -> str:
+    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table, and of each
+    metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
+    digest = hashlib.sha256(repr(rules).encode())
+    files = {*Path(__file__).parent.glob("*.py"), TABLE}
+    for name in rules.metrics:
+        for part in _parts(METRICS.get(name)):
+            if inspect.isroutine(part) or isinstance(part, type):
+                files |= _files(part)
+            else:
+                digest.update(json.dumps(_values(part), sort_keys=True, default=_kind, skipkeys=True).encode())
+    for path in sorted(files):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()[:16]
+
+
+def _parts(metric: Any) -> Iterator[Any]:
+    """The callables that a metric is made of: itself, what a partial, a decorator or an object holds, and its class."""
+    seen: list[Any] = []
+    queue = [metric]
+    while queue:
+        part = queue.pop()
+        if not callable(part) or any(part is one for one in seen):
+            continue
+        seen.append(part)
+        yield part
+        if inspect.isroutine(part):
+            queue.append(getattr(part, "__wrapped__", None))
+        elif not isinstance(part, type):
+            queue += [*_values(part).values(), *([] if isinstance(part, functools.partial) else [type(part)])]
+
+
+def _values(part: Any) -> dict[str, Any]:
+    """What a partial or a callable object was made with."""
+    if isinstance(part, functools.partial):
+        return {"function": part.func, **{str(at): value for at, value in enumerate(part.args)}, **part.keywords}
+    return dict(getattr(part, "__dict__", {}))
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _files(part: Any) -> set[Path]:
+    """The file that a function or class is from, and the local ones that it imports."""
+    module = inspect.getmodule(part)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        return set()
+    path = Path(file)
+    return {path, *identity.source_files({module.__name__: path}, path.parent).values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from memeval.metrics.reply import Reply, best
 from memeval.metrics.text import answer_text, marked_answer, normalise, published_answer
@@ -26,11 +27,19 @@ def token_f1(prediction: str, gold: str) -> float:
     predicted, wanted = normalise(prediction), normalise(gold)
     if predicted != wanted and (predicted in _CLOSED or wanted in _CLOSED):
         return 0.0
-    tokens, gold_tokens = predicted.split(), wanted.split()
-    common = sum((Counter(tokens) & Counter(gold_tokens)).values())
+    return shared_f1(predicted.split(), wanted.split())
+
+
+def shared_f1(tokens: Sequence[str], wanted: Sequence[str]) -> float:
+    """F1 of the tokens that both sides have, each as often as both have it."""
+    return f_measure((Counter(tokens) & Counter(wanted)).total(), len(tokens), len(wanted))
+
+
+def f_measure(common: int, given: int, wanted: int) -> float:
+    """F1 of `common` out of so many given and so many wanted tokens; 0 where none is common."""
     if common == 0:
         return 0.0
-    precision, recall = common / len(tokens), common / len(gold_tokens)
+    precision, recall = common / given, common / wanted
     return 2 * precision * recall / (precision + recall)
 
 

@@ -1,12 +1,16 @@
-"""What every model behind a server has in common: its calls are limited and repeated, changed where the server asks for it,
-and given a larger limit once a reply shows that the model thinks."""
+"""What every model behind a server has in common: its calls are limited and repeated, and changed where the server asks for
+it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from memeval.models.body import Adapted
+from memeval.errors import UsageError
+from memeval.models import rules
+from memeval.models.body import LIMITS, folded, raised_limits, switched
 from memeval.models.completion import Completion, Request
 from memeval.models.faults import EndpointRefused, Refused
 from memeval.models.limits import Health, Limiter
@@ -17,67 +21,103 @@ from memeval.models.thinking import Thinking
 MOST_CHANGES = 8
 """Refusals in a row after which one attempt is changed and sent again at once."""
 
-Body = Callable[[], dict[str, Any]]
-Post = Callable[[dict[str, Any]], Awaitable[Completion]]
 
-
-class Adaptive:
+class Adaptive(Thinking):
     """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass sends one body
     (`_post`), and says whether the server answers at all (`_health`), where that can be found out.
 
-    adapted: what is sent otherwise to this server, in words, for the manifest."""
+    What the server's refusals say is kept for the run: `adapted` has it in words."""
 
     _health: Health | None = None
 
     def __init__(self, name: str, limiter: Limiter) -> None:
-        self.name = name
+        super().__init__(name)
         self._limiter = limiter
-        self._adapted = Adapted(name, limiter.policy.fold_system)
-        self._thinking = Thinking(self._adapted.note)
-
-    @property
-    def adapted(self) -> list[str]:
-        return self._adapted.notes
-
-    async def complete(self, request: Request) -> Completion:
-        """One call with its retries, under the larger limit once the model is seen to think. `params["timeout"]` (seconds)
-        bounds each attempt; `extra_body` goes into the body. Raises EndpointDown or EndpointRefused when the endpoint itself
-        is the problem, UsageError for parameters that are not JSON."""
-        return await self._thinking.complete(request, self._chat)
+        self._streams = False
+        self._dropped: set[str] = set()
+        self._renamed: dict[str, str] = {}
+        self._most: int | None = None
 
     async def _chat(self, request: Request, raised: bool) -> Completion:
-        size = estimate(request, "").prompt if self._limiter.policy.tpm else 0
-        seconds, tools = timeout(request.params), bool(request.tools)
-        return await self._limited(
-            lambda: self._adapted.body(request, raised), lambda body: self._post(body, request), tools, seconds, size
-        )
+        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt. Raises EndpointDown or
+        EndpointRefused when the endpoint itself is the problem, UsageError for parameters that are not JSON."""
+        kind = f"{self.name} with tools" if request.tools else self.name
+        tokens = estimate(request, "").prompt if self._limiter.policy.tpm else 0
+        attempt = partial(self._attempt, request, raised)
+        return await self._limiter.run(attempt, kind, timeout(request.params), self._health, tokens)
 
-    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
-        """Send one body. Raises Fault, Refused or EndpointRefused."""
-        raise TypeError(f"{type(self).__name__} sends no chats")
-
-    async def _limited(
-        self, body: Body, post: Post, tools: bool = False, seconds: float | None = None, tokens: int = 0
-    ) -> Completion:
-        """One logical call within the limiter. body: makes what is sent, anew for each attempt."""
-        kind = f"{self.name} with tools" if tools else self.name
-        return await self._limiter.run(lambda: self._attempt(body, post), kind, seconds, self._health, tokens)
-
-    async def _attempt(self, body: Body, post: Post) -> Completion:
+    async def _attempt(self, request: Request, raised: bool) -> Completion:
         """One attempt, changed and sent again at once for as long as the server's refusals say how."""
         error = ""
         for _ in range(MOST_CHANGES):
-            sent = body()
+            sent = self._changed(self.body(request, raised))
             try:
-                return await post(dict(sent))
+                return await self._post(dict(sent), request)
             except Refused as refused:
-                error = str(refused)
+                error = refused.message
                 if refused.row.does == "stop":
                     remedy = refused.row.remedy.format(name=self.name, url=self._limiter.label)
                     raise EndpointRefused(f"{self._limiter.label}: {error}; {remedy}") from None
-                if not self._adapted.learn(refused, sent):
+                if not self._learn(refused, sent):
                     break
         return Completion(error=error, finish_reason="error")
+
+    @abstractmethod
+    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
+        """Send one body, the caller's own. Raises Fault, Refused or EndpointRefused."""
+
+    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
+        """The JSON object of a call. raised: with the limit of a model that thinks. `extra_body` goes into it; a parameter
+        that is null is left out. Raises UsageError where `extra_body` is no mapping."""
+        params = request.params
+        body = switched(self.name, params)
+        if raised:
+            body |= raised_limits(params, body)
+        extra = params.get("extra_body") or {}
+        if not isinstance(extra, Mapping):
+            raise UsageError(f"model '{self.name}': extra_body: {extra!r} is not a mapping")
+        messages = request.messages
+        if self._limiter.policy.fold_system and (joined := folded(messages)) is not None:
+            self._note("system text is sent in the user message (--fold-system)")
+            messages = joined
+        tools = {"tools": request.tools} if request.tools else {}
+        body = {"messages": messages, "model": self.name, **body, **tools, **extra}
+        return {key: value for key, value in body.items() if value is not None}
+
+    def _learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
+        """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
+        row, found = refused.row, refused.found
+        for old, new in row.rename.items():
+            self._note(f"{old} is sent as {new}")
+            self._renamed[old] = new
+        if row.stream:
+            self._note("replies are streamed")
+            self._streams = True
+        if row.limit and (most := int(next((found[key] for key in ("most", "upto", "above") if key in found), 0))):
+            self._note(f"the length limit is lowered to {most} tokens, the model's own")
+            self._most = most
+        written = found.get("param", "").replace("_", "").lower()
+        for name in rules.droppable():
+            if written == name.replace("_", ""):
+                self._note(f"{name} is left out")
+                self._dropped.add(name)
+        return self._changed(dict(sent)) != sent
+
+    def _changed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as this server takes it."""
+        for name in self._dropped:
+            body.pop(name, None)
+        for old, new in self._renamed.items():
+            if old in body:
+                value = body.pop(old)
+                body.setdefault(new, value)
+        if self._most is not None:
+            body |= {key: min(body[key], self._most) for key in LIMITS if isinstance(body.get(key), int)}
+        if self._streams:
+            body["stream"] = True
+            if "stream_options" not in self._dropped:
+                body["stream_options"] = {"include_usage": True}
+        return body
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,14 +1,13 @@
-"""The body of a call as one server takes it: the request, changed by what the server's refusals have said so far."""
+"""What the settings of a role come to in the body of a call: its parameters, the limit of a reply, thinking, folded system
+text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memeval.errors import UsageError
 from memeval.models import rules
-from memeval.models.completion import Message, Request
-from memeval.models.faults import Refused
+from memeval.models.completion import Message
 
 THINKING_TOKENS = 8192
 """The limit of a reply of a model that thinks, unless its role sets `thinking_tokens`."""
@@ -49,89 +48,18 @@ def switched(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return sent if thinking == "auto" else _merged(rules.switch(name, thinking == "on"), sent)
 
 
-class Adapted:
-    """How one server takes the calls to one model: learnt from its refusals and kept for the run.
-
-    `notes`: what was changed, in words, for the manifest."""
-
-    def __init__(self, name: str, fold_system: bool = False) -> None:
-        self.notes: list[str] = []
-        self.stream = False
-        self._name = name
-        self._fold = fold_system
-        self._dropped: set[str] = set()
-        self._renamed: dict[str, str] = {}
-        self._most: int | None = None
-
-    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
-        """The JSON object to send. raised: with the limit of a model that thinks. Raises UsageError where `extra_body` is no
-        mapping. A parameter that is null is left out."""
-        params = request.params
-        body = switched(self._name, params)
-        if raised:
-            body |= raised_limits(params, body)
-        extra = params.get("extra_body") or {}
-        if not isinstance(extra, Mapping):
-            raise UsageError(f"model '{self._name}': extra_body: {extra!r} is not a mapping")
-        messages = self._folded(request.messages) if self._fold else request.messages
-        body = {"model": self._name, **body, **({"tools": request.tools} if request.tools else {}), **extra}
-        return self.changed({key: value for key, value in {"messages": messages, **body}.items() if value is not None})
-
-    def learn(self, refused: Refused, sent: Mapping[str, Any]) -> bool:
-        """Change what is sent as a refusal asks for. Returns whether the call is another one now, worth sending again."""
-        row, found = refused.row, refused.found
-        for old, new in row.rename.items():
-            self.note(f"{old} is sent as {new}")
-            self._renamed[old] = new
-        if row.stream:
-            self.note("replies are streamed")
-            self.stream = True
-        if row.limit and (most := int(next((found[key] for key in ("most", "upto", "above") if key in found), 0))):
-            self.note(f"the length limit is lowered to {most} tokens, the model's own")
-            self._most = most
-        written = found.get("param", "").replace("_", "").lower()
-        for name in rules.droppable():
-            if written == name.replace("_", ""):
-                self.note(f"{name} is left out")
-                self._dropped.add(name)
-        return self.changed(dict(sent)) != sent
-
-    def note(self, text: str) -> None:
-        """Note, once, that something is sent otherwise."""
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def changed(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A body as this server takes it."""
-        for name in self._dropped:
-            body.pop(name, None)
-        for old, new in self._renamed.items():
-            if old in body:
-                value = body.pop(old)
-                body.setdefault(new, value)
-        if self._most is not None:
-            body |= {key: min(body[key], self._most) for key in LIMITS if isinstance(body.get(key), int)}
-        if self.stream:
-            body["stream"] = True
-            if "stream_options" not in self._dropped:
-                body["stream_options"] = {"include_usage": True}
-        return body
-
-    def _folded(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages with the system text at the beginning of the first user message."""
-        others = [message for message in messages if message.get("role") not in ("system", "developer")]
-        system = [str(message.get("content") or "") for message in messages if message not in others]
-        if not any(system):
-            return list(messages)
-        self.note("system text is sent in the user message (--fold-system)")
-        text = "\n\n".join(system)
-        if not others or others[0].get("role") != "user":
-            return [{"role": "user", "content": text}, *others]
-        content = others[0].get("content")
-        parts: Any = (
-            f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
-        )
-        return [{**others[0], "content": parts}, *others[1:]]
+def folded(messages: Sequence[Message]) -> list[Message] | None:
+    """The messages with the system text at the beginning of the first user message; None where there is no such text."""
+    others = [message for message in messages if message.get("role") not in ("system", "developer")]
+    system = [str(message.get("content") or "") for message in messages if message not in others]
+    if not any(system):
+        return None
+    text = "\n\n".join(system)
+    if not others or others[0].get("role") != "user":
+        return [{"role": "user", "content": text}, *others]
+    content = others[0].get("content")
+    parts: Any = f"{text}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": text}, *(content or ())]
+    return [{**others[0], "content": parts}, *others[1:]]
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Call = Callable[[Request], Awaitable[Completion]]
-Embed = Callable[[Sequence[str], Mapping[str, Any]], Awaitable[list[Completion]]]
-"""(texts, parameters) -> one completion per text, as `Embedder.embed` gives them"""
 
 # A bound model holds the number of its route, not the route: a walk over the objects that an agent holds finds no way from
 # here into the run, where the golds are.
-_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Embed | None]] = {}
+_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Call | None]] = {}
 _numbers = itertools.count(1)
 
 
@@ -37,8 +35,8 @@ class EmbeddingFailed(Exception):
     """No vectors were obtained, after all retries. The message is one line; the question that needed them has failed."""
 
 
-def open_route(call: Call, loop: asyncio.AbstractEventLoop, embed: Embed | None = None) -> int:
-    """Register where the calls of some bound models go, and their embeddings; close it with `close_route`."""
+def open_route(call: Call, loop: asyncio.AbstractEventLoop, embed: Call | None = None) -> int:
+    """Register where the calls of some bound models go, and those for vectors; close it with `close_route`."""
     number = next(_numbers)
     _routes[number] = (call, loop, embed)
     return number
@@ -113,23 +111,21 @@ class BoundModel:
         return counted
 
     async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
-        from memeval.models.embeddings import unpack  # numpy is needed for embeddings alone
+        from memeval.models.embeddings import asked, unpack  # numpy is needed for embeddings alone
 
         embed = _routes[self.route][2]
         if embed is None:
             raise UsageError(f"role '{self.role}': nothing here embeds texts; choose a model with --embedder")
         if isinstance(texts, str):
             raise TypeError("embed takes a list of texts, not one text")
-        texts = list(texts)
-        found = await embed(texts, {**params, **self.params})
-        first = dict(reversed(list(zip(texts, found, strict=True))))  # of equal texts, the one that was counted
-        spent = sum((completion.usage for completion in first.values()), Usage())
-        error = next((completion.error for completion in found if completion.error), None)
-        facts = CallFacts(served=served_by(self.role, found[0])) if found else CallFacts()
-        usage.current.get().book(self.role, Completion(usage=spent, error=error), facts)
-        if error:
-            raise EmbeddingFailed(error)
-        return unpack([completion.text for completion in found], self.name), spent
+        distinct = list(dict.fromkeys(texts))
+        reply = await embed(asked(distinct, {**params, **self.params})) if distinct else Completion()
+        booked = Completion(usage=reply.usage, error=reply.error)
+        usage.current.get().book(self.role, booked, CallFacts(served=served_by(self.role, reply)))
+        if reply.error:
+            raise EmbeddingFailed(reply.error)
+        vectors, rows = unpack(reply.text.split(), self.name), {text: row for row, text in enumerate(distinct)}
+        return vectors[[rows[text] for text in texts]], reply.usage
 
     def embed_sync(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
         """`embed` for agents with plain methods."""

@@ -8,6 +8,7 @@ estimated from its characters, and a reply is taken to be as long as its limit.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -37,8 +38,9 @@ class Charge:
 
 
 class Budget:
-    """calls: sent so far, those that failed included. usd: spent on those whose reply is there; models that cost nothing
-    to call (offline, scripted) and unknown prices add nothing. refused: why no further call may be sent, else "".
+    """calls: sent so far, those that failed included. usd: spent on those whose reply is there, counted where max_usd is
+    given; models that cost nothing to call (offline, scripted) and unknown prices add nothing. refused: why no further call
+    may be sent, else "".
 
     max_calls is exact. max_usd is kept in advance: a call is sent while what is spent, plus the most that the calls in
     flight and this one may cost, stays within it; one without a limit of its reply is taken to cost the mean so far. The
@@ -60,10 +62,9 @@ class Budget:
         self.calls = 0
         self.usd = 0.0
         self.refused = ""
-        self._price = price
-        self._prices: dict[_Name, Price | None] = {}
+        self._price = functools.cache(price)
         self._in_flight: list[Charge] = []
-        self._ends: list[asyncio.Future[None]] = []  # of those that wait until a call in flight ends
+        self._end = asyncio.Event()  # of the next call in flight that ends
         self._density: defaultdict[_Name, float] = defaultdict(lambda: 1.0)  # tokens a prompt has, per estimated one
         self._longest: defaultdict[_Name, int] = defaultdict(int)  # reply: a model that thinks is given a larger limit
 
@@ -72,7 +73,7 @@ class Budget:
         if self.max_usd is None:
             return
         for spec in specs:
-            if self._of(spec) is None and not runs_here(spec):
+            if self._price(spec.name, spec.base_url) is None and not runs_here(spec):
                 raise UsageError(
                     f"--max-cost: the price of model '{spec.name}' is not known; put it under 'prices:' in memeval.yaml "
                     "(0 where you run it yourself), or use --max-calls"
@@ -88,19 +89,19 @@ class Budget:
         if limit is None:
             return Charge(prompt)
         most = Usage(math.ceil(prompt * self._density[name]), max(limit, self._longest[name]))
-        return Charge(prompt, prices.cost(most, self._of(spec)) or 0.0)
+        return Charge(prompt, prices.cost(most, self._price(*name)) or 0.0)
 
     async def reserve(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
         """Wait until a call may be sent, and count it. It waits for those in flight, which may turn out cheaper than what
         is reserved for them. Raises BudgetSpent once they have ended."""
         charge = self.charge(spec, request, limit)
         while self._in_flight and not self.refused and self._waits(charge):
-            await self._next_end()
+            await self._end.wait()
             charge = self.charge(spec, request, limit)
         self.refused = self.refused or self._exceeded(charge)
         if self.refused:
             while self._in_flight:
-                await self._next_end()
+                await self._end.wait()
             raise BudgetSpent(self.refused)
         self.calls += 1
         self._in_flight.append(charge)
@@ -109,23 +110,17 @@ class Budget:
     def settle(self, spec: ModelSpec, charge: Charge, usage: Usage) -> None:
         """A reserved call has ended; without a reply, or cancelled, its usage is zero."""
         self._in_flight.remove(charge)
-        name = (spec.name, spec.base_url)
-        self._density[name] = max(self._density[name], usage.prompt / max(1, charge.prompt))
-        self._longest[name] = max(self._longest[name], usage.completion)
-        self.usd += prices.cost(usage, self._of(spec)) or 0.0
-        for end in self._ends:
-            if not end.done():
-                end.set_result(None)
-        self._ends.clear()
+        if self.max_usd is not None:
+            name = (spec.name, spec.base_url)
+            self._density[name] = max(self._density[name], usage.prompt / max(1, charge.prompt))
+            self._longest[name] = max(self._longest[name], usage.completion)
+            self.usd += prices.cost(usage, self._price(*name)) or 0.0
+        self._end.set()
+        self._end = asyncio.Event()
 
     def _waits(self, charge: Charge) -> bool:
         first = self.calls == len(self._in_flight)  # nothing is known of what calls cost
         return self.max_usd is not None and (first or (charge.usd is not None and bool(self._exceeded(charge))))
-
-    async def _next_end(self) -> None:
-        end = asyncio.get_running_loop().create_future()
-        self._ends.append(end)
-        await end
 
     def _exceeded(self, charge: Charge) -> str:
         """Why one more call would be too much, else ""."""
@@ -141,9 +136,3 @@ class Budget:
             spent = f"{self.usd:.4g} USD spent on {self.calls} calls, the next may cost {following:.2g}"
             return f"--max-cost {self.max_usd:g} leaves no room for another call ({spent}): raise it to go on"
         return ""
-
-    def _of(self, spec: ModelSpec) -> Price | None:
-        name = (spec.name, spec.base_url)
-        if name not in self._prices:
-            self._prices[name] = self._price(*name)
-        return self._prices[name]

@@ -118,17 +118,3 @@ class Model(Protocol):
     async def complete(self, request: Request) -> Completion: ...
 
     async def close(self) -> None: ...
-
-
-class Embedder(Protocol):
-    """A backend of the role `embedder`. `identity` as a model's; `largest`: texts per call of `embed` at most.
-
-    `embed` returns one Completion per text, in order: `text` is the vector as base64 of little-endian 32-bit floats
-    (embeddings.py packs and unpacks it), `usage` what this text cost, `error` set when no vector was obtained."""
-
-    identity: str
-    largest: int
-
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]: ...
-
-    async def close(self) -> None: ...

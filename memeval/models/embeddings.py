@@ -1,7 +1,8 @@
 """Vectors of texts: the offline embedder, any `/embeddings` endpoint, and the form in which vectors are kept.
 
-A vector is sent, and kept in the stores, as base64 of little-endian 32-bit floats: what OpenAI's API sends when it is
-asked for `base64`. Embedders on this machine (`hf/`) are in local/hf_embedder.py.
+An embedder is a model. The texts are the contents of a request's messages; the reply's text holds one vector per line, as
+base64 of little-endian 32-bit floats: what OpenAI's API sends when it is asked for `base64`. Embedders on this machine
+(`hf/`) are in local/hf_embedder.py.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, Embedder, Request, Usage
+from memeval.models.completion import Completion, Request, Usage
 from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import Fault
 from memeval.models.limits import Limiter
-from memeval.models.parameters import timeout
 from memeval.models.reply import CHARACTERS_PER_TOKEN, served_name, token_count
 
 Vectors = NDArray[np.float32]
@@ -47,42 +47,22 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
     return np.array(vectors, dtype=np.float32).reshape(len(vectors), sizes.pop() if sizes else 0)
 
 
-class EmbeddingModel:
-    """An embedder as a model: one call for a list of texts, which are the contents of the messages. The reply's text holds
-    one vector per line. The texts are sent in batches that the embedder takes, side by side; the first error is the
-    call's."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.identity = embedder.identity
-        self._embedder = embedder
-
-    async def complete(self, request: Request) -> Completion:
-        texts = [str(message["content"]) for message in request.messages]
-        some = batches(texts, self._embedder.largest)
-        replies = await asyncio.gather(*(self._embedder.embed(batch, request.params) for batch in some))
-        found = [completion for batch in replies for completion in batch]
-        usage = sum((completion.usage for completion in found), Usage())
-        error = next((completion.error for completion in found if completion.error), None)
-        if error is not None:
-            return Completion(error=error, usage=usage, finish_reason="error")
-        return Completion("\n".join(completion.text for completion in found), usage=usage, model=found[0].model)
-
-    async def close(self) -> None:
-        await self._embedder.close()
+def asked(texts: Sequence[str], params: Mapping[str, Any]) -> Request:
+    """A call for the vectors of `texts`: they are the contents of its messages."""
+    return Request(tuple({"role": "embed", "content": text} for text in texts), None, params)
 
 
-def batches(texts: Sequence[str], largest: int) -> Iterator[list[str]]:
-    """`texts` in order, in lists that one request can carry: at most `largest` texts and LONGEST_BATCH characters."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        if batch and (len(batch) == largest or size + len(text) > LONGEST_BATCH):
-            yield batch
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text)
-    if batch:
-        yield batch
+def texts_of(request: Request) -> list[str]:
+    return [str(message["content"]) for message in request.messages]
+
+
+def joined(replies: Sequence[Completion]) -> Completion:
+    """The replies to parts of a call as one; the first error is the call's."""
+    spent = sum((reply.usage for reply in replies), Usage())
+    error = next((reply.error for reply in replies if reply.error), None)
+    if error is not None:
+        return Completion(error=error, usage=spent, finish_reason="error")
+    return Completion("\n".join(reply.text for reply in replies), usage=spent, model=replies[0].model)
 
 
 # -- offline ----------------------------------------------------------------------------------------------------------
@@ -99,14 +79,12 @@ class OfflineEmbedder:
     """
 
     identity = "offline-embedder/1"
-    largest = 512
     dimensions = 512
 
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        return [
-            Completion(pack(hashed(text, self.dimensions)), usage=Usage(prompt=-(-len(text) // CHARACTERS_PER_TOKEN)))
-            for text in texts
-        ]
+    async def complete(self, request: Request) -> Completion:
+        texts = texts_of(request)
+        vectors = [pack(hashed(text, self.dimensions)) for text in texts]
+        return Completion("\n".join(vectors), usage=Usage(prompt=_estimated(texts)))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -137,54 +115,61 @@ def hashed(text: str, dimensions: int) -> Vectors:
 
 
 class EmbeddingEndpoint(EndpointModel):
-    """`/embeddings` of an OpenAI-compatible endpoint. A server counts the tokens of a request, not of a text: the first
-    completion has them."""
+    """`/embeddings` of an OpenAI-compatible endpoint. The texts of a call are sent in batches that any server takes, side by
+    side."""
 
     route = "embeddings"
-    largest = LARGEST_BATCH
 
     def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
         super().__init__(name, base_url, key, limiter)
         self.identity = f"{base_url} {name} embeddings"
 
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """One request with its retries.
+    async def complete(self, request: Request) -> Completion:
+        """One call. `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds)
+        bounds each request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem."""
+        parts = [asked(texts, request.params) for texts in batches(texts_of(request))]
+        return joined(await asyncio.gather(*(self._batch(part) for part in parts)))
 
-        `params` (`dimensions`, ...) are sent, with `extra_body` merged into the body; `timeout` (seconds) bounds the
-        request. Raises EndpointDown or EndpointRefused when the endpoint itself is the problem.
-        """
-        given = {key: value for key, value in params.items() if key not in ("timeout", "extra_body")}
-        given |= params.get("extra_body") or {}
-        body = {"model": self.name, "input": list(texts), "encoding_format": "base64", **given}
-        done = await self._limited(
-            lambda: self._adapted.changed(dict(body)),
-            lambda sent: self._sent(sent, lambda data: _vectors(data, texts)),
-            seconds=timeout(params),
-        )
+    async def _batch(self, request: Request) -> Completion:
+        done = await self._chat(request, raised=False)
         if done.finish_reason == "overflow":
-            longest = max(map(len, texts))
+            longest = max(map(len, texts_of(request)))
             done = Completion(error=f"a text of up to {longest} characters exceeds the window of the embedder '{self.name}'")
-        if done.error is not None:
-            return [Completion(error=done.error, finish_reason="error")] * len(texts)
-        vectors = done.text.split("\n")
-        return [
-            Completion(vector, usage=Usage() if number else done.usage, model=done.model)
-            for number, vector in enumerate(vectors)
-        ]
+        return done
+
+    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
+        given = {key: value for key, value in request.params.items() if key not in ("timeout", "extra_body")}
+        given |= request.params.get("extra_body") or {}
+        return {"model": self.name, "input": texts_of(request), "encoding_format": "base64", **given}
+
+    def _read(self, data: Any, request: Request) -> Completion:
+        texts = texts_of(request)
+        rows = data.get("data") if isinstance(data, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Fault("the reply has no embeddings")
+        numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
+        if sorted(map(repr, numbers)) != sorted(map(repr, range(len(texts)))):
+            raise Fault(f"the reply has no embedding, or several, for one of {len(texts)} texts (numbers {numbers[:3]}...)")
+        ordered = sorted(zip(numbers, rows, strict=True), key=lambda pair: pair[0])
+        vectors = [_vector(row.get("embedding")) for _, row in ordered]
+        if len(set(map(len, vectors))) > 1:
+            raise Fault("the reply's embeddings differ in length")
+        usage = Usage(prompt=_counted(data.get("usage"), texts))
+        return Completion("\n".join(vectors), usage=usage, model=served_name(data))
 
 
-def _vectors(data: Any, texts: Sequence[str]) -> Completion:
-    """A Completion whose text is the vectors, one per line. Raises Fault where the body is not what it should be."""
-    rows = data.get("data") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Fault("the reply has no embeddings")
-    numbers = [number if row.get("index") is None else row["index"] for number, row in enumerate(rows)]
-    if sorted(map(repr, numbers)) != sorted(map(repr, range(len(texts)))):
-        raise Fault(f"the reply has no embedding, or several, for one of {len(texts)} texts (numbers {numbers[:3]}...)")
-    vectors = [_vector(row.get("embedding")) for _, row in sorted(zip(numbers, rows, strict=True), key=lambda pair: pair[0])]
-    if len(set(map(len, vectors))) > 1:
-        raise Fault("the reply's embeddings differ in length")
-    return Completion("\n".join(vectors), usage=Usage(prompt=_tokens(data.get("usage"), texts)), model=served_name(data))
+def batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """`texts` in order, in lists that one request can carry: at most LARGEST_BATCH texts and LONGEST_BATCH characters."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) == LARGEST_BATCH or size + len(text) > LONGEST_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
 
 
 def _vector(value: Any) -> str:
@@ -202,9 +187,11 @@ def _vector(value: Any) -> str:
     return pack(vector)
 
 
-def _tokens(usage: Any, texts: Sequence[str]) -> int:
-    for key in ("prompt_tokens", "total_tokens"):
-        tokens = token_count(usage.get(key)) if isinstance(usage, dict) else None
-        if tokens is not None:
-            return tokens
+def _counted(usage: Any, texts: Sequence[str]) -> int:
+    """Tokens of a request, as the server counts them where it does."""
+    counts = [token_count(usage.get(key)) for key in ("prompt_tokens", "total_tokens")] if isinstance(usage, dict) else []
+    return next((count for count in counts if count is not None), _estimated(texts))
+
+
+def _estimated(texts: Sequence[str]) -> int:
     return sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)

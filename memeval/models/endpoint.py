@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
@@ -31,8 +32,6 @@ HEALTH_SECONDS = 10.0
 CONNECT_SECONDS = 20.0
 _PIECEWISE = 2**20  # bytes; larger bodies are sent piece by piece
 _NO_SUCH_HOST = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
-Read = Callable[[Any], Completion]
-"""The decoded body of a reply -> a Completion; raises Fault where it is no reply."""
 
 
 class EndpointModel(Adaptive):
@@ -53,16 +52,14 @@ class EndpointModel(Adaptive):
         self._session: aiohttp.ClientSession | None = None
         self._health = self._healthy
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.identity!r})"
-
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
-        return await self._sent(body, lambda data: read_reply(data, request), bool(request.tools))
+    def _read(self, data: Any, request: Request) -> Completion:
+        """The decoded body of a reply as a Completion. Raises Fault where it is no reply."""
+        return read_reply(data, request)
 
     def _encoded(self, body: Mapping[str, Any]) -> bytes:
         """JSON as UTF-8. Lone surrogates, which that cannot carry, become `?`."""
@@ -71,17 +68,14 @@ class EndpointModel(Adaptive):
         except (TypeError, ValueError) as error:
             raise UsageError(f"model '{self.name}': its parameters cannot be sent as JSON ({error})") from None
 
-    async def _sent(self, body: Mapping[str, Any], read: Read, tools: bool = False) -> Completion:
-        """Send one body and read the reply."""
+    async def _post(self, body: dict[str, Any], request: Request) -> Completion:
         raw_body = self._encoded(body)
-        session = self._session or self._open()
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
-        proxy = self._proxy.url if self._proxy else None
         heard = False
         try:
-            async with session.post(self._url, data=data, allow_redirects=False, proxy=proxy) as response:
+            async with self._request("POST", self._url, data=data) as response:
                 heard, status, headers = True, response.status, response.headers
-                raw = await _read(response)
+                raw = await _received(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise EndpointRefused(f"{self.base_url}: {self._line(str(error))}; {transport.UNTRUSTED}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError, aiohttp.ClientHttpProxyError) as error:
@@ -92,9 +86,9 @@ class EndpointModel(Adaptive):
         except (aiohttp.ClientError, OSError) as error:
             text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
             raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None
-        return self._outcome(status, headers, raw, read, tools)
+        return self._outcome(status, headers, raw, request)
 
-    def _outcome(self, status: int, headers: Mapping[str, str], raw: bytes, read: Read, tools: bool) -> Completion:
+    def _outcome(self, status: int, headers: Mapping[str, str], raw: bytes, request: Request) -> Completion:
         try:
             data: Any = streamed.joined(raw) if streamed.is_stream(raw) else json.loads(raw)
         except (ValueError, RecursionError):
@@ -104,7 +98,7 @@ class EndpointModel(Adaptive):
         failed = data.get("error") if isinstance(data, dict) and not data.get("choices") and not data.get("data") else None
         if 200 <= status < 300 and not failed:
             try:
-                return read(data)
+                return self._read(data, request)
             except Fault as fault:
                 raise Fault(self._line(str(fault))) from None
         if 200 <= status < 300:  # gateways send the errors of the servers behind them as 200
@@ -112,18 +106,27 @@ class EndpointModel(Adaptive):
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
         message, codes = error_message(data)
         said = self._line(message)
-        return outcome(status, headers, f"{codes}: {message}", f"HTTP {status}: {said}" if said else f"HTTP {status}", tools)
+        text = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        return outcome(status, headers, f"{codes}: {message}", text, bool(request.tools))
+
+    async def listed(self, seconds: float) -> bytes | None:
+        """The endpoint's list of its models, as it sends it: b"" where it answers with an error; None where it does not
+        answer within `seconds`."""
+        limits = aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._request("GET", URL(f"{self.base_url}/models"), timeout=limits) as response:
+                return await _received(response) if response.status == 200 else b""
+        except (aiohttp.ClientError, OSError, TimeoutError, Fault):
+            return None
 
     async def _healthy(self) -> bool:
-        """Whether the endpoint answers a request for its list of models, with whatever status."""
+        """Whether the endpoint answers at all, with whatever status."""
+        return await self.listed(min(HEALTH_SECONDS, self._limiter.policy.look)) is not None
+
+    def _request(self, method: str, url: URL, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         session = self._session or self._open()
-        limits = aiohttp.ClientTimeout(total=min(HEALTH_SECONDS, self._limiter.policy.look))
-        try:
-            proxy = self._proxy.url if self._proxy else None
-            async with session.get(URL(f"{self.base_url}/models"), timeout=limits, allow_redirects=False, proxy=proxy):
-                return True
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
+        proxy = self._proxy.url if self._proxy else None
+        return session.request(method, url, allow_redirects=False, proxy=proxy, **options)
 
     def _open(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -152,7 +155,7 @@ class EndpointModel(Adaptive):
         return one_line(text, self._key, longest)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _received(response: aiohttp.ClientResponse) -> bytes:
     pieces, size = [], 0
     while piece := await response.content.readany():
         pieces.append(piece)

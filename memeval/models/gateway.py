@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,154 +19,114 @@ from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
 from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
-from memeval.models.limits import Limiter, Policy, Trace, trace
+from memeval.models.limits import Limiter, Trace, trace
 from memeval.models.providers import Provider
 from memeval.models.reply import one_line
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
+from memeval.models.thinking import Thinking
 from memeval.records.rows import CallRow
 
 MEMORY = ("ingest", "recall")
 """Phases whose replies belong to a memory."""
-PHASES = (*MEMORY, "answer")
 Opener = Callable[[ModelSpec, Limiter], Model]
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    """A model that is open, and its row in the table of providers."""
-
-    model: Model
-    provider: Provider
-
-
-@dataclass(frozen=True, slots=True)
 class _Call:
-    """One logical call that is being made. identity: of the model within a run. caches: its reply is worth keeping in the
-    user's cache."""
+    """One logical call that is being made. store: of its phase. key: of its reply there. cache: the user's, where the reply
+    is worth keeping there."""
 
     spec: ModelSpec
     model: Model
     request: Request
-    identity: str
-    caches: bool
+    store: Store | None
+    key: bytes
+    cache: Store | None
     begun: float
     embeds: bool
 
 
 class Gateway:
-    """Calls models on one event loop.
+    """Calls models on the running event loop.
 
-    stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
-    Equal calls are one only where they have one store. cache: the user's. concurrency: the cap per endpoint. on_event:
-    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command. owned: stores
-    that are closed with the gateway.
+    stores: phase -> file where the replies of its calls are kept; equal calls are one only where they have one file.
+    on_call: given the row of each call that has ended, on the loop. opener: of the models that are called for text.
 
     requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
 
     def __init__(
         self,
-        stores: Mapping[str, Store] | Store | None,
-        cache: Store | None = None,
-        concurrency: int = 16,
-        on_event: Callable[[CallRow], None] | None = None,
-        *,
-        policy: Policy | None = None,
+        settings: CallSettings,
+        stores: Mapping[str, Path],
+        on_call: Callable[[CallRow], None] | None = None,
         opener: Opener = registry.open_model,
-        embedder_opener: Opener = registry.open_embedding_model,
-        budget: Budget | None = None,
-        owned: Sequence[Store] = (),
     ) -> None:
         self.requests = 0
         self.first_call_at: float | None = None
-        self._stores = dict.fromkeys((*PHASES, ""), stores) if isinstance(stores, Store) else dict(stores or {})
-        self._cache = cache
-        self._concurrency = concurrency
-        self._on_event = on_event
-        self._policy = policy
-        self._openers = {False: opener, True: embedder_opener}
-        self._budget = budget
-        self._models: dict[tuple[Any, ...], _Open] = {}
+        self._settings = settings
+        self._budget = settings.budget or Budget()
+        self._files = {path: Store(path) for path in dict.fromkeys(stores.values())}
+        self._stores = {phase: self._files[path] for phase, path in stores.items()}
+        self._cache = open_cache() if settings.use_cache else None
+        self._on_call = on_call or (lambda row: None)
+        self._opener = opener
+        self._models: dict[tuple[Any, ...], tuple[Model, Provider]] = {}
         self._limiters: dict[str, Limiter] = {}
         self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._owned = owned
 
     @property
     def adapted(self) -> tuple[str, ...]:
         """What is sent otherwise to the servers of this gateway, in words."""
-        models: list[Any] = [found.model for found in self._models.values() if hasattr(found.model, "adapted")]
+        models = [model for model, _ in self._models.values() if isinstance(model, Thinking)]
         return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
-    async def call(self, spec: ModelSpec, request: Request) -> Completion:
-        """One logical call. `spec.params` are defaults under `request.params`.
+    async def call(self, spec: ModelSpec, request: Request, embeds: bool = False) -> Completion:
+        """One logical call. `spec.params` are defaults under `request.params`. embeds: a call for vectors (embeddings.py).
 
         Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
         (stop the run), UsageError (a name that means nothing, a store that cannot be written).
         """
-        call = self._begin(spec, request, embeds=False)
-        longest, request = window.split(spec, call.request)
-        if longest is not None and await window.exceeds(request, longest):
+        if self._closed:
+            raise RuntimeError("the gateway is closed")
+        begun = time.monotonic()
+        self.first_call_at = self.first_call_at or begun
+        model, provider = self._opened(spec, embeds)
+        longest, request = window.split(spec, replace(request, params={**spec.params, **request.params}))
+        key = call_key(registry.call_identity(spec, model.identity, provider), request)
+        cache = self._cache if provider.fills_cache else None
+        call = _Call(spec, model, request, self._stores.get(request.phase), key, cache, begun, embeds)
+        if longest is not None and not embeds and await window.exceeds(request, longest):
             return self._book(call, "window", Completion(finish_reason="overflow"))
-        return await self._answer(replace(call, request=request))
-
-    async def embed(self, spec: ModelSpec, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """The vectors of `texts`, one Completion each (`text` is the vector as embeddings.py packs it); raises what `call`
-        raises. One call, however many texts; equal texts are sent once. The usage of the call is that of the first."""
-        distinct = list(dict.fromkeys(texts))
-        if not distinct:
-            return []
-        request = Request(tuple({"role": "embed", "content": text} for text in distinct), None, params)
-        call = self._begin(spec, request, embeds=True)
-        _, request = window.split(spec, call.request)
-        reply = await self._answer(replace(call, request=request))
-        if reply.error is not None:
-            return [replace(reply, usage=reply.usage if not number else Usage()) for number in range(len(texts))]
-        vectors = dict(zip(distinct, reply.text.split("\n"), strict=True))
-        return [
-            Completion(vectors[text], usage=Usage() if number else reply.usage, model=reply.model)
-            for number, text in enumerate(texts)
-        ]
+        return await self._answer(call)
 
     def open(self, spec: ModelSpec) -> None:
         """Open a model before its first call. Raises UsageError where a key or a package is missing."""
-        self._model(spec, embeds=False)
+        self._opened(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the owned stores. An
+        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the stores. An
         error of one model is raised when all are closed: a server that is left running holds its GPU."""
         self._closed = True
         callers = list(self._callers)
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
-        errors = await asyncio.gather(*(found.model.close() for found in self._models.values()), return_exceptions=True)
-        for store in self._owned:
+        errors = await asyncio.gather(*(model.close() for model, _ in self._models.values()), return_exceptions=True)
+        for store in (*self._files.values(), *([self._cache] if self._cache else ())):
             store.close()
         for error in filter(None, errors):
             raise error
 
     # -- one call, step by step ---------------------------------------------------------------------------------------
 
-    def _begin(self, spec: ModelSpec, request: Request, embeds: bool) -> _Call:
-        if self._closed:
-            raise RuntimeError("the gateway is closed")
-        begun = time.monotonic()
-        if self.first_call_at is None:
-            self.first_call_at = begun
-        found = self._model(spec, embeds)
-        if spec.params:
-            request = replace(request, params={**spec.params, **request.params})
-        model, provider = found.model, found.provider
-        identity = registry.call_identity(spec, model.identity, provider)
-        return _Call(spec, model, request, identity, provider.fills_cache, begun, embeds)
-
     async def _answer(self, call: _Call) -> Completion:
         """The reply to a call, from the task that makes the same call at this moment, or made by this one."""
-        key = call_key(call.identity, call.request)
-        place = (self._stores.get(call.request.phase), key)
+        place = (call.store, call.key)
         while (other := self._in_flight.get(place)) is not None:
             await asyncio.wait((other,))
             if not other.cancelled():  # else its caller was cancelled, and another one sends the call
@@ -178,7 +138,7 @@ class Gateway:
         new = caller not in self._callers
         self._callers.add(caller)
         try:
-            completion = await self._stored(call, key) or await self._fresh(call, key)
+            completion = await self._stored(call) or await self._fresh(call)
             reply.set_result(completion)
             return completion
         except Exception as error:
@@ -191,86 +151,76 @@ class Gateway:
             if new:
                 self._callers.discard(caller)
 
-    async def _stored(self, call: _Call, key: bytes) -> Completion | None:
+    async def _stored(self, call: _Call) -> Completion | None:
         """A reply that is kept: in the store of the phase, or in the user's cache."""
-        store, cache = self._stores.get(call.request.phase), self._cached(call)
-        found = await store.get(key) if store is not None else None
-        if found is not None:
+        if call.store is not None and (found := await call.store.get(call.key)) is not None:
             return self._book(call, "stored", found)
-        found = await cache.get(self._cache_key(call)) if cache is not None else None
-        if found is None:
+        if call.cache is None or (found := await call.cache.get(_cache_key(call))) is None:
             return None
-        if store is not None:
-            await store.put(key, call.model.identity, found)
+        if call.store is not None:
+            await call.store.put(call.key, call.model.identity, found)
         return self._book(call, "cache", found)
 
-    async def _fresh(self, call: _Call, key: bytes) -> Completion:
+    async def _fresh(self, call: _Call) -> Completion:
         """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
-        budget = self._budget
-        charge = await budget.reserve(call.spec, call.request, 0 if call.embeds else None) if budget else None
+        charge = await self._budget.reserve(call.spec, call.request, 0 if call.embeds else None)
         counter, used = Trace(), Usage()
         token = trace.set(counter)
         try:
             completion = await _completed(call.model, call.request)
             used = completion.usage
-            completion = await self._kept(call, key, completion)
+            completion = await _committed(call, completion)
             counter.attempts = max(1, counter.attempts)
         finally:
             trace.reset(token)
             self.requests += counter.attempts
-            if budget is not None and charge is not None:
-                budget.settle(call.spec, charge, used)
+            self._budget.settle(call.spec, charge, used)
         return self._book(call, "model", completion, counter.attempts)
-
-    async def _kept(self, call: _Call, key: bytes, completion: Completion) -> Completion:
-        """The reply, committed. Of a memory, which several processes may read at once, it is the one that came first."""
-        store, cache = self._stores.get(call.request.phase), self._cached(call)
-        if store is not None:
-            completion = await store.put(key, call.model.identity, completion)
-        if cache is not None and completion.finish_reason != "overflow":  # a window can be widened
-            await cache.put(self._cache_key(call), call.model.identity, completion)
-        return completion
-
-    def _cached(self, call: _Call) -> Store | None:
-        return self._cache if call.caches else None
-
-    def _cache_key(self, call: _Call) -> bytes:
-        """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
-        identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
-        return call_key(registry.tagged(identity, call.spec), call.request)
 
     def _book(self, call: _Call, source: str, completion: Completion, attempts: int = 0) -> Completion:
         """A call has ended: its one row."""
-        if self._on_event is not None:
-            self._on_event(
-                CallRow(
-                    at=round(time.time(), 3),
-                    phase=call.request.phase,
-                    model=call.model.identity,
-                    source=source,
-                    seconds=round(time.monotonic() - call.begun, 6),
-                    attempts=attempts,
-                    status=completion.error or "ok",
-                    finish_reason=completion.finish_reason,
-                    prompt=completion.usage.prompt,
-                    completion=completion.usage.completion,
-                )
-            )
+        row = CallRow(
+            at=round(time.time(), 3),
+            phase=call.request.phase,
+            model=call.model.identity,
+            source=source,
+            seconds=round(time.monotonic() - call.begun, 6),
+            attempts=attempts,
+            status=completion.error or "ok",
+            finish_reason=completion.finish_reason,
+            prompt=completion.usage.prompt,
+            completion=completion.usage.completion,
+        )
+        self._on_call(row)
         return completion
 
     # -- open models --------------------------------------------------------------------------------------------------
 
-    def _model(self, spec: ModelSpec, embeds: bool) -> _Open:
-        """The open model of a spec. Models behind one endpoint share its limiter."""
-        backend = json.dumps(dict(spec.backend), sort_keys=True) if spec.backend else ""
-        name = (spec.name, spec.base_url or "", backend, embeds)
+    def _opened(self, spec: ModelSpec, embeds: bool) -> tuple[Model, Provider]:
+        """The open model of a spec, and its row in the table of providers. Models behind one endpoint share its limiter."""
+        name = (spec.name, spec.base_url, json.dumps(dict(spec.backend), sort_keys=True), embeds)
         if name not in self._models:
             endpoint = registry.route(spec).endpoint
             if endpoint not in self._limiters:
-                self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
-            model = self._openers[embeds](spec, self._limiters[endpoint])
-            self._models[name] = _Open(model, registry.provider(spec))
+                self._limiters[endpoint] = Limiter(endpoint, self._settings.concurrency, self._settings.policy)
+            opener = registry.open_embedder if embeds else self._opener
+            self._models[name] = opener(spec, self._limiters[endpoint]), registry.provider(spec)
         return self._models[name]
+
+
+def _cache_key(call: _Call) -> bytes:
+    """The key in the user's cache, where the same name at another URL, or of another checkpoint, is another model."""
+    identity = f"{call.model.identity} {call.spec.checkpoint}".rstrip()
+    return call_key(registry.tagged(identity, call.spec), call.request)
+
+
+async def _committed(call: _Call, completion: Completion) -> Completion:
+    """The reply that is kept. Of a memory, which several processes may read at once, it is the one that came first."""
+    if call.store is not None:
+        completion = await call.store.put(call.key, call.model.identity, completion)
+    if call.cache is not None and completion.finish_reason != "overflow":  # a window can be widened
+        await call.cache.put(_cache_key(call), call.model.identity, completion)
+    return completion
 
 
 async def _completed(model: Model, request: Request) -> Completion:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from memeval.errors import UsageError
-
-if TYPE_CHECKING:
-    from memeval.models.completion import ModelSpec
+from memeval.models.completion import OPENAI_URL, ModelSpec
 
 MOVED = "OPENAI_BASE_URL"
 """The variable of OpenAI's own client that says where its API is."""
@@ -39,14 +36,17 @@ def api_key(*variables: str) -> str:
     return ""
 
 
+def openai_url() -> str | None:
+    """OPENAI_BASE_URL, without a trailing slash; None where it is not set."""
+    return os.environ.get(MOVED, "").strip().rstrip("/") or None
+
+
 def endpoint_key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
     own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-    if spec.base_url is not None:
-        moved = spec.base_url == os.environ.get(MOVED, "").strip().rstrip("/")
-        return api_key(openai, own) if moved else api_key(own, openai)
-    key = api_key(openai, own)
-    if not key:
+    at_openai = spec.base_url in (None, OPENAI_URL, openai_url())
+    key = api_key(openai, own) if at_openai else api_key(own, openai)
+    if not key and spec.base_url is None:
         raise UsageError(f"model '{spec.name}' needs a key: set {openai} (or use --model offline, or --base-url URL)")
     return key
 

@@ -9,18 +9,20 @@ has come from the endpoint for a long time, or when calls in a row are refused a
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from random import uniform
 
 from memeval.models.completion import Completion
 from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused, Fault
 
-TIMES = ("timeout", "wait", "wait_at_start", "first_wait", "longest_wait", "look")
+FEW = 3
+"""Calls in a row that may be refused before the run stops, where none has got a reply yet."""
+MANY = 16
+"""The same where some have, or others are in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,7 @@ class Policy:
     timeout: for one attempt, from when it is sent. wait: how long an endpoint may be silent, and how long it may put calls
     off; wait_at_start: the same while nothing has ever come from it. attempts: per call; a time-out counts twice.
     first_wait, longest_wait: between attempts, doubling. look: how often the health route of a silent endpoint is asked.
-    few: calls in a row that may be refused before the run stops, where none has got a reply yet; many: the same where some
-    have, or others are in flight. rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system: system text is
-    sent in the user message. jitter: spread the waits over [half, whole].
+    rpm, tpm: requests and tokens a minute at most (0: no limit). fold_system: system text is sent in the user message.
     """
 
     timeout: float = 600.0
@@ -42,16 +42,9 @@ class Policy:
     first_wait: float = 0.5
     longest_wait: float = 30.0
     look: float = 15.0
-    few: int = 3
-    many: int = 16
     rpm: float = 0.0
     tpm: float = 0.0
     fold_system: bool = False
-    jitter: bool = True
-
-    def faster(self, times: float) -> Policy:
-        """The same policy with all seconds divided."""
-        return dataclasses.replace(self, **{name: getattr(self, name) / times for name in TIMES})
 
 
 @dataclass
@@ -73,13 +66,12 @@ class Limiter:
     anything has ever come from the endpoint.
     """
 
-    def __init__(self, label: str, cap: int = 16, policy: Policy | None = None, seed: int | None = None) -> None:
+    def __init__(self, label: str, cap: int = 16, policy: Policy | None = None) -> None:
         self.label = label
         self.cap = max(1, cap)
         self.policy = policy or Policy()
         self.limit = float(self.cap)
         self.down: EndpointError | None = None
-        self._random = random.Random(seed)
         self._calls = 0  # begun and not ended
         self._in_flight: set[asyncio.Timeout] = set()  # the clocks of the attempts that have been sent
         self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # a call that waits, and the tokens of its prompt
@@ -132,7 +124,7 @@ class Limiter:
                 completion = await self._send(attempt, seconds)
             except EndpointRefused as refused:
                 self._heard_something()
-                return self._give_up(kind, str(refused), self.policy.few if kind in self._replied else 1)
+                return self._give_up(kind, str(refused), FEW if kind in self._replied else 1)
             except Fault as failed:
                 fault = failed
             else:
@@ -143,8 +135,8 @@ class Limiter:
                 return self._give_up(kind, completion.error, self._few(kind))
             if fault.heard:
                 self._heard_something()
-            else:
-                self._stop_if_silent(fault)
+            elif down := self._silent_too_long(str(fault)):
+                raise down
             if fault.slower:
                 self._slow_down(started)
             left -= fault.cost
@@ -172,7 +164,8 @@ class Limiter:
         except TimeoutError:
             if self.down is not None:
                 raise self.down from None
-            raise Fault(f"no reply within {seconds:.3g} s", cost=2, heard=False, slower=True) from None
+            flag = " (--timeout)" if seconds == self.policy.timeout else ""  # a card may have a time of its own
+            raise Fault(f"no reply within {seconds:.3g} s{flag}", cost=2, heard=False, slower=True) from None
         finally:
             self._in_flight.discard(clock)
             self._places -= 1
@@ -200,7 +193,7 @@ class Limiter:
     def _few(self, kind: str) -> int:
         """Lost calls in a row after which the run stops. Others in flight may still get a reply."""
         alone = kind not in self._replied and not self._in_flight
-        return self.policy.few if alone else max(self.policy.many, self.cap)
+        return FEW if alone else max(MANY, self.cap)
 
     def _give_up(self, kind: str, error: str, few: int) -> Completion:
         self._lost[kind] += 1
@@ -209,13 +202,13 @@ class Limiter:
             raise self._end(EndpointRefused(f"{self.label}: {error.removeprefix(f'{self.label}: ')}{calls}"))
         return Completion(error=error, finish_reason="error")
 
-    def _stop_if_silent(self, fault: Fault) -> None:
+    def _silent_too_long(self, said: str) -> EndpointError | None:
+        """The end of the run, where nothing has come for longer than the policy waits."""
         silence = time.monotonic() - self._heard_at
-        if silence >= (self.policy.wait if self.heard else self.policy.wait_at_start):
-            flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
-            raise self._end(
-                EndpointDown(f"{self.label}: nothing has come from it: {fault}{flag}; check the server and the URL")
-            )
+        if silence < (self.policy.wait if self.heard else self.policy.wait_at_start):
+            return None
+        flag = f", waited {silence:.0f} s (--wait)" if silence >= 1 else ""
+        return self._end(EndpointDown(f"{self.label}: nothing has come from it: {said}{flag}; check the server and the URL"))
 
     def _stop_if_all_are_put_off(self, fault: Fault) -> None:
         silence = time.monotonic() - self._replied_at
@@ -239,11 +232,8 @@ class Limiter:
             if self._in_flight and time.monotonic() - self._heard_at >= self.policy.look:
                 if await health():
                     self._heard_something()
-                    continue
-                try:
-                    self._stop_if_silent(Fault("no reply"))
-                except EndpointDown:
-                    return
+                else:
+                    self._silent_too_long("no reply")
 
     # -- waiting and places -------------------------------------------------------------------------------------------
 
@@ -260,7 +250,7 @@ class Limiter:
                 return fault.retry_after
         longest = policy.longest_wait if fault.heard else policy.first_wait * 4
         wait = min(longest, policy.first_wait * 2.0 ** min(sent - 1, 30))
-        return wait * self._random.uniform(0.5, 1.0) if policy.jitter else wait
+        return wait * uniform(0.5, 1.0)  # so that calls that failed together are not repeated together
 
     def _pause_until(self, when: float) -> None:
         self._resume_at = max(self._resume_at, when)

@@ -40,7 +40,7 @@ _REMEDIES = {
     "HTTP 429": "; wait, or lower --concurrency",
     "HTTP 5": "; look into the server's log",
     "the reply is not JSON": "; check the URL (most end in /v1)",
-    "no reply within": "; is the server up, and is the URL right? (--timeout)",
+    "no reply within": "; is the server up, and is the URL right?",
 }
 
 
@@ -210,11 +210,11 @@ class _Probe:
         raise UsageError(f"{what}: {said}{remedy}")
 
     async def _embedding(self) -> None:
-        from memeval.models.embeddings import unpack
+        from memeval.models.embeddings import asked, unpack
 
         model = registry.open_embedder(self.spec, self.limiter)
         try:
-            (completion,) = await model.embed(["The library opens at nine."], self.spec.params)
+            completion = await model.complete(asked(["The library opens at nine."], self.spec.params))
         except StopRun as stop:
             raise UsageError(f"embedding: {stop}") from None
         finally:

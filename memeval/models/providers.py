@@ -16,7 +16,6 @@ from memeval.models.completion import Model, ModelSpec
 from memeval.models.keys import endpoint_key
 
 if TYPE_CHECKING:
-    from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
 
@@ -28,6 +27,9 @@ class Route:
     kind: str
     name: str
     endpoint: str
+
+
+Opener = Callable[[Route, ModelSpec, "Limiter"], Model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Provider:
     kind: str
     form: str
     about: str
-    opens: Callable[[Route, ModelSpec, Limiter], Model]
-    embeds: Callable[[Route, ModelSpec, Limiter], Embedder] | None = None
+    opens: Opener
+    embeds: Opener | None = None
     runs_here: bool = False
     fills_cache: bool = True
     has_weights: bool = False
@@ -75,8 +77,8 @@ def _endpoint(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
     return model
 
 
-def _endpoint_embedder(at: Route, spec: ModelSpec, limiter: Limiter) -> Embedder:
-    model: Embedder = _load("embeddings:EmbeddingEndpoint")(at.name, at.endpoint, endpoint_key(spec), limiter)
+def _endpoint_embedder(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
+    model: Model = _load("embeddings:EmbeddingEndpoint")(at.name, at.endpoint, endpoint_key(spec), limiter)
     return model
 
 

@@ -8,23 +8,18 @@ providers.py.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
-from memeval.models.keys import MOVED
-from memeval.models.keys import api_key as api_key
-from memeval.models.providers import BY_KIND, PROVIDERS, Provider
-from memeval.models.providers import LOCAL as LOCAL
-from memeval.models.providers import Route as Route
+from memeval.models.keys import MOVED, openai_url
+from memeval.models.providers import BY_KIND, LOCAL, PROVIDERS, Provider, Route
 
 if TYPE_CHECKING:
-    from memeval.models.completion import Embedder
     from memeval.models.limits import Limiter
 
 
@@ -47,7 +42,7 @@ def parse_role(text: str, base_url: str | None = None) -> ModelSpec:
     name, at, url = text.strip().partition("@http")
     if not name or "://" in name:
         raise UsageError(f"'{_hidden(text)}': a model is written NAME or NAME@URL, with http:// or https://")
-    if not at and (moved := os.environ.get(MOVED)) and (own := _of_openai(name)):
+    if not at and (moved := openai_url()) and (own := _of_openai(name)):
         try:
             return ModelSpec(own, checked_url(moved))
         except UsageError as error:
@@ -158,20 +153,14 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     return BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
 
 
-def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Embedder:
-    """The embedding model of a spec, as `open_model`. Raises UsageError for a model that embeds nothing here."""
+def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
+    """The embedding model of a spec, as `open_model`; embeddings.py says what its calls are. Raises UsageError for a model
+    that embeds nothing here."""
     where = _routed(spec)
     embeds = BY_KIND[where.kind].embeds
     if embeds is None:
         raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
-
-
-def open_embedding_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
-    """`open_embedder` as a model: its requests hold texts as messages, its replies a vector a line."""
-    from memeval.models.embeddings import EmbeddingModel
-
-    return EmbeddingModel(open_embedder(spec, limiter))
 
 
 def identity(spec: ModelSpec) -> str | None:
@@ -191,18 +180,18 @@ def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
     from memeval.models import window
 
     local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).kind in LOCAL}
-    shared: dict[str, tuple[str, ModelSpec]] = {}
-    longest: dict[str, int] = {}
+    given: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for role, spec in local.items():
-        longest[spec.name] = max(longest.get(spec.name, 0), window.declared(spec.params) or 0)
-        other, known = shared.setdefault(spec.name, (role, spec)) if spec.backend else (role, spec)
-        if known.backend != spec.backend:
-            raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
+        if spec.backend:
+            other, backend = given.setdefault(spec.name, (role, spec.backend))
+            if backend != spec.backend:
+                raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
     for role, spec in local.items():
-        backend = dict(shared[spec.name][1].backend if spec.name in shared else {})
-        if longest[spec.name]:
-            backend.setdefault("max_model_len", longest[spec.name])
-        local[role] = replace(spec, backend=backend)
+        shared = dict(given[spec.name][1]) if spec.name in given else {}
+        longest = max(window.declared(other.params) or 0 for other in local.values() if other.name == spec.name)
+        if longest:
+            shared.setdefault("max_model_len", longest)
+        local[role] = replace(spec, backend=shared)
     return {**specs, **local}
 
 

@@ -6,18 +6,15 @@ It shows when a new checkpoint is behind the same URL and name.
 from __future__ import annotations
 
 import json
-import ssl as tls
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from memeval.errors import UsageError
-from memeval.models import registry, transport
-from memeval.models.completion import OPENAI_URL, ModelSpec
-from memeval.models.keys import api_key
-
-LARGEST = 2**24
-"""Bytes of a list of models that are read at most."""
+from memeval.models import registry
+from memeval.models.completion import ModelSpec
+from memeval.models.keys import endpoint_key
+from memeval.models.limits import Limiter
 
 WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length")
 """What vLLM, OpenRouter and others call a model's window; llama.cpp has it in `meta.n_ctx`."""
@@ -48,44 +45,20 @@ class Served:
 
 
 async def read_of(spec: ModelSpec, patience: float) -> Served | None:
-    """`read_served` of the endpoint of a model, with its key, headers and proxy; None for a model that has none."""
+    """What the endpoint of a model lists; None for a model that has none, and where it has no such list, does not answer
+    within `patience` seconds or cannot be reached: the calls that follow say what is wrong."""
+    from memeval.models.endpoint import EndpointModel
+
     where = registry.route(spec)
     if where.kind != "endpoint":
         return None
     try:
-        openai = where.endpoint in (OPENAI_URL, transport.openai_url())
-        variables = ("OPENAI_API_KEY", "MEMEVAL_API_KEY") if openai else ("MEMEVAL_API_KEY", "OPENAI_API_KEY")
-        key, proxy = api_key(*variables), transport.proxy_for(where.endpoint)
-        headers = {**({"Authorization": f"Bearer {key}"} if key else {}), **transport.headers(where.endpoint)}
-        url = proxy.url if proxy else None
-        ssl = transport.authorities(where.endpoint, proxy)
-        return await read_served(where.endpoint, headers=headers, proxy=url, ssl=ssl, patience=patience)
-    except UsageError:  # the calls that follow say what is wrong, and a finished run needs none
-        return None
-
-
-async def read_served(
-    base_url: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    proxy: str | None = None,
-    ssl: tls.SSLContext | bool = True,
-    patience: float = 5.0,
-) -> Served | None:
-    """What the server lists; None where it has no such list, does not answer within `patience` seconds or cannot be reached:
-    the calls that follow say what is wrong. headers: with the key, where there is one."""
-    import aiohttp
-
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=patience)) as session,
-            session.get(f"{base_url}/models", allow_redirects=False, proxy=proxy, ssl=ssl) as response,
-        ):
-            raw = b""
-            while len(raw) < LARGEST and (piece := await response.content.readany()):
-                raw += piece
-            return parse_served(raw) if response.status == 200 else None
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        model = EndpointModel(where.name, where.endpoint, endpoint_key(spec), Limiter(where.endpoint))
+        try:
+            return parse_served(await model.listed(patience) or b"")
+        finally:
+            await model.close()
+    except UsageError:  # a finished run makes no calls, and needs no key
         return None
 
 
@@ -108,25 +81,3 @@ def _window(entry: Mapping[str, Any]) -> int | None:
     meta = entry.get("meta")
     sizes = [entry.get(name) for name in WINDOWS] + [meta.get("n_ctx") if isinstance(meta, Mapping) else None]
     return next((size for size in sizes if type(size) is int and size > 0), None)
-
-
-def same_models(stored: Served | None, served: Served | None, name: str) -> str | None:
-    """How the model `name` differs from the one that made the stored replies, as a phrase; None where it is the same, or
-    where there is nothing to compare.
-
-    Compared are the id under which it is listed, and its root. The other models of a server come and go: a server that lists
-    the name nowhere, before or now, has another model where it lists none of those that it listed.
-    """
-    if stored is None or served is None:
-        return None
-    before, now = stored.id_of(name), served.id_of(name)
-    if before != now or (now is None and not set(stored.ids) & set(served.ids)):
-        return f"the server lists {_listed(served)}, not {_listed(stored)}"
-    old, new = stored.root(name), served.root(name)
-    if old is None or new is None or old == new:
-        return None
-    return f"the server has '{new}' as '{name}', not '{old}'"
-
-
-def _listed(served: Served) -> str:
-    return ", ".join(f"'{name}'" for name in served.ids[:3]) + (", ..." if len(served.ids) > 3 else "")

@@ -12,13 +12,12 @@ import contextlib
 import sqlite3
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -36,10 +35,8 @@ _CONTENTS = (
 _BATCH = 1000
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
-_Wanted = tuple[Callable[[], Any], "asyncio.Future[Any]"]
-"""(what to do, where the caller waits for it)"""
-_Done = tuple["asyncio.Future[Any]", Any, Exception | None]
-"""(where the caller waits, what was found, why it was not)"""
+_Wanted = tuple[bytes, Entry | None, "asyncio.Future[Completion | None]"]
+"""(key of a call, the row to be inserted if any, where the caller waits for what is stored then)"""
 Result = TypeVar("Result")
 
 
@@ -66,14 +63,12 @@ class Store:
     `optional` store (the user's cache) turns itself off with one notice instead.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr, *, optional: bool = False) -> None:
+    def __init__(self, path: Path, *, optional: bool = False) -> None:
         self.path = path
-        self._notice = notice
         self._optional = optional
         self._off = False
         self._inode = 0
-        self._rows: deque[Entry] = deque()  # that have not been inserted yet
-        self._wanted: list[_Wanted] = []  # by callers that wait, since the thread was last given something
+        self._wanted: list[_Wanted] = []  # since the thread was last given something
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memeval-store")
         self._closed = False
         try:
@@ -84,8 +79,7 @@ class Store:
 
     async def get(self, key: bytes) -> Completion | None:
         """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again."""
-        found: Completion | None = await self._want(partial(self._find, key))
-        return found
+        return await self._want(key)
 
     async def put(self, key: bytes, model: str, completion: Completion) -> Completion:
         """Store a reply; returns the one that is stored for this call when it is committed: another process may have been
@@ -93,9 +87,7 @@ class Store:
         if completion.error is not None:
             return completion
         text = encode(msgspec.to_builtins(completion)).decode()
-        self._rows.append((key, model, time.time(), text))
-        stored: Completion | None = await self._want(partial(self._keep, key, text))
-        return stored or completion
+        return await self._want(key, (key, model, time.time(), text)) or completion
 
     def __len__(self) -> int:
         return int(self._do(lambda: self._database.execute("SELECT count(*) FROM calls").fetchone()[0]) or 0)
@@ -134,25 +126,24 @@ class Store:
         if self._closed:
             return
         self._hand_over()
-        if self._rows:
-            self._thread.submit(self._guarded, self._insert)  # what cannot be inserted was an error of its caller
         self._closed = True
         self._thread.submit(self._disconnect).result()
         self._thread.shutdown()
 
     # -- handing over to the thread -----------------------------------------------------------------------------------
 
-    def _want(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Have something done in the thread, together with what others want in this round of the event loop."""
+    def _want(self, key: bytes, entry: Entry | None = None) -> asyncio.Future[Completion | None]:
+        """What is stored under a key once `entry` is committed, together with what others want in this round of the event
+        loop."""
         if self._closed:
             raise RuntimeError(f"{self.path}: the store is closed")
         loop = asyncio.get_running_loop()
-        result = loop.create_future()
-        if self._wanted and self._wanted[0][1].get_loop() is not loop:  # of a loop that has ended
+        result: asyncio.Future[Completion | None] = loop.create_future()
+        if self._wanted and self._wanted[0][-1].get_loop() is not loop:  # of a loop that has ended
             self._hand_over()
         if not self._wanted:
             loop.call_soon(self._hand_over)
-        self._wanted.append((work, result))
+        self._wanted.append((key, entry, result))
         return result
 
     def _hand_over(self) -> None:
@@ -161,14 +152,14 @@ class Store:
             self._thread.submit(self._serve, wanted)
 
     def _serve(self, wanted: list[_Wanted]) -> None:
-        done: list[_Done] = []
-        for work, result in wanted:
-            try:
-                done.append((result, self._guarded(work), None))
-            except Exception as error:
-                done.append((result, None, error))
+        found: list[Completion | None] = [None] * len(wanted)
+        error: Exception | None = None
+        try:
+            found = self._guarded(partial(self._exchange, wanted)) or found
+        except Exception as caught:
+            error = caught
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
-            wanted[0][1].get_loop().call_soon_threadsafe(_report, done)
+            wanted[0][-1].get_loop().call_soon_threadsafe(_report, wanted, found, error)
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
@@ -201,35 +192,23 @@ class Store:
             if not self._optional:
                 raise UsageError(text) from None
             self._off = True
-            self._notice(f"the cache is off: {text}")
+            to_stderr(f"the cache is off: {text}")
             return None
 
+    def _exchange(self, wanted: list[_Wanted]) -> list[Completion | None]:
+        """Insert what has gathered, in one transaction; return what is stored then."""
+        if entries := [entry for _, entry, _ in wanted if entry is not None]:
+            with self._database:  # commits, or rolls back
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", entries)
+        return [self._find(key) for key, _, _ in wanted]
+
     def _find(self, key: bytes) -> Completion | None:
-        text = self._text(key)
-        completion = None if text is None else decoded(text)
-        if text is not None and completion is None:
+        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
+        completion = decoded(row[0]) if row else None
+        if row and completion is None:
             self._database.execute("DELETE FROM calls WHERE key = ?", (key,))
         return completion
-
-    def _text(self, key: bytes) -> str | None:
-        row = self._database.execute("SELECT value FROM calls WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
-
-    def _keep(self, key: bytes, text: str) -> Completion | None:
-        """Insert what has gathered; return what is stored for a key, unless it is `text`."""
-        self._insert()
-        return None if self._text(key) == text else self._find(key)
-
-    def _insert(self) -> None:
-        """Insert what has gathered, in one transaction. Rows that could not be inserted stay for the next try."""
-        rows = [self._rows[number] for number in range(len(self._rows))]
-        if not rows:
-            return  # an insertion before took them
-        with self._database:  # commits, or rolls back
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
-        for _ in rows:
-            self._rows.popleft()
 
     def _open(self) -> None:
         """Connect, with further tries on a new file where the first is not one of ours."""
@@ -256,18 +235,18 @@ class Store:
             part = Path(f"{self.path}{tail}")
             if part.exists():
                 part.rename(f"{aside}{tail}")
-        self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+        to_stderr(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
 
 
-def _report(done: list[_Done]) -> None:
+def _report(wanted: list[_Wanted], found: list[Completion | None], error: Exception | None) -> None:
     """Give the callers their results, on the event loop."""
-    for future, found, error in done:
-        if future.done():  # its caller was cancelled
+    for (_, _, result), completion in zip(wanted, found, strict=True):
+        if result.done():  # its caller was cancelled
             continue
         if error is not None:
-            future.set_exception(error)
+            result.set_exception(error)
         else:
-            future.set_result(found)
+            result.set_result(completion)
 
 
 def decoded(text: str) -> Completion | None:
@@ -278,7 +257,7 @@ def decoded(text: str) -> Completion | None:
         return None
 
 
-def open_cache(folder: Path | None = None, notice: Callable[[str], None] = to_stderr) -> Store:
+def open_cache() -> Store:
     """The store of the user's cache, shared by all runs and processes. One that cannot be used turns itself off with one
     notice: it saves money, it never stops a run."""
-    return Store((folder or cache_folder()) / "calls.sqlite", notice, optional=True)
+    return Store(cache_folder() / "calls.sqlite", optional=True)

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from memeval.models.body import THINKING_TOKENS, limit, mode
 from memeval.models.completion import Completion, Request
 
-Chat = Callable[[Request, bool], Awaitable[Completion]]
-"""(request, whether its limit is the one of a model that thinks) -> its reply"""
 
+class Thinking(ABC):
+    """A model that may think. A subclass makes one call (`_chat`).
 
-class Thinking:
-    """What the replies of one model have shown so far. note: told, in words, when one shows that the model thinks."""
+    name: for messages. adapted: what is done otherwise for this model, in words, for the manifest."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
-        self._seen = False
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.adapted: list[str] = []
+        self._thinks = False
 
-    async def complete(self, request: Request, chat: Chat) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """The reply to one call. Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit
         of the replies, and one that was cut inside its thinking is asked for once more under it."""
         thinking = mode(request.params)
-        raised = thinking == "on" or (thinking == "auto" and self._seen)
-        completion = await chat(request, raised)
+        raised = thinking == "on" or (thinking == "auto" and self._thinks)
+        completion = await self._chat(request, raised)
         if thinking != "auto" or not (completion.reasoning or completion.usage.reasoning):
             return completion
         most = request.params.get("thinking_tokens") or THINKING_TOKENS
         given = limit(request.params)
-        self._seen = True
+        self._thinks = True
         self._note(f"the model thinks: its replies may have {most} tokens")
         if raised or completion.finish_reason != "unclosed_think" or given is None or given >= most:
             return completion
-        again = await chat(request, True)
+        again = await self._chat(request, True)
         return replace(again, usage=completion.usage + again.usage, estimated=completion.estimated or again.estimated)
+
+    @abstractmethod
+    async def _chat(self, request: Request, raised: bool) -> Completion:
+        """The reply to one call. raised: its limit is the one of a model that thinks."""
+
+    def _note(self, text: str) -> None:
+        """Note, once, that something is done otherwise."""
+        if text not in self.adapted:
+            self.adapted.append(text)

@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from memeval.errors import UsageError
 from memeval.models.completion import OPENAI_URL
+from memeval.models.keys import openai_url
 
 HEADERS = "MEMEVAL_HEADERS"
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -116,11 +117,6 @@ def own_headers() -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise UsageError(f"""{HEADERS}: expected a JSON object of strings, such as {{"X-Team": "memory"}}""")
     return found
-
-
-def openai_url() -> str | None:
-    """OPENAI_BASE_URL, without a trailing slash; None where it is not set."""
-    return os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/") or None
 
 
 def _is_here(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from memeval.records.rows import QuestionRow, ScoreRow
-from memeval.stats import average_repeats, interval
+from memeval.stats import average_repeats, failure_bounds, interval
 
 
 class Average(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,17 @@ def of_values(values: Mapping[str, float], questions: Mapping[str, QuestionRow])
         rule=found.method,
         within_stream=found.within_stream,
     )
+
+
+def bounds(scores: Iterable[ScoreRow], metric: str) -> tuple[float, float] | None:
+    """The mean of a metric over the samples that have it, were those that failed all wrong, and were they all right; None
+    where none failed."""
+    counted = [row for row in scores if metric in row.metrics]
+    lost = sum(row.verdict == "failed" for row in counted)
+    if not lost:
+        return None
+    found = failure_bounds(sum(row.metrics[metric] for row in counted), len(counted), lost)
+    return found.all_wrong, found.all_right
 
 
 def plain(found: Average) -> Average:

@@ -44,6 +44,11 @@ def read_record(path: Path, kind: type[T]) -> T | None:
         return None
 
 
+def is_json(path: Path) -> bool:
+    """Whether a file can be read as JSON, of whatever kind."""
+    return read_record(path, msgspec.Raw) is not None
+
+
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """A file of rows, whole or not at all."""
     write_whole(path, b"".join(encode(row) + b"\n" for row in rows))

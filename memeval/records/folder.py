@@ -102,7 +102,9 @@ class RunFolder:
         """Raises UsageError where this is no run folder."""
         found = self.manifest()
         if found is None:
-            what = "a memory folder" if MemoryFolder(self.path).manifest() else "no manifest.json"
+            file = self.path / "manifest.json"
+            unread = "its manifest.json is damaged or not memeval's" if file.is_file() else "no manifest.json"
+            what = "a memory folder" if MemoryFolder(self.path).manifest() else unread
             raise UsageError(f"{self.path}: not a run folder ({what}); give RUNS/<task>/<agent>-<hash>")
         return found
 

@@ -9,8 +9,10 @@ others may read it meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import glob
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +31,8 @@ MEMORIES = "memories"
 """Folder beside the runs of a task that holds their memories."""
 CALLS = "calls.sqlite"
 """File of a run or memory folder: the replies of models."""
+POLL = 0.1
+"""Seconds between two looks at what another process has built."""
 
 
 class MemoryFolder:
@@ -124,13 +128,19 @@ class Built:
 
 
 class MemoryWriter:
-    """What this process may add to a memory: something only while it holds the folder's lock. differing: steps that came
-    out otherwise than the folder has them."""
+    """This process's part in building one memory: it adds steps while it holds the folder's lock. The lock is taken when
+    something is missing that no other process is building, and let go when all readings have ended, or by `release`.
 
-    def __init__(self, folder: MemoryFolder, manifest: MemoryManifest) -> None:
+    readings: to come (a context in one repeat). differing: steps that came out otherwise than the folder has them.
+    """
+
+    def __init__(self, folder: MemoryFolder, manifest: MemoryManifest, readings: int = 0) -> None:
         self.folder = folder
         self._manifest = manifest
+        self._readings = readings
         self._file: Appending | None = None
+        self._built = Built(folder)
+        self._waited = False
         self.differing = 0
         self._known: dict[tuple[object, ...], tuple[int, int]] | None = None  # step -> (attempt, hash of its last row)
 
@@ -148,6 +158,23 @@ class MemoryWriter:
             self._known = self._read()
             self._file = file
         return True
+
+    async def wait(self, wanted: set[BuiltAt]) -> None:
+        """Return when these prefixes of a stream are built, or this process may build them. What is built need not be built
+        here where it follows from stored replies: the agent is run on those."""
+        while not self.held:
+            if (self._manifest.replayable and self._built.through(wanted)) or self.take():
+                return
+            if not self._waited:
+                self._waited = True
+                path = self.folder.path
+                print(f"memeval: waiting for another process, which builds the memory {path}", file=sys.stderr, flush=True)
+            await asyncio.sleep(POLL)
+
+    def reading_ended(self) -> None:
+        self._readings -= 1
+        if not self._readings:
+            self.release()
 
     def _read(self) -> dict[tuple[object, ...], tuple[int, int]]:
         rows = read_rows(self.folder.operations_file, OperationRow)

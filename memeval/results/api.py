@@ -27,7 +27,7 @@ from memeval.errors import UsageError, suggest
 from memeval.results import wandb_log
 from memeval.results.load import Runs, of_outcome
 from memeval.runs.options import CONCURRENCY, Options, as_typed
-from memeval.runs.outcome import Outcome
+from memeval.runs.run import Outcome
 from memeval.runs.run_all import run_all
 from memeval.typed import Count, Positive, typed
 
@@ -171,11 +171,11 @@ def _options(
         given.pop(name, None)
     given |= {
         "concurrency": process.affordable(given.get("concurrency", CONCURRENCY)),
-        "runs_dir": Path(runs_dir).expanduser(),
+        "runs_dir": Path(_name(runs_dir, "runs_dir")).expanduser(),
         "use_cache": not given.pop("no_cache", False),
         "settings": settings,
     }
-    agents, tasks = map(_agent, _listed(agent)), map(os.fspath, _listed(task))
+    agents, tasks = map(_agent, _listed(agent)), (_name(one, "task") for one in _listed(task))
     return as_typed(agents, tasks, {**given, **texts, **folders})
 
 
@@ -210,10 +210,17 @@ def _listed(given: Any) -> Sequence[Any]:
     return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
+def _name(given: Any, option: str) -> str:
+    try:
+        return str(os.fspath(given))
+    except TypeError:
+        raise UsageError(f"{HERE}: '{option}' is {given!r:.80}, expected a name or a path") from None
+
+
 def _agent(given: Any) -> str:
     """As on the command line. A class is known again, and known to have changed, by its file."""
     if not isinstance(given, type):
-        return str(os.fspath(given))
+        return _name(given, "agent")
     file = getattr(sys.modules.get(given.__module__), "__file__", None)
     if not file or not Path(file).is_file():  # "<stdin>"
         name = given.__qualname__

@@ -26,7 +26,7 @@ from memeval.errors import UsageError
 from memeval.judging.judge import Seen, judge_case
 from memeval.judging.scorer import open_judge
 from memeval.models import prices
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.registry import runs_here
@@ -102,8 +102,8 @@ class Attribute:
 
         async def work() -> tuple[list[AttributedAnswer], int]:
             stores = {"": self.run.folder.calls_file}
-            gateway = open_gateway(settings, stores, calls.append)
-            judges = open_gateway(settings, stores, opener=open_judge) if self.header else None
+            gateway = Gateway(settings, stores, calls.append)
+            judges = Gateway(settings, stores, opener=open_judge) if self.header else None
             right = partial(self._judged, judges) if judges else self._scored
             try:
                 return await self._all(gateway, right, seen), gateway.requests

@@ -7,14 +7,16 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memeval.errors import UsageError, suggest
 from memeval.judging.summary import JUDGE
+from memeval.records.files import is_json
 from memeval.records.folder import TASK, Key, RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
@@ -23,12 +25,13 @@ from memeval.records.summary import Summary
 from memeval.results import current, lost
 from memeval.results.frames import Level, frame
 from memeval.results.lost import Lost
-from memeval.runs.outcome import Outcome
 from memeval.stats import average_repeats
 from memeval.typed import Positive, typed
 
 if TYPE_CHECKING:
     import pandas
+
+    from memeval.runs.run import Outcome
 
 LATEST = "latest"
 SHOWN = 10
@@ -324,10 +327,24 @@ def _in_folder(folder: Path) -> list[Run]:
     for pattern in ("manifest.json", "*/manifest.json", "*/*/manifest.json"):
         paths = (path.parent for path in sorted(folder.glob(pattern)))
         paths = (path for path in paths if path.parent.name != MEMORIES and not path.name.startswith("."))
-        found = [Run(path, manifest) for path in paths if (manifest := RunFolder(path).manifest()) is not None]
+        found = [Run(path, manifest) for path in paths if (manifest := _manifest(path)) is not None]
         if found:
             return found
     return []
+
+
+def _manifest(path: Path) -> Manifest | None:
+    """Of a run folder; None where another program wrote it. One that is no JSON at all was damaged, which a line on stderr
+    says, once."""
+    found = RunFolder(path).manifest()
+    if found is None and (file := path / "manifest.json").is_file() and not is_json(file):
+        _say(f"{file}: damaged (not JSON), so this run is left out; put the file back, or remove the folder")
+    return found
+
+
+@cache
+def _say(line: str) -> None:
+    print(f"memeval: {line}", file=sys.stderr)
 
 
 def _by_time(runs: Iterable[Run]) -> list[Run]:

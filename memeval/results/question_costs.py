@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from memeval.costs import Booking, bookings
 from memeval.models.prices import MILLION, Price, cost
-from memeval.records.rows import ServiceRow
+from memeval.records.rows import OperationRow, SampleRow
 from memeval.results.load import Run
 from memeval.stats import average_repeats
 
@@ -26,18 +25,16 @@ def question_costs(run: Run, in_usd: bool) -> dict[str, float]:
     }
     total: dict[str, float] = defaultdict(float)
     for step in run.operations:
-        total[step.context_id] += _spent(bookings((), (step,), ()), step.services, prices, in_usd)
+        total[step.context_id] += _spent(step, prices, in_usd)
     for row in run.samples:
-        total[row.context_id] += _spent(bookings((row,), (), ()), row.services, prices, in_usd)
+        total[row.context_id] += _spent(row, prices, in_usd)
     answers_of = Counter(row.context_id for row in run.samples)
     return {row.question_id: total[row.context_id] / answers_of[row.context_id] for row in run.samples}
 
 
-def _spent(
-    booked: Iterable[Booking], services: Mapping[str, ServiceRow], prices: Mapping[str, Price], in_usd: bool
-) -> float:
+def _spent(row: OperationRow | SampleRow, prices: Mapping[str, Price], in_usd: bool) -> float:
     """Services report USD of their own, and no tokens of a model."""
     if not in_usd:
-        return float(sum(one.usage.prompt + one.usage.completion for one in booked))
-    usd = sum(cost(one.usage, prices.get(one.role), one.calls) or 0.0 for one in booked)
-    return usd + sum(service.usd or 0.0 for service in services.values())
+        return float(sum(used.prompt + used.completion for used in row.tokens.values()))
+    usd = sum(cost(used, prices.get(role), row.calls.get(role, 0)) or 0.0 for role, used in row.tokens.items())
+    return usd + sum(service.usd or 0.0 for service in row.services.values())

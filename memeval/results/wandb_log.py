@@ -15,7 +15,7 @@ from memeval.errors import UsageError, install_hint
 from memeval.records.averages import Average
 from memeval.results.escape import plain
 from memeval.results.load import Run, of_outcome
-from memeval.runs.outcome import Outcome
+from memeval.runs.run import Outcome
 
 PROJECT = "memeval"
 COLUMNS = ("question", "kind", "text", "golds", "answer", "verdict", "reason", "score", "recall tokens", "memory tokens")

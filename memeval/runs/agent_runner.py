@@ -23,6 +23,7 @@ from memeval.models.usage import Ledger
 from memeval.plugins import is_foreign
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
+from memeval.task import Question
 
 Handed = TypeVar("Handed")
 BUILT_IN = "memeval.agents."
@@ -44,6 +45,12 @@ class AgentError(Exception):
 
 class CannotFork(Exception):
     """The agent cannot be copied. The message says what of it cannot."""
+
+
+def query(question: Question, prefix: str = "") -> Query:
+    """The question as the agent sees it, with what its task puts before it (the card's `recall_prefix`)."""
+    text = f"{prefix}\n\n{question.text}" if prefix else question.text
+    return Query(text, question.time, question.options)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,12 +17,12 @@ from memeval.models.usage import Ledger, Step
 from memeval.plugins import is_foreign
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
-from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
+from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork, query
 from memeval.runs.agent_thread import AgentThread
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows, observed
 from memeval.runs.reader import AnswerStage, Asked
-from memeval.runs.session import new_session, query
-from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.session import new_session
+from memeval.runs.signals import AgentSlow, Event
 from memeval.runs.times import Times
 from memeval.task import Question
 from memeval.tasks.chunking import PackedChunk
@@ -46,7 +46,7 @@ class ContextRun:
     """
 
     stages: Sequence[AnswerStage]
-    emit: Callable[[Row | AgentSlow], None]
+    emit: Callable[[Event], None]
     agent: Any
     packed: PackedContext
     repeat: int
@@ -143,7 +143,15 @@ class ContextRun:
             entries = await agent.entries(stats) if stats else None
             held_of = self._looking(point, entries)
             asked = (
-                Asked(self.packed.context.id, question, self.repeat, held=held, entries=entries, session=agent.session)
+                Asked(
+                    self.packed.context.id,
+                    question,
+                    self.repeat,
+                    held=held,
+                    entries=entries,
+                    session=agent.session,
+                    native=agent if self.native else None,
+                )
                 for question in point.questions
                 if self._open(question)
             )
@@ -187,27 +195,16 @@ class ContextRun:
             recalling.failures.append(str(error))
         asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))
         if self.native:
-            await self._answer(asked, agent)
+            await self._answer(asked)
         else:
             answers.create_task(self._answer(asked))
 
-    async def _answer(self, asked: Asked, native: AgentRunner | None = None) -> None:
-        """Every answer that is still open: by the agent itself where it is `native`, else by the reader."""
-
-        async def answer(kept: Recall, ledger: Ledger) -> str | None:
-            assert native is not None
-            try:
-                with native.booking(ledger):
-                    return await native.answer(query(asked.question), kept)
-            except AgentError as error:
-                ledger.failures.append(str(error))
-                return None
-
-        answerer = answer if native is not None else None
+    async def _answer(self, asked: Asked) -> None:
+        """Every answer that is still open."""
         stages = ((stage, number) for stage in self.stages for number in stage.open(asked.question, self.repeat))
         try:
-            at_once = native is None or native.concurrent
-            await together((stage.answer(asked, number, answerer) for stage, number in stages), at_once)
+            at_once = asked.native is None or asked.native.concurrent
+            await together((stage.answer(asked, number) for stage, number in stages), at_once)
         finally:
             self._unanswered.release()
 

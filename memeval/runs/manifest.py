@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
 import memeval
 from memeval import cards, digests
-from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
-from memeval.records.manifest import AgentFiles, Manifest, MemoryManifest, Typed
+from memeval.records.manifest import Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
 from memeval.runs.prompts import deviations
 from memeval.runs.spec import FORMAT
+
+KEPT = ("judges", "trained_on", "served", "adapted", "agent_files")
+"""What a manifest has from a run's end."""
 
 
 def manifest(planned: Planned) -> Manifest:
     """Of a run that starts or goes on; what its folder knows already (judges, questions asked) is kept."""
     spec = planned.spec
-    before = RunFolder(spec.folder).manifest()
     identity = spec.identity()
-    return Manifest(
+    made = Manifest(
         format=FORMAT,
         hash=digests.digest(identity),
         memory=spec.memory_link,
         typed=Typed(agent=spec.agent.typed, task=spec.task_typed),
-        label=spec.label or (before.label if before else ""),
+        label=spec.label,
         started=time.time(),
         agent=spec.agent.card.name,
         track=spec.agent.card.track,
@@ -38,22 +42,23 @@ def manifest(planned: Planned) -> Manifest:
         headline=spec.task.headline,
         seed=spec.settings.seed,
         models={role: model.name for role, model in spec.models.items()},
-        questions=max(len(planned.question_ids), before.questions if before else 0),
+        questions=len(planned.question_ids),
         base_urls={role: model.base_url for role, model in spec.models.items() if model.base_url},
         concurrency=spec.concurrency,
-        shadowed=(
-            *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
-            *cards.shadowed(AgentCard, spec.agent.card.name),
-        ),
+        shadowed=(*cards.shadowed(spec.task), *cards.shadowed(spec.agent.card)),
         versions=_versions(),
         git=_git_revision(),
-        judges=before.judges if before else {},
-        trained_on=before.trained_on if before else {},
         origins=dict(planned.origins),
-        served=before.served if before else {},
-        adapted=before.adapted if before else (),
-        agent_files=before.agent_files if before else AgentFiles(),
         identity=identity,
+    )
+    before = RunFolder(spec.folder).manifest()
+    if before is None:
+        return made
+    return replace(
+        made,
+        label=made.label or before.label,
+        questions=max(made.questions, before.questions),
+        **{name: getattr(before, name) for name in KEPT},
     )
 
 
@@ -80,6 +85,7 @@ def _versions() -> dict[str, str]:
     return {"memeval": memeval.__version__, "python": platform.python_version()}
 
 
+@functools.cache
 def _git_revision() -> str | None:
     """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
     root = Path(memeval.__file__).parent.parent

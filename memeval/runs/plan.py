@@ -17,6 +17,7 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
 from memeval.errors import NoData, UsageError, suggest
+from memeval.loading import described
 from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.records.manifest import Origin
@@ -166,16 +167,16 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
     for point in itertools.product(*axes):
         params = {**card.params, **dict(point)}
-        agent = _made(card, params)
+        agent = made(card, params)
         if plugins.is_foreign(agent):  # what only its server knows
             params |= agent.found()
         files = identity.digests(plugins.agent_files(card, params))
-        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, params))
+        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, agent))
 
 
-def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
-    """Tokens of a chunk that an agent with these parameters asks for by its attribute `chunk_tokens`; 0: the task's."""
-    wanted = getattr(_made(card, params), "chunk_tokens", 0)
+def chunk_tokens(card: AgentCard, agent: Any) -> int:
+    """Tokens of a chunk that an agent asks for by its attribute `chunk_tokens`; 0: the task's."""
+    wanted = getattr(agent, "chunk_tokens", 0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise UsageError(
             f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
@@ -183,19 +184,19 @@ def chunk_tokens(card: AgentCard, params: Mapping[str, Any]) -> int:
     return wanted
 
 
-def _made(card: AgentCard, params: Mapping[str, Any]) -> Any:
+def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
     """An agent of these parameters. Those that the constructor refuses are bad input, found before anything is spent; so is
     whatever it raises."""
-    made = plugins.agent_class(card)
+    cls = plugins.agent_class(card)
     try:
-        return made(**params)
+        return cls(**params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too
         place = identity.place(error)
         if isinstance(error, UsageError) or not (place or isinstance(error, (TypeError, ValueError))):
             raise
-        where = f"{place}: agent '{card.name}': __init__ raised {plugins.described(error)}"
+        where = f"{place}: agent '{card.name}': __init__ raised {described(error)}"
         raise UsageError(where if place else f"agent '{card.name}': its parameters do not fit: {error}") from error
 
 

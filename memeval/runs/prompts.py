@@ -56,10 +56,10 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
         found.append(f"headline is {headline}; the published number is by {rule}, which is computed too")
     if task.reader_deviation and prompts.get("reader") in READER.values():
         found.append(task.reader_deviation)
-    ours = [
-        part for part, text in shipped_texts(agent).items() if not is_authors(_set(agent), part, prompts.get(part, text))
-    ]
-    if ours and described(_set(agent)):
+    own, pinned = shipped_texts(agent), described(_set(agent))
+    of_authors = pinned.parts if pinned else ()
+    ours = [part for part in own if part in of_authors and not is_authors(_set(agent), part, prompts.get(part, own[part]))]
+    if ours:
         found.append(f"in our own words: {', '.join(ours)} (`memeval prompts fetch {agent.name}` brings the authors' texts)")
     return tuple(found)
 

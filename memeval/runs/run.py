@@ -12,33 +12,54 @@ import contextlib
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
 from memeval import process
 from memeval.digests import question_digests
+from memeval.errors import StopRun
 from memeval.models.budget import Budget
+from memeval.models.gateway import Gateway
 from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
 from memeval.records.rows import CallRow, InvocationRow, OperationRow, QuestionRow, StoppedRow, TimesRow, TroubleRow
+from memeval.records.summary import Summary
 from memeval.runs import local
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
 from memeval.runs.manifest import manifest, memory_manifest
-from memeval.runs.memory_turn import MemoryTurn
-from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
-from memeval.runs.signals import Built, ContextRead, Ended, Event, RunRow, Stopped
+from memeval.runs.signals import AgentSlow, ContextBuilt, Event, Row
 
-REPORTED = 5.0
+REPORTED = 1.0
 """Seconds after which an invocation writes again how far it has come."""
+INTERRUPTED = "interrupted"
+"""Why a run stopped that the user interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run as it is when the driver is done with it. summary: of the questions that were asked for. stopped: why the run
+    ended early, if it did."""
+
+    planned: Planned
+    summary: Summary
+    stopped: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        return self.stopped == INTERRUPTED
+
+    @property
+    def complete(self) -> bool:
+        return self.summary.status == "complete"
 
 
 def run(planned: Planned, *, quiet: bool = False, budget: Budget | None = None) -> Outcome:
@@ -58,18 +79,17 @@ def run_together(
     left = [planned for planned in plans if wanted(planned) - finished(planned)]
     with contextlib.ExitStack() as stack:
         runs = {planned.spec.folder: _OpenRun(planned, stack) for planned in left}
-        stopped, interrupted = None, False
-        if runs:
-            stopped, interrupted = _Driver(list(runs.values()), stack).run(quiet, budget, position)
+        driver = _Driver(list(runs.values()), stack) if runs else None
+        stopped = driver.run(quiet, budget, position) if driver else None
         outcomes = []
         for planned in plans:
-            found = runs.get(planned.spec.folder)
-            if found is None:
+            opened = runs.get(planned.spec.folder)
+            if driver and opened:
+                summary = conclude(planned, driver.requests(opened), stopped is None)
+                outcomes.append(Outcome(planned, summary, stopped))
+            else:
                 _label(planned)
                 outcomes.append(Outcome(planned, conclude(planned)))
-            else:
-                summary = conclude(planned, found.requests, stopped is None)
-                outcomes.append(Outcome(planned, summary, stopped, interrupted))
         return outcomes
 
 
@@ -124,60 +144,29 @@ def wanted(planned: Planned) -> set[Key]:
     }
 
 
-@dataclass
 class _OpenRun:
-    """A run with something left to ask, its folder open for writing until `stack` ends, and what this invocation takes:
-    seconds from the first model call sent (or the first row) to the last row written, beside them those of building
-    contexts; requests sent, retries included; what servers want sent otherwise (adapted); steps of reading that came out
-    otherwise than the memory has them (differing)."""
+    """A run with something left to ask, its folder open for writing until `stack` ends. first, last: when the first and the
+    last row came. sent: requests of its own answers, retries included."""
 
-    planned: Planned
-    stack: contextlib.ExitStack
-    started: float = field(default_factory=time.monotonic)
-    first: float | None = None
-    last: float = 0.0
-    build: float = 0.0
-    requests: int = 0
-    adapted: Callable[[], tuple[str, ...]] = tuple
-    differing: Callable[[], int] = int
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    reported: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        folder = RunFolder(self.planned.spec.folder)
-        self.writer = self.stack.enter_context(RunWriter(folder))
-        self.done = finished(self.planned)
-        self.left = wanted(self.planned) - self.done
-        self.ranks = {question: rank for rank, question in enumerate(self.planned.question_ids)}
+    def __init__(self, planned: Planned, stack: contextlib.ExitStack) -> None:
+        folder = RunFolder(planned.spec.folder)
+        self.planned = planned
+        self.writer = stack.enter_context(RunWriter(folder))
+        self.done = frozenset(finished(planned))
+        self.left = wanted(planned) - self.done
+        self.id = uuid.uuid4().hex[:12]
+        self.first, self.last, self.sent = 0.0, 0.0, 0
+        self._ranks = {question: rank for rank, question in enumerate(planned.question_ids)}
         samples = folder.samples()
         kept = [row for row in samples if row.key not in self.left]
         if len(kept) < len(samples):  # what failed or is not whole is tried again
             self.writer.keep_samples(kept)
-        folder.write_manifest(manifest(self.planned))
+        folder.write_manifest(manifest(planned))
 
-    def write(self, row: Any) -> None:
+    def write(self, row: Row | CallRow | TroubleRow) -> None:
         self.last = time.monotonic()
-        self.first = self.first or self.last
-        self.writer.append(replace(row, rank=self.ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
-
-    def report(self, least: float = 0.0) -> None:
-        """Write how far the invocation has come, unless it was written within the `least` last seconds."""
-        now = time.monotonic()
-        if now - self.reported < least:
-            return
-        self.reported = now
-        self.writer.append(
-            InvocationRow(
-                at=time.time(),
-                id=self.id,
-                seconds=max(0.0, self.last - self.first) if self.first and self.last else 0.0,
-                build_seconds=self.build,
-                wall=now - self.started,
-                requests=self.requests,
-                adapted=self.adapted(),
-                differing=self.differing(),
-            )
-        )
+        self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
+        self.writer.append(replace(row, rank=self._ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
     def check_files(self, loaded: frozenset[str]) -> None:
         """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
@@ -192,21 +181,22 @@ class _OpenRun:
 
 
 class _Driver:
-    """Has the contexts of some runs executed, and writes each row to where it belongs. The calls and troubles of reading
-    are written by the first run."""
+    """Has the contexts of some runs executed, and writes each row to where it belongs: what has a clock to events.jsonl,
+    facts to files of their own. The calls and troubles of reading are written by the first run."""
 
     def __init__(self, runs: Sequence[_OpenRun], stack: contextlib.ExitStack) -> None:
         self.runs = runs
         self.planned = runs[0].planned
+        self.answering = {answer_phase(number): run for number, run in enumerate(runs)}
         self.work = self._work()
-        self.turn: MemoryTurn | None = None
-        spec = self.planned.spec
-        if spec.memory:
-            writer = MemoryWriter(MemoryFolder(spec.memory), memory_manifest(runs[0].planned))
-            self.turn = MemoryTurn(writer, len(self.work), spec.agent.replayable)
-            stack.callback(self.turn.close)
-            for run in runs:
-                run.differing = lambda: writer.differing
+        self.memory: MemoryWriter | None = None
+        if self.planned.spec.memory:
+            folder = MemoryFolder(self.planned.spec.memory)
+            self.memory = MemoryWriter(folder, memory_manifest(self.planned), len(self.work))
+            stack.callback(self.memory.release)
+        self.gateway: Gateway | None = None
+        self.build = 0.0
+        self.started = self.reported = time.monotonic()
 
     def _work(self) -> list[local.Work]:
         """The contexts with something left to ask, repeat by repeat."""
@@ -220,80 +210,98 @@ class _Driver:
             if any((question, repeat) in left for question in ref.question_ids)
         ]
 
-    def run(self, quiet: bool, budget: Budget | None, position: Position | None) -> tuple[str | None, bool]:
-        """(why it stopped early, whether the user interrupted it)"""
+    def run(self, quiet: bool, budget: Budget | None, position: Position | None) -> str | None:
+        """Why it stopped early; None where it did not."""
         spec = self.planned.spec
         label = f"{spec.agent.typed} on {spec.task_typed}"
         loaded = frozenset(sys.modules)
         left = sum(len(run.left) for run in self.runs)
         with Progress(label, len(self.work), left, quiet=quiet, position=position) as self.progress:
-            ended = process.run(self._drive(budget))
+            stopped = process.run(self._drive(budget))
+        self._report()
         for run in self.runs:
-            run.report()
             run.check_files(loaded)
-        return ended
+        return stopped
 
-    async def _drive(self, budget: Budget | None) -> tuple[str | None, bool]:
-        spec = self.planned.spec
-        golds = self.planned.task.golds()
-        constant = best_constant(golds, spec.task.headline) if spec.agent.card.agent == "constant" else None
+    async def _drive(self, budget: Budget | None) -> str | None:
+        spec, task = self.planned.spec, self.planned.task
+        constant = best_constant(task.golds(), spec.task.headline) if spec.agent.card.agent == "constant" else None
         stopped: str | None = None
-        interrupted = False
         this = asyncio.current_task()
         assert this is not None
 
         def interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
+            nonlocal stopped
+            stopped = INTERRUPTED
             this.cancel()
 
-        specs, done = [run.planned.spec for run in self.runs], [frozenset(run.done) for run in self.runs]
         try:
             with process.stopping(interrupt):
-                async with (
-                    RunContext.of_runs(specs, self._see, self.turn, budget) as context,
-                    contextlib.aclosing(local.execute(context, self.planned.task, self.work, done, constant)) as events,
-                ):
-                    for run in self.runs:
-                        run.adapted = lambda: context.gateway.adapted
-                    async for event in events:
-                        if isinstance(event, Stopped):
-                            stopped = event.reason
-                        self._see(event)
+                async with RunContext.of_runs([run.planned.spec for run in self.runs], self._see, budget) as context:
+                    self.gateway = context.gateway
+                    stages = [
+                        context.stage(partial(self._answered, run), run.done, number) for number, run in enumerate(self.runs)
+                    ]
+                    if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
+                        self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
+                    await local.execute(context.engine(self._see, stages, constant), task, self.work, self.memory)
+        except StopRun as stop:
+            stopped = str(stop)
+            for run in self.runs:
+                run.writer.append(StoppedRow(at=time.time(), reason=stopped))
         except asyncio.CancelledError:
-            if not interrupted:
+            if stopped is None:
                 raise
-            stopped = "interrupted"
-        return stopped, interrupted
+        return stopped
+
+    def _answered(self, run: _OpenRun, row: Row) -> None:
+        run.write(row)
+        self._saw(row)
 
     def _see(self, event: Event) -> None:
-        """One row or signal. What has a clock goes to events.jsonl, facts go to their own files."""
+        """A row of reading, a call or a signal."""
         first = self.runs[0]
-        if isinstance(event, RunRow):
-            self.runs[event.run].write(event.row)
-        elif isinstance(event, OperationRow):
-            if self.turn is not None:
-                self.turn.writer.append(event)
+        if isinstance(event, OperationRow):
+            if self.memory is not None:
+                self.memory.append(event)
         elif isinstance(event, CallRow):
-            phases = [answer_phase(number) for number in range(len(self.runs))]
-            run = self.runs[phases.index(event.phase)] if event.phase in phases else first
-            run.requests += event.attempts
-            run.write(replace(event, phase="answer") if event.phase in phases else event)
+            run = self.answering.get(event.phase, first)
+            run.sent += event.attempts
+            run.write(replace(event, phase="answer") if event.phase in self.answering else event)
         elif isinstance(event, TroubleRow):
             first.write(event)
         elif isinstance(event, TimesRow):
             for run in self.runs:  # they have read and recalled together
                 run.writer.append(event)
-        elif isinstance(event, ContextRead) and self.turn is not None:
-            self.turn.read()
+        elif isinstance(event, ContextBuilt):
+            self.build += event.seconds
+        self._saw(event)
+
+    def _saw(self, event: Event) -> None:
+        self.progress.see(event)
+        if not isinstance(event, AgentSlow) and time.monotonic() - self.reported >= REPORTED:  # it comes from a timer
+            self._report()
+
+    def requests(self, run: _OpenRun) -> int:
+        """Requests sent for a run, retries included; for the first, those that have no reply yet, too."""
+        if run is self.runs[0] and self.gateway is not None:
+            return self.gateway.requests - sum(other.sent for other in self.runs[1:])
+        return run.sent
+
+    def _report(self) -> None:
+        """Write how far this invocation has come: seconds from the first call (or the first row) to the last row, beside
+        them those of building contexts."""
+        now = self.reported = time.monotonic()
         for run in self.runs:
-            if isinstance(event, Built):
-                run.build += event.seconds
-            elif isinstance(event, Stopped):
-                run.writer.append(StoppedRow(at=time.time(), reason=event.reason))
-            elif isinstance(event, Ended):
-                run.first = event.first_call or run.first
-            run.report(REPORTED)
-        if isinstance(event, Ended):  # some that were sent have no reply
-            first.requests = event.requests - sum(run.requests for run in self.runs[1:])
-        self.progress.see(event.row if isinstance(event, RunRow) else event)
+            begun = (self.gateway and self.gateway.first_call_at) or run.first
+            row = InvocationRow(
+                at=time.time(),
+                id=run.id,
+                seconds=max(0.0, run.last - begun) if begun and run.last else 0.0,
+                build_seconds=self.build,
+                wall=now - self.started,
+                requests=self.requests(run),
+                adapted=self.gateway.adapted if self.gateway else (),
+                differing=self.memory.differing if self.memory else 0,
+            )
+            run.writer.append(row)

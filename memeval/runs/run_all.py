@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec.structs import replace
 
-from memeval.contamination import contamination
+from memeval.contamination import trained_questions
 from memeval.errors import StopRun
+from memeval.models import prices
 from memeval.models.budget import Budget
 from memeval.models.calls import CallSettings
 from memeval.models.local.kept_open import keep_open
 from memeval.records.averages import named
 from memeval.records.folder import RunFolder
-from memeval.records.rows import QuestionRow
-from memeval.runs.anew import anew
+from memeval.records.memory import first_generation, new_generation
 from memeval.runs.conclude import conclude
 from memeval.runs.notes import notes
 from memeval.runs.options import Options
 from memeval.runs.origins import with_origins
-from memeval.runs.outcome import Outcome
 from memeval.runs.plan import Planned, plan
 from memeval.runs.progress import Position
-from memeval.runs.run import run_together, together, wanted
+from memeval.runs.run import INTERRUPTED, Outcome, run_together, together, wanted
 from memeval.runs.summary import with_judge
 
 
@@ -31,6 +32,7 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     """One group of runs after the other, up to the first that was stopped, in the order of their plans."""
     outcomes: list[Outcome] = []
     plans = plan(options)
+    prices.configured()  # a wrong `prices:` is refused before anything is paid for
     budget = None
     if options.max_cost is not None or options.max_calls is not None:
         budget = Budget(options.max_cost, options.max_calls)
@@ -56,6 +58,30 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     return sorted(outcomes, key=lambda outcome: order.index(outcome.planned.spec.folder))
 
 
+def anew(plans: Sequence[Planned], *, fresh: bool = False, fresh_memory: bool = False) -> list[Planned]:
+    """The runs of a command, with what `--fresh` and `--fresh-memory` make anew deleted or left behind. fresh: answers;
+    fresh_memory: the memory too, in a new folder, because other runs may read the old one.
+
+    An agent whose memory does not follow from stored replies has a memory for each command that starts or freshens its
+    runs; those of one command share it. Raises UsageError where another process writes one of the runs.
+    """
+    started = [RunFolder(planned.spec.folder).memory is not None for planned in plans]
+    if fresh or fresh_memory:
+        for planned in plans:  # all of them first: killed before the end, none of them reads back the old answers
+            RunFolder(planned.spec.folder).remove()
+    made: dict[Path, Path] = {}
+    found = []
+    for planned, known in zip(plans, started, strict=True):
+        spec = planned.spec
+        if spec.memory and (fresh_memory or (not spec.agent.replayable and (fresh or not known))):
+            first = first_generation(spec.memory)
+            if first not in made:
+                made[first] = new_generation(first)
+            spec = dataclasses.replace(spec, memory=made[first])
+        found.append(dataclasses.replace(planned, spec=spec))
+    return found
+
+
 def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcome:
     """The run with its answers judged, where it has a judge. One that cannot be reached, and Ctrl-C, leave the run as it is,
     to be judged again."""
@@ -72,16 +98,12 @@ def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcom
     except StopRun as stop:
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     except KeyboardInterrupt:
-        return dataclasses.replace(outcome, stopped="interrupted", interrupted=True)
-    again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
+        return dataclasses.replace(outcome, stopped=INTERRUPTED)
+    again = replace(conclude(planned), requests=outcome.summary.requests)
     judged = judged_summary(folder, scorer, planned.question_ids)
-    marked = contamination(planned.spec.task, planned.claims, {key: row.text for key, row in _asked(planned).items()})
-    others = set(planned.question_ids) - set((marked and marked.known) or ())
-    elsewhere = named("judge", judged_summary(folder, scorer, others)) if marked and marked.known else None
-    found = with_judge(again, judged, elsewhere)
+    questions = RunFolder(folder).questions()
+    asked = {key: questions[key].text for key in planned.question_ids if key in questions}
+    trained = trained_questions(planned.claims, asked)
+    others = named("judge", judged_summary(folder, scorer, set(planned.question_ids) - trained)) if trained else None
+    found = with_judge(again, judged, others)
     return dataclasses.replace(outcome, summary=replace(found, notes=notes(found)))
-
-
-def _asked(planned: Planned) -> dict[str, QuestionRow]:
-    questions = RunFolder(planned.spec.folder).questions()
-    return {key: questions[key] for key in planned.question_ids if key in questions}

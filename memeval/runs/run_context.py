@@ -16,17 +16,16 @@ from typing import Protocol
 from memeval.models import usage
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Request
-from memeval.models.gateway import MEMORY
+from memeval.models.gateway import MEMORY, Gateway
 from memeval.models.usage import Step
 from memeval.records.folder import RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import CallRow
 from memeval.runs.engine import Engine
-from memeval.runs.memory_turn import MemoryTurn
 from memeval.runs.reader import AnswerStage, Emit, SampleKey
-from memeval.runs.signals import AgentSlow, Row
+from memeval.runs.signals import Event
 from memeval.runs.spec import RunSpec
 
 
@@ -36,7 +35,7 @@ def answer_phase(number: int) -> str:
 
 
 class LiveModel(Protocol):
-    """What answers the calls of a role by itself; `embed(texts, params)`, where it has it, those for vectors."""
+    """What answers the calls of a role by itself; `embed`, where it has it, those for vectors."""
 
     async def complete(self, request: Request) -> Completion: ...
 
@@ -57,7 +56,7 @@ class RunContext:
     answered). models: role -> a live model, for roles whose calls are not to go through the gateway. stores: phase -> file
     of its replies; without any, nothing is stored and the user's cache is not used. on_call: given the row of each call
     that goes through the gateway. on_step: given what each method of an agent called, with the replies (and their training
-    rows). turn: to build the memory.
+    rows).
     """
 
     def __init__(
@@ -70,22 +69,21 @@ class RunContext:
         on_call: Callable[[CallRow], None] | None = None,
         on_step: Callable[[Step], None] | None = None,
         budget: Budget | None = None,
-        turn: MemoryTurn | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.spec = spec
         self.specs = (spec, *others)
-        self.turn = turn
         self._on_step = on_step or (lambda step: None)
         settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
-        self.gateway = open_gateway(settings, stores or {}, partial(_booked, on_call))
+        self.gateway = Gateway(settings, stores or {}, partial(_booked, on_call))
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
             if live is not None:
                 self.routes[role] = open_route(live.complete, loop, getattr(live, "embed", None))
             else:
-                self.routes[role] = open_route(partial(self.gateway.call, model), loop, partial(self.gateway.embed, model))
+                call = partial(self.gateway.call, model)
+                self.routes[role] = open_route(call, loop, partial(call, embeds=True))
         self._scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
 
@@ -94,7 +92,6 @@ class RunContext:
         cls,
         specs: Sequence[RunSpec],
         on_call: Callable[[CallRow], None] | None = None,
-        turn: MemoryTurn | None = None,
         budget: Budget | None = None,
     ) -> RunContext:
         """The context of runs that keep their calls in their folders and that of their memory, and fill the user's
@@ -103,13 +100,14 @@ class RunContext:
         stores = {answer_phase(n): RunFolder(each.folder).calls_file for n, each in enumerate(specs)}
         memory = MemoryFolder(spec.memory).calls_file if spec.memory else stores["answer"]
         stores |= dict.fromkeys((*MEMORY, ""), memory)
-        return cls(spec, others, stores=stores, on_call=on_call, budget=budget, turn=turn)
+        return cls(spec, others, stores=stores, on_call=on_call, budget=budget)
 
     def engine(
-        self, stages: Sequence[AnswerStage], emit: Callable[[Row | AgentSlow], None], constant: str | None = None
+        self, emit: Callable[[Event], None], stages: Sequence[AnswerStage] = (), constant: str | None = None
     ) -> Engine:
-        """What runs one context after the other. constant: the fixed answer of the `constant` control."""
-        return Engine(stages, emit, self.scratch, constant, self._on_step)
+        """What runs one context after the other. emit: takes all rows, unless `stages` give those of answers to others.
+        constant: the fixed answer of the `constant` control."""
+        return Engine(stages or [self.stage(emit)], emit, self.scratch, constant, self._on_step)
 
     def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset(), number: int = 0) -> AnswerStage:
         """The answers of one run. done: samples that are not asked again."""

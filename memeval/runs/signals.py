@@ -1,4 +1,4 @@
-"""What an executor tells the driver beside rows."""
+"""What the engine tells the driver: typed rows, and beside them what only a display and a clock need."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, 
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class ContextBuilt:
     """A context's stream was built."""
 
-    context_id: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ContextRead:
-    """The agent has read all that it is to read of a context; answers may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +28,6 @@ class AgentSlow:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The run cannot go on; `reason` is one line for the user."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The last signal. requests: sent, retries included. first_call: `time.monotonic()` of the first call, or None."""
-
-    requests: int
-    first_call: float | None
-
-
-Row = QuestionRow | SampleRow | OperationRow | TextRow | CallRow | TimesRow | TroubleRow
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A row of one of the runs that are answered together: `run` is its number among them."""
-
-    run: int
-    row: Row
-
-
-Event = Row | RunRow | Built | ContextRead | ContextDone | AgentSlow | Stopped | Ended
-"""What an executor yields."""
+Row = QuestionRow | SampleRow | TextRow | TimesRow
+"""A row of the answers of one run."""
+Event = Row | OperationRow | CallRow | TroubleRow | ContextBuilt | ContextDone | AgentSlow

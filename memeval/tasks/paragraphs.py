@@ -11,14 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import msgspec
-
 from memeval.cards import TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.tasks.base import Settings, number, params, with_params
+from memeval.tasks.base import Files, Settings, number, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count
@@ -38,12 +36,10 @@ class ParagraphQA(ABC):
     file: with the questions. corpus: more passages. id_field: of a record, whose hash chooses the records that are read.
     """
 
-    class Params(msgspec.Struct):
-        """What a card names instead of the source's own. records: about how many to read, where reading all takes long (0:
-        all)."""
+    class Params(Files):
+        """corpus: the file with more passages (empty: none). records: about how many to read, where reading all takes long
+        (0: all)."""
 
-        files: tuple[str, ...] | None = None
-        hub: tuple[str, ...] | None = None
         corpus: str | None = None
         records: Count = 0
 
@@ -60,7 +56,7 @@ class ParagraphQA(ABC):
         corpus = self.corpus
         if given.corpus is not None:
             corpus = DataFile((given.corpus,), required=False, note=corpus.note)
-        return (with_params(self.file, given.files, given.hub), *([corpus] if corpus.names[0] else []), FILLER)
+        return (given.of(self.file), *([corpus] if corpus.names[0] else []), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the

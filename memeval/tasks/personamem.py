@@ -15,7 +15,7 @@ import msgspec
 from memeval.cards import TaskCard
 from memeval.data.fields import literal, published
 from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.errors import UsageError
 from memeval.task import Context, Question, Unit
 from memeval.tasks.base import Settings, params
@@ -66,14 +66,14 @@ class PersonaMem:
                 personas[row["shared_context_id"]] = row["persona_id"]
         missing = set(contexts)
 
-        def head(row: Any, span: Span) -> Head | None:
+        def head(row: Any, number: int) -> Head | None:
             ((name, turns),) = row.items()
             missing.discard(name)
             if any((question.position or 0) > len(turns) for question in contexts.get(name, ())):
                 raise ValueError(f"its {len(turns)} turns are fewer than a question of {table.path.name} is asked after")
             return (name, contexts[name]) if name in contexts else None
 
-        def build(row: Any, span: Span) -> Context:
+        def build(row: Any, number: int) -> Context:
             ((name, turns),) = row.items()
             return history(name, turns, contexts[name], personas[name])
 

@@ -94,6 +94,7 @@ class PackedTask:
             self._group_of.update(dict.fromkeys(ids, context_id))
         self._make_pool = pool
         self._pool: Pool | None = None
+        self._tokens: dict[int, int] = {}  # of the passages of the pool drawn so far: most are drawn for many streams
         self._lock = threading.Lock()
 
     def golds(self) -> Sequence[Question]:
@@ -147,10 +148,12 @@ class PackedTask:
         if not wanted and total >= self.card.tokens:
             return [], total
         drawn: list[int] = []
-        unit_of = self.pool.unit
+        unit_of, tokens_of = self.pool.unit, self._tokens
         for index in self._candidates(context_id, examples, own, wanted or self.card.tokens // SHORTEST):
             unit = unit_of(index)
-            size = count(unit.render())
+            size = tokens_of.get(index, -1)
+            if size < 0:
+                size = tokens_of[index] = count(unit.render())
             if self.card.tokens and total + size > self.card.tokens:
                 return drawn, total
             drawn.append(index)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import torch
 import yaml
+from msgspec.structs import asdict
 from safetensors import SafetensorError
 
 from memeval.errors import UsageError
@@ -29,11 +30,12 @@ from memeval.yamlfile import read_yaml
 
 
 class TrainingFolder:
-    """recipe: as plain data; a folder that was made by another one is refused. Raises UsageError for that, where another
-    process is at work here, and where the disk does not take a file."""
+    """For use in a `with` statement: it is this process's until then. A folder that was made by another recipe is refused.
+    Raises UsageError for that, where another process is at work here, and where the disk does not take a file."""
 
-    def __init__(self, path: Path, recipe: dict[str, Any]) -> None:
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
+        self._log: list[str] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._held = lock(path / "lock")
@@ -45,24 +47,22 @@ class TrainingFolder:
             self._check(recipe)
             for left in path.glob(".*.writing"):  # by a process that was killed while it wrote
                 _remove(left)
-            text = yaml.safe_dump(recipe, sort_keys=True, allow_unicode=True)
-            self.write("recipe.yaml", text)
+            self.write("recipe.yaml", yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=True, allow_unicode=True))
         except UsageError:
             self.close()
             raise
-        self._log: list[str] = []
 
-    def _check(self, recipe: dict[str, Any]) -> None:
+    def _check(self, recipe: Recipe) -> None:
         """Raises UsageError where the folder's recipe is another one, with a key that differs. A key that the folder's
         recipe lacks has its default."""
         file = self.path / "recipe.yaml"
         if not file.is_file():
             return
         try:
-            found = msgspec.to_builtins(msgspec.convert(read_yaml(file), Recipe))
+            found = msgspec.convert(read_yaml(file), Recipe)
         except msgspec.ValidationError as error:
             raise UsageError(f"{file}: is no recipe ({error}); choose another --out") from None
-        differs = next((key for key in recipe if found[key] != recipe[key]), None)
+        differs = next((key for key, value in asdict(recipe).items() if getattr(found, key) != value), None)
         if differs is not None:
             raise UsageError(
                 f"{self.path}: holds a training run of another recipe ('{differs}' differs in its recipe.yaml); choose "
@@ -72,16 +72,13 @@ class TrainingFolder:
     def resume(self) -> dict[str, Any] | None:
         """The last whole state, None at the start; the log is cut to what was written before it."""
         state = read_state(self.path)
-        lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines() if state else []
-        self._log = lines[: state["lines"]] if state else []
+        self._log = self._written()[: state["lines"]] if state else []
         self._write_log()
         return state
 
     def go_on(self, step: int) -> None:
         """The log is cut to what was written up to this step."""
-        file = self.path / "log.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        self._log = [line for line in lines if json.loads(line)["step"] <= step]
+        self._log = [line for line in self._written() if json.loads(line)["step"] <= step]
         self._write_log()
 
     def log(self, **facts: Any) -> None:
@@ -99,24 +96,22 @@ class TrainingFolder:
         model: Any,
         tokenizer: Any,
         trained_on: list[dict[str, Any]],
-        weights: dict[str, torch.Tensor] | None = None,
+        weights: dict[str, torch.Tensor],
         generation: Any = None,
-    ) -> Path:
-        """Write a checkpoint as a folder of transformers, with what it was trained on. weights: the model's own in half
-        precision unless given. generation: its generation_config.json, where it is not the model's."""
-
+    ) -> None:
+        """Write a checkpoint as a folder of transformers, with what it was trained on. generation: its
+        generation_config.json, where it is not the model's."""
         from transformers.utils.logging import disable_progress_bar
 
         def write(to: Path) -> None:
             disable_progress_bar()
-            half = weights or {key: value.half() for key, value in model.state_dict().items()}
-            model.save_pretrained(to, state_dict=half)
+            model.save_pretrained(to, state_dict=weights)
             if generation is not None:
                 generation.save_pretrained(to)
             tokenizer.save_pretrained(to)
             (to / CHECKPOINT_FILE).write_text(json.dumps({"trained_on": trained_on}), encoding="utf-8")
 
-        return self._whole(name, write)
+        self._whole(name, write)
 
     def __enter__(self) -> TrainingFolder:
         return self
@@ -138,10 +133,14 @@ class TrainingFolder:
         """A file of the run, whole."""
         self._whole(name, lambda to: to.write_text(text, encoding="utf-8"))
 
+    def _written(self) -> list[str]:
+        file = self.path / "log.jsonl"
+        return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+
     def _write_log(self) -> None:
         self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
 
-    def _whole(self, name: str, write: Callable[[Path], Any]) -> Path:
+    def _whole(self, name: str, write: Callable[[Path], Any]) -> None:
         """Write a file or folder beside its place and rename it: what is there is always whole."""
         target, beside = self.path / name, self.path / f".{name}.writing"
         try:
@@ -154,7 +153,6 @@ class TrainingFolder:
             _remove(beside)
             reason = error if isinstance(error, OSError) else OSError(" ".join(str(error).split())[:200])
             raise unwritable(target, reason) from None
-        return target
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:

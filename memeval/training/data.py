@@ -14,11 +14,11 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from memeval.errors import UsageError
+from memeval import tokens
 from memeval.tasks.base import number, plain
 from memeval.yamlfile import read_yaml
 
@@ -40,30 +40,23 @@ Question = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What every builder goes by. split: train or validation. share: of the source items that go to validation. seed: of the
-    split and of every draw. tokenizer: what sizes are counted with. Raises UsageError for values out of range."""
+class Split:
+    """What every builder goes by. name: train or validation. share: of the source items that go to validation. seed: of the
+    split and of every draw."""
 
-    split: str = TRAIN
+    name: str = TRAIN
     share: float = 0.1
     seed: int = 42
-    tokenizer: str = "o200k_base"
-
-    def __post_init__(self) -> None:
-        if self.split not in (TRAIN, VALIDATION):
-            raise UsageError(f"split '{self.split}': use {TRAIN} or {VALIDATION}")
-        if not 0 < self.share < 1:
-            raise UsageError(f"share {self.share}: expected a number between 0 and 1, the part for validation")
 
     def takes(self, content: str) -> bool:
         """Whether a source item (an article, a labelled text, a character ...) belongs to this split. By a hash of its text,
         blanks and case aside: the same text is never on both sides, in any file or order."""
         held_out = number("side", self.seed, plain(content).casefold()) < self.share * 2**64
-        return held_out == (self.split == VALIDATION)
+        return held_out == (self.name == VALIDATION)
 
     def random(self, *parts: str | int) -> random.Random:
         """A generator of its own for each thing that is drawn."""
-        return random.Random(number("build", self.seed, self.split, *parts))
+        return random.Random(number("build", self.seed, self.name, *parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +82,12 @@ class Built:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def rows(built: Built, recipe: Recipe, files: Sequence[Row] = ()) -> list[dict[str, Any]]:
+def rows(built: Built, split: Split, files: Sequence[Row] = ()) -> list[dict[str, Any]]:
     """Rows in the published schema: `chunks`, `questions_and_answers` and `metadata` are JSON texts. files: name and sha256
-    of what was read; they go into the metadata with the recipe and what was dropped."""
+    of what was read; they go into the metadata with the split and what was dropped."""
     shared = {
-        **{"builder": "memeval", "version": 2, "split": recipe.split, "seed": recipe.seed},
-        **{"validation_share": recipe.share, "tokenizer": recipe.tokenizer},
-        **{"dropped": dict(built.dropped), "files": [{key: each[key] for key in ("name", "sha256")} for each in files]},
+        **{"builder": "memeval", "version": 2, "split": split.name, "seed": split.seed, "validation_share": split.share},
+        **{"tokenizer": tokens.DEFAULT, "dropped": dict(built.dropped), "files": list(files)},
     }
     return [
         {
@@ -112,7 +104,7 @@ def rows(built: Built, recipe: Recipe, files: Sequence[Row] = ()) -> list[dict[s
     ]
 
 
-def divided(published: Sequence[Row], recipe: Recipe) -> Built:
+def divided(published: Sequence[Row], split: Split) -> Built:
     """The rows of one family of a published file that belong to this split. A stream is on the side of its first chunk; a
     training stream that shares a chunk with a validation stream is dropped."""
     streams = [
@@ -120,20 +112,14 @@ def divided(published: Sequence[Row], recipe: Recipe) -> Built:
         for row in published
         if (chunks := json.loads(row["chunks"]))
     ]
-    validation = Recipe(VALIDATION, recipe.share, recipe.seed, recipe.tokenizer)
+    validation = replace(split, name=VALIDATION)
     held_out = [stream for stream in streams if validation.takes(stream.chunks[0])]
-    if recipe.split == VALIDATION:
+    if split.name == VALIDATION:
         return Built(held_out)
     theirs = {name for stream in held_out for name in stream.hashes()}
     rest = [stream for stream in streams if not validation.takes(stream.chunks[0])]
     kept = [stream for stream in rest if not theirs & set(stream.hashes())]
     return Built(kept, Counter({"streams that share a chunk with validation": len(rest) - len(kept)}))
-
-
-def shared_content(left: Built, right: Built) -> set[str]:
-    """Hashes of source items on both sides; empty for the train and validation sets of one recipe."""
-    first, second = ({name for stream in built.streams for name in stream.hashes()} for built in (left, right))
-    return first & second
 
 
 def chunked(

@@ -7,6 +7,7 @@ Every training run has a folder of its own, and what is finished there is read b
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import re
 import signal
@@ -19,15 +20,21 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from memeval.digests import digest
 from memeval.errors import StopRun
+from memeval.identity import digests
 from memeval.records.files import read_record
 from memeval.results.published import published, row_mean
-from memeval.training import run, tiny
+from memeval.training import loop, tiny
+from memeval.training.checkpoint import TrainingFolder
+from memeval.training.policy import Policy
 from memeval.training.recipe import Grpo, Recipe, Reward, Warm
 
 Result = TypeVar("Result")
 
 PROOF, FIGURES = "proof.json", "figures.json"
+EVALUATED_BY = ("tiny.py", "reading.py", "rollouts.py")
+"""The files here that the numbers of an evaluation follow from, beside the engine and its agents."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -84,25 +91,45 @@ class Experiment(msgspec.Struct, frozen=True):
 
 
 def prove(recipe: Recipe, out: Path) -> tiny.Proof:
-    """Train by a recipe in a folder, or go on with it, and evaluate what was learned. Raises what `run.run` raises."""
-    with run.run(recipe, out) as folder:
-        found = read_record(out / PROOF, tiny.Proof)
-        if found is None:
-            found = tiny.evaluate(recipe, run.policies(recipe, folder))
-            folder.write(PROOF, msgspec.json.format(msgspec.json.encode(found)).decode())
-        return found
+    """Train by a recipe in a folder, or go on with it, and evaluate what was learned. Raises UsageError for a recipe that
+    cannot be used and a folder that cannot be written, StopRun where training cannot go on."""
+    evaluation = tiny.Evaluation(recipe)
+    return _trained(recipe, out, PROOF, evaluation.identity, tiny.Proof, evaluation.proof)
 
 
-def ablated(job: tuple[Ablation, Recipe, Path]) -> Ablated:
+def ablated(ablation: Ablation, recipe: Recipe, out: Path) -> Ablated:
     """Train and evaluate an ablation, given with its recipe and folder; as `prove`."""
-    ablation, recipe, out = job
-    with run.run(recipe, out) as folder:
-        found = read_record(out / FIGURES, Ablated)
-        if found is None or found.ablation != ablation:
-            test = tiny.Test.of(recipe, recipe.test, recipe.params.get("capacity", 0))
-            figures = {name: test.figures(test.read(each, 1.0)) for name, each in run.policies(recipe, folder).items()}
-            found = Ablated(ablation, recipe.grpo.steps, figures["warm"], figures["trained"])
-            folder.write(FIGURES, msgspec.json.format(msgspec.json.encode(found)).decode())
+    test = tiny.Test(recipe, recipe.test, recipe.params.get("capacity", 0))
+
+    def evaluate(policies: dict[str, Policy]) -> Ablated:
+        figures = {name: test.figures(test.read(each, 1.0)) for name, each in policies.items()}
+        return Ablated(ablation, recipe.grpo.steps, **figures)
+
+    return _trained(recipe, out, FIGURES, test.identity, Ablated, evaluate)
+
+
+def _trained(
+    recipe: Recipe,
+    out: Path,
+    name: str,
+    identity: list[Any],
+    kind: type[Result],
+    evaluate: Callable[[dict[str, Policy]], Result],
+) -> Result:
+    """Train, and evaluate the policies `warm` and `trained`. A finished evaluation is read back from the file of that name,
+    unless what its numbers follow from has changed: the runs (identity), the weights, the code of the evaluation."""
+    training = loop.Training(recipe, out)
+    with TrainingFolder(out, recipe) as folder:
+        state = training.run(folder)
+        weights = {key: out / key / "model.safetensors" for key in ("warm", "best")}
+        code = {file: Path(__file__).parent / file for file in EVALUATED_BY}
+        of = digest([identity, digests(weights), digests(code)])
+        kept = read_record(out / name, dict)
+        if kept is not None and kept.get("identity") == of:
+            return msgspec.convert(kept, kind)
+        found = evaluate({key: loop.writer(recipe.seed, state[at]) for key, at in (("warm", "warm"), ("trained", "model"))})
+        kept = {**msgspec.to_builtins(found), "identity": of}
+        folder.write(name, msgspec.json.format(msgspec.json.encode(kept)).decode())
         return found
 
 
@@ -117,7 +144,7 @@ def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
 
 def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[tiny.Proof]:
     """The proof of each seed, in a folder of its own, as soon as those before it are there. jobs: trained at a time."""
-    return each(_prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
+    return each(prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
 
 
 def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[Ablated]:
@@ -147,17 +174,17 @@ def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
     return dict(sorted(found.items()))
 
 
-def each(work: Callable[[Any], Result], given: Sequence[Any], jobs: int) -> Iterator[Result]:
-    """The results in order. A process of its own per piece of work, where several are done at a time: one thread of torch is
-    what makes two runs equal. Where one fails, and at Ctrl-C, all end at once; their folders stay whole. Raises what `work`
-    raises, and StopRun where a process is ended from outside."""
+def each(work: Callable[..., Result], given: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Result]:
+    """The results of `work(*arguments)`, in order. A process of its own per piece of work, where several are done at a time:
+    one thread of torch is what makes two runs equal. Where one fails, and at Ctrl-C, all end at once; their folders stay
+    whole. Raises what `work` raises, and StopRun where a process is ended from outside."""
     if jobs == 1:
-        yield from map(work, given)
+        yield from itertools.starmap(work, given)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
         try:
-            yield from pool.map(work, given)
+            yield from pool.map(work, *zip(*given, strict=True))
         except BrokenProcessPool:
             raise StopRun("a process of the training was ended from outside (out of memory?); use fewer --jobs") from None
         except BaseException:
@@ -165,7 +192,3 @@ def each(work: Callable[[Any], Result], given: Sequence[Any], jobs: int) -> Iter
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-
-
-def _prove(job: tuple[Recipe, Path]) -> tiny.Proof:
-    return prove(*job)

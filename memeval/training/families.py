@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from memeval import tokens
+from memeval.task import Unit
 from memeval.tasks.base import plain
+from memeval.tasks.chunking import pack
 from memeval.training.data import (
     FIRST_DAY,
     JOINT,
     MOST_QUESTIONS,
     Built,
     Question,
-    Recipe,
     Row,
+    Split,
     Stream,
     capped,
     chunked,
@@ -31,25 +33,20 @@ from memeval.training.data import (
 _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
 
 
-def squad_rows(document: Row) -> Iterator[Row]:
-    """SQuAD's own JSON as rows of the hub: `title`, `context`, `question`, `answers: {"text": [...]}`."""
-    for article in document["data"]:
-        for paragraph in article["paragraphs"]:
-            for item in paragraph["qas"]:
-                answers = {"text": [answer["text"] for answer in item["answers"]]}
-                yield {"title": article["title"], "context": paragraph["context"], **item, "answers": answers}
-
-
-def squad(records: Iterable[Row], recipe: Recipe, least_before: int = 50, least_after: int = 30) -> Built:
-    """Paragraphs in ten dialogues of random size, and every question about them with a short gold. A stream needs
-    `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph is on both sides."""
+def squad(document: Row, split: Split, least_before: int = 50, least_after: int = 30) -> Built:
+    """Paragraphs in ten dialogues of random size, and every question about them with a short gold. document: SQuAD's own
+    JSON. A stream needs `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph
+    is on both sides."""
     paragraphs: dict[tuple[str, str], list[Question]] = {}
-    for row in records:
-        if recipe.takes(row["title"]):
-            item = (row["title"], row["context"])
-            question = {"question": row["question"], "answer": row["answers"]["text"][0].strip(), "evidence": [[*item]]}
-            paragraphs.setdefault(item, []).append(question)
-    built, draw, count = Built(), recipe.random("squad"), tokens.counter(recipe.tokenizer)
+    for article in document["data"]:
+        if split.takes(article["title"]):
+            for paragraph in article["paragraphs"]:
+                item = (article["title"], paragraph["context"])
+                for row in paragraph["qas"]:
+                    gold = row["answers"][0]["text"].strip()
+                    question = {"question": row["question"], "answer": gold, "evidence": [[*item]]}
+                    paragraphs.setdefault(item, []).append(question)
+    built, draw, count = Built(), split.random("squad"), tokens.counter()
     items = list(paragraphs)
     groups = chunked([text for _, text in items], draw, count)
     for start in range(0, len(groups), 10):
@@ -64,16 +61,16 @@ def squad(records: Iterable[Row], recipe: Recipe, least_before: int = 50, least_
 
 
 def hotpotqa(
-    records: Iterable[Row], recipe: Recipe, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
+    records: Iterable[Row], split: Split, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
 ) -> Built:
     """The gold paragraphs of consecutive questions, up to `stream_tokens` to a stream, from train files only. A question
     counts for a split only when all its paragraphs do; others are dropped, so no paragraph is on both sides."""
-    built, draw, count = Built(), recipe.random("hotpotqa"), tokens.counter(recipe.tokenizer)
+    built, draw, count = Built(), split.random("hotpotqa"), tokens.counter()
     streams: list[tuple[dict[str, str], list[Question]]] = []
     size = 0
     for row in records:
         gold = _gold_paragraphs(row)
-        sides = {recipe.takes(title) for title in gold}
+        sides = {split.takes(title) for title in gold}
         if sides != {True}:
             built.dropped["questions with paragraphs on both sides of the split"] += len(sides) > 1
             continue
@@ -96,25 +93,19 @@ def hotpotqa(
 
 
 def _gold_paragraphs(row: Row) -> dict[str, str]:
-    """title -> text of the supporting paragraphs, from upstream's JSON or a row of the hub."""
-    context, facts = row["context"], row["supporting_facts"]
-    if isinstance(context, Mapping):
-        context, facts = (
-            zip(context["title"], context["sentences"], strict=True),
-            zip(facts["title"], facts["sent_id"], strict=True),
-        )
-    wanted = {title for title, _ in facts}
-    return {title: "".join(sentences).strip() for title, sentences in context if title in wanted}
+    """title -> text of the supporting paragraphs."""
+    wanted = {title for title, _ in row["supporting_facts"]}
+    return {title: "".join(sentences).strip() for title, sentences in row["context"] if title in wanted}
 
 
-def perltqa(people: Row, questions: Row, recipe: Recipe, least: int = 20) -> Built:
+def perltqa(people: Row, questions: Row, split: Split, least: int = 20) -> Built:
     """One stream per character, one chunk per event with its dialogues. people, questions: the objects of PerLTQA's memory
     and question files (version 2), by name. Questions on the profile, and those whose memory is in no event, are dropped.
     A character needs `least` questions in the end, and one to thirty events. Characters are split."""
     built = Built()
     built.dropped["characters of one file only"] = len(people.keys() ^ questions.keys())
     for name, record in people.items():
-        if name not in questions or not recipe.takes(name):
+        if name not in questions or not split.takes(name):
             continue
         memories: dict[str, str] = {}
         chunks = tuple(
@@ -129,7 +120,7 @@ def perltqa(people: Row, questions: Row, recipe: Recipe, least: int = 20) -> Bui
             else:
                 built.dropped["questions whose memory is in no event"] += 1
         if least <= len(kept) and 0 < len(chunks) <= 30:
-            draw = recipe.random("perltqa", name)
+            draw = split.random("perltqa", name)
             built.streams.append(Stream(chunks, capped(kept, draw), "perltqa", (name, *chunks), {"character": name}))
     return built
 
@@ -158,19 +149,19 @@ def _event(name: str, ident: str, event: Row, dialogues: Row, memories: dict[str
     return JOINT.join(parts)
 
 
-def booksum(chapters: Iterable[Row], recipe: Recipe, pieces: Callable[[str], Sequence[str]]) -> Built:
-    """A chapter read over some weeks, and one question: what was it about? pieces: cuts a text to chunks of at most 2,048
-    tokens at sentence ends. Chapters of 5 to 20 pieces, one to three days apart; books are split. The gold is the whole
-    summary, which is for `rouge_l`: upstream's golds are keywords that a model drew from it."""
-    built = Built()
+def booksum(chapters: Iterable[Row], split: Split, piece: int = 2048) -> Built:
+    """A chapter read over some weeks, and one question: what was it about? Chapters of 5 to 20 chunks of at most `piece`
+    tokens, cut at sentence ends, one to three days apart; books are split. The gold is the whole summary, which is for
+    `rouge_l`: upstream's golds are keywords that a model drew from it."""
+    built, count = Built(), tokens.counter()
     for number, row in enumerate(chapters):
-        if not recipe.takes(row["book_title"]):
+        if not split.takes(row["book_title"]):
             continue
-        texts = pieces(row["text"])
+        texts = [chunk.text for chunk in pack([Unit(row["text"])], piece, count)]
         if not 5 <= len(texts) <= 20:
             built.dropped["chapters of fewer than 5 or more than 20 chunks"] += 1
             continue
-        dates, draw = [FIRST_DAY], recipe.random("booksum", number)
+        dates, draw = [FIRST_DAY], split.random("booksum", number)
         for _ in texts[1:]:
             dates.append(dates[-1] + datetime.timedelta(days=draw.choice((1, 2, 3))))
         chunks = tuple(
@@ -235,12 +226,12 @@ def pubmed(lines: Iterable[str]) -> Iterator[Labelled]:
 
 
 def labelled(
-    texts: Iterable[Labelled], name: str, recipe: Recipe, streams: int = 20, questions: int = MOST_QUESTIONS
+    texts: Iterable[Labelled], name: str, split: Split, streams: int = 20, questions: int = MOST_QUESTIONS
 ) -> Built:
     """Streams of ten dialogues of numbered examples, and held-out texts to be classed after them. name: a key of FAMILIES.
     Labels are numbers, their names in alphabetical order. Each text counts once, one with two labels not at all. A label
     without an example is not asked for. streams: at most; fewer where examples may not be used twice and run out."""
-    family, built, count = FAMILIES[name], Built(), tokens.counter(recipe.tokenizer)
+    family, built, count = FAMILIES[name], Built(), tokens.counter()
     found: dict[str, Labelled | None] = {}
     for item in texts:
         other = found.setdefault(plain(item.text).casefold(), item)
@@ -249,10 +240,10 @@ def labelled(
     distinct = [item for item in found.values() if item]
     built.dropped["texts with two labels"] = len(found) - len(distinct)
     numbers = {label: str(number) for number, label in enumerate(sorted({item.label for item in distinct}))}
-    side = [item for item in distinct if recipe.takes(item.group or item.text)]
-    rest = recipe.random(name).sample(side, len(side))
+    side = [item for item in distinct if split.takes(item.group or item.text)]
+    rest = split.random(name).sample(side, len(side))
     for position in range(streams):
-        draw = recipe.random(name, position)
+        draw = split.random(name, position)
         pool = draw.sample(side, len(side)) if family.reuse else rest
         asked, pool = pool[:questions], pool[questions:]
         marked = [f"Sentence: {item.text}\nLabel: {numbers[item.label]}" for item in pool]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from memeval.training.experiment import Ablated, Experiment, table_4
-from memeval.training.tiny import Length
 
 CAPTION = (
     "A model of 165,000 parameters in a toy language: it learns a preference over words, given which of them are present. "
@@ -26,10 +25,8 @@ ABLATIONS = (
     "validation sets, gamma 0.1, row means): another model and another task."
 )
 _INK, _PAPER, _GRID = "#222222", "#ffffff", "#dddddd"
-_COLOURS = {
-    **{"trained": "#0b6e99", "warm": "#c05621", "write-all": "#6b7280", "write-random": "#a3a3a3"},
-    **{"oracle writer": "#3f7d20"},
-}
+_BLUE, _ORANGE, _GREEN = "#0b6e99", "#c05621", "#3f7d20"
+_COLOURS = {"trained": _BLUE, "warm": _ORANGE, "write-all": "#6b7280", "write-random": "#a3a3a3", "oracle writer": _GREEN}
 _NAMES = {"trained": "trained", "warm": "warm start", "oracle writer": "only what is asked"}
 
 
@@ -85,7 +82,8 @@ def _lengths(found: Experiment) -> Any:
         for name, colour in _COLOURS.items():
             learned = name in ("trained", "warm")
             for number, lengths in enumerate(seeds if learned else seeds[:1]):
-                times, values = _values(lengths, f"{name} T=1" if learned else name, measure)
+                times = [each.times for each in lengths]
+                values = [getattr(each.figures[f"{name} T=1" if learned else name], measure) for each in lengths]
                 label = _NAMES.get(name, name) if number == 0 else None
                 plot.plot(times, values, marker="o", markersize=3, linewidth=1.3, color=colour, label=label)
         plot.set_title(title, fontsize=9, color=_INK)
@@ -99,20 +97,13 @@ def _lengths(found: Experiment) -> Any:
     return figure
 
 
-def _values(lengths: Sequence[Length], name: str, measure: str) -> tuple[list[int], list[float]]:
-    return [each.times for each in lengths], [getattr(each.figures[name], measure) for each in lengths]
-
-
 def _ablations(found: Sequence[Ablated]) -> Any:
     figure, plots = _canvas(2, f"Held-out streams at T = 1. {CAPTION} {ABLATIONS}", width=11)
     rows = list(found)[::-1]
-    measures = {"accuracy": "#0b6e99", "success": "#3f7d20", "written": "#c05621"}
-    names = {"accuracy": "accuracy", "success": "good calls", "written": "written / stream"}
-    for number, (measure, colour) in enumerate(measures.items()):
+    bars = (("accuracy", "accuracy", _BLUE), ("success", "good calls", _GREEN), ("written", "written / stream", _ORANGE))
+    for number, (measure, label, colour) in enumerate(bars):
         places = [place + 0.26 * (1 - number) for place in range(len(rows))]
-        plots[0].barh(
-            places, [getattr(row.trained, measure) for row in rows], height=0.24, color=colour, label=names[measure]
-        )
+        plots[0].barh(places, [getattr(row.trained, measure) for row in rows], height=0.24, color=colour, label=label)
     plots[0].set_yticks(range(len(rows)), [f"{row.ablation.about}, {row.steps} steps" for row in rows], fontsize=7)
     plots[0].set_xlim(0, 1.02)
     plots[0].legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.4, 1.12), ncols=3)
@@ -127,7 +118,7 @@ def _ablations(found: Sequence[Ablated]) -> Any:
     }
     for name, values in lines.items():
         base = values[0.0] if "memory" in name else 1.0
-        style = {"color": "#c05621" if "memory" in name else "#0b6e99", "linestyle": "--" if "alpha" in name else "-"}
+        style = {"color": _ORANGE if "memory" in name else _BLUE, "linestyle": "--" if "alpha" in name else "-"}
         label = f"{name} / that at beta 0" if "memory" in name else name
         plots[1].plot(list(values), [value / base for value in values.values()], marker="o", label=label, **style)
     plots[1].set_xlabel("beta, the weight of r3", fontsize=8)

@@ -1,4 +1,4 @@
-"""GRPO as a plain loop, for models that one process trains: torch and transformers, nothing else.
+"""The training of the tiny writer: GRPO as a plain loop in one process, with torch and transformers and nothing else.
 
 Each step reads a few streams several times with the model as it is, rewards the rows, and takes one or more optimiser
 steps. Everything random follows from the seed and the number of the step.
@@ -7,145 +7,195 @@ steps. Everything random follows from the seed and the number of the step.
 from __future__ import annotations
 
 import math
+import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
+from msgspec.structs import replace
 
+from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Row
 from memeval.runs.prepare import PackedContext
-from memeval.training import rewards
-from memeval.training.checkpoint import TrainingFolder
-from memeval.training.loss import LossSettings, batch, log_probabilities, loss
-from memeval.training.recipe import Grpo, Reward
-from memeval.training.rollouts import Rollout
-from memeval.training.rows import TrainingFailed, weighed
-from memeval.training.warm_start import step as optimise
+from memeval.runs.spec import RunSpec
+from memeval.training import tiny, tiny_model
+from memeval.training.checkpoint import TrainingFolder, read_state
+from memeval.training.loss import batch, log_probabilities, loss, step
+from memeval.training.policy import Policy
+from memeval.training.reading import packed, planned, read
+from memeval.training.recipe import Recipe
+from memeval.training.rewards import facts, weighed
+from memeval.training.verdicts import ContentJudge
+from memeval.training.warm_start import warm_start
 
-Read = Callable[[Sequence[PackedContext], str, int], list[Rollout]]
-"""(streams, name of the round, repeats) -> their readings by the model under training"""
-Judge = Callable[[Sequence[Rollout]], rewards.Verdicts]
-"""readings -> whether the contents that they put into memory are valid, for r4"""
+State = dict[str, Any]
+"""What state.pt holds: phase (`warm`, `grpo`, `done`), step, the weights `model` and `warm`; of an unfinished training also
+`optimiser`, `best` and `best_accuracy`."""
 
 
-@dataclass(frozen=True)
 class Training:
-    """What a loop works with. read, validate: readings of training streams, and the accuracy and other figures of the
-    validation streams. warm: the weights that GRPO began with, which every state keeps. reference: the model with these
-    weights, where `kl` has a weight. judge: where the reward's `validity` has one."""
+    """A training by a recipe, with what it works with. out: where the judge of contents keeps its replies. Raises UsageError
+    for a recipe that cannot be used."""
 
-    model: Any
-    pad: int
-    seed: int
-    grpo: Grpo
-    reward: Reward
-    streams: Sequence[PackedContext]
-    read: Read
-    validate: Callable[[], dict[str, float]]
-    folder: TrainingFolder
-    warm: dict[str, torch.Tensor]
-    reference: Any = None
-    judge: Judge | None = None
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        if recipe.model != "tiny":
+            raise UsageError(f"model '{recipe.model}': the plain loop trains 'tiny' alone")
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UsageError(
+                "model 'tiny' is trained by one process: leave out accelerate launch; --jobs trains seeds side by side"
+            )
+        torch.set_num_threads(recipe.threads)
+        torch.use_deterministic_algorithms(True)
+        self._recipe, self._grpo = recipe, recipe.grpo
+        self._learner, self._streams = _read_by(recipe, recipe.task)
+        self._checker, self._checks = _read_by(recipe, recipe.validation)
+        self._judge = ContentJudge(recipe.judge, out / "judge.sqlite") if recipe.judge else None
+        self._policy = writer(recipe.seed)
+        self._model = self._policy.model
 
+    def run(self, folder: TrainingFolder) -> State:
+        """Train, or go on with it; the last state. The folder holds the checkpoints `warm` and `best` then. Raises StopRun
+        where the loss is no number, memory runs out, or a reading or its judge failed, and UsageError where the disk is
+        full."""
+        state = folder.resume() or self._begin(folder)
+        if state["phase"] != "done":
+            best = self._train(folder, state)
+            self._save(folder, "best", best)
+            state = {"phase": "done", "step": self._grpo.steps, "model": best, "warm": state["warm"]}
+            folder.keep(state)
+        return state
 
-def train(given: Training, state: dict[str, Any] | None = None) -> dict[str, torch.Tensor]:
-    """The weights with the best accuracy on the validation streams. state: where to go on (TrainingFolder.resume). Raises
-    TrainingFailed where the loss is no number or memory runs out, StopRun where a reading or its judge failed."""
-    grpo, model = given.grpo, given.model
-    optimiser = torch.optim.AdamW(model.parameters(), lr=grpo.learning_rate, weight_decay=0.0)
-    best, best_accuracy, first = _copy(model), -1.0, 0
-    if state is not None and "optimiser" in state:
+    def _begin(self, folder: TrainingFolder) -> State:
+        """The state after the warm start."""
+        warm = self._recipe.warm
+        if warm.folder:
+            found = read_state(Path(warm.folder))
+            if found is None:
+                raise UsageError(f"warm.folder: {warm.folder} holds no training run with a warm start (state.pt)")
+            self._model.load_state_dict(found["warm"])
+        else:
+            warm_start(self._model, self._policy.tokenizer, self._recipe.seed, warm, self._valid, folder.log)
+        weights = _copy(self._model)
+        self._save(folder, "warm", weights)
+        state = {"phase": "warm", "step": 0, "model": weights, "warm": weights}
+        folder.keep(state)
+        return state
+
+    def _save(self, folder: TrainingFolder, name: str, weights: dict[str, torch.Tensor]) -> None:
+        card = self._learner.task
+        half = {key: value.half() for key, value in weights.items()}
+        folder.save(name, self._model, self._policy.tokenizer, [{"family": card.family, "splits": [card.split]}], half)
+
+    def _train(self, folder: TrainingFolder, state: State) -> dict[str, torch.Tensor]:
+        """The weights with the best accuracy on the validation streams."""
+        grpo, model = self._grpo, self._model
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        best, best_accuracy, first = state["best"], state["best_accuracy"], state["step"]
-    begun, tokens = time.monotonic(), 0
-    for number in range(first, grpo.steps):
-        chosen = [given.streams[(number * grpo.streams + at) % len(given.streams)] for at in range(grpo.streams)]
-        readings = given.read(chosen, f"step {number}", grpo.group)
-        verdicts = given.judge(readings) if given.judge is not None else None
-        rows = weighed(readings, given.reward, grpo, verdicts)
-        random.Random(f"rows/{given.seed}/{number}").shuffle(rows)
-        try:
-            value = _improve(given, optimiser, number, rows)
-        except torch.OutOfMemoryError:
-            raise TrainingFailed(
-                f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) and run again"
-            ) from None
-        tokens += sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
-        last = number + 1 == grpo.steps
-        if (number + 1) % grpo.check == 0 or number == 0 or last:
-            found = given.validate()
-            now = facts(readings, verdicts)
-            given.folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=grpo.learning_rate, weight_decay=0.0)
+        if "optimiser" in state:
+            optimiser.load_state_dict(state["optimiser"])
+        best: dict[str, torch.Tensor] = state.get("best") or state["model"]
+        best_accuracy: float = state.get("best_accuracy", -1.0)
+        reference = writer(self._recipe.seed, state["warm"]).model if grpo.kl else None
+        first, begun, tokens = state["step"], time.monotonic(), 0
+        for number in range(first, grpo.steps):
+            chosen = [self._streams[(number * grpo.streams + at) % len(self._streams)] for at in range(grpo.streams)]
+            readings = read(self._learner, chosen, self._policy, f"step {number}", grpo.group)
+            verdicts = self._judge(readings) if self._judge is not None else None
+            rows = weighed(readings, self._recipe.reward, grpo, verdicts)
+            random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(rows)
+            try:
+                value = self._improve(optimiser, reference, number, rows)
+            except torch.OutOfMemoryError:
+                raise StopRun(
+                    f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) "
+                    "and run again"
+                ) from None
+            tokens += sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
+            if (number + 1) % grpo.check and number + 1 not in (1, grpo.steps):
+                continue
+            found, now = self._validate(), facts(readings, verdicts)
+            folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
-            given.folder.keep(
+            folder.keep(
                 {
-                    **{"phase": "grpo", "step": number + 1, "model": model.state_dict(), "warm": given.warm},
+                    **{"phase": "grpo", "step": number + 1, "model": model.state_dict(), "warm": state["warm"]},
                     **{"optimiser": optimiser.state_dict(), "best": best, "best_accuracy": best_accuracy},
                 }
             )
             seconds = time.monotonic() - begun
             left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
             print(
-                f"{given.folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
+                f"{folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
                 f"(training {now['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
                 f"calls {found['success']:.0%} good, {tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
             )
-    return best
+        return best
+
+    def _improve(
+        self, optimiser: torch.optim.Optimizer, reference: Any, number: int, rows: Sequence[tuple[Row, float]]
+    ) -> float | None:
+        """The optimiser steps of a batch; the mean of their losses, None where no row taught anything. reference: the model
+        with the weights of the warm start, where `kl` has a weight."""
+        grpo, model = self._grpo, self._model
+        for group in optimiser.param_groups:
+            group["lr"] = grpo.learning_rate * min(1.0, (number + 1) / max(1, grpo.rising))
+        until = max(1e-9, grpo.entropy_until * grpo.steps)
+        settings = replace(grpo, entropy=grpo.entropy * max(0.0, 1 - number / until))
+        values = []
+        for part in range(grpo.minibatches):
+            some = rows[part :: grpo.minibatches]
+            if not some:
+                continue
+            made = batch([row for row, _ in some], [advantage for _, advantage in some], self._policy.tokenizer.pad_token_id)
+            model.train()
+            logprobs, entropies = log_probabilities(model, made)
+            before = None
+            if reference is not None:
+                with torch.no_grad():
+                    before, _ = log_probabilities(reference, made)
+            value = loss(logprobs, entropies, made, settings, before)
+            if not math.isfinite(value.item()):
+                raise StopRun(
+                    f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
+                )
+            step(model, optimiser, value)
+            values.append(value.item())
+        return round(sum(values) / len(values), 6) if values else None
+
+    def _validate(self) -> dict[str, float]:
+        """Accuracy and other figures on the validation streams."""
+        found = tiny.figures(read(self._checker, self._checks, self._policy, "validation"), self._checks)
+        return dict(msgspec.structs.asdict(found))
+
+    def _valid(self, empty: bool) -> float:
+        """Share of good calls, at all chunks or at the first one, which is read with an empty memory."""
+        readings = read(self._checker, self._checks, self._policy, "warm")
+        turns = [turn for each in readings for turn in (each.turns[:1] if empty else each.turns)]
+        return sum(turn.succeeded for turn in turns) / max(1, sum(turn.calls for turn in turns))
 
 
-def _improve(
-    given: Training, optimiser: torch.optim.Optimizer, number: int, rows: Sequence[tuple[Row, float]]
-) -> float | None:
-    """The optimiser steps of a batch; the mean of their losses, None where no row taught anything."""
-    grpo, model = given.grpo, given.model
-    for group in optimiser.param_groups:
-        group["lr"] = grpo.learning_rate * min(1.0, (number + 1) / max(1, grpo.rising))
-    until = max(1e-9, grpo.entropy_until * grpo.steps)
-    entropy = grpo.entropy * max(0.0, 1 - number / until)
-    settings = LossSettings(grpo.clip, grpo.dual_clip, grpo.mean, grpo.kl, entropy)
-    values = []
-    for part in range(grpo.minibatches):
-        some = rows[part :: grpo.minibatches]
-        if not some:
-            continue
-        made = batch([row for row, _ in some], [advantage for _, advantage in some], given.pad)
-        model.train()
-        logprobs, entropies = log_probabilities(model, made)
-        reference = None
-        if given.reference is not None:
-            with torch.no_grad():
-                reference, _ = log_probabilities(given.reference, made)
-        value = loss(logprobs, entropies, made, settings, reference)
-        if not math.isfinite(value.item()):
-            raise TrainingFailed(
-                f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
-            )
-        optimise(model, optimiser, value)
-        values.append(value.item())
-    return round(sum(values) / len(values), 6) if values else None
+def writer(seed: int, weights: dict[str, torch.Tensor] | None = None) -> Policy:
+    """The tiny writer with these weights, or with the first ones of a seed; all noise follows from the seed."""
+    model = tiny_model.build(seed)
+    if weights is not None:
+        model.load_state_dict(weights)
+    return Policy(model, tiny_model.tokenizer(), tiny_model.WINDOW, seed)
 
 
-def facts(readings: Sequence[Rollout], verdicts: rewards.Verdicts | None = None) -> dict[str, float]:
-    """The parts of the reward for the log, and the share of replies that were cut off."""
-    turns = [turn for reading in readings for turn in reading.turns]
-    calls = sum(turn.calls for turn in turns)
-    number = max(1, len(readings))
-    found = {
-        "accuracy": sum(reading.accuracy for reading in readings) / number,
-        "success": sum(turn.succeeded for turn in turns) / max(1, calls),
-        "compression": sum(rewards.compression(reading) for reading in readings) / number,
-        "cut": sum(turn.cut for turn in turns) / max(1, len(turns)),
-    }
-    if verdicts is not None:
-        found["validity"] = sum(rewards.validity(turn, verdicts) for turn in turns) / max(1, len(turns))
-    return {key: round(value, 4) for key, value in found.items()}
+def _read_by(recipe: Recipe, task: str) -> tuple[RunSpec, list[PackedContext]]:
+    """The streams of a task, and the run that reads them. Raises UsageError where it asks nothing: then there is no
+    reward."""
+    found = planned(recipe, task)
+    if not found.question_ids:
+        raise UsageError(f"task '{task}' has no questions; nothing can be trained or chosen on it")
+    return found.spec, packed(found)
 
 
 def _copy(model: Any) -> dict[str, torch.Tensor]:

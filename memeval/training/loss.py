@@ -5,27 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from memeval.models.completion import Row
-
-Mean = Literal["token", "sequence"]
-
-
-@dataclass(frozen=True, slots=True)
-class LossSettings:
-    """clip: of the ratio on either side. dual_clip: the most that a token of negative advantage may weigh, as a multiple of
-    it; 0 = off. mean: over all tokens of the batch, or over the tokens of each row and then over the rows (what the
-    published code comes to, with one row per micro-batch). kl: weight of the distance to the reference model (0 in the
-    paper, 0.001 in its script). entropy: weight of the bonus."""
-
-    clip: float = 0.2
-    dual_clip: float = 3.0
-    mean: Mean = "token"
-    kl: float = 0.0
-    entropy: float = 0.0
+from memeval.training.recipe import Grpo, Mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +33,17 @@ class Batch:
 
 def batch(rows: Sequence[Row], advantages: Sequence[float], pad: int, weights: Sequence[float] | None = None) -> Batch:
     """Rows as tensors. weights: of whole rows, 1 each unless given."""
-    before, after = max(len(row.prompt_ids) for row in rows), max(len(row.completion_ids) for row in rows)
-
-    def padded(row: Row, left: Any, middle: Sequence[Any], right: Any) -> list[Any]:
-        return [left] * (before - len(row.prompt_ids)) + list(middle) + [right] * (after - len(row.completion_ids))
-
-    ids = [padded(row, pad, (*row.prompt_ids, *row.completion_ids), pad) for row in rows]
-    mask = [padded(row, 0, [1] * (len(row.prompt_ids) + len(row.completion_ids)), 0) for row in rows]
-    whole = torch.tensor(mask)
-    sampled = torch.zeros(len(rows), after)
-    for number, row in enumerate(rows):
-        sampled[number, : len(row.logprobs)] = torch.tensor(row.logprobs)
+    prompts, completions = [row.prompt_ids for row in rows], [row.completion_ids for row in rows]
+    ids = torch.cat([_padded(prompts, pad, "left"), _padded(completions, pad, "right")], 1)
+    tokens = _padded([[1] * len(part) for part in completions], 0, "right")
+    mask = torch.cat([_padded([[1] * len(part) for part in prompts], 0, "left"), tokens], 1)
+    sampled = _padded([row.logprobs or [0.0] * len(row.completion_ids) for row in rows], 0, "right")
     share = torch.tensor(weights if weights is not None else [1.0] * len(rows))
-    return Batch(torch.tensor(ids), whole, whole[:, before:] * share[:, None], sampled, torch.tensor(advantages))
+    return Batch(ids, mask, tokens * share[:, None], sampled, torch.tensor(advantages))
+
+
+def _padded(parts: Sequence[Sequence[float]], value: int, side: str) -> torch.Tensor:
+    return pad_sequence([torch.tensor(part) for part in parts], batch_first=True, padding_value=value, padding_side=side)
 
 
 def log_probabilities(model: Any, given: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,11 +70,12 @@ def loss(
     logprobs: torch.Tensor,
     entropies: torch.Tensor,
     given: Batch,
-    settings: LossSettings,
+    settings: Grpo,
     reference: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What is minimised. reference: log-probabilities of the same tokens under the reference model, where `kl` has a
-    weight; the distance is the estimate exp(d) - d - 1 with d = reference - policy (k3 of Schulman's note)."""
+    """What is minimised. settings: with the weight that the entropy bonus has now. reference: log-probabilities of the same
+    tokens under the reference model, where `kl` has a weight; the distance is the estimate exp(d) - d - 1 with
+    d = reference - policy (k3 of Schulman's note)."""
     advantages = given.advantages[:, None]
     ratio = (logprobs - given.sampled).exp()
     gain = torch.minimum(ratio * advantages, ratio.clamp(1 - settings.clip, 1 + settings.clip) * advantages)
@@ -103,3 +88,11 @@ def loss(
     if settings.entropy:
         found = found + settings.entropy * entropies
     return -mean(found, given.weights, settings.mean)
+
+
+def step(model: Any, optimiser: torch.optim.Optimizer, value: torch.Tensor) -> None:
+    """One step of an optimiser, with gradients clipped to norm 1."""
+    optimiser.zero_grad()
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()

@@ -17,38 +17,33 @@ from memeval.models.completion import Completion, Request
 from memeval.models.local.hf import Checkpoint
 from memeval.models.local.sampling import Sampling, read
 
+_Context = tuple[str, int]
+"""A reading: the stream's context, and the repeat."""
 _Place = tuple[str, int, str]
+"""A chunk of one."""
 
 
 class Policy:
-    """model, tokenizer: of transformers; the tokenizer has a chat template. window: in tokens. temperature: of its replies,
-    whatever the agent asks for. seed: of all noise. batch_tokens: of one batch of generation, padding included."""
+    """model, tokenizer: of transformers; the tokenizer has a chat template. window: in tokens. seed: of all noise.
+    batch_tokens: of one batch of generation, padding included."""
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        window: int,
-        temperature: float = 1.0,
-        seed: int = 0,
-        batch_tokens: int = 10**9,
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, window: int, seed: int = 0, batch_tokens: int = 10**9) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.temperature = temperature
         self._seed = seed
         self._checkpoint = Checkpoint.of("policy", model, tokenizer, window, batch_tokens)
-        self._noise = ""
-        self._open = 0
+        self._noise, self._temperature = "", 1.0
+        self._open: set[_Context] = set()
         self._waiting: list[tuple[_Place, Request, asyncio.Future[Completion]]] = []
 
-    def begin(self, noise: str, contexts: int) -> None:
+    def begin(self, noise: str, contexts: set[_Context], temperature: float) -> None:
         """A round of readings begins. noise: names the round (a step of training): another round draws other noise.
-        contexts: readings in it, repeats of a stream included."""
-        self._noise, self._open, self._waiting = noise, contexts, []
+        temperature: of all replies, whatever the agent asks for."""
+        self._noise, self._temperature = noise, temperature
+        self._open, self._waiting = contexts, []
 
-    def ended(self) -> None:
+    def ended(self, context: str, repeat: int) -> None:
         """A context has been read to its end, or failed."""
-        self._open -= 1
+        self._open.discard((context, repeat))
         self._generate_if_complete()
 
     async def complete(self, request: Request) -> Completion:
@@ -61,7 +56,7 @@ class Policy:
         return await answered
 
     def _generate_if_complete(self) -> None:
-        if not self._waiting or len({place[:2] for place, _, _ in self._waiting}) < self._open:
+        if not self._waiting or len({place[:2] for place, _, _ in self._waiting}) < len(self._open):
             return
         batch = sorted(self._waiting, key=lambda item: (item[0], item[1].sample))
         self._waiting = []
@@ -79,4 +74,4 @@ class Policy:
     def _sampling(self, place: _Place, request: Request) -> Sampling:
         name = f"{self._seed} {self._noise} {' '.join(map(str, place))} {request.sample}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        return replace(read(request.params, {}, seed, "policy"), temperature=self.temperature)
+        return replace(read(request.params, {}, seed, "policy"), temperature=self._temperature)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import asdict
 
-from memeval import process, tokens
+from memeval import process
 from memeval.errors import StopRun
 from memeval.metrics.rules import Rules
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
-from memeval.runs.prepare import PackedContext, prepare
-from memeval.runs.run_context import LiveModel, RunContext
+from memeval.runs.options import Options
+from memeval.runs.plan import Planned, plan
+from memeval.runs.prepare import PackedContext
+from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.spec import RunSpec
-from memeval.tasks import Task
 from memeval.training.policy import Policy
+from memeval.training.recipe import Recipe
 from memeval.training.rollouts import MEMORY, Rollout, rollouts
 
 
-def packed(task: Task, question_ids: Sequence[str]) -> list[PackedContext]:
-    """The streams that hold these questions, ready to be read."""
-    card, count = task.card, tokens.counter(task.card.tokenizer)
-    return [
-        prepare(task.context(ref), ref, card.chunk_tokens, count, card.one_unit_per_chunk) for ref in task.refs(question_ids)
-    ]
+def planned(recipe: Recipe, task: str) -> Planned:
+    """The run of a recipe's agent on all of a task, with the recipe's reader; nothing of it is stored."""
+    settings = {key: [value] for key, value in recipe.params.items()}
+    models = {"reader": recipe.reader, MEMORY: "offline"}
+    [found] = plan(Options([recipe.agent], [task], models, limit=0, settings=settings, quiet=True, use_cache=False))
+    return found
+
+
+def packed(run: Planned) -> list[PackedContext]:
+    """The streams of a run, ready to be read, in chunks of the size that a run reads them in."""
+    return [run.spec.packed(run.task, ref) for ref in run.task.refs(run.question_ids)]
 
 
 def read(
@@ -36,16 +43,15 @@ def read(
     policy: Policy | None = None,
     noise: str = "",
     repeats: int = 1,
-    models: Mapping[str, LiveModel] | None = None,
+    temperature: float = 1.0,
 ) -> list[Rollout]:
     """Read each stream `repeats` times with the agent and the task of a run, and ask its questions; nothing is stored.
 
     policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of
-    one name and one state of the model are equal. models: further live models by role; other roles call what the run names.
-    Raises UsageError and StopRun as a run does; the latter also where the agent failed, because then a reward would be that
-    of a fault.
+    one name and one state of the model are equal. temperature: of the policy. Raises UsageError and StopRun as a run does;
+    the latter also where the agent failed, because then a reward would be that of a fault.
     """
-    return process.run(_read(spec, streams, policy, noise, repeats, models or {}))
+    return process.run(_read(spec, streams, policy, noise, repeats, temperature))
 
 
 async def _read(
@@ -54,31 +60,25 @@ async def _read(
     policy: Policy | None,
     noise: str,
     repeats: int,
-    models: Mapping[str, LiveModel],
+    temperature: float,
 ) -> list[Rollout]:
     rows: list[Any] = []
     steps: list[Step] = []
-    live: dict[str, LiveModel] = dict(models)
     if policy is not None:
-        policy.begin(noise, len(streams) * repeats)
-        live[MEMORY] = policy
+        policy.begin(noise, {(stream.context.id, repeat) for stream in streams for repeat in range(repeats)}, temperature)
+    live = {MEMORY: policy} if policy is not None else {}
     async with RunContext(spec, models=live, on_step=steps.append) as run:
-        engine = run.engine([run.stage(rows.append)], rows.append)
+        engine = run.engine(rows.append)
 
         async def one(stream: PackedContext, repeat: int) -> None:
-            ended = False
-
-            def end() -> None:
-                nonlocal ended
-                if not ended:
-                    ended = True
-                    if policy is not None:
-                        policy.ended()
+            def ended() -> None:
+                if policy is not None:
+                    policy.ended(stream.context.id, repeat)
 
             try:
-                await engine.run(stream, repeat, end)
+                await engine.run(stream, repeat, ended)
             finally:
-                end()
+                ended()
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -13,19 +13,20 @@ import yaml
 
 from memeval.cards import bundled
 from memeval.errors import UsageError, suggest
-from memeval.training.advantages import Baseline
-from memeval.training.hardware import Trl
-from memeval.training.rewards import EmptyTurn, Weights
 from memeval.typed import Count, Positive, typed
 from memeval.yamlfile import at_key, read_yaml
 
+EmptyTurn = Literal["zero", "one", "exclude"]
+Baseline = Literal["rows", "rollouts"]
+Mean = Literal["token", "sequence"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Supervised steps before reinforcement learning (warm_start.py); steps 0: none. folder: of another training run, whose
+    """Supervised steps before reinforcement learning (warm_start.py). steps: at most, of `rows` rows each; 0: none. share:
+    of the relations that are named. valid: share of good calls at which they end. folder: of another training run, whose
     warm start is taken in place of these steps."""
 
     steps: Count = 0
@@ -38,7 +39,9 @@ class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the parts of a reward (rewards.py). success and compression have the paper's values; validity, for which
-    the paper has 0.1, needs a judge. zero: every reward is 0: the control of a training run, which must learn nothing."""
+    the paper has 0.1, needs a judge. empty_turn: r2 and r4 of a row without calls: 0 as published, 1, or `exclude`: the row
+    takes no part in the group's mean and is not trained. zero: every reward is 0: the control of a training run, which must
+    learn nothing."""
 
     success: Weight = 1.0
     compression: Weight = 0.05
@@ -46,16 +49,15 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     empty_turn: EmptyTurn = "zero"
     zero: bool = False
 
-    @property
-    def weights(self) -> Weights:
-        return Weights(self.success, self.compression, self.validity, self.empty_turn)
-
 
 class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """steps: of training; each reads `streams` streams `group` times, at temperature 1. learning_rate is reached after
-    `rising` steps. minibatches: optimiser steps per batch. clip, dual_clip, mean, kl: loss.py. entropy: the bonus, which
-    falls to 0 at `entropy_until` of the steps. baseline, scaled: advantages.py. check: steps between two validations; the
-    checkpoint with the best of them is kept."""
+    `rising` steps. minibatches: optimiser steps per batch. clip: of the ratio of probabilities, on either side. dual_clip:
+    the most that a token of negative advantage may weigh, as a multiple of it; 0: off. mean: over all tokens of the batch,
+    or over the tokens of each row and then over the rows (what the published code comes to, with one row per micro-batch).
+    kl: weight of the distance to the weights before GRPO (0 in the paper, 0.001 in its script). entropy: weight of the
+    bonus, which falls to 0 at `entropy_until` of the steps. baseline, scaled: rewards.py. check: steps between two
+    validations; the checkpoint with the best of them is kept."""
 
     steps: Positive = 80
     streams: Positive = 8
@@ -65,13 +67,41 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minibatches: Positive = 1
     clip: Share = 0.2
     dual_clip: Weight = 3.0
-    mean: Literal["token", "sequence"] = "token"
+    mean: Mean = "token"
     kl: Weight = 0.0
     entropy: Weight = 0.0
     entropy_until: Share = 0.6
     baseline: Baseline = "rows"
     scaled: bool = True
     check: Positive = 5
+
+
+class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A low-rank adapter (arXiv 2106.09685) on all linear layers but the head is trained, and the weights stay as they are;
+    checkpoints hold the sum of both. alpha: the adapter counts alpha / rank."""
+
+    rank: Positive = 16
+    alpha: Positive = 32
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+
+
+class Trl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a training run by TRL needs of a machine; it changes speed and memory, and what is trained. window: tokens of
+    prompt and reply together. dtype: of the weights. autocast: of float32 weights, whether they are computed with in
+    bfloat16. rows: of one forward and backward pass. reading_tokens: of one batch of generation, padding included.
+    checkpointing: activations are computed again instead of kept. lora: null trains all weights. report_to: where TRL logs
+    as well, such as wandb or tensorboard; log.jsonl is written in any case. validation_streams: the first of them that are
+    read at a check; 0: all."""
+
+    window: Positive = 8192
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    autocast: bool = False
+    rows: Positive = 4
+    reading_tokens: Positive = 131_072
+    checkpointing: bool = True
+    lora: Lora | None = None
+    report_to: tuple[str, ...] = ()
+    validation_streams: Count = 0
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

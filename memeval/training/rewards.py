@@ -1,4 +1,6 @@
-"""The reward of a row (Mem-alpha, arXiv 2509.25911, section 3.1.2):
+"""From readings to what a trainer learns from: the reward of each row, its advantage in its group, the rows that teach.
+
+The reward of a row (Mem-alpha, arXiv 2509.25911, section 3.1.2):
 
     r = r1 + success * r2 + compression * r3 + validity * r4
 
@@ -10,30 +12,28 @@ r4  share of the row's calls whose content a judge calls valid (verdicts.py): de
 
 A row without calls has no r2 and r4 of its own: `empty_turn` says what they are. A reply that was cut off at its limit is
 trained with what its whole calls earned.
+
+A group is all rollouts of one stream. Baseline over rows: mean and standard deviation (n - 1) over all rows of all rollouts
+of the group, as the code of Mem-alpha has it (`compute_grpo_outcome_advantage` with one uid per instance). Over rollouts: of
+the rollouts' mean rewards, so that a long rollout weighs no more than a short one; each row keeps the distance of its own
+reward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+import statistics
+from collections.abc import Mapping, Sequence
 
+from memeval.errors import StopRun
+from memeval.models.completion import Row
+from memeval.training.recipe import Baseline, Grpo, Reward
 from memeval.training.rollouts import Rollout, Turn
 
-EmptyTurn = Literal["zero", "one", "exclude"]
+FLAT = 1e-4
+"""A group whose rewards differ by less teaches nothing: its advantages are 0."""
+EPSILON = 1e-6
 Verdicts = Mapping[tuple[str, str], bool]
 """(memory type, text) -> whether a judge calls this content valid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """success, compression, validity: see the module; the paper's are 1, 0.05 and 0.1. empty_turn: r2 and r4 of a row
-    without calls: 0 as published, 1, or `exclude`: the row takes no part in the group's mean and is not trained."""
-
-    success: float = 1.0
-    compression: float = 0.05
-    validity: float = 0.1
-    empty_turn: EmptyTurn = "zero"
 
 
 def compression(rollout: Rollout) -> float:
@@ -51,7 +51,7 @@ def validity(turn: Turn, verdicts: Verdicts, empty: float = 0.0) -> float:
     return sum(verdicts.get(content, False) for content in turn.contents) / turn.calls if turn.calls else empty
 
 
-def rewards(rollout: Rollout, weights: Weights, verdicts: Verdicts | None = None) -> list[float | None]:
+def rewards(rollout: Rollout, weights: Reward, verdicts: Verdicts | None = None) -> list[float | None]:
     """The reward of each row of a rollout; None of a row that is left out. verdicts: needed where `validity` has a weight;
     without them r4 is left out, as with a weight of 0."""
     empty = 1.0 if weights.empty_turn == "one" else 0.0
@@ -66,3 +66,56 @@ def rewards(rollout: Rollout, weights: Weights, verdicts: Verdicts | None = None
             own += weights.validity * validity(turn, verdicts, empty)
         found.append(shared + own)
     return found
+
+
+def advantages(
+    group: Sequence[Sequence[float | None]], baseline: Baseline = "rows", scaled: bool = True
+) -> list[list[float]]:
+    """The advantage of each row. group: rewards by rollout and row; None: a row that takes no part, advantage 0. scaled:
+    divide by the standard deviation."""
+    known = [[reward for reward in rollout if reward is not None] for rollout in group]
+    values = [reward for rollout in known for reward in rollout]
+    if not values or max(values) - min(values) < FLAT:
+        return [[0.0] * len(rollout) for rollout in group]
+    base = values if baseline == "rows" else [statistics.fmean(rollout) for rollout in known if rollout]
+    mean = statistics.fmean(base)
+    spread = (statistics.stdev(base) if len(base) > 1 else 1.0) + EPSILON if scaled else 1.0
+    return [[0.0 if reward is None else (reward - mean) / spread for reward in rollout] for rollout in group]
+
+
+def weighed(
+    readings: Sequence[Rollout], reward: Reward, grpo: Grpo, verdicts: Verdicts | None = None
+) -> list[tuple[Row, float]]:
+    """The rows that teach something, each with its advantage, in order of context, repeat and chunk; a row of advantage 0 is
+    left out. verdicts: of a judge of contents, where r4 has a weight. Raises StopRun where the model records no rows."""
+    groups: dict[str, list[Rollout]] = {}
+    for reading in readings:
+        groups.setdefault(reading.context, []).append(reading)
+    rows: list[tuple[Row, float]] = []
+    for group in groups.values():
+        found = [rewards(reading, reward, verdicts) for reading in group]
+        if reward.zero:
+            found = [[0.0 for _ in each] for each in found]
+        for reading, values in zip(group, advantages(found, grpo.baseline, grpo.scaled), strict=True):
+            for turn, value in zip(reading.turns, values, strict=True):
+                if turn.row is None:
+                    raise StopRun("the model of the role memory records no rows; it cannot be trained")
+                if value:
+                    rows.append((turn.row, value))
+    return rows
+
+
+def facts(readings: Sequence[Rollout], verdicts: Verdicts | None = None) -> dict[str, float]:
+    """The parts of the reward for the log, and the share of replies that were cut off."""
+    turns = [turn for reading in readings for turn in reading.turns]
+    calls = sum(turn.calls for turn in turns)
+    number = max(1, len(readings))
+    found = {
+        "accuracy": sum(reading.accuracy for reading in readings) / number,
+        "success": sum(turn.succeeded for turn in turns) / max(1, calls),
+        "compression": sum(compression(reading) for reading in readings) / number,
+        "cut": sum(turn.cut for turn in turns) / max(1, len(turns)),
+    }
+    if verdicts is not None:
+        found["validity"] = sum(validity(turn, verdicts) for turn in turns) / max(1, len(turns))
+    return {key: round(value, 4) for key, value in found.items()}

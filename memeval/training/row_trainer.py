@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from memeval.errors import StopRun
 from memeval.models.completion import Row
 from memeval.records.files import unwritable
 from memeval.training.loss import batch
 from memeval.training.recipe import Recipe
-from memeval.training.rows import TrainingFailed
 
 Batch = Callable[[int], Sequence[tuple[Row, float]]]
 """number of a step, from 0 -> this process's rows with their advantages"""
@@ -36,7 +38,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     """rows: what a step learns from; it reads streams with `model` as it is. A recipe's step is one batch, in
     `grpo.minibatches` steps of the optimiser. out: where states are kept, `state-N` after N steps of the optimiser.
 
-    Raises TrainingFailed where the loss is no number or memory runs out, UsageError where the disk takes no state."""
+    Raises StopRun where the loss is no number or memory runs out, UsageError where the disk takes no state."""
 
     def __init__(
         self, model: Any, tokenizer: Any, recipe: Recipe, out: Path, rows: Batch, callback: TrainerCallback
@@ -63,17 +65,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         number = self.state.global_step // parts
         found = list(self._rows(number))
         self.model.train()
-        most = max(1, int(self._over_processes(len(found), "max")))
+        counts = gather_object([(len(found), sum(len(row.completion_ids) for row, _ in found))])
+        most = max(1, *(rows for rows, _ in counts))
         lacking = math.ceil(most / parts) * parts - len(found)
-        rows = [row for row, _ in found] + [
-            Row((self._tokenizer.pad_token_id,) * 2, (self._tokenizer.eos_token_id,), (0.0,))
-        ] * lacking
-        made = batch(
-            rows,
-            [value for _, value in found] + [0.0] * lacking,
-            self._tokenizer.pad_token_id,
-            [1.0] * len(found) + [0.0] * lacking,
-        )
+        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
+        filled = [*found, *[(Row((pad, pad), (end,), (0.0,)), 0.0)] * lacking]
+        weights = [1.0] * len(found) + [0.0] * lacking
+        made = batch([row for row, _ in filled], [value for _, value in filled], pad, weights)
         prompt = made.ids.shape[1] - made.longest
         torch.manual_seed(self._recipe.seed * 1_000_003 + number)  # TRL shuffles the rows
         given = {
@@ -83,17 +81,13 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
             "completion_mask": made.weights.long(),
             "old_per_token_logps": made.sampled,
             "advantages": made.advantages,
-            "num_items_in_batch": torch.tensor(self._over_processes(int(made.weights.sum()), "sum")),
-            "rows_in_batch": torch.tensor(self._over_processes(len(found), "sum")),
+            "num_items_in_batch": torch.tensor(float(sum(tokens for _, tokens in counts))),
+            "rows_in_batch": torch.tensor(float(sum(rows for rows, _ in counts))),
         }
         given = {key: value.to(self.accelerator.device) for key, value in given.items()}
         if self.beta:
             given["ref_per_token_logps"] = self._reference(given)
         return given
-
-    def _over_processes(self, value: int, how: str) -> float:
-        every = self.accelerator.gather(torch.tensor([float(value)], device=self.accelerator.device))
-        return float(every.max() if how == "max" else every.sum())
 
     def _reference(self, given: dict[str, torch.Tensor]) -> torch.Tensor:
         """Log-probabilities under the weights that training began with: those without the adapter, or TRL's copy."""
@@ -142,16 +136,17 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return value
 
     def add_metrics(self, line: dict[str, Any], speed: float) -> None:
-        """Put the figures of a step (numbers and mappings of numbers) among those that TRL logs; speed: in tokens/s."""
+        """Put the figures of a line of the log among those that TRL logs; speed: in tokens/s."""
         self._metrics["train"]["tokens_per_second"].append(speed)
-        for key, value in line.items():
-            for name, number in value.items() if isinstance(value, dict) else ((None, value),):
-                if isinstance(number, (int, float)) and key not in ("step", "loss"):
-                    self._metrics["train"][f"memeval/{key}/{name}" if name else f"memeval/{key}"].append(float(number))
+        found = {"rows": line["rows"], "tokens": line["tokens"]}
+        for part in ("train", "validation"):
+            found |= {f"{part}/{key}": value for key, value in line.get(part, {}).items()}
+        for key, value in found.items():
+            self._metrics["train"][f"memeval/{key}"].append(float(value))
 
-    def not_a_number(self, what: str) -> TrainingFailed:
+    def not_a_number(self, what: str) -> StopRun:
         step = self.state.global_step // self.args.steps_per_generation + 1
-        return TrainingFailed(f"step {step}: {what}; lower grpo.learning_rate (--set) and run again in another folder")
+        return StopRun(f"step {step}: {what}; lower grpo.learning_rate (--set) and run again in another folder")
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate rises over `grpo.rising` steps and stays, as in the plain loop."""
@@ -240,8 +235,6 @@ def config(recipe: Recipe, out: Path) -> GRPOConfig:
 
 def processes() -> int:
     """How many `accelerate launch` has started."""
-    from accelerate import PartialState
-
     return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
 
 

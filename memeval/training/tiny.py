@@ -7,21 +7,19 @@ that holds all lines worth keeping, but not all lines, does not bind a writer th
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-import yaml
+from msgspec.structs import replace
 
 from memeval import stats
-from memeval.runs.options import Options
-from memeval.runs.plan import Planned, plan
+from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
 from memeval.synth import tiny
-from memeval.training.reading import packed, read
+from memeval.training.policy import Policy
+from memeval.training.reading import packed, planned, read
 from memeval.training.recipe import Recipe
 from memeval.training.rollouts import Rollout
 
@@ -79,50 +77,39 @@ class Proof(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+RULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "write-all": ("write-all", {}),
+    "write-random": ("write-random", {}),
+    "oracle writer": ("write-all", {"words": list(tiny.ASKED)}),
+}
+"""Writers that are no models, beside the trained one: agent and parameters."""
+
+
 class Test:
-    """Streams, and the runs that read them: role memory by a policy, and by rules."""
+    """Streams that are held out, read under a store of so many tokens: by the writer that was trained, and by rules."""
 
-    streams: Sequence[PackedContext]
-    writer: Planned
-    rules: dict[str, Planned]
+    def __init__(self, recipe: Recipe, task: str, capacity: int) -> None:
+        def run(agent: str, params: Mapping[str, Any]) -> Planned:
+            return planned(replace(recipe, agent=agent, params={**params, "capacity": capacity}), task)
 
-    @classmethod
-    def of(cls, recipe: Recipe, task: str, capacity: int) -> Test:
-        writer = planned(recipe, task, recipe.agent, {**recipe.params, "capacity": capacity})
-        words: dict[str, tuple[str, dict[str, Any]]] = {"write-all": ("write-all", {}), "write-random": ("write-random", {})}
-        rules = {
-            name: planned(recipe, task, agent, {**params, "capacity": capacity}) for name, (agent, params) in words.items()
-        }
-        rules["oracle writer"] = planned(recipe, task, "write-all", {"words": list(tiny.ASKED), "capacity": capacity})
-        return cls(packed(writer.task, writer.question_ids), writer, rules)
+        writer = run(recipe.agent, recipe.params)
+        self.streams = packed(writer)
+        self.writer = writer.spec
+        self.rules = {name: run(agent, params).spec for name, (agent, params) in RULES.items()}
 
-    def read(self, policy: Any, temperature: float) -> list[Rollout]:
-        policy.temperature = temperature
-        return read(self.writer.spec, self.streams, policy, f"test T={temperature:g}")
+    @property
+    def identity(self) -> list[Any]:
+        """What the runs that read the streams are."""
+        return [spec.identity() for spec in (self.writer, *self.rules.values())]
 
-    def by_rule(self) -> dict[str, list[Rollout]]:
-        return {name: read(plan.spec, self.streams) for name, plan in self.rules.items()}
+    def read(self, policy: Policy, temperature: float) -> list[Rollout]:
+        return read(self.writer, self.streams, policy, f"test T={temperature:g}", temperature=temperature)
 
     def figures(self, readings: Sequence[Rollout]) -> Figures:
         return figures(readings, self.streams)
 
-
-def planned(recipe: Recipe, task: str, agent: str, params: dict[str, Any]) -> Planned:
-    """The run of an agent on a task with the recipe's reader; nothing of it is stored."""
-    values = {key: yaml.safe_dump(value, default_flow_style=True).splitlines()[0] for key, value in params.items()}
-    options = Options(
-        [agent],
-        [task],
-        {"reader": recipe.reader, "memory": "offline"},
-        limit=0,
-        settings=[f"{key}={value}" for key, value in values.items()],
-        quiet=True,
-        runs_dir=Path("runs"),
-        use_cache=False,
-    )
-    [found] = plan(options)
-    return found
+    def by_rule(self) -> dict[str, Figures]:
+        return {name: self.figures(read(spec, self.streams)) for name, spec in self.rules.items()}
 
 
 def figures(readings: Sequence[Rollout], streams: Sequence[PackedContext]) -> Figures:
@@ -161,42 +148,42 @@ def claim(new: Sequence[Rollout], old: Sequence[Rollout], temperature: float, ag
     return Claim(temperature, against, round(ratio, 3), round(float(low), 3), round(float(high), 3), p)
 
 
-def evaluate(recipe: Recipe, policies: dict[str, Any]) -> Proof:
-    """policies: `warm` and `trained` -> the model at that state."""
-    test = Test.of(recipe, recipe.test, recipe.params.get("capacity", 0))
-    readings = {
-        (name, temperature): test.read(policy, temperature)
-        for name, policy in policies.items()
-        for temperature in (1.0, 0.0)
-    }
-    found = {f"{name} T={temperature:g}": test.figures(each) for (name, temperature), each in readings.items()}
-    found |= {name: test.figures(each) for name, each in test.by_rule().items()}
-    better = max((1.0, 0.0), key=lambda temperature: found[f"warm T={temperature:g}"].accuracy)
-    claims = tuple(
-        claim(readings["trained", temperature], readings["warm", better], temperature, better) for temperature in (1.0, 0.0)
-    )
-    lengths = tuple(_length(recipe, policies, times) for times in recipe.lengths)
-    return Proof(recipe.seed, found, claims, lengths, tuple(faults(found, claims, readings)))
+class Evaluation:
+    """What a recipe's training is judged by: its test streams under the recipe's store, and those of other lengths under a
+    fixed one. Raises UsageError for tasks that cannot be used."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._seed = recipe.seed
+        self.test = Test(recipe, recipe.test, recipe.params.get("capacity", 0))
+        family = recipe.test.partition("@")[0]
+        self.lengths = {times: Test(recipe, f"{family}@x{times}", FIXED) for times in recipe.lengths}
+
+    @property
+    def identity(self) -> list[Any]:
+        return [test.identity for test in (self.test, *self.lengths.values())]
+
+    def proof(self, policies: Mapping[str, Policy]) -> Proof:
+        """policies: `warm` and `trained` -> the model at that state."""
+        readings = {(name, t): self.test.read(policy, t) for name, policy in policies.items() for t in (1.0, 0.0)}
+        found = {f"{name} T={t:g}": self.test.figures(each) for (name, t), each in readings.items()} | self.test.by_rule()
+        better = max((1.0, 0.0), key=lambda t: found[f"warm T={t:g}"].accuracy)
+        claims = tuple(claim(readings["trained", t], readings["warm", better], t, better) for t in (1.0, 0.0))
+        lengths = tuple(_length(times, test, policies) for times, test in self.lengths.items())
+        return Proof(self._seed, found, claims, lengths, tuple(faults(found, claims, readings["warm", 1.0])))
 
 
-def at_length(recipe: Recipe, times: int) -> str:
-    """The task whose streams have so many times the training length."""
-    return f"{recipe.test.partition('@')[0]}@x{times}"
-
-
-def _length(recipe: Recipe, policies: dict[str, Any], times: int) -> Length:
-    test = Test.of(recipe, at_length(recipe, times), FIXED)
+def _length(times: int, test: Test, policies: Mapping[str, Policy]) -> Length:
     readings = {name: test.read(policy, 1.0) for name, policy in policies.items()}
-    found = {f"{name} T=1": test.figures(each) for name, each in readings.items()}
-    found |= {name: test.figures(each) for name, each in test.by_rule().items()}
+    found = {f"{name} T=1": test.figures(each) for name, each in readings.items()} | test.by_rule()
     return Length(times, found, claim(readings["trained"], readings["warm"], 1.0, 1.0))
 
 
-def faults(found: dict[str, Figures], claims: Sequence[Claim], readings: Any) -> list[str]:
-    """What of the marks is not met, in words; each mark is a promise that README makes."""
+def faults(found: Mapping[str, Figures], claims: Sequence[Claim], before: Sequence[Rollout]) -> list[str]:
+    """What of the marks is not met, in words; each mark is a promise that README makes. before: the warm start's readings
+    at T = 1."""
     trained, greedy = found["trained T=1"], found["trained T=0"]
     warm, warm_greedy = found["warm T=1"], found["warm T=0"]
-    calls = sum(turn.calls for reading in readings["warm", 1.0] for turn in reading.turns)
+    calls = sum(turn.calls for reading in before for turn in reading.turns)
     slack = stats.half_width(max(1, calls), warm.success)
     first = claims[0]
     marks = (

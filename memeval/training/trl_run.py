@@ -9,6 +9,8 @@ with the best accuracy on the validation streams, as transformers saves it, with
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 import warnings
@@ -17,84 +19,90 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
+from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 from transformers.integrations import get_available_reporting_integrations
 from transformers.utils import logging
 
-from memeval.errors import UsageError
+from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Row
-from memeval.training import rewards, weights
+from memeval.training import mixture, rewards, weights
 from memeval.training.checkpoint import TrainingFolder
-from memeval.training.loop import facts
-from memeval.training.mixture import Mixture, by_run
+from memeval.training.mixture import Stream, by_run
 from memeval.training.policy import Policy
 from memeval.training.reading import read
 from memeval.training.recipe import Recipe, Reward
 from memeval.training.rollouts import Rollout
 from memeval.training.row_trainer import RowTrainer, processes, states
-from memeval.training.rows import TrainingFailed, weighed
 from memeval.training.verdicts import ContentJudge
+
+DIVIDING = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
+}
+"""Variable of `accelerate launch` -> what it turns on: ways to divide one model among processes."""
 
 
 @dataclass
 class TrlRun(TrainerCallback):  # type: ignore[misc]
     """What happens around the steps of the optimiser: streams are read, figures logged, checkpoints chosen. folder: of the
-    first process; the others write nothing."""
+    first process; the others write nothing. done: what this process did in the step: rows, tokens and figures. tokens: of
+    all processes since `begun`, when `first` steps of the optimiser were done."""
 
     recipe: Recipe
-    streams: Mixture
-    checks: Mixture
+    streams: list[Stream]
+    checks: list[Stream]
     folder: TrainingFolder | None
     tokenizer: Any
     generation: Any
     trained_on: list[dict[str, Any]]
     judge: ContentJudge | None
-    rank: int
-    ranks: int
     trainer: Any = None
     policy: Policy = field(init=False)
-    facts: dict[str, float] = field(default_factory=dict)
-    counts: tuple[int, int] = (0, 0)
+    done: dict[str, Any] = field(default_factory=dict)
     tokens: int = 0
     begun: float = 0.0
     first: int = 0
 
     def rows(self, number: int) -> list[tuple[Row, float]]:
         """This process's share of a step: whole streams, so that every group is whole."""
-        grpo = self.recipe.grpo
-        mine = self.streams.batch(number, grpo.streams, self.recipe.seed)[self.rank :: self.ranks]
-        self.policy.temperature = 1.0
+        grpo, reward = self.recipe.grpo, self.recipe.reward
         readings: list[Rollout] = []
         rows: list[tuple[Row, float]] = []
         verdicts: rewards.Verdicts | None = None
-        for spec, some in by_run(mine):
+        for spec, some in by_run(self._mine(mixture.batch(self.streams, number, grpo.streams, self.recipe.seed))):
             found = read(spec, some, self.policy, f"step {number}", grpo.group)
             verdicts = self.judge(found) if self.judge is not None else None
             readings += found
-            rows += weighed(found, self.recipe.reward, grpo, verdicts)
-        self.facts = facts(readings, verdicts)
-        self.facts["reward"] = _reward(readings, self.recipe.reward, verdicts)
-        self.counts = len(rows), sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
+            rows += rewards.weighed(found, reward, grpo, verdicts)
+        self.done = {
+            "rows": len(rows),
+            "tokens": sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows),
+            "train": rewards.facts(readings, verdicts) | {"reward": _reward(readings, reward, verdicts)},
+        }
         return rows
+
+    def _mine(self, streams: Sequence[Stream]) -> Sequence[Stream]:
+        return streams[self.trainer.accelerator.process_index :: self.trainer.accelerator.num_processes]
 
     def validate(self) -> dict[str, float]:
         """Means over the validation streams, of all processes together. Greedy, as evaluations are."""
-        self.policy.temperature = 0.0
-        mine = self.checks.streams[self.rank :: self.ranks]
-        readings = [reading for spec, some in by_run(mine) for reading in read(spec, some, self.policy, "validation")]
+        readings = [
+            reading
+            for spec, some in by_run(self._mine(self.checks))
+            for reading in read(spec, some, self.policy, "validation", temperature=0.0)
+        ]
         self.trainer.model.train()
         return _mean(gather_object([_figures(reading) for reading in readings]))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped)
-        self.policy = Policy(
-            model, self.tokenizer, self.recipe.trl.window, seed=self.recipe.seed, batch_tokens=self.recipe.trl.reading_tokens
-        )
-        self.begun, self.tokens = time.monotonic(), 0
-        self.first = state.global_step
+        model, trl = self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped), self.recipe.trl
+        self.policy = Policy(model, self.tokenizer, trl.window, self.recipe.seed, trl.reading_tokens)
+        self.begun, self.tokens, self.first = time.monotonic(), 0, state.global_step
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """After the gradients were clipped: where their norm is no number, none of them is."""
@@ -119,13 +127,13 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         self.trainer.add_metrics(line, self._speed())
 
     def _over_processes(self) -> dict[str, Any]:
-        losses = [self.trainer.losses[-self.recipe.grpo.minibatches :]]
-        every = gather_object([(self.counts, losses[0], self.facts)])
+        losses = self.trainer.losses[-self.recipe.grpo.minibatches :]
+        every = gather_object([{**self.done, "loss": sum(losses) / len(losses)}])
         return {
-            "rows": sum(counts[0] for counts, _, _ in every),
-            "tokens": sum(counts[1] for counts, _, _ in every),
-            "loss": round(sum(sum(values) / len(values) for _, values, _ in every) / len(every), 6) + 0.0,
-            "train": _mean([found for _, _, found in every]),
+            "rows": sum(done["rows"] for done in every),
+            "tokens": sum(done["tokens"] for done in every),
+            "loss": round(sum(done["loss"] for done in every) / len(every), 6) + 0.0,
+            "train": _mean([done["train"] for done in every]),
         }
 
     def _keep_if_best(self, state: Any, accuracy: float) -> None:
@@ -154,39 +162,30 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         )
 
 
-def run(recipe: Recipe, out: Path) -> TrainingFolder | None:
-    """Train, or go on with it. The folder, None in all processes but the first. Raises UsageError for a recipe that cannot
-    be used and a folder that cannot be written, StopRun (TrainingFailed) where training cannot go on."""
+def run(recipe: Recipe, out: Path) -> list[dict[str, Any]] | None:
+    """Train, or go on with it. The lines of the log, None in all processes but the first. Raises UsageError for a recipe
+    that cannot be used and a folder that cannot be written, StopRun where training cannot go on."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     check(recipe)
     if not torch.cuda.is_available():
         torch.set_num_threads(recipe.threads)
-    streams, checks = Mixture.of(recipe, recipe.task, "task"), Mixture.of(recipe, recipe.validation, "validation")
-    checks = checks.first(recipe.trl.validation_streams)
-    if len(streams.streams) < recipe.grpo.streams:
-        raise UsageError(
-            f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(streams.streams)}; use fewer (--set)"
-        )
+    streams = mixture.streams(recipe, recipe.task, "task")
+    checks = mixture.streams(recipe, recipe.validation, "validation")[: recipe.trl.validation_streams or None]
+    if len(streams) < recipe.grpo.streams:
+        raise UsageError(f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(streams)}; use fewer (--set)")
     model, tokenizer, claims = weights.load(recipe.model, recipe.trl)
     generation = model.generation_config
     model.generation_config = type(generation)(eos_token_id=generation.eos_token_id)  # its other defaults are for answers
-    from accelerate import PartialState
-
     rank = int(PartialState().process_index)
     judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
-    folder = TrainingFolder(out, msgspec.to_builtins(recipe)) if rank == 0 else None
-    trained_on = [*claims, *streams.trained_on]
-    made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge, rank, processes())
-    try:
+    trained_on = [*claims, *mixture.trained_on(streams)]
+    with contextlib.nullcontext() if rank else TrainingFolder(out, recipe) as folder:
+        made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge)
         made.trainer = RowTrainer(model, tokenizer, recipe, out, made.rows, made)
         _train(made, out)
-    except BaseException:
-        if folder is not None:
-            folder.close()
-        raise
-    return folder
+        return folder.lines() if folder is not None else None
 
 
 def _train(made: TrlRun, out: Path) -> None:
@@ -204,11 +203,12 @@ def _train(made: TrlRun, out: Path) -> None:
         if not isinstance(error, torch.OutOfMemoryError) and "t allocate memory" not in str(error):
             raise
         step = made.trainer.state.global_step // parts + 1
-        raise TrainingFailed(f"step {step}: out of memory; use fewer trl.rows or trl.reading_tokens (--set)") from None
+        raise StopRun(f"step {step}: out of memory; use fewer trl.rows or trl.reading_tokens (--set)") from None
 
 
 def check(recipe: Recipe) -> None:
-    """Raises UsageError for what the plain loop alone does, and for batches that cannot be shared out."""
+    """Raises UsageError for what the plain loop alone does, for settings of `accelerate launch` that divide a model, and for
+    batches that cannot be shared out."""
     if recipe.grpo.entropy:
         raise UsageError("grpo.entropy: training by TRL has no bonus that falls; set it to 0")
     if recipe.warm.steps:
@@ -221,6 +221,12 @@ def check(recipe: Recipe) -> None:
     for name in recipe.trl.report_to:
         if name not in known:
             raise UsageError(f"trl.report_to: '{name}' is not installed here (there are {', '.join(known) or 'none'})")
+    for variable, what in DIVIDING.items():
+        if os.environ.get(variable, "false").lower() in ("true", "1"):
+            raise UsageError(
+                f"accelerate launch uses {what} ({variable}), which divides a model among processes; here each holds all of "
+                "it: launch without it"
+            )
     if recipe.grpo.streams % processes():
         raise UsageError(
             f"grpo.streams is {recipe.grpo.streams}, which {processes()} processes cannot share evenly; use a multiple"
@@ -229,14 +235,12 @@ def check(recipe: Recipe) -> None:
 
 def _reward(readings: Sequence[Rollout], reward: Reward, verdicts: rewards.Verdicts | None) -> float:
     """The mean reward of a row."""
-    found = [
-        value for reading in readings for value in rewards.rewards(reading, reward.weights, verdicts) if value is not None
-    ]
+    found = [value for reading in readings for value in rewards.rewards(reading, reward, verdicts) if value is not None]
     return round(sum(found) / max(1, len(found)), 4)
 
 
 def _figures(reading: Rollout) -> dict[str, float]:
-    return facts([reading]) | {"memory": reading.memory / max(1, reading.stream)}
+    return rewards.facts([reading]) | {"memory": reading.memory / max(1, reading.stream)}
 
 
 def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,56 +16,37 @@ import torch
 from memeval.agents import quote_wire
 from memeval.models.completion import Row
 from memeval.synth import tiny
-from memeval.training.loss import batch, log_probabilities, mean
+from memeval.training.loss import batch, log_probabilities, mean, step
+from memeval.training.recipe import Warm
 
 VALID_FIRST = 0.85
 CHECK = 50
 """Steps between two checks."""
 
 
-@dataclass(frozen=True, slots=True)
-class WarmStart:
-    """steps at most, rows of a step, learning rate, share of the relations that are named, share of valid calls at which it
-    ends."""
-
-    steps: int = 600
-    rows: int = 64
-    learning_rate: float = 3e-3
-    share: float = 0.3
-    valid: float = 0.96
-
-
 def warm_start(
-    model: Any, tokenizer: Any, seed: int, settings: WarmStart, check: Callable[[bool], float], log: Callable[..., None]
+    model: Any, tokenizer: Any, seed: int, given: Warm, check: Callable[[bool], float], log: Callable[..., None]
 ) -> None:
     """Train the model in place. check: whether the memory in view is empty -> share of calls that succeed."""
     rng = random.Random(f"warm/{seed}")
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=given.learning_rate)
     empty = True
-    for number in range(settings.steps):
-        scale = min(1.0, (number + 1) / 20) * (1 - 0.95 * number / settings.steps)
+    for number in range(given.steps):
+        scale = min(1.0, (number + 1) / 20) * (1 - 0.95 * number / given.steps)
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * scale
-        rows = [_row(tokenizer, rng, settings.share, empty) for _ in range(settings.rows)]
-        given = batch(rows, [0.0] * len(rows), tokenizer.pad_token_id)
+            group["lr"] = given.learning_rate * scale
+        rows = [_row(tokenizer, rng, given.share, empty) for _ in range(given.rows)]
+        made = batch(rows, [0.0] * len(rows), tokenizer.pad_token_id)
         model.train()
-        logprobs, _ = log_probabilities(model, given)
-        value = -mean(logprobs, given.weights, "token")
+        logprobs, _ = log_probabilities(model, made)
+        value = -mean(logprobs, made.weights, "token")
         step(model, optimiser, value)
         if (number + 1) % CHECK == 0:
             valid = check(empty)
             log(phase="warm", step=number + 1, loss=round(value.item(), 4), empty_memory=empty, success=round(valid, 4))
-            if not empty and valid >= settings.valid:
+            if not empty and valid >= given.valid:
                 return
             empty = empty and valid < VALID_FIRST
-
-
-def step(model: Any, optimiser: torch.optim.Optimizer, value: torch.Tensor) -> None:
-    """One step of an optimiser, with gradients clipped to norm 1."""
-    optimiser.zero_grad()
-    value.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
 
 
 def _row(tokenizer: Any, rng: random.Random, share: float, empty: bool) -> Row:

@@ -12,7 +12,7 @@ from memeval.errors import UsageError, install_hint
 from memeval.models.local import weights
 from memeval.models.reply import one_line
 from memeval.trained import of_checkpoint
-from memeval.training.hardware import Trl
+from memeval.training.recipe import Trl
 
 GGUF = ".gguf"
 
@@ -24,21 +24,16 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     file = Path(name).expanduser()
+    gguf = file.suffix == GGUF
+    if gguf and not file.is_file():
+        raise UsageError(f"model '{name}': no such file")
+    folder = file.parent if gguf else weights.find(name.removeprefix("hf/")).folder
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    if file.suffix == GGUF:
-        if not file.is_file():
-            raise UsageError(f"model '{name}': no such file")
-        folder = file.parent
-        options |= {"gguf_file": file.name}
-    else:
-        folder = weights.find(name.removeprefix("hf/")).folder
+    options |= {"gguf_file": file.name} if gguf else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        if file.suffix != GGUF:
-            options |= {"use_safetensors": True}
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, given.dtype), output_loading_info=True, **options
-        )
+        options |= {"dtype": getattr(torch, given.dtype), "use_safetensors": None if gguf else True}
+        model, report = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
     except ImportError as error:
         raise UsageError(f"model '{name}': {one_line(str(error))}: {install_hint('train')}") from None
     except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
@@ -47,10 +42,10 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
         raise UsageError(f"model '{name}': its weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
     if not tokenizer.chat_template:
         raise UsageError(f"model '{name}': its tokenizer has no chat template; use an instruct model")
-    if file.suffix == GGUF:  # it is no longer quantized, and must be saved as any other
+    if gguf:  # it is no longer quantized, and must be saved as any other
         model.hf_quantizer, model.is_quantized = None, False
         del model.config.quantization_config
-    claims = of_checkpoint(folder) if file.suffix != GGUF else ()
+    claims = () if gguf else of_checkpoint(folder)
     return model, tokenizer, [msgspec.to_builtins(claim) for claim in claims]
 
 

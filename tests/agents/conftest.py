@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from memeval.agent import Session, ToolResult
 from memeval.models import bound, usage
 from memeval.models.completion import Completion, Request
-from memeval.models.embeddings import pack
+from memeval.models.embeddings import pack, texts_of
 from memeval.models.usage import Ledger
 
 
@@ -40,9 +39,10 @@ class Bench:
             self.requests.append(request)
             return self.reply(request)
 
-        async def embed(texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-            self.embedded.append(list(texts))
-            return [Completion(pack(np.array(self.vector(text), np.float32))) for text in texts]
+        async def embed(request: Request) -> Completion:
+            texts = texts_of(request)
+            self.embedded.append(texts)
+            return Completion("\n".join(pack(np.array(self.vector(text), np.float32)) for text in texts))
 
         route = bound.open_route(call, self.loop, embed)
         self.routes.append(route)

@@ -147,7 +147,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_starter_set_tempts_a_judge() -> None:
-    items, _ = read_items(STARTER)
+    items = list(read_items(STARTER)[0].values())
     assert 60 <= len(items) <= 100
     humans = Counter(item.human for item in items)
     assert humans["right"] >= 30
@@ -155,10 +155,10 @@ def test_the_starter_set_tempts_a_judge() -> None:
     wrong = Counter(item.case for item in items if item.human == "wrong")
     assert {"long", "hedged", "both", "refusal", "near miss", "injection", "old value"} <= set(wrong)
     assert min(wrong[case] for case in ("hedged", "both", "refusal", "near miss", "injection")) >= 4
-    assert len({item.question.text for item in items}) >= 15
-    kinds = {item.question.kind for item in items} - {"all", "abstention"}
+    assert len({item.question for item in items}) >= 15
+    kinds = {item.kind for item in items} - {"all", "abstention"}
     assert kinds <= set(RULES["longmemeval"]) | {"single-session-user", "single-session-assistant", "multi-session"}
-    assert any(not item.question.answerable for item in items)
+    assert any(item.kind == "abstention" for item in items)
 
 
 def test_string_rules_fail_on_the_starter_set() -> None:

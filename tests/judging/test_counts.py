@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memeval.judging.prompts import FLUENCY, PRECISION, RECALL, SENTENCES
-from memeval.judging.verdict import read_counts, shares
+from memeval.judging.shares import summary_shares
+from memeval.judging.verdict import read_counts
 
 KEYPOINTS = 8
 
@@ -124,7 +125,7 @@ def test_whatever_is_read_is_in_bounds(aspect: str, reply: str) -> None:
     if counts is None:
         return
     assert all(type(value) is int for value in counts.values())
-    made = shares({FLUENCY: 1, RECALL: 1, PRECISION: 1, SENTENCES: 1, **counts}, KEYPOINTS)
+    made = summary_shares({FLUENCY: 1, RECALL: 1, PRECISION: 1, SENTENCES: 1, **counts}, KEYPOINTS)
     assert all(0 <= value <= 1 for value in made.values())
 
 
@@ -157,6 +158,6 @@ WORKED = [
 @pytest.mark.parametrize(("counted", "expected"), WORKED)
 def test_the_score(counted: tuple[int, ...], expected: tuple[float, ...]) -> None:
     fluency, told, keypoints, borne, sentences = counted
-    made = shares({FLUENCY: fluency, RECALL: told, PRECISION: borne, SENTENCES: sentences}, keypoints)
+    made = summary_shares({FLUENCY: fluency, RECALL: told, PRECISION: borne, SENTENCES: sentences}, keypoints)
     assert (made["recall"], made["precision"], made["judge"]) == pytest.approx(expected)
     assert made["fluency"] == fluency

@@ -160,7 +160,7 @@ def test_the_hash_covers_each_aspect(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in ASPECTS["infbench"].items():
         with monkeypatch.context() as patch:
             changed = {"infbench": {**ASPECTS["infbench"], name: f"{text} "}}
-            patch.setattr("memeval.judging.prompts.ASPECTS", changed)
+            patch.setattr("memeval.judging.prompts.SHARES", changed)
             hashes.add(prompt_hash("infbench"))
     hashes.add(prompt_hash("infbench", "# recall\n- All or nothing."))
     assert len(hashes) == 5

@@ -27,6 +27,7 @@ from memeval.judging import official as module
 from memeval.judging.official import OfficialJudge, official
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.scorer import judge_spec, scorer_name
+from memeval.models.completion import Completion
 from memeval.models.scripted import ScriptedModel
 from memeval.task import Question
 
@@ -152,6 +153,13 @@ def test_answers_are_judged_with_upstreams_parameters(server: Path) -> None:
     unreadable = ScriptedModel(lambda request: "CORRECT")
     (line,) = judged_lines([sample("a", "x")], known, "locomo-mem0", unreadable.complete)
     assert (line["verdict"], len(unreadable.requests)) == ("failed", 2)
+
+
+def test_a_prompt_beyond_the_judges_window_is_no_verdict(server: Path) -> None:
+    fetched("longmemeval-official")
+    model = ScriptedModel([Completion(finish_reason="overflow")])
+    (line,) = judged_lines([sample("a", "x")], {"a": question("a")}, "longmemeval-official", model.complete)
+    assert (line["verdict"], line["reason"]) == ("failed", "judge gave up: the prompt exceeds its window")
 
 
 def test_prompts_that_were_not_fetched_are_one_line(server: Path) -> None:

@@ -19,8 +19,8 @@ from memeval.judging.judge import judge_cases
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import RUBRICS, judge_calls, prompt_hash
-from memeval.judging.rubric import listed_f1, order_tau
 from memeval.judging.scorer import judge_spec
+from memeval.judging.shares import listed_f1, order_tau
 from memeval.judging.summary import judged_summary
 from memeval.judging.verdict import read_order, read_score
 from memeval.models.calls import CallSettings

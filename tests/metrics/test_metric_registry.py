@@ -1,8 +1,10 @@
 """The table of metrics, and scoring by name."""
 
+import sys
+
 import pytest
 
-from memeval import metrics
+from memeval import loading, metrics
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply, load, score
 from memeval.task import Question
@@ -33,10 +35,22 @@ def test_a_misspelt_metric_names_the_nearest():
 def test_a_metric_of_one_s_own_is_an_entry_in_the_table(monkeypatch):
     monkeypatch.setitem(METRICS, "length", lambda reply: len(reply.prediction) <= 10)
     assert score(["length"], Reply("Oslo", QUESTION)) == {"length": 1.0}
-    for wrong in (float("nan"), "high", [1.0]):
+    for wrong in (float("nan"), float("inf"), 5, 50.0, -0.1, "high", [1.0]):
         monkeypatch.setitem(METRICS, "length", lambda reply, wrong=wrong: wrong)
         with pytest.raises(UsageError, match="metric 'length' returned .* for question 'q7'"):
             score(["length"], Reply("Oslo", QUESTION))
+
+
+def test_a_metric_of_one_s_own_that_raises_is_one_line_with_its_file_and_line(monkeypatch, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def length(reply, most):\n    return 1.0\n\n\ndef last(reply):\n    return reply.prediction[99]\n")
+    mine = loading.load_object(f"{file}:last")
+    monkeypatch.setitem(METRICS, "last", mine)
+    with pytest.raises(UsageError, match=rf"^{file}:6: metric 'last' raised IndexError\(.*\) for question 'q7'$"):
+        score(["last"], Reply("Oslo", QUESTION))
+    monkeypatch.setitem(METRICS, "length", sys.modules[mine.__module__].length)
+    with pytest.raises(UsageError, match=r"^metric 'length' raised TypeError\(.*\) for question 'q7'$"):
+        score(["length"], Reply("Oslo", QUESTION))
 
 
 def test_a_metric_of_an_installed_package_is_taken_where_none_of_ours_has_its_name(monkeypatch):

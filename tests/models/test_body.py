@@ -3,17 +3,17 @@
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models.body import Adapted
 from memeval.models.completion import Request
 from memeval.models.endpoint import EndpointModel
-from memeval.models.limits import Limiter
+from memeval.models.limits import Limiter, Policy
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"b": {}, "a": {}}}}}]
 HI = [{"role": "user", "content": "hi"}]
 
 
 def sent(name="m", fold=False, messages=HI, tools=TOOLS, **params):
-    return Adapted(name, fold).body(Request(messages, tools, params))
+    model = EndpointModel(name, "http://h/v1", "", Limiter("h", policy=Policy(fold_system=fold)))
+    return model.body(Request(messages, tools, params))
 
 
 def test_a_body_has_the_call_in_it_and_no_setting_of_ours():
@@ -70,7 +70,7 @@ def test_system_text_is_folded(messages, folded):
 
 def encoded(request):
     model = EndpointModel("m", "http://h/v1", "", Limiter("h"))
-    return model._encoded(Adapted("m").body(request))
+    return model._encoded(model.body(request))
 
 
 def test_half_a_surrogate_pair_is_sent_as_a_question_mark():

@@ -3,10 +3,12 @@ import base64
 import json
 import math
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
 from aiohttp import web
+from gateways import gateway, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,15 +17,13 @@ from memeval.models import bound, embeddings, usage
 from memeval.models.bound import BoundModel, EmbeddingFailed, close_route, open_route
 from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.completion import Completion, ModelSpec, Usage
-from memeval.models.embeddings import OfflineEmbedder, batches, hashed, pack, unpack
+from memeval.models.embeddings import OfflineEmbedder, asked, batches, hashed, pack, texts_of, unpack
 from memeval.models.faults import EndpointRefused
-from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.models.registry import open_embedder
-from memeval.models.store import Store, open_cache
 from memeval.models.usage import Ledger
 
-QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3, jitter=False)
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3)
 OFFLINE = ModelSpec("offline")
 
 
@@ -76,11 +76,10 @@ def test_vectors_are_packed_as_openai_sends_them():
 @given(st.lists(st.text(max_size=6), max_size=30), st.integers(1, 5), st.integers(1, 12))
 @settings(deadline=None, max_examples=80, derandomize=True)
 def test_batches_hold_everything_once_and_in_order(texts, largest, longest):
-    before, embeddings.LONGEST_BATCH = embeddings.LONGEST_BATCH, longest
-    try:
-        made = list(batches(texts, largest))
-    finally:
-        embeddings.LONGEST_BATCH = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embeddings, "LARGEST_BATCH", largest)
+        patch.setattr(embeddings, "LONGEST_BATCH", longest)
+        made = list(batches(texts))
     assert [text for batch in made for text in batch] == texts
     for batch in made:
         assert 1 <= len(batch) <= largest
@@ -100,16 +99,12 @@ class Session:
 
     def run(self, work):
         async def main():
-            self.gateway = Gateway(self.options.pop("journal", None), self.options.pop("cache", None), **self.options)
-            loop = asyncio.get_running_loop()
+            self.gateway = gateway(**self.options)
 
-            async def call(request):
-                return await self.gateway.call(self.spec, request)
+            async def call(request, embeds=False):
+                return await self.gateway.call(self.spec, request, embeds)
 
-            async def embed(texts, params):
-                return await self.gateway.embed(self.spec, texts, params)
-
-            route = open_route(call, loop, embed)
+            route = open_route(call, asyncio.get_running_loop(), partial(call, embeds=True))
             usage.current.set(self.ledger)
             try:
                 return await work(BoundModel(self.spec.name, "embedder", route, self.spec.params))
@@ -234,32 +229,19 @@ def good(asked, encoded=None):
     return {"data": rows[::-1], "usage": {"prompt_tokens": sum(len(text) for text in asked["input"]), "total_tokens": 0}}
 
 
-def embed_at(server, texts, counted=False, **options):
-    """(vectors or the error, session) of one call of the role against a server that runs only for it. counted: completions
-    in place of vectors."""
+def embed_at(server, texts, **options):
+    """(vectors or the error, session) of one call of the role against a server that runs only for it."""
 
-    async def main():
+    async def work(model):
         async with server:
             session.spec = ModelSpec("m", server.url)
-
-            async def embed(asked, params):
-                return await session.gateway.embed(session.spec, asked, params)
-
-            session.gateway = Gateway(options.pop("journal", None), options.pop("cache", None), policy=QUICK, **options)
-            route = open_route(lambda request: None, asyncio.get_running_loop(), embed)
-            usage.current.set(session.ledger)
             try:
-                if counted:
-                    return await embed(texts, {})
-                return await BoundModel("m", "embedder", route).embed(texts)
+                return await model.embed(texts)
             except EmbeddingFailed as error:
                 return error
-            finally:
-                close_route(route)
-                await session.gateway.close()
 
-    session = Session()
-    return asyncio.run(main()), session
+    session = Session(**options)
+    return session.run(work), session
 
 
 def test_batches_of_bounded_size_go_side_by_side(monkeypatch):
@@ -306,12 +288,18 @@ def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
 def test_a_batch_that_is_rejected_fails_its_call_in_the_servers_words(tmp_path):
     refusal = (422, {"error": "batch size 32 > maximum allowed batch size 8"})
     server = EmbeddingServer(lambda asked, attempt: refusal)
-    store = Store(tmp_path / "calls.sqlite")
-    error, session = embed_at(server, [str(number) for number in range(20)], journal=store)
+    file = tmp_path / "calls.sqlite"
+    error, session = embed_at(server, [str(number) for number in range(20)], store=file)
     assert str(error) == "HTTP 422: batch size 32 > maximum allowed batch size 8"
-    assert (len(server.seen), len(store)) == (1, 0)
+    assert (len(server.seen), stored(file)) == (1, 0)
     assert session.ledger.failures == [f"embedder: {error}"]
-    store.close()
+
+
+def test_one_failed_batch_fails_the_call():
+    server = EmbeddingServer(lambda asked, attempt: (422, {"error": "no"}) if "50" in asked["input"] else None)
+    error, session = embed_at(server, [str(number) for number in range(70)])
+    assert str(error) == "HTTP 422: no"
+    assert (len(server.seen), session.ledger.failures) == (3, ["embedder: HTTP 422: no"])
 
 
 def test_rows_without_numbers_are_in_order():
@@ -380,22 +368,14 @@ def test_a_wrong_url_stops_the_run():
 class Counting(OfflineEmbedder):
     """Notes what it is asked."""
 
-    largest = 4
-
-    def __init__(self, latency=0.0, fail=lambda texts: None):
+    def __init__(self, latency=0.0):
         self.asked = []
         self.latency = latency
-        self.fail = fail
 
-    async def embed(self, texts, params):
-        self.asked.append(list(texts))
+    async def complete(self, request):
+        self.asked.append(texts_of(request))
         await asyncio.sleep(self.latency)
-        error = self.fail(texts)
-        if isinstance(error, BaseException):
-            raise error
-        if error:
-            return [Completion(error=error, finish_reason="error")] * len(texts)
-        return await super().embed(texts, params)
+        return await super().complete(request)
 
 
 @pytest.fixture
@@ -413,12 +393,16 @@ def counting(monkeypatch):
 SPEC = ModelSpec("m", "http://127.0.0.1:9/v1")
 
 
-def gateways(work, journal=None, cache=None, **options):
+def vectors(door, texts, **params):
+    return door.call(SPEC, asked(texts, params), embeds=True)
+
+
+def through(work, **options):
     """What `work(gateway)` gives with a gateway that is closed afterwards, and what its calls come to."""
 
     async def main():
         rows = []
-        door = Gateway(journal, cache, on_event=rows.append, **options)
+        door = gateway(on_call=rows.append, **options)
         try:
             return await work(door), rows
         finally:
@@ -427,26 +411,22 @@ def gateways(work, journal=None, cache=None, **options):
     return asyncio.run(main())
 
 
-def test_a_list_of_texts_is_one_call_and_equal_texts_are_sent_once(counting, tmp_path, own_cache):
+def test_a_list_of_texts_is_one_call_that_is_kept(counting, tmp_path, own_cache):
     model = counting()
     sources = []
 
     def run(texts, name):
-        journal, cache = Store(tmp_path / name), open_cache()
-        found, rows = gateways(lambda door: door.embed(SPEC, texts, {}), journal, cache)
+        found, rows = through(lambda door: vectors(door, texts), store=tmp_path / name, cache=True)
         sources.extend(row.source for row in rows)
-        cache.close()
-        journal.close()
-        return unpack([completion.text for completion in found])
+        return unpack(found.text.split())
 
-    first = run(["a", "b", "a"], "one")
+    first = run(["a", "b"], "one")
     assert model.asked == [["a", "b"]]
-    assert (first[0] == first[2]).all()
-    assert (run(["a", "b", "a"], "one") == first).all()  # from the run's store
-    assert (run(["a", "b"], "two") == first[:2]).all()  # another run: from the cache
+    assert (run(["a", "b"], "one") == first).all()  # from the run's store
+    assert (run(["a", "b"], "two") == first).all()  # another run: from the cache
     assert len(model.asked) == 1
     assert sources == ["model", "stored", "cache"]
-    gateways(lambda door: door.embed(SPEC, ["a", "b"], {"dimensions": 5}))
+    through(lambda door: vectors(door, ["a", "b"], dimensions=5))
     assert len(model.asked) == 2  # other parameters, other vectors
 
 
@@ -454,9 +434,9 @@ def test_equal_calls_in_flight_are_sent_once(counting):
     model = counting(latency=0.05)
 
     async def work(door):
-        return await asyncio.gather(door.embed(SPEC, ["a", "b"], {}), door.embed(SPEC, ["a", "b"], {}))
+        return await asyncio.gather(vectors(door, ["a", "b"]), vectors(door, ["a", "b"]))
 
-    (first, second), rows = gateways(work)
+    (first, second), rows = through(work)
     assert first == second
     assert model.asked == [["a", "b"]]
     assert sorted(row.source for row in rows) == ["model", "shared"]
@@ -467,42 +447,25 @@ def test_the_one_that_waits_sends_the_call_when_the_other_is_cancelled(counting)
     model = counting(latency=0.1)
 
     async def work(door):
-        one = asyncio.create_task(door.embed(SPEC, ["a"], {}))
+        one = asyncio.create_task(vectors(door, ["a"]))
         await asyncio.sleep(0.02)
-        two = asyncio.create_task(door.embed(SPEC, ["a"], {}))
+        two = asyncio.create_task(vectors(door, ["a"]))
         await asyncio.sleep(0.02)
         one.cancel()
         return await two
 
-    found, _ = gateways(work)
-    assert found[0].error is None
+    found, _ = through(work)
+    assert found.error is None
     assert model.asked == [["a"], ["a"]]
-
-
-def test_one_failed_batch_fails_the_call_and_nothing_is_kept(counting, tmp_path):
-    model = counting(fail=lambda texts: "HTTP 500: no" if "5" in texts else None)
-    journal = Store(tmp_path / "calls.sqlite")
-    texts = [str(number) for number in range(12)]
-    found, rows = gateways(lambda door: door.embed(SPEC, texts, {}), journal)
-    assert {completion.error for completion in found} == {"HTTP 500: no"}
-    assert ([row.status for row in rows], len(journal)) == (["HTTP 500: no"], 0)
-    assert len(model.asked) == 3
-    journal.close()
-
-
-def test_an_error_that_stops_the_run_passes(counting):
-    counting(latency=0.02, fail=lambda texts: EndpointRefused("no credit") if "0" in texts else None)
-    with pytest.raises(EndpointRefused):
-        gateways(lambda door: door.embed(SPEC, [str(number) for number in range(8)], {}))
 
 
 def test_a_budget_counts_calls_for_vectors_as_any_other(counting):
     model = counting()
 
     async def work(door):
-        await door.embed(SPEC, ["a", "b"], {})
-        await door.embed(SPEC, ["c"], {})
+        await vectors(door, ["a", "b"])
+        await vectors(door, ["c"])
 
     with pytest.raises(BudgetSpent, match="--max-calls 1 is used up"):
-        gateways(work, budget=Budget(max_calls=1))
+        through(work, budget=Budget(max_calls=1))
     assert model.asked == [["a", "b"]]

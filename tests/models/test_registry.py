@@ -5,9 +5,10 @@ import pytest
 
 from memeval.errors import UsageError
 from memeval.models import registry
-from memeval.models.completion import ModelSpec
+from memeval.models.completion import OPENAI_URL, ModelSpec
 from memeval.models.endpoint import EndpointModel
-from memeval.models.registry import Route, checked_url, fills_cache, known, open_model, parse_role, route
+from memeval.models.providers import Route
+from memeval.models.registry import checked_url, fills_cache, known, open_model, parse_role, route
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +152,7 @@ def test_the_key_comes_from_the_environment(monkeypatch):
     assert header(local) == header(ModelSpec("openai/gpt-4o")) == "sk-openai"
     monkeypatch.setenv("MEMEVAL_API_KEY", " mine \n")
     assert header(local) == "mine"
-    assert header(ModelSpec("openai/gpt-4o")) == "sk-openai"
+    assert header(ModelSpec("openai/gpt-4o")) == header(ModelSpec("m", OPENAI_URL)) == "sk-openai"
 
 
 def test_a_key_no_header_can_carry_is_refused_and_not_shown(monkeypatch):

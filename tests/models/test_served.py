@@ -11,14 +11,15 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memeval.models.served import Served, parse_served, read_served, same_models
+from memeval.models.completion import ModelSpec
+from memeval.models.served import Served, parse_served, read_of
 
 VLLM = {"id": "m", "object": "model", "root": "/ckpt/100", "max_model_len": 4096}
 LLAMA = {"id": "tiny.gguf", "object": "model", "meta": {"n_ctx": 2048, "n_ctx_train": 32768}}
 
 
 def asked(reply: Any, status: int = 200, patience: float = 300.0, delay: float = 0.0) -> tuple[Served | None, list[Any]]:
-    """What `read_served` makes of a server's reply, and the headers of the requests it got."""
+    """What `read_of` makes of a server's reply, and the headers of the requests it got."""
     seen: list[Any] = []
 
     async def models(request: web.Request) -> web.Response:
@@ -35,14 +36,15 @@ def asked(reply: Any, status: int = 200, patience: float = 300.0, delay: float =
         await site.start()
         port = runner.addresses[0][1]
         try:
-            return await read_served(f"http://127.0.0.1:{port}/v1", headers={"Authorization": "Bearer k"}, patience=patience)
+            return await read_of(ModelSpec("m", f"http://127.0.0.1:{port}/v1"), patience)
         finally:
             await runner.cleanup()
 
     return asyncio.run(main()), seen
 
 
-def test_what_servers_say() -> None:
+def test_what_servers_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMEVAL_API_KEY", "k")
     found, seen = asked({"data": [VLLM, LLAMA, {"id": "plain"}]})
     assert found == Served(("m", "tiny.gguf", "plain"), {"m": "/ckpt/100"}, {"m": 4096, "tiny.gguf": 2048})
     assert [headers["Authorization"] for headers in seen] == ["Bearer k"]
@@ -72,7 +74,7 @@ def test_no_list_is_nothing_to_compare(reply: Any, status: int) -> None:
 
 def test_a_server_that_is_slow_or_away_is_nothing_to_compare() -> None:
     assert asked({"data": [VLLM]}, patience=0.05, delay=60.0)[0] is None
-    assert asyncio.run(read_served("http://127.0.0.1:1/v1")) is None
+    assert asyncio.run(read_of(ModelSpec("m", "http://127.0.0.1:1/v1"), 5.0)) is None
 
 
 @given(
@@ -87,24 +89,3 @@ def test_a_server_that_is_slow_or_away_is_nothing_to_compare() -> None:
 def test_whatever_a_server_says_is_read(data: Any) -> None:
     found = parse_served(json.dumps(data).encode())
     assert found is None or all(isinstance(name, str) for name in found.ids)
-
-
-ONE = Served(("m",), {"m": "/ckpt/100"})
-
-
-@pytest.mark.parametrize(
-    ("stored", "served", "difference"),
-    [
-        (None, ONE, None),
-        (ONE, None, None),
-        (ONE, ONE, None),
-        (ONE, Served(("m", "new"), {"m": "/ckpt/100"}), None),  # the others come and go
-        (ONE, Served(("m",)), None),  # it says less than before
-        (ONE, Served(("m",), {"m": "/ckpt/200"}), "the server has '/ckpt/200' as 'm', not '/ckpt/100'"),
-        (Served(("a.gguf",)), Served(("a.gguf",)), None),
-        (Served(("a.gguf",)), Served(("b.gguf",)), "the server lists 'b.gguf', not 'a.gguf'"),
-        (ONE, Served(("other",)), "the server lists 'other', not 'm'"),
-    ],
-)
-def test_the_same_model(stored: Served | None, served: Served | None, difference: str | None) -> None:
-    assert same_models(stored, served, "m") == difference

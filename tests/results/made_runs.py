@@ -11,8 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from memeval.metrics.identity import scorer_digest
-from memeval.metrics.rules import Rules
+from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models.prices import Price
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder, text_sha

@@ -101,6 +101,14 @@ def test_bad_values_are_one_line(task: str, options: dict[str, Any], message: st
         notes(task, **options)
 
 
+@pytest.mark.parametrize("wrong", [{"agent": None}, {"task": 3}, {"agent": ["none", None]}, {"runs_dir": None}])
+def test_what_is_no_name_is_one_line(task: str, wrong: dict[str, Any]) -> None:
+    (option,) = wrong
+    shown = wrong[option][-1] if isinstance(wrong[option], list) else wrong[option]
+    with pytest.raises(memeval.UsageError, match=rf"memeval.run\(\): '{option}' is {shown}, expected a name or a path"):
+        memeval.run(**{"agent": "none", "task": task, "model": "offline", **wrong})
+
+
 def test_an_option_that_does_not_exist(task: str) -> None:
     for wrong, right in (("limt", "limit"), ("answer_budgets", "answer_budget"), ("tasks", "task")):
         with pytest.raises(TypeError, match=f"no option '{wrong}'; did you mean '{right}'"):

@@ -86,6 +86,20 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
             load_runs(*where, runs_dir=tmp_path)
 
 
+def test_a_damaged_manifest_is_named_and_another_programs_is_not(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = load_runs(runs)
+    damaged, foreign = (run.path / "manifest.json" for run in found[:2])
+    damaged.write_text(damaged.read_text()[:100])
+    foreign.write_text('{"name": "a web page"}')
+    assert len(load_runs(runs)) == len(load_runs(runs / "toy-10k")) + 1 == len(found) - 2
+    assert capsys.readouterr().err == (
+        f"memeval: {damaged}: damaged (not JSON), so this run is left out; put the file back, or remove the folder\n"
+    )
+    for path in (damaged.parent, foreign.parent):
+        with pytest.raises(UsageError, match=r"not a run folder \(its manifest\.json is damaged or not memeval's\)"):
+            find_run(path, runs)
+
+
 @pytest.mark.slow
 def test_a_thousand_runs_are_listed_in_seconds(make_run: Callable[..., Path], tmp_path: Path) -> None:
     made = make_run([1.0])

@@ -19,7 +19,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs import local
 from memeval.runs.plan import Planned
 from memeval.runs.run_context import RunContext
-from memeval.runs.signals import RunRow
+from memeval.runs.signals import Event
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context
 from memeval.tasks import Settings
@@ -62,12 +62,12 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         work = [(ref, repeat) for repeat in range(run.spec.repeats) for ref in run.task.refs(run.question_ids)]
 
         async def collect() -> list[dict[str, Any]]:
+            seen: list[Event] = []
             async with RunContext.of_runs([run.spec]) as context:
-                seen = [event async for event in local.execute(context, run.task, work)]
-            found = [event.row if isinstance(event, RunRow) else event for event in seen]
+                await local.execute(context.engine(seen.append), run.task, work)
             return [
                 {"event": KINDS[type(event)], **msgspec.json.decode(msgspec.json.encode(event))}
-                for event in found
+                for event in seen
                 if type(event) in KINDS
             ]
 

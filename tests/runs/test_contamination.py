@@ -14,14 +14,14 @@ from toys import Diary, simple
 
 from memeval.cards import AgentCard, TaskCard
 from memeval.commands.show import show_command
-from memeval.contamination import Mark, claims, contamination, runs_its_own_model
+from memeval.contamination import claims, contamination, runs_its_own_model, trained_questions
 from memeval.errors import UsageError
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.summary import judged_summary
 from memeval.models.completion import ModelSpec
 from memeval.plugins import find_agent, find_task
 from memeval.records.averages import named
-from memeval.records.summary import Summary
+from memeval.records.summary import Contamination, Summary
 from memeval.results.run_table import runs_table
 from memeval.runs.notes import notes
 from memeval.runs.run import run
@@ -37,8 +37,8 @@ def _claims(spec: Any) -> Any:
     return claims(spec.task, spec.agent.card, spec.models)
 
 
-def found(mark: str, by: str, known: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Mark:
-    return Mark(mark, (by,), notes, 3, known)
+def found(mark: Any, by: str, known: int | None = None, notes: tuple[str, ...] = ()) -> Contamination:
+    return Contamination(mark=mark, by=(by,), notes=notes, asked=3, known=known)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,16 @@ def found(mark: str, by: str, known: tuple[str, ...] | None = None, notes: tuple
         # hashes: a question in other blanks and letters is the same; its family need not be named alike
         (
             {"M": (TrainedOn("mix", (), frozenset({content_hash("where does  BOB live?"), "c" * 64})),)},
-            found("leaked", "M", ("q1",)),
+            found("leaked", "M", 1),
         ),
         ({"M": (TrainedOn("mix", (), frozenset({"c" * 64})),)}, None),
-        ({"M": (TrainedOn("hotpotqa", ("train",), frozenset({"c" * 64})),)}, found("in-domain", "M", ())),
-        ({"M": (TrainedOn("hotpotqa", ("dev",), frozenset({"c" * 64})),)}, found("leaked", "M", ())),
+        ({"M": (TrainedOn("hotpotqa", ("train",), frozenset({"c" * 64})),)}, found("in-domain", "M", 0)),
+        ({"M": (TrainedOn("hotpotqa", ("dev",), frozenset({"c" * 64})),)}, found("leaked", "M", 0)),
     ],
 )
-def test_the_look_up(known: dict[str, tuple[TrainedOn, ...]], expected: Mark | None) -> None:
+def test_the_look_up(known: dict[str, tuple[TrainedOn, ...]], expected: Contamination | None) -> None:
     assert contamination(TASK, known, ASKED) == expected
+    assert trained_questions(known, ASKED) == ({"q1"} if expected and expected.known else set())
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ from memeval.agents.foreign import messages
 from memeval.agents.foreign.program import Program
 from memeval.errors import ForeignFailed, UsageError
 from memeval.models.completion import ModelSpec
-from memeval.runs.anew import anew
 from memeval.runs.options import as_typed
 from memeval.runs.run import run
+from memeval.runs.run_all import anew
 from memeval.task import Question
 
 PAGE = (Path(__file__).parents[2] / "docs" / "foreign.md").read_text(encoding="utf-8")

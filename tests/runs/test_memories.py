@@ -23,10 +23,10 @@ from toys import killed_again
 
 from memeval.commands.run import run_command
 from memeval.commands.show import show_command
-from memeval.runs.anew import anew
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
+from memeval.runs.run_all import anew
 from memeval.tokens import counter
 
 AGENT = """

@@ -280,6 +280,8 @@ def test_a_memory_that_comes_out_otherwise_from_the_same_replies(place: Place, n
         assert texts(place.result(*command), "differing") == []
         again = place.result(*command, "--answer-budget", "60")
         more = place.result(*command, "--fresh")
+        shown = place.call("show", more["path"], "--limit", "1")[1]
+    assert ("steps of reading came out otherwise" in shown) is says
     for run in (again, more):
         assert [text[:29] for text in texts(run, "differing")] == ["8 steps of reading came out o"] * says
 
@@ -354,6 +356,14 @@ def test_thinking_that_is_counted_apart_is_paid_for_and_ends_at_the_cost(
         assert (stopped["status"], len(server.seen)) == ("partial", 2)
         run = place.result(*command)
     assert run["cost"]["usd"] == pytest.approx(4 * usd)
+
+
+def test_a_price_that_is_wrong_is_refused_before_anything_is_paid_for(place: Place) -> None:
+    place.write("memeval.yaml", "prices: {m: {inptu: 1}}\n")
+    with in_thread(FaultyServer(body=lambda asked: body())) as server:
+        code, _, err = place.run(*BM25, *place.model(server))
+        assert (code, server.seen) == (2, [])
+    assert err.startswith("memeval: memeval.yaml: prices.m: unknown key 'inptu'; did you mean 'input'?")
 
 
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 10**8}])

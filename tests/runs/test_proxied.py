@@ -17,8 +17,8 @@ from memeval import Item, Recall
 from memeval.models.completion import ModelSpec
 from memeval.models.proxy.server import Proxy
 from memeval.models.proxy.slot import Slot
-from memeval.runs.anew import anew
 from memeval.runs.run import run
+from memeval.runs.run_all import anew
 
 PROGRAM = """
 import json, sys, urllib.error, urllib.request

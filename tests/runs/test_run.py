@@ -22,10 +22,10 @@ from memeval.records.folder import RunFolder, RunWriter
 from memeval.records.rows import InvocationRow
 from memeval.records.summary import Chunks, QueryFacts
 from memeval.results.run_table import runs_table
-from memeval.runs.anew import anew
 from memeval.runs.progress import Progress
 from memeval.runs.run import run
-from memeval.runs.signals import Ended, Event
+from memeval.runs.run_all import anew
+from memeval.runs.signals import ContextDone, Event
 from memeval.runs.spec import RunSpec
 from memeval.task import Context, Evidence, Question, Unit
 
@@ -255,7 +255,7 @@ def test_a_run_stopped_behind_its_last_sample_is_whole_when_the_same_command_com
 
     def see(self: Progress, event: Event) -> None:
         real(self, event)
-        if isinstance(event, Ended):
+        if isinstance(event, ContextDone) and self.done_contexts == len(contexts):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Progress, "see", see)

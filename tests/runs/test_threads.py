@@ -383,7 +383,7 @@ def test_a_method_that_does_not_return_in_time_fails_its_context(toy: Any, kind:
 def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from memeval.runs import local
     from memeval.runs.run_context import RunContext
-    from memeval.runs.signals import AgentSlow
+    from memeval.runs.signals import AgentSlow, Event
 
     monkeypatch.setattr(agent_runner, "SLOW", 0.01)
     reported = threading.Event()
@@ -392,14 +392,16 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
         def finish(self) -> None:
             reported.wait(60)  # in vain where it is not reported
 
+    def see(event: Event) -> None:
+        if event == AgentSlow("ctx0", "finish"):  # on a busy machine other methods may take long, too
+            reported.set()
+
     async def collect() -> None:
         run = toy.planned(Slow, [simple(0)])
         run.spec.folder.mkdir(parents=True)
         work = [(ref, 0) for ref in run.task.refs(["q0"])]
         async with RunContext.of_runs([run.spec]) as context:
-            async for event in local.execute(context, run.task, work):
-                if event == AgentSlow("ctx0", "finish"):  # on a busy machine other methods may take long, too
-                    reported.set()
+            await local.execute(context.engine(see), run.task, work)
 
     asyncio.run(collect())
     assert reported.is_set()

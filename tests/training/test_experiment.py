@@ -81,7 +81,7 @@ def test_the_marks_are_those_that_the_page_names() -> None:
         found = {"warm T=1": warm, "warm T=0": replace(warm, success=1.0), "trained T=1": trained, "trained T=0": greedy}
         found["write-all"] = replace(warm, written=1.0)
         calls = [Rollout("c", 0, (Turn("c00000", None, calls=1000),), 0.4, 0, 1)]
-        return tuple(tiny.faults(found, [Claim(1.0, 0.0, ratio, low, 4.0, p)], {("warm", 1.0): calls}))
+        return tuple(tiny.faults(found, [Claim(1.0, 0.0, ratio, low, 4.0, p)], calls))
 
     good = Figures(0.8, 0.3, 0.5, 0.8, 0.1, 0.7, 0.85, 1.5, 0.0)  # each figure as low as it may be
     greedy = replace(good, success=0.97)
@@ -125,6 +125,6 @@ def test_the_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_work_in_several_processes() -> None:
-    assert list(experiment.each(abs, [-3, -1, -2], jobs=2)) == [3, 1, 2]
+    assert list(experiment.each(abs, [(-3,), (-1,), (-2,)], jobs=2)) == [3, 1, 2]
     with pytest.raises(StopRun, match="fewer --jobs"):
-        list(experiment.each(os._exit, [9], jobs=2))
+        list(experiment.each(os._exit, [(9,)], jobs=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from memeval.errors import StopRun
 from memeval.models.completion import Completion
@@ -10,17 +11,17 @@ from memeval.training import recipe
 
 pytest.importorskip("torch")
 
-from memeval.training import tiny, tiny_model
+from memeval.training import tiny_model
 from memeval.training.policy import Policy
-from memeval.training.reading import packed, read
+from memeval.training.reading import packed, planned, read
 
 TINY = recipe.load("tiny")
 
 
 def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> None:
-    plan = tiny.planned(TINY, "synth-tiny@x1", TINY.agent, TINY.params)
-    streams = packed(plan.task, plan.question_ids)[:3]
-    policy = Policy(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW, 1.0, seed=5)
+    plan = planned(TINY, "synth-tiny@x1")
+    streams = packed(plan)[:3]
+    policy = Policy(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW, seed=5)
     first = read(plan.spec, streams, policy, "step 1", 2)
     assert [(reading.context, reading.repeat) for reading in first] == [
         (stream.context.id, repeat) for stream in streams for repeat in range(2)
@@ -36,12 +37,20 @@ def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> N
     assert repeats[0] != repeats[1]  # a repeat has noise of its own
 
 
+def test_streams_come_in_chunks_of_the_size_that_the_agent_asks_for() -> None:
+    base = replace(TINY, reader="offline", params={})
+    for agent, params, least, most in (("memalpha", {}, 1000, 2048), ("memagent", {"chunk_tokens": 500}, 250, 500)):
+        [first, *_] = packed(planned(replace(base, agent=agent, params=params), "synth-10k"))
+        sizes = [chunk.tokens for chunk in first.stream[:-1]]
+        assert least < max(sizes) <= most
+
+
 def test_a_reading_that_failed_is_no_reward() -> None:
-    class Broken:
+    class Broken(Policy):
         async def complete(self, request: object) -> Completion:
             return Completion(error="out of order", finish_reason="error")
 
-    plan = tiny.planned(TINY, "synth-tiny@x1", TINY.agent, TINY.params)
-    streams = packed(plan.task, plan.question_ids)[:1]
+    plan = planned(TINY, "synth-tiny@x1")
+    streams = packed(plan)[:1]
     with pytest.raises(StopRun, match=r"a reading failed.*out of order"):
-        read(plan.spec, streams, models={"memory": Broken()})
+        read(plan.spec, streams, Broken(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW))

@@ -7,11 +7,12 @@ import math
 import pytest
 
 from memeval.models.completion import Row
-from memeval.training.advantages import advantages
-from memeval.training.rewards import Weights, compression, rewards, validity
+from memeval.training.recipe import Reward
+from memeval.training.rewards import advantages, compression, rewards, validity
 from memeval.training.rollouts import Rollout, Turn
 
 ROW = Row((1,), (2,), (-0.5,))
+PAPER = Reward(validity=0.1)
 
 
 def rollout(*turns: Turn, accuracy: float = 0.5, memory: int = 30, stream: int = 100) -> Rollout:
@@ -24,7 +25,7 @@ def turn(calls: int, succeeded: int, *contents: tuple[str, str]) -> Turn:
 
 def test_the_parts_of_a_reward() -> None:
     # r1 = 0.5; r2 = 2/4; r3 = 1 - 30/100; 0.5 + 0.5 + 0.05 * 0.7
-    assert rewards(rollout(turn(4, 2)), Weights()) == [pytest.approx(1.035)]
+    assert rewards(rollout(turn(4, 2)), PAPER) == [pytest.approx(1.035)]
 
 
 def test_validity_counts_deletes_malformed_calls_and_unreadable_verdicts_as_0() -> None:
@@ -33,17 +34,17 @@ def test_validity_counts_deletes_malformed_calls_and_unreadable_verdicts_as_0() 
     verdicts = {("semantic_memory", "Ann sails"): True}
     assert validity(one, verdicts) == 0.25
     # 0.5 + 3/4 + 0.05 * 0.7 + 0.1 * 0.25
-    assert rewards(rollout(one), Weights(), verdicts) == [pytest.approx(1.31)]
+    assert rewards(rollout(one), PAPER, verdicts) == [pytest.approx(1.31)]
 
 
 @pytest.mark.parametrize(("empty_turn", "expected"), [("zero", 0.5), ("one", 1.5), ("exclude", None)])
 def test_a_row_without_calls(empty_turn, expected) -> None:
-    found = rewards(rollout(turn(0, 0), turn(1, 1)), Weights(compression=0, empty_turn=empty_turn))
+    found = rewards(rollout(turn(0, 0), turn(1, 1)), Reward(compression=0, empty_turn=empty_turn))
     assert found == [expected, 1.5]
 
 
 def test_one_for_an_empty_row_holds_for_its_validity_too() -> None:
-    found = rewards(rollout(turn(0, 0)), Weights(compression=0, empty_turn="one"), {})
+    found = rewards(rollout(turn(0, 0)), Reward(compression=0, validity=0.1, empty_turn="one"), {})
     assert found == [pytest.approx(0.5 + 1 + 0.1)]
 
 

@@ -7,7 +7,8 @@ import pytest
 from memeval.models.completion import Completion, Row
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, ScoreRow, ToolRow
-from memeval.training.rewards import Weights, compression, rewards
+from memeval.training.recipe import Reward
+from memeval.training.rewards import compression, rewards
 from memeval.training.rollouts import Rollout, rollouts
 
 INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
@@ -55,7 +56,7 @@ def test_a_failed_question_counts_0_and_memory_is_what_is_held_at_the_end() -> N
     assert (found.accuracy, found.memory, found.stream) == (0.5, 30, 100)
     assert found.turns[0].row == ROW
     # r1 = 1/2, r2 = 1/1, r3 = 1 - 30/100
-    assert rewards(found, Weights()) == [pytest.approx(0.5 + 1 + 0.05 * 0.7)]
+    assert rewards(found, Reward()) == [pytest.approx(0.5 + 1 + 0.05 * 0.7)]
 
 
 def test_which_calls_succeed() -> None:
@@ -70,7 +71,7 @@ def test_which_calls_succeed() -> None:
     [turn] = read(calls).turns
     assert (turn.calls, turn.succeeded, turn.written) == (6, 2, ("x",))
     # r2 = 2/6
-    assert rewards(read(calls), Weights(compression=0)) == [pytest.approx(0.5 + 2 / 6)]
+    assert rewards(read(calls), Reward(compression=0)) == [pytest.approx(0.5 + 2 / 6)]
 
 
 def test_consequences_of_a_call_are_no_calls() -> None:
@@ -106,7 +107,7 @@ def test_which_contents_are_judged() -> None:
     )
     verdicts = dict.fromkeys(turn.contents, True)
     # r1 + r2 + gamma r4 = 1/2 + 4/11 + 0.1 * 6/11
-    assert rewards(read(calls), Weights(compression=0), verdicts) == [pytest.approx(0.5 + 4 / 11 + 0.6 / 11)]
+    assert rewards(read(calls), Reward(compression=0, validity=0.1), verdicts) == [pytest.approx(0.5 + 4 / 11 + 0.6 / 11)]
 
 
 def test_a_reply_that_was_cut_off_is_trained_with_what_its_whole_calls_earned() -> None:
@@ -114,15 +115,15 @@ def test_a_reply_that_was_cut_off_is_trained_with_what_its_whole_calls_earned() 
     [turn] = read(calls, unusable={"length": 1}).turns
     assert turn.cut
     assert turn.row == ROW
-    assert rewards(read(calls, unusable={"length": 1}), Weights(compression=0)) == [pytest.approx(1.0)]
+    assert rewards(read(calls, unusable={"length": 1}), Reward(compression=0)) == [pytest.approx(1.0)]
 
 
 def test_a_memory_larger_than_the_stream_and_a_stream_without_tokens() -> None:
     # without a call: 1/2 + 0 + 0.05 * (1 - 150/100)
-    assert rewards(read((), held=150), Weights()) == [pytest.approx(0.475)]
+    assert rewards(read((), held=150), Reward()) == [pytest.approx(0.475)]
     one = (call(INSERT, effect=put("x"), memory_type="semantic_memory", content="x"),)
     # 1/2 + 1 + 0.05 * (1 - 150/100)
-    assert rewards(read(one, held=150), Weights()) == [pytest.approx(1.475)]
+    assert rewards(read(one, held=150), Reward()) == [pytest.approx(1.475)]
     assert compression(read(one, held=5, stream=0)) == 0.0
 
 

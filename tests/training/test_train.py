@@ -18,6 +18,7 @@ import msgspec
 import pytest
 import yaml
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from memeval.cli import main
 from memeval.errors import UsageError
@@ -132,6 +133,15 @@ def test_a_missing_extra_is_named_before_anything_is_trained(tmp_path: Path, mon
     assert not (tmp_path / "out").exists()
 
 
+def test_several_processes_for_one_tiny_model_are_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as accelerate launch sets it
+    result = CliRunner().invoke(main, ["train", "tiny", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, result.output
+    assert "leave out accelerate launch" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_task_without_questions_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tasks").mkdir()
@@ -144,7 +154,7 @@ def test_a_task_without_questions_is_refused(tmp_path: Path, monkeypatch) -> Non
 
 
 def test_a_folder_of_a_training_run(tmp_path: Path) -> None:
-    made = msgspec.to_builtins(recipe.load("tiny"))
+    made = recipe.load("tiny")
     with TrainingFolder(tmp_path / "run", made) as folder:
         with pytest.raises(UsageError, match="another memeval process"):
             TrainingFolder(tmp_path / "run", made)
@@ -159,8 +169,10 @@ def test_a_folder_of_a_training_run(tmp_path: Path) -> None:
         assert (state["step"], folder.lines()) == (1, [{"step": 1}])
     assert not list((tmp_path / "run").glob(".*.writing"))
     with pytest.raises(UsageError, match="another recipe .'seed' differs"):
-        TrainingFolder(tmp_path / "run", {**made, "seed": 1})
-    short = {key: value for key, value in made.items() if key not in ("judge", "threads")}  # of a version without these keys
+        TrainingFolder(tmp_path / "run", replace(made, seed=1))
+    whole = msgspec.to_builtins(made)
+    # of a version without these keys
+    short = {key: value for key, value in whole.items() if key not in ("judge", "threads")}
     (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(short))
     TrainingFolder(tmp_path / "run", made).close()
     (tmp_path / "run" / "state.pt").write_bytes(b"PK and nothing else")
@@ -205,6 +217,12 @@ def test_two_runs_and_a_killed_one_that_goes_on_have_equal_logs(tmp_path: Path) 
     again = CliRunner().invoke(main, command(out))  # what is finished is read back
     assert json.loads(again.stdout) == json.loads(whole.stdout)
     assert (out / "proof.json").stat().st_mtime_ns == before
+    proof = json.loads((out / "proof.json").read_text())
+    stale = {**proof, "identity": "of other code", "faults": []}
+    (out / "proof.json").write_text(json.dumps(stale))
+    evaluated = CliRunner().invoke(main, command(out))  # what another code has found is not read back
+    assert json.loads(evaluated.stdout) == json.loads(whole.stdout)
+    assert json.loads((out / "proof.json").read_text()) == proof
     taken = (f"warm.folder={out}", "warm.steps=0", "grpo.kl=5")
     other = CliRunner().invoke(main, command(tmp_path / "kl", *taken))
     assert other.exit_code == 1, other.output

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 import memeval
 from memeval import tokens
-from memeval.errors import UsageError
-from memeval.training.data import TRAIN, VALIDATION, Built, Recipe, Stream, capped, chunked, dialogues, rows, shared_content
+from memeval.training.data import TRAIN, VALIDATION, Built, Split, Stream, capped, chunked, dialogues, rows
 from memeval.training.families import (
     FAMILIES,
     Labelled,
@@ -27,18 +26,22 @@ from memeval.training.families import (
     perltqa,
     pubmed,
     squad,
-    squad_rows,
     trec,
 )
 
 PROPERTY = settings(deadline=None, max_examples=80, derandomize=True)
 
 
-def both(build: Callable[[Recipe], Built], share: float = 0.5) -> list[Built]:
+def content(part: Built) -> set[str]:
+    """Hashes of the source items of a split."""
+    return {name for stream in part.streams for name in stream.hashes()}
+
+
+def both(build: Callable[[Split], Built], share: float = 0.5) -> list[Built]:
     """The train and the validation set: equal when built again, no source item on both sides, evidence in the chunks."""
-    parts = [build(Recipe(split, share)) for split in (TRAIN, VALIDATION)]
-    assert parts == [build(Recipe(split, share)) for split in (TRAIN, VALIDATION)]
-    assert shared_content(*parts) == set()
+    parts = [build(Split(split, share)) for split in (TRAIN, VALIDATION)]
+    assert parts == [build(Split(split, share)) for split in (TRAIN, VALIDATION)]
+    assert not content(parts[0]) & content(parts[1])
     for stream in (stream for part in parts for stream in part.streams):
         assert 0 < len(stream.questions) <= 100
         for question in stream.questions:
@@ -53,23 +56,17 @@ def both(build: Callable[[Recipe], Built], share: float = 0.5) -> list[Built]:
 @PROPERTY
 @given(st.text(max_size=40), st.integers(0, 5), st.sampled_from([0.1, 0.5]))
 def test_every_text_is_on_exactly_one_side_blanks_and_case_aside(text: str, seed: int, share: float) -> None:
-    sides = [Recipe(split, share, seed).takes(text) for split in (TRAIN, VALIDATION)]
+    sides = [Split(split, share, seed).takes(text) for split in (TRAIN, VALIDATION)]
     assert sum(sides) == 1
     same = f"  {text.upper()}\n" if text.upper().casefold() == text.casefold() else f" {text}\n"
-    assert [Recipe(split, share, seed).takes(same) for split in (TRAIN, VALIDATION)] == sides
+    assert [Split(split, share, seed).takes(same) for split in (TRAIN, VALIDATION)] == sides
 
 
 def test_the_share_of_the_validation_side() -> None:
     texts = [f"text {number}" for number in range(4000)]
-    assert 340 < sum(Recipe(VALIDATION, 0.1).takes(text) for text in texts) < 460  # 400 +- 3 standard deviations
-    other = [text for text in texts if Recipe(VALIDATION, 0.1, seed=1).takes(text)]
-    assert 20 < sum(Recipe(VALIDATION, 0.1).takes(text) for text in other) < 60  # another seed splits anew
-
-
-@pytest.mark.parametrize("changes", [{"split": "test"}, {"share": 0.0}, {"share": 1.0}])
-def test_a_recipe_that_makes_no_sense(changes: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        Recipe(**changes)
+    assert 340 < sum(Split(VALIDATION, 0.1).takes(text) for text in texts) < 460  # 400 +- 3 standard deviations
+    other = [text for text in texts if Split(VALIDATION, 0.1, seed=1).takes(text)]
+    assert 20 < sum(Split(VALIDATION, 0.1).takes(text) for text in other) < 60  # another seed splits anew
 
 
 def test_rows_are_in_the_published_schema_and_say_how_they_were_made() -> None:
@@ -82,7 +79,7 @@ def test_rows_are_in_the_published_schema_and_say_how_they_were_made() -> None:
     ]
     built = Built(streams)
     built.dropped["long golds"] = 3
-    first, second = rows(built, Recipe(), [{"name": "a.json", "sha256": "0f", "bytes": 1}])
+    first, second = rows(built, Split(), [{"name": "a.json", "sha256": "0f"}])
     assert list(first) == [
         *("instance_id", "prompt", "chunks", "questions_and_answers"),
         *("data_source", "metadata", "num_chunks", "num_questions"),
@@ -93,16 +90,16 @@ def test_rows_are_in_the_published_schema_and_say_how_they_were_made() -> None:
     assert (metadata["seed"], metadata["split"], metadata["labels"]) == (42, "train", {"a": "0"})
     assert (metadata["dropped"], metadata["files"]) == ({"long golds": 3}, [{"name": "a.json", "sha256": "0f"}])
     assert len(metadata["content"]) == 2
-    assert set(metadata["content"]) & set(json.loads(second["metadata"])["content"]) == shared_content(
-        Built(streams[:1]), Built(streams[1:])
-    )
+    assert set(metadata["content"]) & set(json.loads(second["metadata"])["content"]) == content(
+        Built(streams[:1])
+    ) & content(Built(streams[1:]))
 
 
 def test_the_source_of_the_published_rows_reads_them() -> None:
     from memeval.tasks import memalpha
 
     question = {"question": "Whom?", "answer": ["Bo", "Bob"], "evidence": [["Ada", "Ada met Bo."]]}
-    (row,) = rows(Built([Stream(("One.", "Two. Ada met Bo."), (question,), "squad", ("x",))]), Recipe())
+    (row,) = rows(Built([Stream(("One.", "Two. Ada met Bo."), (question,), "squad", ("x",))]), Split())
     context = memalpha.parse(row)
     assert [unit.text for unit in context.units] == ["One.", "Two. Ada met Bo."]
     assert context.questions[0].answers == ("Bo", "Bob")
@@ -155,7 +152,7 @@ def article(a: int, paragraphs: int = 6) -> dict[str, Any]:
 
 def test_squad() -> None:
     document = {"data": [article(a) for a in range(12)]}
-    parts = both(lambda recipe: squad(squad_rows(document), recipe, least_before=10, least_after=5), 0.4)
+    parts = both(lambda split: squad(document, split, least_before=10, least_after=5), 0.4)
     titles = [{re.findall(r"article \d+", text)[0] for stream in part.streams for text in stream.content} for part in parts]
     assert len(titles[0] | titles[1]) == 12
     assert not titles[0] & titles[1]
@@ -163,28 +160,21 @@ def test_squad() -> None:
     assert len(stream.chunks) <= 10
     assert all(re.fullmatch(r"\d+ mills", question["answer"]) for question in stream.questions)  # the first, where short
     assert sum(part.dropped["questions with golds of more than 4 tokens"] for part in parts) == 72
-    few = squad(squad_rows(document), Recipe(), least_before=10_000)
+    few = squad(document, Split(), least_before=10_000)
     assert few.streams == []
     assert few.dropped["streams with too few questions"] > 0
 
 
-def hotpot(n: int, hub: bool = False) -> dict[str, Any]:
+def hotpot(n: int) -> dict[str, Any]:
     """A question over two paragraphs; the second is shared with the next question."""
     titles = [f"Person {n}", f"Town {n // 2}"]
     context = [["Other", ["Nothing."]], *([title, [f"{title} is known for rain.", " It is so."]] for title in titles)]
     row = {"question": f"What is the number of Person {n} in Town {n // 2}?", "answer": f"number {n}"}
-    if hub:
-        facts = {"title": titles, "sent_id": [0, 0]}
-        return {
-            **row,
-            "supporting_facts": facts,
-            "context": {"title": [t for t, _ in context], "sentences": [s for _, s in context]},
-        }
     return {**row, "supporting_facts": [[title, 0] for title in titles], "context": context}
 
 
 def test_hotpotqa_takes_gold_paragraphs_of_one_side() -> None:
-    parts = both(lambda recipe: hotpotqa(map(hotpot, range(60)), recipe, 400, least_before=1, least_after=1))
+    parts = both(lambda split: hotpotqa(map(hotpot, range(60)), split, 400, least_before=1, least_after=1))
     count, asked = tokens.counter(), 0
     for part in parts:
         for stream in part.streams:
@@ -196,8 +186,6 @@ def test_hotpotqa_takes_gold_paragraphs_of_one_side() -> None:
     (dropped,) = {part.dropped["questions with paragraphs on both sides of the split"] for part in parts}
     assert asked == 60 - dropped
     assert 0 < dropped < 60
-    hub = hotpotqa([hotpot(n, hub=True) for n in range(60)], Recipe(TRAIN, 0.5), 400, 1, 1)
-    assert hub == parts[0]
 
 
 # -- PerLTQA and BookSum ----------------------------------------------------------------------------------------------
@@ -235,7 +223,7 @@ QUESTIONS = {
 
 
 def test_perltqa_is_one_chunk_per_event() -> None:
-    parts = both(lambda recipe: perltqa(PEOPLE, QUESTIONS, recipe, least=1))
+    parts = both(lambda split: perltqa(PEOPLE, QUESTIONS, split, least=1))
     (stream,) = (stream for part in parts for stream in part.streams)
     assert stream.chunks == (
         "What happened to the user Ada Byron on May 1, 2012.\nSummary: An engine\nContent: Ada built an engine with Bo.\n\n"
@@ -259,13 +247,13 @@ def test_booksum_chapters_dates_and_golds() -> None:
         {
             "book_title": f"Book {b}",
             "chapter_id": c,
-            "text": f"{b}.{c}" + "|text" * (3 + 2 * c),
+            "text": " ".join(f"Book {b} chapter {c} says that day {day} was wet." for day in range(3 + 2 * c)),
             "summary": [{"text": "All."}],
         }
         for b in range(8)
         for c in range(4)
     ]
-    parts = both(lambda recipe: booksum(chapters, recipe, lambda text: text.split("|")[1:]))
+    parts = both(lambda split: booksum(chapters, split, piece=16))
     streams = [stream for part in parts for stream in part.streams]
     assert sorted(len(stream.chunks) for stream in streams) == sorted([5, 7, 9] * 8)  # three pieces are too few
     assert sum(sum(part.dropped.values()) for part in parts) == 8
@@ -305,7 +293,7 @@ LINES = [f"{COLOURS[n % 3]}:{'deep' if n % 2 else 'pale'} What is number {n} of 
 
 def test_trec_streams() -> None:
     assert {item.label for item in trec(LINES, fine=True)} == {f"{c}:{d}" for c in COLOURS for d in ("deep", "pale")}
-    parts = both(lambda recipe: labelled(trec(LINES), "trec-c", recipe, streams=4, questions=20))
+    parts = both(lambda split: labelled(trec(LINES), "trec-c", split, streams=4, questions=20))
     gold = {f"What is number {n} of the café ?": str(n % 3) for n in range(900)}
     for part in parts:
         assert len(part.streams) == 4
@@ -316,14 +304,14 @@ def test_trec_streams() -> None:
             for one in stream.questions:
                 assert gold[re.findall(r"Sentence: (.*)\n", one["question"])[0]] == one["answer"]
     assert len({stream.chunks for stream in parts[0].streams}) == 4
-    fewer = labelled(trec(LINES), "trec-c", Recipe(TRAIN, 0.5), streams=2, questions=20)
+    fewer = labelled(trec(LINES), "trec-c", Split(TRAIN, 0.5), streams=2, questions=20)
     assert fewer.streams == parts[0].streams[:2]
 
 
 def test_every_label_is_shown_also_one_that_chance_leaves_out() -> None:
     texts = [Labelled(f"What is number {n} ?", "ALL") for n in range(4000)]
     texts += [Labelled(f"Who is rare {n} ?", "RARE") for n in range(3)]
-    part = labelled(texts, "trec-c", Recipe(TRAIN, 0.1), streams=12, questions=10)
+    part = labelled(texts, "trec-c", Split(TRAIN, 0.1), streams=12, questions=10)
     checked(part, 10)
     labels = [[[label for _, label in shown(text)] for text in stream.chunks] for stream in part.streams]
     assert all("1" in {label for chunk in chunks for label in chunk} for chunks in labels)
@@ -331,7 +319,7 @@ def test_every_label_is_shown_also_one_that_chance_leaves_out() -> None:
 
 
 def test_chunk_sizes_follow_the_texts() -> None:
-    part = labelled(trec(LINES), "trec-c", Recipe(TRAIN, 0.1), streams=1, questions=20)
+    part = labelled(trec(LINES), "trec-c", Split(TRAIN, 0.1), streams=1, questions=20)
     count = tokens.counter()
     sizes = [sum(count(text) for text, _ in shown(chunk)) for chunk in part.streams[0].chunks]
     assert all(170 <= size <= 200 for size in sizes)
@@ -342,7 +330,7 @@ def test_pubmed_uses_no_text_twice_and_splits_abstracts() -> None:
     for a in range(600):
         said = [f"{'METHODS' if s % 2 else 'RESULTS'}\tSentence {s} of study {a} is plain.\n" for s in range(10)]
         lines += [f"###{a}\n", *said, "\n"]
-    parts = both(lambda recipe: labelled(pubmed(lines), "pubmed-rct", recipe, questions=50))
+    parts = both(lambda split: labelled(pubmed(lines), "pubmed-rct", split, questions=50))
     studies = []
     for part in parts:
         checked(part, 50)
@@ -355,10 +343,10 @@ def test_pubmed_uses_no_text_twice_and_splits_abstracts() -> None:
 def test_texts_with_two_labels_are_left_out() -> None:
     texts = [Labelled(f"What is number {n} ?", "ALL" if n % 2 else "OTHER") for n in range(1000)]
     twice = [Labelled("what is  NUMBER 7 ?", "OTHER"), Labelled("What is number 9 ?", "ALL"), Labelled("Number 7", "X")]
-    part = labelled([*texts, *twice[:2]], "trec-c", Recipe(TRAIN, 0.1), streams=9)
+    part = labelled([*texts, *twice[:2]], "trec-c", Split(TRAIN, 0.1), streams=9)
     assert part.dropped["texts with two labels"] == 1
     assert "What is number 7 ?" not in {text for stream in part.streams for text in stream.content}
-    assert labelled(texts[:20], "trec-c", Recipe()).streams == []  # too few for one stream
+    assert labelled(texts[:20], "trec-c", Split()).streams == []  # too few for one stream
 
 
 def test_a_card_selects_what_each_family_makes() -> None:
@@ -371,7 +359,7 @@ def test_the_real_slices() -> None:
     path = root / "trec" / "train_5500.label"
     if not path.is_file():
         pytest.skip(f"no {path}: set MEMEVAL_DATA to a folder with the data sets")
-    parts = both(lambda recipe: labelled(trec(path.read_text("iso-8859-1").split("\n")), "trec-c", recipe, streams=2))
+    parts = both(lambda split: labelled(trec(path.read_text("iso-8859-1").split("\n")), "trec-c", split, streams=2))
     for part in parts:
         assert len(part.streams) == 2
         checked(part, 100)

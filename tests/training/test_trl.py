@@ -16,6 +16,7 @@ import yaml
 from click.testing import CliRunner
 
 from memeval.cli import main
+from memeval.errors import StopRun
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl", reason="the extra train is not installed")
@@ -24,10 +25,9 @@ from memeval.models.completion import Row  # noqa: E402
 from memeval.training import recipe as recipes  # noqa: E402
 from memeval.training import tiny_model, trl_run, weights  # noqa: E402
 from memeval.training.checkpoint import TrainingFolder  # noqa: E402
-from memeval.training.hardware import Trl  # noqa: E402
-from memeval.training.loss import LossSettings, batch, log_probabilities, loss  # noqa: E402
+from memeval.training.loss import batch, log_probabilities, loss  # noqa: E402
+from memeval.training.recipe import Grpo, Trl  # noqa: E402
 from memeval.training.row_trainer import RowTrainer, states  # noqa: E402
-from memeval.training.rows import TrainingFailed  # noqa: E402
 
 ROWS = [
     (Row((2, 3, 40, 41, 7), (30, 31, 1), (-5.0, -6.0, -5.5)), 1.5),
@@ -93,7 +93,7 @@ def test_the_loss_and_its_gradient_are_the_plain_loops(
     plain = tiny_model.build(0)
     given = batch([row for row, _ in ROWS], [value for _, value in ROWS], 0)
     logprobs, entropies = log_probabilities(plain, given)
-    expected = loss(logprobs, entropies, given, LossSettings(mean=mean))  # type: ignore[arg-type]
+    expected = loss(logprobs, entropies, given, Grpo(mean=mean))  # type: ignore[arg-type]
     expected.backward()
     ratio = (logprobs - given.sampled).exp()[given.weights > 0]
     assert ratio.min() < 0.8  # the clipping on either side and the dual one are at work
@@ -114,8 +114,8 @@ def test_the_distance_to_the_first_weights_is_in_the_loss(tmp_path: Path, file: 
     given = batch([row for row, _ in ROWS], [value for _, value in ROWS], 0)
     logprobs, entropies = log_probabilities(plain, given)
     before, _ = log_probabilities(reference, given)
-    far = loss(logprobs, entropies, given, LossSettings(kl=0.5), before.detach()).item()
-    assert far != pytest.approx(loss(logprobs, entropies, given, LossSettings()).item(), abs=1e-3)
+    far = loss(logprobs, entropies, given, Grpo(kl=0.5), before.detach()).item()
+    assert far != pytest.approx(loss(logprobs, entropies, given, Grpo()).item(), abs=1e-3)
     assert found == pytest.approx(far, abs=1e-4)
 
 
@@ -143,10 +143,9 @@ def test_an_adapter_is_saved_as_the_sum_with_its_weights(tmp_path: Path, file: P
 
 
 def run(file: Path, out: Path, *settings: str) -> list[dict[str, Any]]:
-    folder = trl_run.run(recipes.load(str(file), settings), out)
-    assert folder is not None
-    folder.close()
-    return folder.lines()
+    lines = trl_run.run(recipes.load(str(file), settings), out)
+    assert lines is not None
+    return lines
 
 
 @pytest.mark.slow
@@ -163,7 +162,6 @@ def test_three_steps_a_stopped_run_that_goes_on_and_its_evaluation(
     def stopped(self: TrainingFolder, **facts: Any) -> None:
         log(self, **facts)
         if facts["step"] == 2:
-            self.close()
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -209,7 +207,7 @@ def test_what_goes_wrong_is_named_and_the_state_before_it_stays(
             "rows",
             lambda self, number: [(row, value * (1 if number < 1 else math.nan)) for row, value in rows(self, number)],
         )
-        with pytest.raises(TrainingFailed, match=r"step 2: the loss is nan; lower grpo\.learning_rate"):
+        with pytest.raises(StopRun, match=r"step 2: the loss is nan; lower grpo\.learning_rate"):
             run(file, out)
     assert [path.name for path in states(out)] == ["state-1"]
 
@@ -218,7 +216,7 @@ def test_what_goes_wrong_is_named_and_the_state_before_it_stays(
 
     with monkeypatch.context() as patch:
         patch.setattr(RowTrainer, "compute_loss", too_large)
-        with pytest.raises(TrainingFailed, match=r"step 2: out of memory; use fewer trl\.rows"):
+        with pytest.raises(StopRun, match=r"step 2: out of memory; use fewer trl\.rows"):
             run(file, out)
 
     def full(self: Any, folder: str) -> None:
@@ -278,6 +276,17 @@ def test_a_model_without_a_chat_template_and_a_task_without_questions(tmp_path: 
         assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_a_launch_that_divides_the_model_is_one_line(tmp_path: Path, file: Path, monkeypatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "true")
+    result = CliRunner().invoke(main, ["train", str(file), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, result.output
+    assert variable in result.stderr
+    assert "launch without it" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_package_is_named(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
@@ -303,10 +312,8 @@ def test_a_real_model_from_a_gguf_file(tmp_path: Path) -> None:
         pytest.skip("SMOLLM2_GGUF names no GGUF file of SmolLM2-135M-Instruct")
     settings = [f"model={file}", "grpo.steps=2", "grpo.streams=1", "grpo.group=2", "grpo.check=2", "grpo.rising=0"]
     recipe = recipes.load("smollm2-135m", [*settings, "trl.validation_streams=1"])
-    folder = trl_run.run(recipe, tmp_path / "out")
-    assert folder is not None
-    folder.close()
-    lines = folder.lines()
+    lines = trl_run.run(recipe, tmp_path / "out")
+    assert lines is not None
     assert [line["step"] for line in lines] == [1, 2]
     assert all(math.isfinite(line["loss"]) and 0 <= line["train"]["accuracy"] <= 1 for line in lines)
     _, tokenizer, _ = weights.load(str(file), recipe.trl)

@@ -9,7 +9,8 @@ import pytest
 
 from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Row
-from memeval.training.rewards import Weights, rewards
+from memeval.training.recipe import Reward
+from memeval.training.rewards import rewards
 from memeval.training.rollouts import Rollout, Turn
 from memeval.training.verdicts import ContentJudge, messages, read
 
@@ -67,7 +68,7 @@ def test_verdicts_make_r4(tmp_path: Path) -> None:
         ("episodic", "Bob came"): False,
     }
     # r2 = 3/4; r4 = 1 valid of 4 calls; 0.75 + 0.1 * 0.25
-    assert rewards(given, Weights(compression=0), verdicts) == [pytest.approx(0.775)]
+    assert rewards(given, Reward(compression=0, validity=0.1), verdicts) == [pytest.approx(0.775)]
 
 
 def test_a_verdict_is_asked_for_once_also_by_a_later_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,21 +32,15 @@ _TOOLLESS = "use a model that was made for tools, or an agent that describes the
 _OPEN = "<think>"
 
 
-class HfModel:
+class HfModel(Thinking):
     """Raises UsageError, when it is made, as `LocalModel`."""
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
+        super().__init__(f"hf/{name}")
         self._local = LocalModel("hf", name, spec, Checkpoint)
         self._defaults = self._local.weights.read("generation_config.json")
         self.identity = self._local.identity
-        self.name = f"hf/{name}"
-        self.adapted: list[str] = []
         self.close = self._local.close
-        self._thinking = Thinking(self._note)
-
-    def _note(self, text: str) -> None:
-        if text not in self.adapted:
-            self.adapted.append(text)
 
     async def complete(self, request: Request) -> Completion:
         """One generation, under the larger limit once the model is seen to think. `finish_reason` is `overflow` when the
@@ -54,7 +48,7 @@ class HfModel:
         does not have, UsageError when it cannot be loaded."""
         if any(pictured(message) for message in request.messages):
             raise BadParameter("messages", f"model '{self.name}': it reads text alone, no images, sounds or files")
-        return await self._thinking.complete(request, self._chat)
+        return await super().complete(request)
 
     async def _chat(self, request: Request, raised: bool) -> Completion:
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")

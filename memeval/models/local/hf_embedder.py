@@ -8,35 +8,34 @@ has one). Vectors are scaled to length 1. Settings as in hf.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memeval.errors import BadParameter, UsageError
-from memeval.models.completion import Completion, ModelSpec, Usage
-from memeval.models.embeddings import pack
+from memeval.models.completion import Completion, ModelSpec, Request, Usage
+from memeval.models.embeddings import joined, pack, texts_of
 from memeval.models.local.hf_loading import EXTRA, LocalModel, Settings
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line
 
+LARGEST_BATCH = 256
+
 
 class HfEmbedder:
     """Raises UsageError, when it is made, as `LocalModel`."""
-
-    largest = 256
 
     def __init__(self, name: str, spec: ModelSpec) -> None:
         self._local = LocalModel("hf-embedder/3", name, spec, Encoder)
         self.identity = self._local.identity
         self.close = self._local.close
 
-    async def embed(self, texts: Sequence[str], params: Mapping[str, Any]) -> list[Completion]:
-        """One vector per text, with its exact tokens. Raises BadParameter for any parameter, UsageError when it cannot be
+    async def complete(self, request: Request) -> Completion:
+        """One vector per text, with their exact tokens. Raises BadParameter for any parameter, UsageError when it cannot be
         loaded."""
-        if params:
-            name = next(iter(params))
+        if request.params:
+            name = next(iter(request.params))
             raise BadParameter(name, f"embedder 'hf/{self._local.name}': no parameter '{name}'")
-        return await asyncio.gather(*map(self._local.opened().worker.do, texts))
+        return joined(await asyncio.gather(*map(self._local.opened().worker.do, texts_of(request))))
 
 
 class Encoder:
@@ -45,7 +44,7 @@ class Encoder:
     usable = True
 
     def __init__(self, name: str, found: Weights, chosen: Settings) -> None:
-        self.worker: Worker[str, Completion] = Worker("memeval-hf-embedder", self._encode, HfEmbedder.largest)
+        self.worker: Worker[str, Completion] = Worker("memeval-hf-embedder", self._encode, LARGEST_BATCH)
         self._name, self._weights, self._chosen = name, found, chosen
         self._model: Any = None
 

@@ -8,14 +8,13 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from gateways import gateway
 
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.gateway import Gateway
 from memeval.models.local import kept_open
 from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
-from memeval.models.store import Store, open_cache
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -377,10 +376,10 @@ def test_roles_and_runs_that_use_the_same_weights_share_them(tiny, tmp_path, mon
     monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
 
     async def both():
-        gateway = Gateway(None)
+        door = gateway()
         memory, reader = (ModelSpec(f"hf/{tiny}", params={"temperature": heat}) for heat in (0.0, 0.5))
-        await asyncio.gather(gateway.call(memory, asked("a")), gateway.call(reader, asked("b")))
-        await gateway.close()
+        await asyncio.gather(door.call(memory, asked("a")), door.call(reader, asked("b")))
+        await door.close()
 
     asyncio.run(both())
     assert len(loads) == 1
@@ -403,12 +402,10 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
 
     def ask(name):
         async def main():
-            journal, cache, rows = Store(tmp_path / name), open_cache(), []
-            gateway = Gateway(journal, cache, on_event=rows.append)
-            completion = await gateway.call(spec, asked())
-            await gateway.close()
-            cache.close()
-            journal.close()
+            rows = []
+            door = gateway(tmp_path / name, cache=True, on_call=rows.append)
+            completion = await door.call(spec, asked())
+            await door.close()
             return completion, sum(row.source != "model" for row in rows)
 
         return asyncio.run(main())

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gateways import gateway
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
-from memeval.models.embeddings import unpack
-from memeval.models.gateway import Gateway
+from memeval.models.embeddings import asked, unpack
 from memeval.models.registry import identity, open_embedder
 
 torch = pytest.importorskip("torch")
@@ -35,17 +35,17 @@ def reference(tiny):
 
 
 def embed(folder, texts, params=None, **spec):
-    """(array, completions) of a gateway that is closed again."""
+    """(array, completion) of a gateway that is closed again."""
 
     async def main():
-        gateway = Gateway(None)
+        door = gateway()
         try:
-            return await gateway.embed(ModelSpec(f"hf/{folder}", **spec), texts, params or {})
+            return await door.call(ModelSpec(f"hf/{folder}", **spec), asked(texts, params or {}), embeds=True)
         finally:
-            await gateway.close()
+            await door.close()
 
     found = asyncio.run(main())
-    return unpack([completion.text for completion in found]), found
+    return unpack(found.text.split()), found
 
 
 def states(reference, text, longest=None):
@@ -61,8 +61,7 @@ def unit(vector):
 
 def test_the_last_hidden_state_of_a_causal_model_scaled_to_length_one(plain, reference):
     vectors, found = embed(plain, TEXTS)
-    sizes = [len(reference.tokenizer(text)["input_ids"]) for text in dict.fromkeys(TEXTS)]
-    assert found[0].usage.prompt == sum(sizes)  # one call, which is booked once
+    assert found.usage.prompt == sum(len(reference.tokenizer(text)["input_ids"]) for text in TEXTS)
     for text, vector in zip(TEXTS, vectors, strict=True):
         assert vector == pytest.approx(unit(states(reference, text)[-1]), abs=1e-5)
     alone = np.concatenate([embed(plain, [text])[0] for text in TEXTS])
@@ -71,7 +70,7 @@ def test_the_last_hidden_state_of_a_causal_model_scaled_to_length_one(plain, ref
 
 def test_texts_beyond_the_window_are_cut_there(plain, reference):
     vectors, found = embed(plain, [TEXTS[2]], backend={"max_model_len": 7})
-    assert found[0].usage.prompt == 7
+    assert found.usage.prompt == 7
     assert vectors[0] == pytest.approx(unit(states(reference, TEXTS[2], 7)[-1]), abs=1e-5)
 
 
@@ -92,7 +91,7 @@ def test_a_sentence_transformers_folder_says_how_to_pool(plain, tmp_path, refere
         vectors, found = embed(folder, TEXTS[:2])
         for text, vector in zip(TEXTS[:2], vectors, strict=True):
             assert vector == pytest.approx(unit(expected(states(reference, text, 5))), abs=1e-5)
-        assert found[0].usage.prompt == sum(min(5, len(reference.tokenizer(text)["input_ids"])) for text in TEXTS[:2])
+        assert found.usage.prompt == sum(min(5, len(reference.tokenizer(text)["input_ids"])) for text in TEXTS[:2])
         identities.add(open_embedder(ModelSpec(f"hf/{folder}")).identity)
     assert len(identities) == 4
 
@@ -116,6 +115,6 @@ def test_a_text_that_it_cannot_embed_is_an_error_of_that_text(tmp_path):
     small = {"num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=700, hidden_size=8, max_position_embeddings=16, pad_token_id=0, **small)
     RobertaModel(config).save_pretrained(folder)  # its positions begin behind pad_token_id: 15 tokens fit, not 16
-    short, long = embed(folder, ["Bob"])[1] + embed(folder, [TEXTS[2]])[1]
+    (_, short), (_, long) = embed(folder, ["Bob"]), embed(folder, [TEXTS[2]])
     assert (short.error, long.finish_reason) == (None, "error")
     assert long.error.startswith(f"'hf/{folder}' cannot embed this: ")

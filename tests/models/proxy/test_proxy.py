@@ -16,7 +16,7 @@ from memeval.errors import BadParameter, StopRun, UsageError
 from memeval.models import usage
 from memeval.models.bound import BoundModel, close_route, open_route
 from memeval.models.completion import Completion, ToolCall, Usage
-from memeval.models.embeddings import pack
+from memeval.models.embeddings import pack, texts_of
 from memeval.models.parameters import check
 from memeval.models.proxy import server as proxy_module
 from memeval.models.proxy import wire
@@ -63,12 +63,12 @@ class Foreign:
                 await asyncio.sleep(delay)
             return reply(request)
 
-        async def embed(texts, params):
-            self.requests.append((texts, params))
-            return [
-                Completion(error=reply) if isinstance(reply, str) else Completion(pack(vector(text)), usage=Usage(len(text)))
-                for text in texts
-            ]
+        async def embed(request):
+            self.requests.append(request)
+            if isinstance(reply, str):
+                return Completion(error=reply)
+            texts = texts_of(request)
+            return Completion("\n".join(pack(vector(text)) for text in texts), usage=Usage(sum(map(len, texts))))
 
         number = open_route(call, asyncio.get_running_loop(), embed)
         self._numbers.append(number)
@@ -518,7 +518,8 @@ def test_embeddings_through_the_openai_package():
                 assert (reply.model, reply.usage.prompt_tokens, reply.usage.total_tokens) == ("vectors/two", 4, 4)
             single = await client.embeddings.create(model="embedder", input="abcd", user="me")
             assert single.data[0].embedding[0] == 4.0
-        assert foreign.requests == [(["abc", "d"], {}), (["abc", "d"], {"dimensions": 3}), (["abcd"], {})]
+        asked = [(texts_of(request), request.params) for request in foreign.requests]
+        assert asked == [(["abc", "d"], {}), (["abc", "d"], {"dimensions": 3}), (["abcd"], {})]
         assert dict(ledger.calls) == {"embedder": 3}
         assert ledger.tokens["embedder"] == Usage(12)
 

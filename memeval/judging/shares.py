@@ -1,9 +1,10 @@
-"""What the scores of a rubric's items make of an answer, by our rule and by the published one.
+"""What a judge's counts and scores make of an answer, by our rule and by the published one.
 
-`judge` is the mean over the items, each 0, 0.5 or 1, for every kind of question. `judge_published` is what BEAM's
-src/evaluation reports: the same with `int(score)`, which makes a half 0; and for event ordering nothing but Kendall's tau,
-mapped to [0, 1], which is high for an answer that lists little. Of event ordering there are also that tau (`order_tau`), and
-the tau times F1 of the events that were listed (`order_tau_f1`), which upstream computes and leaves out of its report.
+A summary: fluency times the F1 of keypoints and sentences that are supported. A rubric: `judge` is the mean over its items,
+each 0, 0.5 or 1, for every kind of question. `judge_published` is what BEAM's src/evaluation reports: the same with
+`int(score)`, which makes a half 0; and for event ordering nothing but Kendall's tau, mapped to [0, 1], which is high for an
+answer that lists little. Of event ordering there are also that tau (`order_tau`), and the tau times F1 of the events that
+were listed (`order_tau_f1`), which upstream computes and leaves out of its report.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-from memeval.judging.prompts import ASPECTS, ORDERING, RUBRICS
+from memeval.judging.prompts import ASPECTS, FLUENCY, ORDERING, PRECISION, RECALL, RUBRICS, SENTENCES
 
 PUBLISHED, TAU, TAU_F1 = "judge_published", "order_tau", "order_tau_f1"
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +33,17 @@ def nothing(family: str, kind: str) -> dict[str, float]:
     """The parts of an answer that counts 0."""
     names = PARTS.get(family, ())
     return dict.fromkeys((name for name in names if kind == ORDERING or name not in (TAU, TAU_F1)), 0.0)
+
+
+def summary_shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float]:
+    """`judge`, the score in [0, 1]: fluency times the F1 of keypoints and sentences that are supported; and `fluency` (0 or
+    1), `recall` = keypoints supported / keypoints, `precision` = sentences supported / sentences, 0 where there are none.
+
+    Source: `check_metrics` of MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which is HELMET's."""
+    recall = counts[RECALL] / keypoints if keypoints else 0.0
+    precision = counts[PRECISION] / counts[SENTENCES] if counts[SENTENCES] else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return {"judge": counts[FLUENCY] * f1, FLUENCY: float(counts[FLUENCY]), RECALL: recall, PRECISION: precision}
 
 
 def rubric_shares(scores: Sequence[float], order: Sequence[int] | None) -> dict[str, float]:
