@@ -62,9 +62,7 @@ class Costs:
         self.bill: Mapping[tuple[str, str], float] = bill
 
 
-def costs(
-    operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent, verdicts: int
-) -> dict[str, Costs]:
+def costs(operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent) -> dict[str, Costs]:
     """The costs of each piece by its name."""
     reading = [row for row in operations if row.position is None]
     forks = [row for row in operations if row.position is not None]
@@ -72,7 +70,7 @@ def costs(
         "chunk": Costs(reading, sum(row.chunk_tokens > 0 for row in reading)),
         "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
         "answer": Costs(samples, len(samples)),
-        "verdict": Costs([judged], verdicts),
+        "verdict": Costs([judged], judged.calls.get("judge", 0)),
     }
 
 
@@ -122,7 +120,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]
-    return DryRun(costs(operations, samples, judged, len(rulings)), substitutes, failures, len(streams))
+    return DryRun(costs(operations, samples, judged), substitutes, failures, len(streams))
 
 
 def _answer_tokens(planned: Planned) -> int:
