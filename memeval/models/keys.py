@@ -41,13 +41,19 @@ def openai_url() -> str | None:
     return os.environ.get(MOVED, "").strip().rstrip("/") or None
 
 
+def key_variables(base_url: str | None) -> tuple[str, str]:
+    """The variables that may hold the key of an endpoint, of which the first that is set counts. base_url: None for
+    OpenAI's own."""
+    own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
+    return (openai, own) if base_url in (None, OPENAI_URL, openai_url()) else (own, openai)
+
+
 def endpoint_key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
-    own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-    at_openai = spec.base_url in (None, OPENAI_URL, openai_url())
-    key = api_key(openai, own) if at_openai else api_key(own, openai)
+    variables = key_variables(spec.base_url)
+    key = api_key(*variables)
     if not key and spec.base_url is None:
-        raise UsageError(f"model '{spec.name}' needs a key: set {openai} (or use --model offline, or --base-url URL)")
+        raise UsageError(f"model '{spec.name}' needs a key: set {variables[0]} (or use --model offline, or --base-url URL)")
     return key
 
 

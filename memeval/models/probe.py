@@ -14,9 +14,9 @@ from typing import Any
 
 from memeval import tokens
 from memeval.errors import StopRun, UsageError
-from memeval.models import prices, registry, window
+from memeval.models import keys, prices, registry, window
 from memeval.models.call_facts import undercounted
-from memeval.models.completion import OPENAI_URL, Completion, Model, ModelSpec, Request
+from memeval.models.completion import Completion, Model, ModelSpec, Request
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
 from memeval.models.reply import one_line
@@ -100,13 +100,12 @@ class _Probe:
         url = self.where.endpoint
         if not url.startswith("http"):
             return None
-        own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-        variables = (openai, own) if url == OPENAI_URL else (own, openai)
+        variables = keys.key_variables(self.spec.base_url)
         name = next((name for name in variables if os.environ.get(name, "").strip()), "")
         if not name:
-            self.add(OK, f"no key set ({own}): right for a server that asks for none")
-        elif name == openai and url != OPENAI_URL:
-            self.add(WARN, f"the key in {openai} is sent to {url}; set {own} to send that server's own")
+            self.add(OK, f"no key set ({variables[0]}): right for a server that asks for none")
+        elif variables[0] == "MEMEVAL_API_KEY" != name:
+            self.add(WARN, f"the key in {name} is sent to {url}; set {variables[0]} to send that server's own")
         else:
             self.add(OK, f"key found in {name}")
         served = await read_of(self.spec, self.seconds)
