@@ -19,7 +19,7 @@ from typing import Any
 from memeval import process, tokens
 from memeval.agents import qwen_wire
 from memeval.errors import UsageError
-from memeval.judging.judge import family_of, judge_samples
+from memeval.judging.judge import Judge, family_of
 from memeval.models import registry, window
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage, text_of
 from memeval.models.offline import OfflineModel
@@ -116,7 +116,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     if judge is not None:
         questions = {row.question_id: row for row in rows if isinstance(row, QuestionRow)}
         family = family_of(spec.task.judge, spec.task.source)
-        await judge_samples(samples, questions, family, rule, params=judge.params, prompt=planned.judge_prompt)
+        await Judge(family, rule, judge.params, planned.judge_prompt).samples(samples, questions)
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from memeval.errors import UsageError
 from memeval.models.completion import OPENAI_URL, ModelSpec
 
+OWN, OPENAI = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
 MOVED = "OPENAI_BASE_URL"
 """The variable of OpenAI's own client that says where its API is."""
 
@@ -41,19 +42,16 @@ def openai_url() -> str | None:
     return os.environ.get(MOVED, "").strip().rstrip("/") or None
 
 
-def key_variables(base_url: str | None) -> tuple[str, str]:
-    """The variables that may hold the key of an endpoint, of which the first that is set counts. base_url: None for
-    OpenAI's own."""
-    own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-    return (openai, own) if base_url in (None, OPENAI_URL, openai_url()) else (own, openai)
+def variables(base_url: str | None) -> tuple[str, str]:
+    """Where the key of an endpoint is looked for, in order."""
+    return (OPENAI, OWN) if base_url in (None, OPENAI_URL, openai_url()) else (OWN, OPENAI)
 
 
 def endpoint_key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
-    variables = key_variables(spec.base_url)
-    key = api_key(*variables)
+    key = api_key(*variables(spec.base_url))
     if not key and spec.base_url is None:
-        raise UsageError(f"model '{spec.name}' needs a key: set {variables[0]} (or use --model offline, or --base-url URL)")
+        raise UsageError(f"model '{spec.name}' needs a key: set {OPENAI} (or use --model offline, or --base-url URL)")
     return key
 
 

@@ -100,12 +100,12 @@ class _Probe:
         url = self.where.endpoint
         if not url.startswith("http"):
             return None
-        variables = keys.key_variables(self.spec.base_url)
-        name = next((name for name in variables if os.environ.get(name, "").strip()), "")
+        preferred, other = keys.variables(url)
+        name = next((name for name in (preferred, other) if os.environ.get(name, "").strip()), "")
         if not name:
-            self.add(OK, f"no key set ({variables[0]}): right for a server that asks for none")
-        elif variables[0] == "MEMEVAL_API_KEY" != name:
-            self.add(WARN, f"the key in {name} is sent to {url}; set {variables[0]} to send that server's own")
+            self.add(OK, f"no key set ({preferred}): right for a server that asks for none")
+        elif name == other == keys.OPENAI:
+            self.add(WARN, f"the key in {other} is sent to {url}; set {preferred} to send that server's own")
         else:
             self.add(OK, f"key found in {name}")
         served = await read_of(self.spec, self.seconds)
