@@ -158,11 +158,14 @@ def _text(rule: Rule, contents: Mapping[str, str], where: str) -> str:
     text = ""
     for is_hole, run in itertools.groupby(pieces, key=lambda piece: piece[0]):
         said = [piece for _, piece in run]
-        for held in said if is_hole else ():
+        if not is_hole:
+            text += literal("".join(said))
+            continue
+        for held in said:
             if held not in rule.holes:
                 raise UsageError(f"{place}: nothing is known about {held!r} in it")
-        put = [rule.holes[held] for held in said] if is_hole else [literal("".join(said))]
-        text += "".join(each if isinstance(each, str) else _text(each, contents, where) for each in put)
+            put = rule.holes[held]
+            text += put if isinstance(put, str) else _text(put, contents, where)
     return text.split("\n")[rule.line - 1] if rule.line else text
 
 

@@ -143,6 +143,7 @@ Card = TypeVar("Card", TaskCard, AgentCard, SuiteCard)
 FOLDERS: dict[type, str] = {TaskCard: "tasks", SuiteCard: "tasks", AgentCard: "baselines"}
 GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8", "visible")
 """Variants of any task (`visible`), and of those whose streams are put together here, with examples of their numbers."""
+_SWITCHES = {"hard": "hard", "visible": "query_visible"}
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _KINDS: dict[type[msgspec.Struct], str] = {
     TaskCard: "into a task's card",
@@ -220,11 +221,11 @@ def _is_suite(path: Path) -> bool:
     return path.is_file() and "tasks" in read_yaml(path)
 
 
-def shadowed(kind: type, name: str, extra: tuple[str, ...] = ()) -> list[str]:
-    """Other cards of the same name that the found one hides (recorded in the manifest)."""
-    paths = [folder / f"{name}.yaml" for folder in folders(kind, extra)]
-    existing = list(dict.fromkeys(str(path.resolve()) for path in paths if path.is_file()))
-    return existing[1:]
+def shadowed(card: TaskCard | AgentCard) -> list[str]:
+    """Other cards of its name that it hides (recorded in the manifest)."""
+    own = Path(card.path)
+    others = [folder / own.name for folder in folders(type(card))] if card.path else []
+    return [str(path.resolve()) for path in others if path.is_file() and not path.samefile(own)]
 
 
 def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -325,7 +326,7 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
     while the stream is read).
     """
     name = f"{card.name}@{variant}"
-    general = _GENERAL.fullmatch(variant)
+    general = _GENERAL.fullmatch("shared-8" if variant == "shared" else variant)
     path = Path(card.path)
     changes: dict[str, Any]
     if variant in card.variants:
@@ -333,12 +334,10 @@ def with_variant(card: TaskCard, variant: str) -> TaskCard:
             {"params": card.params, "deviations": card.deviations},
             _typed(TaskCard, card.variants[variant], path, "variants", variant),
         )
-    elif variant == "hard":
-        changes = {"hard": True}
-    elif variant == "visible":
-        changes = {"query_visible": True}
-    elif variant == "shared" or (general and general[1] == "shared"):
-        changes = {"shared": int(general[2]) if general else 8, "cluster": "context"}
+    elif variant in _SWITCHES:
+        changes = {_SWITCHES[variant]: True}
+    elif general and general[1] == "shared":
+        changes = {"shared": int(general[2]), "cluster": "context"}
     elif general:
         changes = {"documents": 0, "tokens": 0, general[1]: int(general[2])}
     else:

@@ -17,6 +17,7 @@ from memeval import cards, digests
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
+from memeval.models.providers import LOCAL
 from memeval.records.summary import Contamination
 from memeval.trained import ALL, TrainedOn, content_hash, of_checkpoint
 
@@ -104,7 +105,7 @@ def _of_weights(model: ModelSpec) -> tuple[TrainedOn, ...]:
     """What the folder of weights says that lie here; a hub id is not looked up."""
     where = registry.route(model)
     folder = Path(where.name).expanduser()
-    return of_checkpoint(folder) if where.kind in registry.LOCAL and folder.is_dir() else ()
+    return of_checkpoint(folder) if where.kind in LOCAL and folder.is_dir() else ()
 
 
 def _words(name: str) -> str:

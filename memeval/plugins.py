@@ -7,14 +7,11 @@ Built-in names are in the tables below and imported only when used. Entry-point 
 from __future__ import annotations
 
 import glob
-import hashlib
-import importlib
-import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from msgspec.structs import replace
 from memeval import cards, identity, prompts, typed
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
+from memeval.loading import fixed, importing, load_object, sources
 
 SOURCES = {
     "synth": "memeval.tasks.synth:Synth",
@@ -49,7 +47,7 @@ AGENTS = {
     "iterative": "memeval.agents.iterative:Iterative",
     "memagent": "memeval.agents.memagent:MemAgent",
     "mem1": "memeval.agents.mem1:Mem1",
-    "summary": "memeval.agents.summary:Summary",
+    "summary": "memeval.agents.rolling:Summary",
     "recent": "memeval.agents.recent:Recent",
     "random-k": "memeval.agents.recent:RandomK",
     "write-all": "memeval.agents.writers:Writer",
@@ -75,194 +73,12 @@ WITHOUT_READER = ("constant", "longest-option", "shotgun")
 """Controls whose answers are made by a rule."""
 
 
-def load_object(reference: str, base: Path | None = None) -> Any:
-    """The object that `package.module:Name` or `path/to/file.py:Name` names. A relative file is looked for beside `base`
-    (the card that names it), then in the working directory. The object may import modules beside its file and in the
-    working directory. Raises UsageError with the user's file and line."""
-    module_name, _, attribute = reference.rpartition(":")
-    if not module_name or not attribute.isidentifier():
-        raise UsageError(f"'{reference}': expected file.py:Class or package.module:Class")
-    if module_name.endswith(".py"):
-        module = _load_file(module_file(reference, base))
-    elif module_name in sys.modules:
-        module = sys.modules[module_name]
-    else:
-        with _loading(f"'{reference}'", Path.cwd()):
-            module = importlib.import_module(module_name)
-    if not hasattr(module, attribute):
-        names = [name for name in vars(module) if not name.startswith("_")]
-        raise UsageError(f"'{reference}': {module_name} has no '{attribute}'{suggest(attribute, names)}")
-    return getattr(module, attribute)
-
-
-def module_file(reference: str, base: Path | None = None) -> Path:
-    """The file of a `file.py:Name` reference."""
-    path = Path(reference.rpartition(":")[0]).expanduser()
-    beside = (base.parent / path) if base is not None else path
-    found = beside if beside.is_file() else path
-    if not found.is_file():
-        raise UsageError(f"'{reference}': no file {path}")
-    return found.resolve()
-
-
-def _file_module(path: Path) -> str:
-    return f"memeval_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-
-
-def _load_file(path: Path) -> Any:
-    name = _file_module(path)
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path}: cannot be loaded as a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, so that its dataclasses and pickles find their module
-    with _loading(str(path), path.parent):
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return module
-
-
-@contextmanager
-def _loading(what: str, folder: Path) -> Iterator[None]:
-    """Puts `folder` first on sys.path while a module is loaded, and leaves it last, for imports inside functions. Byte
-    code is not written: Python takes byte code for current when a file changes within a second and keeps its size."""
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    except (KeyboardInterrupt, UsageError):
-        raise
-    except BaseException as error:
-        place = identity.place(error)
-        raise UsageError(f"{place or what}: {_why(error, place)}") from error
-    finally:
-        sys.path.remove(str(folder))
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-        sys.dont_write_bytecode = written
-
-
-def _why(error: BaseException, place: str) -> str:
-    if isinstance(error, SyntaxError):
-        return error.msg
-    if isinstance(error, ModuleNotFoundError):
-        fix = "install it into this environment, or put it beside this file" if place else "is it installed?"
-        return f"no module '{error.name}'; {fix}"
-    return f"loading it raised {described(error)}"
-
-
-def described(error: BaseException) -> str:
-    return f"{type(error).__name__}({' '.join(str(error).split())[:200]})"
-
-
-# -- source files -------------------------------------------------------------------------------------------------------
-
-
-def agent_files(card: AgentCard, params: Mapping[str, Any] | None = None) -> dict[str, Path]:
-    """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
-    (identity.py), its shipped prompts, the files that a foreign one names when it is made with `params` (None: the card's),
-    and those that the card's `source:` names. Empty for controls. Raises UsageError."""
-    if card.agent in CONTROLS:
-        return {}
-    made, base = agent_class(card), Path(card.path) if card.path else None
-    kinds = made.__mro__ if isinstance(made, type) else (made,)
-    modules = {name: sys.modules[name] for kind in kinds if (name := getattr(kind, "__module__", "")) in sys.modules}
-    start = {name: Path(file) for name, module in modules.items() if (file := getattr(module, "__file__", None))}
-    start |= _start(card.agent, base)
-    files = identity.labels(identity.source_files(start, _folder(card.agent, base)))
-    own = own_prompts(card)
-    shipped = prompts.files(own) if isinstance(own, str) else {}
-    foreign = made(**(card.params if params is None else params)).files() if is_foreign(made) else {}
-    return {**files, **shipped, **foreign, **_named(card)}
-
-
-def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
-    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
-    own: Any = {}
-    if card.agent not in CONTROLS:
-        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
-            own = getattr(agent_class(card), "prompts", {})
-    return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
-
-
-def not_as_recorded(
-    card: AgentCard, recorded: Mapping[str, str], before: frozenset[str], params: Mapping[str, Any] | None = None
-) -> tuple[list[str], list[str]]:
-    """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
-    imported (since `sys.modules` had the names `before`) without being recorded."""
-    files = agent_files(card, params)
-    missed = identity.imported_since(before, list(files.values()))
-    return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
-
-
-def _named(card: AgentCard) -> dict[str, Path]:
-    """The files that a card's `source:` names, relative to the card."""
-    folder = Path(card.path).parent if card.path else Path()
-    found: dict[str, Path] = {}
-    for pattern in card.source:
-        paths = glob.glob(os.path.expanduser(pattern), root_dir=folder, recursive=True)
-        files = {path: (folder / path).resolve() for path in sorted(paths) if (folder / path).is_file()}
-        if not files:
-            raise UsageError(f"{card.path or card.name}: source: no file is named by '{pattern}'")
-        found |= files
-    return found
-
-
-def _start(reference: str, base: Path | None) -> dict[str, Path]:
-    """Module name -> file of a reference; empty for other names, and for modules that are not loaded."""
-    module = reference.rpartition(":")[0]
-    if module.endswith(".py"):
-        path = module_file(reference, base)
-        return {_file_module(path): path}
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return {module: Path(file)} if file else {}
-
-
-def _folder(reference: str, base: Path | None) -> Path | None:
-    """Where Python looks first for the modules of a reference; None for built-in names and entry points."""
-    module = reference.rpartition(":")[0]
-    return module_file(reference, base).parent if module.endswith(".py") else Path.cwd() if module else None
-
-
-_loaded: dict[Path, str] = {}  # file -> digest of it when this process loaded it
-
-
-def load_anew(reference: str, base: Path | None = None) -> None:
-    """Forget the modules of a reference if one of their files has changed since it was loaded, or if another agent's module
-    has the same name, so that a run uses the files as they are when it is planned. Not called during a run."""
-    start = _start(reference, base)
-    files = identity.source_files(start, _folder(reference, base))
-    now = identity.digests({str(path): path for path in files.values()})
-    if any(_is_stale(name, path, now[str(path)]) for name, path in files.items()):
-        for name in files:
-            sys.modules.pop(name, None)
-    _loaded.update({path: now[str(path)] for path in files.values()})
-
-
-def _fixed(reference: str, base: Path | None = None) -> str:
-    """The reference with an absolute path; its code is loaded anew if it has changed."""
-    load_anew(reference, base)
-    file, _, name = reference.rpartition(":")
-    return f"{module_file(reference, base)}:{name}" if file.endswith(".py") else reference
-
-
-def _is_stale(name: str, path: Path, digest: str) -> bool:
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return file is not None and (Path(file).resolve() != path or _loaded.get(path, digest) != digest)
-
-
 def entry_point(group: str, name: str) -> Any | None:
     """The object another package registered under `memeval.<group>`, or None."""
     from importlib.metadata import entry_points  # slow: scanned only for names that nothing else has
 
     for point in entry_points(group=f"memeval.{group}", name=name):
-        with _loading(f"'{name}' of {group}", Path.cwd()):
+        with importing(f"'{name}' of {group}", Path.cwd()):
             return point.load()
     return None
 
@@ -315,9 +131,9 @@ def find_agent(name: str, extra: tuple[str, ...] = ()) -> AgentCard:
         return AgentCard(name=url.partition("//")[2] or name, agent="http", params={"url": url})
     card = _card(AgentCard, name, extra) or _card(AgentCard, ALIASES.get(name, ""), extra)
     if card is not None:
-        return replace(card, agent=_fixed(card.agent, Path(card.path))) if ":" in card.agent else card
+        return replace(card, agent=fixed(card.agent, Path(card.path))) if ":" in card.agent else card
     if ":" in name:
-        reference = _fixed(name)
+        reference = fixed(name)
         return AgentCard(name=name.rpartition(":")[2], agent=reference, track=_track(load_object(reference), reference))
     found = entry_point("agents", name)
     if found is not None:
@@ -359,7 +175,7 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> TaskCard:
     base, *variants = name.split("@")
     card = _card(TaskCard, base, extra)
     if card is None and ":" in base:
-        reference = _fixed(base)
+        reference = fixed(base)
         load_object(reference)
         card = TaskCard(name=base.rpartition(":")[2], source=reference, cluster="context", questions=0)
     if card is None:
@@ -367,10 +183,62 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> TaskCard:
         ways = "memeval list tasks shows all; or give card.yaml or file.py:Class"
         raise UsageError(f"no task '{base}'{suggest(base, known)} ({ways})")
     if ":" in card.source and card.path:
-        card = replace(card, source=_fixed(card.source, Path(card.path)))
+        card = replace(card, source=fixed(card.source, Path(card.path)))
     for variant in variants:
         card = cards.with_variant(card, variant)
     if card.abstract and not (card.documents or card.tokens):  # a base with a length is a task
         longer = [known for known in cards.listing(TaskCard, extra) if known.startswith(f"{base}-")]
         raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")
     return card
+
+
+# -- source files -------------------------------------------------------------------------------------------------------
+
+
+def agent_files(card: AgentCard, params: Mapping[str, Any] | None = None) -> dict[str, Path]:
+    """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
+    (identity.py), its shipped prompts, the files that a foreign one names when it is made with `params` (None: the card's),
+    and those that the card's `source:` names. Empty for controls. Raises UsageError."""
+    if card.agent in CONTROLS:
+        return {}
+    made, base = agent_class(card), Path(card.path) if card.path else None
+    kinds = made.__mro__ if isinstance(made, type) else (made,)
+    modules = {name: sys.modules[name] for kind in kinds if (name := getattr(kind, "__module__", "")) in sys.modules}
+    start = {name: Path(file) for name, module in modules.items() if (file := getattr(module, "__file__", None))}
+    files = identity.labels(sources(card.agent, base, start))
+    own = own_prompts(card)
+    shipped = prompts.files(own) if isinstance(own, str) else {}
+    foreign = made(**(card.params if params is None else params)).files() if is_foreign(made) else {}
+    return {**files, **shipped, **foreign, **_named(card)}
+
+
+def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
+    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
+    own: Any = {}
+    if card.agent not in CONTROLS:
+        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
+            own = getattr(agent_class(card), "prompts", {})
+    return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
+
+
+def not_as_recorded(
+    card: AgentCard, recorded: Mapping[str, str], before: frozenset[str], params: Mapping[str, Any] | None = None
+) -> tuple[list[str], list[str]]:
+    """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
+    imported (since `sys.modules` had the names `before`) without being recorded."""
+    files = agent_files(card, params)
+    missed = identity.imported_since(before, list(files.values()))
+    return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
+
+
+def _named(card: AgentCard) -> dict[str, Path]:
+    """The files that a card's `source:` names, relative to the card."""
+    folder = Path(card.path).parent if card.path else Path()
+    found: dict[str, Path] = {}
+    for pattern in card.source:
+        paths = glob.glob(os.path.expanduser(pattern), root_dir=folder, recursive=True)
+        files = {path: (folder / path).resolve() for path in sorted(paths) if (folder / path).is_file()}
+        if not files:
+            raise UsageError(f"{card.path or card.name}: source: no file is named by '{pattern}'")
+        found |= files
+    return found

@@ -72,12 +72,15 @@ def test_search_order_and_shadowing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     card = cards.find(TaskCard, "synth-10k")
     assert card is not None
     assert card.source == "jsonl"
-    assert cards.shadowed(TaskCard, "synth-10k") == [str((cards.bundled("tasks") / "synth-10k.yaml").resolve())]
+    bundled = str((cards.bundled("tasks") / "synth-10k.yaml").resolve())
+    assert cards.shadowed(card) == [bundled]
     extra = tmp_path / "mine"
     extra.mkdir()
     write(extra, "synth-10k.yaml", "source: synth\nquestions: 7\n")
     first = cards.find(TaskCard, "synth-10k", (str(extra),))
     assert first is not None
+    assert cards.shadowed(first) == [str(tmp_path / "tasks" / "synth-10k.yaml"), bundled]
+    assert cards.shadowed(AgentCard("none", "none")) == []
     assert first.questions == 7
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from memeval import cards, plugins
+from memeval import cards, loading, plugins
 from memeval.cards import AgentCard, SuiteCard, TaskCard
 from memeval.cli import main
 from memeval.errors import UsageError
@@ -75,7 +75,7 @@ def test_the_params_of_every_built_in_source_are_described() -> None:
     rows = dict(re.findall(r"^\| (`[^|]+`) \| (`[^|]+`) \| [^|]+ \|$", CARDS.partition("### `params`")[2], re.MULTILINE))
     described = {name: keys for names, keys in rows.items() for name in re.findall(r"`([^`]+)`", names)}
     for name in plugins.SOURCES:
-        known = fields(plugins.load_object(plugins.SOURCES[name]).Params)
+        known = fields(loading.load_object(plugins.SOURCES[name]).Params)
         assert re.findall(r"`(\w+)`", described[name]) == list(known), name
 
 

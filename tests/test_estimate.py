@@ -18,11 +18,10 @@ from memeval import Item, MemoryStats, Recall, tokens
 from memeval.commands.estimate import estimate_command
 from memeval.commands.run import run_command
 from memeval.estimate import Estimate, estimate
-from memeval.models import calls
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
 from memeval.records.rows import OperationRow
-from memeval.runs import local
+from memeval.runs import local, run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -280,7 +279,7 @@ def test_measured_are_only_calls_of_this_run(project: Path, server: FaultyServer
 
 def test_the_text_format_of_the_released_checkpoint(project: Path) -> None:
     """Its tools stand in the prompt; the stand-in writes to memory all the same, so prompts are as long as they will be."""
-    chosen = options(["memalpha"], model="wordy", settings=["wire=native,qwen"], base_url="http://127.0.0.1:9/v1")
+    chosen = options(["memalpha"], model="wordy", settings={"wire": ["native", "qwen"]}, base_url="http://127.0.0.1:9/v1")
     native, in_text = (estimate(planned) for planned in plan(chosen))
     assert in_text.roles["reader"].prompt == pytest.approx(native.roles["reader"].prompt, rel=0.02)
     assert in_text.roles["memory"].prompt == pytest.approx(native.roles["memory"].prompt, rel=0.2)
@@ -295,7 +294,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     whole = estimate(planned)
     budget = Budget(max_calls=40)
     with monkeypatch.context() as patch:
-        patch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        patch.setattr(run_context, "Gateway", lambda settings, *rest: Gateway(replace(settings, budget=budget), *rest))
         assert run(planned, quiet=True).summary.status == "partial"
     left = estimate(planned)
     fresh = budget.calls
@@ -305,7 +304,7 @@ def test_finished_work_is_deducted(project: Path, monkeypatch: pytest.MonkeyPatc
     done = len(list(read_lines(planned.spec.folder / "samples.jsonl")))
     assert f"{done} of 16 answers are in {planned.spec.shown} already" in left.notes
     counted = Budget()
-    monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": counted}))
+    monkeypatch.setattr(run_context, "Gateway", lambda settings, *rest: Gateway(replace(settings, budget=counted), *rest))
     run(planned, quiet=True)
     assert left.calls == pytest.approx(counted.calls, rel=0.2)
 
@@ -350,7 +349,7 @@ def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys:
     card = "extends: synth-10k\nvariants: {b40: {answer_budget: 40}}\n"
     (project / "tasks").mkdir()
     (project / "tasks" / "world.yaml").write_text(card)
-    chosen = replace(options(["memalpha"], limit=6, settings=["recent=3"]), tasks=["world", "world@b40"])
+    chosen = replace(options(["memalpha"], limit=6, settings={"recent": [3]}), tasks=["world", "world@b40"])
     capsys.readouterr()
     assert estimate_command(chosen, "table") == 0
     assert "memalpha on world@b40: the memories of 6 of 6 streams are another run's" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memeval import identity, plugins
+from memeval import identity, loading, plugins
 from memeval.cards import AgentCard
 
 
@@ -81,5 +81,5 @@ def test_at_the_end_of_a_run_the_files_are_listed_again(tmp_path: Path, monkeypa
 def test_a_fault_is_placed_in_the_users_code(tmp_path: Path) -> None:
     written(tmp_path, {"faulty.py": "import json\n\ndef f():\n    json.loads('{')\n"})
     with pytest.raises(ValueError, match="Expecting") as caught:
-        plugins.load_object(f"{tmp_path}/faulty.py:f")()
+        loading.load_object(f"{tmp_path}/faulty.py:f")()
     assert identity.place(caught.value) == f"{tmp_path}/faulty.py:4"

@@ -13,7 +13,7 @@ ORDER = """
 errors process typed sampling yamlfile config tokens prompts identity bm25
 task
 agent
-trained cards protocol digests plugins
+trained cards protocol digests loading plugins
 data authors
 synth tasks
 metrics stats

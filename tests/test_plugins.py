@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from memeval import plugins
+from memeval import loading, plugins
 from memeval.cards import AgentCard
 from memeval.cli import main
 from memeval.errors import UsageError
@@ -32,7 +32,7 @@ def agent_file(tmp_path: Path) -> Path:
 
 def test_every_built_in_name_loads() -> None:
     for reference in (*plugins.SOURCES.values(), *plugins.AGENTS.values()):
-        assert isinstance(plugins.load_object(reference), type)
+        assert isinstance(loading.load_object(reference), type)
 
 
 def test_file_reference(agent_file: Path) -> None:
@@ -54,7 +54,7 @@ def test_file_reference(agent_file: Path) -> None:
 def test_bad_reference(agent_file: Path, monkeypatch: pytest.MonkeyPatch, reference: str, message: str) -> None:
     monkeypatch.chdir(agent_file.parent)
     with pytest.raises(UsageError) as error:
-        plugins.load_object(reference)
+        loading.load_object(reference)
     assert message in str(error.value)
 
 
@@ -62,7 +62,7 @@ def test_syntax_error_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("x = 1\ndef f(:\n")
     with pytest.raises(UsageError, match=r"broken\.py:2: invalid syntax"):
-        plugins.load_object(f"{path}:f")
+        loading.load_object(f"{path}:f")
 
 
 def test_nearest_name() -> None:
@@ -144,6 +144,6 @@ def test_a_file_that_cannot_be_loaded_is_one_line(tmp_path: Path, text: str, mes
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UsageError, match=f"^{tmp_path}/{message}"):
-        plugins.load_object(f"{path}:Mine")
+        loading.load_object(f"{path}:Mine")
     path.write_text("class Mine: pass\n")  # mended, it is loaded anew
-    assert plugins.load_object(f"{path}:Mine").__name__ == "Mine"
+    assert loading.load_object(f"{path}:Mine").__name__ == "Mine"

@@ -46,9 +46,9 @@ class Stream:
         return chunk.tokens or self.session.count(chunk.text)
 
 
-def item_of(chunk: Chunk, score: float | None = None) -> Item:
+def item_of(chunk: Chunk) -> Item:
     """A whole chunk as an item."""
-    return Item(chunk.text, (chunk.id,), chunk.id, score)
+    return Item(chunk.text, (chunk.id,), chunk.id)
 
 
 Part = Literal["head", "middle", "tail"]

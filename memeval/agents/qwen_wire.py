@@ -64,7 +64,9 @@ def parse(reply: str, complete: bool = True) -> list[ToolCall]:
     for part in reply.split(f"{NAME}:")[1:]:
         name, *arguments = part.split(f"{ARGS}:")
         for raw in arguments or [""]:  # one name may be followed by several arguments
-            calls.append(_call(name.strip(), raw.strip(), complete))
+            raw = _object(raw.strip())
+            read, error = parse_arguments(raw, complete)
+            calls.append(ToolCall(name.strip(), read, raw, error))
     return calls
 
 
@@ -78,7 +80,7 @@ def parse_published(reply: str) -> list[ToolCall]:
         raw, sign, behind = rest.partition(NAME[0])
         name, raw = name.strip(), raw.strip()
         if name and "\n" not in name and raw and (not sign or (sign + behind).startswith((NAME, RESULT, EXIT))):
-            raw = raw[: raw.rfind("}") + 1] or raw if raw.startswith("{") else raw
+            raw = _object(raw)
             arguments = clean(_repaired(raw))
             error = None if isinstance(arguments, dict) else "the arguments are no JSON object"
             calls.append(ToolCall(name, None if error else arguments, raw, error))
@@ -94,8 +96,6 @@ def _repaired(raw: str) -> Any:
         return json_repair.loads(raw) if len(raw) <= LONGEST_REPAIR else None
 
 
-def _call(name: str, raw: str, complete: bool) -> ToolCall:
-    if raw.startswith("{"):  # a comment after the last brace is dropped, as upstream does
-        raw = raw[: raw.rfind("}") + 1] or raw
-    arguments, error = parse_arguments(raw, complete)
-    return ToolCall(name, arguments, raw, error)
+def _object(raw: str) -> str:
+    """Arguments without what follows their last brace: a comment is dropped, as upstream does."""
+    return raw[: raw.rfind("}") + 1] or raw if raw.startswith("{") else raw

@@ -100,6 +100,14 @@ class Rolling:
         return [Item(self.text, self.chunks, self.kind)] if self.text else []
 
 
+class Summary(Rolling):
+    """A rolling summary of all that was read, from which the harness's reader answers. memory_tokens: of the summary, at
+    most."""
+
+    prompts = "summary"
+    kind = "summary"
+
+
 def asked(query: Query) -> dict[str, str]:
     """Placeholder -> text, of a question with its options: between our tags, and without any."""
     bare = f"[{query.time}] {query.text}" if query.time else query.text

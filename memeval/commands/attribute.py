@@ -17,7 +17,7 @@ from memeval.records.verdicts import status
 from memeval.results.attribute import Attribute, Expected
 from memeval.results.costs import money
 from memeval.results.load import Run, load_runs
-from memeval.results.lost import asked_sentence, lost, sentence
+from memeval.results.lost import asked_sentence, sentence
 
 
 def attribute_command(
@@ -66,7 +66,7 @@ def expectation(found: Expected) -> str:
 
 def _lines(run: Run, found: Attribution) -> list[str]:
     lines = [f"{run.agent} on {run.task}: {asked_sentence(found)} (reader {found.reader})"]
-    if by_text := sentence(lost(run)):
+    if by_text := sentence(run.lost):
         lines.append(f"  by what was recorded: {by_text}")
     if found.memory not in ("operations", "replay"):
         lines.append(f"  the whole memory could not be shown to the reader: {found.memory}")

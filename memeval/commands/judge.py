@@ -12,6 +12,7 @@ import click
 import msgspec
 from tabulate import tabulate
 
+from memeval.commands.show_answers import short
 from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
 from memeval.judging.judge import Seen
@@ -35,6 +36,8 @@ from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, t
 
 SHOWN = 10
 """Disagreements that are printed."""
+REPLY = 110
+"""Characters of a reply in one."""
 
 
 def score_command(
@@ -188,7 +191,7 @@ def calibration_table(calibration: Calibration) -> str:
         else "a score by this judge cannot be corrected: it needs both labels, and a judge better than chance"
     )
     for number, human, verdict, reply in calibration.disagreements[:SHOWN]:
-        parts.append(f"  line {number}: human {human}, judge {verdict}: {_one_line(reply)}")
+        parts.append(f"  line {number}: human {human}, judge {verdict}: {_end(reply)}")
     return "\n".join(parts)
 
 
@@ -241,6 +244,7 @@ def _limits(found: Rate) -> str:
     return f"{percent(found.low)} to {percent(found.high)}"
 
 
-def _one_line(text: str, limit: int = 110) -> str:
-    flat = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
-    return flat if len(flat) <= limit else f"...{flat[3 - limit :]}"
+def _end(text: str) -> str:
+    """The end of a reply on one line: there is its verdict."""
+    flat = short(text, None)
+    return flat if len(flat) <= REPLY else f"...{flat[3 - REPLY :]}"

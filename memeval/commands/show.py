@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
 from memeval.results.costs import count, money
 from memeval.results.load import Run, find_run, load_runs
-from memeval.results.lost import WORDS, asked_sentence, lost, sentence
+from memeval.results.lost import WORDS, asked_sentence, sentence
 from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.runs.notes import percent
 
@@ -87,7 +88,7 @@ def _answers(run: Run, wrong: bool, full: bool) -> list[str]:
     found = answers(run, "wrong" if wrong else "all")
     lines = [f"{run.agent} on {run.task}   {len(found)} {which}   {run.path}"]
     if not full:
-        return [*lines, *(line for row in found for line in ("", *answer_lines([row])))]
+        return [*lines, *(line for row in found for line in ("", *answer_lines(row)))]
     for key in dict.fromkeys((row.question_id, row.repeat) for row in found):
         lines += ["", f"== {key[0]}", *story_lines(story(run, *key), _absent(run), None)]
     return lines
@@ -129,7 +130,7 @@ def _absent(run: Run) -> str:
         return "none: a baseline has no texts"
     if run.manifest.memory is None:
         return "none: a control"
-    return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
+    return f"not in {os.path.normpath(run.path / run.manifest.memory)}; run its command again to make it from stored replies"
 
 
 # -- a run at a glance ------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def _absent(run: Run) -> str:
 def _json(run: Run) -> dict[str, Any]:
     """The summary, with what names the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
-    about = {"lost": lost(run), "attribution": run.folder.attribution(), "economics": economics.economics(run)}
+    about = {"lost": run.lost, "attribution": run.folder.attribution(), "economics": economics.economics(run)}
     return {**msgspec.to_builtins(run.summary), **named, **about}
 
 
@@ -193,7 +194,7 @@ def _lost(run: Run) -> list[str]:
     """Where wrong answers were lost, by what was recorded and by what `attribute` found."""
     if not run.folder.has_texts:
         return ["a baseline: scores and sizes without texts"]
-    found, asked = lost(run), run.folder.attribution()
+    found, asked = run.lost, run.folder.attribution()
     return [line for line in (sentence(found), asked_sentence(asked, found) if asked else "") if line]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from memeval.records.attribution import AttributedAnswer
 from memeval.records.rows import QuestionRow
@@ -13,18 +13,15 @@ SHORT = 160
 """Characters of a text, unless all is wanted."""
 
 
-def answer_lines(rows: Sequence[Given], limit: int | None = SHORT) -> list[str]:
-    """A paragraph per answer. limit: characters of a text, None for all."""
-    lines = []
-    for row in rows:
-        repeat = f"  repeat {row.repeat}.{row.answer_repeat}" if row.repeat or row.answer_repeat else ""
-        lines += [
-            f"{row.question_id}{repeat}  {_verdict(row)}  {pairs(row.metrics)}  {row.kind}".rstrip(),
-            f"  question  {short(row.text, limit)}",
-            f"  gold      {short(' | '.join(row.golds), limit)}",
-            f"  answer    {short(row.answer or row.failure or '', limit)}",
-        ]
-    return lines
+def answer_lines(row: Given) -> list[str]:
+    """An answer in a list of them."""
+    repeat = f"  repeat {row.repeat}.{row.answer_repeat}" if row.repeat or row.answer_repeat else ""
+    return [
+        f"{row.question_id}{repeat}  {_verdict(row)}  {pairs(row.metrics)}  {row.kind}".rstrip(),
+        f"  question  {short(row.text)}",
+        f"  gold      {short(' | '.join(row.golds))}",
+        f"  answer    {short(row.answer or row.failure or '')}",
+    ]
 
 
 def story_lines(story: Story, absent: str, limit: int | None = SHORT) -> list[str]:

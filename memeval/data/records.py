@@ -59,7 +59,6 @@ class Records:
         self.facts = facts
         self._kept = kept
         self._end = end
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return int(self.facts["records"])
@@ -89,9 +88,7 @@ class Records:
         return msgspec.json.decode(self._read(span.start, span.end))
 
     def _read(self, start: int, end: int) -> bytes:
-        with self._lock:
-            self._kept.seek(start)
-            return self._kept.read(end - start)
+        return os.pread(self._kept.fileno(), end - start, start)
 
 
 def read(file: Found, whole: bool = False) -> Records:
@@ -109,6 +106,14 @@ def read(file: Found, whole: bool = False) -> Records:
         found = _keep(file, path, stamp, whole)
     kept, facts, end = found
     return Records(file, kept, file.facts(facts["sha256"], facts["bytes"], facts["records"]), end)
+
+
+def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The one object that a .json file (plain or .gz) holds, and the file's facts (its keys count as records). Raises
+    UsageError for anything else."""
+    records = read(file, whole=True)
+    ((_, value),) = records.rows()
+    return value, {**records.facts, "records": len(value)}
 
 
 def folder() -> Path:
@@ -201,15 +206,6 @@ def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dic
         kept.write(b"\n")
         reached[0] += 1
     return {**content.facts(), "records": count}
-
-
-def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The one object that a .json file (plain or .gz) holds, and the file's facts. Raises UsageError for anything else."""
-    with _damage(file):
-        content = Content(file)
-        (value,) = one_object(content)
-        facts = content.facts()
-    return value, file.facts(facts["sha256"], facts["bytes"], len(value))
 
 
 @contextmanager

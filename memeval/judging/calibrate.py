@@ -14,6 +14,7 @@ answers of your own runs corrects better.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,7 @@ from memeval.config import cache_folder
 from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.judging.judge import Seen, judge_cases
+from memeval.judging.judge import Judge, Seen
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.scorer import scorer_name, with_judge
@@ -93,20 +94,14 @@ def calibrate(
     cases = [(item.asked(), item.answer) for item in items.values()]
     found, spending = with_judge(
         judge,
-        lambda call: judge_cases(cases, family, call, judge.params, prompt, seen),
+        lambda call: Judge(family, call, judge.params, prompt).cases(cases, seen),
         settings or CallSettings(),
     )
     found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # a half point
     pairs = list(zip(items.values(), found, strict=True))
     judged = [pair for pair in pairs if pair[1].verdict != "failed"]
-    by_case: dict[str, tuple[int, int, int]] = {}
-    for item, one in pairs:
-        number, accepts, rejects = by_case.get(item.case, (0, 0, 0))
-        by_case[item.case] = (
-            number + (one.verdict != "failed"),
-            accepts + ((item.human, one.verdict) == ("wrong", "right")),
-            rejects + ((item.human, one.verdict) == ("right", "wrong")),
-        )
+    number = Counter(item.case for item, _ in judged)
+    called = Counter((item.case, item.human, one.verdict) for item, one in judged)
     return Calibration(
         scorer=scorer_name(judge, family, prompt),
         judge=judge.name,
@@ -118,7 +113,10 @@ def calibrate(
         failed=len(items) - len(judged),
         errors=errors(judged),
         answerable=errors([pair for pair in judged if pair[0].kind != ABSTENTION]),
-        cases=by_case,
+        cases={
+            case: (number[case], called[case, "wrong", "right"], called[case, "right", "wrong"])
+            for case in dict.fromkeys(item.case for item in items.values())
+        },
         disagreements=tuple(
             (line, item.human, one.verdict, one.reply or one.reason or "")
             for (line, item), one in zip(items.items(), found, strict=True)
@@ -131,20 +129,16 @@ def calibrate(
 
 def errors(judged: Sequence[tuple[Labelled, ScoreRow]]) -> JudgeErrors:
     """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
-
-    def part(human: str | None, hit: str | None) -> Rate | None:
-        """Of the answers with this label (None: all), the share with verdict `hit` (None: the human's)."""
-        rows = [(item, one) for item, one in judged if human in (None, item.human)]
-        return rate(
-            [one.verdict == (hit or item.human) for item, one in rows],
-            [item.question.strip() for item, _ in rows],
-        )
-
-    right = sum(item.human == "right" for item, _ in judged)
-    accepts, rejects = part("wrong", "right"), part("right", "wrong")
-    share = right / len(judged) if judged else 0.0
+    agree = _rate([(item, one.verdict == item.human) for item, one in judged])
+    accepts = _rate([(item, one.verdict == "right") for item, one in judged if item.human == "wrong"])
+    rejects = _rate([(item, one.verdict == "wrong") for item, one in judged if item.human == "right"])
+    share = sum(item.human == "right" for item, _ in judged) / len(judged) if judged else 0.0
     agreement = kappa(accepts, rejects, share) if accepts and rejects else None
-    return JudgeErrors(len(judged), share, part(None, None), accepts, rejects, agreement)
+    return JudgeErrors(len(judged), share, agree, accepts, rejects, agreement)
+
+
+def _rate(hits: Sequence[tuple[Labelled, bool]]) -> Rate | None:
+    return rate([hit for _, hit in hits], [item.question.strip() for item, _ in hits])
 
 
 def read_items(path: Path) -> tuple[dict[int, Labelled], str]:

@@ -7,14 +7,13 @@ are there, and a judgement that was stopped goes on where it was. Equal answers 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import asdict, replace
 
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
-from memeval.judging.judge import Seen, family_of, judge_samples
+from memeval.judging.judge import Judge, Seen, family_of
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.related import related
 from memeval.judging.scorer import scorer_name, with_judge
@@ -48,11 +47,10 @@ def judge_folder(
         questions, samples = folder.questions(), folder.samples()
         if not samples:
             raise UsageError(f"{path}: no samples yet; run its command first")
-        options: dict[str, Any] = {"params": judge.params, "prompt": prompt, "seen": seen}
-        options["cut_off"] = manifest.identity.get("task", {}).get("cut_off", "wrong")
+        cut_off = manifest.identity.get("task", {}).get("cut_off", "wrong")
         rows, spending = with_judge(
             judge,
-            lambda call: judge_samples(samples, questions, family, call, **options),
+            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, seen, cut_off),
             settings or CallSettings(),
             path / "calls.sqlite",
         )

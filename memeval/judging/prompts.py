@@ -54,7 +54,7 @@ def fenced(tag: str, text: str) -> str:
 
 def judge_calls(family: str, question: Question, answer: str, prompt: str | None = None) -> dict[str, list[dict[str, str]]]:
     """What is asked about one answer, call by call: what is asked for (`verdict` or `yes_no`; for a summary each aspect; for
-    a rubric `score 1`, `score 2` ... and `order`) -> the messages of the call.
+    a rubric `score 1`, `score 2` ... and `order`) -> the messages of the call. An official judge asks for one verdict.
 
     prompt: the user's rules in place of the family's; the note on the answer and the form of the reply stay. For a summary
     the rules of each aspect stand below a line of its own, `# fluency`, `# recall` or `# precision`. An official prompt
@@ -62,6 +62,8 @@ def judge_calls(family: str, question: Question, answer: str, prompt: str | None
     `{question}`, `{gold}` and `{answer}` filled in. Raises UsageError for an unknown family and for a prompt without the
     lines that it needs.
     """
+    if family in official() and prompt is None:
+        return {VERDICT: official()[family].messages(question, answer)}
     if family in SHARES:
         return _share_calls(family, question, answer, prompt)
     form, own = _form(prompt)

@@ -16,8 +16,9 @@ from memeval.judging.official import official
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import prompt_hash
 from memeval.models import registry
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Model, ModelSpec, Request
+from memeval.models.gateway import Gateway
 from memeval.models.limits import Limiter
 from memeval.records.folder import folder_name
 from memeval.records.rows import CallRow, Usage
@@ -51,7 +52,7 @@ def with_judge(
     spending = Spending()
 
     async def run() -> Result:
-        gateway = open_gateway(settings, {"": store} if store else {}, spending.rows.append, opener=open_judge)
+        gateway = Gateway(settings, {"": store} if store else {}, spending.rows.append, opener=open_judge)
 
         async def call(request: Request) -> Completion:
             completion = await gateway.call(judge, request)

@@ -7,12 +7,14 @@ an empty text nor one that is no string is refused. It matters where successes a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from memeval import tokens
 from memeval.memory.store import CORE, CORE_TOKENIZER, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
-from memeval.memory.tools import DELETE, INSERT, NOTHING, UPDATE, Operation, encodable
+from memeval.memory.tools import DELETE, INSERT, NOTHING, UPDATE, Operation
+from memeval.models.toolcalls import tidy
 
 
 def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> Mapping[str, Any] | None:
@@ -41,12 +43,9 @@ def cut_words(text: str, limit: int, mark: str) -> str:
     count = tokens.counter(CORE_TOKENIZER)
     if count(text) <= limit:
         return text
-    words, room = text.split(), limit - count(mark)
-    low, high = 0, len(words)
-    while low < high:  # the first `low` words fit
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if count(" ".join(words[:middle])) <= room else (low, middle - 1)
-    return " ".join(words[:low]) + mark
+    words = text.split()
+    fitting = bisect_right(range(1, len(words) + 1), limit - count(mark), key=lambda end: count(" ".join(words[:end])))
+    return " ".join(words[:fitting]) + mark
 
 
 def _type(arguments: Mapping[str, Any], allowed: Collection[str]) -> str:
@@ -69,4 +68,4 @@ def _given(arguments: Mapping[str, Any], key: str) -> Any:
 
 def _stored(content: Any) -> str:
     """Whatever was given is kept; it is shown as Python writes it."""
-    return encodable(str(content))
+    return tidy(str(content))

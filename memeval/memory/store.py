@@ -7,7 +7,9 @@ never collide, and an id that does not exist is an error.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -41,6 +43,34 @@ class Entry:
     number: int
 
 
+class _List:
+    """The entries of one type by id, in the order in which they were inserted, and what is known of all of them."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.texts: Counter[str] = Counter()
+        self.ids: list[str] = []  # by number in the index
+        self.index = BM25Index()
+        self.tokens = 0
+
+    def put(self, name: str, entry: Entry) -> None:
+        self.entries[name] = entry
+        self.texts[entry.text] += 1
+        self.tokens += entry.tokens
+
+    def forget(self, old: Entry) -> None:
+        self.tokens -= old.tokens
+        self.texts[old.text] -= 1
+        if not self.texts[old.text]:
+            del self.texts[old.text]
+
+    def copy(self) -> _List:
+        twin = copy.copy(self)
+        twin.entries, twin.texts, twin.ids = dict(self.entries), self.texts.copy(), list(self.ids)
+        twin.index = self.index.copy()
+        return twin
+
+
 class MemoryStore:
     """Core, semantic and episodic memory of one stream.
 
@@ -61,17 +91,12 @@ class MemoryStore:
         self.including = tuple(kind for kind in TYPES if kind in including)
         self.core_tokens = core_tokens
         self.capacity = capacity
+        self.core: Entry | None = None
         self._cut = cut or cut_to
         self._count = count
         self._key = int.from_bytes(hashlib.sha256(f"memory ids {seed}".encode()).digest()[:8], "big")  # of the ids
         self._issued = 0
-        self._core: Entry | None = None
-        lists = [kind for kind in self.including if kind != CORE]
-        self._entries: dict[str, dict[str, Entry]] = {kind: {} for kind in lists}
-        self._texts: dict[str, Counter[str]] = {kind: Counter() for kind in lists}
-        self._ids: dict[str, list[str]] = {kind: [] for kind in lists}  # by number in the index
-        self._indexes = {kind: BM25Index() for kind in lists}
-        self._tokens = dict.fromkeys(self.including, 0)
+        self._lists = {kind: _List() for kind in self.including if kind != CORE}
 
     # -- changing -------------------------------------------------------------------------------------------------
 
@@ -80,95 +105,89 @@ class MemoryStore:
         self._check(kind)
         if kind == CORE:
             raise MemoryFault("core memory takes no insert: it is one text; write it with memory_update")
-        if self._texts[kind][text]:
+        held = self._lists[kind]
+        if held.texts[text]:
             return None
         name = self._new_id()
-        self._ids[kind].append(name)
-        return self._put(kind, name, Entry(text, (chunk,), self._count(text), self._indexes[kind].add(text)))
+        held.ids.append(name)
+        return self._put(kind, name, Entry(text, (chunk,), self._count(text), held.index.add(text)))
 
     def update(self, kind: str, name: str, text: str, chunk: str) -> dict[str, Any]:
         """Replace an entry's text (it keeps id and place), or the whole core text, cut to its cap; the effect."""
         self._check(kind)
         if kind == CORE:
             text = self._cut(text, self.core_tokens)
-            chunks = _joined(self._core.chunks if self._core else (), chunk)
-            return self._put_core(Entry(text, chunks, self._count(text), 0))
+            self.core = Entry(text, _joined(self.core.chunks if self.core else (), chunk), self._count(text), 0)
+            return _effect(CORE, CORE, self.core)
         old = self._entry(kind, name)
-        self._forget(kind, old)
-        self._indexes[kind].update(old.number, text)
+        self._lists[kind].forget(old)
+        self._lists[kind].index.update(old.number, text)
         return self._put(kind, name, Entry(text, _joined(old.chunks, chunk), self._count(text), old.number))
 
     def delete(self, kind: str, name: str) -> dict[str, Any]:
         """Remove an entry, or clear the core text; the effect. Its id is not issued again."""
         self._check(kind)
         if kind == CORE:
-            self._core, self._tokens[CORE] = None, 0
+            self.core = None
             return {"op": "delete", "type": CORE, "id": CORE}
-        old = self._entry(kind, name)
-        self._forget(kind, old)
-        self._indexes[kind].delete(old.number)
-        del self._entries[kind][name]
+        old, held = self._entry(kind, name), self._lists[kind]
+        held.forget(old)
+        held.index.delete(old.number)
+        del held.entries[name]
         return {"op": "delete", "type": kind, "id": name}
 
     def drop_oldest(self) -> list[dict[str, Any]]:
         """Delete the oldest entries of each list that holds more than `capacity`, but never its newest; the effects."""
         effects = []
-        for kind, entries in self._entries.items():
-            while self.capacity and self._tokens[kind] > self.capacity and len(entries) > 1:
-                effects.append(self.delete(kind, next(iter(entries))))
+        for kind, held in self._lists.items():
+            while self.capacity and held.tokens > self.capacity and len(held.entries) > 1:
+                effects.append(self.delete(kind, next(iter(held.entries))))
         return effects
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    @property
-    def core(self) -> Entry | None:
-        return self._core
-
     def holds(self, kind: str, name: str) -> bool:
         """Whether there is an entry with this id; of core, whether the memory has it at all."""
-        return kind == CORE or name in self._entries.get(kind, {})
+        return kind == CORE or (kind in self._lists and name in self._lists[kind].entries)
 
     def size(self, kind: str) -> int:
         """Entries of a listed type."""
-        return len(self._entries[kind])
+        return len(self._lists[kind].entries)
 
     def recent(self, kind: str, k: int) -> list[tuple[str, Entry]]:
         """The `k` newest entries of a type as (id, entry), oldest of them first. An updated entry stays where it was."""
-        return list(islice(reversed(self._entries[kind].items()), k))[::-1]
+        return list(islice(reversed(self._lists[kind].entries.items()), k))[::-1]
 
     def search(self, kind: str, query: str, k: int) -> list[tuple[str, Entry, float]]:
         """The `k` best entries of a type as (id, entry, BM25 score), best first."""
-        ids, entries = self._ids[kind], self._entries[kind]
-        return [(ids[number], entries[ids[number]], score) for number, score in self._indexes[kind].search(query, k)]
+        held = self._lists[kind]
+        found = ((held.ids[number], score) for number, score in held.index.search(query, k))
+        return [(name, held.entries[name], score) for name, score in found]
 
     def contents(self) -> dict[str, dict[str, str]]:
         """type -> id -> text, in order; types that hold nothing are left out. Equals what `replay` makes of the effects."""
-        found = {CORE: {CORE: self._core.text}} if self._core else {}
-        for kind, entries in self._entries.items():
-            if entries:
-                found[kind] = {name: entry.text for name, entry in entries.items()}
+        found = {CORE: {CORE: self.core.text}} if self.core else {}
+        for kind, held in self._lists.items():
+            if held.entries:
+                found[kind] = {name: entry.text for name, entry in held.entries.items()}
         return found
 
     def stats(self) -> MemoryStats:
         """Tokens held by type (texts only: no ids, no tags; section 3.1.2 of the paper counts the same), and the entries."""
-        return MemoryStats(dict(self._tokens), Entries(self.items))
+        core = {CORE: self.core.tokens if self.core else 0} if CORE in self.including else {}
+        return MemoryStats({**core, **{kind: held.tokens for kind, held in self._lists.items()}}, Entries(self.items))
 
     def items(self) -> list[Item]:
         """Everything held, with the chunks it was written at: the core text first, then each list in order."""
-        core = [Item(self._core.text, self._core.chunks, CORE, kind=CORE)] if self._core else []
-        lists = ((kind, *pair) for kind, entries in self._entries.items() for pair in entries.items())
-        return core + [Item(entry.text, entry.chunks, name, kind=kind) for kind, name, entry in lists]
+        core = [(CORE, CORE, self.core)] if self.core else []
+        lists = [(kind, *pair) for kind, held in self._lists.items() for pair in held.entries.items()]
+        return [Item(entry.text, entry.chunks, name, kind=kind) for kind, name, entry in core + lists]
 
     def copy(self) -> MemoryStore:
         """An independent store with the same contents, which goes on issuing the ids this one would. The search indexes
         are copied when they are written to."""
-        twin = MemoryStore.__new__(MemoryStore)
-        twin.__dict__.update(self.__dict__)
-        twin._entries = {kind: dict(entries) for kind, entries in self._entries.items()}
-        twin._texts = {kind: texts.copy() for kind, texts in self._texts.items()}
-        twin._ids = {kind: list(ids) for kind, ids in self._ids.items()}
-        twin._indexes = {kind: index.copy() for kind, index in self._indexes.items()}
-        twin._tokens = dict(self._tokens)
+        twin = copy.copy(self)
+        twin._lists = {kind: held.copy() for kind, held in self._lists.items()}
         return twin
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -178,28 +197,16 @@ class MemoryStore:
             raise MemoryFault(f"no memory type '{kind[:40]}'; this memory has {', '.join(self.including)}")
 
     def _entry(self, kind: str, name: str) -> Entry:
-        entry = self._entries[kind].get(name)
-        if entry is None:
+        entries = self._lists[kind].entries
+        if name not in entries:
             shown = [known for known, _ in self.recent(kind, 5)]
-            held = f"{len(self._entries[kind])} entries, the newest {', '.join(shown)}" if shown else "no entries"
+            held = f"{len(entries)} entries, the newest {', '.join(shown)}" if shown else "no entries"
             raise MemoryFault(f"no {kind} entry has the id '{name[:40]}'; there are {held}")
-        return entry
+        return entries[name]
 
     def _put(self, kind: str, name: str, entry: Entry) -> dict[str, Any]:
-        self._entries[kind][name] = entry
-        self._texts[kind][entry.text] += 1
-        self._tokens[kind] += entry.tokens
-        return {"op": "put", "type": kind, "id": name, "text": entry.text, "chunks": list(entry.chunks)}
-
-    def _put_core(self, entry: Entry) -> dict[str, Any]:
-        self._core, self._tokens[CORE] = entry, entry.tokens
-        return {"op": "put", "type": CORE, "id": CORE, "text": entry.text, "chunks": list(entry.chunks)}
-
-    def _forget(self, kind: str, old: Entry) -> None:
-        self._tokens[kind] -= old.tokens
-        self._texts[kind][old.text] -= 1
-        if not self._texts[kind][old.text]:
-            del self._texts[kind][old.text]
+        self._lists[kind].put(name, entry)
+        return _effect(kind, name, entry)
 
     def _new_id(self) -> str:
         """Four hex digits that look random (the official ids are cut from a UUID and collide): a permutation of the
@@ -223,15 +230,9 @@ def cut_to(text: str, limit: int) -> str:
     if count(text) <= limit:
         return text
     for ends in (list(_word_ends(text)), range(1, len(text))):
-        low, high = 0, len(ends)  # the first `low` ends fit, those from `high` on do not
-        while low < high:
-            middle = (low + high) // 2
-            if count(text[: ends[middle]] + CUT_MARK) <= limit:
-                low = middle + 1
-            else:
-                high = middle
-        if low:
-            return text[: ends[low - 1]] + CUT_MARK
+        fitting = bisect_right(ends, limit, key=lambda end: count(text[:end] + CUT_MARK))
+        if fitting:
+            return text[: ends[fitting - 1]] + CUT_MARK
     return CUT_MARK.strip()
 
 
@@ -243,3 +244,7 @@ def _word_ends(text: str) -> Iterator[int]:
 
 def _joined(chunks: tuple[str, ...], chunk: str) -> tuple[str, ...]:
     return chunks if chunk in chunks else (*chunks, chunk)
+
+
+def _effect(kind: str, name: str, entry: Entry) -> dict[str, Any]:
+    return {"op": "put", "type": kind, "id": name, "text": entry.text, "chunks": list(entry.chunks)}

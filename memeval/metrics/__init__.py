@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
 from memeval.identity import place
+from memeval.loading import described
 from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.text import answer_text, normalise
-from memeval.plugins import described, entry_point
+from memeval.plugins import entry_point
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from memeval.tasks.base import normalised
 
@@ -27,19 +28,18 @@ def answer_text(text: str) -> str:
     Used where a rule speaks of the final answer: first yes or no, abstention. The official rules of `exact_match` and `f1`
     know no such marks: they see the reply as it is.
     """
-    marked = ""
+    return next(filter(None, _marked(text)), text.strip())
+
+
+def _marked(text: str) -> Iterator[str | None]:
+    """What stands behind each mark of `answer_text`."""
     if _FINAL in text:
-        marked = text.rpartition(_FINAL)[2].strip().removesuffix(_FINAL_END).strip()
-    if not marked:
-        marked = boxed_text(text, text.rfind(_BOXED)) or ""
-    if not marked:
-        marked = _stated(text) or ""
-    if not marked:
-        end = 0
-        for found in _ANSWER_MARK.finditer(text):
-            end = found.end()
-        marked = text[end:].lstrip("* \n\t").rstrip() if end else ""
-    return marked or text.strip()
+        yield text.rpartition(_FINAL)[2].strip().removesuffix(_FINAL_END).strip()
+    yield boxed_text(text, text.rfind(_BOXED))
+    yield _stated(text)
+    ends = [found.end() for found in _ANSWER_MARK.finditer(text)]
+    if ends:
+        yield text[ends[-1] :].lstrip("* \n\t").rstrip()
 
 
 def published_answer(text: str) -> str:

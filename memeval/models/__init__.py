@@ -10,14 +10,15 @@ bound      (bound.py) is the model as an agent holds it: it adds what the user s
            once, in the ledger of the step that is running (usage.py).
 gateway    (gateway.py) answers a call from a store or from an equal call in flight (store.py), checks the window
            (window.py) and the budget (budget.py), and commits a fresh reply before it hands it out. It is in the driver.
-endpoint   (endpoint.py) sends the body that this server takes (adaptive.py, body.py) when the limiter lets it (limits.py),
-           gives a model that thinks its larger limit (thinking.py), and reads what comes back (reply.py, toolcalls.py).
+endpoint   (endpoint.py) sends the body that this server takes when the limiter lets it (limits.py, places.py), and reads
+           what comes back (reply.py, toolcalls.py). Like litellm's models it is Adaptive (adaptive.py, body.py), which
+           changes what a server refuses, and Thinking (thinking.py), which gives a model that thinks its larger limit.
 socket     is aiohttp's, with the proxies, certificates and headers of the environment (transport.py).
 
 Data and names:
 completion.py       Request, Completion, ToolCall, ModelSpec
 registry.py         what a model's name means; providers.py: the table of providers; parameters.py: what a role may say
-calls.py            the settings that all calls of a command share, and the gateway that they open
+calls.py            the settings that all calls of a command share
 
 What servers do differently is data:
 rules.py            tables of refusals, finish reasons, spellings of tool calls, switches of thinking (_data/servers.yaml)

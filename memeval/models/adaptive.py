@@ -54,7 +54,7 @@ class Adaptive(Thinking):
             try:
                 return await self._post(dict(sent), request)
             except Refused as refused:
-                error = str(refused)
+                error = refused.message
                 if refused.row.does == "stop":
                     remedy = refused.row.remedy.format(name=self.name, url=self._limiter.label)
                     raise EndpointRefused(f"{self._limiter.label}: {error}; {remedy}") from None

@@ -11,6 +11,7 @@ import io
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
@@ -51,9 +52,6 @@ class EndpointModel(Adaptive):
         self._session: aiohttp.ClientSession | None = None
         self._health = self._healthy
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.identity!r})"
-
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -72,12 +70,10 @@ class EndpointModel(Adaptive):
 
     async def _post(self, body: dict[str, Any], request: Request) -> Completion:
         raw_body = self._encoded(body)
-        session = self._session or self._open()
         data = raw_body if len(raw_body) < _PIECEWISE else io.BytesIO(raw_body)
-        proxy = self._proxy.url if self._proxy else None
         heard = False
         try:
-            async with session.post(self._url, data=data, allow_redirects=False, proxy=proxy) as response:
+            async with self._request("POST", self._url, data=data) as response:
                 heard, status, headers = True, response.status, response.headers
                 raw = await _received(response)
         except aiohttp.ClientConnectorCertificateError as error:
@@ -116,12 +112,9 @@ class EndpointModel(Adaptive):
     async def listed(self, seconds: float) -> bytes | None:
         """The endpoint's list of its models, as it sends it: b"" where it answers with an error; None where it does not
         answer within `seconds`."""
-        session = self._session or self._open()
         limits = aiohttp.ClientTimeout(total=seconds)
-        proxy = self._proxy.url if self._proxy else None
         try:
-            url = URL(f"{self.base_url}/models")
-            async with session.get(url, timeout=limits, allow_redirects=False, proxy=proxy) as response:
+            async with self._request("GET", URL(f"{self.base_url}/models"), timeout=limits) as response:
                 return await _received(response) if response.status == 200 else b""
         except (aiohttp.ClientError, OSError, TimeoutError, Fault):
             return None
@@ -129,6 +122,11 @@ class EndpointModel(Adaptive):
     async def _healthy(self) -> bool:
         """Whether the endpoint answers at all, with whatever status."""
         return await self.listed(min(HEALTH_SECONDS, self._limiter.policy.look)) is not None
+
+    def _request(self, method: str, url: URL, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        session = self._session or self._open()
+        proxy = self._proxy.url if self._proxy else None
+        return session.request(method, url, allow_redirects=False, proxy=proxy, **options)
 
     def _open(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}

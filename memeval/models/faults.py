@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ class EndpointRefused(EndpointError):
     """The endpoint refuses something that every call of the run has: key, model name, tools, system text, credit."""
 
 
+@dataclass(eq=False)
 class Fault(Exception):
     """A failed attempt that is worth repeating. The message is one short line.
 
@@ -34,31 +36,25 @@ class Fault(Exception):
     once from now on. put_off: the server asks to come back later. retry_after: seconds that it asks to wait.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        cost: int = 1,
-        heard: bool = True,
-        slower: bool = False,
-        put_off: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.cost = cost
-        self.heard = heard
-        self.slower = slower
-        self.put_off = put_off
-        self.retry_after = retry_after
+    message: str
+    _: KW_ONLY
+    cost: int = 1
+    heard: bool = True
+    slower: bool = False
+    put_off: bool = False
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        return self.message
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """The server refuses this call for a reason of the table. `row` says what to do, `found` what its pattern found."""
 
-    def __init__(self, message: str, row: rules.Refusal, found: Mapping[str, str]) -> None:
-        super().__init__(message)
-        self.row = row
-        self.found = found
+    message: str
+    row: rules.Refusal
+    found: Mapping[str, str]
 
 
 def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools: bool) -> Completion:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,17 @@ from memeval.errors import StopRun, UsageError
 from memeval.models import registry, window
 from memeval.models.budget import Budget
 from memeval.models.call_json import call_key
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Model, ModelSpec, Request, Usage
-from memeval.models.limits import Limiter, Policy, Trace, trace
+from memeval.models.limits import Limiter, Trace, trace
 from memeval.models.providers import Provider
 from memeval.models.reply import one_line
-from memeval.models.store import Store
+from memeval.models.store import Store, open_cache
 from memeval.models.thinking import Thinking
 from memeval.records.rows import CallRow
 
 MEMORY = ("ingest", "recall")
 """Phases whose replies belong to a memory."""
-PHASES = (*MEMORY, "answer")
 Opener = Callable[[ModelSpec, Limiter], Model]
 
 
@@ -49,43 +49,35 @@ class _Call:
 
 
 class Gateway:
-    """Calls models on one event loop.
+    """Calls models on the running event loop.
 
-    stores: phase -> where the replies of its calls are kept (two phases may have the same); one store serves all phases.
-    Equal calls are one only where they have one store. cache: the user's. concurrency: the cap per endpoint. on_event:
-    called with one row per call, on the loop. budget: what may be sent, shared by the runs of one command. owned: stores
-    that are closed with the gateway.
+    stores: phase -> file where the replies of its calls are kept; equal calls are one only where they have one file.
+    on_call: given the row of each call that has ended, on the loop. opener: of the models that are called for text.
 
     requests: attempts sent, retries included. first_call_at: `time.monotonic()` of the first call, or None.
     """
 
     def __init__(
         self,
-        stores: Mapping[str, Store] | Store | None,
-        cache: Store | None = None,
-        concurrency: int = 16,
-        on_event: Callable[[CallRow], None] | None = None,
-        *,
-        policy: Policy | None = None,
+        settings: CallSettings,
+        stores: Mapping[str, Path],
+        on_call: Callable[[CallRow], None] | None = None,
         opener: Opener = registry.open_model,
-        budget: Budget | None = None,
-        owned: Sequence[Store] = (),
     ) -> None:
         self.requests = 0
         self.first_call_at: float | None = None
-        self._stores = dict.fromkeys((*PHASES, ""), stores) if isinstance(stores, Store) else dict(stores or {})
-        self._cache = cache
-        self._concurrency = concurrency
-        self._on_event = on_event or (lambda row: None)
-        self._policy = policy
+        self._settings = settings
+        self._budget = settings.budget or Budget()
+        self._files = {path: Store(path) for path in dict.fromkeys(stores.values())}
+        self._stores = {phase: self._files[path] for phase, path in stores.items()}
+        self._cache = open_cache() if settings.use_cache else None
+        self._on_call = on_call or (lambda row: None)
         self._opener = opener
-        self._budget = budget or Budget()
         self._models: dict[tuple[Any, ...], tuple[Model, Provider]] = {}
         self._limiters: dict[str, Limiter] = {}
         self._in_flight: dict[tuple[Store | None, bytes], asyncio.Future[Completion]] = {}
         self._callers: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._owned = owned
 
     @property
     def adapted(self) -> tuple[str, ...]:
@@ -117,7 +109,7 @@ class Gateway:
         self._opened(spec, embeds=False)
 
     async def close(self) -> None:
-        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the owned stores. An
+        """Cancel the callers whose calls are in flight, wait for their end, then close the models and the stores. An
         error of one model is raised when all are closed: a server that is left running holds its GPU."""
         self._closed = True
         callers = list(self._callers)
@@ -125,7 +117,7 @@ class Gateway:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
         errors = await asyncio.gather(*(model.close() for model, _ in self._models.values()), return_exceptions=True)
-        for store in self._owned:
+        for store in (*self._files.values(), *([self._cache] if self._cache else ())):
             store.close()
         for error in filter(None, errors):
             raise error
@@ -199,7 +191,7 @@ class Gateway:
             prompt=completion.usage.prompt,
             completion=completion.usage.completion,
         )
-        self._on_event(row)
+        self._on_call(row)
         return completion
 
     # -- open models --------------------------------------------------------------------------------------------------
@@ -210,7 +202,7 @@ class Gateway:
         if name not in self._models:
             endpoint = registry.route(spec).endpoint
             if endpoint not in self._limiters:
-                self._limiters[endpoint] = Limiter(endpoint, self._concurrency, self._policy)
+                self._limiters[endpoint] = Limiter(endpoint, self._settings.concurrency, self._settings.policy)
             opener = registry.open_embedder if embeds else self._opener
             self._models[name] = opener(spec, self._limiters[endpoint]), registry.provider(spec)
         return self._models[name]

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from memeval.errors import UsageError
+from memeval.errors import UsageError, suggest
 from memeval.models.adaptive import Adaptive
 from memeval.models.completion import Completion, Request
 from memeval.models.faults import Fault, outcome
@@ -31,10 +31,8 @@ class LitellmModel(Adaptive):
         super().__init__(name, limiter)
         provider = name.partition("/")[0]
         self.identity = f"litellm {name}{server(provider)}"
-        if provider not in {str(getattr(known, "value", known)) for known in litellm.provider_list}:
-            from memeval.errors import suggest
-
-            names = [str(getattr(known, "value", known)) for known in litellm.provider_list]
+        names = [str(getattr(known, "value", known)) for known in litellm.provider_list]
+        if provider not in names:
             advice = "for a model of your own server use --base-url URL"
             raise UsageError(f"model '{name}': litellm knows no provider '{provider}'{suggest(provider, names)} ({advice})")
         missing = litellm.validate_environment(name)["missing_keys"]

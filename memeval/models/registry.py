@@ -11,16 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
 from memeval.models.keys import MOVED, openai_url
-from memeval.models.keys import api_key as api_key
-from memeval.models.providers import BY_KIND, PROVIDERS, Provider
-from memeval.models.providers import LOCAL as LOCAL
-from memeval.models.providers import Route as Route
+from memeval.models.providers import BY_KIND, LOCAL, PROVIDERS, Provider, Route
 
 if TYPE_CHECKING:
     from memeval.models.limits import Limiter
@@ -183,18 +180,18 @@ def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
     from memeval.models import window
 
     local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).kind in LOCAL}
-    shared: dict[str, tuple[str, ModelSpec]] = {}
-    longest: dict[str, int] = {}
+    given: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for role, spec in local.items():
-        longest[spec.name] = max(longest.get(spec.name, 0), window.declared(spec.params) or 0)
-        other, known = shared.setdefault(spec.name, (role, spec)) if spec.backend else (role, spec)
-        if known.backend != spec.backend:
-            raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
+        if spec.backend:
+            other, backend = given.setdefault(spec.name, (role, spec.backend))
+            if backend != spec.backend:
+                raise UsageError(f"model '{spec.name}': the roles {other} and {role} give it different 'backend' settings")
     for role, spec in local.items():
-        backend = dict(shared[spec.name][1].backend if spec.name in shared else {})
-        if longest[spec.name]:
-            backend.setdefault("max_model_len", longest[spec.name])
-        local[role] = replace(spec, backend=backend)
+        shared = dict(given[spec.name][1]) if spec.name in given else {}
+        longest = max(window.declared(other.params) or 0 for other in local.values() if other.name == spec.name)
+        if longest:
+            shared.setdefault("max_model_len", longest)
+        local[role] = replace(spec, backend=shared)
     return {**specs, **local}
 
 

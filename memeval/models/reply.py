@@ -34,8 +34,8 @@ def read_reply(data: Any, request: Request) -> Completion:
         raise Fault("the reply has no message")
     finish = rules.finish_reason(choices[0].get("finish_reason"))
     if finish == "broken":
-        why = error_text(choices[0]) if choices[0].get("error") else str(choices[0].get("finish_reason"))
-        raise Fault(f"the server broke the reply off: {why}")
+        said = error_message(choices[0])[0] if choices[0].get("error") else choices[0].get("finish_reason")
+        raise Fault(f"the server broke the reply off: {one_line(str(said))}")
     content, thoughts = _content(message.get("content"))
     for name in ("reasoning_content", "reasoning"):
         if isinstance(message.get(name), str) and message[name]:
@@ -88,11 +88,6 @@ def split_thinking(text: str) -> tuple[str, str, bool]:
         thoughts.append(f"{rest}{unfinished}")
         rest = ""
     return rest.strip(), "\n".join(part.strip() for part in thoughts).strip(), not opened
-
-
-def error_text(data: Any, secret: str = "") -> str:
-    """The message of an error body in any of the usual shapes, as `one_line`."""
-    return one_line(error_message(data)[0], secret)
 
 
 def one_line(text: str, secret: str = "", longest: int = 200) -> str:

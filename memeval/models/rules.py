@@ -11,21 +11,25 @@ Each row has an `example`, the shape of a real reply; tests/models/test_rules.py
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from memeval.yamlfile import read_yaml
+
+Row = TypeVar("Row")
 
 LONGEST = 4000
 """Characters of an error's text in which patterns are looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     """One way in which servers refuse a call.
 
     match, unless: patterns; the row applies where `match` is found and `unless` is not (an `unless` with the groups `asked`
@@ -44,7 +48,7 @@ class Refusal:
     status: frozenset[int] | None = None
     tools: bool = False
     remedy: str = ""
-    rename: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, str] = {}
     stream: bool = False
     limit: bool = False
     finish: str = ""
@@ -61,8 +65,16 @@ class Refusal:
         return {key: value for key, value in found.groupdict().items() if value} if found else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class FinishReason(Struct, frozen=True, forbid_unknown_fields=True):
+    """Spellings of one of our words, in lower case; match: of those that no row lists."""
+
+    gives: str
+    spelt: frozenset[str]
+    example: str
+    match: re.Pattern[str] | None = None
+
+
+class Spelling(Struct, frozen=True, forbid_unknown_fields=True):
     """One way in which models write tool calls. starts, ends: patterns. holds: what is between them, `calls`, `arguments` or
     `pairs`; `json` or `python` where there are no markers; `name` where `starts` is what decorates a function's name."""
 
@@ -73,8 +85,7 @@ class Spelling:
     ends: re.Pattern[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True, forbid_unknown_fields=True):
     """How one family's thinking is switched on and off: parameters of the body."""
 
     name: str
@@ -99,8 +110,10 @@ def finish_reason(spelt: object) -> str:
     """Why a reply ended, in our words; an unknown spelling stays as it is, nothing at all means `stop`."""
     if not isinstance(spelt, str) or not spelt:
         return "stop"
-    word = spelt.rpartition(".")[2].lower()
-    return finish_reasons().get(word) or next((gives for gives, match in _finish_patterns() if match.search(word)), spelt)
+    word, rows = spelt.rpartition(".")[2].lower(), finish_reasons()
+    listed = (row.gives for row in rows if word in row.spelt)
+    alike = (row.gives for row in rows if row.match and row.match.search(word))
+    return next(itertools.chain(listed, alike), spelt)
 
 
 def switch(name: str, on: bool) -> Mapping[str, Any]:
@@ -112,14 +125,7 @@ def switch(name: str, on: bool) -> Mapping[str, Any]:
 @functools.cache
 def refusals() -> tuple[Refusal, ...]:
     """The rows, those with a pattern first."""
-    droppable_names = "|".join(name.replace("_", "_?") for name in sorted(droppable()))  # some write camelCase
-    rows = []
-    for row in _table("refusals"):
-        status = row.pop("status", None)
-        row = _compiled(row, "match", "unless", param=droppable_names)
-        also = tuple((number, text) for number, text in row.pop("also", ()))
-        rows.append(Refusal(**row, status=frozenset(status) if status else None, also=also))
-    return tuple(sorted(rows, key=lambda row: row.match is None))
+    return tuple(sorted(_rows("refusals", Refusal), key=lambda row: row.match is None))
 
 
 @functools.cache
@@ -129,32 +135,20 @@ def droppable() -> frozenset[str]:
 
 
 @functools.cache
-def finish_reasons() -> Mapping[str, str]:
-    """spelling in lower case -> our word"""
-    return {str(spelt): row["gives"] for row in _table("finish_reasons") for spelt in row["spelt"]}
-
-
-@functools.cache
-def _finish_patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    rows = (_compiled(row, "match") for row in _table("finish_reasons"))
-    return tuple((row["gives"], row["match"]) for row in rows if "match" in row)
+def finish_reasons() -> tuple[FinishReason, ...]:
+    return _rows("finish_reasons", FinishReason)
 
 
 @functools.cache
 def spellings() -> tuple[Spelling, ...]:
     """How calls are written, in the order in which they are tried."""
-    return tuple(Spelling(**_compiled(row, "starts", "ends")) for row in _table("tool_calls"))
+    return _rows("tool_calls", Spelling)
 
 
 @functools.cache
 def switches() -> tuple[Switch, ...]:
     """The families, in the order in which they are tried; the last fits any name."""
-    return tuple(Switch(**_compiled(row, "match")) for row in _table("switches"))
-
-
-def examples(table: str) -> list[dict[str, Any]]:
-    """The rows of a table as they are written, for tests."""
-    return _table(table)
+    return _rows("switches", Switch)
 
 
 def _excepts(unless: re.Pattern[str], said: str) -> bool:
@@ -166,17 +160,15 @@ def _excepts(unless: re.Pattern[str], said: str) -> bool:
     return numbers[0] is None or numbers[1] is None or int(numbers[0]) >= int(numbers[1])
 
 
-def _compiled(row: dict[str, Any], *columns: str, param: str = "") -> dict[str, Any]:
-    """The row with its patterns compiled, without case; a list is of alternatives, PARAM any parameter of `param`."""
-    for column in columns:
-        if (pattern := row.get(column)) is not None:
-            text = pattern if isinstance(pattern, str) else "|".join(pattern)
-            row[column] = re.compile(text.replace("PARAM", param), re.IGNORECASE)
-    return row
+def _rows(table: str, kind: type[Row]) -> tuple[Row, ...]:
+    return tuple(msgspec.convert(row, kind, dec_hook=_compiled) for row in _tables()[table])
 
 
-def _table(name: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in _tables()[name]]
+def _compiled(kind: type, given: Any) -> re.Pattern[str]:
+    """A pattern, without case: a list is of alternatives, PARAM any parameter that may be left out."""
+    text = given if isinstance(given, str) else "|".join(given)
+    parameters = "|".join(name.replace("_", "_?") for name in sorted(droppable()))  # some write camelCase
+    return re.compile(text.replace("PARAM", parameters), re.IGNORECASE)
 
 
 @functools.cache

@@ -81,25 +81,3 @@ def _window(entry: Mapping[str, Any]) -> int | None:
     meta = entry.get("meta")
     sizes = [entry.get(name) for name in WINDOWS] + [meta.get("n_ctx") if isinstance(meta, Mapping) else None]
     return next((size for size in sizes if type(size) is int and size > 0), None)
-
-
-def same_models(stored: Served | None, served: Served | None, name: str) -> str | None:
-    """How the model `name` differs from the one that made the stored replies, as a phrase; None where it is the same, or
-    where there is nothing to compare.
-
-    Compared are the id under which it is listed, and its root. The other models of a server come and go: a server that lists
-    the name nowhere, before or now, has another model where it lists none of those that it listed.
-    """
-    if stored is None or served is None:
-        return None
-    before, now = stored.id_of(name), served.id_of(name)
-    if before != now or (now is None and not set(stored.ids) & set(served.ids)):
-        return f"the server lists {_listed(served)}, not {_listed(stored)}"
-    old, new = stored.root(name), served.root(name)
-    if old is None or new is None or old == new:
-        return None
-    return f"the server has '{new}' as '{name}', not '{old}'"
-
-
-def _listed(served: Served) -> str:
-    return ", ".join(f"'{name}'" for name in served.ids[:3]) + (", ..." if len(served.ids) > 3 else "")

@@ -63,9 +63,8 @@ class Store:
     `optional` store (the user's cache) turns itself off with one notice instead.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None] = to_stderr, *, optional: bool = False) -> None:
+    def __init__(self, path: Path, *, optional: bool = False) -> None:
         self.path = path
-        self._notice = notice
         self._optional = optional
         self._off = False
         self._inode = 0
@@ -193,7 +192,7 @@ class Store:
             if not self._optional:
                 raise UsageError(text) from None
             self._off = True
-            self._notice(f"the cache is off: {text}")
+            to_stderr(f"the cache is off: {text}")
             return None
 
     def _exchange(self, wanted: list[_Wanted]) -> list[Completion | None]:
@@ -236,7 +235,7 @@ class Store:
             part = Path(f"{self.path}{tail}")
             if part.exists():
                 part.rename(f"{aside}{tail}")
-        self._notice(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+        to_stderr(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
 
 
 def _report(wanted: list[_Wanted], found: list[Completion | None], error: Exception | None) -> None:
@@ -258,7 +257,7 @@ def decoded(text: str) -> Completion | None:
         return None
 
 
-def open_cache(folder: Path | None = None, notice: Callable[[str], None] = to_stderr) -> Store:
+def open_cache() -> Store:
     """The store of the user's cache, shared by all runs and processes. One that cannot be used turns itself off with one
     notice: it saves money, it never stops a run."""
-    return Store((folder or cache_folder()) / "calls.sqlite", notice, optional=True)
+    return Store(cache_folder() / "calls.sqlite", optional=True)

@@ -11,7 +11,6 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from memeval import tokens
@@ -40,7 +39,7 @@ def backend(spec: ModelSpec) -> dict[str, Any]:
 
 def known(spec: ModelSpec) -> int | None:
     """The window of a model as far as its role, its server or the table of litellm says so, in tokens."""
-    return declared(spec.params) or spec.window or _listed(spec.name, spec.base_url)
+    return declared(spec.params) or spec.window or prices.context_window(spec.name, spec.base_url)
 
 
 def room(window: int) -> int:
@@ -55,7 +54,7 @@ def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
     if KEY in request.params:
         params = {key: value for key, value in request.params.items() if key != KEY}
         request = dataclasses.replace(request, params=params)
-    return window or _listed(spec.name, spec.base_url), request
+    return window or prices.context_window(spec.name, spec.base_url), request
 
 
 async def exceeds(request: Request, window: int) -> bool:
@@ -80,8 +79,3 @@ def _texts(request: Request) -> Iterator[str]:
         yield text_of(message)
     for tool in request.tools or ():
         yield json.dumps(tool, default=dict)
-
-
-@lru_cache(maxsize=64)
-def _listed(name: str, base_url: str | None) -> int | None:
-    return prices.context_window(name, base_url)

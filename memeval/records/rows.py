@@ -6,9 +6,11 @@ default.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from memeval.task import Evidence, Question
 
@@ -30,19 +32,10 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt + other.prompt,
-            self.completion + other.completion,
-            self.cached + other.cached,
-            self.reasoning + other.reasoning,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
 
-class Row(msgspec.Struct, frozen=True):
-    """What all rows are."""
-
-
-class EvidenceRow(Row, frozen=True, kw_only=True):
+class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of gold evidence: its text, the titles of its documents, the units that hold it, and the chunks that hold one
     of these units."""
 
@@ -52,7 +45,7 @@ class EvidenceRow(Row, frozen=True, kw_only=True):
     chunks: tuple[str, ...] = ()
 
 
-class QuestionRow(Row, frozen=True, kw_only=True):
+class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
     """questions.jsonl: a question with its golds, and facts of its stream. With it a run can be scored, shown and compared
     where the data set is not at hand.
 
@@ -107,7 +100,7 @@ class QuestionRow(Row, frozen=True, kw_only=True):
         )
 
 
-class RecallRow(Row, frozen=True, kw_only=True):
+class RecallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One recalled item that the reader saw. `text` names a line of texts.jsonl. kind: the type of memory that it is of."""
 
     text: str
@@ -118,7 +111,7 @@ class RecallRow(Row, frozen=True, kw_only=True):
     kind: str | None = None
 
 
-class ServiceRow(Row, frozen=True, kw_only=True):
+class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a service with a price of its own took, as the agent reported it (`session.spend`). usd: None where one of the
     reports named no price."""
 
@@ -127,7 +120,7 @@ class ServiceRow(Row, frozen=True, kw_only=True):
     usd: float | None = 0.0
 
 
-class Spent(Row, frozen=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """Logical calls and tokens by model role, and what services took beside them."""
 
     calls: dict[str, int] = {}
@@ -135,7 +128,7 @@ class Spent(Row, frozen=True, kw_only=True):
     services: dict[str, ServiceRow] = {}
 
 
-class CallFacts(Row, frozen=True, kw_only=True):
+class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the notes of a run must know of its calls; each number counts calls.
 
     estimated: the usage is ours, because the server's is missing or cannot be true. undercounted: the prompt has more than
@@ -167,7 +160,7 @@ class CallFacts(Row, frozen=True, kw_only=True):
         )
 
 
-class SampleRow(Row, frozen=True, kw_only=True):
+class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
     """samples.jsonl: one answer, with deterministic facts only, no clock.
 
     failure: why no reply was obtained; None for a reply of any kind. The reader saw `recall_tokens`; `recall_lost` tokens,
@@ -207,7 +200,7 @@ class SampleRow(Row, frozen=True, kw_only=True):
         return self.question_id, self.repeat, self.answer_repeat
 
 
-class ToolRow(Row, frozen=True, kw_only=True):
+class ToolRow(msgspec.Struct, frozen=True, kw_only=True):
     """One memory operation, as the agent recorded it (`memeval.agent.ToolResult`)."""
 
     name: str
@@ -217,7 +210,7 @@ class ToolRow(Row, frozen=True, kw_only=True):
     effect: dict[str, Any] | None = None
 
 
-class OperationRow(Row, frozen=True, kw_only=True):
+class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     """operations.jsonl of a memory: one step of reading. `chunk` is a chunk's id, or `begin`, FINISH or READ.
 
     position: of the fork that read it, None for the agent itself. digest: of the context. attempt: how often this step was
@@ -253,14 +246,14 @@ class OperationRow(Row, frozen=True, kw_only=True):
         return self.context_id, self.repeat, self.position, self.chunk
 
 
-class TextRow(Row, frozen=True, kw_only=True):
+class TextRow(msgspec.Struct, frozen=True, kw_only=True):
     """texts.jsonl: a long text, kept once. `sha`: the first 16 hex digits of its sha256."""
 
     sha: str
     text: str
 
 
-class ScoreRow(Row, frozen=True, kw_only=True):
+class ScoreRow(msgspec.Struct, frozen=True, kw_only=True):
     """scores/<scorer>.jsonl: what a scorer makes of one sample.
 
     metrics: those that apply, each from 0 to 1. verdict: `right`, `partly`, `wrong`, `failed`, or `n/a` (a control without a
@@ -287,7 +280,7 @@ class ScoreRow(Row, frozen=True, kw_only=True):
         return self.question_id, self.repeat, self.answer_repeat
 
 
-class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
+class CallRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="call"):
     """events.jsonl: one logical call. phase: `ingest`, `recall` or `answer`, empty for embeddings. source: `model`,
     `stored` (by the run or its memory), `cache` (the user's), `shared` (an equal call in flight) or `window` (the
     prompt does not fit, nothing was sent). seconds: waits included. attempts: sent, retries included. status: `ok`, or the
@@ -305,7 +298,7 @@ class CallRow(Row, frozen=True, kw_only=True, tag_field="event", tag="call"):
     completion: int = 0
 
 
-class TimesRow(Row, frozen=True, kw_only=True, tag_field="event", tag="times"):
+class TimesRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="times"):
     """events.jsonl: seconds that the methods of a context's agent took, waits for its models included. What was answered
     from a store says nothing of time and is left out. observe: per chunk; tokens: of these chunks; ingest: all of reading;
     recall: per question; answer: per answer that an agent gave by itself (the reader's calls have rows of their own)."""
@@ -320,7 +313,7 @@ class TimesRow(Row, frozen=True, kw_only=True, tag_field="event", tag="times"):
     answer: tuple[float, ...] = ()
 
 
-class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble"):
+class TroubleRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="trouble"):
     """events.jsonl: what went wrong without changing a result, such as an agent's `close` that raised."""
 
     at: float = 0.0
@@ -328,15 +321,15 @@ class TroubleRow(Row, frozen=True, kw_only=True, tag_field="event", tag="trouble
     what: str
 
 
-class StoppedRow(Row, frozen=True, kw_only=True, tag_field="event", tag="stopped"):
+class StoppedRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="stopped"):
     """events.jsonl: why a run stopped itself."""
 
     at: float = 0.0
     reason: str
 
 
-class InvocationRow(Row, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
-    """events.jsonl: what an invocation took, in seconds. Written every few seconds as far as it has come, so that a killed
+class InvocationRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="invocation"):
+    """events.jsonl: what an invocation took, in seconds. Written every second as far as it has come, so that a killed
     process loses little: of rows with the same `id` the last counts. adapted: what servers wanted sent otherwise. differing:
     steps of reading that came out otherwise than the memory folder has them."""
 

@@ -23,10 +23,10 @@ from memeval import process
 from memeval.agent import Item
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
-from memeval.judging.judge import Seen, judge_case
+from memeval.judging.judge import Judge, Seen
 from memeval.judging.scorer import open_judge
 from memeval.models import prices
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.gateway import Gateway
 from memeval.models.registry import runs_here
@@ -37,9 +37,9 @@ from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.folder import TASK, Key, RunWriter
 from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
 from memeval.results.current import scored_by
-from memeval.results.load import JUDGE, Run
-from memeval.results.lost import ASKED_WORDS, lost
-from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
+from memeval.results.load import Run
+from memeval.results.lost import ASKED_WORDS
+from memeval.results.memory_at import items_at, records_effects, steps_at
 from memeval.runs.again import entries_again, model_of
 from memeval.runs.reader import reader_call
 from memeval.runs.score import score_sample
@@ -73,12 +73,9 @@ class Attribute:
         self.reader = model_of(run.manifest, role)
         if base_url is not None:
             self.reader = ModelSpec(self.reader.name, base_url, self.reader.params, tag=self.reader.tag)
-        wrong = lost(run)
         samples = {sample.key: sample for sample in run.samples}
-        self.wrong = wrong.wrong
-        self.asked = [samples[key] for key in list(wrong.where)[: limit or None]]
-        self.judge = run.judge if run.summary.headline.metric == JUDGE else None
-        header = run.folder.judge_header(self.judge) if self.judge else None
+        self.asked = [samples[key] for key in list(run.lost.where)[: limit or None]]
+        header = None if run.decides == TASK else run.folder.judge_header(run.decides)
         if header is not None and header.own_prompt:
             raise UsageError(
                 f"{run.path}: judged by a prompt file, whose text the run does not keep: no answer can be judged"
@@ -105,8 +102,8 @@ class Attribute:
 
         async def work() -> tuple[list[AttributedAnswer], int]:
             stores = {"": self.run.folder.calls_file}
-            gateway = open_gateway(settings, stores, calls.append)
-            judges = open_gateway(settings, stores, opener=open_judge) if self.header else None
+            gateway = Gateway(settings, stores, calls.append)
+            judges = Gateway(settings, stores, opener=open_judge) if self.header else None
             right = partial(self._judged, judges) if judges else self._scored
             try:
                 return await self._all(gateway, right, seen), gateway.requests
@@ -120,8 +117,8 @@ class Attribute:
             counts = Counter(row.where for row in answers)
             found = Attribution(
                 reader=self.reader.name,
-                scorer=self.judge or TASK,
-                wrong=self.wrong,
+                scorer=self.run.decides,
+                wrong=self.run.lost.wrong,
                 counts={where: counts[where] for where in ASKED_WORDS if counts[where]},
                 answers=tuple(answers),
                 memory=self.how,
@@ -207,11 +204,8 @@ class Attribute:
         """(sample -> all that its memory held, how that is known or why not)"""
         run = self.run
         if records_effects(run.operations):
-            steps, questions = by_memory(run.operations), run.questions
             return {
-                sample.key: items_at(
-                    steps_at(steps[sample.context_id, sample.repeat], questions[sample.question_id], sample.repeat)
-                )
+                sample.key: items_at(steps_at(run, run.questions[sample.question_id], sample.repeat))
                 for sample in self.asked
             }, "operations"
         try:
@@ -240,7 +234,6 @@ class Attribute:
     async def _judged(self, gateway: Gateway, row: QuestionRow, answer: str, finish_reason: str) -> bool:
         assert self.header is not None
         judge = ModelSpec(self.header.judge, self.header.base_url, self.header.params)
-        found = await judge_case(
-            (row.question(), answer), self.header.family, partial(gateway.call, judge), self.header.params
-        )
+        ruling = Judge(self.header.family, partial(gateway.call, judge), self.header.params)
+        found = await ruling.case(row.question(), answer)
         return found.verdict in ("right", "partly")

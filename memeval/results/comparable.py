@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memeval.digests import digest
-from memeval.results.load import JUDGE, Run
+from memeval.judging.summary import JUDGE
+from memeval.results.load import Run
 
 _NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
 """Keys of a task's identity that are looked at by themselves, or (metrics beside the headline) do not matter."""

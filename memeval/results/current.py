@@ -4,7 +4,6 @@ changed since or the run was killed. Nothing is written."""
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -16,12 +15,11 @@ from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
-from memeval.records.rows import InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
 from memeval.runs.notes import notes
 from memeval.runs.score import score_samples, up_to_date
-from memeval.runs.summary import summarise, with_judge
-from memeval.runs.times import ingest_seconds_per_1k, latencies
+from memeval.runs.summary import as_recorded, summarise, with_judge
 
 
 def rules(manifest: Manifest) -> str | None:
@@ -96,7 +94,7 @@ def summary(
         prices=priced | {header.scorer: prices.price(header.judge, header.base_url) for header in judged},
         judged=judged,
     )
-    known = stored or _unfinished(folder, manifest, found)
+    known = stored or as_recorded(found, folder, manifest)
     found = replace(found, **{name: getattr(known, name) for name in NOT_FROM_ROWS})
     return replace(found, notes=notes(found))
 
@@ -104,36 +102,9 @@ def summary(
 NOT_FROM_ROWS = (
     *("path", "memory", "replayable", "agent", "params", "task", "answer_budget", "model", "reader", "embedder"),
     *("judge_family", "adapted", "agent_files", "window", "recall_budget", "seconds", "build_seconds", "requests"),
-    *("latency", "ingest_seconds_per_1k", "trained_on", "read_back", "service_read_back"),
+    *("latency", "ingest_seconds_per_1k", "trained_on", "read_back", "service_read_back", "differing"),
 )
 """Fields of a summary that come from its command, its manifest or its events."""
-
-
-def _unfinished(folder: RunFolder, manifest: Manifest, found: Summary) -> Summary:
-    """What the manifest and the events of a run say that was killed before it had a summary."""
-    identity, models = manifest.identity, manifest.models
-    events = folder.events()
-    invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}
-    budgets = (identity["task"].get("answer_budget"), identity.get("answer_budget"))
-    return replace(
-        found,
-        path=str(folder.path),
-        memory=os.path.normpath(folder.path / manifest.memory) if manifest.memory else None,
-        agent=manifest.typed.agent,
-        params=identity["agent"].get("params", {}),
-        task=manifest.typed.task,
-        answer_budget=min((budget for budget in budgets if budget), default=None),
-        model=models.get("memory") or models.get("reader"),
-        reader=models.get("reader"),
-        embedder=models.get("embedder") if found.calls.get("embedder") else None,
-        judge_family=manifest.judge,
-        adapted=manifest.adapted,
-        agent_files=manifest.agent_files,
-        seconds=sum(row.seconds for row in invocations.values()),
-        build_seconds=sum(row.build_seconds for row in invocations.values()),
-        latency=latencies(events, manifest.track == "native"),
-        ingest_seconds_per_1k=ingest_seconds_per_1k(events),
-    )
 
 
 def judged(folder: RunFolder, found: Summary, judge: str | None, asked: Collection[str] | None) -> Summary:

@@ -15,7 +15,7 @@ import msgspec
 from memeval.records.rows import OperationRow, QuestionRow
 from memeval.records.summary import Latency, Operations, Sizes
 from memeval.results.load import Run
-from memeval.results.memory_at import by_memory, steps_at
+from memeval.results.memory_at import steps_at
 
 POINTS = 50
 """Points of the curve over the stream at most."""
@@ -64,7 +64,7 @@ def economics(run: Run) -> Economics:
     """Memory economics of a run, from its memory's steps and its summary. A control has no memory: then only its costs and
     latencies are there. Raises UsageError where a row is damaged, or the run has no summary."""
     summary = run.summary
-    memories = _memories(run.questions.values(), run.operations)
+    memories = _memories(run)
     peaks = [
         max(sizes) for steps in memories if (sizes := [sum(row.held.values()) for row in steps if row.held is not None])
     ]
@@ -82,14 +82,14 @@ def economics(run: Run) -> Economics:
     )
 
 
-def _memories(questions: Iterable[QuestionRow], operations: Iterable[OperationRow]) -> list[list[OperationRow]]:
+def _memories(run: Run) -> list[list[OperationRow]]:
     """The steps of each memory up to the last question that was asked of it."""
     last: dict[str, QuestionRow] = {}
-    for row in questions:
+    for row in run.questions.values():
         before = last.get(row.context_id)
         if before is None or _place(row) > _place(before):
             last[row.context_id] = row
-    return [steps_at(steps, last[context], repeat) for (context, repeat), steps in by_memory(operations).items()]
+    return [steps_at(run, last[context], repeat) for context, repeat in run.steps]
 
 
 def _place(row: QuestionRow) -> float:

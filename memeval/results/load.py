@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from memeval.errors import UsageError, suggest
+from memeval.judging.summary import JUDGE
 from memeval.records.files import is_json
-from memeval.records.folder import TASK, RunFolder
+from memeval.records.folder import TASK, Key, RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Summary
-from memeval.results import current
+from memeval.results import current, lost
 from memeval.results.frames import Level, frame
+from memeval.results.lost import Lost
 from memeval.stats import average_repeats
 from memeval.typed import Positive, typed
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from memeval.runs.run import Outcome
 
-JUDGE = "judge"
 LATEST = "latest"
 SHOWN = 10
 """Candidates that an error lists."""
@@ -59,13 +60,13 @@ class Run:
         self, path: Path, manifest: Manifest, asked: frozenset[str] | None = None, summary: Summary | None = None
     ) -> None:
         """asked: ids of the questions that count, None for all; summary: of these."""
-        self.path = path
+        self.path: Path = path
         self.folder = RunFolder(path)
-        self.manifest = manifest
+        self.manifest: Manifest = manifest
         self._asked = asked
         if summary is not None:
             self.summary = summary
-        self._scores: dict[str, tuple[ScoreRow, ...]] = {}
+        self._scores: dict[str, dict[Key, ScoreRow]] = {}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -152,6 +153,11 @@ class Run:
         known = self.folder.judges()
         return next((name for name in reversed(list(self.manifest.judges)) if name in known), None)
 
+    @property
+    def decides(self) -> str:
+        """Whose scores say what is right: the judge's, where its score is the headline, else the task's."""
+        return (self.summary.headline.metric == JUDGE and self.judge) or TASK
+
     @cached_property
     def questions(self) -> dict[str, QuestionRow]:
         """question id -> its row, of the questions that have a sample"""
@@ -169,12 +175,16 @@ class Run:
 
     def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
         """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
+        return tuple(self.score_of(scorer).values())
+
+    def score_of(self, scorer: str = TASK) -> dict[Key, ScoreRow]:
+        """(question id, repeat, answer repeat) -> its row of `scores`"""
         if scorer not in self._scores:
             if scorer == TASK:
                 found = current.scores(self.folder, self.manifest, self.questions, self.samples)
             else:
                 found = [row for row in self.folder.scores(scorer) if row.question_id in self.questions]
-            self._scores[scorer] = tuple(found)
+            self._scores[scorer] = {row.key: row for row in found}
         return self._scores[scorer]
 
     @cached_property
@@ -182,6 +192,19 @@ class Run:
         """The steps that made the memories of these questions; none of a control or a baseline."""
         repeats = {row.repeat for row in self.samples}
         return tuple(self.folder.operations(self.questions.values(), repeats))
+
+    @cached_property
+    def steps(self) -> dict[tuple[str, int], list[OperationRow]]:
+        """(context, repeat) -> the steps of its memory and of the memory's forks"""
+        found: dict[tuple[str, int], list[OperationRow]] = {}
+        for row in self.operations:
+            found.setdefault((row.context_id, row.repeat), []).append(row)
+        return found
+
+    @cached_property
+    def lost(self) -> Lost:
+        """Where its wrong answers were lost (lost.py)."""
+        return lost.lost(self)
 
     @cached_property
     def texts(self) -> dict[str, str]:
@@ -210,8 +233,7 @@ class Run:
 
     def values(self, metric: str | None = None) -> dict[str, float]:
         """question id -> the mean of its repeats; see `value_rows`"""
-        found = average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
-        return {str(key): value for key, value in found.items()}
+        return average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
 
 
 class Runs(Sequence[Run]):

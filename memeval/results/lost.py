@@ -18,18 +18,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from memeval.metrics.held import all_held, each_held, supported
 from memeval.records.attribution import Attribution
 from memeval.records.folder import Key
-from memeval.records.rows import OperationRow, SampleRow, ScoreRow
-from memeval.results.load import JUDGE, Run
-from memeval.results.memory_at import by_memory, items_at, records_effects, steps_at
+from memeval.records.rows import SampleRow
+from memeval.results.memory_at import items_at, records_effects, steps_at
 from memeval.runs.score import recalled_items
+
+if TYPE_CHECKING:
+    from memeval.results.load import Run
 
 Where = Literal["write", "recall", "not recalled", "read", "n/a"]
 WORDS: dict[Where, str] = {
@@ -77,14 +78,75 @@ def lost(run: Run) -> Lost:
     """The wrong answers of a run, each with where it was lost. Verdicts are the judge's where its score is the headline.
 
     Raises UsageError, with file and line, where a row is damaged."""
-    return _Follow(run).lost()
+    scores = run.score_of(run.decides)
+    verdicts = Counter(row.verdict for row in scores.values())
+    answers, unsupported = [], []
+    replayed = records_effects(run.operations)
+    for sample in run.samples:
+        verdict = scores[sample.key].verdict if sample.key in scores else ""
+        if verdict == "wrong":
+            answers.append(LostAnswer(*sample.key, _where(run, sample, replayed)))
+        elif verdict == "right" and _unsupported(run, sample):
+            unsupported.append(sample.key)
+    counts = Counter(row.where for row in answers)
+    return Lost(
+        wrong=verdicts["wrong"],
+        partly=verdicts["partly"],
+        right=verdicts["right"],
+        counts={where: counts[where] for where in WORDS if counts[where]},
+        unsupported=len(unsupported),
+        answers=tuple(answers),
+        unsupported_answers=tuple(unsupported),
+    )
 
 
-def headline_scores(run: Run) -> dict[Key, ScoreRow]:
-    """(question id, repeat, answer repeat) -> its score: the judge's where that is the headline, else the task's."""
-    judge = run.judge if run.summary.headline.metric == JUDGE else None
-    rows = run.scores(judge) if judge else run.scores()
-    return {row.key: row for row in rows}
+def _where(run: Run, sample: SampleRow, replayed: bool) -> Where:
+    """replayed: whether the steps of reading say what they changed in the memory."""
+    recalled = _recalled(run, sample)
+    if recalled is None:
+        return "n/a"
+    seen = all_held(recalled)
+    if seen is not False:
+        return "read" if seen else "n/a"
+    if _is_control(run):
+        return "n/a"
+    memory = _in_memory(run, sample, replayed)
+    if memory is None or len(memory) != len(recalled):
+        return "not recalled"
+    held = all_held([True if one else other for one, other in zip(recalled, memory, strict=True)])
+    return "n/a" if held is None else "recall" if held else "write"
+
+
+def _recalled(run: Run, sample: SampleRow) -> list[bool | None] | None:
+    """Of each piece of the evidence, whether what the reader saw holds it; None where that is not known."""
+    row = run.questions[sample.question_id]
+    if (run.manifest.track == "native" or _is_control(run)) and not sample.recall:
+        return None
+    if not run.texts.keys() >= {item.text for item in sample.recall}:  # a baseline has no texts
+        return None
+    return each_held(row.question(), row.evidence, recalled_items(sample, run.texts)) or None
+
+
+def _in_memory(run: Run, sample: SampleRow, replayed: bool) -> Sequence[bool | None] | None:
+    """Of each piece of the evidence, whether the memory held it when the question was asked; None where nothing says what
+    it held."""
+    if sample.evidence_held is not None:
+        return sample.evidence_held
+    if not replayed or (sample.context_id, sample.repeat) not in run.steps:
+        return None
+    row = run.questions[sample.question_id]
+    return each_held(row.question(), row.evidence, items_at(steps_at(run, row, sample.repeat)))
+
+
+def _unsupported(run: Run, sample: SampleRow) -> bool:
+    if _is_control(run) or _recalled(run, sample) is None:
+        return False
+    row = run.questions[sample.question_id]
+    return supported(row.question(), row.evidence, recalled_items(sample, run.texts)) is False
+
+
+def _is_control(run: Run) -> bool:
+    return run.manifest.memory is None
 
 
 def sentence(found: Lost) -> str:
@@ -114,76 +176,3 @@ def asked_sentence(found: Attribution, now: Lost | None = None) -> str:
     same = now is None or (now.wrong == found.wrong and keys <= now.where.keys())
     since = "" if same else " (the run has changed since: `memeval attribute` again)"
     return f"of {of} wrong, asked again: {each or 'none'}{since}"
-
-
-class _Follow:
-    """The evidence of one run's answers, from the memory to the reader."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.control = run.manifest.memory is None
-        self.native = run.manifest.track == "native"
-
-    @cached_property
-    def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
-        """(context, repeat) -> its steps of reading; empty where no step says what it changed in the memory"""
-        return by_memory(self.run.operations) if records_effects(self.run.operations) else {}
-
-    def lost(self) -> Lost:
-        run = self.run
-        scores = headline_scores(run)
-        verdicts = Counter(row.verdict for row in scores.values())
-        pairs = [(sample, scores[sample.key].verdict) for sample in run.samples if sample.key in scores]
-        answers = tuple(LostAnswer(*sample.key, self._where(sample)) for sample, verdict in pairs if verdict == "wrong")
-        unsupported = tuple(sample.key for sample, verdict in pairs if verdict == "right" and self._unsupported(sample))
-        counts = Counter(row.where for row in answers)
-        return Lost(
-            wrong=verdicts["wrong"],
-            partly=verdicts["partly"],
-            right=verdicts["right"],
-            counts={where: counts[where] for where in WORDS if counts[where]},
-            unsupported=len(unsupported),
-            answers=answers,
-            unsupported_answers=unsupported,
-        )
-
-    def _recalled(self, sample: SampleRow) -> list[bool | None] | None:
-        """Of each piece of the evidence, whether what the reader saw holds it; None where that is not known."""
-        row, shown = self.run.questions[sample.question_id], bool(sample.recall)
-        if (self.native or self.control) and not shown:
-            return None
-        if not self.run.texts.keys() >= {item.text for item in sample.recall}:  # a baseline has no texts
-            return None
-        return each_held(row.question(), row.evidence, recalled_items(sample, self.run.texts)) or None
-
-    def _where(self, sample: SampleRow) -> Where:
-        recalled = self._recalled(sample)
-        if recalled is None:
-            return "n/a"
-        seen = all_held(recalled)
-        if seen is not False:
-            return "read" if seen else "n/a"
-        if self.control:
-            return "n/a"
-        memory = self._memory(sample)
-        if memory is None or len(memory) != len(recalled):
-            return "not recalled"
-        held = all_held([True if one else other for one, other in zip(recalled, memory, strict=True)])
-        return "n/a" if held is None else "recall" if held else "write"
-
-    def _memory(self, sample: SampleRow) -> Sequence[bool | None] | None:
-        """Of each piece of the evidence, whether the memory held it when the question was asked; None where nothing says
-        what it held."""
-        if sample.evidence_held is not None:
-            return sample.evidence_held
-        row = self.run.questions[sample.question_id]
-        steps = self._steps.get((row.context_id, sample.repeat))
-        if steps is None:
-            return None
-        return each_held(row.question(), row.evidence, items_at(steps_at(steps, row, sample.repeat)))
-
-    def _unsupported(self, sample: SampleRow) -> bool:
-        if self.control or self._recalled(sample) is None:
-            return False
-        row = self.run.questions[sample.question_id]
-        return supported(row.question(), row.evidence, recalled_items(sample, self.run.texts)) is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memeval.results.grid import Cell, Grid
 from memeval.results.load import Runs
-from memeval.results.lost import WORDS, lost
+from memeval.results.lost import WORDS
 from memeval.results.row_keys import layout
 
 
@@ -15,9 +15,8 @@ def lost_table(runs: Runs) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for (row, col), run in found.runs.items():
         if run.folder.has_texts:
-            counted = lost(run)
-            counts = [counted.counts.get(where, 0) for where in WORDS]
-            rows.append((*row, *col, counted.wrong, *counts, counted.right, counted.unsupported))
+            counts = [run.lost.counts.get(where, 0) for where in WORDS]
+            rows.append((*row, *col, run.lost.wrong, *counts, run.lost.right, run.lost.unsupported))
     return Grid(
         title="where wrong answers were lost",
         columns=(*found.rows, *found.cols, "wrong", *WORDS.values(), "right", "of these unsupported"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from memeval.agent import Item
 from memeval.errors import UsageError
@@ -11,23 +11,14 @@ from memeval.memory.replay import replayed_items
 from memeval.records.folder import belongs
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow
 
-
-def by_memory(operations: Iterable[OperationRow]) -> dict[tuple[str, int], list[OperationRow]]:
-    """(context, repeat) -> the steps of its memory and of the memory's forks"""
-    found: dict[tuple[str, int], list[OperationRow]] = defaultdict(list)
-    for row in operations:
-        found[row.context_id, row.repeat].append(row)
-    return found
+if TYPE_CHECKING:
+    from memeval.results.load import Run
 
 
-def steps_at(operations: Iterable[OperationRow], question: QuestionRow, repeat: int = 0) -> list[OperationRow]:
+def steps_at(run: Run, question: QuestionRow, repeat: int = 0) -> list[OperationRow]:
     """The steps that made the memory a question was asked of, in order: the last chunk in the form that a fork read, where
-    one did. operations: of a run (`RunFolder.operations`), or of this memory (`by_memory`)."""
-    steps = [
-        row
-        for row in operations
-        if (row.context_id, row.repeat) == (question.context_id, repeat) and belongs(row, {question.place})
-    ]
+    one did."""
+    steps = [row for row in run.steps.get((question.context_id, repeat), ()) if belongs(row, {question.place})]
     fork = {row.chunk for row in steps if row.position is not None}
     steps = [row for row in steps if row.chunk != READ and (row.position is not None or row.chunk not in fork)]
     order = {"begin": "", FINISH: "~"}

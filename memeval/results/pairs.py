@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from memeval.errors import UsageError
-from memeval.records.folder import TASK
 from memeval.results.comparable import Difference, differences, shared_questions, task_name
-from memeval.results.load import JUDGE, Run, load_runs
+from memeval.results.load import Run, load_runs
 from memeval.stats import average_repeats
 
 Where = Run | str | Path | Iterable[Run]
@@ -100,10 +99,8 @@ class Pair:
 
 def _failures(run: Run) -> dict[str, float]:
     """Without a reply, or without a verdict of the judge whose score is the headline."""
-    scorer = run.judge if run.summary.headline.metric == JUDGE else None
-    rows = run.scores(scorer or TASK)
-    shares = average_repeats((row.question_id, row.repeat, float(row.verdict == "failed")) for row in rows)
-    return {str(key): value for key, value in shares.items()}
+    rows = run.scores(run.decides)
+    return average_repeats((row.question_id, row.repeat, float(row.verdict == "failed")) for row in rows)
 
 
 def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:

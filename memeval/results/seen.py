@@ -10,9 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from memeval.errors import UsageError
-from memeval.records.folder import TASK
 from memeval.records.rows import QuestionRow
-from memeval.results.load import JUDGE, Run
+from memeval.results.load import Run
 
 CLOSED_BOOK = "closed-book"
 
@@ -40,7 +39,7 @@ def seen(run: Run, closed_book: Run) -> set[str]:
             f"such as '{missing[0]}'; run {CLOSED_BOOK} on {run.task} with --limit {len(run.questions)}"
         )
     right: dict[str, list[bool]] = defaultdict(list)
-    for score in closed_book.scores(_scorer(closed_book)):
+    for score in closed_book.scores(closed_book.decides):
         right[score.question_id].append(score.verdict == "right")
     return {key for key, row in run.questions.items() if row.answerable and 2 * sum(right[key]) >= len(right[key]) > 0}
 
@@ -65,13 +64,9 @@ def _same(row: QuestionRow, other: QuestionRow | None) -> bool:
     return other is not None and (row.text, row.answers, row.options) == (other.text, other.answers, other.options)
 
 
-def _scorer(run: Run) -> str:
-    return run.judge if run.judge and run.summary.headline.metric == JUDGE else TASK
-
-
 def _scored(run: Run) -> str:
     """What decides which answers are right."""
-    return f"{run.summary.headline.metric} ({_scorer(run)})"
+    return f"{run.summary.headline.metric} ({run.decides})"
 
 
 def _reader(run: Run) -> str:

@@ -1,10 +1,13 @@
-"""An answer in full: what was asked, answered and recalled, where it was lost, and the memory that it was asked of."""
+"""An answer in full: what was asked, answered and recalled, where it was lost, and the memory that it was asked of.
+
+`memeval show` prints these records, in text and JSON, and the page of `memeval report` holds them.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -14,10 +17,9 @@ from memeval.errors import UsageError, suggest
 from memeval.memory.replay import replayed
 from memeval.metrics.held import each_held, supported
 from memeval.records.attribution import AttributedAnswer
-from memeval.records.folder import Key
-from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import QuestionRow, SampleRow
 from memeval.results.load import Run
-from memeval.results.lost import Where, lost
+from memeval.results.lost import Where
 from memeval.results.memory_at import steps_at
 from memeval.runs.score import recalled_items
 
@@ -57,7 +59,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that the reader saw. evidence: whether it holds a piece of the evidence."""
+    """An item that the reader saw. evidence: whether it holds a piece of the evidence; holds: the numbers of these."""
 
     text: str
     chunks: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Recalled(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     tokens: int = 0
     evidence: bool = False
+    holds: tuple[int, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """A memory at one position of its stream. position: units that a question asked here may know of, None for all; units:
     that were read. held: tokens by type, None where the agent does not say. recorded: whether its operations say what they
-    changed; without that there are no entries."""
+    changed; without that there are no entries. replies: chunk -> the first reply to it, where nothing was stored of it."""
 
     context_id: str
     repeat: int
@@ -101,12 +104,13 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool = False
     entries: tuple[Entry, ...] = ()
     operations: tuple[Operation, ...] = ()
+    replies: dict[str, str] = {}
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """A question in full, in one repeat. found: of each piece of the evidence that is in the stream, whether it was
-    recalled; None where that cannot be traced. unsupported: the answer is right, and the evidence was not recalled. memory:
-    None of a control, and where its steps are not at hand."""
+    recalled; None where that cannot be traced. unsupported: the answer is right, and the evidence was not recalled.
+    memory_tokens: held when it was asked. memory: None of a control, and where its steps are not at hand."""
 
     run: str
     question: QuestionRow
@@ -117,6 +121,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     recall_tokens: int
     recall_dropped: int
     recall_lost: int
+    memory_tokens: int | None
     memory: Memory | None
 
 
@@ -133,14 +138,18 @@ def story(run: Run, question_id: str, repeat: int = 0) -> Story:
     samples = [row for row in run.samples if (row.question_id, row.repeat) == (question_id, repeat)]
     if not samples:
         raise UsageError(f"{run.path}: question '{question_id}' has no sample of repeat {repeat}")
-    first, asked = samples[0], question.question()
-    items = recalled_items(first, run.texts)
-    given = tuple(_given(run, samples))
+    return whole_story(run, samples[0], tuple(_given(run, samples)))
+
+
+def whole_story(run: Run, sample: SampleRow, given: Sequence[Given]) -> Story:
+    """The story of a question that was asked. sample: the first of its repeat; given: the answers of the repeat."""
+    question = run.questions[sample.question_id]
+    asked, items = question.question(), recalled_items(sample, run.texts)
     right = given[0].verdict == "right"
     return Story(
         run=str(run.path),
         question=question,
-        answers=given,
+        answers=tuple(given),
         found=tuple(each_held(asked, question.evidence, items)),
         unsupported=right and supported(asked, question.evidence, items) is False,
         recalled=tuple(
@@ -150,14 +159,16 @@ def story(run: Run, question_id: str, repeat: int = 0) -> Story:
                 id=item.id,
                 score=item.score,
                 tokens=row.tokens,
-                evidence=_holds(question, item),
+                evidence=bool(pieces := _pieces_in(item, question)),
+                holds=pieces,
             )
-            for row, item in zip(first.recall, items, strict=True)
+            for row, item in zip(sample.recall, items, strict=True)
         ),
-        recall_tokens=first.recall_tokens,
-        recall_dropped=first.recall_dropped,
-        recall_lost=first.recall_lost,
-        memory=memory_at(run, [question], question.place, repeat),
+        recall_tokens=sample.recall_tokens,
+        recall_dropped=sample.recall_dropped,
+        recall_lost=sample.recall_lost,
+        memory_tokens=sample.memory_tokens,
+        memory=memory_at(run, [question], question.place, sample.repeat),
     )
 
 
@@ -175,7 +186,7 @@ def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None
     """The memory of these questions' context once `position` units were read (None: all); of a position that no question was
     asked at, what was held after the last whole chunk before it. None of a control, and where no step of it is at hand."""
     question = next(iter(questions))
-    steps = steps_at(run.operations, replace(question, position=position), repeat)
+    steps = steps_at(run, replace(question, position=position), repeat)
     if not steps:
         return None
     results = [(row.chunk, result) for row in steps for result in row.results]
@@ -194,7 +205,7 @@ def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None
                 id=item.id,
                 text=item.text,
                 chunks=item.chunks,
-                evidence=tuple(row.question_id for row in questions if _holds(row, item)),
+                evidence=tuple(row.question_id for row in questions if _pieces_in(item, row)),
             )
             for kind, items in replayed(result.effect for _, result in results).items()
             for item in items.values()
@@ -209,33 +220,17 @@ def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None
             )
             for chunk, result in results
         ),
+        replies={row.chunk: row.reply for row in steps if row.reply},
     )
 
 
-class _Known(NamedTuple):
-    """What is known of the answers of a run. judged: scores by judge."""
-
-    scores: dict[Key, ScoreRow]
-    judged: dict[str, dict[Key, ScoreRow]]
-    lost: dict[Key, Where]
-    attributed: dict[Key, AttributedAnswer]
-
-
-@functools.lru_cache(maxsize=1)
-def _known(run: Run) -> _Known:
+def _given(run: Run, samples: Iterable[SampleRow]) -> Iterator[Given]:
+    scores, lost, judges = run.score_of(), run.lost.where, run.folder.judges()
     found = run.folder.attribution()
-    return _Known(
-        {row.key: row for row in run.scores()},
-        {name: {row.key: row for row in run.scores(name)} for name in run.folder.judges()},
-        lost(run).where,
-        {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())},
-    )
-
-
-def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
-    known = _known(run)
+    attributed = {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())}
     for sample in samples:
-        question, score = run.questions[sample.question_id], known.scores.get(sample.key)
+        question, score = run.questions[sample.question_id], scores.get(sample.key)
+        rulings = ((name, run.score_of(name).get(sample.key)) for name in judges)
         yield Given(
             question_id=sample.question_id,
             repeat=sample.repeat,
@@ -248,19 +243,17 @@ def _given(run: Run, samples: Iterable[SampleRow]) -> Iterable[Given]:
             verdict=score.verdict if score else "",
             reason=score.reason if score else None,
             metrics=score.metrics if score else {},
-            lost=known.lost.get(sample.key),
-            rulings=tuple(_rulings(known.judged, sample)),
-            attributed=known.attributed.get(sample.key),
+            lost=lost.get(sample.key),
+            rulings=tuple(
+                Ruling(name, row.verdict, row.metrics, row.reason, row.reply, row.points) for name, row in rulings if row
+            ),
+            attributed=attributed.get(sample.key),
         )
 
 
-def _rulings(judged: Mapping[str, Mapping[Key, ScoreRow]], sample: SampleRow) -> Iterable[Ruling]:
-    for name, rows in judged.items():
-        if row := rows.get(sample.key):
-            yield Ruling(name, row.verdict, row.metrics, row.reason, row.reply, row.points)
-
-
-def _holds(question: QuestionRow, item: Item) -> bool:
-    """Whether an item holds a piece of the evidence. That it comes from other chunks is known sooner than what it says."""
-    near = any(not set(piece.chunks).isdisjoint(item.chunks) for piece in question.evidence)
-    return near and True in each_held(question.question(), question.evidence, [item])
+def _pieces_in(item: Item, question: QuestionRow) -> tuple[int, ...]:
+    """Numbers of the pieces of the evidence that an item holds."""
+    placed = [number for number, piece in enumerate(question.evidence) if piece.chunks]
+    if all(set(question.evidence[number].chunks).isdisjoint(item.chunks) for number in placed):
+        return ()  # known sooner than what the item says
+    return tuple(itertools.compress(placed, each_held(question.question(), question.evidence, [item])))

@@ -121,7 +121,7 @@ def _average(name: str, average: Average) -> dict[str, float | None]:
 
 def questions(run: Run) -> Iterator[tuple[Any, ...]]:
     """A row per answer (COLUMNS), texts in one line each."""
-    scores = {row.key: row for row in run.scores()}
+    scores = run.score_of()
     headline = run.summary.headline.metric
     for sample in run.samples:
         question, score = run.questions[sample.question_id], scores.get(sample.key)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memeval import digests, identity, plugins, protocol, tokens
+from memeval import digests, identity, plugins, protocol
 from memeval.agent import Item
 from memeval.config import data_dir, read_config
 from memeval.errors import StopRun, UsageError
@@ -17,9 +17,8 @@ from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
-from memeval.runs.plan import chunk_tokens, find_task
-from memeval.runs.prepare import prepare
-from memeval.runs.reader import Answerer, AnswerStage, Asked
+from memeval.runs.plan import chunk_tokens, find_task, made
+from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Question
@@ -40,7 +39,7 @@ class _Listing(AnswerStage):
     def open(self, question: Question, repeat: int) -> list[int]:
         return [0] if (question.id, repeat) in self.wanted else []
 
-    async def answer(self, asked: Asked, number: int, answerer: Answerer | None = None) -> None:
+    async def answer(self, asked: Asked, number: int) -> None:
         if asked.entries is not None:
             self.found[asked.question.id, asked.repeat] = asked.entries
 
@@ -57,13 +56,12 @@ async def entries_again(
         raise UsageError(f"{folder.path}: a control has no memory")
     spec, task = _as_it_was(folder, folder.known_manifest(), memory, data)
     streams = {row.question_id: row.stream for row in folder.questions().values()}
-    count = tokens.counter(spec.task.tokenizer)
     async with RunContext.of_runs([spec], budget=Budget(max_calls=0)) as context:
         listing = _Listing(spec, context.routes, lambda row: None, wanted=wanted)
         engine = context.engine(lambda row: None, [listing])
         try:
             for ref in task.refs([question for question in task.order if question in {name for name, _ in wanted}]):
-                packed = prepare(task.context(ref), ref, spec.chunk_tokens, count, spec.task.one_unit_per_chunk)
+                packed = spec.packed(task, ref)
                 if all(streams.get(question) == packed.digest for question in ref.question_ids):
                     for repeat in sorted({repeat for question, repeat in wanted if question in ref.question_ids}):
                         await engine.run(packed, repeat)
@@ -81,7 +79,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     params = was["agent"]["params"]
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
-    files = identity.digests(plugins.agent_files(card, was["agent"]["params"]))
+    files = identity.digests(plugins.agent_files(card, params))
     task_card = find_task(manifest.typed.task, options)
     settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
     task = load(task_card, settings)
@@ -89,7 +87,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
         task_typed=manifest.typed.task,
         task=protocol.scored(task_card, card),
         settings=settings,
-        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, params)),
+        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, made(card, params))),
         models={role: model_of(manifest, role) for role in manifest.models},
         data=task.data,
         prompts=was["prompts"],

@@ -7,8 +7,6 @@ import copy
 import dataclasses
 import inspect
 import shutil
-import sysconfig
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, TypeVar
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.errors import ForeignFailed, StopRun, UsageError
+from memeval.identity import local_frames
 from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
@@ -23,6 +22,7 @@ from memeval.models.usage import Ledger
 from memeval.plugins import is_foreign
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
+from memeval.task import Question
 
 Handed = TypeVar("Handed")
 BUILT_IN = "memeval.agents."
@@ -31,12 +31,6 @@ SLOW = 60.0
 CLOSING = 1.0
 """Seconds that `close` has when the run is being stopped."""
 
-LIBRARIES = (
-    *(str(Path(__file__).parents[1] / part) for part in ("runs", "models")),
-    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-)
-"""Folders of code that is not the agent's own: an error is reported at the last frame outside them."""
-
 
 class AgentError(Exception):
     """An agent raised: the questions that depend on it fail. The message is one line with the place in the agent's code."""
@@ -44,6 +38,12 @@ class AgentError(Exception):
 
 class CannotFork(Exception):
     """The agent cannot be copied. The message says what of it cannot."""
+
+
+def query(question: Question, prefix: str = "") -> Query:
+    """The question as the agent sees it, with what its task puts before it (the card's `recall_prefix`)."""
+    text = f"{prefix}\n\n{question.text}" if prefix else question.text
+    return Query(text, question.time, question.options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,8 +219,7 @@ def _checked(check: Callable[[Any], Handed], value: Any) -> Handed:
 def _describe(error: BaseException, method: str) -> str:
     if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
         error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    own = local_frames(error)
     place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     text = " ".join(str(error).split())[:200]
     return f"agent raised {type(error).__name__}({text}) in {method}{place}"

@@ -18,15 +18,14 @@ from memeval.records.averages import average, named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import JudgeHeader
-from memeval.records.manifest import AgentFiles
-from memeval.records.rows import InvocationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Contamination, Summary
+from memeval.runs.manifest import manifest
 from memeval.runs.notes import notes
 from memeval.runs.plan import Planned
 from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.spec import RunSpec
-from memeval.runs.summary import summarise
-from memeval.runs.times import ingest_seconds_per_1k, latencies
+from memeval.runs.summary import as_recorded, summarise
 
 
 def conclude(planned: Planned, requests: int | None = None, complete: bool = True) -> Summary:
@@ -111,11 +110,8 @@ def _summary(
         prices=_prices(planned, judged := folder.judge_headers()),
         judged=judged,
     )
-    events = folder.events()
-    invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}
-    written = folder.manifest()
-    names = {role: model.name for role, model in spec.models.items()}
-    found = replace(
+    found = as_recorded(found, folder, folder.manifest() or manifest(planned))
+    return replace(
         found,
         path=spec.shown,
         memory=os.path.normpath(os.path.join(spec.shown, spec.memory_link)) if spec.memory_link else None,
@@ -123,22 +119,11 @@ def _summary(
         agent=spec.agent.typed,
         params=dict(spec.agent.params),
         task=spec.task_typed,
-        answer_budget=spec.budgeted,
-        model=names.get("memory") or names.get("reader"),
-        reader=names.get("reader"),
-        embedder=names.get("embedder") if found.calls.get("embedder") else None,
         judge_family=spec.task.judge,
         trained_on=_trained_on(planned, questions, scores),
-        adapted=tuple(dict.fromkeys(text for row in invocations.values() for text in row.adapted)),
-        differing=sum(row.differing for row in invocations.values()) if spec.agent.replayable else 0,
-        agent_files=written.agent_files if written else AgentFiles(),
+        differing=found.differing if spec.agent.replayable else 0,
         **_window(spec),
-        seconds=sum(row.seconds for row in invocations.values()),
-        build_seconds=sum(row.build_seconds for row in invocations.values()),
-        latency=latencies(events, spec.agent.card.track == "native"),
-        ingest_seconds_per_1k=ingest_seconds_per_1k(events),
     )
-    return replace(found, notes=notes(found))
 
 
 def _window(spec: RunSpec) -> dict[str, int]:

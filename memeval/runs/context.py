@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
@@ -17,11 +19,11 @@ from memeval.models.usage import Ledger, Step
 from memeval.plugins import is_foreign
 from memeval.records.clean import lost_numbers
 from memeval.records.rows import FINISH, READ, OperationRow, ToolRow, TroubleRow
-from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork
+from memeval.runs.agent_runner import BUILT_IN, AgentError, AgentMaker, AgentRunner, CannotFork, query
 from memeval.runs.agent_thread import AgentThread
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows, observed
 from memeval.runs.reader import AnswerStage, Asked
-from memeval.runs.session import new_session, query
+from memeval.runs.session import new_session
 from memeval.runs.signals import AgentSlow, Event
 from memeval.runs.times import Times
 from memeval.task import Question
@@ -143,7 +145,15 @@ class ContextRun:
             entries = await agent.entries(stats) if stats else None
             held_of = self._looking(point, entries)
             asked = (
-                Asked(self.packed.context.id, question, self.repeat, held=held, entries=entries, session=agent.session)
+                Asked(
+                    self.packed.context.id,
+                    question,
+                    self.repeat,
+                    held=held,
+                    entries=entries,
+                    session=agent.session,
+                    native=agent if self.native else None,
+                )
                 for question in point.questions
                 if self._open(question)
             )
@@ -187,27 +197,16 @@ class ContextRun:
             recalling.failures.append(str(error))
         asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))
         if self.native:
-            await self._answer(asked, agent)
+            await self._answer(asked)
         else:
             answers.create_task(self._answer(asked))
 
-    async def _answer(self, asked: Asked, native: AgentRunner | None = None) -> None:
-        """Every answer that is still open: by the agent itself where it is `native`, else by the reader."""
-
-        async def answer(kept: Recall, ledger: Ledger) -> str | None:
-            assert native is not None
-            try:
-                with native.booking(ledger):
-                    return await native.answer(query(asked.question), kept)
-            except AgentError as error:
-                ledger.failures.append(str(error))
-                return None
-
-        answerer = answer if native is not None else None
+    async def _answer(self, asked: Asked) -> None:
+        """Every answer that is still open."""
         stages = ((stage, number) for stage in self.stages for number in stage.open(asked.question, self.repeat))
         try:
-            at_once = native is None or native.concurrent
-            await together((stage.answer(asked, number, answerer) for stage, number in stages), at_once)
+            at_once = asked.native is None or asked.native.concurrent
+            await together((stage.answer(asked, number) for stage, number in stages), at_once)
         finally:
             self._unanswered.release()
 
@@ -246,7 +245,7 @@ class ContextRun:
         self.on_step(Step(self.packed.context.id, self.repeat, position, step, replies))
         if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
             return None  # it has a row only when it called or recorded something
-        stats, spent = await agent.memory(), ledger.spent()
+        stats = await agent.memory()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
         row = self._row(
@@ -256,9 +255,7 @@ class ContextRun:
             units=(chunk.units[0], chunk.units[-1]) if chunk else (),
             results=results,
             held=held,
-            calls=spent.calls,
-            tokens=spent.tokens,
-            services=spent.services,
+            **asdict(ledger.spent()),
             unusable=dict(sorted(ledger.unusable.items())),
             facts=ledger.facts,
             reply=_unstored(ledger, results, held) if chunk else None,

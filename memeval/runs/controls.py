@@ -51,6 +51,15 @@ def control_recall(control: str, question: Question, units: Sequence[Unit], chun
     return Recall(items, order="stream")
 
 
+def rule(control: str, question: Question, constant: str | None) -> Callable[[Recall], str | None] | None:
+    """What gives the answer of a control that asks no reader; None for the others. constant: the answer of `constant`."""
+    if control == "constant":
+        return lambda recall: constant
+    if control == "longest-option":
+        return lambda recall: longest_option(question)
+    return everything_named if control == "shotgun" else None
+
+
 def everything_named(recall: Recall) -> str:
     """The answer of `shotgun`: every name and number in what was recalled, normalised. It holds nearly every answer and says
     nothing; what a metric gives it is what that metric pays for length."""
@@ -101,10 +110,10 @@ def with_other(packed: PackedContext, task: Task, control: str, count: Callable[
     return packed
 
 
-def best_constant(questions: Sequence[Question], headline: str, limit: int = 2000) -> str:
-    """The one fixed answer that scores best on the task's first `limit` questions (not only those a run asks, so that a
+def best_constant(questions: Sequence[Question], headline: str) -> str:
+    """The one fixed answer that scores best on the task's first 2000 questions (not only those a run asks, so that a
     larger run keeps the answers of the smaller): yes, no, a letter, a refusal, or one of the most frequent golds."""
-    asked = list(questions[:limit])
+    asked = questions[:2000]
     counts: dict[str, int] = {}
     for question in asked:
         for answer in question.answers[:1]:

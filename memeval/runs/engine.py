@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval.agent import Recall
 from memeval.digests import question_digest
-from memeval.models.usage import Ledger, Step
-from memeval.plugins import WITHOUT_READER, agent_class
+from memeval.models.usage import Step
+from memeval.plugins import agent_class
 from memeval.records.clean import lost_numbers
 from memeval.records.memory import BuiltAt
 from memeval.records.rows import QuestionRow
@@ -88,15 +87,10 @@ class Engine:
         chunks = packed.other if name == "shuffled" else point.chunks
         reason = controls.not_applicable(name, question, chunks)
         shown = None if reason else controls.control_recall(name, question, packed.context.units, chunks)
-        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), not_applicable=reason)
-
-        async def by_rule(recall: Recall, ledger: Ledger) -> str | None:
-            if name == "longest-option":
-                return controls.longest_option(question)
-            return self.constant if name == "constant" else controls.everything_named(recall)
-
+        rule = controls.rule(name, question, self.constant)
+        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), rule=rule, not_applicable=reason)
         for number in stage.open(question, repeat):
-            await stage.answer(asked, number, by_rule if name in WITHOUT_READER else None)
+            await stage.answer(asked, number)
 
 
 def question_row(packed: PackedContext, point: AskPoint, question: Question) -> QuestionRow:

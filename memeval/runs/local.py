@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from memeval import tokens
 from memeval.records.memory import MemoryWriter
-from memeval.runs.controls import with_other
 from memeval.runs.engine import Engine
-from memeval.runs.prepare import PackedContext, prepare
-from memeval.runs.signals import Built, ContextDone
+from memeval.runs.prepare import PackedContext
+from memeval.runs.signals import ContextBuilt, ContextDone
 from memeval.task import ContextRef
 from memeval.tasks import Task
 
@@ -41,14 +39,12 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
 
     def build() -> None:
         """Build every context in this one thread: changing threads takes longer than building a small context."""
-        count = tokens.counter(spec.task.tokenizer)
         for ref, repeat in work:
             places.acquire()
             if ended:
                 return
             begun = time.monotonic()
-            prepared = prepare(task.context(ref), ref, spec.chunk_tokens, count, spec.task.one_unit_per_chunk)
-            prepared = with_other(prepared, task, spec.agent.card.agent, count)
+            prepared = spec.packed(task, ref)
             loop.call_soon_threadsafe(ahead.put_nowait, (prepared, repeat, time.monotonic() - begun))
         for _ in range(workers):
             loop.call_soon_threadsafe(ahead.put_nowait, None)
@@ -57,7 +53,7 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
         while (item := await ahead.get()) is not None:
             places.release()
             prepared, repeat, seconds = item
-            engine.emit(Built(seconds))
+            engine.emit(ContextBuilt(seconds))
             if memory is not None:
                 await memory.wait(engine.wanted(prepared, repeat))
             await engine.run(prepared, repeat, memory.reading_ended if memory else lambda: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 import time
@@ -11,7 +12,6 @@ from msgspec.structs import replace
 
 import memeval
 from memeval import cards, digests
-from memeval.cards import AgentCard, TaskCard
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest, MemoryManifest, Typed
 from memeval.runs.plan import Planned
@@ -45,10 +45,7 @@ def manifest(planned: Planned) -> Manifest:
         questions=len(planned.question_ids),
         base_urls={role: model.base_url for role, model in spec.models.items() if model.base_url},
         concurrency=spec.concurrency,
-        shadowed=(
-            *cards.shadowed(TaskCard, spec.task.name.partition("@")[0]),
-            *cards.shadowed(AgentCard, spec.agent.card.name),
-        ),
+        shadowed=(*cards.shadowed(spec.task), *cards.shadowed(spec.agent.card)),
         versions=_versions(),
         git=_git_revision(),
         origins=dict(planned.origins),
@@ -88,6 +85,7 @@ def _versions() -> dict[str, str]:
     return {"memeval": memeval.__version__, "python": platform.python_version()}
 
 
+@functools.cache
 def _git_revision() -> str | None:
     """The revision of the checkout memeval runs from, with `+` when it has changes; None for an installed package."""
     root = Path(memeval.__file__).parent.parent

@@ -18,7 +18,7 @@ from memeval import process
 from memeval.errors import UsageError
 from memeval.models import registry
 from memeval.models.completion import ModelSpec
-from memeval.models.served import Served, read_of, same_models
+from memeval.models.served import Served, read_of
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Origin
 from memeval.records.memory import MemoryFolder
@@ -141,15 +141,29 @@ def _answered(rows: Iterable[SampleRow | OperationRow]) -> set[str]:
 
 def _different(before: Sequence[Origin], now: Origin, model: ModelSpec) -> str | None:
     """How a model differs from each of those that made the stored replies; None where nothing is known to differ."""
-    name = registry.route(model).name
-    phrases = [same_models(_served(one, name), _served(now, name), name) for one in before if one.ids]
+    phrases = [difference(one, now, registry.route(model).name) for one in before if one.ids]
     return phrases[-1] if phrases and all(phrases) else None
 
 
-def _served(origin: Origin, name: str) -> Served | None:
-    if not origin.ids:
+def difference(before: Origin, now: Origin, name: str) -> str | None:
+    """How the model `name` differs from the one that made stored replies, as a phrase; None where it is the same, or where
+    there is nothing to compare.
+
+    Compared are the id under which it is listed, and its root. The other models of a server come and go: a server that lists
+    the name nowhere, before or now, has another model where it lists none of those that it listed.
+    """
+    if not before.ids or not now.ids:
         return None
-    return Served(origin.ids, {one: origin.root for one in origin.ids[:1] if origin.root is not None})
+    listed = len(before.ids) == 1 or len(now.ids) == 1
+    if before.ids != now.ids if listed else set(before.ids).isdisjoint(now.ids):
+        return f"the server lists {_names(now.ids)}, not {_names(before.ids)}"
+    if before.root is None or now.root is None or before.root == now.root:
+        return None
+    return f"the server has '{now.root}' as '{name}', not '{before.root}'"
+
+
+def _names(ids: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def _unproven(before: Sequence[Origin], now: Origin) -> Origin | None:

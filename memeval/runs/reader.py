@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import asdict
 
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall, Session
 from memeval.models import registry, usage
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
-from memeval.records.folder import text_sha
+from memeval.records.folder import Key, text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
+from memeval.runs.agent_runner import AgentError, AgentRunner, query
 from memeval.runs.signals import Row
 from memeval.runs.spec import RunSpec
 from memeval.runs.times import Times
 from memeval.task import Question
 
 Emit = Callable[[Row], None]
-SampleKey = tuple[str, int, int]
-"""(question id, repeat, answer repeat)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,15 @@ def reader_call(
     return messages, {"temperature": 0.0, "max_tokens": most}
 
 
-Answerer = Callable[[Recall, Ledger], Awaitable[str | None]]
-"""(what of the recall fits the budget, where calls and failures are booked) -> an answer that is not the reader's"""
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question as it was asked in one context and repeat, before it is answered.
 
     recall: what the agent returned; None: the answer sees no memory block at all. recalling: what the recall cost, or why it
     failed. held: tokens of the memory then; entries: all that was in it, None where the agent does not list it;
-    evidence_held: of each piece of the evidence, whether it was (SampleRow). session: of the agent. not_applicable: why a
-    control has no answer.
+    evidence_held: of each piece of the evidence, whether it was (SampleRow). session: of the agent; native: the agent, where
+    it answers by itself. rule: gives the answer of a control without a reader, from what of the recall fits the budget.
+    not_applicable: why a control has no answer.
     """
 
     context_id: str
@@ -76,6 +74,8 @@ class Asked:
     entries: Sequence[Item] | None = None
     evidence_held: tuple[bool | None, ...] | None = None
     session: Session | None = None
+    native: AgentRunner | None = None
+    rule: Callable[[Recall], str | None] | None = None
     not_applicable: str | None = None
 
 
@@ -92,28 +92,22 @@ class AnswerStage:
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
-    done: frozenset[SampleKey] = frozenset()
+    done: frozenset[Key] = frozenset()
     phase: str = "answer"
 
-    def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
-        """role -> model, for one session. agent: number of the agent that gets them."""
-        models = self.spec.models
-        return {
-            role: BoundModel(
-                models[role].name, role, route, models[role].params, repeat, agent, registry.route(models[role]).kind
-            )
-            for role, route in self.routes.items()
-        }
+    def bound(self, role: str, repeat: int, agent: int = 0) -> BoundModel:
+        """The model of a role, for one session. agent: number of the agent that gets it."""
+        model = self.spec.models[role]
+        return BoundModel(model.name, role, self.routes[role], model.params, repeat, agent, registry.route(model).kind)
 
     def open(self, question: Question, repeat: int) -> list[int]:
         """The answer repeats of a question that are still to be asked."""
         return [n for n in range(self.spec.answer_repeats) if (question.id, repeat, n) not in self.done]
 
-    async def answer(self, asked: Asked, number: int, answerer: Answerer | None = None) -> None:
-        """Have a question answered once, by the reader unless there is an `answerer`, and emit the sample."""
-        recall = asked.recall
-        view = None if recall is None else self.view(recall)
-        ledger = Ledger(self.phase, answer=number if answerer else 0)  # the reader says itself which answer it gives
+    async def answer(self, asked: Asked, number: int) -> None:
+        """Have a question answered once, by the reader unless the agent or a rule does it, and emit the sample."""
+        view = None if asked.recall is None else self.view(asked.recall)
+        ledger = Ledger(self.phase, answer=number if asked.native else 0)  # the reader says itself which answer it gives
         if asked.recalling is not None:
             ledger.failures.extend(asked.recalling.failures)
             if number == 0:  # the cost of the recall is booked once, with the first answer
@@ -123,15 +117,26 @@ class AnswerStage:
                 ledger.facts += asked.recalling.facts
         text = None
         if not ledger.failures and not asked.not_applicable:
-            if answerer is not None:
-                times = Times()
-                with times.of("answer", ledger):
-                    text = await answerer(Recall(list(view.items), recall.order) if view and recall else Recall(), ledger)
-                self.emit(times.row(asked.context_id, asked.repeat))
+            kept = Recall(list(view.items), asked.recall.order) if view and asked.recall else Recall()
+            if asked.rule is not None:
+                text = asked.rule(kept)
+            elif asked.native is not None:
+                text = await self._by_itself(asked.native, asked, kept, ledger)
             else:
                 with usage.booking(ledger):
                     text = await self.read(asked.question, view, asked.repeat, number)
         self.sample(asked, number, ledger, view or ReaderView(), text)
+
+    async def _by_itself(self, agent: AgentRunner, asked: Asked, kept: Recall, ledger: Ledger) -> str | None:
+        """The agent's own answer; None where it raises."""
+        times, text = Times(), None
+        try:
+            with agent.booking(ledger), times.of("answer", ledger):
+                text = await agent.answer(query(asked.question), kept)
+        except AgentError as error:
+            ledger.failures.append(str(error))
+        self.emit(times.row(asked.context_id, asked.repeat))
+        return text
 
     async def read(self, question: Question, view: ReaderView | None, repeat: int, number: int) -> str:
         """The reader's answer from what was recalled; None means no memory block at all (closed-book).
@@ -142,7 +147,7 @@ class AnswerStage:
         items = None if view is None else view.items
         spec = self.spec
         messages, params = reader_call(question, items, name, spec.prompts, spec.task.answer_tokens, spec.before)
-        completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
+        completion = await self.bound("reader", repeat).generate(messages, sample=number, **params)
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:
@@ -183,7 +188,7 @@ class AnswerStage:
                 RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size, kind=item.kind)
             )
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
-        spent, recalling = ledger.spent(), asked.recalling if number == 0 else None
+        recalling = asked.recalling if number == 0 else None
         self.emit(
             SampleRow(
                 question_id=asked.question.id,
@@ -200,9 +205,7 @@ class AnswerStage:
                 recall_dropped=view.dropped,
                 recall_lost=view.lost,
                 memory_tokens=asked.held,
-                calls=spent.calls,
-                tokens=spent.tokens,
-                services=spent.services,
+                **asdict(ledger.spent()),
                 facts=ledger.facts,
                 recalling=recalling.spent() if recalling and (recalling.calls or recalling.services) else None,
                 evidence_held=asked.evidence_held,

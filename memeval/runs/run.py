@@ -12,8 +12,9 @@ import contextlib
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -35,9 +36,9 @@ from memeval.runs.manifest import manifest, memory_manifest
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
 from memeval.runs.run_context import RunContext, answer_phase
-from memeval.runs.signals import AgentSlow, Built, Event, Row
+from memeval.runs.signals import AgentSlow, ContextBuilt, Event, Row
 
-REPORTED = 5.0
+REPORTED = 1.0
 """Seconds after which an invocation writes again how far it has come."""
 INTERRUPTED = "interrupted"
 """Why a run stopped that the user interrupted."""
@@ -164,7 +165,7 @@ class _OpenRun:
 
     def write(self, row: Row | CallRow | TroubleRow) -> None:
         self.last = time.monotonic()
-        self.first = self.first or self.last
+        self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
         self.writer.append(replace(row, rank=self._ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
     def check_files(self, loaded: frozenset[str]) -> None:
@@ -186,6 +187,7 @@ class _Driver:
     def __init__(self, runs: Sequence[_OpenRun], stack: contextlib.ExitStack) -> None:
         self.runs = runs
         self.planned = runs[0].planned
+        self.answering = {answer_phase(number): run for number, run in enumerate(runs)}
         self.work = self._work()
         self.memory: MemoryWriter | None = None
         if self.planned.spec.memory:
@@ -237,7 +239,9 @@ class _Driver:
             with process.stopping(interrupt):
                 async with RunContext.of_runs([run.planned.spec for run in self.runs], self._see, budget) as context:
                     self.gateway = context.gateway
-                    stages = [context.stage(self._answers(run), run.done, number) for number, run in enumerate(self.runs)]
+                    stages = [
+                        context.stage(partial(self._answered, run), run.done, number) for number, run in enumerate(self.runs)
+                    ]
                     if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
                         self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
                     await local.execute(context.engine(self._see, stages, constant), task, self.work, self.memory)
@@ -250,14 +254,9 @@ class _Driver:
                 raise
         return stopped
 
-    def _answers(self, run: _OpenRun) -> Callable[[Row], None]:
-        """What takes the rows of the answers of a run."""
-
-        def take(row: Row) -> None:
-            run.write(row)
-            self._saw(row)
-
-        return take
+    def _answered(self, run: _OpenRun, row: Row) -> None:
+        run.write(row)
+        self._saw(row)
 
     def _see(self, event: Event) -> None:
         """A row of reading, a call or a signal."""
@@ -266,16 +265,15 @@ class _Driver:
             if self.memory is not None:
                 self.memory.append(event)
         elif isinstance(event, CallRow):
-            phases = [answer_phase(number) for number in range(len(self.runs))]
-            run = self.runs[phases.index(event.phase)] if event.phase in phases else first
+            run = self.answering.get(event.phase, first)
             run.sent += event.attempts
-            run.write(replace(event, phase="answer") if event.phase in phases else event)
+            run.write(replace(event, phase="answer") if event.phase in self.answering else event)
         elif isinstance(event, TroubleRow):
             first.write(event)
         elif isinstance(event, TimesRow):
             for run in self.runs:  # they have read and recalled together
                 run.writer.append(event)
-        elif isinstance(event, Built):
+        elif isinstance(event, ContextBuilt):
             self.build += event.seconds
         self._saw(event)
 

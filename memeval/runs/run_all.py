@@ -99,12 +99,11 @@ def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcom
         return dataclasses.replace(outcome, stopped=f"judge: {stop}")
     except KeyboardInterrupt:
         return dataclasses.replace(outcome, stopped=INTERRUPTED)
-    again = replace(conclude(planned, complete=outcome.stopped is None), requests=outcome.summary.requests)
+    again = replace(conclude(planned), requests=outcome.summary.requests)
     judged = judged_summary(folder, scorer, planned.question_ids)
     questions = RunFolder(folder).questions()
-    trained = trained_questions(
-        planned.claims, {key: questions[key].text for key in planned.question_ids if key in questions}
-    )
+    asked = {key: questions[key].text for key in planned.question_ids if key in questions}
+    trained = trained_questions(planned.claims, asked)
     others = named("judge", judged_summary(folder, scorer, set(planned.question_ids) - trained)) if trained else None
     found = with_judge(again, judged, others)
     return dataclasses.replace(outcome, summary=replace(found, notes=notes(found)))

@@ -16,15 +16,15 @@ from typing import Protocol
 from memeval.models import usage
 from memeval.models.bound import close_route, open_route
 from memeval.models.budget import Budget
-from memeval.models.calls import CallSettings, open_gateway
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Request
-from memeval.models.gateway import MEMORY
+from memeval.models.gateway import MEMORY, Gateway
 from memeval.models.usage import Step
-from memeval.records.folder import RunFolder
+from memeval.records.folder import Key, RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import CallRow
 from memeval.runs.engine import Engine
-from memeval.runs.reader import AnswerStage, Emit, SampleKey
+from memeval.runs.reader import AnswerStage, Emit
 from memeval.runs.signals import Event
 from memeval.runs.spec import RunSpec
 
@@ -75,7 +75,7 @@ class RunContext:
         self.specs = (spec, *others)
         self._on_step = on_step or (lambda step: None)
         settings = CallSettings(spec.concurrency, spec.use_cache and bool(stores), spec.policy, budget)
-        self.gateway = open_gateway(settings, stores or {}, partial(_booked, on_call))
+        self.gateway = Gateway(settings, stores or {}, partial(_booked, on_call))
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
@@ -109,7 +109,7 @@ class RunContext:
         constant: the fixed answer of the `constant` control."""
         return Engine(stages or [self.stage(emit)], emit, self.scratch, constant, self._on_step)
 
-    def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset(), number: int = 0) -> AnswerStage:
+    def stage(self, emit: Emit, done: frozenset[Key] = frozenset(), number: int = 0) -> AnswerStage:
         """The answers of one run. done: samples that are not asked again."""
         return AnswerStage(self.specs[number], self.routes, emit, done, answer_phase(number))
 

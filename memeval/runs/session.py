@@ -7,12 +7,12 @@ import hashlib
 from pathlib import Path
 
 from memeval import tokens
-from memeval.agent import Query, Session, ToolResult
+from memeval.agent import Session, ToolResult
 from memeval.models import usage
 from memeval.runs import handed_over
+from memeval.runs.agent_runner import query
 from memeval.runs.prepare import PackedContext
 from memeval.runs.reader import AnswerStage
-from memeval.task import Question
 
 
 def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: int, scratch: Path) -> Session:
@@ -20,7 +20,7 @@ def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: i
     spec, context = stage.spec, packed.context
     visible = next((question for question in context.questions if question.id == packed.ref.visible_question), None)
     return Session(
-        models=stage.bound(repeat, agent),
+        models={role: stage.bound(role, repeat, agent) for role in stage.routes},
         seed=_seed(context.id, repeat),
         scratch=scratch,
         budget=spec.agent_budget,
@@ -30,12 +30,6 @@ def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: i
         prompts=dict(spec.prompts),
         visible_query=query(visible) if visible else None,
     )
-
-
-def query(question: Question, prefix: str = "") -> Query:
-    """The question as the agent sees it, with what its task puts before it (the card's `recall_prefix`)."""
-    text = f"{prefix}\n\n{question.text}" if prefix else question.text
-    return Query(text, question.time, question.options)
 
 
 def _record(agent: int, event: ToolResult) -> None:

@@ -8,7 +8,7 @@ from memeval.records.rows import CallRow, OperationRow, QuestionRow, SampleRow, 
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class ContextBuilt:
     """A context's stream was built."""
 
     seconds: float
@@ -30,4 +30,4 @@ class AgentSlow:
 
 Row = QuestionRow | SampleRow | TextRow | TimesRow
 """A row of the answers of one run."""
-Event = Row | OperationRow | CallRow | TroubleRow | Built | ContextDone | AgentSlow
+Event = Row | OperationRow | CallRow | TroubleRow | ContextBuilt | ContextDone | AgentSlow

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from memeval import digests, protocol
+from memeval import digests, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
@@ -18,7 +18,10 @@ from memeval.plugins import CONTROLS, FOREIGN, SOURCES
 from memeval.prompts import READER, READER_PARTS, before_question
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
-from memeval.tasks import Settings
+from memeval.runs.controls import with_other
+from memeval.runs.prepare import PackedContext, prepare
+from memeval.task import ContextRef
+from memeval.tasks import Settings, Task
 
 FORMAT = 4
 """Version of run and memory folders and of everything that changes what a sample holds; part of the identity."""
@@ -92,6 +95,12 @@ class RunSpec:
         fix them; else the task's."""
         fixed = self.task.protocol or self.task.one_unit_per_chunk
         return self.task.chunk_tokens if fixed else self.agent.chunk_tokens or self.task.chunk_tokens
+
+    def packed(self, task: Task, ref: ContextRef) -> PackedContext:
+        """A context of the task as this run reads it: in chunks, with the questions that `ref` asks."""
+        count = tokens.counter(self.task.tokenizer)
+        found = prepare(task.context(ref), ref, self.chunk_tokens, count, self.task.one_unit_per_chunk)
+        return with_other(found, task, self.agent.card.agent, count)
 
     @property
     def recall_budget(self) -> int:

@@ -6,6 +6,7 @@ answerable questions; abstention is beside it as precision, recall and F1.
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -17,8 +18,10 @@ from memeval.metrics import abstention_scores
 from memeval.models.call_facts import quotable
 from memeval.models.prices import Price
 from memeval.records.averages import Average, MetricAverage, average, bounds, named, plain
+from memeval.records.folder import RunFolder
 from memeval.records.judgements import JudgeHeader
-from memeval.records.rows import CallFacts, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.manifest import Manifest
+from memeval.records.rows import CallFacts, InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import (
     Abstention,
     Chunks,
@@ -32,6 +35,7 @@ from memeval.records.summary import (
     Summary,
 )
 from memeval.records.verdicts import UNUSABLE, status
+from memeval.runs.times import ingest_seconds_per_1k, latencies
 
 ABSTENTION = "abstention"
 CUT = ("length", "unclosed_think")
@@ -95,6 +99,33 @@ def summarise(
         rebuilt=_rebuilt(operations, questions),
         lost_numbers=sum(step.lost for step in operations) + sum(row.lost for row in questions.values()),
     )  # fmt: skip
+
+
+def as_recorded(found: Summary, folder: RunFolder, manifest: Manifest) -> Summary:
+    """The summary with what the manifest and the events of its run say beside the rows."""
+    identity, models, events = manifest.identity, manifest.models, folder.events()
+    invocations = {row.id: row for row in events if isinstance(row, InvocationRow)}.values()
+    budgets = (identity["task"].get("answer_budget"), identity.get("answer_budget"))
+    return replace(
+        found,
+        path=str(folder.path),
+        memory=os.path.normpath(folder.path / manifest.memory) if manifest.memory else None,
+        agent=manifest.typed.agent,
+        params=identity["agent"].get("params", {}),
+        task=manifest.typed.task,
+        answer_budget=min((budget for budget in budgets if budget), default=None),
+        model=models.get("memory") or models.get("reader"),
+        reader=models.get("reader"),
+        embedder=models.get("embedder") if found.calls.get("embedder") else None,
+        judge_family=manifest.judge,
+        adapted=tuple(dict.fromkeys(text for row in invocations for text in row.adapted)),
+        differing=sum(row.differing for row in invocations),
+        agent_files=manifest.agent_files,
+        seconds=sum(row.seconds for row in invocations),
+        build_seconds=sum(row.build_seconds for row in invocations),
+        latency=latencies(events, manifest.track == "native"),
+        ingest_seconds_per_1k=ingest_seconds_per_1k(events),
+    )
 
 
 def with_judge(summary: Summary, judged: JudgeSummary, others: MetricAverage | None) -> Summary:

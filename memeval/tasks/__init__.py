@@ -7,7 +7,7 @@ all.
 base.py        the protocols, and what every source needs; fixed.py, streams as the data have them
 chunking.py    units to chunks
 pool.py, streams.py, memocr.py    streams put together from questions and a pool of passages
-paragraphs.py  what question sets over paragraphs share: multihop.py, nq.py, triviaqa.py (with pages.py)
+paragraphs.py  what question sets over paragraphs share: multihop.py, nq.py, triviaqa.py
 jsonl.py       one's own data; synth.py, the bundled task
 """
 

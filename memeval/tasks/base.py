@@ -85,13 +85,19 @@ def params(card: TaskCard, kind: type[Params]) -> Params:
     return kind(**values)
 
 
-def with_params(file: DataFile, names: Sequence[str] | None, hub: Sequence[str] | None) -> DataFile:
-    """A source's file under the names and places that a card's params `files` and `hub` give it, where they do. A card's own
-    files are not taken from the source's address."""
-    places = file.hub if hub is None else tuple(filter(None, hub))
-    if names is None or tuple(names) == file.names:
-        return dataclasses.replace(file, hub=places)
-    return dataclasses.replace(file, names=tuple(names), hub=places, url="", sha256="")
+class Files(msgspec.Struct):
+    """Params of a source whose card may name its file: the names in the data folder, and the places on the hub
+    (`owner/name/file` or `owner/name@revision/file`), both best first. What is left out is as the source has it."""
+
+    files: tuple[str, ...] | None = None
+    hub: tuple[str, ...] | None = None
+
+    def of(self, file: DataFile) -> DataFile:
+        """The source's own file under these names and places. A card's own files are not taken from the source's address."""
+        hub = file.hub if self.hub is None else tuple(filter(None, self.hub))
+        if self.files is None or self.files == file.names:
+            return dataclasses.replace(file, hub=hub)
+        return dataclasses.replace(file, names=self.files, hub=hub, url="", sha256="")
 
 
 def plain(text: str) -> str:

@@ -34,23 +34,18 @@ from memeval.digests import digest
 from memeval.errors import NoData, UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, params
-from memeval.tasks.fixed import FixedTask
+from memeval.tasks.fixed import FixedTask, facts
 
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 """Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
 _MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
-_LONGEST = 2_000_000
-"""Characters of the hub's questions of a conversation: 40 times those of the longest known. Beyond, they are not parsed."""
 
 Parts = Iterable[tuple[str, Any]]
 """(place, batch or plans of batches) of a chat, in order."""
 
 
-class Asked(NamedTuple):
-    """A question without evidence, and the numbers of the messages that hold it."""
-
-    question: Question
-    messages: tuple[int, ...]
+Asked = tuple[Question, tuple[int, ...]]
+"""A question without evidence, and the numbers of the messages that hold it."""
 
 
 class Chat(NamedTuple):
@@ -91,42 +86,32 @@ class Beam:
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record, or with file and question."""
         given, found = params(card, self.Params), find(self.files(card)[0], settings.data_dir, card.name)
-        facts: list[dict[str, Any]] = []
         hub = found[0].name.endswith(".parquet")
         if hub and given.truncated:
             raise UsageError(f"{found[0].path}: the hub has no truncated chats; put upstream's chats/ beside it")
+        every, files = _rows(found) if hub else _folders(found, given.truncated)
         chats: dict[str, Chat] = {}
-        asked: dict[str, list[Asked]] = {}
-        for chat in _rows(found, facts) if hub else _folders(found, facts, given.truncated):
+        for chat in every:
             if chat.name in chats:
                 raise UsageError(f"{chat.place}: id '{chat.name}' was already used by {chats[chat.name].place}")
-            chats[chat.name], asked[chat.name] = chat, parse(chat)
-
-        def build(name: str) -> Context:
-            return conversation(name, asked[name], chats[name].parts(), given.marks)
-
-        questions = {name: [item.question for item in items] for name, items in asked.items()}
-        data = {
-            "files": facts,
-            "contexts": len(chats),
-            "questions": sum(map(len, questions.values())),
-            "corpus": digest([fact["sha256"] for fact in facts]),
-        }
-        return balanced(FixedTask(card, settings, questions, build, data))
+            chats[chat.name] = chat
+        questions = {chat.name: [question for question, _ in parse(chat)] for chat in every}
+        data = facts(files, questions, digest([file["sha256"] for file in files]))
+        return balanced(FixedTask(card, settings, questions, lambda name: conversation(chats[name], given.marks), data))
 
 
-def _rows(found: Sequence[Found], facts: list[dict[str, Any]]) -> Iterator[Chat]:
-    """The hub's rows. facts: takes those of the files."""
+def _rows(found: Sequence[Found]) -> tuple[list[Chat], list[Mapping[str, Any]]]:
+    """The hub's rows, and the facts of their files."""
     decode = msgspec.json.Decoder(_Row).decode
-    for file in found:
-        records = read(file)
-        facts.append(dict(records.facts))
+    files, chats = [read(file) for file in found], []
+    for records in files:
         for span, line in records.spans():
             place = records.place(span.number)
             with published(place):
                 row = decode(line)
-                questions = literal(row.probing_questions, _LONGEST)
-            yield Chat(str(row.conversation_id), questions, place, partial(_parts, records, span))
+                questions = literal(row.probing_questions)
+            chats.append(Chat(str(row.conversation_id), questions, place, partial(_parts, records, span)))
+    return chats, [records.facts for records in files]
 
 
 def _parts(records: Records, span: Span) -> Parts:
@@ -135,8 +120,10 @@ def _parts(records: Records, span: Span) -> Parts:
         return [(place, part) for part in records.at(span)["chat"]]
 
 
-def _folders(found: Sequence[Found], facts: list[dict[str, Any]], truncated: bool) -> Iterator[Chat]:
-    """The repository's folders, plain or gzipped."""
+def _folders(found: Sequence[Found], truncated: bool) -> tuple[list[Chat], list[Mapping[str, Any]]]:
+    """The repository's folders, plain or gzipped, and the facts of their files."""
+    chats: list[Chat] = []
+    files: list[Mapping[str, Any]] = []
     for file in found:
         folder, shown = file.path.parent.parent, Path(file.name).parent.parent
         names = [name for name in ("chat_trunecated.json", "chat.json") if truncated or name == "chat.json"]
@@ -145,8 +132,9 @@ def _folders(found: Sequence[Found], facts: list[dict[str, Any]], truncated: boo
             raise NoData(f"{folder / 'chat.json'}: is missing, but its questions are there; fetch it too")
         questions, about = read_object(file)
         records = read(Found(str(shown / path.name.removesuffix(".gz")), path))
-        facts += [about, dict(records.facts)]
-        yield Chat(folder.name, questions, str(file.path), records.rows)
+        files += [about, records.facts]
+        chats.append(Chat(folder.name, questions, str(file.path), records.rows))
+    return chats, files
 
 
 def balanced(task: FixedTask) -> FixedTask:
@@ -163,7 +151,7 @@ def balanced(task: FixedTask) -> FixedTask:
 
 def parse(chat: Chat) -> list[Asked]:
     """The questions about a conversation."""
-    found = []
+    found: list[Asked] = []
     with published(chat.place):
         abilities = list(chat.questions.items())
     for ability, items in abilities:
@@ -175,16 +163,16 @@ def parse(chat: Chat) -> list[Asked]:
                     raise ValueError(f"expected a rubric, and one of {', '.join(_GOLDS)}")
                 name, golds = f"{chat.name}-{ability}-{at}", (str(gold).strip(),)
                 question = Question(name, item["question"].strip(), golds, ability, keypoints=rubric)
-                found.append(Asked(question, tuple(_ids(item.get("source_chat_ids")))))
+                found.append((question, tuple(_ids(item.get("source_chat_ids")))))
     return found
 
 
-def conversation(name: str, asked: Sequence[Asked], parts: Parts, marks: bool = False) -> Context:
+def conversation(chat: Chat, marks: bool = False) -> Context:
     """A chat with its questions. meta: batches; marks: that were taken out."""
     units: list[Unit] = []
     index_of: dict[int, int] = {}
     time, last, batches, removed = None, -1, 0, 0
-    for place, part in parts:
+    for place, part in chat.parts():
         with published(place):
             for plan in _plans(part):
                 batches += len(plan)
@@ -199,12 +187,12 @@ def conversation(name: str, asked: Sequence[Asked], parts: Parts, marks: bool = 
                         index_of[last] = len(units)
                         units.append(Unit(text.strip(), time, message["role"]))
     if not units:
-        raise UsageError(f"conversation {name} of BEAM holds no message; fetch it again")
+        raise UsageError(f"conversation {chat.name} of BEAM holds no message; fetch it again")
     questions = []
-    for item in asked:
-        held = dict.fromkeys(index_of[number] for number in item.messages if number in index_of)
-        questions.append(replace(item.question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in held)))
-    return Context(name, tuple(units), tuple(questions), name, {"batches": batches, "marks": removed})
+    for question, numbers in parse(chat):
+        held = dict.fromkeys(index_of[number] for number in numbers if number in index_of)
+        questions.append(replace(question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in held)))
+    return Context(chat.name, tuple(units), tuple(questions), chat.name, {"batches": batches, "marks": removed})
 
 
 def _plans(part: Any) -> list[Any]:

@@ -68,12 +68,22 @@ class FixedTask:
         return self._build(ref.context_id)
 
 
+def facts(files: Sequence[Mapping[str, Any]], questions: Mapping[str, Sequence[Question]], corpus: str) -> dict[str, Any]:
+    """What the manifest says of the data: the files that were read, and what they hold. corpus: a digest of the streams."""
+    return {
+        "files": list(files),
+        "contexts": len(questions),
+        "questions": sum(map(len, questions.values())),
+        "corpus": corpus,
+    }
+
+
 def from_records(
     card: TaskCard,
     settings: Settings,
     records: Records,
-    build: Callable[[Any, Span], Context],
-    head: Callable[[Any, Span], Head | None] | None = None,
+    build: Callable[[Any, int], Context],
+    head: Callable[[Any, int], Head | None] | None = None,
     *,
     decode: Callable[[bytes], Any] = msgspec.json.decode,
     others: Sequence[Mapping[str, Any]] = (),
@@ -81,10 +91,10 @@ def from_records(
 ) -> FixedTask:
     """A task with one context per record. Only the questions stay in memory; a stream is built when it is needed.
 
-    build: (record, its span) -> its context. head: the same -> the id and questions of its context alone, where that takes
-    less time than to build it; None to skip a record. decode: for records of which `head` needs a few fields only. others:
-    facts of the other files that were read. only: (what the data call it, the wanted value, how to read it of a record):
-    the records to take. Raises UsageError with file and record, also for an id that comes twice.
+    build: (record, its number in the file) -> its context. head: the same -> the id and questions of its context alone,
+    where that takes less time than to build it; None to skip a record. decode: for records of which `head` needs a few
+    fields only. others: facts of the other files that were read. only: (what the data call it, the wanted value, how to
+    read it of a record): the records to take. Raises UsageError with file and record, also for an id that comes twice.
     """
     spans: dict[str, Span] = {}
     questions: dict[str, Sequence[Question]] = {}
@@ -97,7 +107,7 @@ def from_records(
             if only and only[2](row) != only[1]:
                 passed.add(only[2](row))
                 continue
-            found = head(row, span) if head else build(row, span)
+            found = head(row, span.number) if head else build(row, span.number)
         if found is None:
             continue
         name, asked = (found.id, found.questions) if isinstance(found, Context) else found
@@ -117,12 +127,7 @@ def from_records(
 
     def built(name: str) -> Context:
         with published(records.place(spans[name].number)):
-            return build(records.at(spans[name]), spans[name])
+            return build(records.at(spans[name]), spans[name].number)
 
-    data = {
-        "files": [*others, records.facts],
-        "contexts": len(spans),
-        "questions": sum(map(len, questions.values())),
-        "corpus": records.facts["sha256"],
-    }
+    data = facts([*others, records.facts], questions, records.facts["sha256"])
     return FixedTask(card, settings, questions, built, data)

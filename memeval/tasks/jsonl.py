@@ -23,7 +23,7 @@ import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, local
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, contradiction, params
@@ -85,9 +85,9 @@ class Jsonl:
         records = read(found[0])
         clustered = card.cluster not in ("question", "context")
 
-        def build(row: Any, span: Span) -> Context:
-            place = records.place(span.number)
-            context = parse(row, place, span.number)
+        def build(row: Any, number: int) -> Context:
+            place = records.place(number)
+            context = parse(row, place, number)
             if clustered and context.cluster == context.id and "cluster" not in row:
                 raise UsageError(f"{place}: no 'cluster', but the card says 'cluster: {card.cluster}'; name it in each line")
             return context

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from memeval import identity, plugins
 from memeval.cards import TaskCard
 from memeval.errors import StopRun, UsageError
+from memeval.loading import described
 from memeval.task import Context, ContextRef, Question, Unit
 from memeval.tasks.base import Settings, Task, contradiction
 
@@ -37,7 +38,7 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         place = identity.place(error) or f"{file}:{line}"
-        raise UsageError(f"{place}: {doing} raised {plugins.described(error)}") from error
+        raise UsageError(f"{place}: {doing} raised {described(error)}") from error
 
 
 class OwnTask:

@@ -13,14 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, find
 from memeval.data.records import read
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, params, with_params
+from memeval.tasks.base import Files, Settings, params
 from memeval.tasks.fixed import FixedTask, from_records
 
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
@@ -37,22 +35,19 @@ _TURN = re.compile(r"D:?([0-9]{1,9}):([0-9]{1,9})(?![0-9])")
 class LoCoMo:
     """The source of cards that say `source: locomo`."""
 
-    class Params(msgspec.Struct):
-        """files: names in the data folder. adversarial: ask the questions of category 5 too."""
+    class Params(Files):
+        """adversarial: ask the questions of category 5 too."""
 
-        files: tuple[str, ...] = FILE.names
-        hub: tuple[str, ...] = ()
         adversarial: bool = False
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        given = params(card, self.Params)
-        return (with_params(FILE, given.files, given.hub),)
+        return (params(card, self.Params).of(FILE),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
         adversarial = params(card, self.Params).adversarial
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
-        return from_records(card, settings, read(file), lambda row, span: parse(row, adversarial))
+        return from_records(card, settings, read(file), lambda row, number: parse(row, adversarial))
 
 
 def parse(row: Mapping[str, Any], adversarial: bool = False) -> Context:

@@ -19,9 +19,9 @@ import msgspec
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
 from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, params
+from memeval.tasks.base import Files, Settings, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
 
@@ -38,24 +38,19 @@ class Asked(msgspec.Struct):
 class LongMemEval:
     """The source of cards that say `source: longmemeval`."""
 
-    class Params(msgspec.Struct):
-        """files: names in the data folder, best first. hub: `owner/name/file` or `owner/name@revision/file`, best first."""
-
-        files: tuple[str, ...] = ("longmemeval/longmemeval_oracle.json",)
-        hub: tuple[str, ...] = ()
+    Params = Files
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        given = params(card, self.Params)
-        return (DataFile(given.files, given.hub),)
+        return (params(card, self.Params).of(DataFile(("longmemeval/longmemeval_oracle.json",))),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError with file and record."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         decode = msgspec.json.Decoder(Asked).decode
-        return from_records(card, settings, read(file), lambda row, span: parse(row), _head, decode=decode)
+        return from_records(card, settings, read(file), lambda row, number: parse(row), _head, decode=decode)
 
 
-def _head(row: Asked, span: Span) -> Head:
+def _head(row: Asked, number: int) -> Head:
     return row.question_id.strip(), (_question(row),)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from memeval.data.fields import literal
@@ -29,26 +28,12 @@ _LONG, _PIECE = 8000, 2000
 about the second."""
 
 _CHAT_TIME = re.compile(r"(\d{4})/(\d{2})/(\d{2})\s*\(\w+\)\s*(\d{2}:\d{2})")
-_LONGEST = 20_000_000
-"""Characters of a chat history: several times the longest there is. Beyond, it is not parsed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn of a chat. time: of its session, as `2023-05-21 16:10`. role: as the data spell it."""
-
-    time: str
-    role: str
-    content: str
-
-    def unit(self) -> Unit:
-        return Unit(self.content.strip(), self.time, self.role.capitalize())
 
 
 def units(source: str, context: str) -> tuple[Unit, ...]:
     """The context of a row as units that are not blank. Raises ValueError for an unknown source."""
     if source.startswith("longmemeval"):
-        found = [turn.unit() for turn in turns(context)]
+        found = turns(context)
     elif source.startswith("icl"):
         found = [Unit(text) for text in examples(context)]
     else:
@@ -80,33 +65,25 @@ def examples(context: str) -> list[str]:
     return [*found, context[end:].strip()]
 
 
-def turns(context: str) -> list[Turn]:
+def turns(context: str) -> list[Unit]:
     """The turns of LongMemEval's chats: a Python literal (read as a literal, never evaluated), a list that alternates
-    the time of a session and its turns, `{"role", "content"}`."""
-    value = literal(context.strip(), _LONGEST)
-    found: list[Turn] = []
+    the time of a session and its turns, `{"role", "content"}`. A unit has its session's time, as `2023-05-21 16:10`."""
+    value = literal(context.strip())
+    found: list[Unit] = []
     for stamp, session in zip(value[::2], value[1::2], strict=True):
         when = _CHAT_TIME.search(stamp)
         if when is None:
             raise ValueError(f"the time of a session is {stamp[:60]!r}, expected 'Chat Time: 2023/05/21 (Sun) 16:10'")
         time = f"{when[1]}-{when[2]}-{when[3]} {when[4]}"
-        found.extend(Turn(time, turn["role"], turn["content"]) for turn in session)
+        found.extend(Unit(turn["content"].strip(), time, turn["role"].capitalize()) for turn in session)
     return found
 
 
-def marked(sessions: Any) -> tuple[tuple[str, str], ...]:
-    """(role, content) of those turns of a question's haystack that are marked to hold its answer."""
-    found = [turn for session in sessions or () for turn in session if turn.get("has_answer")]
-    return tuple((turn["role"], turn["content"]) for turn in found)
-
-
-def evidence(marked: Sequence[Sequence[tuple[str, str]]], turns: Sequence[Turn]) -> list[tuple[Evidence, ...]]:
-    """For each question its marked turns as evidence, or no evidence if one of them is missing from the context."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for index, turn in enumerate(turn for turn in turns if turn.content.strip()):  # a blank turn is no unit
-        places.setdefault((turn.role, turn.content), []).append(index)
-    found = []
-    for keys in marked:
-        pieces = tuple(Evidence(key[1].strip(), tuple(places.get(key, ()))) for key in keys)
-        found.append(pieces if all(piece.units for piece in pieces) else ())
-    return found
+def evidence(sessions: Any, units: Sequence[Unit]) -> tuple[Evidence, ...]:
+    """The turns of a question's haystack that are marked to hold its answer; none if one of them is not among the units."""
+    marked = [turn for session in sessions or () for turn in session if turn.get("has_answer")]
+    places: dict[tuple[str | None, str], list[int]] = {}
+    for index, unit in enumerate(units if marked else ()):
+        places.setdefault((unit.speaker, unit.text), []).append(index)
+    told = [(turn["role"].capitalize(), turn["content"].strip()) for turn in marked]
+    return tuple(Evidence(turn[1], tuple(places[turn])) for turn in told) if all(turn in places for turn in told) else ()

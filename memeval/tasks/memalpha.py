@@ -14,13 +14,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from memeval.cards import TaskCard
 from memeval.data.files import DataFile, find
 from memeval.data.records import read
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, params
+from memeval.tasks.base import Files, Settings, params
 from memeval.tasks.fixed import FixedTask, from_records
 
 STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
@@ -30,23 +28,21 @@ STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
 class MemAlphaSets:
     """The source of cards that say `source: memalpha`."""
 
-    class Params(msgspec.Struct):
-        """data_source: which rows. files: names in the data folder. hub: `owner/name@revision/file`. Both best first."""
+    class Params(Files):
+        """data_source: which rows."""
 
         data_source: str = ""
-        files: tuple[str, ...] = ()
-        hub: tuple[str, ...] = ()
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         given = params(card, self.Params)
-        shared = any(place.startswith("YuWangX/Memalpha/") for place in given.hub)
-        return (DataFile(given.files, given.hub, licence=STRICTEST if shared else ""),)
+        shared = any(place.startswith("YuWangX/Memalpha/") for place in given.hub or ())
+        return (given.of(DataFile((), licence=STRICTEST if shared else "")),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
         """Raises UsageError when there are no rows of the data source, or a row is not as published."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         wanted = ("data_source", params(card, self.Params).data_source, lambda row: str(row["data_source"]))
-        return from_records(card, settings, read(file), lambda row, span: parse(row), only=wanted)
+        return from_records(card, settings, read(file), lambda row, number: parse(row), only=wanted)
 
 
 def parse(row: Mapping[str, Any]) -> Context:

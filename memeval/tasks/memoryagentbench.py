@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from memeval.cards import TaskCard
 from memeval.data.fields import texts
-from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
-from memeval.task import Context, Question
-from memeval.tasks import mab_units, redial
-from memeval.tasks.base import Settings, number, params
+from memeval.data.files import DataFile, Found, find
+from memeval.data.records import read, read_object
+from memeval.task import Context, Question, Unit
+from memeval.tasks import mab_units
+from memeval.tasks.base import Files, Settings, number, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
 Gold = Callable[[str], str]
@@ -29,21 +27,18 @@ Gold = Callable[[str], str]
 class MemoryAgentBench:
     """The source of cards that say `source: memoryagentbench`."""
 
-    class Params(msgspec.Struct):
-        """source: which rows. files, hub: the split's parquet file in the data folder and on the hub
-        (`owner/name@revision/file`). titles, titles_hub: entity2id.json, which names the movies whose numbers are ReDial's
-        golds."""
+    class Params(Files):
+        """source: which rows, of the file of their split. titles, titles_hub: entity2id.json, which names the movies whose
+        numbers are ReDial's golds."""
 
         source: str = ""
-        files: tuple[str, ...] = ()
-        hub: tuple[str, ...] = ()
         titles: tuple[str, ...] = ("memoryagentbench/entity2id.json",)
         titles_hub: tuple[str, ...] = ()
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         """The split's file, and for the recommendations the titles."""
         given = params(card, self.Params)
-        split = DataFile(given.files, given.hub)
+        split = given.of(DataFile(()))
         if not given.source.startswith("recsys"):
             return (split,)
         return split, DataFile(given.titles, given.titles_hub, note="the titles of the movies whose numbers are its golds")
@@ -55,18 +50,19 @@ class MemoryAgentBench:
         gold: Gold = str
         others: list[Mapping[str, Any]] = []
         if titles_file:
-            gold, *others = redial.titles(titles_file[0][0])
+            gold, *others = titles(titles_file[0][0])
         names: dict[int, str] = {}  # number of a record -> how many of the source's came before it
 
-        def head(row: Any, span: Span) -> Head:
-            name = names.setdefault(span.number, str(len(names)))
+        def head(row: Any, at: int) -> Head:
+            name = names.setdefault(at, str(len(names)))
             return name, parse(row, name, gold)
 
-        def build(row: Any, span: Span) -> Context:
-            name = names[span.number]
+        def build(row: Any, at: int) -> Context:
+            name = names[at]
             units = mab_units.units(wanted, row["context"])
             cluster = f"{number(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
-            return Context(name, units, _with_evidence(row, parse(row, name, gold)), cluster, {"documents": len(units)})
+            questions = _with_evidence(row, parse(row, name, gold), units)
+            return Context(name, units, questions, cluster, {"documents": len(units)})
 
         only = ("source", wanted, lambda row: str(row["metadata"]["source"]).strip())
         return from_records(card, settings, read(file), build, head, others=others, only=only)
@@ -93,16 +89,35 @@ def parse(record: Mapping[str, Any], name: str, gold: Gold) -> tuple[Question, .
     )
 
 
-def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question]) -> tuple[Question, ...]:
+def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question], units: Sequence[Unit]) -> tuple[Question, ...]:
     """The questions with the chat turns that hold their answers, where the data mark them."""
     sessions = _column(record["metadata"], "haystack_sessions", len(questions))
-    marked = [mab_units.marked(item) for item in sessions]
-    if not any(marked):
-        return tuple(questions)
-    pieces = mab_units.evidence(marked, mab_units.turns(record["context"]))
-    return tuple(replace(item, evidence=found) for item, found in zip(questions, pieces, strict=True))
+    return tuple(
+        replace(item, evidence=mab_units.evidence(marked, units)) for item, marked in zip(questions, sessions, strict=True)
+    )
 
 
 def _column(meta: Mapping[str, Any], key: str, length: int) -> list[Any]:
     """A column of `metadata` beside the questions; where a source does not use it, it is null or empty."""
     return meta.get(key) or [None] * length
+
+
+def titles(file: Found) -> tuple[Gold, Mapping[str, Any]]:
+    """The rule from a gold of ReDial, the number of a movie, to its title (it raises ValueError for a number that no movie
+    has), and the file's facts. The file is `entity2id.json` of the data set:
+    `{"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, ...}`."""
+    numbers, facts = read_object(file)
+    names = {str(value): title(name) for name, value in numbers.items()}
+
+    def gold(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"gold '{value[:80]}' is no movie of {file.path}")
+        return names[value]
+
+    return gold, facts
+
+
+def title(name: str) -> str:
+    """The last part of an address, in words ("Heat (1995 film)"), as upstream's `extract_movie_name`. Hyphens and brackets
+    stay: the metric drops them on both sides."""
+    return " ".join(name.rstrip("/").rpartition("/")[2].replace("_", " ").replace(">", " ").split())

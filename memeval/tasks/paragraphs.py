@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
-
-import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.tasks.base import Settings, number, params, with_params
+from memeval.tasks.base import Files, Settings, number, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count
@@ -35,20 +34,19 @@ FILLER_WORDS = 20
 class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
-    file: with the questions. corpus: more passages. id_field: of a record, whose hash chooses the records that are read.
+    file: with the questions. corpus_url: where upstream publishes the corpus beside it. id_field: of a record, whose hash
+    chooses the records that are read.
     """
 
-    class Params(msgspec.Struct):
-        """What a card names instead of the source's own. records: about how many to read, where reading all takes long (0:
-        all)."""
+    class Params(Files):
+        """corpus: the file with more passages (empty: none). records: about how many to read, where reading all takes long
+        (0: all)."""
 
-        files: tuple[str, ...] | None = None
-        hub: tuple[str, ...] | None = None
         corpus: str | None = None
         records: Count = 0
 
     file: ClassVar[DataFile]
-    corpus: ClassVar[DataFile]
+    corpus_url: ClassVar[str] = ""
     id_field: ClassVar[str] = "id"
 
     @abstractmethod
@@ -57,10 +55,10 @@ class ParagraphQA(ABC):
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         given = params(card, self.Params)
-        corpus = self.corpus
-        if given.corpus is not None:
-            corpus = DataFile((given.corpus,), required=False, note=corpus.note)
-        return (with_params(self.file, given.files, given.hub), *([corpus] if corpus.names[0] else []), FILLER)
+        name = given.corpus or f"{PurePosixPath(self.file.names[0]).parent}/*_corpus*.json"
+        url = "" if given.corpus else self.corpus_url
+        corpus = DataFile((name,), url=url, required=False, note="more passages for the pool")
+        return (given.of(self.file), *([] if given.corpus == "" else [corpus]), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the

@@ -15,7 +15,7 @@ import msgspec
 from memeval.cards import TaskCard
 from memeval.data.fields import literal, published
 from memeval.data.files import DataFile, find
-from memeval.data.records import Span, read
+from memeval.data.records import read
 from memeval.errors import UsageError
 from memeval.task import Context, Question, Unit
 from memeval.tasks.base import Settings, params
@@ -35,8 +35,6 @@ SKILLS = {
 _KINDS = {name: skill for skill, other in SKILLS.items() for name in (skill, other) if name}
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
 LETTERS = "abcd"
-LONGEST = 100_000
-"""Characters of a literal, such as a list of options: 30 times the longest there is. Beyond, it is not parsed."""
 
 
 class PersonaMem:
@@ -66,14 +64,14 @@ class PersonaMem:
                 personas[row["shared_context_id"]] = row["persona_id"]
         missing = set(contexts)
 
-        def head(row: Any, span: Span) -> Head | None:
+        def head(row: Any, number: int) -> Head | None:
             ((name, turns),) = row.items()
             missing.discard(name)
             if any((question.position or 0) > len(turns) for question in contexts.get(name, ())):
                 raise ValueError(f"its {len(turns)} turns are fewer than a question of {table.path.name} is asked after")
             return (name, contexts[name]) if name in contexts else None
 
-        def build(row: Any, span: Span) -> Context:
+        def build(row: Any, number: int) -> Context:
             ((name, turns),) = row.items()
             return history(name, turns, contexts[name], personas[name])
 
@@ -86,7 +84,7 @@ class PersonaMem:
 def parse(row: Mapping[str, Any]) -> Question:
     """One question, of a row of the CSV."""
     gold = row["correct_answer"].lower().strip("() ")
-    options = tuple(item.strip() for item in literal(row["all_options"], LONGEST))
+    options = tuple(item.strip() for item in literal(row["all_options"]))
     if gold not in tuple(LETTERS) or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
         raise ValueError("expected four options, (a) to (d), one of which is the answer")
     return Question(

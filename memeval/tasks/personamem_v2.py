@@ -22,14 +22,14 @@ import msgspec
 
 from memeval.cards import TaskCard
 from memeval.data.fields import literal, published, texts
-from memeval.data.files import DataFile, Found, find
+from memeval.data.files import DataFile, find
 from memeval.data.records import read
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, number, params, plain
-from memeval.tasks.fixed import FixedTask
-from memeval.tasks.personamem import LETTERS, LONGEST, unit
+from memeval.tasks.fixed import FixedTask, facts
+from memeval.tasks.personamem import LETTERS, unit
 
 
 class PersonaMemV2:
@@ -54,37 +54,30 @@ class PersonaMemV2:
         """Raises UsageError if the data are missing, damaged, or do not fit each other."""
         given = params(card, self.Params)
         (table,), histories = (find(file, settings.data_dir, card.name) for file in self.files(card))
-        loaded, of_name = read(table), {PurePosixPath(file.name).name: file for file in histories}
-        questions: dict[str, list[Question]] = {}
-        snippets: dict[str, Any] = {}
+        loaded, history_of = read(table), {PurePosixPath(file.name).stem: file for file in histories}
+        asked: dict[str, list[tuple[Question, Any]]] = {}
         clusters: dict[str, str] = {}
-        held: dict[str, Found] = {}
         for at, (place, row) in enumerate(loaded.rows(), start=1):
             with published(place):
-                name = PurePosixPath(row[f"chat_history_{given.size}_link"]).name
-                if name not in of_name:
-                    raise UsageError(f"{place}: there is no history '{name}' in {histories[0].path.parent}; fetch it")
-                question, context = parse(row, at), name.removesuffix(".json")
-                questions.setdefault(context, []).append(question)
-                snippets[question.id] = json.loads(row["related_conversation_snippet"] or "[]")
-                clusters[context], held[context] = f"persona-{int(row['persona_id'])}", of_name[name]
+                link = PurePosixPath(row[f"chat_history_{given.size}_link"])
+                if link.stem not in history_of:
+                    raise UsageError(f"{place}: there is no history '{link.name}' in {histories[0].path.parent}; fetch it")
+                snippet = json.loads(row["related_conversation_snippet"] or "[]")
+                asked.setdefault(link.stem, []).append((parse(row, at), snippet))
+                clusters[link.stem] = f"persona-{int(row['persona_id'])}"
 
         def build(name: str) -> Context:
-            ((place, row),) = read(held[name], whole=True).rows()
+            ((place, row),) = read(history_of[name], whole=True).rows()
             with published(place):
                 turns = row["chat_history"]
                 shown = turns if given.profile else [turn for turn in turns if turn["role"] != "system"]
                 units = tuple(map(unit, shown))
-                asked = tuple(with_evidence(question, snippets[question.id], units) for question in questions[name])
-                return Context(name, units, asked, clusters[name], {"documents": len(units)})
+                questions = tuple(with_evidence(question, snippet, units) for question, snippet in asked[name])
+                return Context(name, units, questions, clusters[name], {"documents": len(units)})
 
-        facts = [loaded.facts, *(read(file, whole=True).facts for file in held.values())]
-        data = {
-            "files": facts,
-            "contexts": len(held),
-            "questions": sum(map(len, questions.values())),
-            "corpus": digest([fact["sha256"] for fact in facts[1:]]),
-        }
+        questions = {name: [question for question, _ in items] for name, items in asked.items()}
+        streams = [read(history_of[name], whole=True).facts for name in asked]
+        data = facts([loaded.facts, *streams], questions, digest([fact["sha256"] for fact in streams]))
         return FixedTask(card, settings, questions, build, data)
 
 
@@ -98,7 +91,7 @@ def parse(row: Mapping[str, Any], at: int) -> Question:
     order = sorted([gold, *wrong], key=lambda option: number("option", name, option))
     return Question(
         id=name,
-        text=literal(row["user_query"], LONGEST)["content"].strip(),
+        text=literal(row["user_query"])["content"].strip(),
         answers=tuple(f"({letter})" for letter, option in zip(LETTERS, order, strict=True) if option == gold),
         kind=row["pref_type"].strip(),
         options=tuple(f"({letter}) {option}" for letter, option in zip(LETTERS, order, strict=True)),

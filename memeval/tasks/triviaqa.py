@@ -1,12 +1,15 @@
 """TriviaQA (Joshi et al., ACL 2017, arXiv 1705.03551): trivia questions with whole Wikipedia pages as evidence.
 
-The data do not mark where in its pages a question is answered. The pages are cut into passages. Of those that contain the
-answer or an alias, the one nearest to the question is the gold passage (pages.py); all others go into the pool. The rows of
-the Hugging Face hub are read, which contain the pages.
+The data do not mark where in its pages a question is answered. The pages are cut into passages of a few hundred words. As in
+distant supervision, any that contains the answer or an alias may be the one: the nearest to the question is the gold
+passage, and all others go into the pool. The rows of the Hugging Face hub are read, which contain the pages.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,20 +17,26 @@ from memeval.data.fields import texts
 from memeval.data.files import DataFile
 from memeval.task import Question
 from memeval.tasks.base import normalised
-from memeval.tasks.pages import nearest, passages
 from memeval.tasks.paragraphs import ParagraphQA
 from memeval.tasks.pool import Passage
 from memeval.tasks.streams import Example
 
 PAGES = (("entity_pages", "wiki_context"), ("search_results", "search_context"))
 """Where a record has its pages: field, and the pages' texts in it."""
+LEAST, MOST = 20, 300
+"""Words of a passage, about: a shorter paragraph (a heading, an item of a list) goes with the next, a longer one is
+cut."""
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+Cut = tuple[Passage, str]
+"""A passage, and its title and text normalised."""
 
 
 class TriviaQA(ParagraphQA):
     """The dev set with its Wikipedia pages (reading comprehension setting)."""
 
     file = DataFile(("triviaqa/validation-*.parquet",), hub=("mandarjoshi/trivia_qa/rc.wikipedia/validation-*.parquet",))
-    corpus = DataFile(("triviaqa/*_corpus*.json",), required=False, note="more passages for the pool")
     id_field = "question_id"
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
@@ -59,3 +68,50 @@ def _pages(row: Mapping[str, Any]) -> list[tuple[str, str]]:
         pages = row.get(key) or {}
         found += zip(texts(pages.get("title") or []), texts(pages.get(field) or []), strict=True)
     return found
+
+
+@functools.lru_cache(maxsize=256)  # questions share pages
+def passages(title: str, text: str) -> tuple[Cut, ...]:
+    """A page in passages of whole paragraphs (lines), in order."""
+    pieces: list[str] = []
+    held = ""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        held = f"{held}\n{line}" if held else line
+        if len(held.split()) >= LEAST:
+            pieces.extend(_bounded(held))
+            held = ""
+    if held:
+        pieces[-1:] = [f"{pieces[-1]}\n{held}"] if pieces else [held]
+    return tuple((Passage(title, piece), normalised(f"{title} {piece}")) for piece in pieces)
+
+
+def _bounded(paragraph: str) -> list[str]:
+    """The paragraph, cut between sentences (inside one, where that alone is too long) into parts of at most MOST
+    words."""
+    if len(paragraph.split()) <= MOST:
+        return [paragraph]
+    parts: list[list[str]] = [[]]
+    for sentence in _SENTENCE.split(paragraph):
+        words = sentence.split()
+        for start in range(0, len(words), MOST):
+            chunk = words[start : start + MOST]
+            if len(parts[-1]) + len(chunk) > MOST:
+                parts.append([])
+            parts[-1].extend(chunk)
+    return [" ".join(words) for words in parts if words]
+
+
+def nearest(question: str, answers: Sequence[str], cuts: Sequence[Cut]) -> Passage | None:
+    """Of the passages that hold an answer as whole normalised tokens, the one that shares most with the question: the
+    sum of ln(passages / passages with the word) over the shared words; of equals the first. None where no passage
+    holds any."""
+    needles = [f" {text} " for text in dict.fromkeys(map(normalised, answers)) if text]
+    holding = [index for index, (_, text) in enumerate(cuts) if any(needle in f" {text} " for needle in needles)]
+    if not holding:
+        return None
+    words = set(normalised(question).split())
+    shared = [words.intersection(text.split()) for _, text in cuts]
+    weight = {word: math.log(len(cuts) / sum(word in held for held in shared)) for word in set().union(*shared)}
+    # fsum does not depend on the order of a set, which differs between processes
+    best = max(holding, key=lambda index: (math.fsum(weight[word] for word in shared[index]), -index))
+    return cuts[best][0]

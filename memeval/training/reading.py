@@ -8,14 +8,14 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from memeval import process, tokens
+from memeval import process
 from memeval.errors import StopRun
 from memeval.metrics.rules import Rules
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
-from memeval.runs.prepare import PackedContext, prepare
+from memeval.runs.prepare import PackedContext
 from memeval.runs.run_context import RunContext
 from memeval.runs.score import score_samples
 from memeval.runs.spec import RunSpec
@@ -34,11 +34,7 @@ def planned(recipe: Recipe, task: str) -> Planned:
 
 def packed(run: Planned) -> list[PackedContext]:
     """The streams of a run, ready to be read, in chunks of the size that a run reads them in."""
-    card, count = run.spec.task, tokens.counter(run.spec.task.tokenizer)
-    return [
-        prepare(run.task.context(ref), ref, run.spec.chunk_tokens, count, card.one_unit_per_chunk)
-        for ref in run.task.refs(run.question_ids)
-    ]
+    return [run.spec.packed(run.task, ref) for ref in run.task.refs(run.question_ids)]
 
 
 def read(

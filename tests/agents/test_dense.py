@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gateways import gateway
 
 from memeval.agent import Chunk, Item, Query, Recall, Session
 from memeval.models import bound, usage
 from memeval.models.completion import ModelSpec
-from memeval.models.gateway import Gateway
 from memeval.models.usage import Ledger
 
 
@@ -65,9 +65,9 @@ def ask(kind: type[Dense], folder: Path) -> tuple[dict[str, str], Ledger, Dense]
 
     async def main() -> tuple[dict[str, str], Ledger, Dense]:
         loop = asyncio.get_running_loop()
-        gateway, spec, ledger = Gateway(None), ModelSpec("offline"), Ledger("ingest")
+        door, spec, ledger = gateway(), ModelSpec("offline"), Ledger("ingest")
 
-        call = partial(gateway.call, spec)
+        call = partial(door.call, spec)
         route = bound.open_route(call, loop, partial(call, embeds=True))
         models = {"embedder": bound.BoundModel("offline", "embedder", route)}
         usage.current.set(ledger)
@@ -87,7 +87,7 @@ def ask(kind: type[Dense], folder: Path) -> tuple[dict[str, str], Ledger, Dense]
             found = {question: (await step(fork.recall, Query(question))).items[0].chunks[0] for question in QUESTIONS}
         finally:
             bound.close_route(route)
-            await gateway.close()
+            await door.close()
         return found, ledger, agent
 
     return asyncio.run(main())

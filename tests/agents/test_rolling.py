@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from memeval.agent import Chunk, Item, Query, Recall
 from memeval.agents.mem1 import Mem1, parts
 from memeval.agents.memagent import MemAgent
-from memeval.agents.rolling import Rolling, first_tokens
-from memeval.agents.summary import Summary
+from memeval.agents.rolling import Rolling, Summary, first_tokens
 from memeval.errors import UsageError
 from memeval.memory.replay import replay
 from memeval.models.completion import Completion, Request

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -23,9 +24,10 @@ import fixed_endpoint
 import pytest
 from fixed_endpoint import LATENCY
 
+from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.gateway import Gateway
-from memeval.models.store import Store, open_cache
+from memeval.models.store import Store
 
 CALLS, WIDTH, CHAINS, LENGTH, ROUNDS = 512, 64, 4, 40, 3
 PROMPT = "A memory of a few lines that a reader is shown. " * 40
@@ -80,8 +82,9 @@ async def bare(url: str, shape: Shape) -> Measured:
 
 async def whole(url: str, shape: Shape) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
-        journal, cache, events = Store(Path(folder) / "calls.sqlite"), open_cache(Path(folder) / "cache"), []
-        gateway = Gateway(journal, cache, WIDTH, events.append)
+        os.environ["MEMEVAL_CACHE"] = str(Path(folder) / "cache")
+        file, events = Path(folder) / "calls.sqlite", []
+        gateway = Gateway(CallSettings(WIDTH), {"": file}, events.append)
         spec = ModelSpec("m", url)
 
         async def call(number: int) -> object:
@@ -90,10 +93,10 @@ async def whole(url: str, shape: Shape) -> Measured:
             return completion
 
         measured = await shape(call)
-        assert gateway.requests == len(events) == len(journal)
         await gateway.close()
-        journal.close()
-        cache.close()
+        store = Store(file)
+        assert gateway.requests == len(events) == len(store)
+        store.close()
         return measured
 
 

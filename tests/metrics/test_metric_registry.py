@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from memeval import metrics, plugins
+from memeval import loading, metrics
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply, load, score
 from memeval.task import Question
@@ -44,7 +44,7 @@ def test_a_metric_of_one_s_own_is_an_entry_in_the_table(monkeypatch):
 def test_a_metric_of_one_s_own_that_raises_is_one_line_with_its_file_and_line(monkeypatch, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def length(reply, most):\n    return 1.0\n\n\ndef last(reply):\n    return reply.prediction[99]\n")
-    mine = plugins.load_object(f"{file}:last")
+    mine = loading.load_object(f"{file}:last")
     monkeypatch.setitem(METRICS, "last", mine)
     with pytest.raises(UsageError, match=rf"^{file}:6: metric 'last' raised IndexError\(.*\) for question 'q7'$"):
         score(["last"], Reply("Oslo", QUESTION))

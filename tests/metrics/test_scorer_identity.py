@@ -38,10 +38,10 @@ made = {
 HELPER = "from deeper import NUMBER\ndef value(reply): return NUMBER\n"
 DIGEST = """
 import sys
-from memeval import plugins
+from memeval import loading
 from memeval.metrics import METRICS
 from memeval.metrics.rules import Rules, scorer_digest
-METRICS["mine"] = plugins.load_object(f"{sys.argv[1]}/metric.py:made")[sys.argv[2]]
+METRICS["mine"] = loading.load_object(f"{sys.argv[1]}/metric.py:made")[sys.argv[2]]
 print(scorer_digest(Rules(("f1", "mine"), "mine")))
 """
 KINDS = ("plain", "partial", "nested", "object", "wrapped", "partial of object")
@@ -90,11 +90,11 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], s
 def test_what_is_imported_from_beside_it_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: Callable[[Any], str], kind: str
 ) -> None:
-    from memeval import plugins
+    from memeval import loading
 
     monkeypatch.setattr(sys, "path", list(sys.path))
     written(tmp_path)
-    metric = plugins.load_object(f"{tmp_path}/metric.py:made")[kind]
+    metric = loading.load_object(f"{tmp_path}/metric.py:made")[kind]
     try:
         before = scored(metric)
         for name in ("deeper.py", "helper.py", "metric.py"):

@@ -1,4 +1,4 @@
-"""The tiny Qwen3 that the tests of local models share."""
+"""The tiny Qwen3 that the tests of local models share, and waits without chance."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tiny_qwen
 
     return tiny_qwen.save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def whole_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limiter's waits are not shortened by chance."""
+    monkeypatch.setattr("memeval.models.limits.uniform", lambda low, high: high)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gateways
 import msgspec
 import pytest
 from faulty_server import FaultyServer
@@ -16,13 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import StopRun, UsageError
-from memeval.models import calls
 from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
 from memeval.models.prices import Price
 from memeval.models.scripted import ScriptedModel
-from memeval.models.store import Store
+from memeval.runs import run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan
 from memeval.runs.run import run
@@ -70,14 +70,14 @@ class Widest(Slow):
             self.flying -= 1
 
 
-def gateway(model: Any, budget: Budget, journal: Store | None = None) -> Gateway:
-    return Gateway(journal, opener=lambda spec, limiter: model, budget=budget)
+def gateway(model: Any, budget: Budget, store: Path | None = None) -> Gateway:
+    return gateways.gateway(store, model, budget=budget)
 
 
 def test_max_calls_is_exact_and_stored_calls_are_free(tmp_path: Path) -> None:
     async def main() -> None:
         model, budget = ScriptedModel(dollar), priced(max_calls=2)
-        door = gateway(model, budget, Store(tmp_path / "calls.sqlite"))
+        door = gateway(model, budget, tmp_path / "calls.sqlite")
         for text in "aabab":
             await door.call(SPEC, asked(text))
         with pytest.raises(BudgetSpent, match="--max-calls 2 is used up"):
@@ -133,8 +133,8 @@ def test_what_is_in_the_air_lands_and_is_kept(tmp_path: Path) -> None:
     """Eight callers at once, as contexts of a run are; the first refusal cancels the others, as the engine does."""
 
     async def main() -> None:
-        model, journal = Slow(dollar), Store(tmp_path / "calls.sqlite")
-        door = gateway(model, priced(max_calls=11), journal)
+        model, file = Slow(dollar), tmp_path / "calls.sqlite"
+        door = gateway(model, priced(max_calls=11), file)
 
         async def context(name: int) -> None:
             for step in range(5):
@@ -148,8 +148,8 @@ def test_what_is_in_the_air_lands_and_is_kept(tmp_path: Path) -> None:
         with pytest.raises(ExceptionGroup) as caught:
             await run_all()
         assert all(isinstance(error, BudgetSpent) for error in caught.value.exceptions)
-        assert len(model.requests) == 11 == len(journal)
         await door.close()
+        assert len(model.requests) == 11 == gateways.stored(file)
 
     asyncio.run(main())
 
@@ -342,7 +342,7 @@ def spending(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`spending(budget)`: the gateways of the runs that follow have this budget."""
 
     def use(budget: Budget) -> Budget:
-        monkeypatch.setattr(calls, "Gateway", lambda *args, **rest: Gateway(*args, **{**rest, "budget": budget}))
+        monkeypatch.setattr(run_context, "Gateway", lambda settings, *rest: Gateway(replace(settings, budget=budget), *rest))
         return budget
 
     return use

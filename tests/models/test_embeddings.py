@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from aiohttp import web
+from gateways import gateway, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,13 +19,11 @@ from memeval.models.budget import Budget, BudgetSpent
 from memeval.models.completion import Completion, ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, asked, batches, hashed, pack, texts_of, unpack
 from memeval.models.faults import EndpointRefused
-from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.models.registry import open_embedder
-from memeval.models.store import Store, open_cache
 from memeval.models.usage import Ledger
 
-QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3, jitter=False)
+QUICK = Policy(timeout=3.0, first_wait=0.002, longest_wait=0.02, wait=2.0, wait_at_start=0.3)
 OFFLINE = ModelSpec("offline")
 
 
@@ -100,7 +99,7 @@ class Session:
 
     def run(self, work):
         async def main():
-            self.gateway = Gateway(self.options.pop("journal", None), self.options.pop("cache", None), **self.options)
+            self.gateway = gateway(**self.options)
 
             async def call(request, embeds=False):
                 return await self.gateway.call(self.spec, request, embeds)
@@ -289,12 +288,11 @@ def test_lists_are_read_as_well_and_asked_for_where_base64_is_refused():
 def test_a_batch_that_is_rejected_fails_its_call_in_the_servers_words(tmp_path):
     refusal = (422, {"error": "batch size 32 > maximum allowed batch size 8"})
     server = EmbeddingServer(lambda asked, attempt: refusal)
-    store = Store(tmp_path / "calls.sqlite")
-    error, session = embed_at(server, [str(number) for number in range(20)], journal=store)
+    file = tmp_path / "calls.sqlite"
+    error, session = embed_at(server, [str(number) for number in range(20)], store=file)
     assert str(error) == "HTTP 422: batch size 32 > maximum allowed batch size 8"
-    assert (len(server.seen), len(store)) == (1, 0)
+    assert (len(server.seen), stored(file)) == (1, 0)
     assert session.ledger.failures == [f"embedder: {error}"]
-    store.close()
 
 
 def test_one_failed_batch_fails_the_call():
@@ -399,12 +397,12 @@ def vectors(door, texts, **params):
     return door.call(SPEC, asked(texts, params), embeds=True)
 
 
-def gateways(work, journal=None, cache=None, **options):
+def through(work, **options):
     """What `work(gateway)` gives with a gateway that is closed afterwards, and what its calls come to."""
 
     async def main():
         rows = []
-        door = Gateway(journal, cache, on_event=rows.append, **options)
+        door = gateway(on_call=rows.append, **options)
         try:
             return await work(door), rows
         finally:
@@ -418,11 +416,8 @@ def test_a_list_of_texts_is_one_call_that_is_kept(counting, tmp_path, own_cache)
     sources = []
 
     def run(texts, name):
-        journal, cache = Store(tmp_path / name), open_cache()
-        found, rows = gateways(lambda door: vectors(door, texts), journal, cache)
+        found, rows = through(lambda door: vectors(door, texts), store=tmp_path / name, cache=True)
         sources.extend(row.source for row in rows)
-        cache.close()
-        journal.close()
         return unpack(found.text.split())
 
     first = run(["a", "b"], "one")
@@ -431,7 +426,7 @@ def test_a_list_of_texts_is_one_call_that_is_kept(counting, tmp_path, own_cache)
     assert (run(["a", "b"], "two") == first).all()  # another run: from the cache
     assert len(model.asked) == 1
     assert sources == ["model", "stored", "cache"]
-    gateways(lambda door: vectors(door, ["a", "b"], dimensions=5))
+    through(lambda door: vectors(door, ["a", "b"], dimensions=5))
     assert len(model.asked) == 2  # other parameters, other vectors
 
 
@@ -441,7 +436,7 @@ def test_equal_calls_in_flight_are_sent_once(counting):
     async def work(door):
         return await asyncio.gather(vectors(door, ["a", "b"]), vectors(door, ["a", "b"]))
 
-    (first, second), rows = gateways(work)
+    (first, second), rows = through(work)
     assert first == second
     assert model.asked == [["a", "b"]]
     assert sorted(row.source for row in rows) == ["model", "shared"]
@@ -459,7 +454,7 @@ def test_the_one_that_waits_sends_the_call_when_the_other_is_cancelled(counting)
         one.cancel()
         return await two
 
-    found, _ = gateways(work)
+    found, _ = through(work)
     assert found.error is None
     assert model.asked == [["a"], ["a"]]
 
@@ -472,5 +467,5 @@ def test_a_budget_counts_calls_for_vectors_as_any_other(counting):
         await vectors(door, ["c"])
 
     with pytest.raises(BudgetSpent, match="--max-calls 1 is used up"):
-        gateways(work, budget=Budget(max_calls=1))
+        through(work, budget=Budget(max_calls=1))
     assert model.asked == [["a", "b"]]

@@ -9,18 +9,19 @@ from dataclasses import replace
 
 import pytest
 from call_counts import counts
+from faster import faster
 from faulty_server import FAULTS, FaultyServer, always, answer, first, mixed, saying
+from gateways import gateway
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec, Request
 from memeval.models.endpoint import EndpointModel
 from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused
-from memeval.models.gateway import Gateway
 from memeval.models.limits import Limiter, Policy
 from memeval.models.transport import authorities, headers, proxy_for
 
-pytestmark = pytest.mark.usefixtures("clock")
-QUICK = replace(Policy().faster(200), jitter=False)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
+pytestmark = pytest.mark.usefixtures("clock", "whole_waits")
+QUICK = faster(200)  # 3 s an attempt, down after 0.6 s at the start and 3 s later
 IMPATIENT = replace(QUICK, timeout=0.3)
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object"}}}]
 KEY = "sk-very-secret-0123456789"
@@ -142,13 +143,11 @@ def test_a_mixture_of_faults_changes_no_result_and_loses_and_doubles_nothing():
         async with FaultyServer(faults, drip_seconds=0.2) as server:
             rows = []
             policy = replace(QUICK, timeout=seconds, wait=20.0, wait_at_start=20.0)
-            gateway = Gateway(None, concurrency=32, on_event=rows.append, policy=policy)
+            door = gateway(concurrency=32, on_call=rows.append, policy=policy)
             spec = ModelSpec("m", server.url)
-            calls = (
-                gateway.call(spec, asked(prompt, TOOLS if number % 2 else None)) for number, prompt in enumerate(prompts)
-            )
+            calls = (door.call(spec, asked(prompt, TOOLS if number % 2 else None)) for number, prompt in enumerate(prompts))
             completions = await asyncio.gather(*calls)
-            await gateway.close()
+            await door.close()
             return completions, server, counts(rows)
 
     def without_wire_noise(completion):

@@ -4,16 +4,17 @@ import re
 import pytest
 from call_counts import Counts, counts
 from faulty_server import FaultyServer, always, first
+from gateways import gateway, stored
 
 from memeval.errors import UsageError
+from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
 from memeval.models.scripted import ScriptedModel
-from memeval.models.store import Store, open_cache
 
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")
 
 
@@ -43,38 +44,36 @@ class Slow(ScriptedModel):
         self.closed = True
 
 
-def gateway(model, journal=None, cache=None, **options):
+def counted(model, store=None, **options):
     """A gateway to one model. `rows`: of its calls."""
     rows = []
-    hear = options.pop("on_event", lambda row: None)
-    door = Gateway(
-        journal, cache, on_event=lambda row: (rows.append(row), hear(row)), opener=lambda spec, limiter: model, **options
-    )
+    door = gateway(store, model, on_call=rows.append, **options)
     door.rows = rows
     return door
 
 
-def test_journal_then_cache_then_model(tmp_path):
+def test_store_then_cache_then_model(tmp_path, own_cache):
     async def main():
-        events = []
-        cache = open_cache(tmp_path / "cache")
         model = ScriptedModel(echo)
-        one = gateway(model, Store(tmp_path / "one.sqlite"), cache, on_event=events.append)
+        one = counted(model, tmp_path / "one.sqlite", cache=True)
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
-        other = gateway(model, Store(tmp_path / "two.sqlite"), cache, on_event=events.append)
+        other = counted(model, tmp_path / "two.sqlite", cache=True)
         await other.call(SPEC, asked("a"))
-        without_cache = gateway(model, Store(tmp_path / "two.sqlite"), on_event=events.append)
+        without_cache = counted(model, tmp_path / "two.sqlite")
         await without_cache.call(SPEC, asked("a"))
         assert len(model.requests) == 1
-        assert [event.source for event in events] == ["model", "stored", "cache", "stored"]
-        assert [event.attempts for event in events] == [1, 0, 0, 0]
+        rows = [*one.rows, *other.rows, *without_cache.rows]
+        assert [row.source for row in rows] == ["model", "stored", "cache", "stored"]
+        assert [row.attempts for row in rows] == [1, 0, 0, 0]
         assert counts(one.rows) == Counts(calls=2, cached=1, requests=1, failures=0, prompt=6, fresh=3)
         assert one.requests == 1
         assert one.first_call_at is not None
-        row = events[0]
+        row = rows[0]
         assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
         assert (row.prompt, row.completion) == (3, 2)
+        for door in (one, other, without_cache):
+            await door.close()
 
     asyncio.run(main())
 
@@ -82,7 +81,7 @@ def test_journal_then_cache_then_model(tmp_path):
 def test_identical_concurrent_calls_are_sent_once():
     async def main():
         model = Slow(echo)
-        door = gateway(model)
+        door = counted(model)
         texts = [completion.text for completion in await asyncio.gather(*(door.call(SPEC, asked(t)) for t in "aabaab"))]
         await door.call(SPEC, asked("a"))  # no journal, no cache: once it is here it is asked again
         return texts, len(model.requests), counts(door.rows)
@@ -96,7 +95,7 @@ def test_identical_concurrent_calls_are_sent_once():
 def test_equal_calls_of_other_samples_and_repeats_are_other_calls():
     async def main():
         model = Slow(lambda request: "x")
-        door = gateway(model)
+        door = counted(model)
         requests = [Request([], None, {}, repeat, sample) for repeat in (0, 1) for sample in (0, 1)]
         await asyncio.gather(*(door.call(SPEC, request) for request in requests))
         return len(model.requests)
@@ -108,11 +107,10 @@ def test_a_bug_in_a_model_fails_its_call_and_names_the_place(tmp_path):
     def bug(request):
         raise IndexError("bug") if request == asked("a") else UsageError("stop it all")
 
-    journal = Store(tmp_path / "calls.sqlite")
-    door = gateway(ScriptedModel(bug), journal)
+    door = counted(ScriptedModel(bug), tmp_path / "calls.sqlite")
     completion = asyncio.run(door.call(SPEC, asked("a")))
     assert re.fullmatch(r"the model raised IndexError\(bug\) at test_gateway.py:\d+", completion.error)
-    assert (counts(door.rows).failures, len(journal)) == (1, 0)
+    assert (counts(door.rows).failures, stored(tmp_path / "calls.sqlite")) == (1, 0)
     with pytest.raises(UsageError, match="stop it all"):
         asyncio.run(door.call(SPEC, asked("b")))
 
@@ -121,7 +119,7 @@ def test_a_bug_in_a_model_fails_its_call_and_names_the_place(tmp_path):
 def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
     async def main():
         model = Slow(echo)
-        door = gateway(model)
+        door = counted(model)
         calls = [asyncio.create_task(door.call(SPEC, asked("a"))) for _ in range(3)]
         await asyncio.sleep(0.005)
         calls[0].cancel()
@@ -140,10 +138,10 @@ def test_a_caller_that_is_cancelled_takes_no_reply_from_the_others():
     asyncio.run(main())
 
 
-def test_errors_are_handed_out_counted_and_never_kept(tmp_path):
+def test_errors_are_handed_out_counted_and_never_kept(tmp_path, own_cache):
     async def main():
         model = ScriptedModel([Completion(error="HTTP 500"), Completion("now")])
-        door = gateway(model, Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache"))
+        door = counted(model, tmp_path / "calls.sqlite", cache=True)
         assert (await door.call(SPEC, asked("a"))).error == "HTTP 500"
         assert (await door.call(SPEC, asked("a"))).text == "now"
         assert (counts(door.rows).failures, door.requests) == (1, 2)
@@ -151,36 +149,34 @@ def test_errors_are_handed_out_counted_and_never_kept(tmp_path):
     asyncio.run(main())
 
 
-def test_an_overflow_is_journalled_but_not_kept_for_other_runs(tmp_path):
+def test_an_overflow_is_journalled_but_not_kept_for_other_runs(tmp_path, own_cache):
     async def main():
-        journal, cache = Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache")
+        file = tmp_path / "calls.sqlite"
         model = ScriptedModel([Completion(finish_reason="overflow"), Completion("the window was widened")])
-        assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
-        assert (await gateway(model, journal, cache).call(SPEC, asked("a"))).finish_reason == "overflow"
-        assert (await gateway(model, None, cache).call(SPEC, asked("a"))).text == "the window was widened"
+        assert (await gateway(file, model, cache=True).call(SPEC, asked("a"))).finish_reason == "overflow"
+        assert (await gateway(file, model, cache=True).call(SPEC, asked("a"))).finish_reason == "overflow"
+        assert (await gateway(None, model, cache=True).call(SPEC, asked("a"))).text == "the window was widened"
 
     asyncio.run(main())
 
 
-def test_models_that_cost_nothing_do_not_fill_the_users_cache(tmp_path):
+def test_models_that_cost_nothing_do_not_fill_the_users_cache(tmp_path, own_cache):
     script = tmp_path / "rules.jsonl"
     script.write_text('{"reply": "yes"}\n')
 
     async def main():
-        cache = open_cache(tmp_path / "cache")
-        journal = Store(tmp_path / "calls.sqlite")
-        door = Gateway(journal, cache)
+        door = gateway(tmp_path / "calls.sqlite", cache=True)
         await door.call(ModelSpec(f"scripted:{script}"), asked("a"))
-        assert (len(journal), len(cache)) == (1, 0)
         await door.close()
 
     asyncio.run(main())
+    assert (stored(tmp_path / "calls.sqlite"), stored(own_cache / "calls.sqlite")) == (1, 0)
 
 
 def test_defaults_of_the_spec_are_sent_and_part_of_the_key():
     async def main():
         model = ScriptedModel(echo)
-        door = gateway(model)
+        door = counted(model)
         spec = ModelSpec(SPEC.name, SPEC.base_url, {"temperature": 0.7, "max_tokens": 10})
         await door.call(spec, asked("a", temperature=0.0))
         return dict(model.requests[0].params)
@@ -192,7 +188,7 @@ def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_li
     async def main():
         async with FaultyServer(first(2, "500"), latency=0.01) as server:
             events = []
-            door = Gateway(None, concurrency=3, policy=QUICK, on_event=events.append)
+            door = gateway(concurrency=3, policy=QUICK, on_call=events.append)
             specs = [ModelSpec(name, server.url) for name in ("m", "n")]
             await asyncio.gather(*(door.call(spec, asked(f"{spec.name} {n}")) for spec in specs for n in range(10)))
             await door.close()
@@ -206,33 +202,33 @@ def test_retries_are_counted_as_requests_and_models_of_one_endpoint_share_its_li
 
 def test_endpoints_that_are_down_or_refuse_stop_the_run(tmp_path):
     async def main():
-        journal = Store(tmp_path / "calls.sqlite")
+        file = tmp_path / "calls.sqlite"
         async with FaultyServer(always("401")) as server:
-            door = Gateway(journal, policy=QUICK)
+            door = gateway(file, policy=QUICK)
             with pytest.raises(EndpointRefused):
                 await door.call(ModelSpec("m", server.url), asked("a"))
             assert door.requests == 1
             await door.close()
-        door = Gateway(journal, policy=QUICK)
+        door = gateway(file, policy=QUICK)
         calls = (door.call(ModelSpec("m", "http://127.0.0.1:9/v1"), asked(str(n))) for n in range(5))
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {EndpointDown}
         await door.close()
-        assert len(journal) == 0
+        assert stored(file) == 0
 
     asyncio.run(main())
 
 
 def test_unknown_names_are_a_usage_error():
     with pytest.raises(UsageError, match="did you mean 'offline'"):
-        asyncio.run(Gateway(None).call(ModelSpec("ofline"), asked("a")))
+        asyncio.run(gateway().call(ModelSpec("ofline"), asked("a")))
 
 
 @pytest.mark.usefixtures("clock")
 def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
     async def main():
         model = Slow(echo)
-        door = gateway(model)
+        door = counted(model)
         calls = [asyncio.create_task(door.call(SPEC, asked(str(n)))) for n in range(5)]
         await asyncio.sleep(0.005)
         await door.close()
@@ -250,8 +246,7 @@ def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
 def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     async def main(stop_after):
         async with FaultyServer(latency=0.002) as server:
-            journal = Store(tmp_path / "calls.sqlite")
-            door = Gateway(journal, concurrency=4)
+            door = gateway(tmp_path / "calls.sqlite", concurrency=4)
             spec = ModelSpec("m", server.url)  # a server that moved: another port in each run
             calls = [asyncio.create_task(door.call(spec, asked(str(n)))) for n in range(60)]
             for done in asyncio.as_completed(calls):
@@ -261,7 +256,6 @@ def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
                     break
             await door.close()
             await asyncio.gather(*calls, return_exceptions=True)
-            journal.close()
             return server.served
 
     first_run = asyncio.run(main(20))
@@ -272,23 +266,22 @@ def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     assert len(set(first_run) & set(second_run)) <= 4
 
 
-def test_the_url_is_in_the_users_cache_alone_and_the_tag_everywhere(tmp_path):
+def test_the_url_is_in_the_users_cache_alone_and_the_tag_everywhere(tmp_path, own_cache):
     async def main():
         model = ScriptedModel(lambda request: str(len(model.requests)))
         here, moved = ModelSpec("m", "http://one/v1"), ModelSpec("m", "http://two/v1")
         tagged = ModelSpec("m", "http://one/v1", tag="step-100")
-        store, cache = Store(tmp_path / "calls.sqlite"), open_cache(tmp_path / "cache")
 
-        def door(journal, cache):
-            return Gateway(journal, cache, opener=lambda spec, limiter: Named(spec.base_url, model))
+        def door(stores):
+            return Gateway(CallSettings(), stores, opener=lambda spec, limiter: Named(spec.base_url, model))
 
-        run = door(store, cache)
+        run = door({"": tmp_path / "calls.sqlite"})
         assert [(await run.call(spec, asked("a"))).text for spec in (here, moved, tagged)] == ["1", "1", "2"]
-        other = door(None, cache)
+        other = door({})
         assert [(await other.call(spec, asked("a"))).text for spec in (here, tagged)] == ["1", "2"]
         assert (await other.call(moved, asked("a"))).text == "3"  # another server's model may be another one
-        store.close()
-        cache.close()
+        await run.close()
+        await other.close()
 
     asyncio.run(main())
 
@@ -306,14 +299,13 @@ class Named:
 
 def test_the_phase_says_in_which_store_a_reply_is_kept(tmp_path):
     async def main():
-        memory, run = Store(tmp_path / "memory.sqlite"), Store(tmp_path / "run.sqlite")
+        memory, run = tmp_path / "memory.sqlite", tmp_path / "run.sqlite"
         model = ScriptedModel(echo)
-        door = gateway(model, {"ingest": memory, "recall": memory, "answer": run})
+        door = counted(model, {"ingest": memory, "recall": memory, "answer": run})
         for phase in ("ingest", "recall", "answer"):
             await door.call(SPEC, Request([{"role": "user", "content": phase}], phase=phase))
         await door.call(SPEC, Request([{"role": "user", "content": "recall"}], phase="ingest"))  # the same call, one store
-        assert (len(memory), len(run), len(model.requests)) == (2, 1, 3)
-        memory.close()
-        run.close()
+        await door.close()
+        assert (stored(memory), stored(run), len(model.requests)) == (2, 1, 3)
 
     asyncio.run(main())

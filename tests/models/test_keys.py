@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from memeval.models.keys import environment, hide
-from memeval.models.reply import error_text
+from memeval.models.reply import one_line
 
 KEY = 'or/secret+key"987<65'
 
@@ -20,7 +20,7 @@ def test_keys_of_all_providers_are_hidden_and_handed_to_no_child(monkeypatch, va
     assert (
         hide(f"is {KEY} right? {json.dumps(KEY)} ?key={quote(KEY, safe='')}&b=1") == 'is [key] right? "[key]" ?key=[key]&b=1'
     )
-    assert error_text({"error": {"message": f"wrong key: {KEY}."}}) == "wrong key: [key]."
+    assert one_line(f"wrong key:\n{KEY}.") == "wrong key: [key]."
     assert variable not in environment()
 
 

@@ -12,7 +12,7 @@ from memeval.models.limits import Limiter, Policy
 from memeval.models.registry import open_model
 
 pytestmark = pytest.mark.slow
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2)
 TOOLS = [{"type": "function", "function": {"name": "memory_insert", "parameters": {"type": "object", "properties": {}}}}]
 
 

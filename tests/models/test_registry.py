@@ -7,7 +7,8 @@ from memeval.errors import UsageError
 from memeval.models import registry
 from memeval.models.completion import OPENAI_URL, ModelSpec
 from memeval.models.endpoint import EndpointModel
-from memeval.models.registry import Route, checked_url, fills_cache, known, open_model, parse_role, route
+from memeval.models.providers import Route
+from memeval.models.registry import checked_url, fills_cache, known, open_model, parse_role, route
 
 
 @pytest.fixture(autouse=True)

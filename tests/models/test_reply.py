@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from memeval.models import rules
 from memeval.models.completion import Completion, Request, Usage
 from memeval.models.faults import Fault, error_message
-from memeval.models.reply import error_text, estimate, one_line, read_reply, split_thinking
+from memeval.models.reply import estimate, one_line, read_reply, split_thinking
 from memeval.models.store import decoded
 from memeval.records.clean import encode
 
@@ -389,16 +389,16 @@ def test_messages_that_do_not(message):
     ],
 )
 def test_error_bodies_of_all_shapes(data):
-    assert error_text(data) == "bad thing"
+    assert one_line(error_message(data)[0]) == "bad thing"
 
 
 def test_what_the_provider_said_to_openrouter():
     raw = '{"error":{"message":"Requested input length 39818 exceeds maximum input length 32767"}}'
     error = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "DeepInfra"}}
-    assert error_text({"error": error}) == f"Provider returned error: {raw}"
+    assert error_message({"error": error})[0] == f"Provider returned error: {raw}"
     assert overflows(error_message({"error": error})[0])
-    assert error_text({"error": {"message": "bad thing", "metadata": {"raw": 7}}}) == "bad thing"
-    assert error_text({"error": {"message": "bad thing", "metadata": "none"}}) == "bad thing"
+    assert error_message({"error": {"message": "bad thing", "metadata": {"raw": 7}}})[0] == "bad thing"
+    assert error_message({"error": {"message": "bad thing", "metadata": "none"}})[0] == "bad thing"
 
 
 def test_keys_never_stand_in_a_message():  # those of the environment: test_keys.py

@@ -38,11 +38,11 @@ def put(store, completion, key=KEY):
 
 @pytest.fixture
 def opened(tmp_path):
-    """`opened(path, ...)`: a store that is closed after the test."""
+    """`opened(path)`: a store that is closed after the test."""
     stores = []
 
-    def make(path=None, *args, **options):
-        stores.append(Store(path or tmp_path / "calls.sqlite", *args, **options))
+    def make(path=None):
+        stores.append(Store(path or tmp_path / "calls.sqlite"))
         return stores[-1]
 
     yield make
@@ -116,24 +116,23 @@ def foreign_database(path):
         foreign_database,
     ],
 )
-def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened, spoil):
-    path, notices = tmp_path / "calls.sqlite", []
+def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened, spoil, capsys):
+    path = tmp_path / "calls.sqlite"
     for number in (1, 2):
         path.unlink(missing_ok=True)
         spoil(path)
         before = path.read_bytes()
-        store = opened(path, notices.append)
+        store = opened(path)
         put(store, FULL)
         assert get(store) == FULL
         store.close()
         assert (tmp_path / f"calls.sqlite.set-aside-{number}").read_bytes() == before
-        assert len(notices) == number
-        assert "set aside" in notices[-1]
-        assert "\n" not in notices[-1]
+        (notice,) = capsys.readouterr().err.splitlines()
+        assert "set aside" in notice
 
 
-def test_damage_found_later_is_set_aside_as_well(tmp_path, opened):
-    path, notices = tmp_path / "calls.sqlite", []
+def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
+    path = tmp_path / "calls.sqlite"
     first = opened(path)
 
     async def fill():
@@ -144,11 +143,11 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path, opened):
     raw = bytearray(path.read_bytes())
     raw[4096:] = b"\xff" * (len(raw) - 4096)  # every page but the first
     path.write_bytes(raw)
-    store = opened(path, notices.append)
+    store = opened(path)
     assert get(store) is None
     put(store, FULL)
     assert get(store) == FULL
-    assert len(notices) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
@@ -193,7 +192,7 @@ store.close()
 """
 
 
-def test_what_was_acknowledged_survives_sigkill(tmp_path, opened):
+def test_what_was_acknowledged_survives_sigkill(tmp_path, opened, capsys):
     path = tmp_path / "calls.sqlite"
     last = -1
     for _ in range(3):  # each process goes on where the killed one stopped
@@ -208,7 +207,8 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path, opened):
         last = max([last, *(int(line) for line in writer.stdout.read().splitlines())])
         writer.wait()
         writer.stdout.close()
-    store = opened(path, pytest.fail)
+    store = opened(path)
+    assert capsys.readouterr().err == ""
     assert [number for number in range(last + 1) if get(store, number.to_bytes(32, "big")) is None] == []
     assert last + 1 <= len(store) <= last + 4  # one more per kill, committed but not yet acknowledged
     with sqlite3.connect(path) as other:
@@ -234,22 +234,22 @@ def test_the_users_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_folder() == Path.home() / ".cache" / "memeval"
 
 
-def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(tmp_path):
-    (tmp_path / "file").write_text("")
-    notices = []
-    cache = open_cache(tmp_path / "file", notices.append)
+def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(own_cache, capsys):
+    own_cache.write_text("")
+    cache = open_cache()
     put(cache, FULL)
     assert get(cache) is None
     cache.close()
-    assert len(notices) == 1
-    assert notices[0].startswith("the cache is off: ")
+    (notice,) = capsys.readouterr().err.splitlines()
+    assert notice.startswith("the cache is off: ")
 
-    cache = open_cache(tmp_path / "cache", notices.append)
+    own_cache.unlink()
+    cache = open_cache()
     put(cache, FULL)
     assert (get(cache), len(cache)) == (FULL, 1)
     with sqlite3.connect(cache.path) as other:
         other.execute("DROP TABLE calls")
     assert get(cache) is None
     assert get(cache) is None
-    assert len(notices) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
     cache.close()

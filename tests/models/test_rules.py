@@ -44,11 +44,10 @@ def test_each_refusal_says_what_to_do(row):
     assert sum(map(bool, changes)) == (row.does == "adapt")
 
 
-@pytest.mark.parametrize("row", rules.examples("finish_reasons"), ids=lambda row: row["gives"])
+@pytest.mark.parametrize("row", rules.finish_reasons(), ids=lambda row: row.gives)
 def test_each_finish_reason_is_read_from_its_example(row):
-    assert rules.finish_reason(row["example"]) == row["gives"]
-    spelt = [spelling for other in rules.examples("finish_reasons") for spelling in other["spelt"]]
-    assert len(spelt) == len(set(spelt))
+    assert rules.finish_reason(row.example) == row.gives
+    assert [other.gives for other in rules.finish_reasons() if row.spelt & other.spelt] == [row.gives]
 
 
 @pytest.mark.parametrize(

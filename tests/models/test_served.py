@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memeval.models.completion import ModelSpec
-from memeval.models.served import Served, parse_served, read_of, same_models
+from memeval.models.served import Served, parse_served, read_of
 
 VLLM = {"id": "m", "object": "model", "root": "/ckpt/100", "max_model_len": 4096}
 LLAMA = {"id": "tiny.gguf", "object": "model", "meta": {"n_ctx": 2048, "n_ctx_train": 32768}}
@@ -89,24 +89,3 @@ def test_a_server_that_is_slow_or_away_is_nothing_to_compare() -> None:
 def test_whatever_a_server_says_is_read(data: Any) -> None:
     found = parse_served(json.dumps(data).encode())
     assert found is None or all(isinstance(name, str) for name in found.ids)
-
-
-ONE = Served(("m",), {"m": "/ckpt/100"})
-
-
-@pytest.mark.parametrize(
-    ("stored", "served", "difference"),
-    [
-        (None, ONE, None),
-        (ONE, None, None),
-        (ONE, ONE, None),
-        (ONE, Served(("m", "new"), {"m": "/ckpt/100"}), None),  # the others come and go
-        (ONE, Served(("m",)), None),  # it says less than before
-        (ONE, Served(("m",), {"m": "/ckpt/200"}), "the server has '/ckpt/200' as 'm', not '/ckpt/100'"),
-        (Served(("a.gguf",)), Served(("a.gguf",)), None),
-        (Served(("a.gguf",)), Served(("b.gguf",)), "the server lists 'b.gguf', not 'a.gguf'"),
-        (ONE, Served(("other",)), "the server lists 'other', not 'm'"),
-    ],
-)
-def test_the_same_model(stored: Served | None, served: Served | None, difference: str | None) -> None:
-    assert same_models(stored, served, "m") == difference

@@ -3,14 +3,13 @@
 import asyncio
 
 import pytest
+from gateways import gateway
 
 from memeval import tokens
 from memeval.errors import UsageError
 from memeval.models import window
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.gateway import Gateway
 from memeval.models.scripted import ScriptedModel
-from memeval.models.store import Store
 
 URL = "http://127.0.0.1:1/v1"
 WORDS = " apple" * 1000  # each of them one token of o200k_base
@@ -70,17 +69,17 @@ def test_what_does_not_fit_is_neither_sent_nor_kept(tmp_path):
     async def main():
         events = []
         model = ScriptedModel(lambda request: Completion("fine"))
-        gateway = Gateway(Store(tmp_path / "j.sqlite"), None, 4, events.append, opener=lambda spec, limiter: model)
+        door = gateway(tmp_path / "j.sqlite", model, on_call=events.append)
         small, large = (ModelSpec("m", URL, {"context": size}) for size in (999, 1001))
-        refused = await asyncio.gather(*(gateway.call(small, asked(WORDS)) for _ in range(3)))
+        refused = await asyncio.gather(*(door.call(small, asked(WORDS)) for _ in range(3)))
         assert refused == [Completion(finish_reason="overflow")] * 3
         assert model.requests == []
         assert {event.source for event in events} == {"window"}
         assert [(event.attempts, event.status) for event in events] == [(0, "ok")] * 3
-        assert (await gateway.call(large, asked(WORDS))).text == "fine"  # a wider window asks again
-        assert (await gateway.call(ModelSpec("m", URL), asked(WORDS))).text == "fine"
+        assert (await door.call(large, asked(WORDS))).text == "fine"  # a wider window asks again
+        assert (await door.call(ModelSpec("m", URL), asked(WORDS))).text == "fine"
         assert len(model.requests) == 1  # the window is not in the key
         assert model.requests[0].params == {}
-        await gateway.close()
+        await door.close()
 
     asyncio.run(main())

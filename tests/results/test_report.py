@@ -73,18 +73,20 @@ def test_the_story_of_an_answer(make_run: MakeRun, page: Callable[..., Made]) ->
     make_run([Asked("a", 0.0, answer="Rome", recalled=recalled, wrote=("Ada moved to Paris.", "Bob lives in Rome."))])
     made = page()
     story = made.story(0, "a")
-    assert (story["answer"], story["metrics"]) == ("Rome", {"f1": 0.0, "exact_match": 0.0})
+    (given,) = story["answers"]
+    assert (given["answer"], given["metrics"]) == ("Rome", {"f1": 0.0, "exact_match": 0.0})
     assert made.values[story["question"]]["answers"] == ["Paris"]
     assert [made.values[item["text"]] for item in story["recalled"]] == list(recalled)
     assert [item["holds"] for item in story["recalled"]] == [[0], []]
     assert story["found"] == [True]
     memory = made.values[story["memory"]]
     assert (memory["chunks"], memory["held"]) == (2, {"semantic": 8})
-    entries = {name: made.values[text] for name, text in memory["entries"]["semantic"]}
-    assert entries == {"m0": "Ada moved to Paris.", "m1": "Bob lives in Rome."}
-    (step,) = [made.values[number] for number in memory["steps"]]
-    assert step["chunk"] == "c00000"
-    assert [call["arguments"]["text"] for call in step["calls"]] == ["Ada moved to Paris.", "Bob lives in Rome."]
+    entries = [made.values[number] for number in memory["entries"]]
+    texts = {entry["id"]: made.values[entry["text"]] for entry in entries}
+    assert texts == {"m0": "Ada moved to Paris.", "m1": "Bob lives in Rome."}
+    calls = [made.values[number] for number in memory["operations"]]
+    assert {call["chunk"] for call in calls} == {"c00000"}
+    assert [call["arguments"]["text"] for call in calls] == ["Ada moved to Paris.", "Bob lives in Rome."]
 
 
 def test_an_item_names_the_evidence_that_it_holds(make_run: MakeRun, page: Callable[..., Made]) -> None:
@@ -111,7 +113,7 @@ def test_a_failed_answer_says_why(make_run: MakeRun, page: Callable[..., Made]) 
     make_run([Asked("a", None), Asked("b")])
     made = page()
     assert [(row[4], row[7]) for row in made.answers] == [("failed", "HTTP 500"), ("right", "Paris")]
-    assert made.story(0, "a")["failure"] == "HTTP 500"
+    assert made.story(0, "a")["answers"][0]["failure"] == "HTTP 500"
 
 
 def test_repeats_are_rows_of_their_own(make_run: MakeRun, page: Callable[..., Made]) -> None:
@@ -133,7 +135,7 @@ def test_a_baseline_has_scores_and_no_texts(make_run: MakeRun, page: Callable[..
     made = Made(tmp_path / "base.html")
     assert [row[4:6] for row in made.answers] == [["wrong", 0.0], ["right", 1.0]]
     story = made.story(0, "a")
-    assert (story["answer"], story["recalled"]) == (None, [])
+    assert (story["answers"][0]["answer"], story["recalled"]) == (None, [])
     assert made.data["overview"]["runs"][0]["summary"]["headline"]["value"] == 0.5
 
 
@@ -233,8 +235,10 @@ def test_what_attribute_found_is_shown(make_run: MakeRun, page: Callable[..., Ma
     RunFolder(run).write_attribution(found)
     made = page()
     assert made.data["overview"]["runs"][0]["asked"] == "of 1 of 2 wrong, asked again: 1 never written"
-    assert made.story(0, "a")["asked"] is None
-    assert made.story(0, "b")["asked"] == {"lost": "never written", "with_evidence": "Paris", "with_memory": "Rome"}
+    (first,), (second,) = (made.story(0, name)["answers"] for name in "ab")
+    assert first["attributed"] is None
+    assert made.data["words"][second["attributed"]["where"]] == "never written"
+    assert [second["attributed"][name] for name in ("with_evidence", "with_memory")] == ["Paris", "Rome"]
 
 
 def test_lift_needs_both_controls(make_run: MakeRun, page: Callable[..., Made]) -> None:
@@ -313,7 +317,7 @@ def test_texts_of_others_stay_data(make_run: MakeRun, page: Callable[..., Made])
     made = page(title=HOSTILE)
     assert not re.search(r"<script>window|<img", made.text)
     assert made.questions[0][3] == HOSTILE
-    assert made.story(0, HOSTILE)["answer"] == HOSTILE
+    assert made.story(0, HOSTILE)["answers"][0]["answer"] == HOSTILE
 
 
 def test_the_page_names_nothing_outside_itself(make_run: MakeRun, page: Callable[..., Made]) -> None:

@@ -16,15 +16,16 @@ from folders import file_of, run_folders
 from toys import reply
 
 from memeval.commands.run import run_command
-from memeval.models import calls
+from memeval.models.calls import CallSettings
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
+from memeval.runs import run_context
 from memeval.runs.options import Options
 
 QUESTIONS = 8
 CONCURRENCY = 4
 FILES = ("samples.jsonl", "operations.jsonl", "texts.jsonl", "questions.jsonl", "scores/task.jsonl")
-QUICK = Policy(first_wait=0.002, longest_wait=0.02, jitter=False)
+QUICK = Policy(first_wait=0.002, longest_wait=0.02)
 IMPATIENT = replace(QUICK, timeout=0.5)
 """For servers that hang. A good reply may take longer on a busy machine: it is asked for again, and nothing else differs."""
 
@@ -34,10 +35,10 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[Policy], None]:
     """`patience(policy)`: the limits of every run from here on."""
 
     def set_to(policy: Policy) -> None:
-        def gateway(*args: Any, **options: Any) -> Gateway:
-            return Gateway(*args, **{**options, "policy": policy})
+        def gateway(settings: CallSettings, *rest: Any) -> Gateway:
+            return Gateway(replace(settings, policy=policy), *rest)
 
-        monkeypatch.setattr(calls, "Gateway", gateway)
+        monkeypatch.setattr(run_context, "Gateway", gateway)
 
     return set_to
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import simple
 
-from memeval.agents.foreign.routes import Routes, _encoded, check_routes, filled
+from memeval.agents.foreign.routes import Routes, address, check_routes, filled
 from memeval.agents.foreign.server import Server
 from memeval.errors import UsageError
 from memeval.runs.run import run
@@ -305,7 +305,7 @@ def test_a_reply_of_another_shape_fails_the_question(toy: Any, tmp_path: Path, r
 @given(st.text(), st.text())
 def test_a_value_is_one_part_of_an_address_whatever_it_holds(text: str, other: str) -> None:
     text, other = (value.encode("utf-8", "replace").decode() for value in (text, other))
-    path = filled("/agents/{name}/search?query={text}&k={k}", {"name": text, "text": other, "k": 3}, _encoded)
+    path = address("/agents/{name}/search?query={text}&k={k}", {"name": text, "text": other, "k": 3})
     assert path.isascii()
     before, _, query = path.partition("?")
     assert [unquote(part) for part in before.split("/")] == ["", "agents", text, "search"]

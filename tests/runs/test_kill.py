@@ -79,3 +79,15 @@ def test_killed_again_and_again(server: FaultyServer, tmp_path: Path) -> None:
         assert rows(last, name) == rows(undisturbed, name), name
     ignored = ("path", "memory", "seconds", "build_seconds", "requests", "latency", "ingest_seconds_per_1k")
     assert {k: v for k, v in last.items() if k not in ignored} == {k: v for k, v in undisturbed.items() if k not in ignored}
+
+
+def test_the_seconds_of_a_killed_invocation_are_counted(tmp_path: Path) -> None:
+    """But for the last second and the call in flight, also where it was killed after a few seconds."""
+    environment, latency = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}, 0.5
+    with in_thread(FaultyServer(latency=latency, body=reply, models=[{"id": "tiny", "object": "model"}])) as server:
+        runs = tmp_path / "runs"
+        one_by_one = [*command(server, runs)[:-1], "1"]
+        assert killed_again(one_by_one, 1, partial(journal, runs), lambda: 8, environment) == 1
+        done = preloaded.run(one_by_one, env=environment)
+    run = json.loads(done.stdout)["runs"][0]
+    assert run["seconds"] >= latency * sum(run["calls"].values()) - 2

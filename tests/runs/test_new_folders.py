@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from gateways import gateway
 
 from memeval.cli import main
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.gateway import Gateway
-from memeval.models.store import Store
 
 AGENT = """
 from memeval import Item, Recall
@@ -298,12 +297,10 @@ def test_replies_under_another_tag_are_not_read_back(project: Path) -> None:
     model, request = Counting(), Request([{"role": "user", "content": "hello"}])
 
     async def main() -> list[str]:
-        journal = Store(project / "calls.sqlite")
-        gateway = Gateway(journal, opener=lambda spec, limiter: model)
+        door = gateway(project / "calls.sqlite", model)
         specs = [ModelSpec("scripted:x", tag=tag) for tag in ("", "one", "two", "one")]
-        replies = [(await gateway.call(spec, request)).text for spec in specs]
-        await gateway.close()
-        journal.close()
+        replies = [(await door.call(spec, request)).text for spec in specs]
+        await door.close()
         return replies
 
     assert asyncio.run(main()) == ["reply 1", "reply 2", "reply 3", "reply 2"]

@@ -280,6 +280,8 @@ def test_a_memory_that_comes_out_otherwise_from_the_same_replies(place: Place, n
         assert texts(place.result(*command), "differing") == []
         again = place.result(*command, "--answer-budget", "60")
         more = place.result(*command, "--fresh")
+        shown = place.call("show", more["path"], "--limit", "1")[1]
+    assert ("steps of reading came out otherwise" in shown) is says
     for run in (again, more):
         assert [text[:29] for text in texts(run, "differing")] == ["8 steps of reading came out o"] * says
 

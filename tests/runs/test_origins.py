@@ -15,6 +15,8 @@ from test_notes import BM25, MEMALPHA, Place, body, codes, counted, place, texts
 from memeval.models.completion import Usage
 from memeval.records.files import write_rows
 from memeval.records.folder import RunFolder
+from memeval.records.manifest import Origin
+from memeval.runs.origins import difference
 
 ONE = {"id": "m", "object": "model", "root": "/ckpt/100"}
 TWO = {"id": "m", "object": "model", "root": "/ckpt/200"}
@@ -245,3 +247,24 @@ def test_a_run_that_another_server_answered_is_no_candidate(place: Place) -> Non
         assert place.call(*words[:3], "--candidate", tagged["path"], "--within-stream")[0] == 0
         place.result(*command(other, "--fresh"))
         assert place.call(*words)[0] == 0
+
+
+LISTED = Origin(url="u", ids=("m",), root="/ckpt/100")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "phrase"),
+    [
+        (Origin(url="u"), LISTED, None),
+        (LISTED, Origin(url="v"), None),
+        (LISTED, LISTED, None),
+        (LISTED, Origin(url="u", ids=("m",)), None),  # it says less than before
+        (LISTED, Origin(url="u", ids=("m",), root="/ckpt/200"), "the server has '/ckpt/200' as 'm', not '/ckpt/100'"),
+        (Origin(url="u", ids=("a", "b")), Origin(url="u", ids=("b", "c")), None),  # listed nowhere; the others come and go
+        (Origin(url="u", ids=("a", "b")), Origin(url="u", ids=("c", "d")), "the server lists 'c', 'd', not 'a', 'b'"),
+        (Origin(url="u", ids=("a.gguf",)), Origin(url="u", ids=("b.gguf",)), "the server lists 'b.gguf', not 'a.gguf'"),
+        (LISTED, Origin(url="u", ids=("a", "b", "c", "d")), "the server lists 'a', 'b', 'c', ..., not 'm'"),
+    ],
+)
+def test_what_tells_two_models_apart(before: Origin, now: Origin, phrase: str | None) -> None:
+    assert difference(before, now, "m") == phrase

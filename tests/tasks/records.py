@@ -1,11 +1,32 @@
-"""Records of question sets over paragraphs, made up, in upstream's schema and as rows of the hub."""
+"""Records of question sets over paragraphs, made up, in upstream's schema and as rows of the hub; and what a task makes of
+such data."""
 
 from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from memeval.errors import UsageError
+from memeval.task import Context
+from memeval.tasks import Task
+
+
+def everything(task: Task) -> dict[str, Context]:
+    """Every context, by id, in the order of its first question."""
+    return {ref.context_id: task.context(ref) for ref in task.refs(task.order)}
+
+
+def refusal(load: Callable[..., Task], *given: Any, **params: Any) -> str:
+    """The one line by which a task's data are refused when it is loaded or its contexts are built."""
+    with pytest.raises(UsageError) as caught:
+        everything(load(*given, **params))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def write(root: Path, name: str, rows: Any) -> Path:

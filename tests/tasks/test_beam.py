@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
-from records import parquet
+from records import everything, parquet, refusal
 
 from memeval import plugins
 from memeval.cards import TaskCard
-from memeval.errors import UsageError
-from memeval.task import Context, Unit
+from memeval.task import Unit
 from memeval.tasks import Settings
 from memeval.tasks.beam import Beam
 from memeval.tasks.fixed import FixedTask
@@ -87,17 +86,6 @@ def load(root: Path | None, seed: int = 42, size: str = "100K", **params: Any) -
     return Beam().load(TaskCard("beam", "beam", params={"size": size, **params}), Settings(root, seed))
 
 
-def everything(task: FixedTask) -> dict[str, Context]:
-    return {ref.context_id: task.context(ref) for ref in task.refs(task.order)}
-
-
-def refused(root: Path, **params: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        everything(load(root, **params))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def test_messages_without_the_generators_marks(tmp_path: Path) -> None:
     write(tmp_path)
     (context,) = everything(load(tmp_path)).values()
@@ -163,8 +151,8 @@ def test_folder_gz_and_hub_give_the_same_contexts(tmp_path: Path, hub_cache: Pat
     parquet(tmp_path / "table" / "beam" / "data" / "100K-00001-of-00002.parquet", [row("2")])
     assert set(everything(load(tmp_path / "table"))) == {"1", "2"}  # a table in two files
     parquet(tmp_path / "table" / "beam" / "data" / "100K-00001-of-00002.parquet", [row("1")])
-    assert "record 1: id '1' was already used by" in refused(tmp_path / "table")
-    assert "truncated chats" in refused(tmp_path / "table", truncated=True)
+    assert "record 1: id '1' was already used by" in refusal(load, tmp_path / "table")
+    assert "truncated chats" in refusal(load, tmp_path / "table", truncated=True)
 
 
 @pytest.mark.parametrize("second", [100, 0], ids=["numbers run on", "each plan from 0"])
@@ -237,16 +225,18 @@ DAMAGED: dict[str, tuple[Callable[[], tuple[Any, Any]], str]] = {
 def test_damage_is_one_line_with_its_place(tmp_path: Path, damage: str) -> None:
     made, wanted = DAMAGED[damage]
     write(tmp_path, *made())
-    assert re.search(wanted, refused(tmp_path)), refused(tmp_path)
+    assert re.search(wanted, refusal(load, tmp_path)), refusal(load, tmp_path)
 
 
 def test_a_chat_that_is_missing(tmp_path: Path) -> None:
     (write(tmp_path) / "chat.json").unlink()
-    assert re.search(r"/1/chat\.json: is missing, but its questions are there; fetch it too$", refused(tmp_path))
-    message = refused(tmp_path, size="500K")
+    assert re.search(r"/1/chat\.json: is missing, but its questions are there; fetch it too$", refusal(load, tmp_path))
+    message = refusal(load, tmp_path, size="500K")
     assert "beam/chats/500K/*/probing_questions/probing_questions.json" in message
     assert "Mohammadta/BEAM/data/500K-*.parquet" in message
-    assert "'params.size' is '100k'; did you mean '100K'? (known: 100K, 500K, 1M, 10M)" in refused(tmp_path, size="100k")
+    assert "'params.size' is '100k'; did you mean '100K'? (known: 100K, 500K, 1M, 10M)" in refusal(
+        load, tmp_path, size="100k"
+    )
 
 
 @pytest.mark.parametrize("name", ["beam-100k", "beam-500k", "beam-1m", "beam-10m"])

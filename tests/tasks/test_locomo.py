@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from records import everything
 
 from memeval import plugins, tokens
 from memeval.errors import UsageError
 from memeval.metrics import METRICS
 from memeval.runs.prepare import evidence_rows, prepare
-from memeval.task import Context, Unit
+from memeval.task import Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
 from memeval.tasks.locomo import LoCoMo, parse
@@ -62,10 +63,6 @@ def write(root: Path, rows: Any, name: str = FILE) -> Path:
 
 def load(root: Path | None, name: str = "locomo") -> FixedTask:
     return LoCoMo().load(plugins.find_task(name), Settings(data_dir=root))
-
-
-def everything(task: FixedTask) -> list[Context]:
-    return [task.context(ref) for ref in task.refs(task.order)]
 
 
 def test_a_conversation_is_one_stream_in_the_order_of_its_sessions() -> None:
@@ -116,7 +113,7 @@ def test_one_context_for_all_questions_of_a_conversation(tmp_path: Path) -> None
     refs = task.refs(task.order)
     assert len(refs) == 4
     assert sorted(len(ref.question_ids) for ref in refs) == [4, 4, 4, 4]
-    assert {context.cluster for context in everything(task)} == {f"conv-{n}" for n in range(4)}
+    assert {context.cluster for context in everything(task).values()} == {f"conv-{n}" for n in range(4)}
     prefix = task.refs(task.order[:5])
     assert [ref.context_id for ref in prefix] == [ref.context_id for ref in refs][: len(prefix)]
 
@@ -244,7 +241,7 @@ def test_params_of_the_card(tmp_path: Path) -> None:
 def test_the_real_slice(slices: Callable[[str], Path]) -> None:
     root = slices("locomo/locomo10.json")
     task = load(root, "locomo@adversarial")
-    contexts = everything(task)
+    contexts = list(everything(task).values())
     counts = Counter(question.kind for question in task.golds())
     if (
         task.data["files"][0]["sha256"] == "79fa87e90f04081343b8c8debecb80a9a6842b76a7aa537dc9fdf651ea698ff4"

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from records import everything
 
 from memeval import digests, plugins, tokens
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
 from memeval.runs.prepare import evidence_rows, prepare
-from memeval.task import Context, Unit
+from memeval.task import Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
 from memeval.tasks.longmemeval import LongMemEval, parse
@@ -59,10 +60,6 @@ def write(root: Path, rows: Any, name: str = FILE) -> Path:
     return path
 
 
-def everything(task: FixedTask) -> list[Context]:
-    return [task.context(ref) for ref in task.refs(task.order)]
-
-
 def test_a_record_is_a_history_by_date_and_a_question_at_its_end() -> None:
     context = parse(record())
     early, late = "2023/05/20 (Sat) 02:21", "2023/05/21 (Sun) 09:00"
@@ -93,7 +90,10 @@ def test_abstention_questions_have_an_explanation_and_no_evidence(tmp_path: Path
     asked = {question.id: question for question in task.golds()}
     assert not asked["q1_abs"].answerable
     assert asked["q1_abs"].answers == ("You never spoke of bikes.",)
-    assert {context.id: len(context.questions[0].evidence) for context in everything(task)} == {"q0": 2, "q1_abs": 0}
+    assert {context.id: len(context.questions[0].evidence) for context in everything(task).values()} == {
+        "q0": 2,
+        "q1_abs": 0,
+    }
 
 
 def test_a_session_may_be_empty_or_occur_twice() -> None:
@@ -146,7 +146,7 @@ def test_the_cleaned_file_is_taken_before_the_older_one(tmp_path: Path) -> None:
 def test_the_hubs_cache_new_and_old(hub_cache: Path, repository: str, name: str) -> None:
     placed(hub_cache, repository, name).write_text(json.dumps([record(n) for n in range(3)]))
     task = load(None, "longmemeval-s")
-    assert everything(task) == [parse(record(int(name[1:]))) for name in task.order]
+    assert list(everything(task).values()) == [parse(record(int(name[1:]))) for name in task.order]
     facts = task.data["files"][0]
     assert (facts["hub"], facts["revision"], facts["name"], facts["records"]) == (repository, REVISION, name, 3)
 
@@ -241,7 +241,7 @@ def test_evidence_lies_in_the_chunks_that_hold_its_turns(tmp_path: Path) -> None
 def test_the_real_slice(slices: Callable[[str], Path]) -> None:
     root = slices("longmemeval/longmemeval_s.json")
     task = load(root, "longmemeval-s")
-    contexts = everything(task)
+    contexts = list(everything(task).values())
     assert task.data["questions"] == len(contexts)
     for context in contexts:
         times = [unit.time for unit in context.units]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from records import parquet
 
 from memeval import plugins, tokens
 from memeval.cards import AgentCard
@@ -67,13 +68,6 @@ def row(instance: int, source: str, answers: list[Any], **changes: Any) -> dict[
     }
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    datasets = pytest.importorskip("datasets")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_list(rows).to_parquet(path)
-    return path
-
-
 def load(name: str, root: Path | None) -> FixedTask:
     card = plugins.find_task(name)
     assert plugins.source(card) is MemAlphaSets
@@ -87,7 +81,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, cases in (("memalpha", VALIDATION), ("memalpha-mab", MAB)):
         sources = [(source, gold) for source, gold, _, _ in cases.values()]
         rows = [row(2 * at + half, source, [gold, gold]) for half in (0, 1) for at, (source, gold) in enumerate(sources)]
-        write(folder / place / "test.parquet", rows)
+        parquet(folder / place / "test.parquet", rows)
     return folder
 
 
@@ -144,7 +138,7 @@ def test_leaks_and_training_data_are_marked() -> None:
 
 
 def test_the_training_rows_are_a_variant(root: Path) -> None:
-    write(root / "memalpha" / "train.parquet", [row(7, "squad", ["gold"])])
+    parquet(root / "memalpha" / "train.parquet", [row(7, "squad", ["gold"])])
     assert load("memalpha-squad@train", root).order == ["7-0"]
 
 
@@ -201,7 +195,7 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_wrong_files(tmp_path: Path) -> None:
-    path = write(tmp_path / "memalpha" / "test.parquet", [row(3, "squad", ["a"]), row(3, "squad", ["b"])])
+    path = parquet(tmp_path / "memalpha" / "test.parquet", [row(3, "squad", ["a"]), row(3, "squad", ["b"])])
     with pytest.raises(UsageError, match=r"record 2: id '3' was already used by"):
         load("memalpha-squad", tmp_path)
     with pytest.raises(UsageError, match=r"no record with data_source 'booksum' \(it has squad\)"):
@@ -210,7 +204,7 @@ def test_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"test\.parquet.*not valid parquet"):
         load("memalpha-squad", tmp_path)
     changed = [{key: value for key, value in row(3, "squad", ["a"]).items() if key != "chunks"}]
-    write(path, changed)
+    parquet(path, changed)
     with pytest.raises(UsageError, match=r"record 1: not as published .no field 'chunks'"):
         load("memalpha-squad", tmp_path)
 
@@ -218,7 +212,7 @@ def test_wrong_files(tmp_path: Path) -> None:
 def test_the_hub_cache_is_read_and_no_data_names_every_remedy(hub_cache: Path) -> None:
     with pytest.raises(UsageError, match=r"memalpha-mab/test\.parquet.*YuWangX/Memalpha-Memoryagentbench/test\.parquet"):
         load("memalpha-mab-lme", None)
-    write(placed(hub_cache, "YuWangX/Memalpha", "test.parquet"), [row(0, "pubmed-rct", ["1"])])
+    parquet(placed(hub_cache, "YuWangX/Memalpha", "test.parquet"), [row(0, "pubmed-rct", ["1"])])
     task = load("memalpha-pubmed-rct", None)
     assert task.order == ["0-0"]
     assert (task.data["files"][0]["hub"], task.data["files"][0]["revision"]) == ("YuWangX/Memalpha", REVISION)

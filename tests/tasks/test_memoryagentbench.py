@@ -11,6 +11,7 @@ from golden_data import MAB_CHATS, MAB_META
 from hubcache import placed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import parquet
 
 from memeval import plugins
 from memeval.data.fields import published
@@ -18,9 +19,9 @@ from memeval.data.files import local
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.prompts import READER
-from memeval.tasks import Settings, mab_units, redial
+from memeval.tasks import Settings, mab_units
 from memeval.tasks.fixed import FixedTask
-from memeval.tasks.memoryagentbench import MemoryAgentBench, parse
+from memeval.tasks.memoryagentbench import MemoryAgentBench, parse, title
 from memeval.tasks.verify import data_files
 
 REVISION = "7ea066982b140a19337e17e60d45d4076e042faf"
@@ -101,13 +102,6 @@ def row(source: str, **changes: Any) -> dict[str, Any]:
     return {**made, **changes}
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    datasets = pytest.importorskip("datasets")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_list(rows).to_parquet(path)
-    return path
-
-
 def name_of(source: str) -> str:
     return f"mab-{source.replace('*', '')}"
 
@@ -123,7 +117,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for split, sources in SPLITS.items():
         rows = [row(source) for source in [*sources, sources[0]]]
-        write(folder / "memoryagentbench" / f"{split}-00000-of-00001.parquet", rows)
+        parquet(folder / "memoryagentbench" / f"{split}-00000-of-00001.parquet", rows)
     titles = {"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, "Amélie": 7, "Spider-Man": 8}
     (folder / "memoryagentbench" / "entity2id.json").write_text(json.dumps(titles))
     return folder
@@ -181,16 +175,18 @@ def test_chats_keep_time_and_speaker_and_say_where_answers_stand(root: Path) -> 
 
 
 def test_evidence_skips_blank_turns_and_is_all_or_nothing() -> None:
-    turns = mab_units.turns(CONTEXTS["longmemeval"])
-    viola, nice = ("user", "I play the viola."), ("assistant", "Nice!")
-    found = mab_units.evidence([[viola, nice], [nice, ("user", "Never said.")], []], turns)
-    assert [[piece.units for piece in pieces] for pieces in found] == [[(0,), (2,)], [], []]
+    turns = mab_units.units("longmemeval_s*", CONTEXTS["longmemeval"])
+    viola = {"role": "user", "content": "I play the viola.", "has_answer": True}
+    nice = {"role": "assistant", "content": "Nice!", "has_answer": True}
+    never, plain = {**nice, "content": "Never said."}, {**nice, "has_answer": False}
+    found = [mab_units.evidence(sessions, turns) for sessions in ([[viola, plain], [nice]], [[nice, never]], [], None)]
+    assert [[piece.units for piece in pieces] for pieces in found] == [[(0,), (2,)], [], [], []]
 
 
 def test_keypoints_of_a_book_stand_on_the_gold_side(root: Path, tmp_path: Path) -> None:
     points = [" It rained all day.", "Ann stayed."]
     path = tmp_path / "memoryagentbench" / f"{LRU}-00000-of-00001.parquet"
-    write(path, [row("infbench_sum_eng_shots2", metadata={"keypoints": points}), row("detective_qa")])
+    parquet(path, [row("infbench_sum_eng_shots2", metadata={"keypoints": points}), row("detective_qa")])
     task = load("infbench_sum_eng_shots2", tmp_path)
     assert {question.keypoints for question in task.golds()} == {("It rained all day.", "Ann stayed.")}
     context = task.context(task.refs(["0-0"])[0])
@@ -205,7 +201,7 @@ def test_keypoints_of_a_book_stand_on_the_gold_side(root: Path, tmp_path: Path) 
 
 def test_a_date_that_the_question_states_is_not_said_twice(tmp_path: Path) -> None:
     asked = ["Current Date: 2023/05/30 (Tue) 23:40, what do I play?", "What?"]
-    write(
+    parquet(
         tmp_path / "memoryagentbench" / f"{AR}-00000-of-00001.parquet",
         [row("longmemeval_s*", questions=asked)],
     )
@@ -216,11 +212,11 @@ def test_a_date_that_the_question_states_is_not_said_twice(tmp_path: Path) -> No
 def test_redial_golds_become_titles(root: Path) -> None:
     question = load("recsys_redial_full", root).golds()[0]
     assert question.answers == ("Heat (1995 film)", "Amélie")
-    assert redial.title("<http://dbpedia.org/resource/Spider-Man_(2002_film)>") == "Spider-Man (2002 film)"
+    assert title("<http://dbpedia.org/resource/Spider-Man_(2002_film)>") == "Spider-Man (2002 film)"
 
 
 def test_redial_without_its_titles(tmp_path: Path, hub_cache: Path) -> None:
-    write(tmp_path / "memoryagentbench" / f"{TTL}-00000-of-00001.parquet", [row("recsys_redial_full")])
+    parquet(tmp_path / "memoryagentbench" / f"{TTL}-00000-of-00001.parquet", [row("recsys_redial_full")])
     with pytest.raises(UsageError, match=r"memoryagentbench/entity2id\.json.*ai-hyz/MemoryAgentBench"):
         load("recsys_redial_full", tmp_path)
     (tmp_path / "memoryagentbench" / "entity2id.json").write_text('{"Heat": 509}')
@@ -289,12 +285,12 @@ def test_an_answer_that_is_no_list_is_not_taken_for_its_letters() -> None:
 
 
 def test_wrong_files(tmp_path: Path) -> None:
-    path = write(tmp_path / "memoryagentbench" / f"{AR}-00000-of-00001.parquet", [row("ruler_qa1_197K")])
+    path = parquet(tmp_path / "memoryagentbench" / f"{AR}-00000-of-00001.parquet", [row("ruler_qa1_197K")])
     with pytest.raises(UsageError, match=r"no record with source 'eventqa_full' \(it has ruler_qa1_197K\)"):
         load("eventqa_full", tmp_path)
     with pytest.raises(ValueError, match="source 'ruler' is not one whose contexts can be cut"):
         mab_units.units("ruler", "text")
-    write(path, [{"context": "text", "questions": ["a?"], "answers": [["a"]]}])
+    parquet(path, [{"context": "text", "questions": ["a?"], "answers": [["a"]]}])
     with pytest.raises(UsageError, match=r"record 1: not as published"):
         load("ruler_qa1_197K", tmp_path)
 
@@ -304,7 +300,7 @@ def test_the_pinned_revision_is_read_from_the_hub_cache(hub_cache: Path) -> None
         load("factconsolidation_sh_6k", None)
     name = f"data/{CR}-00000-of-00001.parquet"
     path = placed(hub_cache, "ai-hyz/MemoryAgentBench", name, REVISION, current="f" * 40)
-    write(path, [row("factconsolidation_sh_6k")])
+    parquet(path, [row("factconsolidation_sh_6k")])
     task = load("factconsolidation_sh_6k", None)
     assert task.data["files"][0]["revision"] == REVISION
     assert task.data["questions"] == 2

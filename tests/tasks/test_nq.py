@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import everything, write
 from records import nq as record
-from records import write
 
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
-from memeval.task import Context
 from memeval.tasks import Settings
 from memeval.tasks.nq import NQ
 from memeval.tasks.streams import PackedTask
@@ -25,15 +24,11 @@ def load(root: Path | None, **card: Any) -> PackedTask:
     return NQ().load(TaskCard(source="nq", **card), Settings(data_dir=root))
 
 
-def everything(task: PackedTask) -> list[Context]:
-    return [task.context(ref) for ref in task.refs(task.order)]
-
-
 def test_the_gold_passage_is_the_evidence_and_the_others_fill_the_stream(tmp_path: Path) -> None:
     write(tmp_path, "nq/nq-open-oracle.jsonl.gz", RECORDS)
     task = load(tmp_path, documents=50)
     assert (task.data["questions"], task.data["incomplete"], task.data["pool"]) == (60, 0, 60)
-    for context in everything(task):
+    for context in everything(task).values():
         (question,) = context.questions
         (piece,) = question.evidence
         n = question.text.split()[-1]
@@ -60,7 +55,7 @@ def test_all_passages_of_the_longer_files_belong_to_the_question(documents: int,
     write(tmp_path, f"{name}.gz", [record(n, documents - 1, 4) for n in range(8)])
     task = load(tmp_path, documents=40, params={"files": name})
     assert task.data["pool"] == 8 * documents
-    for context in everything(task):
+    for context in everything(task).values():
         (question,) = context.questions
         n = question.text.split()[-1]
         texts = [unit.text for unit in context.units]

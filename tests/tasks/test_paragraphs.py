@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import records
 from hubcache import REVISION, placed
+from records import everything
 
 from memeval import plugins
 from memeval.cards import TaskCard
@@ -61,10 +62,6 @@ def made(family: Family) -> list[Row]:
 def load(family: str, root: Path | None, **card: Any) -> PackedTask:
     card = {"name": f"{family}-10k", "source": family, **card}
     return FAMILIES[family].source().load(TaskCard(**card), Settings(data_dir=root))
-
-
-def everything(task: PackedTask) -> list[Any]:
-    return [task.context(ref) for ref in task.refs(task.order)]
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from records import everything
 
 from memeval import plugins, tokens
 from memeval.cards import TaskCard, with_variant
@@ -22,7 +23,7 @@ from memeval.data.records import read
 from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
 from memeval.runs.prepare import prepare
-from memeval.task import Context, Unit
+from memeval.task import Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
 from memeval.tasks.personamem import PersonaMem, parse
@@ -96,10 +97,6 @@ def write(root: Path, questions: bytes | None = None, contexts: bytes | None = N
 def load(root: Path | None, name: str = "personamem-32k", seed: int = 42, **card: Any) -> FixedTask:
     made = TaskCard(**{"name": name, "source": "personamem", "params": {"size": "32k"}, **card})
     return PersonaMem().load(made, Settings(data_dir=root, seed=seed))
-
-
-def everything(task: FixedTask) -> dict[str, Context]:
-    return {ref.context_id: task.context(ref) for ref in task.refs(task.order)}
 
 
 def refused(root: Path, **card: Any) -> str:

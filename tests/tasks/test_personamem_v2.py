@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from hubcache import REVISION, placed
+from records import everything, refusal
 
 from memeval import plugins
 from memeval.cards import TaskCard
-from memeval.errors import UsageError
 from memeval.metrics import METRICS, Reply
-from memeval.task import Context, Question, Unit
+from memeval.task import Question, Unit
 from memeval.tasks import Settings
 from memeval.tasks.fixed import FixedTask
 from memeval.tasks.personamem_v2 import PersonaMemV2, parse
@@ -68,17 +68,6 @@ def write(folder: Path, rows: list[dict[str, Any]] | None = None, history: Any =
 def load(root: Path | None, **params: Any) -> FixedTask:
     card = TaskCard("pm2", "personamem_v2", params={"size": "32k", **params}, cluster="persona")
     return PersonaMemV2().load(card, Settings(root))
-
-
-def everything(task: FixedTask) -> dict[str, Context]:
-    return {ref.context_id: task.context(ref) for ref in task.refs(task.order)}
-
-
-def refused(root: Path, **params: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        everything(load(root, **params))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_histories_are_shared_and_read_once(tmp_path: Path) -> None:
@@ -164,16 +153,16 @@ DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
 def test_damage_is_one_line_with_its_place(tmp_path: Path, damage: str) -> None:
     made, wanted = DAMAGED[damage]
     write(tmp_path / "personamem_v2", **made)
-    assert re.search(wanted, refused(tmp_path)), refused(tmp_path)
+    assert re.search(wanted, refusal(load, tmp_path)), refusal(load, tmp_path)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    message = refused(tmp_path)
+    message = refusal(load, tmp_path)
     assert "put personamem_v2/benchmark/text/benchmark.csv" in message
     assert "bowen-upenn/PersonaMem-v2/benchmark/text/benchmark.csv" in message
     write(tmp_path / "personamem_v2")
-    assert "personamem_v2/data/chat_history_128k/*.json" in refused(tmp_path, size="128k")
-    assert "'params.size' is '1M' (known: 32k, 128k)" in refused(tmp_path, size="1M")
+    assert "personamem_v2/data/chat_history_128k/*.json" in refusal(load, tmp_path, size="128k")
+    assert "'params.size' is '1M' (known: 32k, 128k)" in refusal(load, tmp_path, size="1M")
 
 
 @pytest.mark.parametrize("name", ["personamem-v2-32k", "personamem-v2-128k", "personamem-v2-32k@no-profile"])

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import parquet
+from records import everything, parquet
 from records import triviaqa as record
 
 from memeval.cards import TaskCard
 from memeval.errors import UsageError
-from memeval.task import Context
 from memeval.tasks import Settings
 from memeval.tasks.streams import PackedTask
 from memeval.tasks.triviaqa import TriviaQA
@@ -31,15 +30,11 @@ def write(root: Path, rows: list[Any]) -> None:
         parquet(root / f"triviaqa/validation-0000{part}-of-00002.parquet", some)
 
 
-def everything(task: PackedTask) -> list[Context]:
-    return [task.context(ref) for ref in task.refs(task.order)]
-
-
 def test_the_gold_passage_is_the_one_that_answers(tmp_path: Path) -> None:
     write(tmp_path, RECORDS)
     task = load(tmp_path, documents=30)
     assert (task.data["questions"], task.data["incomplete"], task.data["pool"]) == (14, 0, 84)
-    for context in everything(task):
+    for context in everything(task).values():
         (question,) = context.questions
         n = int(question.id[3:])
         (piece,) = question.evidence

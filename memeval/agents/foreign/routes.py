@@ -8,9 +8,8 @@ number or a list. `{{` and `}}` are braces. Where something is in a reply is sai
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from msgspec import Meta, Struct
@@ -85,7 +84,7 @@ def names(template: Any) -> Iterator[str]:
             yield from names(part)
 
 
-def filled(template: Any, values: Mapping[str, Any], encode: Callable[[str], str] = str) -> Any:
+def filled(template: Any, values: Mapping[str, Any]) -> Any:
     """A template, or a body with templates, with its values."""
     if isinstance(template, Mapping):
         return {filled(key, values): filled(part, values) for key, part in template.items()}
@@ -94,13 +93,14 @@ def filled(template: Any, values: Mapping[str, Any], encode: Callable[[str], str
     if not isinstance(template, str):
         return template
     whole = _NAME.fullmatch(template)
-    if whole and whole[1] and encode is str:
+    if whole and whole[1]:
         return values[whole[1]]
+    return _NAME.sub(lambda found: _text(values[found[1]]) if found[1] else found[0][0], template)
 
-    def value(found: re.Match[str]) -> str:
-        return encode(_text(values[found[1]])) if found[1] else found[0][0]
 
-    return _NAME.sub(value, template)
+def address(template: str, values: Mapping[str, Any]) -> str:
+    """The path of a request, its values percent-encoded."""
+    return str(filled(template, {name: quote(_text(value), safe="") for name, value in values.items()}))
 
 
 def _text(value: Any) -> str:
@@ -115,73 +115,3 @@ def at(value: Any, path: str) -> Any:
         except (KeyError, IndexError, ValueError, TypeError):
             raise ForeignFailed(f"its reply has nothing at '{path}'") from None
     return value
-
-
-class Requests(Protocol):
-    async def open(self, base_url: str, token: str) -> None: ...
-
-    async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON value of the reply."""
-
-    def stop(self) -> None: ...
-
-    async def end(self) -> str: ...
-
-
-@dataclass
-class Mapped:
-    """The wire to such a server: messages become its requests, and its replies become those of messages.py."""
-
-    routes: Routes
-    params: Mapping[str, Any]
-    posts: Requests
-    _values: dict[str, Any] = field(default_factory=dict)
-
-    async def open(self, base_url: str, token: str) -> None:
-        await self.posts.open(base_url, token)
-
-    def stop(self) -> None:
-        self.posts.stop()
-
-    async def end(self) -> str:
-        return await self.posts.end()
-
-    async def ask(self, message: Mapping[str, Any]) -> Any:
-        method = message["method"]
-        route = self.routes.named().get(method)
-        if method == "begin":
-            facts = {name: message[name] for name in CONTEXT}
-            self._values = {**self.params, **facts}
-        reply = None if route is None else await self._sent(route, message)
-        if route is not None and method == "begin":
-            self._values |= {name: at(reply, path) for name, path in route.keep.items()}
-        found: dict[str, Any] = {"id": message["id"]}
-        if method == "begin":
-            found["methods"] = [name for name in ("finish", "memory", "close") if getattr(self.routes, name)]
-        if isinstance(route, ListRoute):
-            found["items" if method == "recall" else "entries"] = self._items(route, reply)
-        return found
-
-    async def _sent(self, route: Route, message: Mapping[str, Any]) -> Any:
-        chunk, query = message.get("chunk", {}), message.get("query", {})
-        values = {**self._values, **chunk, "chunk": chunk.get("id"), **query}
-        verb, _, path = route.send.partition(" ")
-        return await self.posts.request(verb, filled(path, values, _encoded), filled(route.json, values))
-
-    @staticmethod
-    def _items(route: ListRoute, reply: Any) -> list[dict[str, Any]]:
-        listed = at(reply, route.items)
-        if not isinstance(listed, list):
-            raise ForeignFailed(f"its reply has no list at '{route.items}'")
-        items = []
-        for entry in listed:
-            item = {"text": at(entry, route.text)}
-            item |= {key: at(entry, path) for key in ("id", "score") if (path := getattr(route, key))}
-            if route.chunk:
-                item["chunks"] = [at(entry, route.chunk)]
-            items.append(item)
-        return items
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="")

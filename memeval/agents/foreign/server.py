@@ -17,7 +17,7 @@ from memeval.agent import Chunk, Query, Recall, Session
 from memeval.agents.foreign import messages
 from memeval.agents.foreign.agent import TIMEOUT, Foreign
 from memeval.agents.foreign.messages import Begun
-from memeval.agents.foreign.routes import Mapped, Routes, check_routes
+from memeval.agents.foreign.routes import CONTEXT, ListRoute, Routes, address, at, check_routes, filled
 from memeval.errors import ForeignFailed, UsageError
 from memeval.models.transport import authorities, proxy_for
 
@@ -86,9 +86,8 @@ class Server(Foreign):
         finally:
             await post.end()
 
-    def wire(self, session: Session) -> Posts | Mapped:
-        posts = Posts(self.url, self.key)
-        return posts if self.routes is None else Mapped(self.routes, self.params, posts)
+    def wire(self, session: Session) -> Posts:
+        return Posts(self.url, self.key) if self.routes is None else Mapped(self.url, self.key, self.routes, self.params)
 
     async def observe(self, chunk: Chunk) -> None:
         await super().observe(chunk)
@@ -157,3 +156,43 @@ class Posts:
         if session is not None:
             await session.close()
         return ""
+
+
+class Mapped(Posts):
+    """The requests of a server's own API in place of the messages; its replies become those of messages.py."""
+
+    def __init__(self, url: str, key: str, routes: Routes, params: Mapping[str, Any]) -> None:
+        super().__init__(url, key)
+        self._routes, self._values = routes, dict(params)
+
+    async def ask(self, message: Mapping[str, Any]) -> Any:
+        method = message["method"]
+        route = self._routes.named().get(method)
+        found: dict[str, Any] = {"id": message["id"]}
+        if method == "begin":
+            self._values |= {name: message[name] for name in CONTEXT}
+            found["methods"] = [name for name in ("finish", "memory", "close") if getattr(self._routes, name)]
+        if route is not None:
+            chunk, query = message.get("chunk", {}), message.get("query", {})
+            values = {**self._values, **chunk, "chunk": chunk.get("id"), **query}
+            verb, _, path = route.send.partition(" ")
+            reply = await self.request(verb, address(path, values), filled(route.json, values))
+            if method == "begin":
+                self._values |= {name: at(reply, where) for name, where in route.keep.items()}
+            if isinstance(route, ListRoute):
+                found["items" if method == "recall" else "entries"] = self._items(route, reply)
+        return found
+
+    @staticmethod
+    def _items(route: ListRoute, reply: Any) -> list[dict[str, Any]]:
+        listed = at(reply, route.items)
+        if not isinstance(listed, list):
+            raise ForeignFailed(f"its reply has no list at '{route.items}'")
+        items = []
+        for entry in listed:
+            item = {"text": at(entry, route.text)}
+            item |= {key: at(entry, path) for key in ("id", "score") if (path := getattr(route, key))}
+            if route.chunk:
+                item["chunks"] = [at(entry, route.chunk)]
+            items.append(item)
+        return items

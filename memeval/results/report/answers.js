@@ -37,6 +37,7 @@ async function answerRows() {
       run,
       agent: runs[run].name,
       question,
+      again,
       name,
       task,
       kind,

@@ -14,7 +14,7 @@ from memeval.records.summary import Summary
 from memeval.results import comparable, pairs
 from memeval.results.economics import Economics, economics
 from memeval.results.load import Run, Runs
-from memeval.results.lost import WORDS, Lost, asked_sentence
+from memeval.results.lost import WORDS, asked_sentence
 from memeval.results.row_keys import layout
 from memeval.runs.notes import notes
 from memeval.stats import holm, lift, paired
@@ -86,10 +86,10 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     pairs: tuple[Pair, ...]
 
 
-def overview(runs: Sequence[Run], followed: Sequence[Lost]) -> Overview:
-    """All but the single answers. followed: where the answers of each run were lost."""
+def overview(runs: Sequence[Run]) -> Overview:
+    """All but the single answers."""
     names = run_names(runs)
-    parts = [_part(run, name, lost) for run, name, lost in zip(runs, names, followed, strict=True)]
+    parts = [_part(run, name) for run, name in zip(runs, names, strict=True)]
     numbers = {run.path: number for number, run in enumerate(runs)}
     groups = [[numbers[run.path] for run in group] for group in comparable.groups(runs)]
     for group in groups:
@@ -136,7 +136,7 @@ def _title(runs: Sequence[Run], groups: Sequence[Sequence[int]], group: Sequence
     return ", ".join((first.task, *(f"{what}: {value}" for what, value in facts.items())))
 
 
-def _part(run: Run, name: str, lost: Lost) -> RunPart:
+def _part(run: Run, name: str) -> RunPart:
     """Paths are shortened: the page goes to others."""
     summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
     summary = replace(summary, notes=notes(summary))
@@ -149,8 +149,8 @@ def _part(run: Run, name: str, lost: Lost) -> RunPart:
         control=run.agent in CONTROLS,
         usd=usd / answers if usd is not None and answers else None,
         tokens=spent / answers if answers else None,
-        lost={WORDS[where]: count for where, count in lost.counts.items()},
-        unsupported=lost.unsupported,
+        lost={WORDS[where]: count for where, count in run.lost.counts.items()},
+        unsupported=run.lost.unsupported,
         asked=asked_sentence(asked) if asked else "",
         economics=economics(run),
         summary=summary,

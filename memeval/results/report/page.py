@@ -17,7 +17,7 @@ from memeval import __version__
 from memeval.errors import UsageError
 from memeval.records.clean import encode
 from memeval.results.load import Run
-from memeval.results.lost import lost
+from memeval.results.lost import ASKED_WORDS
 from memeval.results.report.overview import Overview, overview
 from memeval.results.report.pack import Pack, compressed
 from memeval.results.report.stories import LEFT_OUT, LIMIT, rows_and_stories
@@ -46,7 +46,8 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page is given at once; rows and stories are packed. starts: the number of the first value of each block."""
+    """What the page is given at once; rows and stories are packed. starts: the number of the first value of each block;
+    words: what `memeval attribute` found -> how it is said."""
 
     title: str
     version: str
@@ -54,6 +55,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     stories: int
     starts: list[int]
+    words: dict[str, str]
 
 
 def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval report", all_stories: bool = False) -> Written:
@@ -65,17 +67,17 @@ def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval repor
     if not runs:
         raise UsageError("report: no runs; name some that `memeval list runs` shows")
     pack = Pack()
-    followed = [lost(run) for run in runs]
-    rows = rows_and_stories(runs, followed, pack, None if all_stories else LIMIT)
+    rows = rows_and_stories(runs, pack, None if all_stories else LIMIT)
     starts, blocks = pack.blocks()
     stories = sum(answer.story != LEFT_OUT for answer in rows.answers)
     data = _Data(
         title=title,
         version=__version__,
-        overview=overview(runs, followed),
+        overview=overview(runs),
         answers=len(rows.answers),
         stories=stories,
         starts=starts,
+        words=ASKED_WORDS,
     )
     text = _page(data, compressed(encode(rows)), blocks).encode("utf-8", "replace")
     try:

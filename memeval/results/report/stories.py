@@ -1,25 +1,20 @@
-"""The answers of the page: a row for each, and its story (what was asked, recalled, held, and written)."""
+"""The answers of the page: a row for each, and the story of each question in the pack."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from memeval.memory.replay import replay
-from memeval.metrics.held import each_held
-from memeval.records.attribution import AttributedAnswer
 from memeval.records.clean import encode
 from memeval.records.folder import Key
-from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.results.load import Run
-from memeval.results.lost import ASKED_WORDS, WORDS, Lost, headline_scores
-from memeval.results.memory_at import by_memory, steps_at
+from memeval.results.lost import WORDS, Lost
 from memeval.results.report.pack import Pack
-from memeval.runs.score import recalled_items
+from memeval.results.story import Given, Story, answers, whole_story
 
 LIMIT = 20_000_000
 """Characters of packed stories in a page, unless all are wanted."""
@@ -31,6 +26,7 @@ FIRST = ("wrong", "failed", "partly", "right", "n/a")
 """Verdicts in the order in which their stories go into the page."""
 
 LEFT_OUT = -1
+Place = tuple[int, int, int]
 
 
 class QuestionCells(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +51,12 @@ class AnswerCells(msgspec.Struct, frozen=True, array_like=True):
     score: float | None
     lost: str
     answer: str
-    story: int
+    story: int = LEFT_OUT
+
+    @property
+    def place(self) -> Place:
+        """What has one story: a question of a run in one repeat."""
+        return self.run, self.question, self.repeat
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -63,132 +64,31 @@ class Rows(msgspec.Struct, frozen=True):
     answers: tuple[AnswerCells, ...]
 
 
-class EvidenceFacts(msgspec.Struct, frozen=True):
-    text: str
-    titles: tuple[str, ...]
-    chunks: tuple[str, ...]
-
-
-class QuestionFacts(msgspec.Struct, frozen=True):
-    """A question in full."""
-
-    text: str
-    time: str | None
-    options: tuple[str, ...]
-    answers: tuple[str, ...]
-    answerable: bool
-    keypoints: tuple[str, ...]
-    evidence: tuple[EvidenceFacts, ...]
-    context: str
-    stream_tokens: int
-    chunks: int
-
-
-class RecalledItem(msgspec.Struct, frozen=True):
-    """text: a number in the pack; None where the text is not at hand. holds: numbers of the pieces of evidence in it."""
-
-    text: int | None
-    chunks: tuple[str, ...]
-    id: str | None
-    score: float | None
-    tokens: int
-    holds: tuple[int, ...]
-
-
-class MemoryFacts(msgspec.Struct, frozen=True):
-    """A memory when it was asked. held: tokens by type; None where the agent does not say. entries: type -> (id, text),
-    as the recorded operations made them. steps: numbers in the pack, in order."""
-
-    held: dict[str, int] | None
-    chunks: int
-    entries: dict[str, list[tuple[str, int]]]
-    steps: tuple[int, ...]
-
-
-class CallFacts(msgspec.Struct, frozen=True):
-    """A memory operation. arguments: short ones as text, long ones as a number in the pack."""
-
-    name: str
-    arguments: dict[str, str | int]
-    status: str
-    message: str
-
-
-class StepFacts(msgspec.Struct, frozen=True):
-    """The operations of one chunk; reply: the first reply, where nothing was stored."""
-
-    chunk: str
-    calls: tuple[CallFacts, ...]
-    reply: str | None
-
-
-class Ruling(msgspec.Struct, frozen=True):
-    """What a judge says of an answer."""
-
-    judge: str
-    verdict: str
-    text: str
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A wrong answer that was asked again (`memeval attribute`): where it was lost, and the replies."""
-
-    lost: str
-    with_evidence: str | None
-    with_memory: str | None
-
-
-class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer in full. question, memory: numbers in the pack; memory is None of a control, and where it is not at hand.
-    found: of each piece of the evidence that is in the stream, whether it was recalled, None where that cannot be traced."""
-
-    question: int
-    answer: str | None
-    failure: str | None
-    reason: str | None
-    metrics: dict[str, float]
-    rulings: tuple[Ruling, ...]
-    recalled: tuple[RecalledItem, ...]
-    recall_tokens: int
-    dropped: int
-    beyond: int
-    memory_tokens: int | None
-    memory: int | None
-    found: tuple[bool | None, ...]
-    asked: Asked | None
-
-
-Entry = tuple[Run, SampleRow, ScoreRow | None]
-
-
-def rows_and_stories(runs: Sequence[Run], followed: Sequence[Lost], pack: Pack, limit: int | None = LIMIT) -> Rows:
+def rows_and_stories(runs: Sequence[Run], pack: Pack, limit: int | None = LIMIT) -> Rows:
     """A row for every answer; its story goes into the pack while that has at most `limit` characters, wrong answers first.
-    followed: where the answers of each run were lost. limit: None for all stories."""
-    entries = list(_entries(runs))
+    limit: None for all stories."""
     numbers: dict[tuple[str, str, str], int] = {}
     questions: list[QuestionCells] = []
-    places: list[int] = []
-    for run, sample, _ in entries:
-        row = run.questions[sample.question_id]
-        key = (run.task, row.question_id, row.digest)
-        if key not in numbers:
-            numbers[key] = len(questions)
-            questions.append(_question_cells(run, row))
-        places.append(numbers[key])
-    found = dict.fromkeys(range(len(entries)), LEFT_OUT)
-    stories = {run.path: Stories(run, pack) for run in runs}
-    for number in sorted(found, key=lambda number: (FIRST.index(_verdict(entries[number][2])), places[number], number)):
+    rows: list[AnswerCells] = []
+    told: dict[Place, tuple[Run, SampleRow, list[Given]]] = {}
+    for of_run, run in enumerate(runs):
+        scores, ends = run.score_of(run.decides), _ends(run.lost)
+        for sample, given in zip(run.samples, answers(run), strict=True):
+            question = run.questions[sample.question_id]
+            key = (run.task, question.question_id, question.digest)
+            if key not in numbers:
+                numbers[key] = len(questions)
+                questions.append(_question_cells(run, question))
+            row = _answer_cells(run, sample, scores.get(sample.key), of_run, numbers[key], ends.get(sample.key, ""))
+            rows.append(row)
+            told.setdefault(row.place, (run, sample, []))[2].append(given)
+    stories: dict[Place, int] = {}
+    for row in sorted(rows, key=lambda row: (FIRST.index(row.verdict), row.question)):
         if limit is not None and pack.size >= limit:
             break
-        run, sample, score = entries[number]
-        found[number] = stories[run.path].add(sample, score)
-    run_numbers = {run.path: number for number, run in enumerate(runs)}
-    ends = {run.path: _ends(found) for run, found in zip(runs, followed, strict=True)}
-    answers = tuple(
-        _answer_cells(run, run_numbers[run.path], place, sample, score, ends[run.path].get(sample.key, ""), found[number])
-        for number, ((run, sample, score), place) in enumerate(zip(entries, places, strict=True))
-    )
-    return Rows(tuple(questions), answers)
+        if row.place not in stories:
+            stories[row.place] = _packed(pack, whole_story(*told[row.place]))
+    return Rows(tuple(questions), tuple(replace(row, story=stories.get(row.place, LEFT_OUT)) for row in rows))
 
 
 def _ends(found: Lost) -> dict[Key, str]:
@@ -196,28 +96,23 @@ def _ends(found: Lost) -> dict[Key, str]:
     return lost | dict.fromkeys(found.unsupported_answers, "unsupported")
 
 
-def _entries(runs: Sequence[Run]) -> Iterator[Entry]:
-    for run in runs:
-        scores = headline_scores(run)
-        yield from ((run, sample, scores.get(sample.key)) for sample in run.samples)
-
-
-def _verdict(score: ScoreRow | None) -> str:
-    return score.verdict if score else "n/a"
-
-
 def _question_cells(run: Run, row: QuestionRow) -> QuestionCells:
     golds = " | ".join(row.answers) if row.answerable else "(unanswerable)"
     return QuestionCells(row.question_id, run.task, row.kind, _short(row.text), _short(golds))
 
 
-def _answer_cells(
-    run: Run, number: int, question: int, sample: SampleRow, score: ScoreRow | None, lost: str, story: int
-) -> AnswerCells:
+def _answer_cells(run: Run, sample: SampleRow, score: ScoreRow | None, number: int, question: int, lost: str) -> AnswerCells:
     metrics = score.metrics if score else {}
-    value = metrics.get(run.summary.headline.metric, metrics.get("abstention"))
-    answer = _short(sample.answer or sample.failure or "")
-    return AnswerCells(number, question, sample.repeat, sample.answer_repeat, _verdict(score), value, lost, answer, story)
+    return AnswerCells(
+        run=number,
+        question=question,
+        repeat=sample.repeat,
+        answer_repeat=sample.answer_repeat,
+        verdict=score.verdict if score else "n/a",
+        score=metrics.get(run.summary.headline.metric, metrics.get("abstention")),
+        lost=lost,
+        answer=_short(sample.answer or sample.failure or ""),
+    )
 
 
 def _short(text: str) -> str:
@@ -225,111 +120,24 @@ def _short(text: str) -> str:
     return flat if len(flat) <= SHORT else flat[: SHORT - 1] + "…"
 
 
-class Stories:
-    """The stories of one run on their way into the pack. Rows are read when the first story needs them."""
-
-    def __init__(self, run: Run, pack: Pack) -> None:
-        self._run, self._pack = run, pack
-
-    @cached_property
-    def _scores(self) -> dict[Key, ScoreRow]:
-        """Of the task's own metrics."""
-        return {row.key: row for row in self._run.scores()}
-
-    @cached_property
-    def _rulings(self) -> dict[str, dict[Key, ScoreRow]]:
-        """judge -> its scores"""
-        return {name: {row.key: row for row in self._run.scores(name)} for name in self._run.folder.judges()}
-
-    @cached_property
-    def _steps(self) -> dict[tuple[str, int], list[OperationRow]]:
-        return by_memory(self._run.operations)
-
-    @cached_property
-    def _asked(self) -> dict[Key, AttributedAnswer]:
-        """What `memeval attribute` found."""
-        found = self._run.folder.attribution()
-        return {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())}
-
-    def add(self, sample: SampleRow, score: ScoreRow | None) -> int:
-        """The number of the story in the pack."""
-        row = self._run.questions[sample.question_id]
-        question, items, own = row.question(), recalled_items(sample, self._run.texts), self._scores.get(sample.key)
-        placed = [number for number, piece in enumerate(row.evidence) if piece.chunks]
-        near = {chunk for piece in row.evidence for chunk in piece.chunks}
-        recalled = tuple(
-            RecalledItem(
-                text=self._pack.add(item.text) if line.text in self._run.texts else None,
-                chunks=item.chunks,
-                id=item.id,
-                score=item.score,
-                tokens=line.tokens,
-                holds=()
-                if near.isdisjoint(item.chunks)
-                else tuple(itertools.compress(placed, each_held(question, row.evidence, [item]))),
-            )
-            for item, line in zip(items, sample.recall, strict=True)
-        )
-        return self._pack.add(
-            Story(
-                question=self._pack.add(_question_facts(row)),
-                answer=sample.answer,
-                failure=sample.failure or sample.not_applicable,
-                reason=score.reason if score else None,
-                metrics={**(own.metrics if own else {}), **(score.metrics if score else {})},
-                rulings=tuple(self._ruled(sample)),
-                recalled=recalled,
-                recall_tokens=sample.recall_tokens,
-                dropped=sample.recall_dropped,
-                beyond=sample.recall_lost,
-                memory_tokens=sample.memory_tokens,
-                memory=self._memory(row, sample.repeat),
-                found=tuple(each_held(question, row.evidence, items)),
-                asked=self._asked_again(sample.key),
-            )
-        )
-
-    def _asked_again(self, key: Key) -> Asked | None:
-        found = self._asked.get(key)
-        return Asked(ASKED_WORDS[found.where], found.with_evidence, found.with_memory) if found else None
-
-    def _ruled(self, sample: SampleRow) -> Iterator[Ruling]:
-        for judge, rows in self._rulings.items():
-            if row := rows.get(sample.key):
-                yield Ruling(judge, row.verdict, "\n".join(filter(None, (row.reason, row.reply))))
-
-    def _memory(self, row: QuestionRow, repeat: int) -> int | None:
-        steps = steps_at(self._steps.get((row.context_id, repeat), ()), row, repeat)
-        if not steps:
-            return None
-        contents = replay(result.effect for step in steps for result in step.results)
-        entries = {kind: [(key, self._pack.add(text)) for key, text in found.items()] for kind, found in contents.items()}
-        written = tuple(self._pack.add(self._step(step)) for step in steps if step.results or step.reply)
-        chunks = sum(1 for step in steps if step.units)
-        return self._pack.add(MemoryFacts(steps[-1].held, chunks, entries, written))
-
-    def _step(self, step: OperationRow) -> StepFacts:
-        calls = tuple(
-            CallFacts(result.name, self._arguments(result.arguments), result.status, result.message)
-            for result in step.results
-        )
-        return StepFacts(step.chunk, calls, step.reply)
-
-    def _arguments(self, arguments: Mapping[str, Any]) -> dict[str, str | int]:
-        texts = {key: value if isinstance(value, str) else encode(value).decode() for key, value in arguments.items()}
-        return {key: text if len(text) < LONG else self._pack.add(text) for key, text in texts.items()}
+def _packed(pack: Pack, story: Story) -> int:
+    """The number of a story. Several stories share their question, their memory with its entries and operations, and
+    texts: each is a value of its own, and its number is in its place."""
+    found = msgspec.to_builtins(replace(story, run="", question=replace(story.question, meta={})))
+    found["question"] = pack.add(found["question"])
+    found["recalled"] = [_with_text(pack, item) for item in found["recalled"]]
+    if memory := found["memory"]:
+        memory["entries"] = [pack.add(_with_text(pack, entry)) for entry in memory["entries"]]
+        memory["operations"] = [pack.add(_with_arguments(pack, call)) for call in memory["operations"]]
+        found["memory"] = pack.add(memory)
+    return pack.add(found)
 
 
-def _question_facts(row: QuestionRow) -> QuestionFacts:
-    return QuestionFacts(
-        text=row.text,
-        time=row.time,
-        options=row.options or (),
-        answers=row.answers,
-        answerable=row.answerable,
-        keypoints=row.keypoints,
-        evidence=tuple(EvidenceFacts(piece.text, piece.titles, piece.chunks) for piece in row.evidence),
-        context=row.context_id,
-        stream_tokens=row.stream_tokens,
-        chunks=row.prefix_chunks,
-    )
+def _with_text(pack: Pack, row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "text": pack.add(row["text"])}
+
+
+def _with_arguments(pack: Pack, call: dict[str, Any]) -> dict[str, Any]:
+    """Short arguments as text, long ones as a number."""
+    texts = {key: value if isinstance(value, str) else encode(value).decode() for key, value in call["arguments"].items()}
+    return {**call, "arguments": {key: text if len(text) < LONG else pack.add(text) for key, text in texts.items()}}

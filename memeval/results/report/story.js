@@ -45,7 +45,6 @@ const pair = (name, ...cells) =>
 
 /** A text in a box; a long one is folded, unless something in it is marked. */
 function textBox(head, text, facts, attributes = {}) {
-  if (text === null) return el("div", { class: "box" }, head, el("p", { class: "faint" }, "(the text is not kept)"));
   const nodes = highlighted(text, facts);
   const body = el("div", { class: "text" }, nodes);
   if (text.length < 400) return el("div", { class: "box", ...attributes }, head, body);
@@ -99,7 +98,11 @@ async function openStory(id) {
 async function storyBody(row) {
   const story = await value(row.story);
   const facts = await value(story.question);
-  const metrics = Object.entries(story.metrics)
+  const mine = story.answers.find((answer) => answer.answer_repeat === row.again);
+  const { headline, judge } = runs[row.run].summary;
+  const judged = headline.metric === "judge" ? mine.rulings.find((ruling) => ruling.judge === judge?.scorer) : null;
+  const asked = mine.attributed;
+  const metrics = Object.entries({ ...mine.metrics, ...judged?.metrics })
     .map(([name, score]) => `${name} ${percent(score)}`)
     .join(", ");
   const others = answers.filter((other) => other.question === row.question && other.id !== row.id);
@@ -108,23 +111,25 @@ async function storyBody(row) {
     el(
       "dl",
       {},
-      pair("id", `${row.name}, stream ${facts.context}, ${count(facts.stream_tokens)} tokens`),
+      pair("id", `${row.name}, stream ${facts.context_id}, ${count(facts.stream_tokens)} tokens`),
       pair("time", facts.time),
-      pair("options", facts.options.join("\n")),
+      pair("options", (facts.options ?? []).join("\n")),
       pair("gold", facts.answerable ? facts.answers.join("\n") : "(unanswerable: the right reply is to decline)"),
-      pair("answer", story.answer ?? el("em", {}, row.verdict === "failed" ? "none" : "not kept")),
+      pair("answer", mine.answer ?? el("em", {}, row.verdict === "failed" ? "none" : "not kept")),
       pair("verdict", el("strong", { class: row.verdict }, row.verdict), metrics ? `  ${metrics}` : ""),
       pair(
         "reason",
-        [story.reason, story.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
+        [(judged ?? mine).reason, mine.failure].filter((text, at, all) => text && all.indexOf(text) === at).join("\n"),
       ),
-      story.asked && [
-        pair("asked again", story.asked.lost),
-        pair("with evidence", story.asked.with_evidence),
-        pair("with memory", story.asked.with_memory),
+      asked && [
+        pair("asked again", page.words[asked.where]),
+        pair("with evidence", asked.with_evidence),
+        pair("with memory", asked.with_memory),
       ],
       pair("lost", row.lost === "unsupported" ? "right, but the evidence is not in what was recalled" : row.lost),
-      story.rulings.map((ruling) => pair(ruling.judge, `${ruling.verdict}\n${ruling.text}`)),
+      mine.rulings.map(({ judge, verdict, reason, reply }) =>
+        pair(judge, `${verdict}\n${[reason, reply].filter(Boolean).join("\n")}`),
+      ),
       pair("keypoints", facts.keypoints.join("\n")),
       pair(
         "others",
@@ -172,10 +177,10 @@ function evidenceList(facts, story) {
 }
 
 async function recalledList(facts, story) {
-  const texts = await Promise.all(story.recalled.map((item) => (item.text === null ? null : value(item.text))));
+  const texts = await Promise.all(story.recalled.map((item) => value(item.text)));
   const beyond =
-    story.dropped || story.beyond
-      ? `; ${count(story.dropped)} items and ${count(story.beyond)} tokens were beyond the budget`
+    story.recall_dropped || story.recall_lost
+      ? `; ${count(story.recall_dropped)} items and ${count(story.recall_lost)} tokens were beyond the budget`
       : "";
   return [
     el("h3", {}, "Recalled"),
@@ -212,27 +217,28 @@ async function memoryPart(facts, story) {
           .map(([kind, tokens]) => `${kind} ${count(tokens)}`)
           .join(", ") + " tokens";
   const parts = [title, el("p", { class: "faint" }, `After ${count(memory.chunks)} chunks: ${held}.`)];
-  for (const [kind, entries] of Object.entries(memory.entries)) {
-    const texts = await Promise.all(entries.map(([, text]) => value(text)));
-    const boxes = entries.map(([name], at) => ({
-      name,
-      text: texts[at],
-      marks: hasMark(highlighted(texts[at], facts)),
-    }));
-    const box = (entry) => textBox(el("span", { class: "faint" }, entry.name), entry.text, facts);
-    const rest = boxes.filter((entry) => !entry.marks);
-    parts.push(
-      el("h4", {}, `${kind}: ${count(entries.length)} entries`),
-      boxes.filter((entry) => entry.marks).map(box),
-    );
+  const entries = await Promise.all(memory.entries.map(value));
+  const texts = await Promise.all(entries.map((entry) => value(entry.text)));
+  const boxes = entries.map(({ type, id }, at) => ({
+    type,
+    id,
+    text: texts[at],
+    marks: hasMark(highlighted(texts[at], facts)),
+  }));
+  const box = (entry) => textBox(el("span", { class: "faint" }, entry.id), entry.text, facts);
+  for (const [type, some] of d3.group(boxes, (entry) => entry.type)) {
+    const rest = some.filter((entry) => !entry.marks);
+    parts.push(el("h4", {}, `${type}: ${count(some.length)} entries`), some.filter((entry) => entry.marks).map(box));
     if (rest.length) parts.push(folded(`${count(rest.length)} entries without golds or evidence`, () => rest.map(box)));
   }
-  if (memory.steps.length) {
-    const steps = await Promise.all(memory.steps.map(value));
-    const calls = d3.sum(steps, (step) => step.calls.length);
+  const calls = d3.group(await Promise.all(memory.operations.map(value)), (call) => call.chunk);
+  const chunks = d3.sort(new Set([...calls.keys(), ...Object.keys(memory.replies)]), inOrder);
+  if (chunks.length) {
     parts.push(
       el("h3", {}, "Calls that wrote it"),
-      folded(`${count(calls)} calls in ${count(steps.length)} chunks`, () => stepList(steps, facts)),
+      folded(`${count(memory.operations.length)} calls in ${count(chunks.length)} chunks`, () =>
+        Promise.all(chunks.map((chunk) => chunkPart(chunk, calls.get(chunk) ?? [], memory.replies[chunk], facts))),
+      ),
     );
   }
   return parts.flat();
@@ -252,38 +258,32 @@ function folded(title, content) {
   return made;
 }
 
-async function stepList(steps, facts) {
-  return Promise.all(
-    steps.map(async (step) => {
-      const calls = await Promise.all(
-        step.calls.map(async (call) => {
-          const found = await Promise.all(
-            Object.entries(call.arguments).map(async ([name, text]) => [
-              name,
-              typeof text === "number" ? await value(text) : text,
-            ]),
-          );
-          return el(
-            "div",
-            { class: "box" },
-            el("code", {}, call.name),
-            " ",
-            el("span", { class: call.status === "ok" ? "right" : "wrong" }, call.status),
-            " ",
-            el("span", { class: "faint" }, call.message),
-            found.map(([name, text]) =>
-              el("div", { class: "text" }, el("span", { class: "faint" }, `${name}: `), highlighted(text, facts)),
-            ),
-          );
-        }),
-      );
-      return el(
-        "div",
-        {},
-        el("h4", {}, step.chunk),
-        step.reply ? el("p", { class: "faint" }, `reply: ${step.reply}`) : null,
-        calls,
-      );
-    }),
+/** What sorts the chunks of a stream: what an agent did before the first, and after the last, is in order, too. */
+const inOrder = (chunk) => ({ begin: "", finish: "~" })[chunk] ?? chunk;
+
+/** The calls of one chunk; the reply to it where nothing was stored. */
+async function chunkPart(chunk, calls, reply, facts) {
+  const boxes = calls.map(async (call) => {
+    const texts = Object.values(call.arguments).map((text) => (typeof text === "number" ? value(text) : text));
+    const names = Object.keys(call.arguments);
+    return el(
+      "div",
+      { class: "box" },
+      el("code", {}, call.name),
+      " ",
+      el("span", { class: call.status === "ok" ? "right" : "wrong" }, call.status),
+      " ",
+      el("span", { class: "faint" }, call.message),
+      (await Promise.all(texts)).map((text, at) =>
+        el("div", { class: "text" }, el("span", { class: "faint" }, `${names[at]}: `), highlighted(text, facts)),
+      ),
+    );
+  });
+  return el(
+    "div",
+    {},
+    el("h4", {}, chunk),
+    reply ? el("p", { class: "faint" }, `reply: ${reply}`) : null,
+    await Promise.all(boxes),
   );
 }

@@ -8,14 +8,13 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from gateways import gateway
 
 from memeval.errors import BadParameter, UsageError
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.gateway import Gateway
 from memeval.models.local import kept_open
 from memeval.models.local.sampling import Sampling, read
 from memeval.models.registry import fills_cache, identity, open_model, route, share_backends
-from memeval.models.store import Store, open_cache
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -191,7 +190,7 @@ def test_a_model_that_is_seen_to_think_gets_the_larger_limit(tiny):
 def read_back(reference, text, tools=None, thinking=False, stop=(), reason="stop"):
     """What becomes of a reply with this text."""
     ids = reference.tokenizer(text, add_special_tokens=False)["input_ids"]
-    loaded = hf._Loaded(reference.model, reference.tokenizer, frozenset({reference.tokenizer.eos_token_id}), 1000)
+    loaded = hf.Loaded(reference.model, reference.tokenizer, 1000)
     request = asked(tools=tools)
     row = generation.Row([5, 6, 7], Sampling(stop=stop), 100, list(ids), [-1.0] * len(ids), reason)
     return hf._completion(loaded, hf._Prompt(request, [5, 6, 7], Sampling(stop=stop), 100, thinking), row), ids
@@ -374,13 +373,13 @@ def test_work_that_nobody_waits_for_is_given_up(tiny):
 
 def test_roles_and_runs_that_use_the_same_weights_share_them(tiny, tmp_path, monkeypatch):
     loads = []
-    monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
+    monkeypatch.setattr(hf, "load", lambda *args, real=hf.load: loads.append(args[0]) or real(*args))
 
     async def both():
-        gateway = Gateway(None)
+        door = gateway()
         memory, reader = (ModelSpec(f"hf/{tiny}", params={"temperature": heat}) for heat in (0.0, 0.5))
-        await asyncio.gather(gateway.call(memory, asked("a")), gateway.call(reader, asked("b")))
-        await gateway.close()
+        await asyncio.gather(door.call(memory, asked("a")), door.call(reader, asked("b")))
+        await door.close()
 
     asyncio.run(both())
     assert len(loads) == 1
@@ -396,19 +395,17 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
     import tiny_qwen
 
     loads = []
-    monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
+    monkeypatch.setattr(hf, "load", lambda *args, real=hf.load: loads.append(args[0]) or real(*args))
     folder = shutil.copytree(tiny, tmp_path / "checkpoint")
     spec = ModelSpec(f"hf/{folder}")
     assert fills_cache(spec)
 
     def ask(name):
         async def main():
-            journal, cache, rows = Store(tmp_path / name), open_cache(), []
-            gateway = Gateway(journal, cache, on_event=rows.append)
-            completion = await gateway.call(spec, asked())
-            await gateway.close()
-            cache.close()
-            journal.close()
+            rows = []
+            door = gateway(tmp_path / name, cache=True, on_call=rows.append)
+            completion = await door.call(spec, asked())
+            await door.close()
             return completion, sum(row.source != "model" for row in rows)
 
         return asyncio.run(main())

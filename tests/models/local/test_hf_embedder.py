@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gateways import gateway
 
 from memeval.errors import UsageError
 from memeval.models.completion import ModelSpec
 from memeval.models.embeddings import asked, unpack
-from memeval.models.gateway import Gateway
 from memeval.models.registry import identity, open_embedder
 
 torch = pytest.importorskip("torch")
@@ -38,11 +38,11 @@ def embed(folder, texts, params=None, **spec):
     """(array, completion) of a gateway that is closed again."""
 
     async def main():
-        gateway = Gateway(None)
+        door = gateway()
         try:
-            return await gateway.call(ModelSpec(f"hf/{folder}", **spec), asked(texts, params or {}), embeds=True)
+            return await door.call(ModelSpec(f"hf/{folder}", **spec), asked(texts, params or {}), embeds=True)
         finally:
-            await gateway.close()
+            await door.close()
 
     found = asyncio.run(main())
     return unpack(found.text.split()), found

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from gateways import gateway
 from stand_in_vllm import StandIn, alive, until
 from tiny_qwen import safetensors
 
 from memeval.errors import StopRun, UsageError
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.gateway import Gateway
 from memeval.models.local import kept_open, vllm_model, vllm_server
 from memeval.models.local.vllm_model import executable, serve
 from memeval.models.local.vllm_server import ServerEnded, VllmServer, last_error
@@ -63,11 +63,11 @@ def ask(folder, *texts, **spec):
     """Completions of a gateway that is closed again."""
 
     async def main():
-        gateway = Gateway(None)
+        door = gateway()
         try:
-            return await asyncio.gather(*(gateway.call(ModelSpec(f"vllm/{folder}", **spec), asked(text)) for text in texts))
+            return await asyncio.gather(*(door.call(ModelSpec(f"vllm/{folder}", **spec), asked(text)) for text in texts))
         finally:
-            await gateway.close()
+            await door.close()
 
     return asyncio.run(main())
 
@@ -103,11 +103,11 @@ def test_roles_of_one_model_share_a_server_and_runs_of_one_command_keep_it(folde
 
     def run():
         async def main():
-            gateway = Gateway(None)
+            door = gateway()
             memory = ModelSpec(f"vllm/{folder}", params={"temperature": 1.0})
             reader = ModelSpec(f"vllm/{folder}", params={"temperature": 0.0})
-            await asyncio.gather(gateway.call(memory, asked("a")), gateway.call(reader, asked("b")))
-            await gateway.close()
+            await asyncio.gather(door.call(memory, asked("a")), door.call(reader, asked("b")))
+            await door.close()
 
         asyncio.run(main())
 
@@ -132,16 +132,12 @@ def test_a_model_that_needs_the_room_ends_one_that_nobody_uses(folder, program):
 
 
 def test_nothing_is_started_where_the_cache_knows_the_reply(folder, program, tmp_path):
-    from memeval.models.store import Store
-
     vllm = program()
 
     async def main():
-        journal = Store(tmp_path / "calls.sqlite")
-        gateway = Gateway(journal)
-        completion = await gateway.call(ModelSpec(f"vllm/{folder}"), asked("a"))
-        await gateway.close()
-        journal.close()
+        door = gateway(tmp_path / "calls.sqlite")
+        completion = await door.call(ModelSpec(f"vllm/{folder}"), asked("a"))
+        await door.close()
         return completion
 
     assert asyncio.run(main()) == asyncio.run(main())
@@ -188,13 +184,13 @@ def test_one_that_hangs_on_stop_is_killed(folder, program, monkeypatch):
 
 def test_another_server_on_the_port_is_not_taken_for_ours(folder, program, tmp_path, monkeypatch):
     """It is healthy, serves a model of that name, and knows another key; ours cannot listen and says so in its log."""
-    port = vllm_server._free_port()
+    port = vllm_server.free_port()
     (tmp_path / "other").mkdir()
     other = StandIn(tmp_path / "other")
     words = [str(other.path), "serve", "m", "--served-model-name", str(folder), "--host", "h", "--port", str(port)]
     process = subprocess.Popen(words, env={"VLLM_API_KEY": "another"})
     until(lambda: other.starts)
-    monkeypatch.setattr(vllm_server, "_free_port", lambda: port)
+    monkeypatch.setattr(vllm_model, "free_port", lambda: port)
     program()
     try:
         with pytest.raises(ServerEnded, match="in use|not healthy"):
@@ -209,15 +205,30 @@ def test_cancelling_the_run_while_it_starts_ends_it(folder, program):
     vllm = program(delay=600)
 
     async def main():
-        gateway = Gateway(None)
+        door = gateway()
         with kept_open.keep_open():
-            call = asyncio.create_task(gateway.call(ModelSpec(f"vllm/{folder}"), asked("a")))
+            call = asyncio.create_task(door.call(ModelSpec(f"vllm/{folder}"), asked("a")))
             await asyncio.sleep(0)  # the start goes on in a thread
             await asyncio.to_thread(until, lambda: vllm.starts)
-            await gateway.close()
+            await door.close()
             return call
 
     assert asyncio.run(main()).cancelled()
+    until(lambda: not vllm.running())
+
+
+def test_closing_before_the_start_has_begun_ends_it(folder, program):
+    vllm = program(delay=600)
+
+    async def main():
+        model = open_model(ModelSpec(f"vllm/{folder}"))
+        call = asyncio.create_task(model.complete(asked("a")))
+        await asyncio.sleep(0)
+        await model.close()
+        with pytest.raises(ServerEnded, match="the server was stopped"):
+            await call
+
+    asyncio.run(asyncio.wait_for(main(), 60))
     until(lambda: not vllm.running())
 
 
@@ -225,11 +236,12 @@ SCRIPT = """
 import asyncio, os, sys
 from memeval.models.local import vllm_server
 from memeval.models.completion import ModelSpec, Request
+from memeval.models.calls import CallSettings
 from memeval.models.gateway import Gateway
 
 vllm_server.GRACE = 1.0
 async def main():
-    gateway = Gateway(None)
+    gateway = Gateway(CallSettings(use_cache=False), {})
     request = Request([{"role": "user", "content": "a"}])
     print((await gateway.call(ModelSpec("vllm/" + sys.argv[1]), request)).text, flush=True)
     if sys.argv[2] == "exception":
@@ -269,15 +281,15 @@ def test_it_ends_when_its_guardian_is_killed(folder, program):
     vllm = program()
 
     async def main():
-        gateway = Gateway(None)
+        door = gateway()
         spec = ModelSpec(f"vllm/{folder}")
-        await gateway.call(spec, asked("a"))
+        await door.call(spec, asked("a"))
         os.kill(os.getpgid(vllm.starts[0]["pid"]), signal.SIGKILL)
         await asyncio.to_thread(until, lambda: not alive(vllm.starts[0]["pid"]))
         with pytest.raises(ServerEnded):
-            await gateway.call(spec, asked("b"))
+            await door.call(spec, asked("b"))
         await asyncio.to_thread(until, lambda: not vllm.running())
-        await gateway.close()
+        await door.close()
 
     asyncio.run(main())
 
@@ -357,7 +369,7 @@ def test_the_program_is_looked_for(tmp_path, monkeypatch):
 
 
 def test_a_program_that_cannot_be_run_is_named(folder, monkeypatch, tmp_path):
-    server = VllmServer("m", lambda port: ["/nowhere/vllm"], 60.0)
+    server = VllmServer("m", 9, ["/nowhere/vllm"], 60.0, {})
     with pytest.raises((ServerEnded, UsageError), match="/nowhere/vllm|No such file"):
         server.start()
     server.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memeval.tasks.pages import LEAST, MOST, nearest, passages
+from memeval.tasks.triviaqa import LEAST, MOST, nearest, passages
 
 
 def words(count: int, name: str = "word") -> str:
