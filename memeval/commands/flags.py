@@ -156,7 +156,7 @@ RUN = together(
         "--answer-budget",
         "answer_budgets",
         metavar="TOKENS[,TOKENS...]",
-        help="Most tokens of a recall that the reader sees; several values: a run for each. Repeatable.",
+        help="Most tokens of a recall that the reader sees; several values: a run for each.",
     ),
     click.option(
         "--exact-tokens",
