@@ -30,11 +30,11 @@ def main() -> None:
 @flags.LIMITS
 @flags.NO_CACHE
 @flags.AGENT_TIMEOUT
-@click.option("--fresh", is_flag=True, help="Answer anew, from the same memory.")
-@click.option("--fresh-memory", is_flag=True, help="Read and answer anew; other runs keep the memory they have read.")
-@click.option("--log", type=click.Choice(["wandb"]), help="Log the runs there as well (extra `wandb`).")
-@click.option("--same-model", is_flag=True, help="What the server lists now is the model of the stored replies.")
-@click.option("--label", default="", metavar="TEXT", help="A name to find these runs by. It changes no result.")
+@click.option("--fresh", is_flag=True, help="Answer all questions again, from the same memory.")
+@click.option("--fresh-memory", is_flag=True, help="Read the streams and answer again; other runs keep the old memory.")
+@click.option("--log", type=click.Choice(["wandb"]), help="Also log the runs to Weights & Biases (extra `wandb`).")
+@click.option("--same-model", is_flag=True, help="Keep the stored replies although the server now lists another name.")
+@click.option("--label", default="", metavar="TEXT", help="A name for these runs. It changes no result.")
 @flags.QUIET
 def run(
     agents: tuple[str, ...],
@@ -58,7 +58,7 @@ def run(
 @main.command()
 @flags.RUN
 def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given: Any) -> None:
-    """Calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
+    """Estimate calls, tokens, USD, interval and detectable effect of runs, before anything is spent."""
     from memeval.commands.estimate import estimate_command
     from memeval.process import end
     from memeval.runs.options import as_typed
@@ -67,13 +67,13 @@ def estimate(agents: tuple[str, ...], tasks: tuple[str, ...], form: str, **given
 
 
 @main.command()
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Task whose data and windows are looked at.")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Check the data and window length of this task.")
 @flags.MODELS
 @flags.BASE_URL
-@click.option("--timeout", type=flags.SECONDS, metavar="SECONDS", help="For one call to a model. Default: 120.")
+@click.option("--timeout", type=flags.SECONDS, metavar="SECONDS", help="Time limit of one call to a model. Default: 120.")
 @flags.together(flags.DATA_DIR, flags.RUNS_DIR, flags.TASKS_DIR, flags.FORMAT)
 def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: Any) -> None:
-    """Check packages, keys, endpoints, tool calling, windows, data and folders, and name what has to be fixed."""
+    """Check packages, keys, endpoints, tool calls, context windows, data and folders, and name what to fix."""
     from memeval.commands.doctor import doctor_command
     from memeval.runs.options import as_typed
 
@@ -95,7 +95,7 @@ def doctor(tasks: tuple[str, ...], form: str, timeout: float | None, **given: An
 @flags.AGENT_TIMEOUT
 @flags.FORMAT
 def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[str, ...], **given: Any) -> None:
-    """Probe an agent: order, isolation, leaks, pure recall, fork equals prefix. Say what it may claim."""
+    """Test an agent's contract: order, isolation, leaks, pure recall, forks. Print what the agent may claim."""
     from memeval.commands.check import check_command
     from memeval.process import end
 
@@ -107,10 +107,10 @@ def check(agents: tuple[str, ...], settings: tuple[str, ...], agents_dir: tuple[
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @flags.together(flags.TASKS_DIR, flags.AGENTS_DIR, flags.RUNS_DIR, flags.FORMAT)
 def list_(what: str, names: tuple[str, ...], form: str, **folders: Any) -> None:
-    """List runs, newest last; or the names that can be used.
+    """List runs, newest last; or the names of tasks, agents, models, metrics or memories.
 
-    `list runs [NAME...]`: all, or those of a task, TASK/AGENT, a label, a tag or a folder. `list agents NAME`: the
-    parameters of one."""
+    `list runs [NAME...]`: all runs, or those of a task, TASK/AGENT, label, tag or folder. `list agents NAME`: the
+    parameters of one agent."""
     from memeval.commands.list import list_command
 
     click.echo(list_command(what, names, form=form, **folders))
@@ -119,7 +119,7 @@ def list_(what: str, names: tuple[str, ...], form: str, **folders: Any) -> None:
 @main.command()
 @click.argument("folders", nargs=-1, required=True, metavar="RUN|MEMORY...", type=flags.UserPath())
 def remove(folders: tuple[Path, ...]) -> None:
-    """Delete runs, and memories that no run names (`list memories` shows them)."""
+    """Delete runs, and memories that no run uses (`list memories` shows them)."""
     from memeval.commands.memories import remove_command
 
     click.echo(remove_command(folders))
@@ -129,9 +129,9 @@ def remove(folders: tuple[Path, ...]) -> None:
 @click.argument("what", metavar="agent|task")
 @click.argument("name", metavar="NAME")
 def new(what: str, name: str) -> None:
-    """Start a file of your own: a small agent (NAME.py), or a task card with a few questions (NAME.yaml, NAME.jsonl).
+    """Write a small agent (NAME.py), or a task card with a few questions (NAME.yaml, NAME.jsonl).
 
-    Nothing that exists is overwritten. The commands to type next are printed."""
+    Prints the commands to type next. Overwrites no file."""
     from memeval.commands.new import new_command
 
     click.echo(new_command(what, name))
@@ -142,7 +142,7 @@ def new(what: str, name: str) -> None:
 @flags.RUNS_DIR
 @flags.JUDGING
 def score(names: tuple[str, ...], runs_dir: Path, typed: str, base_url: str | None, **options: Any) -> None:
-    """Let a judge score finished runs, without running them again.
+    """Score finished runs with a judge model, without running them again.
 
     RUN is a folder, `latest`, TASK, TASK/AGENT, a label or a tag (`memeval list runs`)."""
     from memeval.commands.judge import score_command
@@ -156,14 +156,14 @@ def score(names: tuple[str, ...], runs_dir: Path, typed: str, base_url: str | No
 
 @main.group()
 def judge() -> None:
-    """Judges and how far they can be trusted."""
+    """Measure how far a judge can be trusted."""
 
 
 @judge.command("calibrate")
 @click.argument("file", required=False, type=flags.UserPath())
 @flags.JUDGING
 def calibrate(file: Path | None, typed: str, base_url: str | None, family: str | None, **options: Any) -> None:
-    """Agreement of a judge with labelled answers: FILE, or the bundled starter set."""
+    """Measure a judge's agreement with labelled answers: FILE, or the bundled starter set."""
     from memeval.commands.judge import calibrate_command
     from memeval.judging.scorer import judge_spec
 
@@ -174,20 +174,22 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
 
 @main.command()
 @click.argument("recipe", metavar="RECIPE")
+@click.option("--out", type=flags.UserPath(), required=True, help="Folder of the training run; the same command resumes it.")
 @click.option(
-    "--out", type=flags.UserPath(), required=True, help="Folder of the training run; the same command goes on there."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a value of the recipe, such as grpo.steps=40. Repeatable.",
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the recipe, such as grpo.steps=40. Repeatable."
-)
-@click.option("--seeds", type=click.IntRange(1), default=1, help="Train as often, with this many seeds.")
-@click.option("--ablations", is_flag=True, help="Train the ablations of `tiny` as well, and draw the figures.")
-@click.option("--jobs", type=click.IntRange(1), default=1, help="Training runs at a time, each in a process of its own.")
+@click.option("--seeds", type=click.IntRange(1), default=1, help="Train with so many seeds.")
+@click.option("--ablations", is_flag=True, help="Also train the ablations of `tiny`, and draw the figures.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Parallel training runs, each in its own process.")
 @flags.FORMAT
 def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, ablations: bool, jobs: int, form: str) -> None:
-    """Improve the writer of a memory by reinforcement learning; `memeval train tiny` shows it on a laptop.
+    """Train the model that writes a memory, by reinforcement learning; `memeval train tiny` does it on a laptop.
 
-    RECIPE: tiny; smollm2-135m, qwen3-0.6b-lora or qwen3-4b (real models, extra `train`); a FILE.yaml of yours. `memeval
+    RECIPE: tiny; smollm2-135m, qwen3-0.6b-lora or qwen3-4b (real models, extra `train`); or your FILE.yaml. `memeval
     train data` builds training data instead."""
     from memeval.commands.train import train_command
 
@@ -196,14 +198,14 @@ def train(recipe: str, out: Path, settings: tuple[str, ...], seeds: int, ablatio
 
 @main.group()
 def prompts() -> None:
-    """Prompts are files: what agents, readers and judges are prompted with, and how to replace it."""
+    """List, show and fetch the prompts of agents, readers and judges."""
 
 
 @prompts.command("list")
 @click.argument("owner", required=False, metavar="[AGENT]")
 @flags.together(flags.AGENTS_DIR, flags.FORMAT)
 def prompts_list(owner: str | None, agents_dir: tuple[str, ...], form: str) -> None:
-    """The parts of an agent's prompts, of `reader` or of `judge`, with their placeholders; without a name, all."""
+    """List the parts of the prompts of an agent, of `reader` or of `judge`, with their placeholders; without a name, all."""
     from memeval.commands import prompts as command
 
     click.echo(command.list_command(owner, agents_dir, form))
@@ -214,7 +216,7 @@ def prompts_list(owner: str | None, agents_dir: tuple[str, ...], form: str) -> N
 @click.argument("part", required=False, metavar="[PART]")
 @flags.together(flags.AGENTS_DIR, flags.FORMAT)
 def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form: str) -> None:
-    """The text of a part, to be redirected to a file and edited; without PART, all parts."""
+    """Print the text of a part, to save and edit it; without PART, all parts."""
     from memeval.commands import prompts as command
 
     click.echo(command.show_command(owner, part, agents_dir, form))
@@ -222,11 +224,11 @@ def prompts_show(owner: str, part: str | None, agents_dir: tuple[str, ...], form
 
 @prompts.command("fetch")
 @click.argument("name", metavar="NAME")
-@click.option("--out", type=flags.UserPath(), help="Of an agent: the folder for its texts and a card that uses them.")
+@click.option("--out", type=flags.UserPath(), help="For an agent: the folder to write its prompts and a card to.")
 @flags.together(flags.AGENTS_DIR, flags.FORMAT)
 def prompts_fetch(name: str, out: Path | None, agents_dir: tuple[str, ...], form: str) -> None:
-    """Get prompts that are not ours to ship from their public repository, checked by their hash. NAME is an agent, such as
-    memalpha-paper, or a judge as published, such as longmemeval-official."""
+    """Download prompts that memeval may not ship, from their public repository, and check their hash. NAME is an agent,
+    such as memalpha-paper, or a judge as published, such as longmemeval-official."""
     from memeval.commands import prompts as command
 
     click.echo(command.fetch_command(name, out, agents_dir, form))
@@ -234,24 +236,24 @@ def prompts_fetch(name: str, out: Path | None, agents_dir: tuple[str, ...], form
 
 @main.group()
 def cache() -> None:
-    """The user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).
+    """Show or shrink the user's cache (MEMEVAL_CACHE, else ~/.cache/memeval).
 
-    It holds replies of models (calls.sqlite) and what was read from data files (data/). Other files in the folder stay."""
+    It holds replies of models (calls.sqlite) and records of data files (data/). Other files in the folder are kept."""
 
 
 @cache.command("stats")
 @flags.FORMAT
 def cache_stats(form: str) -> None:
-    """What it holds."""
+    """Show what the cache holds."""
     from memeval.commands import cache as command
 
     click.echo(command.stats(form))
 
 
 @cache.command("clear")
-@click.option("--yes", is_flag=True, help="Really remove everything.")
+@click.option("--yes", is_flag=True, help="Confirm that everything is to be removed.")
 def cache_clear(yes: bool) -> None:
-    """Remove all replies, and what was read from data files."""
+    """Remove all replies and all records of data files."""
     from memeval.commands import cache as command
 
     click.echo(command.clear(yes))
@@ -268,7 +270,7 @@ def cache_prune(older_than: float) -> None:
 
 @main.group()
 def data() -> None:
-    """Data sets: what tasks need, where it is, how to get it, whether it is complete."""
+    """Find, fetch and verify data sets."""
 
 
 _TASKS = click.argument("tasks", nargs=-1, metavar="[TASK]...")
@@ -278,7 +280,7 @@ _TASK = click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 @data.command("list")
 @flags.together(_TASKS, flags.DATA_DIR, flags.TASKS_DIR, flags.FORMAT)
 def data_list(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...], form: str) -> None:
-    """What tasks need, where it was found, its size and licence, and how to get what is missing."""
+    """List the files that tasks need, where they are, size and licence, and how to get missing files."""
     from memeval.commands import data as command
 
     click.echo(command.data_list(tasks, flags.data_folder(data_dir), tasks_dir, form))
@@ -287,7 +289,7 @@ def data_list(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[st
 @data.command("path")
 @flags.together(_TASK, flags.DATA_DIR, flags.TASKS_DIR)
 def data_path(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[str, ...]) -> None:
-    """The files that tasks read, one a line."""
+    """Print the paths of the files that tasks read, one per line."""
     from memeval.commands import data as command
 
     if found := command.data_path(tasks, flags.data_folder(data_dir), tasks_dir):
@@ -296,12 +298,18 @@ def data_path(tasks: tuple[str, ...], data_dir: Path | None, tasks_dir: tuple[st
 
 @data.command("fetch")
 @_TASK
-@click.option("--to", type=flags.UserPath(), help="A data folder. Default: the Hugging Face cache.")
-@click.option("--accept-licence", "accepted", multiple=True, metavar="NAME", help="Of non-commercial data. Repeatable.")
+@click.option("--to", type=flags.UserPath(), help="Data folder to download into. Default: the Hugging Face cache.")
+@click.option(
+    "--accept-licence",
+    "accepted",
+    multiple=True,
+    metavar="NAME",
+    help="Accept the licence of non-commercial data. Repeatable.",
+)
 @flags.DATA_DIR
 @flags.TASKS_DIR
 def data_fetch(tasks: tuple[str, ...], data_dir: Path | None, **options: Any) -> None:
-    """Get what tasks need and this machine lacks."""
+    """Download the files that tasks need and this machine lacks."""
     from memeval.commands import data as command
 
     click.echo(command.data_fetch(tasks, flags.data_folder(data_dir), **options))
@@ -309,11 +317,11 @@ def data_fetch(tasks: tuple[str, ...], data_dir: Path | None, **options: Any) ->
 
 @data.command("verify")
 @_TASKS
-@click.option("--all", "everything", is_flag=True, help="Every task whose data are at hand.")
-@click.option("--contexts", type=click.IntRange(0), help="Streams built to count tokens; 0 = all.")
+@click.option("--all", "everything", is_flag=True, help="Every task whose data are on this machine.")
+@click.option("--contexts", type=click.IntRange(0), help="Streams to build for the token counts; 0 = all.")
 @flags.together(flags.DATA_DIR, flags.TASKS_DIR, flags.FORMAT)
 def data_verify(tasks: tuple[str, ...], data_dir: Path | None, **options: Any) -> None:
-    """Read every record; count contexts, clusters, questions, kinds and tokens; refuse damaged files."""
+    """Read every record; count contexts, clusters, questions, kinds and tokens; reject damaged files."""
     from memeval.commands import data as command
 
     text, code = command.data_verify(tasks, flags.data_folder(data_dir), **options)

@@ -61,11 +61,11 @@ FORMS = click.option(
 )
 RUNS = click.argument("runs", nargs=-1, metavar="[RUN]...")
 BASE_URL = click.option("--base-url", metavar="URL", help="OpenAI-compatible endpoint of the model.")
-DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets; also MEMEVAL_DATA.")
-TASKS_DIR = click.option("--tasks-dir", multiple=True, help="More task cards.")
-AGENTS_DIR = click.option("--agents-dir", multiple=True, help="More agent cards.")
+DATA_DIR = click.option("--data-dir", type=UserPath(), help="Folder of the data sets. Default: MEMEVAL_DATA.")
+TASKS_DIR = click.option("--tasks-dir", multiple=True, help="Further folder of task cards. Repeatable.")
+AGENTS_DIR = click.option("--agents-dir", multiple=True, help="Further folder of agent cards. Repeatable.")
 FIRST = click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N questions of each run.")
-RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True)
+RUNS_DIR = click.option("--runs-dir", type=UserPath(), default=Path("runs"), show_default=True, help="Folder of the runs.")
 
 
 def _affordable(context: click.Context, parameter: click.Parameter, wanted: int) -> int:
@@ -80,35 +80,46 @@ WIDTH = click.option(
     default=16,
     show_default=True,
     callback=_affordable,
-    help="Open contexts; calls per endpoint.",
+    help="Contexts in parallel; calls in flight per endpoint.",
 )
-AGENT_TIMEOUT = click.option("--agent-timeout", type=SECONDS, metavar="SECONDS", help="Of one method of an agent.")
-NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor fill the user's cache.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress, no notices.")
+AGENT_TIMEOUT = click.option(
+    "--agent-timeout", type=SECONDS, metavar="SECONDS", help="Time limit of one method of an agent. Default: none."
+)
+NO_CACHE = click.option("--no-cache", is_flag=True, help="Neither read nor write the user's cache.")
+QUIET = click.option("--quiet", is_flag=True, help="Print no progress and no notices.")
 SET = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE[,VALUE...]", help="Agent parameter; several values: a grid."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE[,VALUE...]",
+    help="Agent parameter; several values: a run for each. Repeatable.",
 )
 ROLES = {
-    "model": "Model of the roles memory and reader.",
+    "model": "Model of the roles memory and reader. Default: offline.",
     "memory": "Model that builds the memory.",
     "reader": "Model that answers from what was recalled.",
-    "judge": "Model that judges the answers afterwards.",
+    "judge": "Model that judges the answers after the run.",
     "embedder": "Embedding model, for agents that use one.",
 }
 MODELS = together(*(click.option(f"--{role}", metavar="NAME[@URL]", help=about) for role, about in ROLES.items()))
-TIMEOUT = click.option("--timeout", type=SECONDS, metavar="SECONDS", help="For one attempt of a call. Default: 600.")
+TIMEOUT = click.option(
+    "--timeout", type=SECONDS, metavar="SECONDS", help="Time limit of one attempt of a call. Default: 600."
+)
 WIRE = together(
     TIMEOUT,
     click.option(
-        "--wait", type=SECONDS, metavar="SECONDS", help="For a silent server. Default: 120 at the start, 600 later."
+        "--wait",
+        type=SECONDS,
+        metavar="SECONDS",
+        help="For a server that does not respond. Default: 120 at the start, 600 later.",
     ),
-    click.option("--rpm", type=SECONDS, metavar="N", help="Requests a minute at most, per endpoint."),
-    click.option("--tpm", type=SECONDS, metavar="N", help="Tokens a minute at most, per endpoint."),
-    click.option("--fold-system", is_flag=True, help="Put system text into the user message."),
+    click.option("--rpm", type=SECONDS, metavar="N", help="Most requests per minute, per endpoint."),
+    click.option("--tpm", type=SECONDS, metavar="N", help="Most tokens per minute, per endpoint."),
+    click.option("--fold-system", is_flag=True, help="Put the system text into the user message."),
 )
 LIMITS = together(
-    click.option("--max-cost", type=AMOUNT, metavar="USD", help="Stop, resumable, before more is spent."),
-    click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop, resumable, after so many calls sent."),
+    click.option("--max-cost", type=AMOUNT, metavar="USD", help="Stop before more is spent; resumable."),
+    click.option("--max-calls", type=click.IntRange(0), metavar="N", help="Stop after so many calls; resumable."),
 )
 RUN = together(
     click.option(
@@ -117,32 +128,51 @@ RUN = together(
         multiple=True,
         required=True,
         metavar="NAME",
-        help="Agent, card, file.py:Class, cmd:PROGRAM, http:URL.",
+        help="Agent, card, file.py:Class, cmd:PROGRAM or http:URL. Repeatable.",
     ),
     click.option(
-        "--task", "tasks", multiple=True, required=True, metavar="NAME", help="Task[@variant], card or file.py:Class."
+        "--task",
+        "tasks",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="Task[@variant], suite, card or file.py:Class. Repeatable.",
     ),
     MODELS,
     BASE_URL,
     click.option(
-        "--tag", "tags", multiple=True, metavar="[ROLE=]TEXT", help="Which checkpoint the model is; part of its identity."
+        "--tag", "tags", multiple=True, metavar="[ROLE=]TEXT", help="Name of the checkpoint; part of the run's identity."
     ),
     click.option(
-        "--thinking", multiple=True, metavar="[ROLE=]MODE", help="auto, on or off. Default: auto, as the model does."
+        "--thinking", multiple=True, metavar="[ROLE=]MODE", help="auto, on or off. Default: auto, the model's own."
     ),
-    click.option("--limit", type=click.IntRange(0), help="Questions per task; 0 = all. Default: the task's (128)."),
+    click.option("--limit", type=click.IntRange(0), help="First N questions per task; 0 = all. Default: the task's (128)."),
     click.option("--seed", type=int, default=42, show_default=True, help="Order of questions, distractors, packing."),
-    click.option("--repeats", type=click.IntRange(1), help="Whole pipeline, memory included. Default: the task's (1)."),
-    click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Reader only."),
     click.option(
-        "--answer-budget", "answer_budgets", metavar="TOKENS[,TOKENS...]", help="Cut what the reader sees; a run for each."
+        "--repeats", type=click.IntRange(1), help="Repeats of the whole pipeline, memory included. Default: the task's (1)."
     ),
-    click.option("--exact-tokens", type=click.IntRange(1), metavar="TOKENS", help="Fill streams; same as task@tokens-N."),
+    click.option("--answer-repeats", type=click.IntRange(1), default=1, show_default=True, help="Answers per memory."),
+    click.option(
+        "--answer-budget",
+        "answer_budgets",
+        metavar="TOKENS[,TOKENS...]",
+        help="Most tokens of a recall that the reader sees; several values: a run for each.",
+    ),
+    click.option(
+        "--exact-tokens",
+        type=click.IntRange(1),
+        metavar="TOKENS",
+        help="Build streams of so many tokens; same as task@tokens-N.",
+    ),
     WIDTH,
     WIRE,
     SET,
     click.option(
-        "--prompt", "prompts", multiple=True, metavar="PART=FILE", help="Replace a part of the prompts (`prompts list`)."
+        "--prompt",
+        "prompts",
+        multiple=True,
+        metavar="PART=FILE",
+        help="Replace a part of the prompts (`prompts list`). Repeatable.",
     ),
     DATA_DIR,
     RUNS_DIR,
@@ -151,10 +181,10 @@ RUN = together(
     FORMAT,
 )
 JUDGING = together(
-    click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Model that judges."),
+    click.option("--judge", "typed", required=True, metavar="NAME[@URL]", help="Judge model."),
     BASE_URL,
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
-    click.option("--prompt", type=UserPath(), help="A prompt file instead of the family's."),
+    click.option("--prompt", type=UserPath(), help="Prompt file in place of the family's."),
     WIDTH,
     WIRE,
     LIMITS,
