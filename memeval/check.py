@@ -8,13 +8,12 @@ agent that saw only the prefix, and feeding a fork does not change the original;
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import contextlib
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -58,28 +57,32 @@ async def check(
 ) -> tuple[list[Finding], list[str]]:
     """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called
     with the name of a method that has not returned after a minute."""
-    with tempfile.TemporaryDirectory(prefix="memeval-check-") as folder:
-        bench = _Bench(spec, Path(folder), embedder, agent_timeout, slow)
+    async with contextlib.AsyncExitStack() as opened:
+        bench = _Bench(spec, embedder, agent_timeout, slow, opened)
+        await opened.enter_async_context(bench.run)
         findings: list[Finding] = []
-        async with bench:
-            for probe in (_runs, _pure_recall, _question_order, _chunk_order, _isolation, _fork, _leaks):
-                try:
-                    ok, says = await probe(bench)
-                except AgentError as error:
-                    ok, says = False, str(error)
-                findings.append(Finding(probe.__name__.strip("_").replace("_", " "), ok, says))
-                if findings[0].ok is False:
-                    break
-            return findings, await _claims(bench, findings)
+        for probe in (_runs, _pure_recall, _question_order, _chunk_order, _isolation, _fork, _leaks):
+            try:
+                ok, says = await probe(bench)
+            except AgentError as error:
+                ok, says = False, str(error)
+            findings.append(Finding(probe.__name__.strip("_").replace("_", " "), ok, says))
+            if findings[0].ok is False:
+                break
+        return findings, await _claims(bench, findings)
 
 
 class _Bench:
-    """Two bundled streams, and fresh agents that read them."""
+    """Two bundled streams, and fresh agents that read them. opened: closes every agent that was made, and its thread."""
 
     def __init__(
-        self, spec: AgentSpec, folder: Path, embedder: ModelSpec, timeout: float | None, slow: Callable[[str], None]
+        self,
+        spec: AgentSpec,
+        embedder: ModelSpec,
+        timeout: float | None,
+        slow: Callable[[str], None],
+        opened: contextlib.AsyncExitStack,
     ) -> None:
-        self.folder = folder
         self.emit = lambda event: slow(event.method) if isinstance(event, AgentSlow) else None
         card = replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
@@ -88,35 +91,25 @@ class _Bench:
         self.contexts = [prepare(task.context(ref), ref, card.chunk_tokens, count) for ref in refs]
         models = {"memory": OFFLINE, "reader": OFFLINE, "embedder": embedder}
         self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}, agent_timeout=timeout))
-        self._open: list[tuple[ContextRun, AgentRunner]] = []
+        self._opened = opened
         self._made = 0
-
-    async def __aenter__(self) -> _Bench:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        """Close every agent that was made, and what it ran on."""
-        async with self.run:
-            for run, agent in reversed(self._open):
-                await run.close(agent)
-            for run, _ in self._open:  # a fork runs in its agent's thread
-                run.end()
 
     async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:
         """A fresh agent that has begun, with its run in one of the two contexts."""
         self._made += 1
         stage = self.run.stage(lambda row: None)
         agent_class = plugins.agent_class(self.run.spec.agent.card)
-        folder = self.folder / str(self._made)
+        folder = self.run.scratch / str(self._made)
         run = ContextRun((stage,), self.emit, agent_class, self.contexts[number], 0, folder)
+        self._opened.callback(run.end)
         agent = await run.begin()
-        self._open.append((run, agent))
+        self._opened.push_async_callback(run.close, agent)
         return run, agent
 
     async def fork(self, run: ContextRun, agent: AgentRunner) -> AgentRunner:
         """Raises CannotFork."""
         fork = await agent.fork(run.folder / "fork")
-        self._open.append((run, fork))
+        self._opened.push_async_callback(run.close, fork)
         return fork
 
     async def read(self, number: int, chunks: slice = slice(None), reverse: bool = False) -> AgentRunner:

@@ -19,7 +19,7 @@ from typing import Any
 from memeval import process, tokens
 from memeval.agents import qwen_wire
 from memeval.errors import UsageError
-from memeval.judging.judge import family_of, judge_samples
+from memeval.judging.judge import Judge, family_of
 from memeval.models import registry, window
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage, text_of
 from memeval.models.offline import OfflineModel
@@ -62,9 +62,7 @@ class Costs:
         self.bill: Mapping[tuple[str, str], float] = bill
 
 
-def costs(
-    operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent, verdicts: int
-) -> dict[str, Costs]:
+def costs(operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent) -> dict[str, Costs]:
     """The costs of each piece by its name."""
     reading = [row for row in operations if row.position is None]
     forks = [row for row in operations if row.position is not None]
@@ -72,7 +70,7 @@ def costs(
         "chunk": Costs(reading, sum(row.chunk_tokens > 0 for row in reading)),
         "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
         "answer": Costs(samples, len(samples)),
-        "verdict": Costs([judged], verdicts),
+        "verdict": Costs([judged], judged.calls.get("judge", 0)),
     }
 
 
@@ -118,11 +116,11 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     if judge is not None:
         questions = {row.question_id: row for row in rows if isinstance(row, QuestionRow)}
         family = family_of(spec.task.judge, spec.task.source)
-        await judge_samples(samples, questions, family, rule, params=judge.params, prompt=planned.judge_prompt)
+        await Judge(family, rule, judge.params, planned.judge_prompt).samples(samples, questions)
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]
-    return DryRun(costs(operations, samples, judged, len(rulings)), substitutes, failures, len(streams))
+    return DryRun(costs(operations, samples, judged), substitutes, failures, len(streams))
 
 
 def _answer_tokens(planned: Planned) -> int:

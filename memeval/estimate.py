@@ -90,10 +90,13 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     """before: runs of the same command that go first. Raises UsageError where the run itself would. Makes no model call,
     and writes nothing."""
     spec = planned.spec
-    left, verdicts = list(_left_over(planned, before)), _verdicts_left(planned)
+    operations = MemoryFolder(spec.memory).operations() if spec.memory else []
+    left = list(_left_over(planned, before, operations))
+    verdicts, given = _verdicts(planned)
     refs = list(dict.fromkeys(item.ref for item in left)) or (planned.task.refs(planned.question_ids) if verdicts else [])
     sizes, sampled = _measured(planned, refs)
-    each = _costs_so_far(planned)
+    answered = [row for row in RunFolder(spec.folder).samples() if row.failure is None]
+    each = costs(operations, answered, given)
     number = _number(left, sizes, verdicts, each["fork"].rebuilt)
     missing = {piece for piece in each if number[piece] and each[piece].units < FEWEST}
     dry = dry_run(planned, sampled) if missing else None
@@ -166,11 +169,10 @@ class Left(NamedTuple):
         return 0.0 if self.shared else max(0.0, size.chunks - self.chunks)
 
 
-def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
+def _left_over(planned: Planned, before: Sequence[Planned], operations: Sequence[OperationRow]) -> Iterator[Left]:
     """The contexts with answers that the run's folder does not hold yet."""
     spec = planned.spec
-    folder = RunFolder(spec.folder)
-    finished = folder.finished()
+    finished = RunFolder(spec.folder).finished()
     elsewhere = {
         (question, repeat)
         for other in before
@@ -180,7 +182,7 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
     }
     read: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
     forked: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
-    for row in _operations(planned):
+    for row in operations:
         if row.chunk_tokens and row.position is not None:
             forked[row.context_id, row.repeat].add(row.position)
         elif row.chunk_tokens:
@@ -194,12 +196,6 @@ def _left_over(planned: Planned, before: Sequence[Planned]) -> Iterator[Left]:
                 yield Left(ref, answers, len(read[key]), len(forked[key]), shared)
 
 
-def _operations(planned: Planned) -> list[OperationRow]:
-    """The steps of reading that the run's memory holds."""
-    memory = planned.spec.memory
-    return MemoryFolder(memory).operations() if memory else []
-
-
 def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: int, rebuilt: bool) -> dict[str, float]:
     """How many of each piece are still to come. rebuilt: the agent cannot be forked."""
     wholes = [(item, sizes[item.ref].earlier if rebuilt else sizes[item.ref].own) for item in left if not item.shared]
@@ -211,34 +207,23 @@ def _number(left: Sequence[Left], sizes: Mapping[ContextRef, Size], verdicts: in
     }
 
 
-def _scorer(planned: Planned, judge: ModelSpec) -> str:
-    return scorer_name(judge, family_of(planned.spec.task.judge, planned.spec.task.source), planned.judge_prompt)
-
-
-def _verdicts_left(planned: Planned) -> int:
-    """Calls for the verdicts that the judge of the run has not given yet."""
-    spec, task = planned.spec, planned.spec.task
-    if planned.judge is None:
-        return 0
-    family, repeats = family_of(task.judge, task.source), spec.repeats * spec.answer_repeats
-    rows = RunFolder(spec.folder).scores(_scorer(planned, planned.judge))
-    ruled = Counter(row.question_id for row in rows if row.verdict != "failed")
-    wanted = set(planned.question_ids)
-    return sum(
-        len(judge_calls(family, question, "", planned.judge_prompt)) * max(0, repeats - ruled[question.id])
+def _verdicts(planned: Planned) -> tuple[int, Spent]:
+    """Calls for the verdicts that the judge of the run has not given yet, and what those took that it has."""
+    spec, task, judge = planned.spec, planned.spec.task, planned.judge
+    if judge is None:
+        return 0, Spent()
+    family = family_of(task.judge, task.source)
+    scorer = scorer_name(judge, family, planned.judge_prompt)
+    folder, wanted = RunFolder(spec.folder), set(planned.question_ids)
+    ruled = Counter(row.question_id for row in folder.scores(scorer) if row.verdict != "failed")
+    left = sum(
+        len(judge_calls(family, question, "", planned.judge_prompt))
+        * max(0, spec.repeats * spec.answer_repeats - ruled[question.id])
         for question in planned.task.golds()
         if question.id in wanted
     )
-
-
-def _costs_so_far(planned: Planned) -> dict[str, Costs]:
-    """Of each piece, what the run's folder, its memory and its judge show."""
-    folder = RunFolder(planned.spec.folder)
-    judged, verdicts = Spent(), 0
-    if planned.judge is not None and (header := folder.judge_header(_scorer(planned, planned.judge))):
-        judged = Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens})
-        verdicts = header.calls
-    return costs(_operations(planned), [row for row in folder.samples() if row.failure is None], judged, verdicts)
+    header = folder.judge_header(scorer)
+    return left, Spent(calls={"judge": header.calls}, tokens={"judge": header.tokens}) if header else Spent()
 
 
 def _measured(planned: Planned, refs: Sequence[ContextRef]) -> tuple[dict[ContextRef, Size], list[PackedContext]]:

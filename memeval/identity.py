@@ -91,13 +91,14 @@ def place(error: BaseException) -> str:
     """`FILE:LINE` of the innermost line of a user's own code that an error came through; "" when there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    frames = [frame for frame in local_frames(error) if not Path(frame.filename).resolve().is_relative_to(PACKAGE)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def _is_users(filename: str) -> bool:
-    path = Path(filename)
-    return path.is_file() and is_local(path := path.resolve()) and not path.is_relative_to(PACKAGE)
+def local_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Where an error came through local code, outermost first: a user's, or what agents of memeval are made of."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if (path := Path(frame.filename)).is_file() and is_local(path.resolve())]
 
 
 def _imports(module: str, path: Path) -> Iterator[str]:

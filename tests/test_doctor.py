@@ -168,6 +168,15 @@ def test_a_warning_when_openais_key_is_sent_elsewhere(serve: Any, monkeypatch: p
     assert f"is sent to {server.url}; set MEMEVAL_API_KEY" in said
 
 
+def test_where_openai_is_elsewhere_its_key_is_the_right_one(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(key=KEY, models=MODELS)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("MEMEVAL_API_KEY", "another-key")
+    (said,) = about(look(options(model="openai/m")), "ok", "key found")
+    assert "in OPENAI_API_KEY" in said
+
+
 def test_keys_that_are_missing_or_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
     (said,) = broken(options(model="openai/gpt-4o-mini"))
     assert "set OPENAI_API_KEY" in said

@@ -279,7 +279,7 @@ def test_measured_are_only_calls_of_this_run(project: Path, server: FaultyServer
 
 def test_the_text_format_of_the_released_checkpoint(project: Path) -> None:
     """Its tools stand in the prompt; the stand-in writes to memory all the same, so prompts are as long as they will be."""
-    chosen = options(["memalpha"], model="wordy", settings=["wire=native,qwen"], base_url="http://127.0.0.1:9/v1")
+    chosen = options(["memalpha"], model="wordy", settings={"wire": ["native", "qwen"]}, base_url="http://127.0.0.1:9/v1")
     native, in_text = (estimate(planned) for planned in plan(chosen))
     assert in_text.roles["reader"].prompt == pytest.approx(native.roles["reader"].prompt, rel=0.02)
     assert in_text.roles["memory"].prompt == pytest.approx(native.roles["memory"].prompt, rel=0.2)
@@ -349,7 +349,7 @@ def test_a_memory_that_several_runs_read_is_paid_for_once(project: Path, capsys:
     card = "extends: synth-10k\nvariants: {b40: {answer_budget: 40}}\n"
     (project / "tasks").mkdir()
     (project / "tasks" / "world.yaml").write_text(card)
-    chosen = replace(options(["memalpha"], limit=6, settings=["recent=3"]), tasks=["world", "world@b40"])
+    chosen = replace(options(["memalpha"], limit=6, settings={"recent": [3]}), tasks=["world", "world@b40"])
     capsys.readouterr()
     assert estimate_command(chosen, "table") == 0
     assert "memalpha on world@b40: the memories of 6 of 6 streams are another run's" in capsys.readouterr().out

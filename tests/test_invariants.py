@@ -53,7 +53,7 @@ def test_oracle_above_and_none_below_every_agent(folder: Path) -> None:
 
 
 def test_more_chunks_help_until_they_hold_the_evidence(folder: Path) -> None:
-    found = rows(folder, ["bm25", "random-k"], settings=["k=1,2,4"])
+    found = rows(folder, ["bm25", "random-k"], settings={"k": [1, 2, 4]})
     evidence = [found[f"bm25 k={k}"]["metrics"]["evidence_all"]["value"] for k in (1, 2, 4)]
     assert evidence[0] < evidence[1] <= evidence[2]
     assert headline(found["bm25 k=1"]) < headline(found["bm25 k=4"])

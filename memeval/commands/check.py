@@ -9,7 +9,7 @@ from dataclasses import asdict
 from memeval import process
 from memeval.check import OFFLINE, check
 from memeval.errors import UsageError
-from memeval.runs.options import Options
+from memeval.runs.options import Options, parse_settings
 from memeval.runs.plan import agent_specs
 from memeval.runs.roles import model_spec
 
@@ -30,7 +30,7 @@ def check_command(
     found = []
     with process.foreign_code() as out:
         for name in names:
-            options = Options(agents=[name], tasks=[], settings=settings, agents_dir=agents_dir)
+            options = Options(agents=[name], tasks=[], settings=parse_settings(settings), agents_dir=agents_dir)
             for spec in agent_specs(name, options):
                 if spec.is_control:
                     raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")

@@ -182,7 +182,7 @@ def _text(value: Any) -> str:
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:
+    """Only cells of the last column may have several lines."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows
-    )
+    next_line = "\n" + " " * sum(width + 2 for width in widths)
+    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1].replace("\n", next_line)]).rstrip() for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def _absent(run: Run) -> str:
         return "none: a baseline has no texts"
     if run.manifest.memory is None:
         return "none: a control"
-    return f"not in {run.path / run.manifest.memory}; run its command again to make it from stored replies"
+    return f"not in {os.path.normpath(run.path / run.manifest.memory)}; run its command again to make it from stored replies"
 
 
 # -- a run at a glance ------------------------------------------------------------------------------------------------

@@ -27,12 +27,10 @@ def texts(value: Any) -> list[str]:
     return [text.strip() for text in msgspec.convert(value, list[str])]
 
 
-def literal(text: str, most: int) -> Any:
-    """A Python literal that data hold as text; read as a literal, never evaluated. Raises ValueError for anything
-    else, and for one that is too deep or longer than `most` characters."""
+def literal(text: str) -> Any:
+    """A Python literal that data hold as text; read as a literal, never evaluated. Raises ValueError for anything else, and
+    for one that is too deep."""
     try:
-        if len(text) <= most:
-            return ast.literal_eval(text)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        pass
-    raise ValueError(f"{text[:60]!r} is no Python literal of at most {most} characters")
+        raise ValueError(f"{text[:60]!r} is no Python literal") from None

@@ -6,7 +6,6 @@ The data folder is `--data-dir` or the environment's MEMEVAL_DATA, with a folder
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,11 +145,11 @@ def _places(name: str, root: Path | None) -> tuple[Path, ...]:
 
 def _candidates(place: Path) -> Sequence[Path]:
     """Paths of that name, plain or gzipped; of that pattern, where the name has a `*`."""
+    zipped = place.with_name(f"{place.name}.gz")
     if "*" not in place.as_posix():
-        return (place, place.with_name(f"{place.name}.gz"))[: 1 if place.is_file() else 2]
+        return (place,) if place.is_file() else (place, zipped)
     folder = next(parent for parent in place.parents if "*" not in parent.as_posix())
-    paths = sorted(folder.glob(f"{place.relative_to(folder).as_posix()}*"))
-    return [path for path in paths if fnmatch.fnmatchcase(path.name.removesuffix(".gz"), place.name)]
+    return sorted(path for name in (place, zipped) for path in folder.glob(name.relative_to(folder).as_posix()))
 
 
 def split_place(place: str) -> tuple[str, str | None, str]:

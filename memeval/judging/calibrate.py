@@ -26,7 +26,7 @@ from memeval.config import cache_folder
 from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.judging.judge import Seen, judge_cases
+from memeval.judging.judge import Judge, Seen
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.scorer import scorer_name, with_judge
@@ -94,7 +94,7 @@ def calibrate(
     cases = [(item.asked(), item.answer) for item in items.values()]
     found, spending = with_judge(
         judge,
-        lambda call: judge_cases(cases, family, call, judge.params, prompt, seen),
+        lambda call: Judge(family, call, judge.params, prompt).cases(cases, seen),
         settings or CallSettings(),
     )
     found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # a half point

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
@@ -46,133 +47,136 @@ LONGEST_REPLY = 2000
 """Characters of the judge's reply that are kept, and shown to it again for a second try."""
 
 
-async def judge_samples(
-    samples: Sequence[SampleRow],
-    questions: Mapping[str, QuestionRow],
-    family: str,
-    generate: Generate,
-    *,
-    params: Mapping[str, Any] | None = None,
-    prompt: str | None = None,
-    seen: Seen | None = None,
-    cut_off: str = "wrong",
-) -> list[ScoreRow]:
-    """The rows of a judge's scores file, in the order of the samples. cut_off: of the task's card: whether an answer that
-    was cut off at its token limit is wrong, or is judged as far as it goes, which judges as published always do.
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model with the prompts of a family. params: of its calls, where they are not the family's. prompt: the user's rules
+    in place of the family's. Its methods raise what `generate` raises, and UsageError where an official judge's texts are
+    missing."""
 
-    metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable ones are wrong, without a call: only rows
-    with a `reply` were judged. An unanswerable question has a verdict like any other; callers average it by itself. In
-    families that give shares `judge` is one, and others stand beside it (shares.py, PARTS).
-    """
-    unknown = next((row.question_id for row in samples if row.question_id not in questions), None)
-    if unknown is not None:
-        raise UsageError(f"samples.jsonl: question '{unknown}' is not in questions.jsonl; run its command again")
-    given = [row.keypoints for row in questions.values()]
-    check_keypoints(family, given, "give another --family, or run it anew with --fresh if its data have them")
-    cut_off = "scored" if family in official() else cut_off
-    cases = [(questions[sample.question_id].question(), sample.answer or "") for sample in samples]
-    settled = [_settled(sample, question, family, cut_off) for sample, (question, _) in zip(samples, cases, strict=True)]
-    asked = [case for case, found in zip(cases, settled, strict=True) if not found]
-    judged = iter(await judge_cases(asked, family, generate, params, prompt, seen))
-    return [
-        replace(found or next(judged), repeat=sample.repeat, answer_repeat=sample.answer_repeat)
-        for sample, found in zip(samples, settled, strict=True)
-    ]
+    family: str
+    generate: Generate
+    params: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str | None = None
 
+    @property
+    def upstream(self) -> OfficialJudge | None:
+        """The judge as published that this one is; None where its prompts are ours or the user's."""
+        return official().get(self.family) if self.prompt is None else None
 
-async def judge_cases(
-    cases: Sequence[Case],
-    family: str,
-    generate: Generate,
-    params: Mapping[str, Any] | None = None,
-    prompt: str | None = None,
-    seen: Seen | None = None,
-) -> list[ScoreRow]:
-    """All cases at once, in their order; how many calls are in flight is up to `generate`. Raises what `generate` raises."""
-    done = failed = 0
+    async def samples(
+        self,
+        samples: Sequence[SampleRow],
+        questions: Mapping[str, QuestionRow],
+        seen: Seen | None = None,
+        cut_off: str = "wrong",
+    ) -> list[ScoreRow]:
+        """The rows of a judge's scores file, in the order of the samples. cut_off: of the task's card: whether an answer
+        that was cut off at its token limit is wrong, or is judged as far as it goes, which judges as published always do.
 
-    async def one(case: Case) -> ScoreRow:
-        nonlocal done, failed
-        found = await judge_case(case, family, generate, params or {}, prompt)
-        done += 1
-        failed += found.verdict == "failed"
-        if seen is not None:
-            seen(done, len(cases), failed)
-        return found
+        metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable ones are wrong, without a call: only rows
+        with a `reply` were judged. An unanswerable question has a verdict like any other; callers average it by itself. In
+        families that give shares `judge` is one, and others stand beside it (shares.py, PARTS).
+        """
+        unknown = next((row.question_id for row in samples if row.question_id not in questions), None)
+        if unknown is not None:
+            raise UsageError(f"samples.jsonl: question '{unknown}' is not in questions.jsonl; run its command again")
+        given = [row.keypoints for row in questions.values()]
+        check_keypoints(self.family, given, "give another --family, or run it anew with --fresh if its data have them")
+        cut_off = "scored" if self.family in official() else cut_off
+        cases = [(questions[sample.question_id].question(), sample.answer or "") for sample in samples]
+        settled = [self._settled(sample, question, cut_off) for sample, (question, _) in zip(samples, cases, strict=True)]
+        asked = [case for case, found in zip(cases, settled, strict=True) if not found]
+        judged = iter(await self.cases(asked, seen))
+        return [
+            replace(found or next(judged), repeat=sample.repeat, answer_repeat=sample.answer_repeat)
+            for sample, found in zip(samples, settled, strict=True)
+        ]
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(case)) for case in cases]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+    async def cases(self, cases: Sequence[Case], seen: Seen | None = None) -> list[ScoreRow]:
+        """All cases at once, in their order; how many calls are in flight is up to `generate`."""
+        done = failed = 0
 
+        async def one(case: Case) -> ScoreRow:
+            nonlocal done, failed
+            found = await self.case(*case)
+            done += 1
+            failed += found.verdict == "failed"
+            if seen is not None:
+                seen(done, len(cases), failed)
+            return found
 
-async def judge_case(
-    case: Case, family: str, generate: Generate, params: Mapping[str, Any], prompt: str | None = None
-) -> ScoreRow:
-    """Judge one answer. Raises only what `generate` raises, and UsageError where an official judge's texts are missing."""
-    question, answer = case
-    upstream = official().get(family) if prompt is None else None
-    usual = upstream.params if upstream else POINTS if family in SHARES else PARAMS
-    said: dict[str, Any] = {}
-    reply = ""
-    for asked, messages in judge_calls(family, question, answer, prompt).items():
-        said[asked], wrote, reason = await _ask(asked, messages, question, {**usual, **params}, generate, upstream)
-        reply = f"{reply}\n\n{wrote}".strip()
-        if reason is not None:
-            return _row(question, family, "failed", reason, reply)
-    if family in SHARES:
-        return _shares_row(question, family, said, reply)
-    (verdict,) = said.values()
-    return _row(question, family, verdict, reply=reply)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(case)) for case in cases]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
 
+    async def case(self, question: Question, answer: str) -> ScoreRow:
+        """Judge one answer."""
+        said: dict[str, Any] = {}
+        reply = ""
+        for asked, messages in judge_calls(self.family, question, answer, self.prompt).items():
+            said[asked], wrote, reason = await self._ask(asked, messages, question)
+            reply = f"{reply}\n\n{wrote}".strip()
+            if reason is not None:
+                return self._row(question, "failed", reason, reply)
+        if self.family in SHARES:
+            return self._shares(question, said, reply)
+        (verdict,) = said.values()
+        return self._row(question, verdict, reply=reply)
 
-def _row(question: Question, family: str, verdict: str, reason: str | None = None, reply: str | None = None) -> ScoreRow:
-    """Of an answer that is right or counts 0. reply: None where the judge was not asked."""
-    metrics = {"judge": float(verdict == "right"), **nothing(family, question.kind)}
-    return ScoreRow(question_id=question.id, repeat=0, metrics=metrics, verdict=verdict, reason=reason, reply=reply)
+    async def _ask(self, asked: str, messages: list[dict[str, str]], question: Question) -> tuple[Any, str, str | None]:
+        """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form. An
+        upstream judge reads its reply by its own rule, as far as it goes, and asks the same again."""
+        upstream = self.upstream
+        usual = upstream.params if upstream else POINTS if self.family in SHARES else PARAMS
+        tried, said = messages, ""
+        for sample in range(2):
+            completion = await self.generate(Request(tried, params={**usual, **self.params}, sample=sample))
+            if reason := _no_reply(completion):
+                return None, "", reason
+            said = completion.text[-LONGEST_REPLY:]
+            found = upstream.read(completion.text) if upstream else _read(asked, completion, question)
+            if found is not None:
+                return found, said, None
+            tried = messages if upstream else reminded(messages, asked, said)
+        return None, said, f"judge gave up: no {asked} in 2 replies"
 
+    def _row(self, question: Question, verdict: str, reason: str | None = None, reply: str | None = None) -> ScoreRow:
+        """Of an answer that is right or counts 0. reply: None where the judge was not asked."""
+        metrics = {"judge": float(verdict == "right"), **nothing(self.family, question.kind)}
+        return ScoreRow(question_id=question.id, repeat=0, metrics=metrics, verdict=verdict, reason=reason, reply=reply)
 
-def _shares_row(question: Question, family: str, said: Mapping[str, Any], reply: str) -> ScoreRow:
-    """The row that a judge's scores of a rubric's items, or its counts of a summary's points, make."""
-    counts: dict[str, int] = {}
-    points: tuple[float, ...] = ()
-    order: tuple[int, ...] = ()
-    if family in RUBRICS:
-        points = tuple(score for asked, score in said.items() if form_of(asked) == SCORE)
-        shown = shown_order(items_of(question))
-        order = tuple(number and shown[number - 1] + 1 for number in said.get(ORDER, ()))
-        metrics = rubric_shares(points, order if ORDER in said else None)
-    else:
-        counts = {name: count for found in said.values() for name, count in found.items()}
-        metrics = summary_shares(counts, len(question.keypoints))
-    verdict = "right" if metrics["judge"] >= 1 else "partly" if metrics["judge"] > 0 else "wrong"
-    row = _row(question, family, verdict, reply=reply)
-    return replace(row, metrics=metrics, counts=counts, points=points, order=order)
+    def _shares(self, question: Question, said: Mapping[str, Any], reply: str) -> ScoreRow:
+        """The row that a judge's scores of a rubric's items, or its counts of a summary's points, make."""
+        counts: dict[str, int] = {}
+        points: tuple[float, ...] = ()
+        order: tuple[int, ...] = ()
+        if self.family in RUBRICS:
+            points = tuple(score for asked, score in said.items() if form_of(asked) == SCORE)
+            shown = shown_order(items_of(question))
+            order = tuple(number and shown[number - 1] + 1 for number in said.get(ORDER, ()))
+            metrics = rubric_shares(points, order if ORDER in said else None)
+        else:
+            counts = {name: count for found in said.values() for name, count in found.items()}
+            metrics = summary_shares(counts, len(question.keypoints))
+        verdict = "right" if metrics["judge"] >= 1 else "partly" if metrics["judge"] > 0 else "wrong"
+        row = self._row(question, verdict, reply=reply)
+        return replace(row, metrics=metrics, counts=counts, points=points, order=order)
 
-
-async def _ask(
-    asked: str,
-    messages: list[dict[str, str]],
-    question: Question,
-    params: Mapping[str, Any],
-    generate: Generate,
-    upstream: OfficialJudge | None,
-) -> tuple[Any, str, str | None]:
-    """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form. An
-    upstream judge reads its reply by its own rule, as far as it goes, and asks the same again."""
-    tried, said = messages, ""
-    for sample in range(2):
-        completion = await generate(Request(tried, params=params, sample=sample))
-        if reason := _no_reply(completion):
-            return None, "", reason
-        said = completion.text[-LONGEST_REPLY:]
-        found = upstream.read(completion.text) if upstream else _read(asked, completion, question)
-        if found is not None:
-            return found, said, None
-        tried = messages if upstream else reminded(messages, asked, said)
-    return None, said, f"judge gave up: no {asked} in 2 replies"
+    def _settled(self, sample: SampleRow, question: Question, cut_off: str) -> ScoreRow | None:
+        """The row of a sample that needs no judge."""
+        if sample.not_applicable:
+            return replace(self._row(question, "n/a", sample.not_applicable), metrics={})
+        if sample.failure is not None:
+            return self._row(question, "failed", sample.failure)
+        empty = UNUSABLE["empty"] if not (sample.answer or "").strip() else None
+        if reason := unusable(sample.finish_reason, cut_off) or empty:
+            return self._row(question, "wrong", reason)
+        if self.family in SHARES and not question.keypoints:
+            return self._row(question, "wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")
+        return None
 
 
 def _no_reply(completion: Completion) -> str | None:
@@ -204,17 +208,3 @@ def check_keypoints(family: str, keypoints: Sequence[Sequence[str]], remedy: str
     """Raises UsageError where a family counts keypoints and there are questions, but none that has any."""
     if family in SHARES and keypoints and not any(keypoints):
         raise UsageError(f"judge family '{family}' counts keypoints, and no question has any; {remedy}")
-
-
-def _settled(sample: SampleRow, question: Question, family: str, cut_off: str) -> ScoreRow | None:
-    """The row of a sample that needs no judge."""
-    if sample.not_applicable:
-        return replace(_row(question, family, "n/a", sample.not_applicable), metrics={})
-    if sample.failure is not None:
-        return _row(question, family, "failed", sample.failure)
-    empty = UNUSABLE["empty"] if not (sample.answer or "").strip() else None
-    if reason := unusable(sample.finish_reason, cut_off) or empty:
-        return _row(question, family, "wrong", reason)
-    if family in SHARES and not question.keypoints:
-        return _row(question, family, "wrong", "there are no keypoints to tell: a recall of 0, as upstream counts")
-    return None

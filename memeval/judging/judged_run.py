@@ -6,7 +6,6 @@ are there, and a judgement that was stopped goes on where it was. Equal answers 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from msgspec.structs import asdict, replace
@@ -14,7 +13,7 @@ from msgspec.structs import asdict, replace
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
-from memeval.judging.judge import Seen, family_of, judge_samples
+from memeval.judging.judge import Judge, Seen, family_of
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.related import related
 from memeval.judging.scorer import scorer_name, with_judge
@@ -49,10 +48,12 @@ def judge_folder(
         if not samples:
             raise UsageError(f"{path}: no samples yet; run its command first")
         cut_off = manifest.identity.get("task", {}).get("cut_off", "wrong")
-        work = partial(
-            judge_samples, samples, questions, family, params=judge.params, prompt=prompt, seen=seen, cut_off=cut_off
+        rows, spending = with_judge(
+            judge,
+            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, seen, cut_off),
+            settings or CallSettings(),
+            path / "calls.sqlite",
         )
-        rows, spending = with_judge(judge, work, settings or CallSettings(), path / "calls.sqlite")
         facts = JudgeFacts(
             judge=judge.name,
             family=family,

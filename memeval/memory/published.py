@@ -13,7 +13,8 @@ from typing import Any
 
 from memeval import tokens
 from memeval.memory.store import CORE, CORE_TOKENIZER, EPISODIC, SEMANTIC, TYPES, MemoryFault, MemoryStore
-from memeval.memory.tools import DELETE, INSERT, NOTHING, UPDATE, Operation, encodable
+from memeval.memory.tools import DELETE, INSERT, NOTHING, UPDATE, Operation
+from memeval.models.toolcalls import tidy
 
 
 def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> Mapping[str, Any] | None:
@@ -67,4 +68,4 @@ def _given(arguments: Mapping[str, Any], key: str) -> Any:
 
 def _stored(content: Any) -> str:
     """Whatever was given is kept; it is shown as Python writes it."""
-    return encodable(str(content))
+    return tidy(str(content))

@@ -18,6 +18,7 @@ from memeval.agent import ToolResult
 from memeval.memory.quoting import SIGN, ChunkLines, Quote
 from memeval.memory.store import CORE, TYPES, MemoryFault, MemoryStore
 from memeval.models.completion import ToolCall
+from memeval.models.toolcalls import tidy
 
 INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
 QUOTED, DROPPED = "quoted", "dropped"
@@ -78,11 +79,11 @@ def execute(
     """Carry out one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
     reason in `message`; `effect` is None unless something changed. operations: by the name of their tool; default: ours."""
     operations = operations or OPERATIONS
-    name = encodable(call.name)
-    arguments = {encodable(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
+    name = tidy(call.name)
+    arguments = {tidy(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
     try:
         if call.arguments is None:
-            raise MemoryFault(encodable(call.error or "the arguments are not a JSON object"))
+            raise MemoryFault(tidy(call.error or "the arguments are not a JSON object"))
         operation = operations.get(name)
         if operation is None:
             raise MemoryFault(f"unknown tool '{name[:40]}'; the tools are {', '.join(operations)}")
@@ -111,7 +112,7 @@ def execute_all(
         results = [execute(store, call, chunk_id, operations)]
     else:
         try:
-            texts = lines.take(encodable(content))
+            texts = lines.take(tidy(content))
         except MemoryFault as fault:
             return [ToolResult(INSERT, {key: _plain(value) for key, value in arguments.items()}, "error", str(fault))]
         calls = (dataclasses.replace(call, arguments={**arguments, "content": text}) for text in texts)
@@ -171,16 +172,11 @@ def _text(arguments: Mapping[str, Any], key: str) -> str:
     value = arguments[key]
     if not isinstance(value, str):
         raise MemoryFault(f"the argument '{key}' is {type(value).__name__}, expected a string")
-    return encodable(value)
+    return tidy(value)
 
 
 def _plain(value: Any) -> Any:
     """An argument as it is logged: a scalar, or the mere name of a type that no tool takes."""
     if isinstance(value, str):
-        return encodable(value)
+        return tidy(value)
     return value if value is None or isinstance(value, (bool, int)) else f"<{type(value).__name__}>"
-
-
-def encodable(text: str) -> str:
-    """A text without halves of surrogate pairs: JSON may hold one, which no file and no server takes."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -70,7 +70,7 @@ def _past(word: str) -> str:
     if word.endswith("ied"):
         return word[:-1] if len(word) == 4 else word[:-2]  # + died -> die, spied -> spi
     if word.endswith("eed"):
-        return word[:-1] if _measure(word[:-3]) > 0 else word
+        return _apply(word, {"eed": "ee"}, 1)
     for suffix in ("ed", "ing"):
         if word.endswith(suffix) and _vowel(word[: -len(suffix)]):
             before = word[: -len(suffix)]
@@ -105,14 +105,12 @@ def _second(word: str) -> str:
     if word.endswith("alli") and _measure(word[:-4]) > 0:
         return _second(word[:-2])  # + the shortened word goes through the step again
     if word.endswith("logi"):
-        return word[:-1] if _measure(word[:-3]) > 0 else word  # + the "l" counts as part of the word before the suffix
+        return _apply(word, {"ogi": "og"}, 1)  # + the "l" counts as part of the word before the suffix
     return _apply(word, _SECOND, 1)
 
 
 def _fourth(word: str) -> str:
-    if word.endswith(("sion", "tion")):
-        return word[:-3] if _measure(word[:-3]) > 1 else word
-    return _apply(word, _FOURTH, 2)
+    return _apply(word, {"ion": ""} if word.endswith(("sion", "tion")) else _FOURTH, 2)
 
 
 def _final_e(word: str) -> str:

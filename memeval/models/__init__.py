@@ -10,9 +10,9 @@ bound      (bound.py) is the model as an agent holds it: it adds what the user s
            once, in the ledger of the step that is running (usage.py).
 gateway    (gateway.py) answers a call from a store or from an equal call in flight (store.py), checks the window
            (window.py) and the budget (budget.py), and commits a fresh reply before it hands it out. It is in the driver.
-endpoint   (endpoint.py) sends the body that this server takes when the limiter lets it (limits.py), and reads what comes
-           back (reply.py, toolcalls.py). Like litellm's models it is Adaptive (adaptive.py, body.py), which changes what
-           a server refuses, and Thinking (thinking.py), which gives a model that thinks its larger limit.
+endpoint   (endpoint.py) sends the body that this server takes when the limiter lets it (limits.py, places.py), and reads
+           what comes back (reply.py, toolcalls.py). Like litellm's models it is Adaptive (adaptive.py, body.py), which
+           changes what a server refuses, and Thinking (thinking.py), which gives a model that thinks its larger limit.
 socket     is aiohttp's, with the proxies, certificates and headers of the environment (transport.py).
 
 Data and names:

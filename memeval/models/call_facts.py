@@ -35,26 +35,26 @@ def served_by(role: str, completion: Completion) -> dict[str, dict[str, int]]:
     return {role: {completion.model: 1}} if completion.model else {}
 
 
-def undercounted(request: Request, usage: Usage, share: float = 0.5) -> bool:
-    """Whether the server counts fewer than a `share` of the tokens of a long prompt: it cuts what exceeds its window and
+def undercounted(request: Request, usage: Usage) -> bool:
+    """Whether the server counts fewer than half the tokens of a long prompt: it cuts what exceeds its window and
     says nothing. Cached tokens are added to its count, because some servers count them apart."""
     counted = usage.prompt + usage.cached
     text = "\n".join(map(text_of, request.messages))
     if not counted or len(text) <= max(LONG, counted):  # hardly any text has more tokens than characters
         return False
     ours = _tokens(text)
-    return ours > LONG and counted < share * ours
+    return ours > LONG and counted < ours / 2
 
 
-def quoted(completion: Completion, longest: int = 160) -> str:
+def quoted(completion: Completion) -> str:
     """A reply as a note quotes it: its text, else its calls, else its thinking."""
     text = completion.text or "".join(f"{call.name} {call.raw}" for call in completion.tool_calls) or completion.reasoning
-    return quotable(text, longest)
+    return quotable(text)
 
 
-def quotable(text: str, longest: int = 160) -> str:
+def quotable(text: str) -> str:
     """What a model or an agent wrote, as one line of printable characters without keys, shortened."""
-    return "".join(char if char.isprintable() else " " for char in one_line(text, longest=longest))
+    return "".join(char if char.isprintable() else " " for char in one_line(text, longest=160))
 
 
 def _tokens(text: str) -> int:

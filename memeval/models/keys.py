@@ -10,6 +10,7 @@ from urllib.parse import quote
 from memeval.errors import UsageError
 from memeval.models.completion import OPENAI_URL, ModelSpec
 
+OWN, OPENAI = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
 MOVED = "OPENAI_BASE_URL"
 """The variable of OpenAI's own client that says where its API is."""
 
@@ -41,13 +42,16 @@ def openai_url() -> str | None:
     return os.environ.get(MOVED, "").strip().rstrip("/") or None
 
 
+def variables(base_url: str | None) -> tuple[str, str]:
+    """Where the key of an endpoint is looked for, in order."""
+    return (OPENAI, OWN) if base_url in (None, OPENAI_URL, openai_url()) else (OWN, OPENAI)
+
+
 def endpoint_key(spec: ModelSpec) -> str:
     """The key of an endpoint. Raises UsageError where OpenAI's is missing; a server of one's own need not have one."""
-    own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-    at_openai = spec.base_url in (None, OPENAI_URL, openai_url())
-    key = api_key(openai, own) if at_openai else api_key(own, openai)
+    key = api_key(*variables(spec.base_url))
     if not key and spec.base_url is None:
-        raise UsageError(f"model '{spec.name}' needs a key: set {openai} (or use --model offline, or --base-url URL)")
+        raise UsageError(f"model '{spec.name}' needs a key: set {OPENAI} (or use --model offline, or --base-url URL)")
     return key
 
 

@@ -1,16 +1,16 @@
-"""The limiter between many callers and one endpoint: how many calls at once, how often each is repeated, when the run stops.
+"""The limiter between many callers and one endpoint: how often each call is repeated, and when the run stops.
 
-Concurrency starts at the cap; a time-out, a lost connection, 429 and 503 halve it (once per round trip), and replies let it
-grow again, by one per round trip. A failed attempt is repeated after a growing, jittered wait; `Retry-After` pauses every
-caller. The run stops (`EndpointDown`, `EndpointRefused`) when nothing at all, be it a reply, an error or the health route,
-has come from the endpoint for a long time, or when calls in a row are refused and none gets a reply.
+A time-out, a lost connection, 429 and 503 halve the calls in flight, and replies let them grow again (places.py). A failed
+attempt is repeated after a growing, jittered wait; `Retry-After` pauses every caller. The run stops (`EndpointDown`,
+`EndpointRefused`) when nothing at all, be it a reply, an error or the health route, has come from the endpoint for a long
+time, or when calls in a row are refused and none gets a reply.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from random import uniform
 
 from memeval.models.completion import Completion
 from memeval.models.faults import EndpointDown, EndpointError, EndpointRefused, Fault
+from memeval.models.places import Places
 
 FEW = 3
 """Calls in a row that may be refused before the run stops, where none has got a reply yet."""
@@ -62,24 +63,18 @@ Health = Callable[[], Awaitable[bool]]
 class Limiter:
     """One per endpoint, shared by everything that calls it, on one event loop.
 
-    `limit` is the concurrency allowed now (1 to `cap`). `label` is the URL or provider, for messages. `heard`: whether
-    anything has ever come from the endpoint.
+    label: the URL or provider, for messages. cap: calls in flight at most. heard: whether anything has ever come from the
+    endpoint. down: why every call is refused from now on.
     """
 
     def __init__(self, label: str, cap: int = 16, policy: Policy | None = None) -> None:
         self.label = label
-        self.cap = max(1, cap)
         self.policy = policy or Policy()
-        self.limit = float(self.cap)
+        self.places = Places(max(1, cap), self.policy.rpm, self.policy.tpm)
         self.down: EndpointError | None = None
         self._calls = 0  # begun and not ended
         self._in_flight: set[asyncio.Timeout] = set()  # the clocks of the attempts that have been sent
-        self._queue: deque[tuple[asyncio.Future[None], int]] = deque()  # a call that waits, and the tokens of its prompt
-        self._places = 0  # that are taken
-        self._resume_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._cut_at = 0.0
         self.heard = False
         self._heard_at = self._replied_at = 0.0
         self._replied: set[str] = set()  # kinds of calls that have got a reply
@@ -117,12 +112,14 @@ class Limiter:
         sent, left = 0, self.policy.attempts
         put_off_at: float | None = None
         while True:
-            await self._acquire(first=not sent, tokens=tokens)
-            started = time.monotonic()
-            sent += 1
             try:
-                completion = await self._send(attempt, seconds)
+                async with self.places.taken(tokens, again=sent > 0):
+                    started = time.monotonic()
+                    sent += 1
+                    completion = await self._send(attempt, seconds)
             except EndpointRefused as refused:
+                if refused is self.down:
+                    raise
                 self._heard_something()
                 return self._give_up(kind, str(refused), FEW if kind in self._replied else 1)
             except Fault as failed:
@@ -138,7 +135,7 @@ class Limiter:
             elif down := self._silent_too_long(str(fault)):
                 raise down
             if fault.slower:
-                self._slow_down(started)
+                self.places.cut(started)
             left -= fault.cost
             now = time.monotonic()
             put_off_at = (put_off_at or now) if fault.put_off else None
@@ -150,7 +147,7 @@ class Limiter:
             await asyncio.sleep(self._wait(sent, fault))
 
     async def _send(self, attempt: Attempt, seconds: float) -> Completion:
-        """One attempt, in the place that the caller has acquired."""
+        """One attempt."""
         counter = trace.get()
         if counter is not None:
             counter.attempts += 1
@@ -159,7 +156,7 @@ class Limiter:
             async with clock:
                 self._in_flight.add(clock)
                 completion = await attempt()
-                self._pace(completion.usage.completion, requests=0)
+                self.places.pace(completion.usage.completion)
                 return completion
         except TimeoutError:
             if self.down is not None:
@@ -168,8 +165,6 @@ class Limiter:
             raise Fault(f"no reply within {seconds:.3g} s{flag}", cost=2, heard=False, slower=True) from None
         finally:
             self._in_flight.discard(clock)
-            self._places -= 1
-            self._wake()
 
     # -- what has come ------------------------------------------------------------------------------------------------
 
@@ -181,19 +176,14 @@ class Limiter:
         self._replied_at = time.monotonic()
         self._replied.add(kind)
         del self._lost[kind]
-        self.limit = min(float(self.cap), self.limit + 1.0 / self.limit)
-
-    def _slow_down(self, started: float) -> None:
-        if started >= self._cut_at:  # an attempt that was sent before the last cut tells nothing of the rate after it
-            self.limit = max(1.0, self.limit / 2)
-            self._cut_at = time.monotonic()
+        self.places.grow()
 
     # -- when to stop -------------------------------------------------------------------------------------------------
 
     def _few(self, kind: str) -> int:
         """Lost calls in a row after which the run stops. Others in flight may still get a reply."""
         alone = kind not in self._replied and not self._in_flight
-        return FEW if alone else max(MANY, self.cap)
+        return FEW if alone else max(MANY, self.places.cap)
 
     def _give_up(self, kind: str, error: str, few: int) -> Completion:
         self._lost[kind] += 1
@@ -222,7 +212,7 @@ class Limiter:
             for clock in self._in_flight:
                 if not clock.expired():
                     clock.reschedule(0.0)
-            self._wake()
+            self.places.close(error)
         return self.down
 
     async def _watch(self, health: Health) -> None:
@@ -235,8 +225,6 @@ class Limiter:
                 else:
                     self._silent_too_long("no reply")
 
-    # -- waiting and places -------------------------------------------------------------------------------------------
-
     def _wait(self, sent: int, fault: Fault) -> float:
         """Seconds until the next attempt. A pause that the server asks for holds for all callers. Raises EndpointDown where
         it is longer than the policy allows."""
@@ -245,61 +233,11 @@ class Limiter:
             if fault.retry_after > max(policy.wait, policy.wait_at_start):
                 seconds = f"{fault.retry_after:.0f} s"
                 raise self._end(EndpointDown(f"{self.label}: {fault}; it asks to wait {seconds}, longer than --wait allows"))
-            self._pause_until(time.monotonic() + fault.retry_after)
+            resume_at = time.monotonic() + fault.retry_after
+            self.places.pause_until(resume_at)
+            self._heard_at = max(self._heard_at, resume_at)  # the server asked for this silence
             if fault.retry_after >= policy.first_wait:
                 return fault.retry_after
         longest = policy.longest_wait if fault.heard else policy.first_wait * 4
         wait = min(longest, policy.first_wait * 2.0 ** min(sent - 1, 30))
         return wait * uniform(0.5, 1.0)  # so that calls that failed together are not repeated together
-
-    def _pause_until(self, when: float) -> None:
-        self._resume_at = max(self._resume_at, when)
-        self._heard_at = max(self._heard_at, when)  # the server asked for this silence
-
-    def _pace(self, tokens: int, requests: int = 1) -> None:
-        """Keep to requests and tokens a minute: the next request waits for as long as these take at that rate."""
-        policy = self.policy
-        by_requests = 60.0 * requests / policy.rpm if policy.rpm else 0.0
-        by_tokens = 60.0 * tokens / policy.tpm if policy.tpm else 0.0
-        if by_requests or by_tokens:
-            self._resume_at = max(self._resume_at, time.monotonic()) + max(by_requests, by_tokens)
-
-    async def _acquire(self, first: bool, tokens: int) -> None:
-        """Wait for a place in flight. A repeated attempt goes before calls that have not been sent yet."""
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if first:
-            self._queue.append((place, tokens))
-        else:
-            self._queue.appendleft((place, tokens))
-        self._wake()
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self._places -= 1  # it was given the place just now
-                self._wake()
-            raise
-
-    def _wake(self) -> None:
-        """Give the free places to the calls that wait."""
-        if self.down is not None:
-            for place, _ in self._queue:
-                if not place.done():
-                    place.set_exception(self.down)
-            self._queue.clear()
-            return
-        while self._queue and self._places < int(self.limit):
-            pause = self._resume_at - time.monotonic()
-            if pause > 0:
-                if self._timer is None:
-                    self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
-                return
-            place, tokens = self._queue.popleft()
-            if not place.done():
-                self._places += 1
-                place.set_result(None)
-                self._pace(tokens)
-
-    def _resume(self) -> None:
-        self._timer = None
-        self._wake()

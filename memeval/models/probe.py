@@ -14,9 +14,9 @@ from typing import Any
 
 from memeval import tokens
 from memeval.errors import StopRun, UsageError
-from memeval.models import prices, registry, window
+from memeval.models import keys, prices, registry, window
 from memeval.models.call_facts import undercounted
-from memeval.models.completion import OPENAI_URL, Completion, ModelSpec, Request
+from memeval.models.completion import Completion, Model, ModelSpec, Request
 from memeval.models.limits import Limiter, Policy
 from memeval.models.local import weights
 from memeval.models.reply import one_line
@@ -100,13 +100,12 @@ class _Probe:
         url = self.where.endpoint
         if not url.startswith("http"):
             return None
-        own, openai = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
-        variables = (openai, own) if url == OPENAI_URL else (own, openai)
-        name = next((name for name in variables if os.environ.get(name, "").strip()), "")
+        preferred, other = keys.variables(url)
+        name = next((name for name in (preferred, other) if os.environ.get(name, "").strip()), "")
         if not name:
-            self.add(OK, f"no key set ({own}): right for a server that asks for none")
-        elif name == openai and url != OPENAI_URL:
-            self.add(WARN, f"the key in {openai} is sent to {url}; set {own} to send that server's own")
+            self.add(OK, f"no key set ({preferred}): right for a server that asks for none")
+        elif name == other == keys.OPENAI:
+            self.add(WARN, f"the key in {other} is sent to {url}; set {preferred} to send that server's own")
         else:
             self.add(OK, f"key found in {name}")
         served = await read_of(self.spec, self.seconds)
@@ -194,7 +193,17 @@ class _Probe:
         """A completion. Raises UsageError where there is none."""
         params = {"temperature": 0.0, "max_tokens": 256, **self.spec.params}
         _, request = window.split(self.spec, Request([{"role": "user", "content": text}], offered, params))
-        model = registry.open_model(self.spec, self.limiter)
+        return await self._reply(what, registry.open_model(self.spec, self.limiter), request)
+
+    async def _embedding(self) -> None:
+        from memeval.models.embeddings import asked, unpack
+
+        request = asked(["The library opens at nine."], self.spec.params)
+        reply = await self._reply("embedding", registry.open_embedder(self.spec, self.limiter), request)
+        self.add(OK, f"embedding works ({unpack([reply.text], self.spec.name).shape[1]} dimensions)")
+
+    async def _reply(self, what: str, model: Model, request: Request) -> Completion:
+        """One call of a model, which is closed after it. Raises UsageError where nothing came of it."""
         try:
             completion = await model.complete(request)
         except StopRun as stop:
@@ -205,23 +214,9 @@ class _Probe:
             return completion
         said = completion.error.removesuffix(_GIVEN_UP)
         remedy = next((remedy for start, remedy in _REMEDIES.items() if said.startswith(start)), "")
-        if offered and said.startswith("HTTP 4") and not remedy:
+        if request.tools and said.startswith("HTTP 4") and not remedy:
             remedy = "; agents that write by tools need another model"
         raise UsageError(f"{what}: {said}{remedy}")
-
-    async def _embedding(self) -> None:
-        from memeval.models.embeddings import asked, unpack
-
-        model = registry.open_embedder(self.spec, self.limiter)
-        try:
-            completion = await model.complete(asked(["The library opens at nine."], self.spec.params))
-        except StopRun as stop:
-            raise UsageError(f"embedding: {stop}") from None
-        finally:
-            await model.close()
-        if completion.error is not None:
-            raise UsageError(f"embedding: {completion.error.removesuffix(_GIVEN_UP)}")
-        self.add(OK, f"embedding works ({unpack([completion.text], self.spec.name).shape[1]} dimensions)")
 
     def _on_this_machine(self, writes: bool, embeds: bool) -> None:
         """Programs and weights; nothing is loaded or started."""

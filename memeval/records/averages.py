@@ -33,7 +33,7 @@ def average(scores: Iterable[ScoreRow], questions: Mapping[str, QuestionRow], me
     """A metric over the scores that have it: the repeats of a question are averaged first, and the interval is over
     clusters of questions."""
     values = average_repeats((row.question_id, row.repeat, row.metrics.get(metric)) for row in scores)
-    return of_values({str(key): value for key, value in values.items()}, questions)
+    return of_values(values, questions)
 
 
 def of_values(values: Mapping[str, float], questions: Mapping[str, QuestionRow]) -> Average:

@@ -23,7 +23,7 @@ from memeval import process
 from memeval.agent import Item
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
-from memeval.judging.judge import Seen, judge_case
+from memeval.judging.judge import Judge, Seen
 from memeval.judging.scorer import open_judge
 from memeval.models import prices
 from memeval.models.calls import CallSettings
@@ -234,7 +234,6 @@ class Attribute:
     async def _judged(self, gateway: Gateway, row: QuestionRow, answer: str, finish_reason: str) -> bool:
         assert self.header is not None
         judge = ModelSpec(self.header.judge, self.header.base_url, self.header.params)
-        found = await judge_case(
-            (row.question(), answer), self.header.family, partial(gateway.call, judge), self.header.params
-        )
+        ruling = Judge(self.header.family, partial(gateway.call, judge), self.header.params)
+        found = await ruling.case(row.question(), answer)
         return found.verdict in ("right", "partly")

@@ -6,10 +6,8 @@ formula. Each function gives a text that shows the same characters and cannot en
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
-from typing import Any
 
 _JOINERS = "\u200c\u200d"  # Persian and Indic spelling and emoji need them
 _LATEX = {
@@ -75,11 +73,3 @@ def csv_cell(text: str) -> str:
     kept = "".join(character if character in "\n\r\t" else _shown(character) for character in text)
     formula = kept.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(kept)
     return f"'{kept}" if formula else kept
-
-
-def script_json(data: Any) -> str:
-    """JSON for the inside of an HTML `script` element, which no text in it can end."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

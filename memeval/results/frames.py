@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from memeval.errors import UsageError, suggest
-from memeval.records.rows import OperationRow, SampleRow, ScoreRow, ToolRow, Usage
+from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow, ToolRow, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,52 +14,128 @@ if TYPE_CHECKING:
     from memeval.results.load import Run
 
 Level = Literal["run", "question", "operation"]
-Columns = Mapping[str, str]
-"""name -> pandas dtype. Whole numbers that may be unknown are floats, with NaN."""
+Of = TypeVar("Of")
 
-OF_THE_RUN: Columns = dict.fromkeys(("path", "task", "agent", "label", "tag", "model"), "object")
 
-COLUMNS: Mapping[str, Columns] = {
-    "run": {
-        **OF_THE_RUN,
-        **dict.fromkeys(("reader", "embedder", "judge", "params"), "object"),
-        "answer_budget": "float64",
-        "seed": "int64",
-        "when": "datetime64[ns, UTC]",
-        "status": "object",
-        "metric": "object",
-        **dict.fromkeys(("score", "low", "high"), "float64"),
-        **dict.fromkeys(("n", "clusters", "questions", "failed"), "int64"),
-        **dict.fromkeys(("stream_tokens", "memory_tokens", "memory_tokens_max", "recall_tokens"), "float64"),
-        **dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "cached_tokens"), "int64"),
-        **dict.fromkeys(("usd", "usd_per_right", "read_amplification", "seconds"), "float64"),
-    },
-    "question": {
-        **OF_THE_RUN,
-        **dict.fromkeys(("question_id", "context_id", "cluster", "kind"), "object"),
-        "answerable": "bool",
-        **dict.fromkeys(("repeat", "answer_repeat"), "int64"),
-        "position": "float64",
-        **dict.fromkeys(("question", "answers", "answer", "verdict", "reason", "finish_reason"), "object"),
-        "score": "float64",
-        "stream_tokens": "int64",
-        "memory_tokens": "float64",
-        **dict.fromkeys(("recall_tokens", "recall_items", "recall_dropped"), "int64"),
-        **dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), "int64"),
-    },
-    "operation": {
-        **OF_THE_RUN,
-        "context_id": "object",
-        "repeat": "int64",
-        "position": "float64",
-        "chunk": "object",
-        "chunk_tokens": "int64",
-        "held_tokens": "float64",
-        **dict.fromkeys(("calls", "prompt_tokens", "completion_tokens"), "int64"),
-        **dict.fromkeys(("operation", "status", "message", "memory_type", "memory_id"), "object"),
-    },
+class Column(NamedTuple, Generic[Of]):
+    """A column of a table. dtype: of pandas; whole numbers that may be unknown are floats, with NaN. of: its value in the
+    row of a run, an answer or an operation."""
+
+    dtype: str
+    of: Callable[[Of], Any]
+
+
+class Answer(NamedTuple):
+    """What a row of level `question` is of. score: by the task's metrics; headline: the value of the run's headline."""
+
+    sample: SampleRow
+    question: QuestionRow
+    score: ScoreRow | None
+    headline: float | None
+
+
+class Operation(NamedTuple):
+    """What a row of level `operation` is of: a memory operation, or a chunk without any (result is None), so that the
+    memory's size along the stream is whole. Calls and tokens of a chunk are in its first row."""
+
+    step: OperationRow
+    result: ToolRow | None
+    first: bool
+
+    @property
+    def used(self) -> Usage:
+        return sum(self.step.tokens.values(), Usage()) if self.first else Usage()
+
+    @property
+    def effect(self) -> dict[str, Any]:
+        return (self.result and self.result.effect) or {}
+
+
+OF_THE_RUN: dict[str, Column[Run]] = {
+    "path": Column("object", lambda run: str(run.path)),
+    "task": Column("object", lambda run: run.task),
+    "agent": Column("object", lambda run: run.agent),
+    "label": Column("object", lambda run: run.label or None),
+    "tag": Column("object", lambda run: run.tag or None),
+    "model": Column("object", lambda run: run.model),
 }
-"""level -> its columns, in order. Those of metrics follow, each under its name, at the levels `run` and `question`."""
+"""The first columns at every level."""
+
+RUN: dict[str, Column[Run]] = {
+    "reader": Column("object", lambda run: run.summary.reader),
+    "embedder": Column("object", lambda run: run.summary.embedder),
+    "judge": Column("object", lambda run: run.summary.judge and run.summary.judge.judge),
+    "params": Column("object", lambda run: ", ".join(f"{key}={value}" for key, value in run.summary.params.items())),
+    "answer_budget": Column("float64", lambda run: run.summary.answer_budget),
+    "seed": Column("int64", lambda run: run.manifest.seed),
+    "when": Column("datetime64[ns, UTC]", lambda run: run.when),
+    "status": Column("object", lambda run: run.summary.status),
+    "metric": Column("object", lambda run: run.summary.headline.metric),
+    "score": Column("float64", lambda run: run.summary.headline.value),
+    "low": Column("float64", lambda run: run.summary.headline.low),
+    "high": Column("float64", lambda run: run.summary.headline.high),
+    "n": Column("int64", lambda run: run.summary.headline.n),
+    "clusters": Column("int64", lambda run: run.summary.headline.clusters),
+    "questions": Column("int64", lambda run: run.summary.n),
+    "failed": Column("int64", lambda run: run.summary.failed),
+    "stream_tokens": Column("float64", lambda run: run.summary.stream_tokens.mean),
+    "memory_tokens": Column("float64", lambda run: run.summary.memory_tokens.mean),
+    "memory_tokens_max": Column("float64", lambda run: run.summary.memory_tokens.max),
+    "recall_tokens": Column("float64", lambda run: run.summary.recall_tokens.mean),
+    "calls": Column("int64", lambda run: sum(run.summary.calls.values())),
+    "prompt_tokens": Column("int64", lambda run: run.summary.tokens.prompt),
+    "completion_tokens": Column("int64", lambda run: run.summary.tokens.completion),
+    "cached_tokens": Column("int64", lambda run: run.summary.tokens.cached),
+    "usd": Column("float64", lambda run: run.summary.cost.usd),
+    "usd_per_right": Column("float64", lambda run: run.summary.cost.usd_per_right),
+    "read_amplification": Column("float64", lambda run: run.summary.cost.read_amplification),
+    "seconds": Column("float64", lambda run: run.summary.seconds),
+}
+QUESTION: dict[str, Column[Answer]] = {
+    "question_id": Column("object", lambda row: row.sample.question_id),
+    "context_id": Column("object", lambda row: row.sample.context_id),
+    "cluster": Column("object", lambda row: row.question.cluster),
+    "kind": Column("object", lambda row: row.question.kind),
+    "answerable": Column("bool", lambda row: row.question.answerable),
+    "repeat": Column("int64", lambda row: row.sample.repeat),
+    "answer_repeat": Column("int64", lambda row: row.sample.answer_repeat),
+    "position": Column("float64", lambda row: row.sample.position),
+    "question": Column("object", lambda row: row.question.text),
+    "answers": Column("object", lambda row: row.question.answers),
+    "answer": Column("object", lambda row: row.sample.answer),
+    "verdict": Column("object", lambda row: row.score and row.score.verdict),
+    "reason": Column("object", lambda row: row.score and row.score.reason),
+    "finish_reason": Column("object", lambda row: row.sample.finish_reason),
+    "score": Column("float64", lambda row: row.headline),
+    "stream_tokens": Column("int64", lambda row: row.question.stream_tokens),
+    "memory_tokens": Column("float64", lambda row: row.sample.memory_tokens),
+    "recall_tokens": Column("int64", lambda row: row.sample.recall_tokens),
+    "recall_items": Column("int64", lambda row: len(row.sample.recall)),
+    "recall_dropped": Column("int64", lambda row: row.sample.recall_dropped),
+    "calls": Column("int64", lambda row: sum(row.sample.calls.values())),
+    "prompt_tokens": Column("int64", lambda row: sum(used.prompt for used in row.sample.tokens.values())),
+    "completion_tokens": Column("int64", lambda row: sum(used.completion for used in row.sample.tokens.values())),
+}
+OPERATION: dict[str, Column[Operation]] = {
+    "context_id": Column("object", lambda row: row.step.context_id),
+    "repeat": Column("int64", lambda row: row.step.repeat),
+    "position": Column("float64", lambda row: row.step.position),
+    "chunk": Column("object", lambda row: row.step.chunk),
+    "chunk_tokens": Column("int64", lambda row: row.step.chunk_tokens),
+    "held_tokens": Column("float64", lambda row: None if row.step.held is None else sum(row.step.held.values())),
+    "calls": Column("int64", lambda row: sum(row.step.calls.values()) if row.first else 0),
+    "prompt_tokens": Column("int64", lambda row: row.used.prompt),
+    "completion_tokens": Column("int64", lambda row: row.used.completion),
+    "operation": Column("object", lambda row: row.result and row.result.name),
+    "status": Column("object", lambda row: row.result and row.result.status),
+    "message": Column("object", lambda row: row.result and row.result.message),
+    "memory_type": Column("object", lambda row: row.effect.get("type")),
+    "memory_id": Column("object", lambda row: row.effect.get("id")),
+}
+
+COLUMNS: dict[Level, dict[str, Column[Any]]] = {"run": RUN, "question": QUESTION, "operation": OPERATION}
+"""level -> its columns, in order, behind those of the run. Those of metrics follow, each under its name, at the levels `run`
+and `question`."""
 
 
 def frame(runs: Iterable[Run], level: Level = "run") -> pd.DataFrame:
@@ -67,131 +143,40 @@ def frame(runs: Iterable[Run], level: Level = "run") -> pd.DataFrame:
     import pandas as pd  # takes a second
 
     found = rows(runs, level)
-    columns = COLUMNS[level]
-    made = pd.DataFrame(found, columns=list(dict.fromkeys([*columns, *(key for row in found for key in row)])))
-    return made.astype({name: dtype for name, dtype in columns.items() if dtype != "object" or not found})
+    dtypes = {name: column.dtype for name, column in {**OF_THE_RUN, **COLUMNS[level]}.items()}
+    made = pd.DataFrame(found, columns=list(dict.fromkeys([*dtypes, *(key for row in found for key in row)])))
+    return made.astype({name: dtype for name, dtype in dtypes.items() if dtype != "object" or not found})
 
 
 def rows(runs: Iterable[Run], level: Level = "run") -> list[dict[str, Any]]:
     """The rows of the table, column -> value; None where it is not known."""
     if level not in COLUMNS:
         raise UsageError(f"level '{level}'{suggest(level, COLUMNS)}: one of {', '.join(COLUMNS)}")
-    return [row for run in runs for row in _ROWS[level](run)]
+    made = {"run": _run, "question": _questions, "operation": _operations}[level]
+    return [{**_cells(OF_THE_RUN, run), **row} for run in runs for row in made(run)]
 
 
-def _of_the_run(run: Run) -> dict[str, Any]:
-    named = {"path": str(run.path), "task": run.task, "agent": run.agent}
-    return {**named, "label": run.label or None, "tag": run.tag or None, "model": run.model}
+def _cells(columns: Mapping[str, Column[Of]], of: Of) -> dict[str, Any]:
+    return {name: column.of(of) for name, column in columns.items()}
 
 
 def _run(run: Run) -> Iterator[dict[str, Any]]:
-    found = run.summary
-    yield {
-        **_of_the_run(run),
-        "reader": found.reader,
-        "embedder": found.embedder,
-        "judge": found.judge.judge if found.judge else None,
-        "params": ", ".join(f"{key}={value}" for key, value in found.params.items()),
-        "answer_budget": found.answer_budget,
-        "seed": run.manifest.seed,
-        "when": run.when,
-        "status": found.status,
-        "metric": found.headline.metric,
-        "score": found.headline.value,
-        "low": found.headline.low,
-        "high": found.headline.high,
-        "n": found.headline.n,
-        "clusters": found.headline.clusters,
-        "questions": found.n,
-        "failed": found.failed,
-        "stream_tokens": found.stream_tokens.mean,
-        "memory_tokens": found.memory_tokens.mean,
-        "memory_tokens_max": found.memory_tokens.max,
-        "recall_tokens": found.recall_tokens.mean,
-        "calls": sum(found.calls.values()),
-        "prompt_tokens": found.tokens.prompt,
-        "completion_tokens": found.tokens.completion,
-        "cached_tokens": found.tokens.cached,
-        "usd": found.cost.usd,
-        "usd_per_right": found.cost.usd_per_right,
-        "read_amplification": found.cost.read_amplification,
-        "seconds": found.seconds,
-        **{name: average.value for name, average in found.metrics.items()},
-    }
+    yield {**_cells(RUN, run), **{name: average.value for name, average in run.summary.metrics.items()}}
 
 
 def _questions(run: Run) -> Iterator[dict[str, Any]]:
     """A row per answer: question by question, repeat by repeat."""
-    scores = run.score_of()
-    judged = run.score_of(run.judge) if run.judge else {}
-    headline = run.summary.headline.metric
-    common = _of_the_run(run)
+    scores, judged = run.score_of(), run.score_of(run.judge) if run.judge else {}
     for sample in run.samples:
-        yield {**common, **_answer(run, sample, scores.get(sample.key), judged.get(sample.key), headline)}
-
-
-def _answer(run: Run, sample: SampleRow, score: ScoreRow | None, judged: ScoreRow | None, headline: str) -> dict[str, Any]:
-    question = run.questions[sample.question_id]
-    metrics = {**(score.metrics if score else {}), **(judged.metrics if judged else {})}
-    used = sum(sample.tokens.values(), Usage())
-    return {
-        "question_id": sample.question_id,
-        "context_id": sample.context_id,
-        "cluster": question.cluster,
-        "kind": question.kind,
-        "answerable": question.answerable,
-        "repeat": sample.repeat,
-        "answer_repeat": sample.answer_repeat,
-        "position": sample.position,
-        "question": question.text,
-        "answers": question.answers,
-        "answer": sample.answer,
-        "verdict": score.verdict if score else None,
-        "reason": score.reason if score else None,
-        "finish_reason": sample.finish_reason,
-        "score": metrics.get(headline),
-        "stream_tokens": question.stream_tokens,
-        "memory_tokens": sample.memory_tokens,
-        "recall_tokens": sample.recall_tokens,
-        "recall_items": len(sample.recall),
-        "recall_dropped": sample.recall_dropped,
-        "calls": sum(sample.calls.values()),
-        "prompt_tokens": used.prompt,
-        "completion_tokens": used.completion,
-        **metrics,
-    }
+        score, ruling = scores.get(sample.key), judged.get(sample.key)
+        metrics = {**(score.metrics if score else {}), **(ruling.metrics if ruling else {})}
+        row = Answer(sample, run.questions[sample.question_id], score, metrics.get(run.summary.headline.metric))
+        yield {**_cells(QUESTION, row), **metrics}
 
 
 def _operations(run: Run) -> Iterator[dict[str, Any]]:
-    """A row per memory operation. A chunk without any has one row, so that the memory's size along the stream is whole;
-    calls and tokens of a chunk are in its first row."""
-    common = _of_the_run(run)
     for step in run.operations:
         if step.units:
             results: tuple[ToolRow | None, ...] = step.results or (None,)
             for number, result in enumerate(results):
-                yield {**common, **_operation(step, result, first=number == 0)}
-
-
-def _operation(step: OperationRow, result: ToolRow | None, *, first: bool) -> dict[str, Any]:
-    used = sum(step.tokens.values(), Usage()) if first else Usage()
-    effect = (result.effect if result else None) or {}
-    return {
-        "context_id": step.context_id,
-        "repeat": step.repeat,
-        "position": step.position,
-        "chunk": step.chunk,
-        "chunk_tokens": step.chunk_tokens,
-        "held_tokens": None if step.held is None else sum(step.held.values()),
-        "calls": sum(step.calls.values()) if first else 0,
-        "prompt_tokens": used.prompt,
-        "completion_tokens": used.completion,
-        "operation": result.name if result else None,
-        "status": result.status if result else None,
-        "message": result.message if result else None,
-        "memory_type": effect.get("type"),
-        "memory_id": effect.get("id"),
-    }
-
-
-_ROWS = {"run": _run, "question": _questions, "operation": _operations}
+                yield _cells(OPERATION, Operation(step, result, first=number == 0))

@@ -60,9 +60,9 @@ class Run:
         self, path: Path, manifest: Manifest, asked: frozenset[str] | None = None, summary: Summary | None = None
     ) -> None:
         """asked: ids of the questions that count, None for all; summary: of these."""
-        self.path = path
+        self.path: Path = path
         self.folder = RunFolder(path)
-        self.manifest = manifest
+        self.manifest: Manifest = manifest
         self._asked = asked
         if summary is not None:
             self.summary = summary
@@ -233,8 +233,7 @@ class Run:
 
     def values(self, metric: str | None = None) -> dict[str, float]:
         """question id -> the mean of its repeats; see `value_rows`"""
-        found = average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
-        return {str(key): value for key, value in found.items()}
+        return average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
 
 
 class Runs(Sequence[Run]):

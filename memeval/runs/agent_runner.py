@@ -7,8 +7,6 @@ import copy
 import dataclasses
 import inspect
 import shutil
-import sysconfig
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, TypeVar
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.errors import ForeignFailed, StopRun, UsageError
+from memeval.identity import local_frames
 from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
@@ -31,12 +30,6 @@ SLOW = 60.0
 """Seconds after which a method that has not returned is reported."""
 CLOSING = 1.0
 """Seconds that `close` has when the run is being stopped."""
-
-LIBRARIES = (
-    *(str(Path(__file__).parents[1] / part) for part in ("runs", "models")),
-    *(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-)
-"""Folders of code that is not the agent's own: an error is reported at the last frame outside them."""
 
 
 class AgentError(Exception):
@@ -226,8 +219,7 @@ def _checked(check: Callable[[Any], Handed], value: Any) -> Handed:
 def _describe(error: BaseException, method: str) -> str:
     if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
         error = error.__cause__
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    own = local_frames(error)
     place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     text = " ".join(str(error).split())[:200]
     return f"agent raised {type(error).__name__}({text}) in {method}{place}"

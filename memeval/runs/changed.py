@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from memeval import digests
+from memeval.config import ROLES
 from memeval.records.folder import RunFolder
+from memeval.runs.options import Options
 from memeval.runs.spec import RunSpec
 
 FILES = "agent_files"
@@ -16,7 +19,18 @@ MOST = 4
 """Names in a line."""
 
 
-def changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
+def say_what_changed(specs: Iterable[RunSpec], options: Options) -> None:
+    """A line on stderr for what has changed under runs that start anew."""
+    typed = {f"agent.params.{key}" for key in options.settings}
+    typed |= {f"models.{role}" for role in ROLES if {role, "model"} & {*options.models, *options.tags}}
+    named = {"seed": options.seed != 42, "repeats": options.repeats, "answer_repeats": options.answer_repeats != 1}
+    typed |= {key for key, value in {**named, "answer_budget": options.answer_budgets}.items() if value}
+    for line in dict.fromkeys(_changed_since(spec, typed) for spec in specs):
+        if line:
+            print(f"memeval: {line}", file=sys.stderr)
+
+
+def _changed_since(spec: RunSpec, typed: Collection[str]) -> str | None:
     """A line for a run whose folder is not there yet: what has changed since the most similar run of the same agent and task
     (of several the newest). None where there is no such run, and where only what the user typed is different.
 

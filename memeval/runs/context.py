@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
 from memeval.metrics.text import normalise
@@ -243,7 +245,7 @@ class ContextRun:
         self.on_step(Step(self.packed.context.id, self.repeat, position, step, replies))
         if name == "begin" and not (ledger.calls or ledger.services or ledger.events):
             return None  # it has a row only when it called or recorded something
-        stats, spent = await agent.memory(), ledger.spent()
+        stats = await agent.memory()
         held = dict(stats.tokens) if stats else None
         results = tuple(_tool_row(event) for event in ledger.events if isinstance(event, ToolResult))
         row = self._row(
@@ -253,9 +255,7 @@ class ContextRun:
             units=(chunk.units[0], chunk.units[-1]) if chunk else (),
             results=results,
             held=held,
-            calls=spent.calls,
-            tokens=spent.tokens,
-            services=spent.services,
+            **asdict(ledger.spent()),
             unusable=dict(sorted(ledger.unusable.items())),
             facts=ledger.facts,
             reply=_unstored(ledger, results, held) if chunk else None,

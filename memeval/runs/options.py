@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from memeval.config import ROLES
 from memeval.errors import UsageError, suggest
@@ -21,9 +24,9 @@ CONCURRENCY = 16
 class Options:
     """`memeval run` as typed. models: role (or "model") -> NAME[@URL]. answer_budgets: tokens, a run for each; () for
     the task's own. limit: questions per task, 0 = all, None = the card's, and so are repeats. policy: how calls go over the
-    wire, in no identity. max_cost (USD), max_calls: what all runs together may send. settings: `--set key=value[,value...]`
-    in order, or parameter -> its values. prompts: role -> file. tags: role (or "model") -> which checkpoint it is. label: a
-    name of the runs, for people. thinking: role (or "model") -> auto, on or off."""
+    wire, in no identity. max_cost (USD), max_calls: what all runs together may send. settings: parameter of the agents ->
+    the values that are tried. prompts: role -> file. tags: role (or "model") -> which checkpoint it is. label: a name of the
+    runs, for people. thinking: role (or "model") -> auto, on or off."""
 
     agents: Sequence[str]
     tasks: Sequence[str]
@@ -41,7 +44,7 @@ class Options:
     agent_timeout: float | None = None
     runs_dir: Path = Path("runs")
     data_dir: Path | None = None
-    settings: Sequence[str] | Mapping[str, Sequence[Any]] = ()
+    settings: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
     exact_tokens: int = 0
     use_cache: bool = True
@@ -56,19 +59,22 @@ class Options:
 
 def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, Any]) -> Options:
     """The options of `run`, `estimate` and `doctor`. given: the fields of Options, of `Policy` and of models by their names;
-    `tags`, `thinking` and `prompts` as texts `NAME=VALUE`, `answer_budgets` as `TOKENS[,TOKENS...]`.
+    `tags`, `thinking` and `prompts` as texts `NAME=VALUE`, `answer_budgets` as `TOKENS[,TOKENS...]`, `settings` as texts
+    `KEY=VALUE[,VALUE...]` or as they are.
 
     Raises UsageError for a text that cannot be read."""
     left = dict(given)
+    settings = left.pop("settings", {})
     return Options(
         agents=_listed(agents),
         tasks=_listed(tasks),
         models={role: name for role in MODELS if (name := left.pop(role, None))},
         tags=dict(map(_tag, left.pop("tags", ()))),
-        prompts=_pairs("--prompt", left.pop("prompts", ())),
+        prompts=dict(map(_prompt, left.pop("prompts", ()))),
         answer_budgets=_budgets(left.pop("answer_budgets", None)),
         exact_tokens=left.pop("exact_tokens", None) or 0,
         thinking=dict(map(_thinking, left.pop("thinking", ()))),
+        settings=settings if isinstance(settings, Mapping) else parse_settings(settings),
         policy=policy(left),
         **left,
     )
@@ -125,11 +131,24 @@ def _thinking(text: str) -> tuple[str, str]:
     return role or "model", mode
 
 
-def _pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        key, equals, text = value.partition("=")
-        if not equals or not key or not text:
-            raise UsageError(f"{option} {value}: expected NAME=VALUE")
-        pairs[key] = text
-    return pairs
+def _prompt(text: str) -> tuple[str, str]:
+    """(part, file) of `PART=FILE`."""
+    part, _, file = text.partition("=")
+    if not part or not file:
+        raise UsageError(f"--prompt {text}: expected NAME=VALUE")
+    return part, file
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, list[Any]]:
+    """`key=value[,value...]` -> key -> values, each read as a YAML scalar; `key=[1,2]` is one value, a list."""
+    found: dict[str, list[Any]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise UsageError(f"--set {setting}: expected key=value[,value...]")
+        parts = re.findall(r"\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^,]+", text) or [""]
+        try:
+            found[key.strip()] = [yaml.safe_load(part) for part in parts]
+        except yaml.YAMLError:
+            raise UsageError(f"--set {setting}: '{text}' is not a value; quote it") from None
+    return found

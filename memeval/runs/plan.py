@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
 
 from memeval import cards, identity, metrics, plugins, protocol, tokens
 from memeval.cards import AgentCard, TaskCard
@@ -22,7 +19,7 @@ from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.records.manifest import Origin
 from memeval.records.summary import ReadBack
-from memeval.runs.changed import changed_since
+from memeval.runs.changed import say_what_changed
 from memeval.runs.options import Options
 from memeval.runs.prompts import check_parts, replaced
 from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
@@ -107,20 +104,10 @@ def plan(options: Options) -> list[Planned]:
     for missing in absent:
         print(f"memeval: left out of its suite: {missing}", file=sys.stderr)
     if not options.quiet:
-        _say_what_changed(planned, options)
+        say_what_changed([run.spec for run in planned], options)
     if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return list({run.spec.folder: run for run in planned}.values())  # the same agent may be named twice
-
-
-def _say_what_changed(planned: Sequence[Planned], options: Options) -> None:
-    typed = {f"agent.params.{key}" for key in parse_settings(options.settings)}
-    typed |= {f"models.{role}" for role in ROLES if {role, "model"} & {*options.models, *options.tags}}
-    named = {"seed": options.seed != 42, "repeats": options.repeats, "answer_repeats": options.answer_repeats != 1}
-    typed |= {key for key, value in {**named, "answer_budget": options.answer_budgets}.items() if value}
-    lines = [line for run in planned if (line := changed_since(run.spec, typed))]
-    for line in dict.fromkeys(lines):
-        print(f"memeval: {line}", file=sys.stderr)
 
 
 def suites(options: Options) -> dict[str, list[str]]:
@@ -159,9 +146,7 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         if key not in accepted:
             has = f" (known: {', '.join(accepted)})" if accepted else ""
             raise UsageError(f"{card.path}: params.{key}: the agent has no parameter '{key}'{suggest(key, accepted)}{has}")
-    axes = [
-        [(key, value) for value in values] for key, values in parse_settings(options.settings).items() if key in accepted
-    ]
+    axes = [[(key, value) for value in values] for key, values in options.settings.items() if key in accepted]
     replayable = card.replayable
     if replayable is None:
         replayable = bool(getattr(plugins.agent_class(card), "replayable", True))
@@ -225,26 +210,9 @@ def parameters(card: AgentCard) -> list[str]:
     return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
-def parse_settings(settings: Sequence[str] | Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """`key=value[,value...]` -> key -> values, each read as a YAML scalar; `key=[1,2]` is one value, a list."""
-    if isinstance(settings, Mapping):
-        return {key: list(values) for key, values in settings.items()}
-    found: dict[str, list[Any]] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise UsageError(f"--set {setting}: expected key=value[,value...]")
-        parts = re.findall(r"\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^,]+", text) or [""]
-        try:
-            found[key.strip()] = [yaml.safe_load(part) for part in parts]
-        except yaml.YAMLError:
-            raise UsageError(f"--set {setting}: '{text}' is not a value; quote it") from None
-    return found
-
-
 def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
     known = {name for agent in agents if not agent.is_control for name in parameters(agent.card)}
-    for key in parse_settings(options.settings):
+    for key in options.settings:
         if key not in known:
             has = f" (known: {', '.join(sorted(known))})" if known else " (they have none)"
             raise UsageError(f"--set {key}: no agent of this run has a parameter '{key}'{suggest(key, known)}{has}")

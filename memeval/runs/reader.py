@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import asdict
+
 from memeval import prompts, tokens
 from memeval.agent import Item, Recall, Session
 from memeval.models import registry, usage
 from memeval.models.bound import BoundModel
 from memeval.models.usage import Ledger
-from memeval.records.folder import text_sha
+from memeval.records.folder import Key, text_sha
 from memeval.records.rows import RecallRow, SampleRow, TextRow
 from memeval.runs.agent_runner import AgentError, AgentRunner, query
 from memeval.runs.signals import Row
@@ -21,8 +23,6 @@ from memeval.runs.times import Times
 from memeval.task import Question
 
 Emit = Callable[[Row], None]
-SampleKey = tuple[str, int, int]
-"""(question id, repeat, answer repeat)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +92,13 @@ class AnswerStage:
     spec: RunSpec
     routes: Mapping[str, int]
     emit: Emit
-    done: frozenset[SampleKey] = frozenset()
+    done: frozenset[Key] = frozenset()
     phase: str = "answer"
 
-    def bound(self, repeat: int, agent: int = 0) -> dict[str, BoundModel]:
-        """role -> model, for one session. agent: number of the agent that gets them."""
-        models = self.spec.models
-        return {
-            role: BoundModel(
-                models[role].name, role, route, models[role].params, repeat, agent, registry.route(models[role]).kind
-            )
-            for role, route in self.routes.items()
-        }
+    def bound(self, role: str, repeat: int, agent: int = 0) -> BoundModel:
+        """The model of a role, for one session. agent: number of the agent that gets it."""
+        model = self.spec.models[role]
+        return BoundModel(model.name, role, self.routes[role], model.params, repeat, agent, registry.route(model).kind)
 
     def open(self, question: Question, repeat: int) -> list[int]:
         """The answer repeats of a question that are still to be asked."""
@@ -152,7 +147,7 @@ class AnswerStage:
         items = None if view is None else view.items
         spec = self.spec
         messages, params = reader_call(question, items, name, spec.prompts, spec.task.answer_tokens, spec.before)
-        completion = await self.bound(repeat)["reader"].generate(messages, sample=number, **params)
+        completion = await self.bound("reader", repeat).generate(messages, sample=number, **params)
         return completion.text
 
     def view(self, recall: Recall) -> ReaderView:
@@ -193,7 +188,7 @@ class AnswerStage:
                 RecallRow(text=sha, chunks=tuple(item.chunks), id=item.id, score=score, tokens=size, kind=item.kind)
             )
         reader = self.spec.agent.card.track == "reader"  # a native agent may recover from a call that was cut off
-        spent, recalling = ledger.spent(), asked.recalling if number == 0 else None
+        recalling = asked.recalling if number == 0 else None
         self.emit(
             SampleRow(
                 question_id=asked.question.id,
@@ -210,9 +205,7 @@ class AnswerStage:
                 recall_dropped=view.dropped,
                 recall_lost=view.lost,
                 memory_tokens=asked.held,
-                calls=spent.calls,
-                tokens=spent.tokens,
-                services=spent.services,
+                **asdict(ledger.spent()),
                 facts=ledger.facts,
                 recalling=recalling.spent() if recalling and (recalling.calls or recalling.services) else None,
                 evidence_held=asked.evidence_held,

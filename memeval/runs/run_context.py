@@ -20,11 +20,11 @@ from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, Request
 from memeval.models.gateway import MEMORY, Gateway
 from memeval.models.usage import Step
-from memeval.records.folder import RunFolder
+from memeval.records.folder import Key, RunFolder
 from memeval.records.memory import MemoryFolder
 from memeval.records.rows import CallRow
 from memeval.runs.engine import Engine
-from memeval.runs.reader import AnswerStage, Emit, SampleKey
+from memeval.runs.reader import AnswerStage, Emit
 from memeval.runs.signals import Event
 from memeval.runs.spec import RunSpec
 
@@ -109,7 +109,7 @@ class RunContext:
         constant: the fixed answer of the `constant` control."""
         return Engine(stages or [self.stage(emit)], emit, self.scratch, constant, self._on_step)
 
-    def stage(self, emit: Emit, done: frozenset[SampleKey] = frozenset(), number: int = 0) -> AnswerStage:
+    def stage(self, emit: Emit, done: frozenset[Key] = frozenset(), number: int = 0) -> AnswerStage:
         """The answers of one run. done: samples that are not asked again."""
         return AnswerStage(self.specs[number], self.routes, emit, done, answer_phase(number))
 

@@ -20,7 +20,7 @@ def new_session(stage: AnswerStage, packed: PackedContext, repeat: int, agent: i
     spec, context = stage.spec, packed.context
     visible = next((question for question in context.questions if question.id == packed.ref.visible_question), None)
     return Session(
-        models=stage.bound(repeat, agent),
+        models={role: stage.bound(role, repeat, agent) for role in stage.routes},
         seed=_seed(context.id, repeat),
         scratch=scratch,
         budget=spec.agent_budget,

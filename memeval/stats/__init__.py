@@ -5,12 +5,12 @@ paired(a, b, clusters)        two agents on the same questions                Di
 holm(p_values)                adjustment for several comparisons
 lift(agent, none, oracle, clusters)   how much of what a perfect memory would bring an agent brings   Lift
 growth(values, base, clusters)        how much more one run takes than another
-average_repeats, spread       repeats, before anything else                   Spread
+average_repeats               repeats, before anything else
 failure_bounds                what failed questions could have changed        FailureBounds
 detectable_effect, half_width what n questions can show
 """
 
-from memeval.stats.averages import FailureBounds, Spread, average_repeats, failure_bounds, spread
+from memeval.stats.averages import FailureBounds, average_repeats, failure_bounds
 from memeval.stats.comparisons import Difference, holm, mcnemar, paired
 from memeval.stats.distributions import binomial_limits, t_quantile
 from memeval.stats.intervals import Interval, interval
@@ -22,7 +22,6 @@ __all__ = [
     "FailureBounds",
     "Interval",
     "Lift",
-    "Spread",
     "average_repeats",
     "binomial_limits",
     "detectable_effect",
@@ -34,6 +33,5 @@ __all__ = [
     "lift",
     "mcnemar",
     "paired",
-    "spread",
     "t_quantile",
 ]

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
+from typing import TypeVar
 
 from memeval.errors import UsageError
 
-Row = tuple[Hashable, Hashable, float | None]
-"""(question, repeat, score); None where the metric does not apply to the question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How far repeats of a run differ: the mean of each, the standard deviation of those means (None for one repeat),
-    and the lowest and highest."""
-
-    means: Mapping[Hashable, float]
-    deviation: float | None
-    low: float
-    high: float
+Q = TypeVar("Q", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +22,17 @@ class FailureBounds:
     all_right: float
 
 
-def average_repeats(rows: Iterable[Row]) -> dict[Hashable, float]:
-    """One number per question, in order of first appearance: the mean of the repeats it has.
+def average_repeats(rows: Iterable[tuple[Q, Hashable, float | None]]) -> dict[Q, float]:
+    """One number per question, in order of first appearance: the mean of the repeats it has. rows: (question, repeat,
+    score); None where the metric does not apply to the question.
 
     This comes before every interval and every pairing: three repeats of 128 questions are 128 numbers, never 384.
     """
-    scores: dict[Hashable, list[float]] = {}
+    scores: dict[Q, list[float]] = {}
     for question, _, score in rows:
         if score is not None:
             scores.setdefault(question, []).append(score)
     return {question: fmean(values) for question, values in scores.items()}
-
-
-def spread(rows: Iterable[Row]) -> Spread:
-    """The spread between repeats: what rerunning the pipeline changes, apart from which questions were drawn.
-
-    Raises UsageError when there is no score at all.
-    """
-    scores: dict[Hashable, list[float]] = {}
-    for _, repeat, score in rows:
-        if score is not None:
-            scores.setdefault(repeat, []).append(score)
-    if not scores:
-        raise UsageError("spread: no scores; the metric applies to none of the questions")
-    means = {repeat: fmean(values) for repeat, values in scores.items()}
-    deviation = stdev(means.values()) if len(means) > 1 else None
-    return Spread(means, deviation, min(means.values()), max(means.values()))
 
 
 def failure_bounds(total: float, n: int, failed: int) -> FailureBounds:

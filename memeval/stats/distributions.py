@@ -65,12 +65,6 @@ def _root(rises: Callable[[float], float], low: float, high: float, steps: int) 
     return 0.5 * (low + high)
 
 
-def t_cdf(t: float, df: float) -> float:
-    """P(T <= t) of Student's t with `df` > 0 degrees of freedom, whole or not."""
-    tail = 0.5 * beta_cdf(df / (df + t * t), 0.5 * df, 0.5)
-    return 1.0 - tail if t > 0 else tail
-
-
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, df: float) -> float:
     """The value that Student's t with `df` degrees of freedom stays below with `probability`."""

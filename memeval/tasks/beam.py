@@ -39,8 +39,6 @@ from memeval.tasks.fixed import FixedTask, facts
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 """Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
 _MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
-_LONGEST = 2_000_000
-"""Characters of the hub's questions of a conversation: 40 times those of the longest known. Beyond, they are not parsed."""
 
 Parts = Iterable[tuple[str, Any]]
 """(place, batch or plans of batches) of a chat, in order."""
@@ -111,7 +109,7 @@ def _rows(found: Sequence[Found]) -> tuple[list[Chat], list[Mapping[str, Any]]]:
             place = records.place(span.number)
             with published(place):
                 row = decode(line)
-                questions = literal(row.probing_questions, _LONGEST)
+                questions = literal(row.probing_questions)
             chats.append(Chat(str(row.conversation_id), questions, place, partial(_parts, records, span)))
     return chats, [records.facts for records in files]
 

@@ -28,8 +28,6 @@ _LONG, _PIECE = 8000, 2000
 about the second."""
 
 _CHAT_TIME = re.compile(r"(\d{4})/(\d{2})/(\d{2})\s*\(\w+\)\s*(\d{2}:\d{2})")
-_LONGEST = 20_000_000
-"""Characters of a chat history: several times the longest there is. Beyond, it is not parsed."""
 
 
 def units(source: str, context: str) -> tuple[Unit, ...]:
@@ -70,7 +68,7 @@ def examples(context: str) -> list[str]:
 def turns(context: str) -> list[Unit]:
     """The turns of LongMemEval's chats: a Python literal (read as a literal, never evaluated), a list that alternates
     the time of a session and its turns, `{"role", "content"}`. A unit has its session's time, as `2023-05-21 16:10`."""
-    value = literal(context.strip(), _LONGEST)
+    value = literal(context.strip())
     found: list[Unit] = []
     for stamp, session in zip(value[::2], value[1::2], strict=True):
         when = _CHAT_TIME.search(stamp)

@@ -35,7 +35,6 @@ class HotpotQA(ParagraphQA):
         ),
         hub=("hotpotqa/hotpot_qa/distractor/validation-*.parquet",),
     )
-    corpus = DataFile(("hotpotqa/*_corpus*.json",), required=False, note="more passages for the pool")
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
         return parse(row, "")
@@ -45,12 +44,9 @@ class TwoWiki(ParagraphQA):
     """The dev set, whose contexts always hold the gold. Sentences have no leading blank."""
 
     file = DataFile(("2wikimultihopqa/dev.json",), hub=("voidful/2WikiMultihopQA/dev.json",))
-    corpus = DataFile(
-        ("2wikimultihopqa/*_corpus*.json",),
-        url="https://raw.githubusercontent.com/OSU-NLP-Group/HippoRAG/191f281122e2437743daf1dd2dae23059a14c088/"
-        "reproduce/dataset/2wikimultihopqa_corpus.json",
-        required=False,
-        note="more passages for the pool",
+    corpus_url = (
+        "https://raw.githubusercontent.com/OSU-NLP-Group/HippoRAG/191f281122e2437743daf1dd2dae23059a14c088/"
+        "reproduce/dataset/2wikimultihopqa_corpus.json"
     )
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:

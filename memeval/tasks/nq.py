@@ -28,7 +28,6 @@ class NQ(ParagraphQA):
         url="https://raw.githubusercontent.com/nelson-liu/lost-in-the-middle/"
         "dc5c20a60a52c46cce60d13c659f698c1343596e/qa_data/nq-open-oracle.jsonl.gz",
     )
-    corpus = DataFile(("nq/*_corpus*.json",), required=False, note="more passages for the pool")
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
         asked = row["question"].strip()

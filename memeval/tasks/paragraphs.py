@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from memeval.cards import TaskCard
@@ -33,7 +34,8 @@ FILLER_WORDS = 20
 class ParagraphQA(ABC):
     """A source of one file (or several parts of one) of questions.
 
-    file: with the questions. corpus: more passages. id_field: of a record, whose hash chooses the records that are read.
+    file: with the questions. corpus_url: where upstream publishes the corpus beside it. id_field: of a record, whose hash
+    chooses the records that are read.
     """
 
     class Params(Files):
@@ -44,7 +46,7 @@ class ParagraphQA(ABC):
         records: Count = 0
 
     file: ClassVar[DataFile]
-    corpus: ClassVar[DataFile]
+    corpus_url: ClassVar[str] = ""
     id_field: ClassVar[str] = "id"
 
     @abstractmethod
@@ -53,10 +55,10 @@ class ParagraphQA(ABC):
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         given = params(card, self.Params)
-        corpus = self.corpus
-        if given.corpus is not None:
-            corpus = DataFile((given.corpus,), required=False, note=corpus.note)
-        return (given.of(self.file), *([corpus] if corpus.names[0] else []), FILLER)
+        name = given.corpus or f"{PurePosixPath(self.file.names[0]).parent}/*_corpus*.json"
+        url = "" if given.corpus else self.corpus_url
+        corpus = DataFile((name,), url=url, required=False, note="more passages for the pool")
+        return (given.of(self.file), *([] if given.corpus == "" else [corpus]), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
         """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the

@@ -35,8 +35,6 @@ SKILLS = {
 _KINDS = {name: skill for skill, other in SKILLS.items() for name in (skill, other) if name}
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
 LETTERS = "abcd"
-LONGEST = 100_000
-"""Characters of a literal, such as a list of options: 30 times the longest there is. Beyond, it is not parsed."""
 
 
 class PersonaMem:
@@ -86,7 +84,7 @@ class PersonaMem:
 def parse(row: Mapping[str, Any]) -> Question:
     """One question, of a row of the CSV."""
     gold = row["correct_answer"].lower().strip("() ")
-    options = tuple(item.strip() for item in literal(row["all_options"], LONGEST))
+    options = tuple(item.strip() for item in literal(row["all_options"]))
     if gold not in tuple(LETTERS) or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
         raise ValueError("expected four options, (a) to (d), one of which is the answer")
     return Question(

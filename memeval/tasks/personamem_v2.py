@@ -29,7 +29,7 @@ from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
 from memeval.tasks.base import Settings, number, params, plain
 from memeval.tasks.fixed import FixedTask, facts
-from memeval.tasks.personamem import LETTERS, LONGEST, unit
+from memeval.tasks.personamem import LETTERS, unit
 
 
 class PersonaMemV2:
@@ -91,7 +91,7 @@ def parse(row: Mapping[str, Any], at: int) -> Question:
     order = sorted([gold, *wrong], key=lambda option: number("option", name, option))
     return Question(
         id=name,
-        text=literal(row["user_query"], LONGEST)["content"].strip(),
+        text=literal(row["user_query"])["content"].strip(),
         answers=tuple(f"({letter})" for letter, option in zip(LETTERS, order, strict=True) if option == gold),
         kind=row["pref_type"].strip(),
         options=tuple(f"({letter}) {option}" for letter, option in zip(LETTERS, order, strict=True)),

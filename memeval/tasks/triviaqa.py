@@ -37,7 +37,6 @@ class TriviaQA(ParagraphQA):
     """The dev set with its Wikipedia pages (reading comprehension setting)."""
 
     file = DataFile(("triviaqa/validation-*.parquet",), hub=("mandarjoshi/trivia_qa/rc.wikipedia/validation-*.parquet",))
-    corpus = DataFile(("triviaqa/*_corpus*.json",), required=False, note="more passages for the pool")
     id_field = "question_id"
 
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:

@@ -12,10 +12,10 @@ from memeval.errors import UsageError
 
 
 def test_literals_are_read_and_never_evaluated() -> None:
-    assert literal("['a', 1]", 8) == ["a", 1]
-    for text in ("['a', 1]", "__import__('os').listdir('.')", "[1", "[" * 5000, "\ud800", "{[]: 1}", ""):
-        with pytest.raises(ValueError, match="is no Python literal of at most"):
-            literal(text, 7 if text == "['a', 1]" else 10_000)
+    assert literal("['a', 1]") == ["a", 1]
+    for text in ("__import__('os').listdir('.')", "[1", "[" * 5000, "\ud800", "{[]: 1}", ""):
+        with pytest.raises(ValueError, match="is no Python literal"):
+            literal(text)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from memeval.judging.judge import judge_samples
+from memeval.judging.judge import Judge
 from memeval.records.rows import QuestionRow, SampleRow
 
 
@@ -66,11 +66,17 @@ def rules(path: Path, *pairs: tuple[str, str]) -> str:
 
 
 def judged_lines(
-    samples: Sequence[Any], questions: dict[str, Any], family: str, generate: Any, **options: Any
+    samples: Sequence[Any],
+    questions: dict[str, Any],
+    family: str,
+    generate: Any,
+    params: dict[str, Any] | None = None,
+    prompt: str | None = None,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """The lines of a judge's scores file without what is empty."""
     rows = msgspec.convert(samples, list[SampleRow])
     asked = msgspec.convert(questions, dict[str, QuestionRow])
-    found = asyncio.run(judge_samples(rows, asked, family, generate, **options))
+    found = asyncio.run(Judge(family, generate, params or {}, prompt).samples(rows, asked, **options))
     empty = ("reply", "counts", "points", "order", "scorer")
     return [{key: value for key, value in msgspec.to_builtins(row).items() if key not in empty or value} for row in found]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from memeval.commands.judge import calibration_table, score_command
 from memeval.errors import UsageError
 from memeval.judging.calibrate import calibrate
-from memeval.judging.judge import judge_cases
+from memeval.judging.judge import Judge
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.offline import OfflineJudge
 from memeval.judging.prompts import RUBRICS, judge_calls, prompt_hash
@@ -285,6 +285,6 @@ def test_the_offline_judge_goes_by_words() -> None:
         (silent, "I don't know"),
         (silent, "The lawyer is Ann"),
     ]
-    first, second, third = asyncio.run(judge_cases(cases, "beam", complete))
+    first, second, third = asyncio.run(Judge("beam", complete).cases(cases))
     assert (first.points, first.order) == ((1.0, 1.0), (0, 2, 1))
     assert (second.verdict, third.verdict) == ("right", "wrong")

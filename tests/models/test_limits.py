@@ -147,13 +147,13 @@ def test_congestion_halves_what_is_in_flight_once_per_round_trip_and_replies_rec
 
         scripts = [slow_at_first if fault == "time-out" else Script(fault, OK, seconds=0.05) for _ in range(16)]
         calls = [asyncio.create_task(limiter.run(script, seconds=0.2)) for script in scripts]
-        while limiter.limit == 16:  # noqa: ASYNC110
+        while limiter.places.limit == 16:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        cut = limiter.limit
+        cut = limiter.places.limit
         await asyncio.gather(*calls)
         rounds = 0
-        while limiter.limit < 16:
-            await gathered(limiter, [Script(OK)] * int(limiter.limit))
+        while limiter.places.limit < 16:
+            await gathered(limiter, [Script(OK)] * int(limiter.places.limit))
             rounds += 1
         return cut, rounds
 
@@ -166,7 +166,7 @@ def test_concurrency_stays_at_one_at_least():
     async def main():
         limiter = Limiter("x", cap=4, policy=FAST)
         await limiter.run(Script(*[slow_down()] * 10, OK))
-        return limiter.limit
+        return limiter.places.limit
 
     assert asyncio.run(main()) == 2.0  # halved to 1, and one reply
 
@@ -376,6 +376,19 @@ def test_a_refusal_before_any_reply_stops_everything_at_once():
     with pytest.raises(EndpointRefused, match="x: HTTP 401; check the key"):
         run(attempt)
     assert len(attempt.times) == 1
+
+
+def test_calls_of_any_kind_that_wait_when_the_run_is_stopped_are_stopped_as_well():
+    async def main():
+        limiter = Limiter("x", cap=1, policy=FAST)
+        await limiter.run(Script(OK), "chat")
+        refused = limiter.run(Script(EndpointRefused("HTTP 401"), seconds=0.01), "tools")
+        waiting = [limiter.run(Script(OK), "chat") for _ in range(3)]
+        return await asyncio.gather(refused, *waiting, return_exceptions=True)
+
+    refused, under_way, *others = asyncio.run(main())
+    assert under_way is OK  # it was given the place when the refused call had left it
+    assert {type(outcome) for outcome in (refused, *others)} == {EndpointRefused}
 
 
 def test_after_replies_a_refusal_is_one_calls_until_the_next_ones_are_refused_as_well():

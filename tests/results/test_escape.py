@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import unicodedata
 from html.parser import HTMLParser
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from memeval.results.escape import csv_cell, latex, markdown, plain, script_json
+from memeval.results.escape import csv_cell, latex, markdown, plain
 from memeval.results.grid import FORMS, Form, Grid, render
 
 SAMPLED = settings(max_examples=60, deadline=None, derandomize=True)
@@ -185,15 +184,6 @@ def test_html_has_no_element_of_the_text(first: str, second: str) -> None:
     parsed.feed(render(Grid(title=second, columns=("a",), rows=((first,),), notes=(second,)), "html"))
     assert set(parsed.tags) <= {"figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
     assert visible(parsed.cells[1]) == (visible(first) if first else "-")
-
-
-@SAMPLED
-@given(texts)
-@example("</script><script>alert(1)//")
-def test_json_inside_a_script_element(text: str) -> None:
-    escaped = script_json({"a": text, text: 1})
-    assert not set(escaped) & set("<>&\u2028\u2029")
-    assert json.loads(escaped) == {"a": text, text: 1}
 
 
 @SAMPLED

@@ -9,7 +9,7 @@ import pytest
 from made_runs import Asked
 
 from memeval.errors import UsageError
-from memeval.results.frames import COLUMNS
+from memeval.results.frames import COLUMNS, OF_THE_RUN
 from memeval.results.load import Runs, load_runs
 
 
@@ -55,10 +55,11 @@ def test_a_row_per_operation(runs: Runs) -> None:
 
 
 def test_the_columns_are_the_documented_ones(runs: Runs) -> None:
-    for level, columns in COLUMNS.items():
-        for found in (runs.to_pandas(level), Runs().to_pandas(level)):  # type: ignore[arg-type]
+    for level, of_level in COLUMNS.items():
+        columns = {**OF_THE_RUN, **of_level}
+        for found in (runs.to_pandas(level), Runs().to_pandas(level)):
             assert list(found.columns)[: len(columns)] == list(columns)
-            numbers = {name: dtype for name, dtype in columns.items() if dtype != "object"}
+            numbers = {name: column.dtype for name, column in columns.items() if column.dtype != "object"}
             assert {name: str(found[name].dtype) for name in numbers} == numbers
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import memeval
-from memeval.results.frames import COLUMNS, OF_THE_RUN
+from memeval.results.frames import COLUMNS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
 
@@ -29,7 +29,7 @@ def test_the_code_of_the_page_runs(project: Path, capsys: pytest.CaptureFixture[
 def test_every_column_is_on_the_page(level: str) -> None:
     tables = PAGE.partition("## Tables")[2].partition("\n## ")[0]
     (cell,) = re.findall(rf"^\| `{level}` \| (.*) \|$", tables, re.MULTILINE)
-    assert list(COLUMNS[level]) == [*OF_THE_RUN, *re.findall(r"`(\w+)`", cell)]
+    assert list(COLUMNS[level]) == re.findall(r"`(\w+)`", cell)
 
 
 def test_every_function_is_there() -> None:

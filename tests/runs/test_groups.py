@@ -13,10 +13,11 @@ from toys import Diary, context, simple
 from memeval import Recall
 from memeval.models.bound import close_route, open_route
 from memeval.models.completion import Completion, Request
+from memeval.records.folder import Key
 from memeval.records.rows import OperationRow, SampleRow
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import prepare
-from memeval.runs.reader import AnswerStage, SampleKey
+from memeval.runs.reader import AnswerStage
 from memeval.task import Question
 
 UNITS = [f"Sentence number {n} of a stream that is long enough to make chunks." for n in range(8)]
@@ -28,7 +29,7 @@ def grouped(
     agent: type,
     stages: list[dict[str, Any]],
     contexts: Any,
-    done: tuple[frozenset[SampleKey], ...] = (),
+    done: tuple[frozenset[Key], ...] = (),
 ) -> tuple[list[list[SampleRow]], list[OperationRow]]:
     """The samples of each stage, and the operations of the memory."""
     base = toy.planned(agent, contexts)

@@ -55,7 +55,7 @@ def test_an_agent_gets_chunks_of_the_size_that_it_asks_for(project: Path, monkey
 
     assert sizes("big.py:Big") == [5000, 2048, 2048]
     assert sizes("plain.py:Big") == [2048, 2048, 2048]
-    assert sizes("memagent", settings=["chunk_tokens=0,1000"]) == [2048, 1000, 2048, 2048, 2048, 2048]
+    assert sizes("memagent", settings={"chunk_tokens": [0, 1000]}) == [2048, 1000, 2048, 2048, 2048, 2048]
     (project / "big.py").write_text(AGENT.format(attribute="chunk_tokens = '5k'"))
     with pytest.raises(UsageError, match="agent 'Big': chunk_tokens is '5k', expected a whole number, 0 for the task's"):
         sizes("big.py:Big")

@@ -3,7 +3,7 @@
 import pytest
 
 from memeval.errors import UsageError
-from memeval.stats import FailureBounds, average_repeats, detectable_effect, failure_bounds, half_width, spread
+from memeval.stats import FailureBounds, average_repeats, detectable_effect, failure_bounds, half_width
 
 ROWS = [("q1", 0, 1.0), ("q2", 0, 0.0), ("q1", 1, 0.0), ("q2", 1, 0.0), ("q1", 2, 1.0), ("q2", 2, 1.0), ("q3", 0, None)]
 
@@ -16,15 +16,6 @@ def test_repeats_become_one_number_per_question():
 
 def test_a_question_with_fewer_repeats_is_averaged_over_those_it_has():
     assert average_repeats([("q1", 0, 1.0), ("q1", 1, 0.5), ("q2", 0, 0.25)]) == {"q1": 0.75, "q2": 0.25}
-
-
-def test_spread_between_repeats_worked_by_hand():
-    found = spread(ROWS)
-    assert found.means == {0: 0.5, 1: 0.0, 2: 1.0}
-    assert (found.deviation, found.low, found.high) == (pytest.approx(0.5), 0.0, 1.0)
-    assert spread([("q", 0, 0.25)]).deviation is None
-    with pytest.raises(UsageError, match="no scores"):
-        spread([("q", 0, None)])
 
 
 def test_failures_are_zero_in_the_headline_with_both_bounds_beside_it():

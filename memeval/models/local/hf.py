@@ -18,7 +18,7 @@ from memeval.errors import BadParameter, UsageError
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Message, ModelSpec, Request, Row, text_of
 from memeval.models.local import sampling
-from memeval.models.local.hf_loading import LocalModel, Settings, load
+from memeval.models.local.hf_loading import Loaded, LocalModel, Settings, load
 from memeval.models.local.sampling import Sampling
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
@@ -67,30 +67,6 @@ class _Prompt:
     thinking: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    model: Any
-    tokenizer: Any
-    ends: frozenset[int]
-    window: int
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-
-def _load(name: str, found: Weights, chosen: Settings) -> _Loaded:
-    model, tokenizer, window = load(name, found, chosen)
-    ends = _ends(model, tokenizer)
-    model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
-    return _Loaded(model, tokenizer, ends, window)
-
-
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a reply."""
-    ends = model.generation_config.eos_token_id
-    return frozenset({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None})
-
-
 class Checkpoint:
     """Loaded weights and the thread that works with them. found: where they are; None of a model that is loaded already."""
 
@@ -98,10 +74,9 @@ class Checkpoint:
         self.name = name
         self.usable = True
         self.worker: Worker[tuple[Request, Sampling], Completion] = Worker("memeval-hf", self.answer, chosen.batch_size)
-        self._unwanted = self.worker.unwanted
         self._weights = found
         self._chosen = chosen
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
 
     def close(self) -> None:
         self.usable = False
@@ -118,15 +93,14 @@ class Checkpoint:
     def of(cls, name: str, model: Any, tokenizer: Any, window: int, batch_tokens: int = 10**9) -> Checkpoint:
         """A model that is loaded already, such as one that is being trained."""
         made = cls(name, None, Settings(batch_tokens=batch_tokens))
-        made._unwanted = lambda: False
-        made._loaded = _Loaded(model, tokenizer, _ends(model, tokenizer), window)
+        made._loaded = Loaded(model, tokenizer, window)
         return made
 
     def answer(self, asked: list[tuple[Request, Sampling]]) -> list[Completion]:
         """Completions of requests that arrived together. Runs in the worker thread."""
         if self._loaded is None:
             assert self._weights is not None
-            self._loaded = _load(self.name, self._weights, self._chosen)
+            self._loaded = load(self.name, self._weights, self._chosen)
         loaded = self._loaded
         read = [self._read(loaded, request, wanted) for request, wanted in asked]
         prompts = [prompt for prompt in read if isinstance(prompt, _Prompt)]
@@ -135,7 +109,7 @@ class Checkpoint:
             replies.update(zip(map(id, group), self._generate(loaded, group), strict=True))
         return [replies[id(prompt)] if isinstance(prompt, _Prompt) else prompt for prompt in read]
 
-    def _read(self, loaded: _Loaded, request: Request, wanted: Sampling) -> _Prompt | Completion:
+    def _read(self, loaded: Loaded, request: Request, wanted: Sampling) -> _Prompt | Completion:
         from jinja2 import TemplateError, TemplateSyntaxError
 
         if not loaded.tokenizer.chat_template:
@@ -163,7 +137,7 @@ class Checkpoint:
             return Completion(finish_reason="overflow" if ids else "error", error=None if ids else "the prompt is empty")
         return _Prompt(request, ids, wanted, wanted.limit(room), text.rstrip().endswith(_OPEN))
 
-    def _generate(self, loaded: _Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
+    def _generate(self, loaded: Loaded, prompts: Sequence[_Prompt]) -> list[Completion]:
         """Where a card's memory does not hold the batch, its halves are tried."""
         import torch
 
@@ -172,7 +146,7 @@ class Checkpoint:
 
         rows = [Sequenced(prompt.ids, prompt.sampling, prompt.limit) for prompt in prompts]
         try:
-            generate(loaded.model, rows, loaded.ends, loaded.decode, self._unwanted)
+            generate(loaded.model, rows, loaded.ends, loaded.decode, self.worker.unwanted)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
         except (RuntimeError, IndexError, ValueError) as error:
@@ -223,7 +197,7 @@ def _message(message: Message) -> dict[str, Any]:
     return {**shaped, "tool_calls": calls} if calls else shaped
 
 
-def _completion(loaded: _Loaded, prompt: _Prompt, row: generation.Row) -> Completion:
+def _completion(loaded: Loaded, prompt: _Prompt, row: generation.Row) -> Completion:
     text = loaded.decode(row.ids[:-1] if row.ids and row.ids[-1] in loaded.ends else row.ids)
     cuts = [place for stop in prompt.sampling.stop if (place := text.find(stop)) >= 0]
     text = text[: min(cuts)] if cuts else text

@@ -6,7 +6,7 @@ Weights are read from safetensors, and no code of a checkpoint's own is run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, Generic, Literal, TypeVar
 
@@ -75,9 +75,21 @@ class LocalModel(Generic[Opened]):
             self._opened = None
 
 
-def load(name: str, found: Weights, chosen: Settings) -> tuple[Any, Any, int]:
-    """(causal model, tokenizer, window in tokens). Raises UsageError, in one line: an extra is missing, the checkpoint is
-    damaged or lacks tensors, the device is not there."""
+class Loaded:
+    """A causal model with its tokenizer. ends: the tokens that end a reply. window: in tokens."""
+
+    def __init__(self, model: Any, tokenizer: Any, window: int) -> None:
+        ends = model.generation_config.eos_token_id
+        self.ends = frozenset({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None})
+        self.model, self.tokenizer, self.window = model, tokenizer, window
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def load(name: str, found: Weights, chosen: Settings) -> Loaded:
+    """Raises UsageError, in one line: an extra is missing, the checkpoint is damaged or lacks tensors, the device is not
+    there."""
     label = f"model 'hf/{name}'"
     try:
         import torch
@@ -104,4 +116,6 @@ def load(name: str, found: Weights, chosen: Settings) -> tuple[Any, Any, int]:
         raise UsageError(f"{label}: the weights lack {len(lacking)} tensors, such as {lacking[0]}")
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or 2**31
-    return model, tokenizer, min(longest, chosen.max_model_len or longest)
+    loaded = Loaded(model, tokenizer, min(longest, chosen.max_model_len or longest))
+    model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
+    return loaded

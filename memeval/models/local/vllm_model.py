@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from memeval.models.completion import Completion, ModelSpec, Request
 from memeval.models.endpoint import EndpointModel
 from memeval.models.limits import Limiter
 from memeval.models.local import kept_open, weights
-from memeval.models.local.vllm_server import ServerEnded, VllmServer
+from memeval.models.local.vllm_server import ServerEnded, VllmServer, free_port
 
 LOOK = 0.5  # seconds between two looks at a server that has calls to answer
 START_TIMEOUT = 900.0  # seconds; loading and compiling a large model takes minutes
@@ -56,64 +56,52 @@ class VllmModel:
         self._starting: asyncio.Task[EndpointModel] | None = None
 
     async def complete(self, request: Request) -> Completion:
-        """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended."""
+        """One call, as `EndpointModel.complete`. Raises ServerEnded when the server cannot be started or has ended: at once,
+        before the call's time-out."""
         misplaced = sorted({"max_model_len", "tool_call_parser", "dtype", "quantization"} & set(request.params))
         if misplaced:
             raise UsageError(
                 f"model 'vllm/{self._name}': {misplaced[0]} is a setting of the server: put it under 'backend:'"
             )
-        client = await self._ready()
-        return await self._while_running(client.complete(request))
+        if self._server is None or self._starting is None:
+            self._server = kept_open.take(self._key, self._make)
+            self._starting = asyncio.create_task(self._start(self._server))
+        server = self._server
+        client = await asyncio.shield(self._starting)  # one start for all callers; it goes on when one of them is cancelled
+        call = asyncio.ensure_future(client.complete(request))
+        try:
+            while not (await asyncio.wait({call}, timeout=LOOK))[0]:
+                if not server.usable:
+                    words = server.last_words()
+                    await asyncio.to_thread(server.close)
+                    raise ServerEnded(words)
+            return call.result()
+        finally:
+            call.cancel()
 
-    async def close(self) -> None:
-        starting, server = self._starting, self._server
-        self._starting = self._server = None
-        if server is not None:
-            if starting is None or not starting.done():
-                await asyncio.to_thread(server.close)  # it is still starting
-            await asyncio.to_thread(kept_open.give_back, self._key, server)  # may wait for the server's end
-        if starting is not None:
-            for client in await asyncio.gather(starting, return_exceptions=True):
-                if not isinstance(client, BaseException):
-                    await client.close()
-
-    async def _ready(self) -> EndpointModel:
-        """The client of a healthy server. All callers wait for one start, which goes on when one of them is cancelled."""
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
-        return await asyncio.shield(self._starting)
-
-    async def _start(self) -> EndpointModel:
-        server = self._server = kept_open.take(self._key, self._make)
+    async def _start(self, server: VllmServer) -> EndpointModel:
         if not server.usable:
             await asyncio.to_thread(server.start)
         return EndpointModel(self._name, server.base_url, server.key, self._limiter)
 
-    async def _while_running(self, call: Coroutine[Any, Any, Completion]) -> Completion:
-        """The result of a call. Raises ServerEnded as soon as the server has ended, before the call's time-out."""
-        task = asyncio.ensure_future(call)
-        try:
-            while not (await asyncio.wait({task}, timeout=LOOK))[0]:
-                server = self._server
-                if server is None or not server.usable:
-                    words = "the server was stopped" if server is None else server.last_words()
-                    if server is not None:
-                        await asyncio.to_thread(server.close)
-                    raise ServerEnded(words)
-            return task.result()
-        finally:
-            task.cancel()
+    async def close(self) -> None:
+        starting, server = self._starting, self._server
+        self._starting = self._server = None
+        if server is None or starting is None:
+            return
+        if not starting.done():
+            await asyncio.to_thread(server.close)
+        await asyncio.to_thread(kept_open.give_back, self._key, server)  # may wait for the server's end
+        for client in await asyncio.gather(starting, return_exceptions=True):
+            if isinstance(client, EndpointModel):
+                await client.close()
 
     def _make(self) -> VllmServer:
-        program, config = executable(), self._weights.read("config.json")
-        patience = float(self._backend.get("start_timeout", START_TIMEOUT))
+        port, config = free_port(), self._weights.read("config.json")
+        command = serve(executable(), self._weights.folder, self._name, port, config, self._backend)
         gpus = self._backend.get("gpus")
         environment = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": str(gpus)}
-
-        def command(port: int) -> list[str]:
-            return serve(program, self._weights.folder, self._name, port, config, self._backend)
-
-        return VllmServer(self._name, command, patience, environment)
+        return VllmServer(self._name, port, command, float(self._backend.get("start_timeout", START_TIMEOUT)), environment)
 
 
 def executable() -> str:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memeval.config import cache_folder
@@ -42,28 +42,21 @@ class ServerEnded(EndpointError):
 
 
 class VllmServer:
-    """command: the command line for a port. name: the model's, for messages. patience: seconds until it must be healthy.
-    environment: variables set in addition to ours."""
+    """name: the model's, for messages. command: the command line, which listens on `port`. patience: seconds until it must
+    be healthy. environment: variables set in addition to ours."""
 
     def __init__(
-        self, name: str, command: Callable[[int], list[str]], patience: float, environment: Mapping[str, str] | None = None
+        self, name: str, port: int, command: Sequence[str], patience: float, environment: Mapping[str, str]
     ) -> None:
         self.name = name
         self.key = secrets.token_urlsafe(32)
-        self.port = _free_port()
+        self.base_url = f"http://127.0.0.1:{port}/v1"
         self.log = cache_folder() / "logs" / f"vllm-{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-.')[-60:]}.log"
-        self._command = command(self.port)
+        self._command = command
         self._patience = patience
-        self._environment = {**keys.environment(), **(environment or {}), "VLLM_API_KEY": self.key}
+        self._environment = {**keys.environment(), **environment, "VLLM_API_KEY": self.key}
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __repr__(self) -> str:
-        return f"VllmServer({self.name!r}, port {self.port})"
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def usable(self) -> bool:
@@ -139,7 +132,7 @@ def last_error(log: str) -> str:
     return f"{causes[-1][:150]} ... {last}" if causes and causes[-1] != last else last
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -35,7 +35,7 @@ class Worker(Generic[Item, Result]):
 
     def unwanted(self) -> bool:
         """Whether every caller of the work under way was cancelled: it may stop at the next chance."""
-        return all(answered.done() for _, answered in self._current)
+        return bool(self._current) and all(answered.done() for _, answered in self._current)
 
     def close(self) -> None:
         """End the thread: at once when idle, else when the work under way lets it."""

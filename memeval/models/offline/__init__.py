@@ -13,8 +13,8 @@ from typing import Any
 
 from memeval import prompts
 from memeval.models.completion import UNREAD, Completion, Request, ToolCall, Usage, text_of
-from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose
-from memeval.models.offline.searching import follow_up
+from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose, follow_up
+from memeval.models.offline.tools import read_tools
 from memeval.models.offline.writing import CHARACTERS, calls, rewritten
 
 __all__ = ["ABSTAIN", "NOTHING", "THRESHOLD", "UNREAD", "OfflineModel"]
@@ -30,7 +30,8 @@ class OfflineModel:
 
     `<new_chunk>` with tools that write: tool calls for the chunk's facts, an entry per subject.
     `<new_chunk>` otherwise: the memory rewritten as text with the new facts in it. Neither looks at a question.
-    `<question>` and `<memory>` with a tool that takes a query alone: a call of it (searching.py), else a reply as below.
+    `<question>` and `<memory>` with a tool that takes a query alone: a call of it where the memory leads on, else a reply as
+    below.
     `<question>` with `<options>`: a letter. `<question>` with `<memory>`: a short answer or "I don't know", one sentence and
     one hop; abstains below `THRESHOLD`. `<question>` alone: "I don't know", for it has no knowledge of the world.
     None of these: `UNREAD`.
@@ -56,16 +57,17 @@ def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
     chunk, memory, question, options = (prompts.untag(tag, prompt) for tag in prompts.TAGS)
     if request.messages and request.messages[-1].get("role") == "tool":
         return NOTHING, ()
+    tools = read_tools(request.tools or ())
     if chunk is not None and request.tools:
-        made = tuple(calls(chunk, memory or "", request.tools, _limit(request.params, WRITE_TOKENS)))
+        made = tuple(calls(chunk, memory or "", tools, _limit(request.params, WRITE_TOKENS)))
         return ("" if made else NOTHING), made
     if chunk is not None:
         return rewritten(memory or "", chunk, _limit(request.params, REWRITE_TOKENS)) or NOTHING, ()
     if question is None:
         return UNREAD, ()
-    search = follow_up(memory, question, request.tools) if memory is not None and request.tools else None
-    if search is not None:
-        return "", (search,)
+    search = next((tool for tool in tools if tool.searches), None)
+    if search and memory is not None and (wanted := follow_up(memory, question)):
+        return "", (search.call(0, query=wanted),)
     if options is not None:
         return choose(memory or "", question, options, request.params.get("seed")), ()
     return answer(memory or "", question), ()

@@ -1,4 +1,4 @@
-"""Answering from the sentences in view: one sentence, one span, one hop.
+"""Answering from the sentences in view: one sentence, one span, one hop; and what to search for where they lead on.
 
 A sentence is chosen by its overlap with the question (idf within the prompt), a span in it by the type of answer and its
 distance to the question's words. Nothing is looked up through a name that another sentence gave. Every further sentence in
@@ -80,9 +80,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence. time: when it holds; () where undated. stems: of the sentence and its subject; hits: those of them that
-    are in the question. share: the part of the idf mass of the question's words outside names that it holds; named: the
-    largest share of a name's words (both 0..1, and 1 where the question has none)."""
+    """One sentence. time: when it holds; () where undated. order: its place. stems: of the sentence and its subject; hits:
+    those of them that are in the question. share: the part of the idf mass of the question's words outside names that it
+    holds; named: the largest share of a name's words (both 0..1, and 1 where the question has none)."""
 
     text: str
     time: tuple[int, ...]
@@ -123,7 +123,7 @@ def answer(memory: str, question: str) -> str:
     if query.kind == "yes-no" and lines:
         return _yes_no(query, lines)
     counting = [line for line in lines if line.share >= THRESHOLD]
-    counting.sort(key=lambda line: (-line.share, -line.hits, line.order))
+    counting.sort(key=lambda line: (-line.share, -line.hits))
     found = [
         (line.share + _FIT * fit, line, span) for line in counting[: _SENTENCES[0]] for span, fit in _spans(query, line)
     ]
@@ -162,7 +162,7 @@ def _phrases(query: Query, text: str) -> Iterator[Span]:
 
 def _yes_no(query: Query, lines: list[Line]) -> str:
     """`yes` where the best sentence holds the names and most other words of the question, negated as it is."""
-    best = max(lines, key=lambda line: (line.share, line.hits, -line.order))
+    best = max(lines, key=lambda line: (line.share, line.hits))
     agrees = best.share >= AGREES and all(len(name & best.stems) >= MATCHED * len(name) for name in query.names)
     return "yes" if agrees and bool(_NEGATED.search(best.text)) == bool(_NEGATED.search(query.text)) else "no"
 
@@ -173,7 +173,7 @@ def choose(memory: str, question: str, options: str, seed: object) -> str:
     _, *parts = _LABEL.split(options)
     found = list(zip(parts[::2], parts[1::2], strict=True))
     found = found or list(zip(string.ascii_lowercase, options.splitlines() or [""], strict=False))
-    lines = sorted(view(memory, Query(question)), key=lambda line: (-line.share, line.order))[: _SENTENCES[1]]
+    lines = sorted(view(memory, Query(question)), key=lambda line: -line.share)[: _SENTENCES[1]]
     contents = [stems(text) for _, text in found]
     scores = [
         max(((0.05 + line.share) * len(content & line.stems) / math.sqrt(len(content) or 1) for line in lines), default=0.0)
@@ -181,3 +181,17 @@ def choose(memory: str, question: str, options: str, seed: object) -> str:
     ]
     tied = [label.lower() for (label, _), score in zip(found, scores, strict=True) if score == max(scores)]
     return f"<final_answer> ({random.Random(repr((seed, question, options))).choice(tied)})"
+
+
+def follow_up(memory: str, question: str) -> str:
+    """What to search for next: the names that the sentence nearest to the question adds, and the words of the question that
+    this sentence leaves out; "" where there is nothing to look for. Whether the memory has the answer is not judged."""
+    query = Query(question)
+    near = [line for line in view(memory, query) if line.named >= MATCHED and line.share > 0]
+    if not near:
+        return ""
+    best = max(near, key=lambda line: (line.share, line.hits))
+    learnt = [span.text for span in names(best.text) if not stems(span.text) & query.content]
+    left = query.relation - best.stems
+    missing = [word for word in WORD.findall(query.text) if fold(word) not in STOP and stem(fold(word)) in left]
+    return " ".join([*learnt, *missing]) if learnt and missing else ""

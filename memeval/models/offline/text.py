@@ -11,45 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
+
+from memeval.yamlfile import read_yaml
 
 WORD = re.compile(r"[^\W_]+")
-STOP = frozenset(
-    WORD.findall(
-        "a an the this that these those it its he she they them him his her hers their theirs i me my mine we us our you "
-        "your who whom whose which what when where why how is are was were be been being am do does did has have had can "
-        "could will would shall should may might must and or but nor so yet if then than as at by for from in into of off "
-        "on onto out over to under up with without about after before between during through until while since both each "
-        "either neither any some all no not there here s t also too very just only same such other another one many much "
-        "more most first last name called now currently today still"
-    )
-)
+_WORDS = read_yaml(Path(__file__).parents[2] / "_data" / "offline.yaml")
+STOP = frozenset(WORD.findall(_WORDS["function_words"]))
 """Function words, and words that say how to compare rather than what is asked."""
 COPULA = re.compile(r"\b(?:is|are|was|were|has|have|had|became|remains)\b")
-PRONOUNS = frozenset(WORD.findall("he she it they his her its their"))
-_IRREGULAR = {
-    word: family.split()[0]
-    for family in (
-        "born birth birthplace birthday birthdate",
-        "die dies died dying dead death",
-        "write wrote written writing writer author",
-        "marry married marriage wife husband spouse",
-        "live lives life reside residence",
-        "work employ employer employed",
-        "lead led leader head headed",
-        "teach taught teacher",
-        "win won winner",
-        "build built builder",
-        "old older age",
-    )
-    for word in family.split()
-}
+_OWNERS = frozenset(WORD.findall(_WORDS["owners"]))
+_PRONOUNS = _OWNERS | set(WORD.findall(_WORDS["pronouns"]))
+_IRREGULAR: dict[str, str] = {word: family.split()[0] for family in _WORDS["families"] for word in family.split()}
 _SUFFIX = re.compile(r"(?<=...)(?:ations?|ating|ated|ates?|ments?|ings?|ions?|ers?|ors?|ied|ies|ed|es|ly|s|e|y)$")
 
 _CAPITAL = r"(?:St\. |Mt\. |(?:[A-Z]\. ?)+)?[A-ZÀ-Þ][\w’'-]*"
 _JOINED = rf"(?: (?:of|the|de|da|di|la|du|del|van|von|der|al)){{0,2}} {_CAPITAL}| & {_CAPITAL}"
 _NAME = re.compile(rf"{_CAPITAL}(?:{_JOINED})*(?: \d{{1,3}}(?![\w,.]))?")
-_MONTHS = WORD.findall("January February March April May June July August September October November December")
-_CALENDAR = frozenset([*_MONTHS, *WORD.findall("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")])
+_MONTHS = WORD.findall(_WORDS["months"])
+_CALENDAR = frozenset([*_MONTHS, *WORD.findall(_WORDS["weekdays"])])
 _MONTH = f"(?:{'|'.join(_MONTHS)})"
 _DATE = re.compile(
     r"\b(?P<y0>\d{4})[-/](?P<n0>\d\d)(?:[-/](?P<d0>\d\d))?\b"
@@ -57,7 +37,7 @@ _DATE = re.compile(
     rf"|\b(?P<m2>{_MONTH})(?: (?P<d2>\d{{1,2}})(?:st|nd|rd|th)?)?,? (?P<y2>\d{{4}})(?!\d)"
     r"|(?<![\d,.])(?P<y3>[12]\d{3})(?!\d|,\d|\.\d|%)"
 )
-_COUNTS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+_COUNTS = "|".join(WORD.findall(_WORDS["numbers"]))
 _NUMBER = re.compile(rf"(?<![\w.,-])(?:\d{{1,12}}(?:,\d{{3}}){{0,6}}(?:\.\d{{1,6}})?|{_COUNTS})(?![\w-])", re.I)
 
 _BOUNDARY = re.compile(
@@ -83,15 +63,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a text. subject: the title above it, the speaker or label before a colon, or the name that opens its first
-    sentence; "" when there is none. spoken: the subject is a label or speaker on the same line. ident, stamp: an id and a
-    date in brackets."""
+    """What a text says of one subject, such as one of its lines. subject: the title above it, the speaker or label before a
+    colon, or the name that opens its first sentence; "" when there is none. stamp, ident: a date and an id in brackets.
+    spoken: the subject is a label or speaker on the same line."""
 
-    sentences: tuple[str, ...]
     subject: str
-    spoken: bool
     stamp: str
-    ident: str
+    sentences: tuple[str, ...]
+    ident: str = ""
+    spoken: bool = False
 
 
 def fold(text: str) -> str:
@@ -177,7 +157,7 @@ def _block(block: str) -> tuple[Entry, ...]:
         said = _sentences(body[lead.end() :] if lead else body)
         if said:
             subject = lead.group(1) if lead else title or opening(said[0])
-            found.append(Entry(said, subject, lead is not None, stamp, ident))
+            found.append(Entry(subject, stamp, said, ident, lead is not None))
     return tuple(found)
 
 
@@ -190,10 +170,9 @@ def _sentences(text: str) -> tuple[str, ...]:
 def self_contained(sentence: str, entry: Entry) -> str:
     """The sentence with a pronoun that opens it replaced by the entry's subject; a speaker's `he` is another person."""
     head, _, rest = sentence.partition(" ")
-    if entry.spoken or not entry.subject or not rest or head.lower() not in PRONOUNS:
+    if entry.spoken or not entry.subject or not rest or head.lower() not in _PRONOUNS:
         return sentence
-    owns = head.lower() in ("his", "her", "its", "their")
-    return f"{entry.subject}'s {rest}" if owns else f"{entry.subject} {rest}"
+    return f"{entry.subject}'s {rest}" if head.lower() in _OWNERS else f"{entry.subject} {rest}"
 
 
 @lru_cache(maxsize=1 << 14)

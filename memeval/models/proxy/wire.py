@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -20,29 +21,16 @@ from msgspec import Meta, Struct
 from memeval.errors import UsageError
 from memeval.models.completion import Completion, ToolCall, Usage
 from memeval.models.parameters import check
+from memeval.yamlfile import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from openai.types import CompletionUsage
 
 _READ_HERE = frozenset({"model", "messages", "tools", "stream", "stream_options", "n"})
-# only fields that are known pass on to the model: among the rest are ways to send its key, or the bill, somewhere else
-_PASSED = frozenset(
-    {
-        *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "stop_token_ids"),
-        *("max_tokens", "max_completion_tokens", "min_tokens", "ignore_eos", "bad_words"),
-        *("presence_penalty", "frequency_penalty", "repetition_penalty", "length_penalty", "logit_bias"),
-        *("tool_choice", "parallel_tool_calls", "response_format", "verbosity"),
-        *("reasoning_effort", "reasoning", "thinking", "thinking_budget", "enable_thinking", "chat_template_kwargs"),
-        *("structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "json_schema"),
-        *("skip_special_tokens", "include_stop_str_in_output"),
-    }
-)
-# labels of the caller change no reply; with them equal calls would have different keys
-_LABELS = frozenset(
-    {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"}
-)
+_FIELDS = read_yaml(Path(__file__).parents[2] / "_data" / "proxy.yaml")
+_PASSED = frozenset(_FIELDS["passed_on"].split())
+_LABELS = frozenset(_FIELDS["labels"].split())
 _FINISH = {"unclosed_think": "length", "empty": "stop"}  # reasons that the API does not know
 Data = dict[str, Any]
 
@@ -167,18 +155,14 @@ def shaped(data: Data, shape: type[Shape]) -> Shape:
 
 def chat_reply(completion: Completion, name: str, number: str) -> Data:
     """The body of a `chat.completion`. name: the model that answered. number: the reply's id."""
-    from openai.types.chat import ChatCompletion, ChatCompletionMessage
-    from openai.types.chat.chat_completion import Choice
+    from openai.types.chat import ChatCompletion
 
     calls = [_tool_call(call) for call in completion.tool_calls]
-    message = ChatCompletionMessage.model_validate(
-        {"role": "assistant", "content": completion.text or (None if calls else ""), "tool_calls": calls or None}
-        | ({"reasoning_content": completion.reasoning} if completion.reasoning else {})
-    )
-    choice = Choice.model_construct(index=0, message=message, finish_reason=_finish(completion), logprobs=None)
-    reply = ChatCompletion.model_construct(
-        **_head("chat.completion", name, number), choices=[choice], usage=_usage(completion.usage)
-    )
+    message = {"role": "assistant", "content": completion.text or (None if calls else ""), "tool_calls": calls or None}
+    message |= {"reasoning_content": completion.reasoning} if completion.reasoning else {}
+    choices = [{"index": 0, "message": message, "finish_reason": _finish(completion), "logprobs": None}]
+    head = _head("chat.completion", name, number)
+    reply = ChatCompletion.model_construct(**head, choices=choices, usage=_usage(completion.usage))
     return reply.model_dump(warnings=False)
 
 
@@ -205,17 +189,12 @@ def chat_stream(completion: Completion, name: str, number: str, with_usage: bool
 
 def embeddings_reply(vectors: NDArray[np.float32], tokens: int, name: str, encoded: bool) -> Data:
     """The body of an /embeddings reply. vectors: one row a text. encoded: as base64 of little-endian 32-bit floats."""
-    from openai.types import CreateEmbeddingResponse, Embedding
-    from openai.types.create_embedding_response import Usage as Spent
+    from openai.types import CreateEmbeddingResponse
 
-    rows = [
-        Embedding.model_construct(
-            object="embedding", index=index, embedding=base64.b64encode(row.tobytes()).decode() if encoded else row.tolist()
-        )
-        for index, row in enumerate(vectors.astype("<f4"))
-    ]
-    spent = Spent(prompt_tokens=tokens, total_tokens=tokens)
-    reply = CreateEmbeddingResponse(object="list", data=rows, model=name, usage=spent)
+    rows = [base64.b64encode(row.tobytes()).decode() if encoded else row.tolist() for row in vectors.astype("<f4")]
+    data = [{"embedding": row, "index": index, "object": "embedding"} for index, row in enumerate(rows)]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    reply = CreateEmbeddingResponse.model_construct(data=data, model=name, object="list", usage=usage)
     return reply.model_dump(warnings=False)
 
 
@@ -239,13 +218,11 @@ def _tool_call(call: ToolCall) -> Data:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
 
 
-def _usage(usage: Usage) -> CompletionUsage:
-    from openai.types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
-
-    return CompletionUsage(
-        prompt_tokens=usage.prompt,
-        completion_tokens=usage.completion,
-        total_tokens=usage.prompt + usage.completion,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached),
-        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning),
-    )
+def _usage(usage: Usage) -> Data:
+    return {
+        "completion_tokens": usage.completion,
+        "prompt_tokens": usage.prompt,
+        "total_tokens": usage.prompt + usage.completion,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+    }

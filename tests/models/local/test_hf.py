@@ -190,7 +190,7 @@ def test_a_model_that_is_seen_to_think_gets_the_larger_limit(tiny):
 def read_back(reference, text, tools=None, thinking=False, stop=(), reason="stop"):
     """What becomes of a reply with this text."""
     ids = reference.tokenizer(text, add_special_tokens=False)["input_ids"]
-    loaded = hf._Loaded(reference.model, reference.tokenizer, frozenset({reference.tokenizer.eos_token_id}), 1000)
+    loaded = hf.Loaded(reference.model, reference.tokenizer, 1000)
     request = asked(tools=tools)
     row = generation.Row([5, 6, 7], Sampling(stop=stop), 100, list(ids), [-1.0] * len(ids), reason)
     return hf._completion(loaded, hf._Prompt(request, [5, 6, 7], Sampling(stop=stop), 100, thinking), row), ids
@@ -373,7 +373,7 @@ def test_work_that_nobody_waits_for_is_given_up(tiny):
 
 def test_roles_and_runs_that_use_the_same_weights_share_them(tiny, tmp_path, monkeypatch):
     loads = []
-    monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
+    monkeypatch.setattr(hf, "load", lambda *args, real=hf.load: loads.append(args[0]) or real(*args))
 
     async def both():
         door = gateway()
@@ -395,7 +395,7 @@ def test_a_cached_call_loads_nothing_and_changed_weights_miss(tiny, tmp_path, ow
     import tiny_qwen
 
     loads = []
-    monkeypatch.setattr(hf, "_load", lambda *args, real=hf._load: loads.append(args[0]) or real(*args))
+    monkeypatch.setattr(hf, "load", lambda *args, real=hf.load: loads.append(args[0]) or real(*args))
     folder = shutil.copytree(tiny, tmp_path / "checkpoint")
     spec = ModelSpec(f"hf/{folder}")
     assert fills_cache(spec)

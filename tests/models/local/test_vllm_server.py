@@ -184,13 +184,13 @@ def test_one_that_hangs_on_stop_is_killed(folder, program, monkeypatch):
 
 def test_another_server_on_the_port_is_not_taken_for_ours(folder, program, tmp_path, monkeypatch):
     """It is healthy, serves a model of that name, and knows another key; ours cannot listen and says so in its log."""
-    port = vllm_server._free_port()
+    port = vllm_server.free_port()
     (tmp_path / "other").mkdir()
     other = StandIn(tmp_path / "other")
     words = [str(other.path), "serve", "m", "--served-model-name", str(folder), "--host", "h", "--port", str(port)]
     process = subprocess.Popen(words, env={"VLLM_API_KEY": "another"})
     until(lambda: other.starts)
-    monkeypatch.setattr(vllm_server, "_free_port", lambda: port)
+    monkeypatch.setattr(vllm_model, "free_port", lambda: port)
     program()
     try:
         with pytest.raises(ServerEnded, match="in use|not healthy"):
@@ -214,6 +214,21 @@ def test_cancelling_the_run_while_it_starts_ends_it(folder, program):
             return call
 
     assert asyncio.run(main()).cancelled()
+    until(lambda: not vllm.running())
+
+
+def test_closing_before_the_start_has_begun_ends_it(folder, program):
+    vllm = program(delay=600)
+
+    async def main():
+        model = open_model(ModelSpec(f"vllm/{folder}"))
+        call = asyncio.create_task(model.complete(asked("a")))
+        await asyncio.sleep(0)
+        await model.close()
+        with pytest.raises(ServerEnded, match="the server was stopped"):
+            await call
+
+    asyncio.run(asyncio.wait_for(main(), 60))
     until(lambda: not vllm.running())
 
 
@@ -354,7 +369,7 @@ def test_the_program_is_looked_for(tmp_path, monkeypatch):
 
 
 def test_a_program_that_cannot_be_run_is_named(folder, monkeypatch, tmp_path):
-    server = VllmServer("m", lambda port: ["/nowhere/vllm"], 60.0)
+    server = VllmServer("m", 9, ["/nowhere/vllm"], 60.0, {})
     with pytest.raises((ServerEnded, UsageError), match="/nowhere/vllm|No such file"):
         server.start()
     server.close()
