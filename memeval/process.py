@@ -220,28 +220,24 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 def run_interruptible(main: Coroutine[Any, Any, Result]) -> Result:
     """`run`; Ctrl-C, SIGTERM and the thread's `Handle` end it in order. Raises KeyboardInterrupt then."""
-    interrupted = False
 
-    async def guarded() -> Result | None:
+    async def guarded() -> Result:
+        interrupted = asyncio.Event()
         task = asyncio.ensure_future(main)
 
         def stop() -> None:
-            nonlocal interrupted
-            interrupted = True
+            interrupted.set()
             task.cancel()
 
         with stopping(stop):
             try:
                 return await task
             except asyncio.CancelledError:
-                if not interrupted:
-                    raise
-                return None
+                if interrupted.is_set():
+                    raise KeyboardInterrupt from None
+                raise
 
-    result = run(guarded())
-    if interrupted:
-        raise KeyboardInterrupt
-    return result  # type: ignore[return-value]
+    return run(guarded())
 
 
 def _beside(main: Coroutine[Any, Any, Result]) -> Result:

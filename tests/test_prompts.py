@@ -155,6 +155,9 @@ def test_list_names_agents_readers_and_judges(tmp_path: Path) -> None:
     assert parts["memalpha", "user"]["placeholders"] == ["chunk", "limit", "memory"]
     assert {("reader", "reader-label"), ("judge", "locomo")} <= set(parts)
     assert all(each["about"] for each in found)
+    printed = preloaded.run(["prompts", "list"], tmp_path).stdout.splitlines()
+    assert "  user              the writer's message for one chunk ({chunk} {limit} {memory})" in printed
+    assert max(map(len, printed)) <= 120  # as wide as a terminal, where there is one
     (tmp_path / "own.py").write_text(
         "class Own:\n    prompts = {'ask': 'Say {this}.'}\n    def begin(self, s): pass\n"
         "    def observe(self, c): pass\n    def recall(self, q): pass\n"

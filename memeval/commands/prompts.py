@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from memeval.data import upstream
 from memeval.errors import UsageError, suggest
 from memeval.judging.official import OfficialJudge, official
 from memeval.prompts import Part, parts, placeholders, sets, shipped
-from memeval.results.columns import columns
+from memeval.results.columns import width
 from memeval.runs.prompts import prompt_set, replaced, shipped_texts
 
 SHARED = ("reader", "judge")
@@ -58,14 +60,24 @@ def list_command(owner: str | None, agents_dir: tuple[str, ...] = (), form: str 
     owners = [owner] if owner else [*_agents(agents_dir), *SHARED]
     found = [part for each in owners for part in prompt_parts(each, agents_dir)]
     if form == "json":
-        listed = [{"of": p.owner, "part": p.part, "placeholders": p.placeholders, "about": p.about} for p in found]
-        return json.dumps({"prompts": listed}, ensure_ascii=False)
+        as_data = [{"of": p.owner, "part": p.part, "placeholders": p.placeholders, "about": p.about} for p in found]
+        return json.dumps({"prompts": as_data}, ensure_ascii=False)
     if not found:
         return f"{owner} has no prompts of its own; `--prompt reader=FILE` replaces the reader's"
-    rows = [[p.owner, p.part, " ".join(f"{{{name}}}" for name in p.placeholders), p.about] for p in found]
-    header = ["of", "part", "placeholders", "what it is"]
-    table = columns(header, rows, ("left",) * 4, keep=header)
-    return f"{table}\n\n`memeval prompts show OF PART > FILE` gives a start; `run --prompt PART=FILE` uses it."
+    lines = []
+    for each in owners:
+        lines.append(each)
+        lines += [line for part in found if part.owner == each for line in _described(part, width(sys.stdout) or 120)]
+    listed = "\n".join(lines)
+    return f"{listed}\n\n`memeval prompts show OF PART > FILE` gives a start; `run --prompt PART=FILE` uses it."
+
+
+def _described(part: PromptPart, wide: int) -> list[str]:
+    """A part in lines that fit the terminal: its name, what it is, and the placeholders that it may hold."""
+    held = " ".join(f"{{{name}}}" for name in part.placeholders)
+    said = f"{part.about} ({held})" if part.about and held else part.about or held
+    start = f"  {part.part:<16}"
+    return textwrap.wrap(said, wide, initial_indent=f"{start}  ", subsequent_indent=" " * (len(start) + 2)) or [start]
 
 
 def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:

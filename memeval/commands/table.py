@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from memeval.results.breakdowns import kinds, lost_table
 from memeval.results.columns import width
 from memeval.results.grid import Form, render, render_all
-from memeval.results.kinds import kinds
 from memeval.results.load import load_runs
-from memeval.results.lost_table import lost_table
 from memeval.results.table import table
 
 

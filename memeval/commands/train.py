@@ -78,12 +78,8 @@ def _train_tiny(recipe: Recipe, out: Path, folders: Mapping[int, Path], form: st
             changed = list(experiment.ablations(recipe, folders[recipe.seed], out, jobs))
             if form == "table":
                 print(f"{ablation_table(changed, room)}\n")
-    except StopRun as error:
-        print(f"memeval: {error}; the last whole state is in {out}, and the same command goes on there", file=sys.stderr)
-        return 3
-    except KeyboardInterrupt:
-        print(f"memeval: stopped; the same command goes on from {out}", file=sys.stderr)
-        return 130
+    except (StopRun, KeyboardInterrupt) as error:
+        return _stopped(error, out, ", and the same command goes on there")
     curves = {seed: experiment.curve(folder) for seed, folder in folders.items()}
     found = experiment.Experiment(tuple(proofs), curves, tuple(changed))
     if form == "json":
@@ -107,12 +103,8 @@ def _train_by_trl(first: Recipe, folders: Mapping[int, Path], form: str) -> int:
         recipe = replace(first, seed=seed)
         try:
             lines = trl_run.run(recipe, folder)
-        except StopRun as error:
-            print(f"memeval: {error}; the last whole state is in {folder}", file=sys.stderr)
-            return 3
-        except KeyboardInterrupt:
-            print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
-            return 130
+        except (StopRun, KeyboardInterrupt) as error:
+            return _stopped(error, folder)
         if lines is None:  # not the first process
             continue
         best = max((line for line in lines if "validation" in line), key=lambda line: line["validation"]["accuracy"])
@@ -124,6 +116,15 @@ def _train_by_trl(first: Recipe, folders: Mapping[int, Path], form: str) -> int:
     if form == "json" and found:
         print(json.dumps(found, indent=2))
     return 0
+
+
+def _stopped(error: BaseException, folder: Path, more: str = "") -> int:
+    """Say that a training failed or was stopped, and where its state is. The exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
+        return 130
+    print(f"memeval: {error}; the last whole state is in {folder}{more}", file=sys.stderr)
+    return 3
 
 
 def _require(packages: Sequence[str], extra: str, what: str) -> None:

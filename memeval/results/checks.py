@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from memeval.errors import UsageError
 from memeval.results.load import Run
@@ -92,57 +93,52 @@ def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number, and the bound that it must keep. limits: alpha -> value, low, high, each end with that chance to miss.
-    shown: it passes only where it is shown to keep its bound."""
+    """A number that must keep the bound of its check. check: before it is judged. kind: `score`, `failures`, `min` or
+    `growth`. scores: what it is made of."""
 
-    task: str
+    check: Check
     kind: str
-    what: str
-    unit: str
-    baseline: float | None
-    candidate: float
-    bound: float
-    high_is_good: bool
-    n: int
-    clusters: int
-    limits: Callable[[float], Limits]
-    shown: bool = True
+    scores: Scores
+
+    @property
+    def high_is_good(self) -> bool:
+        return self.kind in ("score", "min")
+
+    def limits(self, alpha: float) -> Limits:
+        return _limits(self.kind, self.scores, alpha)
 
     def breaks(self, alpha: float) -> bool:
         _, low, high = self.limits(alpha)
-        return high < self.bound if self.high_is_good else low > self.bound
+        return high < self.check.bound if self.high_is_good else low > self.check.bound
 
     def keeps(self, alpha: float) -> bool:
         _, low, high = self.limits(alpha)
-        return low >= self.bound if self.high_is_good else high <= self.bound
+        return low >= self.check.bound if self.high_is_good else high <= self.check.bound
 
     def decides(self, alpha: float) -> int | None:
         """The questions with which the nearer limit would reach the bound, were all else the same."""
         value, low, high = self.limits(alpha)
-        distance = abs(value - self.bound)
-        reach = value - low if value > self.bound else high - value
-        needed = self.n * (reach / distance) ** 2 if distance > 1e-9 else math.inf
+        distance = abs(value - self.check.bound)
+        reach = value - low if value > self.check.bound else high - value
+        needed = self.check.n * (reach / distance) ** 2 if distance > 1e-9 else math.inf
         return math.ceil(needed) if needed <= MOST else None
 
 
 def _numbers(pair: Pair, rules: Rules) -> list[_Number]:
-    task, scores, failed = pair.base.task, pair.scores(), pair.failures()
-    metric = pair.base.summary.headline.metric
+    task, metric = pair.base.task, pair.base.summary.headline.metric
     made = [
-        _number(task, "score", f"score {metric}", scores, 0.0 - rules.max_drop, _difference, high_is_good=True),
-        _number(task, "failures", "failures", failed, 0.0, _difference, high_is_good=False, shown=False),
+        _number(task, "score", f"score {metric}", pair.scores(), 0.0 - rules.max_drop),
+        _number(task, "failures", "failures", pair.failures(), 0.0),
     ]
-    for name, least in rules.minimum.items():
-        found = pair.scores(name)
-        made.append(_number(task, "min", f"min {name}", found, least, _mean_of, high_is_good=True, alone=True))
+    made += [_number(task, "min", f"min {name}", pair.scores(name), least) for name, least in rules.minimum.items()]
     if rules.max_memory_growth is not None:
         held = pair.columns(_held(pair.base), _held(pair.other))
-        made.append(_number(task, "growth", "memory", held, rules.max_memory_growth, _growth, unit="tokens held"))
+        made.append(_number(task, "growth", "memory", held, rules.max_memory_growth, "tokens held"))
     if rules.max_cost_growth is not None:
         in_usd = all(run.summary.cost.usd for run in (pair.base, pair.other))
         taken = pair.columns(question_costs(pair.base, in_usd), question_costs(pair.other, in_usd))
         unit = "USD an answer" if in_usd else "tokens an answer"
-        made.append(_number(task, "growth", "cost", taken, rules.max_cost_growth, _growth, unit=unit))
+        made.append(_number(task, "growth", "cost", taken, rules.max_cost_growth, unit))
     return made
 
 
@@ -153,49 +149,33 @@ def _held(run: Run) -> dict[str, float]:
     return found
 
 
-def _number(
-    task: str,
-    kind: str,
-    what: str,
-    scores: Scores,
-    bound: float,
-    limits: Callable[[Scores, float], Limits],
-    *,
-    unit: str = "share",
-    high_is_good: bool = False,
-    shown: bool = True,
-    alone: bool = False,
-) -> _Number:
-    """alone: the bound is one of the candidate, without the baseline."""
+def _number(task: str, kind: str, what: str, scores: Scores, bound: float, unit: str = "share") -> _Number:
     n = len(scores.questions)
-    return _Number(
+    check = Check(
         task=task,
-        kind=kind,
         what=what,
+        verdict="inconclusive",
         unit=unit,
-        baseline=None if alone else math.fsum(scores.base) / n,
+        baseline=None if kind == "min" else math.fsum(scores.base) / n,
         candidate=math.fsum(scores.other) / n,
         bound=bound,
-        high_is_good=high_is_good,
         n=n,
         clusters=len(set(scores.clusters)),
-        limits=functools.cache(lambda alpha: limits(scores, 1 - 2 * alpha)),
-        shown=shown,
     )
+    return _Number(check, kind, scores)
 
 
-def _difference(scores: Scores, confidence: float) -> Limits:
-    found = paired(scores.other, scores.base, scores.clusters, confidence, draws=1)
-    return found.value, found.low, found.high
-
-
-def _mean_of(scores: Scores, confidence: float) -> Limits:
-    found = interval(scores.other, scores.clusters, confidence)
-    return found.value, found.low, found.high
-
-
-def _growth(scores: Scores, confidence: float) -> Limits:
-    return growth(scores.other, scores.base, scores.clusters, confidence)
+@functools.lru_cache(maxsize=64)
+def _limits(kind: str, scores: Scores, alpha: float) -> Limits:
+    """Each end misses with probability alpha."""
+    confidence = 1 - 2 * alpha
+    if kind == "growth":
+        return growth(scores.other, scores.base, scores.clusters, confidence)
+    if kind == "min":
+        mean = interval(scores.other, scores.clusters, confidence)
+        return mean.value, mean.low, mean.high
+    difference = paired(scores.other, scores.base, scores.clusters, confidence, draws=1)
+    return difference.value, difference.low, difference.high
 
 
 def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:
@@ -212,27 +192,13 @@ def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:
 
 
 def _check(number: _Number, broken: bool, alpha: float) -> Check:
-    verdict: Verdict = "inconclusive"
-    if broken:
-        verdict = "regression"
-    elif not number.shown or number.keeps(alpha):
-        verdict = "pass"
     value, low, high = number.limits(alpha)
-    return Check(
-        task=number.task,
-        what=number.what,
-        verdict=verdict,
-        unit=number.unit,
-        baseline=number.baseline,
-        candidate=number.candidate,
-        change=value,
-        low=low,
-        high=high,
-        bound=number.bound,
-        n=number.n,
-        clusters=number.clusters,
-        decides=number.decides(alpha) if verdict == "inconclusive" else None,
-    )
+    found = replace(number.check, change=value, low=low, high=high)
+    if broken:
+        return replace(found, verdict="regression")
+    if number.kind == "failures" or number.keeps(alpha):  # more of them must be shown to count
+        return replace(found, verdict="pass")
+    return replace(found, decides=number.decides(alpha))
 
 
 def _latencies(pair: Pair, rules: Rules) -> list[Check]:

@@ -4,7 +4,8 @@ changed since or the run was killed. Nothing is written."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -15,11 +16,14 @@ from memeval.metrics.rules import Rules, scorer_digest
 from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
-from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import ScoreRow
 from memeval.records.summary import Summary
 from memeval.runs.notes import notes
 from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.summary import as_recorded, summarise, with_judge
+
+if TYPE_CHECKING:
+    from memeval.results.load import Run
 
 
 def rules(manifest: Manifest) -> str | None:
@@ -44,49 +48,40 @@ def _digest(by: Rules, made: tuple[int, ...]) -> str:
     return scorer_digest(by)
 
 
-def scorer(folder: RunFolder, manifest: Manifest) -> str | None:
+def scorer(run: Run) -> str | None:
     """Digest of the rules that made the scores as `scores` gives them."""
-    return (rules(manifest) if folder.has_texts else None) or folder.scored_by()
+    return (rules(run.manifest) if run.folder.has_texts else None) or run.folder.scored_by()
 
 
-def scores(
-    folder: RunFolder, manifest: Manifest, questions: Mapping[str, QuestionRow], samples: Sequence[SampleRow]
-) -> list[ScoreRow]:
-    """The task's scores of these samples: as stored, or made anew where they are by other rules. A baseline, which has no
+def scores(run: Run) -> list[ScoreRow]:
+    """The task's scores of the samples: as stored, or made anew where they are by other rules. A baseline, which has no
     texts to score, keeps the stored ones."""
-    stored, today = folder.scores(), rules(manifest) if folder.has_texts else None
-    if today is None or up_to_date(stored, samples, today):
-        keys = {row.key for row in samples}
+    stored, today = run.folder.scores(), rules(run.manifest) if run.folder.has_texts else None
+    if today is None or up_to_date(stored, run.samples, today):
+        keys = {row.key for row in run.samples}
         return [row for row in stored if row.key in keys]
-    return list(score_samples(samples, questions, folder.texts(), scored_by(manifest), today))
+    return list(score_samples(run.samples, run.questions, run.texts, scored_by(run.manifest), today))
 
 
-def is_current(folder: RunFolder, manifest: Manifest) -> bool:
+def is_current(run: Run) -> bool:
     """Whether summary.json says what the folder holds. False also while another process fills it."""
-    return manifest.finished >= manifest.started and folder.scored_by() in (None, scorer(folder, manifest))
+    return run.manifest.finished >= run.manifest.started and run.folder.scored_by() in (None, scorer(run))
 
 
-def summary(
-    folder: RunFolder,
-    manifest: Manifest,
-    questions: Mapping[str, QuestionRow],
-    samples: Sequence[SampleRow],
-    scores: Sequence[ScoreRow],
-    operations: Sequence[OperationRow],
-    asked: int,
-) -> Summary:
-    """The summary of these rows, of a run that was to answer `asked` questions; what does not follow from rows is as it was
+def summary(run: Run, asked: int) -> Summary:
+    """The summary of the rows of a run that was to answer `asked` questions; what does not follow from rows is as it was
     stored, or as the manifest has it."""
+    manifest = run.manifest
     identity = manifest.identity
-    judged = folder.judge_headers()
-    stored = folder.summary()
+    judged = run.folder.judge_headers()
+    stored = run.folder.summary()
     asked *= identity.get("repeats", 1) * identity.get("answer_repeats", 1)
     priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
     found = summarise(
-        questions=questions,
-        samples=samples,
-        scores=scores,
-        operations=operations,
+        questions=run.questions,
+        samples=run.samples,
+        scores=run.scores(),
+        operations=run.operations,
         headline=manifest.headline,
         tokenizer=stored.stream_tokens.tokenizer if stored else identity["task"].get("tokenizer", ""),
         asked=asked,
@@ -94,7 +89,7 @@ def summary(
         prices=priced | {header.scorer: prices.price(header.judge, header.base_url) for header in judged},
         judged=judged,
     )
-    known = stored or as_recorded(found, folder, manifest)
+    known = stored or as_recorded(found, run.folder, manifest)
     found = replace(found, **{name: getattr(known, name) for name in NOT_FROM_ROWS})
     return replace(found, notes=notes(found))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -106,12 +108,8 @@ def write_summary(gate: Gate, path: Path) -> None:
             more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
             listed = ", ".join(map(markdown, lost[:LISTED]))
             lines.append(f"{markdown(task)}: answered worse than by the baseline ({len(lost)}): {listed}{more}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n\n".join(lines) + "\n")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    with _folder_for(path), path.open("a", encoding="utf-8") as file:
+        file.write("\n\n".join(lines) + "\n")
 
 
 def write_junit(gate: Gate, path: Path) -> None:
@@ -135,8 +133,15 @@ def write_junit(gate: Gate, path: Path) -> None:
         case(check.task, check.what, outcome, said)
     for name, number in counts.items():
         suite.set(name, str(number))
+    with _folder_for(path):
+        ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+@contextlib.contextmanager
+def _folder_for(path: Path) -> Iterator[None]:
+    """Make the folder of a file that is about to be written. Raises UsageError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+        yield
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None

@@ -57,17 +57,17 @@ def _published(found: Board, rows: Sequence[Published], title: str) -> Grid:
     """Rows as printed, methods x data sets."""
     columns = _columns(rows)
     budgets = any(row.budget for row in rows)
-    marked = {row.column for row in rows if row.average_of and any(cell.mark for cell in parts_of(row, rows))}
+    marked = {row.column for row in rows if any(cell.mark for cell in parts_of(row))}
     body = []
     for key in dict.fromkeys(row.row for row in rows):
         cells = {row.column: row for row in rows if row.row == key}
-        body.append((key[0], *([int(key[1])] if budgets else []), *_cells(columns, cells, marked, rows)))
+        body.append((key[0], *([int(key[1])] if budgets else []), *_cells(columns, cells, marked)))
     return Grid(
         title=title,
         columns=("method", *(["budget"] if budgets else []), *_headings(columns, marked)),
         rows=tuple(body),
         notes=tuple(_published_notes(found, rows, bool(marked))),
-        data=tuple(_data(row, rows) for row in rows),
+        data=tuple(map(_data, rows)),
     )
 
 
@@ -84,21 +84,19 @@ def _headings(columns: Sequence[str], marked: set[str]) -> Iterator[str]:
             yield f"{column} without † ‡"
 
 
-def _cells(
-    columns: Sequence[str], cells: dict[str, Published], marked: set[str], rows: Sequence[Published]
-) -> Iterator[Cell]:
+def _cells(columns: Sequence[str], cells: dict[str, Published], marked: set[str]) -> Iterator[Cell]:
     for column in columns:
         row = cells.get(column)
-        yield None if row is None else printed(row, rows)
+        yield None if row is None else printed(row)
         if column in marked:
-            mean = clean_mean(row, rows) if row is not None else None
+            mean = clean_mean(row) if row is not None else None
             yield None if row is None or mean is None else f"{mean:.{digits(row.value)}f}"
 
 
-def printed(row: Published, rows: Sequence[Published]) -> str:
-    """A number as printed, with ours where it is an average that differs, and its mark. rows: of its table."""
+def printed(row: Published) -> str:
+    """A number as printed, with ours where it is an average that differs, and its mark."""
     mark = f" {MARKS[row.mark]}" if row.mark else ""
-    mean = row_mean(row, rows) if row.average_of and differs(row, rows) else None
+    mean = row_mean(row) if differs(row) else None
     ours = "" if mean is None else f" (row mean {mean:.{digits(row.value)}f})"
     return f"{row.value}{ours}{mark}"
 
@@ -109,7 +107,7 @@ def _published_notes(found: Board, rows: Sequence[Published], marked: bool) -> I
     averages = dict.fromkeys((row.column, ", ".join(row.parts)) for row in rows if row.average_of)
     for column, parts in averages:
         yield f"{column}: the plain mean of {parts}, each counting the same."
-    if any(row.average_of and differs(row, rows) for row in rows):
+    if any(map(differs, rows)):
         yield "Where a printed average is not the mean of its row (by more than rounding), ours is in brackets."
     if marked:
         yield "Without † ‡: our mean of a row's cells that are not marked; blank where none is left."
@@ -151,17 +149,10 @@ def _fewer(some: Sequence[Published], rows: Sequence[Published]) -> list[str]:
     return []
 
 
-def _data(row: Published, rows: Sequence[Published]) -> dict[str, object]:
-    mean = row_mean(row, rows) if row.average_of else None
-    fields = {name: getattr(row, name) or None for name in Published.__struct_fields__}
-    return {
-        **fields,
-        "value": row.number,
-        "printed": row.value,
-        "row_mean": mean,
-        "differs": differs(row, rows) if row.average_of else None,
-        "mark": row.mark or None,
-    }
+def _data(row: Published) -> dict[str, object]:
+    differing = differs(row) if row.average_of else None
+    ours = {"printed": row.value, "row_mean": row_mean(row), "differs": differing}
+    return {**row.record(), **ours, "mark": row.mark or None}
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------

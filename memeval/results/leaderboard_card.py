@@ -42,7 +42,7 @@ def _published(rows: Sequence[Published]) -> Grid:
             row.column,
             row.method,
             f"{int(row.budget):,}" if row.budget else None,
-            printed(row, _same_row().get((row.board, *row.row), [])),
+            printed(row),
             f"{row.metric}{', %' if row.unit == 'percent' else ''}",
             _place_of(row),
             f"{row.source} {row.table}".strip(),
@@ -55,13 +55,8 @@ def _published(rows: Sequence[Published]) -> Grid:
         rows=body,
         notes=(PLACE, AVERAGE, *(LEGEND[mark] for mark in dict.fromkeys(row.mark for row in rows if row.mark))),
         left=8,
-        data=tuple(_data(row) for row in rows),
+        data=tuple({**row.record(), "mark": row.mark or None, "place": _place_of(row)} for row in rows),
     )
-
-
-def _data(row: Published) -> dict[str, object]:
-    fields = {name: getattr(row, name) or None for name in row.__struct_fields__}
-    return {**fields, "value": row.number, "mark": row.mark or None, "place": _place_of(row)}
 
 
 def _place_of(row: Published) -> str | None:
@@ -81,15 +76,6 @@ def _by_place() -> Mapping[tuple[str, str, str], list[Published]]:
     for row in published():
         if row.measure == "performance":
             found.setdefault((row.board, row.column, row.budget), []).append(row)
-    return found
-
-
-@functools.cache
-def _same_row() -> Mapping[tuple[str, str, str], list[Published]]:
-    """(table, method, budget) -> its numbers"""
-    found: dict[tuple[str, str, str], list[Published]] = {}
-    for row in published():
-        found.setdefault((row.board, *row.row), []).append(row)
     return found
 
 

@@ -136,16 +136,15 @@ class Run:
     def summary(self) -> Summary:
         """The run in numbers; with those of a judge, where one has scored the run."""
         stored = self.folder.summary()
-        if stored is None or self._asked is not None or not current.is_current(self.folder, self.manifest):
+        if stored is None or self._asked is not None or not current.is_current(self):
             asked = self.manifest.questions if self._asked is None else len(self._asked)
-            rows = (self.questions, self.samples, self.scores(), self.operations)
-            stored = current.summary(self.folder, self.manifest, *rows, asked)
+            stored = current.summary(self, asked)
         return current.judged(self.folder, stored, self.judge, self._asked)
 
     @property
     def scorer(self) -> str | None:
         """Digest of the rules by which the task's scores were made."""
-        return current.scorer(self.folder, self.manifest)
+        return current.scorer(self)
 
     @property
     def judge(self) -> str | None:
@@ -180,10 +179,8 @@ class Run:
     def score_of(self, scorer: str = TASK) -> dict[Key, ScoreRow]:
         """(question id, repeat, answer repeat) -> its row of `scores`"""
         if scorer not in self._scores:
-            if scorer == TASK:
-                found = current.scores(self.folder, self.manifest, self.questions, self.samples)
-            else:
-                found = [row for row in self.folder.scores(scorer) if row.question_id in self.questions]
+            stored = current.scores(self) if scorer == TASK else self.folder.scores(scorer)
+            found = [row for row in stored if row.question_id in self.questions]
             self._scores[scorer] = {row.key: row for row in found}
         return self._scores[scorer]
 

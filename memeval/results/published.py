@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Literal
 
@@ -68,6 +68,10 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     def row(self) -> tuple[str, str]:
         """Method and budget."""
         return self.method, self.budget
+
+    def record(self) -> dict[str, object]:
+        """As CSV and JSON have it."""
+        return {**{name: getattr(self, name) or None for name in self.__struct_fields__}, "value": self.number}
 
     @property
     def mark(self) -> str:
@@ -133,32 +137,42 @@ def trained(task: str, model: str) -> str:
     return found.mark if found else ""
 
 
-def row_mean(average: Published, rows: Sequence[Published]) -> float | None:
-    """The mean of the printed numbers behind an average, each counting the same; None where one is not printed."""
-    cells = parts_of(average, rows)
-    return fmean(cell.number for cell in cells) if len(cells) == len(average.parts) else None
+def row_mean(average: Published) -> float | None:
+    """The mean of the printed numbers behind an average, each counting the same; None where one is not printed, and of what
+    is no average."""
+    cells = parts_of(average)
+    return fmean(cell.number for cell in cells) if cells and len(cells) == len(average.parts) else None
 
 
-def clean_mean(average: Published, rows: Sequence[Published]) -> float | None:
+def clean_mean(average: Published) -> float | None:
     """The same without the numbers that are marked as trained on; None where none is left."""
-    cells = [cell.number for cell in parts_of(average, rows) if not cell.mark]
-    return fmean(cells) if cells and row_mean(average, rows) is not None else None
+    cells = [cell.number for cell in parts_of(average) if not cell.mark]
+    return fmean(cells) if cells and row_mean(average) is not None else None
 
 
-def differs(average: Published, rows: Sequence[Published]) -> bool:
+def differs(average: Published) -> bool:
     """Whether a printed average is another number than its row's mean, by more than rounding explains: half a unit of the
     last digit for the mean of rounded numbers, and as much for the average itself."""
-    mean = row_mean(average, rows)
+    mean = row_mean(average)
     if mean is None:
         return False
-    coarsest = min(digits(cell.value) for cell in (average, *parts_of(average, rows)))
+    coarsest = min(digits(cell.value) for cell in (average, *parts_of(average)))
     return abs(mean - average.number) > 10.0**-coarsest + 1e-9
 
 
-def parts_of(average: Published, rows: Sequence[Published]) -> list[Published]:
+def parts_of(average: Published) -> list[Published]:
     """The numbers of an average's row that it is made of."""
-    same = {row.column: row for row in rows if (row.row, row.measure) == (average.row, average.measure)}
+    same = _rows()[average.board, average.row, average.measure]
     return [same[part] for part in average.parts if part in same]
+
+
+@functools.cache
+def _rows() -> Mapping[tuple[str, tuple[str, str], str], dict[str, Published]]:
+    """(table, row, measure) -> column -> its number"""
+    found: dict[tuple[str, tuple[str, str], str], dict[str, Published]] = {}
+    for row in published():
+        found.setdefault((row.board, row.row, row.measure), {})[row.column] = row
+    return found
 
 
 def digits(printed: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -141,23 +141,10 @@ class ContextRun:
                 await self._step(agent, "begin", point.position, rebuilt=rebuilt)
             await self.feed(agent, rest, point.position, rebuilt)
             stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
-            held = stats.total if stats else None
             entries = await agent.entries(stats) if stats else None
             held_of = self._looking(point, entries)
-            asked = (
-                Asked(
-                    self.packed.context.id,
-                    question,
-                    self.repeat,
-                    held=held,
-                    entries=entries,
-                    session=agent.session,
-                    native=agent if self.native else None,
-                )
-                for question in point.questions
-                if self._open(question)
-            )
-            asks = (self._ask(agent, one, held_of, answers) for one in asked)
+            asked = filter(self._open, point.questions)
+            asks = (self._ask(agent, question, stats, entries, held_of, answers) for question in asked)
             await together(asks, agent.concurrent)
         except AgentError as error:
             self._fail([point], str(error))
@@ -183,7 +170,9 @@ class ContextRun:
     async def _ask(
         self,
         agent: AgentRunner,
-        asked: Asked,
+        question: Question,
+        stats: MemoryStats | None,
+        entries: Sequence[Item] | None,
         held_of: Callable[[Question], tuple[bool | None, ...] | None],
         answers: asyncio.TaskGroup,
     ) -> None:
@@ -192,10 +181,21 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling), self._times.of("recall", recalling):
-                recall = await agent.recall(query(asked.question, self.spec.before))
+                recall = await agent.recall(query(question, self.spec.before))
         except AgentError as error:
             recalling.failures.append(str(error))
-        asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))
+        asked = Asked(
+            self.packed.context.id,
+            question,
+            self.repeat,
+            recall,
+            recalling,
+            held=stats.total if stats else None,
+            entries=entries,
+            evidence_held=held_of(question),
+            session=agent.session,
+            native=agent if self.native else None,
+        )
         if self.native:
             await self._answer(asked)
         else:

@@ -77,24 +77,23 @@ def _with_origins(planned: Planned, listed: Mapping[str, Served | None], same_mo
         return planned
     folder = RunFolder(spec.folder)
     manifest = folder.manifest()
-    stored = _used(spec)
+    used = _used(spec)
+    stored = {role: used.get(role, ()) for role in now}
     different = {
-        role: phrase
-        for role, origin in now.items()
-        if (phrase := _different(stored.get(role, ()), origin, spec.models[role]))
+        role: phrase for role, origin in now.items() if (phrase := _different(stored[role], origin, spec.models[role]))
     }
     if different and not same_model:
         raise UsageError(_message(spec.shown, different))
-    origins = {role: _added(stored.get(role, ()), origin) for role, origin in now.items()}
+    origins = {role: _added(stored[role], origin) for role, origin in now.items()}
     if different and manifest and folder.writable:
         folder.write_manifest(replace(manifest, origins=origins))
     if different and spec.memory and os.access(spec.memory, os.W_OK):
         MemoryFolder(spec.memory).add_origins(memory_manifest(dataclasses.replace(planned, origins=origins)))
-    makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored.get(role, ()), origin))}
+    makers = {role: maker for role, origin in now.items() if (maker := _unproven(stored[role], origin))}
     back = tuple(ReadBack(role, maker.url, maker.since, now[role].url) for role, maker in makers.items())
     models = dict(spec.models)
     for role, origin in now.items():
-        window = origin.window or next((one.window for one in reversed(stored.get(role, ())) if one.window), None)
+        window = origin.window or next((one.window for one in reversed(stored[role]) if one.window), None)
         models[role] = dataclasses.replace(models[role], checkpoint=_checkpoint(origin), window=window)
     return dataclasses.replace(planned, spec=dataclasses.replace(spec, models=models), origins=origins, read_back=back)
 

@@ -16,9 +16,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval.synth.language import Language
-from memeval.synth.relations import PERSON
+from memeval.synth.relations import PERSON, Entity
 from memeval.synth.values import MONTHS
-from memeval.synth.world import FIRST_CHANGE, Circle, Entity, Fact, Key
+from memeval.synth.world import FIRST_CHANGE, Circle, Fact, Key
 
 EARLY = (datetime.date(2031, 1, 1), datetime.date(2032, 12, 31))
 """When the first articles about a circle's early entities are dated; every other article is later."""

@@ -8,20 +8,13 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from memeval.synth.language import endings, language
+from memeval.synth.relations import PERSON, Entity
 
 _Left = TypeVar("_Left")
 _Right = TypeVar("_Right")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    name: str
-    surname: str
-    pronoun: str
 
 
 class Names:
@@ -47,10 +40,10 @@ class Names:
         for parts in (self._surnames, self._towns, self._coined, self._rivers, self._prizes, self._books):
             rng.shuffle(parts)
 
-    def person(self, index: int) -> Person:
+    def person(self, index: int) -> Entity:
         (given, pronoun), surname, lap = _pair(index, self._given, self._surnames, step=7)
         surname = "-".join([surname, *_further(lap, self._surnames)])
-        return Person(f"{given} {surname}", surname, pronoun)
+        return Entity(PERSON, f"{given} {surname}", surname, pronoun)
 
     def town(self, index: int) -> str:
         lap, place = divmod(index, len(self._towns))

@@ -1,5 +1,5 @@
-"""The relations of the fictional worlds. Every relation has one value per subject, or one at a time (`changing`), so answers
-are unique."""
+"""The entities of the fictional worlds, and their relations. Every relation has one value per subject, or one at a time
+(`changing`), so answers are unique."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PERSON, WORK, ORGANISATION, TOWN = "person", "work", "organisation", "town"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """kind: one of the four. short: how a later sentence may call it. names are unique within a split and seed."""
+
+    kind: str
+    name: str
+    short: str
+    pronoun: str
 
 
 @dataclass(frozen=True, slots=True)

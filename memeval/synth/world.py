@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from memeval.synth import values
 from memeval.synth.language import language
 from memeval.synth.names import Names
-from memeval.synth.relations import ORGANISATION, PERSON, RELATIONS, TOWN, WORK, of
+from memeval.synth.relations import ORGANISATION, PERSON, RELATIONS, TOWN, WORK, Entity, of
 from memeval.synth.values import Value
 
 WORLD = 180
@@ -33,16 +33,6 @@ _WORKS, _FIRMS, _TOWNS = 3, 2, 2
 _MOVERS = 2  # people whose residence is stated
 _EARLY_ENTITIES = 3
 _BIRTHS = range(datetime.date(1955, 1, 1).toordinal(), datetime.date(1990, 1, 1).toordinal())
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """kind: relations.PERSON, ... short: how a later sentence may call it. names are unique within a split and seed."""
-
-    kind: str
-    name: str
-    short: str
-    pronoun: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +144,7 @@ def _changing(circle: Circle, names: Names, others: Iterator[str], rng: random.R
 
 def _entities(names: Names, index: int, nouns: Mapping[str, str]) -> Iterator[Entity]:
     for place in range(_PEOPLE):
-        person = names.person(index * (_PEOPLE + _OTHERS) + place)
-        yield Entity(PERSON, person.name, person.surname, person.pronoun)
+        yield names.person(index * (_PEOPLE + _OTHERS) + place)
     for place in range(_WORKS):
         yield Entity(WORK, names.book(index * _WORKS + place), nouns[WORK], "It")
     for place in range(_FIRMS):

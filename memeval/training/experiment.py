@@ -168,7 +168,7 @@ def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
     found = {}
     for average in rows:
         beta = re.search(r"beta ([\d.]+), gamma 0\.1", average.method)
-        mean = row_mean(average, rows) if average.parts and beta else None
+        mean = row_mean(average) if beta else None
         if beta and mean is not None:
             found[float(beta[1])] = mean
     return dict(sorted(found.items()))

@@ -13,10 +13,10 @@ from memeval.cli import main
 from memeval.records.files import write_rows
 from memeval.records.folder import RunFolder
 from memeval.records.rows import OperationRow, SampleRow, ToolRow
+from memeval.results.breakdowns import lost_table
 from memeval.results.economics import economics
 from memeval.results.load import find_run, load_runs
 from memeval.results.lost import LostAnswer, lost, sentence
-from memeval.results.lost_table import lost_table
 
 Make = Callable[..., Path]
 FACT = "Ada Lovelace lives in Paris."

@@ -205,8 +205,8 @@ def test_pairs_are_of_agents_that_were_asked_the_same(make_run: MakeRun, page: C
     overview = page().data["overview"]
     (pair,) = overview["pairs"]
     assert (overview["runs"][pair["a"]]["name"], overview["runs"][pair["b"]]["name"]) == ("a", "b")
-    assert pair["value"] == pytest.approx(0.2)
-    assert (pair["won"], pair["lost"], pair["n"]) == (2, 1, 5)
+    assert pair["difference"]["value"] == pytest.approx(0.2)
+    assert (pair["won"], pair["lost"], pair["difference"]["n"]) == (2, 1, 5)
 
 
 def test_where_answers_are_lost(make_run: MakeRun, page: Callable[..., Made]) -> None:

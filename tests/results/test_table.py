@@ -17,8 +17,8 @@ from memeval.cli import main
 from memeval.errors import UsageError
 from memeval.records.folder import RunFolder
 from memeval.records.summary import Contamination
+from memeval.results.breakdowns import kinds
 from memeval.results.grid import Grid
-from memeval.results.kinds import kinds
 from memeval.results.load import Runs, load_runs
 from memeval.results.table import table
 

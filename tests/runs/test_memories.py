@@ -179,7 +179,7 @@ def test_the_option_and_the_variant_agree(project: Path, server: FaultyServer) -
         ({"limit": 2}, True),
         ({"repeats": 2}, True),  # its first memory; the second is its own
         ({"models": {"model": "moody", "memory": "other@{url}"}}, False),
-        ({"settings": ["style=terse"]}, False),
+        ({"settings": {"style": ["terse"]}}, False),
         ({"seed": 7}, False),
         ({"tasks": ["diary@seen"]}, False),
     ],

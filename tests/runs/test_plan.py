@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,12 @@ def test_a_missing_key_of_any_role_is_found_before_anything_is_sent(
 def test_an_agent_under_two_names_is_one_run(project: Path) -> None:
     (planned,) = plan(Options(agents=["rag", "bm25"], tasks=["synth-10k"], models={"model": "offline"}, quiet=True))
     assert planned.spec.agent.typed == "bm25"
+
+
+def test_an_agent_is_made_once_to_be_planned(project: Path) -> None:
+    """It may load a model; each point of a grid is an agent of its own."""
+    lines = ("class Heavy:", "    def __init__(self, k=1): print('made', k)", "    begin = observe = recall = print")
+    Path("heavy.py").write_text("\n".join(lines))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        plan(Options(["heavy.py:Heavy"], ["synth-10k"], settings={"k": [1, 2]}, limit=1, quiet=True))
+    assert printed.getvalue().splitlines() == ["made 1", "made 2"]

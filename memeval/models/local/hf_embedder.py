@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from memeval.errors import BadParameter, UsageError
+from memeval.errors import BadParameter
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.embeddings import joined, pack, texts_of
-from memeval.models.local.hf_loading import EXTRA, LocalModel, Settings
+from memeval.models.local.hf_loading import LocalModel, Settings, loading
 from memeval.models.local.weights import Weights
 from memeval.models.local.worker import Worker
 from memeval.models.reply import one_line
@@ -66,11 +66,9 @@ class Encoder:
 
 
 def _load(name: str, found: Weights, chosen: Settings) -> Any:
-    try:
+    with loading(f"embedder 'hf/{name}'"):
         from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise UsageError(f"embedder 'hf/{name}': hf/ embeds with {error.name}: {EXTRA}") from None
-    try:
+
         model = SentenceTransformer(
             str(found.folder),
             device=chosen.device,
@@ -80,8 +78,4 @@ def _load(name: str, found: Weights, chosen: Settings) -> Any:
         model.max_seq_length = min(model.max_seq_length or 2**31, chosen.max_model_len or 2**31)
         tokenizer = model.tokenizer
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token or tokenizer.unk_token
-    except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
-        raise UsageError(
-            f"embedder 'hf/{name}': cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})"
-        ) from None
     return model

@@ -6,7 +6,8 @@ Weights are read from safetensors, and no code of a checkpoint's own is run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Generic, Literal, TypeVar
 
@@ -19,8 +20,6 @@ from memeval.models.local import kept_open, weights
 from memeval.models.local.weights import Weights
 from memeval.models.reply import one_line
 from memeval.typed import Positive, typed
-
-EXTRA = install_hint("hf")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +38,7 @@ def installed() -> str:
     """Says that the packages of the extra are there. Raises UsageError where one is missing; imports none of them."""
     missing = [name for name in ("torch", "transformers", "sentence_transformers") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"hf/ needs {' and '.join(missing)}: {EXTRA}")
+        raise UsageError(f"hf/ needs {' and '.join(missing)}: {install_hint('hf')}")
     return "its packages are installed"
 
 
@@ -88,29 +87,24 @@ class Loaded:
 
 
 def load(name: str, found: Weights, chosen: Settings) -> Loaded:
-    """Raises UsageError, in one line: an extra is missing, the checkpoint is damaged or lacks tensors, the device is not
+    """Raises UsageError, in one line: a package is missing, the checkpoint is damaged or lacks tensors, the device is not
     there."""
     label = f"model 'hf/{name}'"
-    try:
+    if not found.has_tokenizer():  # transformers makes one without words
+        raise UsageError(f"{label}: {found.folder} has no tokenizer (tokenizer.json or the like)")
+    with loading(label):
         import torch
         import transformers
         from transformers.utils import logging
-    except ImportError as error:
-        raise UsageError(f"{label}: hf/ needs {error.name}: {EXTRA}") from None
-    if not found.has_tokenizer():  # transformers makes one without words
-        raise UsageError(f"{label}: {found.folder} has no tokenizer (tokenizer.json or the like)")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    device = chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.folder, **options)
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
             found.folder, use_safetensors=True, dtype=chosen.dtype, output_loading_info=True, **options
         )
-        model.to(device).eval()
-    except Exception as error:  # a damaged checkpoint makes transformers raise all kinds of errors
-        raise UsageError(f"{label}: cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None
+        model.to(chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise UsageError(f"{label}: the weights lack {len(lacking)} tensors, such as {lacking[0]}")
@@ -119,3 +113,14 @@ def load(name: str, found: Weights, chosen: Settings) -> Loaded:
     loaded = Loaded(model, tokenizer, min(longest, chosen.max_model_len or longest))
     model.generation_config = type(model.generation_config)()  # nothing of the checkpoint's own but what `sampling` reads
     return loaded
+
+
+@contextmanager
+def loading(label: str) -> Iterator[None]:
+    """Raises UsageError where a package is missing, and for whatever its block raises: a damaged checkpoint makes
+    transformers raise all kinds of errors."""
+    installed()
+    try:
+        yield
+    except Exception as error:
+        raise UsageError(f"{label}: cannot be loaded ({one_line(f'{type(error).__name__}: {error}')})") from None

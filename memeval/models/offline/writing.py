@@ -53,14 +53,12 @@ def notes(chunk: str, room: int, overhead: int = 0) -> list[Entry]:
         key = (fold(entry.subject) or f"\n{number}", entry.subject, entry.stamp)
         said.setdefault(key, {}).update(dict.fromkeys(stated(entry)))
     kept: dict[tuple[str, str, str], list[str]] = {key: [] for key in said}
-    for rank in range(max(map(len, said.values()), default=0)):
-        for key, sentences in said.items():
-            if rank < len(sentences):
-                sentence = list(sentences)[rank]
-                cost = len(sentence) + 1 + (0 if kept[key] else overhead + len(key[1]) + len(key[2]) + 5)
-                if cost <= room:
-                    kept[key].append(sentence)
-                    room -= cost
+    ranked = [(rank, key, text) for key, texts in said.items() for rank, text in enumerate(texts)]
+    for _, key, text in sorted(ranked, key=lambda item: item[0]):
+        cost = len(text) + 1 + (0 if kept[key] else overhead + len(key[1]) + len(key[2]) + 5)
+        if cost <= room:
+            kept[key].append(text)
+            room -= cost
     return [Entry(subject, stamp, tuple(taken)) for (_, subject, stamp), taken in kept.items() if taken]
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import socket
 from collections import Counter
 from collections.abc import Coroutine, Mapping
+from contextvars import copy_context
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
@@ -54,10 +54,8 @@ class Proxy:
         app.router.add_get("/v1/models", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        await web.SockSite(self._runner, listening, backlog=1024).start()
-        self.base_url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -145,12 +143,9 @@ class Proxy:
 
         Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
         """
-
-        async def booked() -> Result:
-            usage.current.set(self._slot)
-            return await call
-
-        task = asyncio.ensure_future(booked())
+        context = copy_context()
+        context.run(usage.current.set, self._slot)
+        task = asyncio.create_task(call, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:

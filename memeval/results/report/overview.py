@@ -17,7 +17,7 @@ from memeval.results.load import Run, Runs
 from memeval.results.lost import WORDS, asked_sentence
 from memeval.results.row_keys import layout
 from memeval.runs.notes import notes
-from memeval.stats import holm, lift, paired
+from memeval.stats import Difference, Lift, holm, lift, paired
 
 _LENGTH = re.compile(r"@tokens-\d+|[-_]\d+[km](?![^@])|[-_]\d{4,}(?![^@])", re.IGNORECASE)
 """The part of a task's name that says how long its streams are: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
@@ -28,16 +28,6 @@ class GroupPart(msgspec.Struct, frozen=True):
 
     title: str
     runs: tuple[int, ...]
-
-
-class LiftPart(msgspec.Struct, frozen=True):
-    """(agent - none) / (oracle - none) with its interval; None where oracle and none are too close to tell."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    within_stream: bool
 
 
 class RunPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +45,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     usd: float | None
     tokens: float | None
     fronts: tuple[str, ...] = ()
-    lift: LiftPart | None = None
+    lift: Lift | None = None
     lost: dict[str, int]
     unsupported: int
     asked: str
@@ -64,17 +54,13 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """Run `a` minus run `b` (their numbers) on `n` questions that both were asked. won: questions on which `a` scores more.
-    p: of no difference; holm: adjusted for all pairs of the page."""
+    """Run `a` minus run `b` (their numbers) on the questions that both were asked. won: questions on which `a` scores more.
+    holm: p, adjusted for all pairs of the page."""
 
     a: int
     b: int
-    value: float
-    low: float
-    high: float
-    p: float
+    difference: Difference
     holm: float = 1.0
-    n: int
     won: int
     lost: int
     note: str
@@ -182,7 +168,7 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and one[0] <= other[0] and one[1] >= other[1]
 
 
-def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> LiftPart | None:
+def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> Lift | None:
     """Over the questions that the agent and both controls were asked, with the same reader and its prompt."""
     mine = runs[number]
     reader = _reader(mine)
@@ -194,8 +180,7 @@ def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> LiftPart | 
     if not shared:
         return None
     agent, none, oracle = ([column[key] for key in shared] for column in columns)
-    made = lift(agent, none, oracle, [mine.questions[key].cluster for key in shared])
-    return LiftPart(made.value, made.low, made.high, made.n, made.within_stream)
+    return lift(agent, none, oracle, [mine.questions[key].cluster for key in shared])
 
 
 def _scored(run: Run) -> bool:
@@ -215,7 +200,7 @@ def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence
         agents = [number for number in group if not parts[number].control and _scored(runs[number])]
         ranked = sorted(agents, key=lambda number: -(parts[number].summary.headline.value or 0))
         found += [pair for a, b in itertools.combinations(ranked, 2) if (pair := _pair(runs, a, b)) is not None]
-    return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.p for pair in found]), strict=True))
+    return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.difference.p for pair in found]), strict=True))
 
 
 def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
@@ -226,11 +211,7 @@ def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
     return Pair(
         a=a,
         b=b,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        n=found.n,
+        difference=found,
         won=sum(mine > theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
         lost=sum(mine < theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
         note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),

@@ -90,16 +90,16 @@ function kindTable(group) {
 function pairTable(group) {
   const mine = page.overview.pairs.filter((pair) => group.runs.includes(pair.a));
   if (!mine.length) return null;
-  const reach = Math.max(...mine.map((pair) => Math.max(Math.abs(pair.low), Math.abs(pair.high)))) || 1;
-  const rows = mine.map((pair) => [
-    `${runs[pair.a].name} − ${runs[pair.b].name}`,
-    el("strong", {}, points(pair.value)),
-    interval(pair, -reach, reach, pair.holm < 0.05 ? "var(--s0)" : "var(--control)", [0]),
-    `${points(pair.low)} to ${points(pair.high)}`,
-    pvalue(pair.p),
-    pvalue(pair.holm),
-    `${pair.won} : ${pair.lost}`,
-    [count(pair.n), pair.note ? el("small", {}, pair.note) : null],
+  const reach = Math.max(...mine.flatMap(({ difference }) => [difference.low, difference.high].map(Math.abs))) || 1;
+  const rows = mine.map(({ a, b, difference, holm, won, lost, note }) => [
+    `${runs[a].name} − ${runs[b].name}`,
+    el("strong", {}, points(difference.value)),
+    interval(difference, -reach, reach, holm < 0.05 ? "var(--s0)" : "var(--control)", [0]),
+    `${points(difference.low)} to ${points(difference.high)}`,
+    pvalue(difference.p),
+    pvalue(holm),
+    `${won} : ${lost}`,
+    [count(difference.n), note ? el("small", {}, note) : null],
   ]);
   return [
     el("h3", {}, group.title),
@@ -141,7 +141,7 @@ function liftTable(group) {
     el("strong", {}, lift.value === null ? "too little room" : lift.value.toFixed(2)),
     interval(lift, from, to, colour(name), [0, 1]),
     lift.value === null ? "–" : `${lift.low.toFixed(2)} to ${lift.high.toFixed(2)}`,
-    [count(lift.n), lift.within_stream ? el("small", {}, "within these streams only") : null],
+    [count(lift.room.n), lift.room.within_stream ? el("small", {}, "within these streams only") : null],
   ]);
   return [el("h3", {}, group.title), grid(["agent", "lift", "", "95% interval", "n"], rows)];
 }
