@@ -114,7 +114,7 @@ def fetch(pinned: Upstream, out: Path, card: str, say: Say) -> Fetched:
     files["card.yaml"] = f"# Prompts of {source} ({pinned.licence}).\n{_yaml(using)}"
     for file, text in files.items():
         if (out / file).exists() and (out / file).read_text(encoding="utf-8", errors="replace") != text:
-            raise UsageError(f"{out / file}: is there and differs; choose another folder")
+            raise UsageError(f"{out / file}: exists and differs; choose another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():

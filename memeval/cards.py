@@ -240,7 +240,7 @@ def _merged(kind: type[msgspec.Struct], path: Path, extra: tuple[str, ...], seen
         known = listing(kind, extra)
         raise UsageError(f"{at_key(path, 'extends')}: no card '{base_name}' to extend{suggest(base_name, known)}")
     if base_path in seen:
-        raise UsageError(f"{at_key(path, 'extends')}: 'extends' goes in a circle through {base_path.name}")
+        raise UsageError(f"{at_key(path, 'extends')}: 'extends' is circular, through {base_path.name}")
     base = _merged(kind, base_path, extra, (*seen, path))
     merged = _over({key: value for key, value in base.items() if key not in _NOT_INHERITED}, data)
     if "trained_on" not in data and own_model(merged.get("models")) != own_model(base.get("models")):

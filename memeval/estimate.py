@@ -258,7 +258,7 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
     if (shared := sum(item.shared for item in left)) and not spec.agent.is_control:
         yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
     if n < FEW:
-        yield f"n below {FEW}: shows the machinery, ranks nothing"
+        yield f"n below {FEW}: checks the harness, ranks nothing"
     alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)
     if not alone_in_cluster:
         yield f"several questions to a {spec.task.cluster}: the interval will be wider than that of {n} independent ones"

@@ -99,7 +99,7 @@ def test_other_files_than_the_pinned_ones_are_refused_and_nothing_is_written(tmp
 def test_a_folder_with_other_texts_is_left_alone(fetched: Path) -> None:
     (fetched / "user.txt").write_text("mine")
     before = {path: path.read_text() for path in fetched.iterdir()}
-    with pytest.raises(UsageError, match=r"user\.txt: is there and differs"):
+    with pytest.raises(UsageError, match=r"user\.txt: exists and differs"):
         authors.fetch(pins(), fetched, "memalpha-paper", lambda line: None)
     assert {path: path.read_text() for path in fetched.iterdir()} == before
 

@@ -36,7 +36,7 @@ def test_extends_inherits_everything_but_name_and_abstract(tmp_path: Path) -> No
         ("source: jsonl\nhard: maybe\n", "expected true or false"),
         ("description: none\n", "bad.yaml: the key 'source' is missing"),
         ("extends: nobody\n", "bad.yaml:1: no card 'nobody' to extend"),
-        ("extends: bad\n", "goes in a circle"),
+        ("extends: bad\n", "is circular"),
         ("- a\n- b\n", "expected a mapping"),
         ("source: [unclosed\n", "bad.yaml:2: not valid YAML"),
         ("source: !!python/object/apply:os.system ['true']\n", "not valid YAML"),

@@ -133,7 +133,7 @@ def test_json_is_one_object_and_nothing_else(project: Path) -> None:
 def test_table_says_what_it_is(project: Path) -> None:
     result = run("--agent", "bm25")
     assert "95% interval" in result.stdout
-    assert "it ranks nothing" in result.stdout
+    assert "ranks nothing" in result.stdout
     assert "model offline" in result.stdout
     assert "controls not run: none, oracle (add --agent none --agent oracle)" in result.stdout
 

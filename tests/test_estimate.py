@@ -464,7 +464,7 @@ def test_table_and_json(project: Path, capsys: pytest.CaptureFixture[str], serve
     table = capsys.readouterr().out
     assert "| memalpha " in table
     assert "| together " in table
-    assert "n below 100: shows the machinery, ranks nothing" in table
+    assert "n below 100: checks the harness, ranks nothing" in table
     assert estimate_command(chosen, "json") == 0
     found = json.loads(capsys.readouterr().out)
     rows = found["estimates"]

@@ -80,7 +80,7 @@ def listing(
 
         about = [(metric, _sentence(function.__doc__ or "")) for metric, function in METRICS.items()]
         return Listing(("metric", "description"), [*about, ("judge", _JUDGE)])
-    raise UsageError(f"memeval list {what}: nothing to list{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
+    raise UsageError(f"memeval list {what}: unknown kind{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
 
 
 def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:

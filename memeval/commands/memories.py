@@ -63,7 +63,7 @@ def remove_command(folders: Sequence[Path]) -> str:
 def _check(path: Path, files: Sequence[str]) -> None:
     """Raises UsageError for what is no run or memory folder of memeval, or holds what memeval did not write."""
     if path.is_symlink() or not path.is_dir():
-        raise UsageError(f"{path}: no folder (a link is not followed)")
+        raise UsageError(f"{path}: not a folder (links are not followed)")
     if files is MEMORY_FILES and (path.absolute().parent.name != MEMORIES or not _is_memory(path)):
         raise UsageError(f"{path}: neither a run nor a memory folder of memeval")
     others = [each.name for each in path.iterdir() if not any(fnmatch.fnmatchcase(each.name, name) for name in files)]

@@ -14,7 +14,7 @@ WHAT = ("agent", "task")
 def new_command(what: str, name: str) -> str:
     """Write the files into the working directory. Returns what to type next. Raises UsageError where one exists."""
     if what not in WHAT:
-        raise UsageError(f"memeval new {what}: nothing of that kind{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
+        raise UsageError(f"memeval new {what}: unknown kind{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
     base = name.removesuffix(".py").removesuffix(".yaml").replace("-", "_")
     if not base.isidentifier():
         raise UsageError(f"memeval new {what} {name}: expected a name of letters, digits and _, such as my_{what}")

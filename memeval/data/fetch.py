@@ -72,7 +72,7 @@ def from_hub(place: str) -> tuple[Found, ...]:
     if cached and (constants.HF_HUB_OFFLINE or (revision and len(revision) == 40)):
         return cached
     if constants.HF_HUB_OFFLINE:
-        raise UsageError(f"{repository}: not in the hub's cache, and HF_HUB_OFFLINE forbids to fetch it; unset it")
+        raise UsageError(f"{repository}: not in the hub's cache, and HF_HUB_OFFLINE forbids the download; unset it")
     try:
         HfApi().dataset_info(repository, revision=revision, timeout=SECONDS)
         folder = snapshot_download(

@@ -158,7 +158,7 @@ def split_place(place: str) -> tuple[str, str | None, str]:
     name, _, path = rest.partition("/")
     name, _, revision = name.partition("@")
     if not owner or not name or not path:
-        raise UsageError(f"'{place}' is no place on the hub, expected owner/name/file or owner/name@revision/file")
+        raise UsageError(f"'{place}' is not a file on the hub, expected owner/name/file or owner/name@revision/file")
     return f"{owner}/{name}", revision or None, path
 
 

@@ -80,7 +80,7 @@ def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str
     """`judge-<name>-<hash8>`: the scores file of this judge with these prompts (and parameters, where it has its own).
     Raises UsageError for an official prompt that was not fetched, or that the judge cannot read."""
     if judge.name == "offline" and family in official() and prompt is None:
-        raise UsageError(f"judge 'offline' reads our own prompts alone, not those of family '{family}'; name a model")
+        raise UsageError(f"judge 'offline' supports only memeval's prompts, not those of family '{family}'; name a model")
     name = folder_name(judge.name)
     if len(name) > 80:  # a path, for one: file names have an end
         name = f"{name[:60]}-{digest(judge.name)[:8]}"

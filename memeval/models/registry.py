@@ -77,7 +77,7 @@ def checked_url(url: str) -> str:
     if not valid or re.search(r"[\s\x00-\x1f]", text):
         raise UsageError(f"base URL '{_hidden(text)}': expected http://HOST[:PORT]/PATH or https://...")
     if parts.query or parts.fragment:
-        raise UsageError(f"base URL '{_hidden(text)}': leave out what follows the path ('?' or '#')")
+        raise UsageError(f"base URL '{_hidden(text)}': remove the part after the path ('?' or '#')")
     path = parts.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/embeddings").rstrip("/")
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{path}"
 

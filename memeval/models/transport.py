@@ -56,7 +56,7 @@ def proxy_for(base_url: str) -> Proxy | None:
         usable = False
     if not usable:
         remedy = f"set it to http://HOST:PORT, or NO_PROXY={host} to go without"
-        raise UsageError(f"{variable}: '{shown}' is no HTTP proxy that can be used for {base_url}; {remedy}")
+        raise UsageError(f"{variable}: '{shown}' is not a usable HTTP proxy for {base_url}; {remedy}")
     return Proxy(url, f"the proxy {shown} ({variable}; NO_PROXY={host} goes without)")
 
 

@@ -118,7 +118,7 @@ def notes_beside(runs: Collection[Run], places: Iterable[Beside]) -> Iterator[st
     offline = sum(map(is_offline, runs))
     elsewhere = len(runs) - offline - len({place.run for place in shown})
     if offline:
-        yield f"left out, because the offline model never stands beside published results: {_runs(offline)}."
+        yield f"left out, because the offline model is not comparable with published results: {_runs(offline)}."
     if elsewhere:
         yield f"left out, because they are on other tasks: {_runs(elsewhere)}."
     for level in LEVELS:

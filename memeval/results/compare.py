@@ -125,7 +125,7 @@ def compare(
     """
     base = found(a, runs_dir, limit)
     if not others:
-        raise UsageError("compare: one run alone; name a second one")
+        raise UsageError("compare: only one run is given; name a second one")
     pairs = [pair for other in others for pair in matched(base, found(other, runs_dir, limit))]
     if not pairs:
         raise UsageError("compare: the runs have no task in common")

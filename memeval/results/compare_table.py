@@ -89,7 +89,7 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
     if one.effect.note:
         yield f"{where}{one.effect.note}."
     if one.effect.n < 100:
-        yield f"{where}n below 100: this shows the machinery, it ranks nothing."
+        yield f"{where}n below 100: this checks the harness and ranks nothing."
     for side in (one.a, one.b):
         if side.repeats:
             means = ", ".join(points(value, False) for value in side.repeats)

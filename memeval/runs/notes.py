@@ -29,7 +29,7 @@ def notes(run: Summary) -> tuple[Note, ...]:
 
 def _what_they_are(run: Summary) -> Iterator[Note]:
     if run.n < FEW:
-        yield Note("few", f"n below {FEW}: this table shows the machinery, it ranks nothing.")
+        yield Note("few", f"n below {FEW}: this table checks the harness and ranks nothing.")
     if count := run.reasons.get(NO_EVIDENCE, 0):
         yield Note("without-evidence", f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them")
     if count := run.reasons.get(NO_OPTIONS, 0):
@@ -42,10 +42,10 @@ def _what_they_are(run: Summary) -> Iterator[Note]:
     if run.judge and run.judge.judge == "offline":
         yield Note("offline-judge", OFFLINE_JUDGE)
     if "offline" in (run.model, run.reader):
-        text = "model offline: a rule-based reader; these rows check the harness and never stand beside published ones."
+        text = "model offline: a rule-based reader to check the harness; not comparable with published results."
         yield Note("offline-model", text)
     if run.embedder == "offline":
-        text = "embedder offline: hashed words and spellings; what it retrieves compares with no published row."
+        text = "embedder offline: hashed words and spellings; its retrieval is not comparable with published results."
         yield Note("offline-embedder", text)
     if run.judge:
         related = f"; of the family of {', '.join(run.judge.related)}" if run.judge.related else ""

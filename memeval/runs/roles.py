@@ -50,7 +50,7 @@ def role_model(role: str, card: AgentCard, options: Options, config: Mapping[str
         (card.path or card.name, card.models.get(role), None),
     ]
     if shared and options.base_url and not any(entry for _, entry, _ in candidates[:-1]):
-        raise UsageError(f"--base-url {options.base_url}: of which model? Name it with --model, as its server calls it")
+        raise UsageError(f"--base-url {options.base_url}: no model is named; add --model NAME, as the server names it")
     where, entry, url = next((found for found in candidates if found[1]), ("", "offline", None))
     name = str(entry.get("name", "") if isinstance(entry, Mapping) else entry)
     if not options.base_url and ("@http" in name or registry.runs_here(ModelSpec(name))):

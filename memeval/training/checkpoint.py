@@ -61,7 +61,7 @@ class TrainingFolder:
         try:
             found = msgspec.convert(read_yaml(file), Recipe)
         except msgspec.ValidationError as error:
-            raise UsageError(f"{file}: is no recipe ({error}); choose another --out") from None
+            raise UsageError(f"{file}: is not a recipe ({error}); choose another --out") from None
         differs = next((key for key, value in asdict(recipe).items() if getattr(found, key) != value), None)
         if differs is not None:
             raise UsageError(

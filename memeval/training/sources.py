@@ -160,7 +160,7 @@ def chosen(names: Sequence[str], data_dir: Path | None) -> list[str]:
     found = list(names) or [name for name in SOURCES if name not in lacking]
     if not found:
         wanted = "; ".join(dict.fromkeys(by_hand(file, data_dir) for one in SOURCES.values() for file in one.files))
-        raise UsageError(f"no source data at hand: {wanted}")
+        raise UsageError(f"no source data found: {wanted}")
     return found
 
 

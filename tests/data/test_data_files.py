@@ -91,7 +91,7 @@ def test_places_on_the_hub(place: str, parts: tuple[str, str | None, str]) -> No
 
 @pytest.mark.parametrize("place", ["", "o", "o/n", "o/n/", "/n/b.json"])
 def test_what_is_no_place_on_the_hub(place: str) -> None:
-    with pytest.raises(UsageError, match="is no place on the hub, expected owner/name/file"):
+    with pytest.raises(UsageError, match="is not a file on the hub, expected owner/name/file"):
         files.split_place(place)
 
 

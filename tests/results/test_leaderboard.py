@@ -377,7 +377,7 @@ def test_measured_rows_have_a_table_of_their_own(make_run: Make, tmp_path: Path)
     assert (found["HotpotQA 30K"], found["Average 30K"]) == (None, None)
     assert found["badge"] == "similar: 2WikiMultiHopQA 10K, HotpotQA 10K; different: NQ 10K, TriviaQA 10K"
     notes = " ".join(measured.notes)
-    assert "offline model never stands beside published results: 1 run." in notes
+    assert "offline model is not comparable with published results: 1 run." in notes
     assert "on other tasks: 1 run." in notes
 
 

@@ -210,7 +210,7 @@ def test_rows_of_the_offline_model_are_named(make_run: Make) -> None:
     make_run(scores(64))
     found = grid(make_run)
     assert "all rows: model offline, reader offline, seed 42." in found.notes
-    assert any("never stand beside published ones" in note for note in found.notes)
+    assert any("not comparable with published results" in note for note in found.notes)
 
 
 def test_a_run_named_twice_is_one_row(make_run: Make) -> None:

@@ -385,11 +385,11 @@ def test_the_packages_of_a_python_environment_are_part_of_it(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("agent", "said"),
     [
-        ("cmd:", "cmd: '' is no command; write it as in cmd:'node agent.js'"),
-        ("cmd:'node", "no command (No closing quotation)"),
+        ("cmd:", "cmd: '' is not a command; write it as in cmd:'node agent.js'"),
+        ("cmd:'node", "not a command (No closing quotation)"),
         ("cmd:no-such-program agent.js", "cmd: no program 'no-such-program' to start (looked in PATH and in "),
         ("cmd:./agent.js", "cmd: no program './agent.js' to start"),
-        ("http:nowhere", "http: 'nowhere' is no address of a server; write it as in http:http://127.0.0.1:8000"),
+        ("http:nowhere", "http: 'nowhere' is not a server URL; write it as in http:http://127.0.0.1:8000"),
         ("http:http://me:secret@127.0.0.1:1", "http: the address has a password in it; put that into a variable"),
         ("http://127.0.0.1:1", "127.0.0.1:1: POST /begin: no connection; is the server running?"),
     ],

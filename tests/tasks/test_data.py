@@ -123,7 +123,7 @@ def test_the_hubs_cache_fills_a_data_folder_offline(tmp_path: Path) -> None:
 
 
 def test_offline_fetching_is_one_line_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="^task '2wiki-10k': .*HF_HUB_OFFLINE forbids to fetch it; unset it$"):
+    with pytest.raises(UsageError, match="^task '2wiki-10k': .*HF_HUB_OFFLINE forbids the download; unset it$"):
         data.fetch_data(plugins.find_task("2wiki-10k"), Settings(), None, [], silent)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="--to .*file/data: cannot be made"):

@@ -215,7 +215,7 @@ def test_settings_without_effect_and_unknown_ones(tmp_path: Path) -> None:
     for given, message in (
         ({"file": "a"}, r"unknown key 'params.file'; did you mean 'files'\?"),
         ({"files": 7}, "'params.files' is 7, expected a list"),
-        ({"files": "nowhere.json", "hub": "owner/name"}, "'owner/name' is no place on the hub, expected owner/name/file"),
+        ({"files": "nowhere.json", "hub": "owner/name"}, "'owner/name' is not a file on the hub, expected owner/name/file"),
     ):
         with pytest.raises(UsageError, match=message):
             LongMemEval().load(TaskCard(name="x", source="longmemeval", params=given), Settings(tmp_path))

@@ -110,7 +110,7 @@ def test_the_published_file_is_split_by_content(tmp_path: Path) -> None:
         (["families=squad"], "put squad/train-v1.1.json"),
         (["share=1.5"], "between 0 and 1"),
         (["published=nowhere.parquet"], "nowhere.parquet"),
-        ([], "no source data at hand"),
+        ([], "no source data found"),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path: Path, settings: list[str], said: str) -> None:

@@ -85,9 +85,9 @@ def words(command: Any) -> list[str]:
     try:
         found = shlex.split(command) if isinstance(command, str) else list(command)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"cmd: {command!r:.80} is no command ({error})") from None
+        raise UsageError(f"cmd: {command!r:.80} is not a command ({error})") from None
     if not found or not all(isinstance(word, str) and "\0" not in word for word in found) or not found[0].strip():
-        raise UsageError(f"cmd: {command!r:.80} is no command; write it as in cmd:'node agent.js'")
+        raise UsageError(f"cmd: {command!r:.80} is not a command; write it as in cmd:'node agent.js'")
     return [os.path.expanduser(word) for word in found]
 
 

@@ -45,7 +45,7 @@ class Server(Foreign):
     ) -> None:
         parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError(f"http: {url!r:.100} is no address of a server; write it as in http:http://127.0.0.1:8000")
+            raise UsageError(f"http: {url!r:.100} is not a server URL; write it as in http:http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise UsageError("http: the address has a password in it; put that into a variable, and its name into 'key'")
         self.url = url.rstrip("/")

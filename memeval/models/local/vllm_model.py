@@ -110,7 +110,7 @@ def executable() -> str:
     if own:
         found = shutil.which(os.path.expanduser(own))
         if found is None:
-            raise UsageError(f"MEMEVAL_VLLM: '{own}' is no program that can be run")
+            raise UsageError(f"MEMEVAL_VLLM: '{own}' is not an executable program")
         return found
     beside = Path(sys.executable).parent
     found = shutil.which("vllm") or shutil.which("vllm", path=str(beside))
