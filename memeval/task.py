@@ -23,6 +23,10 @@ class Unit:
     speaker: str | None = None
     title: str = ""
 
+    def __hash__(self) -> int:
+        """Of the text alone, which knows its hash: units are looked up for every context that holds them."""
+        return hash(self.text)
+
     def render(self) -> str:
         """The unit as an agent reads it: `[time] speaker: text`, without the parts that the data do not have."""
         if not self.speaker and not self.time:
