@@ -73,6 +73,16 @@ class _Column:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """A column of means over tasks. name: as data have it. of: row -> its mean; None where a cell is missing, not whole or
+    not comparable, for a mean of fewer tasks is another number."""
+
+    heading: str
+    name: str
+    of: Mapping[Key, Mean | None]
+
+
 def table(
     runs: Runs,
     *,
@@ -93,16 +103,13 @@ def table(
     found = layout(runs, rows, cols)
     left = {run: _unseen(run, unseen) for run in runs} if unseen is not None else {}
     columns = [_column(key, found, metric, left) for key in found.col_keys]
-    means = (
-        _means(found, columns, partial(counted, metric=metric, left=left))
-        if found.cols == ("task",) and len(columns) > 1
-        else {}
-    )
-    header = [*found.rows, *(_heading(column) for column in columns), *_mean_headings(means, columns)]
+    several = found.cols == ("task",) and len(columns) > 1
+    means = _means(found, columns, partial(counted, metric=metric, left=left)) if several else []
+    header = [*found.rows, *(_heading(column) for column in columns), *(mean.heading for mean in means)]
     body = []
     for key in found.row_keys:
         cells = [_shown(column.cells.get(key), ci, column.n) for column in columns]
-        body.append((*key, *cells, *(_mean_shown(mean, ci) for mean in means.get(key, ()))))
+        body.append((*key, *cells, *(_mean_shown(mean.of[key], ci) for mean in means)))
     return Grid(
         columns=tuple(header),
         rows=tuple(body),
@@ -176,31 +183,23 @@ def _interval(average: Average | Mean) -> str:
 # -- means over tasks -------------------------------------------------------------------------------------------------
 
 
-def _means(
-    found: Layout, columns: Sequence[_Column], scores: Callable[[Run], Mapping[str, float]]
-) -> dict[Key, tuple[Mean | None, ...]]:
-    """Row -> its mean over all tasks, and where any cell is marked as trained on, the mean of the others. None where a cell
-    is missing, not whole or not comparable: a mean of fewer tasks is another number."""
-    marked = any(_trained(cell) for column in columns for cell in column.cells.values())
-    means: dict[Key, tuple[Mean | None, ...]] = {}
+def _means(found: Layout, columns: Sequence[_Column], scores: Callable[[Run], Mapping[str, float]]) -> list[_Means]:
+    """Over all tasks, and where any cell is marked as trained on, over the others."""
+    whole: dict[Key, Mean | None] = {}
+    clean: dict[Key, Mean | None] = {}
     for key in found.row_keys:
         cells = [cell for column in columns if (cell := column.cells.get(key)) is not None and cell.counts]
-        whole = len(cells) == len(columns)
-        parts = [(scores(cell.run), cell.run.questions) for cell in cells] if whole else []
-        clean = [part for part, cell in zip(parts, cells, strict=False) if not _trained(cell)]
-        means[key] = tuple(mean_of_values(some) if some else None for some in ((parts, clean) if marked else (parts,)))
+        parts = [(scores(cell.run), cell.run.questions) for cell in cells] if len(cells) == len(columns) else []
+        untrained = [part for part, cell in zip(parts, cells, strict=False) if not _trained(cell)]
+        whole[key], clean[key] = (mean_of_values(some) if some else None for some in (parts, untrained))
+    means = [_Means(f"mean ({', '.join(_metrics(columns))})", "mean", whole)]
+    if any(_trained(cell) for column in columns for cell in column.cells.values()):
+        means.append(_Means("mean without † ‡", "mean without trained on", clean))
     return means
 
 
 def _trained(cell: Cell) -> bool:
     return cell.run.summary.trained_on is not None
-
-
-def _mean_headings(means: Mapping[Key, tuple[Mean | None, ...]], columns: Sequence[_Column]) -> list[str]:
-    if not means:
-        return []
-    names = [f"mean ({', '.join(_metrics(columns))})", "mean without † ‡"]
-    return names[: len(next(iter(means.values())))]
 
 
 def _metrics(columns: Sequence[_Column]) -> list[str]:
@@ -226,7 +225,7 @@ def _notes(
     runs: Runs,
     found: Layout,
     columns: Sequence[_Column],
-    means: Mapping[Key, tuple[Mean | None, ...]],
+    means: Sequence[_Means],
     left: Mapping[Run, frozenset[str]],
 ) -> list[str]:
     cells = [cell for column in columns for cell in column.cells.values()]
@@ -246,7 +245,7 @@ def _notes(
     return list(dict.fromkeys(notes))
 
 
-def _data(found: Layout, columns: Sequence[_Column], means: Mapping[Key, tuple[Mean | None, ...]]) -> list[dict[str, Any]]:
+def _data(found: Layout, columns: Sequence[_Column], means: Sequence[_Means]) -> list[dict[str, Any]]:
     """An object per cell, and per mean (`task` is `mean`, or `mean without trained on`; n is the number of tasks)."""
     data = []
     for key in found.row_keys:
@@ -255,10 +254,9 @@ def _data(found: Layout, columns: Sequence[_Column], means: Mapping[Key, tuple[M
             cell = column.cells.get(key)
             if cell is not None:
                 data.append({**facts, **_record(cell)})
-        names = ("mean", "mean without trained on")
-        for name, mean in zip(names, means.get(key, ()), strict=False):
-            if mean is not None:
-                data.append({**facts, **_mean_record(name, mean, columns)})
+        for column_of_means in means:
+            if (mean := column_of_means.of[key]) is not None:
+                data.append({**facts, **_mean_record(column_of_means.name, mean, columns)})
     fields = dict.fromkeys(name for record in data for name in record)
     return [{name: record.get(name) for name in fields} for record in data]
 

@@ -19,9 +19,7 @@ _as_json = json.JSONEncoder().encode
 
 
 def recall(value: Any) -> Recall:
-    """None means that nothing was recalled."""
-    if value is None:
-        return Recall()
+    """Not None either, which a method returns that forgot to return: `Recall()` is what recalls nothing."""
     _is(Recall, value, "recall returned", "memeval.Recall")
     if value.order not in ("rank", "stream"):
         raise TypeError(f"recall returned order {value.order!r}, expected 'rank' or 'stream'")

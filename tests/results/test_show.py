@@ -131,6 +131,8 @@ def test_what_came_of_asking_again() -> None:
     assert "again     read: with the evidence 'Oslo'" in printed("show", "mine", "misread")
     assert "again" not in printed("show", "mine", "forgotten")
     story = json.loads(printed("show", "mine", "misread", "--format", "json"))
+    assert [item["holds"] for item in story["recalled"] if item["evidence"]] == [[0]]
+    assert (story["memory_tokens"], story["memory"]["replies"]) == (5, {})
     assert story["answers"][0]["attributed"]["where"] == "read"
 
 

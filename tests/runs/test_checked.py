@@ -18,6 +18,7 @@ ITEM = Item("a")
     ("value", "message"),
     [
         ("text", "recall returned str, expected memeval.Recall"),
+        (None, "recall returned NoneType, expected memeval.Recall"),  # of a method that forgot to return
         ([ITEM], "recall returned list, expected memeval.Recall"),
         (Recall([ITEM], order="newest"), "recall returned order 'newest', expected 'rank' or 'stream'"),
         (Recall("abc"), "recall returned items as str, expected a list"),
@@ -38,7 +39,7 @@ def test_recalls_that_are_none(value: Any, message: str) -> None:
 
 
 def test_recalls_that_are_some() -> None:
-    assert checked.recall(None) == Recall()
+    assert checked.recall(Recall()) == Recall()
     found = Recall([Item("a", ["c00001"], "id", np.float32(0.5)), Item("b", (), None, 3)], order="stream")
     assert checked.recall(found) is found
 
