@@ -62,12 +62,12 @@ FOREIGN = ("cmd", "http", "mem0")
 """Agents whose parameter `timeout` says how long is waited for them, which makes no answer another one."""
 CONTROLS = {
     "oracle": "the reader gets the gold evidence (an upper bound for this reader; n/a where the data have none)",
-    "none": "the reader's own prompt with an empty memory (the protocol's floor)",
+    "none": "the reader's own prompt with an empty memory (a lower bound)",
     "closed-book": "a prompt that invites world knowledge (contamination probe)",
     "constant": "the best fixed answer of the task (no model call)",
-    "shuffled": "the reader gets what bm25 recalls from another question's stream (what is right then was not remembered)",
+    "shuffled": "the reader gets what bm25 recalls from another question's stream (right answers do not come from memory)",
     "longest-option": "the longest of the options (no model call): the floor where right options are longer",
-    "shotgun": "every name and number of the 2 chunks that bm25 recalls: what a metric pays for length (no model call)",
+    "shotgun": "every name and number of the 2 chunks that bm25 recalls: how much a metric rewards length (no model call)",
 }
 WITHOUT_READER = ("constant", "longest-option", "shotgun")
 """Controls whose answers are made by a rule."""

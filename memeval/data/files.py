@@ -87,9 +87,7 @@ def find(file: DataFile, data_dir: Path | None, task: str) -> tuple[Found, ...]:
     remedies = [by_hand(file, data_dir)]
     if file.hub:
         state = "; ".join(dict.fromkeys(reasons))
-        remedies.append(
-            f"get {' or '.join(file.hub)} from the Hugging Face hub (network or a filled HF cache; now: {state})"
-        )
+        remedies.append(f"let memeval download {' or '.join(file.hub)} from the Hugging Face hub (failed now: {state})")
     if file.url:
         remedies.append(f"run `memeval data fetch {task}`")
     remedies.append("run a bundled task, which needs no data (synth-10k to synth-1m)")

@@ -84,7 +84,7 @@ def _endpoint_embedder(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
 
 PROVIDERS = (
     Provider(
-        "offline", "offline", "the rule-based model: no key, GPU or network; its scores compare with no published one",
+        "offline", "offline", "the rule-based model: no key, GPU or network; not comparable with published results",
         opens=lambda at, spec, limiter: _load("offline:OfflineModel")(),
         embeds=lambda at, spec, limiter: _load("embeddings:OfflineEmbedder")(),
         runs_here=True, fills_cache=False,
@@ -100,7 +100,7 @@ PROVIDERS = (
     ),
     Provider(
         "litellm", "PROVIDER/NAME",
-        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys as litellm names them",
+        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys from litellm's environment variables",
         opens=lambda at, spec, limiter: _load("litellm_model:LitellmModel")(at.name, limiter), needs_url=True,
     ),
     Provider(
@@ -123,13 +123,13 @@ PROVIDERS = (
         runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
     ),
     Provider(
-        "lookup", "lookup", "a strict reader: the first line of the memory that holds every word of the question",
+        "lookup", "lookup", "a strict reader: the first line of the memory with every word of the question",
         opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
         runs_here=True, fills_cache=False,
     ),
     Provider(
         "tiny", "tiny[/warm-start]",
-        "the writer that `memeval train tiny` makes, or began with, for synth-tiny alone, and the strict reader (extra hf)",
+        "the writer of `memeval train tiny`, trained or before training, for synth-tiny only, with reader lookup (extra hf)",
         opens=lambda at, spec, limiter: _load("tiny:TinyModel")(at.name),
         runs_here=True, fills_cache=False,
         installed=lambda: _load("local.hf_loading:installed")(),

@@ -199,7 +199,7 @@ def test_what_the_hub_refuses(hub: Hub) -> None:
 
 def test_offline_says_so(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert "HF_HUB_OFFLINE forbids to fetch it" in refused(FILE)
+    assert "HF_HUB_OFFLINE forbids the download" in refused(FILE)
     assert hub.asked == []
 
 

@@ -167,7 +167,7 @@ def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, hub_cache: Pat
         "longmemeval_m_cleaned.json",
         str(tmp_path),
         "xiaowu0162/longmemeval-cleaned/longmemeval_m_cleaned.json",
-        "HF cache",
+        "from the Hugging Face hub",
         "synth-1m",
     ):
         assert part in message

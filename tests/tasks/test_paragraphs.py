@@ -97,7 +97,9 @@ def test_with_no_data_one_line_names_every_remedy(name: str, tmp_path: Path, hub
             load(name, folder, name=f"{name}-100k@hard")
         message = str(caught.value)
         assert "\n" not in message
-        online = (*source.file.hub, "network", "HF cache") if source.file.hub else (source.file.url, "memeval data fetch")
+        online = (
+            (*source.file.hub, "from the Hugging Face hub") if source.file.hub else (source.file.url, "memeval data fetch")
+        )
         for part in (*source.file.names, place, *online, "synth-10k"):
             assert part in message
 

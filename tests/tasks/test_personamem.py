@@ -245,7 +245,7 @@ def test_with_no_data_one_line_names_every_remedy(tmp_path: Path, hub: Callable[
     message = refused(tmp_path)
     for part in (
         *("personamem/questions_32k.csv", str(tmp_path), "bowen-upenn/PersonaMem/questions_32k.csv"),
-        *("network", "HF cache", "synth-10k"),
+        *("from the Hugging Face hub", "synth-10k"),
     ):
         assert part in message
     (tmp_path / "personamem" / "shared_contexts_128k.jsonl").unlink()
