@@ -7,6 +7,7 @@ run.values()                        question id -> score
 
 from __future__ import annotations
 
+import glob
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -322,8 +323,9 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
 def _in_folder(folder: Path) -> list[Run]:
     """The runs of RUNS, of RUNS/<task> or of one run's folder. Folders of memories, and what is no run, are passed over."""
     for pattern in ("manifest.json", "*/manifest.json", "*/*/manifest.json"):
-        paths = (path.parent for path in sorted(folder.glob(pattern)))
-        paths = (path for path in paths if path.parent.name != MEMORIES and not path.name.startswith("."))
+        # glob.glob passes over a folder that vanishes meanwhile, as Path.glob does not, and over hidden ones
+        paths = ((folder / name).parent for name in sorted(glob.glob(pattern, root_dir=folder)))
+        paths = (path for path in paths if path.parent.name != MEMORIES)
         found = [Run(path, manifest) for path in paths if (manifest := _manifest(path)) is not None]
         if found:
             return found

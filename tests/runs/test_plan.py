@@ -74,7 +74,7 @@ def test_a_url_on_the_command_line_needs_a_model(bare: pytest.MonkeyPatch) -> No
     """Else the run would go to the card's model, or to none, without a word."""
     own = AgentCard(name="somebody", agent="none", models={"reader": "offline"})
     for card in (CARD, own):
-        with pytest.raises(UsageError, match=f"--base-url {FLAG}: of which model\\? Name it with --model"):
+        with pytest.raises(UsageError, match=f"--base-url {FLAG}: no model is named; add --model NAME"):
             role_model("reader", card, Options(agents=(), tasks=(), base_url=FLAG), {"base_url": SET})
     assert reader({"model": "m"}, FLAG) == ("m", FLAG)
     assert reader({}, FLAG, reader=f"r@{OWN}") == ("r", OWN)
