@@ -22,8 +22,16 @@ _AT = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _KEY = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 _WORDS = {
-    **{"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list"},
-    **{"object": "a mapping", " | null": "", " | ": " or ", "`": "", r" matching regex '\\S'": " that is not blank"},
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "object": "a mapping",
+    " | null": "",
+    " | ": " or ",
+    "`": "",
+    r" matching regex '\\S'": " that is not blank",
 }
 _WORD = re.compile("|".join(map(re.escape, _WORDS)))
 

@@ -30,8 +30,12 @@ CAPTION = (
 
 
 SHOWN = {
-    **{"accuracy": ("accuracy", ".3f"), "memory": ("memory", ".2f"), "written": ("written", ".2f")},
-    **{"selectivity": ("selectivity", ".2f"), "success": ("good calls", ".1%"), "calls": ("calls a chunk", ".2f")},
+    "accuracy": ("accuracy", ".3f"),
+    "memory": ("memory", ".2f"),
+    "written": ("written", ".2f"),
+    "selectivity": ("selectivity", ".2f"),
+    "success": ("good calls", ".1%"),
+    "calls": ("calls a chunk", ".2f"),
     "silent": ("silent", ".1%"),
 }
 """A figure -> its column, and how it is printed."""

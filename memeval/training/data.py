@@ -86,8 +86,14 @@ def rows(built: Built, split: Split, files: Sequence[Row] = ()) -> list[dict[str
     """Rows in the published schema: `chunks`, `questions_and_answers` and `metadata` are JSON texts. files: name and sha256
     of what was read; they go into the metadata with the split and what was dropped."""
     shared = {
-        **{"builder": "memeval", "version": 2, "split": split.name, "seed": split.seed, "validation_share": split.share},
-        **{"tokenizer": tokens.DEFAULT, "dropped": dict(built.dropped), "files": list(files)},
+        "builder": "memeval",
+        "version": 2,
+        "split": split.name,
+        "seed": split.seed,
+        "validation_share": split.share,
+        "tokenizer": tokens.DEFAULT,
+        "dropped": dict(built.dropped),
+        "files": list(files),
     }
     return [
         {

@@ -124,8 +124,13 @@ class Training:
                 best, best_accuracy = _copy(model), found["accuracy"]
             folder.keep(
                 {
-                    **{"phase": "grpo", "step": number + 1, "model": model.state_dict(), "warm": state["warm"]},
-                    **{"optimiser": optimiser.state_dict(), "best": best, "best_accuracy": best_accuracy},
+                    "phase": "grpo",
+                    "step": number + 1,
+                    "model": model.state_dict(),
+                    "warm": state["warm"],
+                    "optimiser": optimiser.state_dict(),
+                    "best": best,
+                    "best_accuracy": best_accuracy,
                 }
             )
             seconds = time.monotonic() - begun

@@ -15,7 +15,10 @@ from memeval.typed import Positive, fields, typed
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user", "extra_body"})
 """Parameters that concern a connection to a server, which there is none of here; `extra_body` is unpacked."""
 _NOTHING = {
-    **{"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "response_format": {"type": "text"}},
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logit_bias": {},
+    "response_format": {"type": "text"},
     "tool_choice": "auto",
 }
 """Values that clients send to ask for nothing."""
