@@ -21,6 +21,8 @@ PYTEST = (
     "pytest",
     "-o",
     "addopts=-q -x -p no:cacheprovider --no-header",
+    "-o",
+    "timeout=60",  # some faults make a test wait for ever
     "-m",
     "not slow and not long and not benchmark",
 )
