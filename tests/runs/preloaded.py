@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -122,19 +123,24 @@ class Forked:
         finally:
             for descriptor in (*given, end):
                 os.close(descriptor)
+        weakref.finalize(self, os.close, self._status)
         self._said = b""
+        self._reading = threading.Lock()
         while b"\n" not in self._said:
             self._read()
         self.pid = int(self._said.split()[0])
 
     def _read(self) -> None:
-        more = os.read(self._status, 64)
-        if not more:
-            raise RuntimeError("the process that forks commands has died")
-        self._said += more
-        if self._said.count(b"\n") == 2:
-            self.returncode = os.waitstatus_to_exitcode(int(self._said.split()[1]))
-            os.close(self._status)
+        """Read on. One thread may wait for the end while another one sends a signal: each line is read by one of them."""
+        with self._reading:
+            if self.returncode is not None:
+                return
+            more = os.read(self._status, 64)
+            if not more:
+                raise RuntimeError("the process that forks commands has died")
+            self._said += more
+            if self._said.count(b"\n") == 2:
+                self.returncode = os.waitstatus_to_exitcode(int(self._said.split()[1]))
 
     def poll(self) -> int | None:
         while self.returncode is None and wait([self._status], 0):
