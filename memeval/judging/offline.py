@@ -87,8 +87,8 @@ def _of_rubric(prompt: str) -> dict[str, object]:
         return {SCORE: int(abstained(answer) if abstained(item) else _tells(answer, item))}
     order: list[int] = []
     for line in filter(str.strip, answer.splitlines()):
-        told = (int(number) for number, event in re.findall(r"(?m)^(\d+)\. (.*)$", events) if _tells(line, event))
-        order.append(next((number for number in told if number not in order), 0))
+        named = (int(number) for number, event in re.findall(r"(?m)^(\d+)\. (.*)$", events) if _tells(line, event))
+        order.append(next((number for number in named if number not in order), 0))
     return {ORDER: order}
 
 

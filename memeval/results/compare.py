@@ -165,9 +165,9 @@ def _judged(one: Comparison, p: float, pairs: int) -> Comparison:
     """The comparison with its adjusted p and verdict. Where the test cannot reject with so few differences, the interval of
     a single pair decides; within few streams there is no verdict."""
     effect = replace(one.effect, p_holm=p)
-    told = p <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
+    shown = p <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
     verdict: Verdict = "not told apart"
-    if told and not effect.within_stream and effect.value:
+    if shown and not effect.within_stream and effect.value:
         verdict = "higher" if effect.value > 0 else "lower"
     return replace(one, effect=effect, verdict=verdict)
 

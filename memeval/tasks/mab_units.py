@@ -85,5 +85,5 @@ def evidence(sessions: Any, units: Sequence[Unit]) -> tuple[Evidence, ...]:
     places: dict[tuple[str | None, str], list[int]] = {}
     for index, unit in enumerate(units if marked else ()):
         places.setdefault((unit.speaker, unit.text), []).append(index)
-    told = [(turn["role"].capitalize(), turn["content"].strip()) for turn in marked]
-    return tuple(Evidence(turn[1], tuple(places[turn])) for turn in told) if all(turn in places for turn in told) else ()
+    gold = [(turn["role"].capitalize(), turn["content"].strip()) for turn in marked]
+    return tuple(Evidence(turn[1], tuple(places[turn])) for turn in gold) if all(turn in places for turn in gold) else ()

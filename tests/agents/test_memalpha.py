@@ -7,9 +7,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memeval import prompts
 from memeval.agent import Chunk, Query, Recall
 from memeval.agents.memalpha import MemAlpha
 from memeval.bm25 import BM25Index
@@ -197,6 +199,23 @@ def test_recall_lowers_k_for_both_lists_until_it_fits(bench, budget: int, semant
     assert {kind: [item.text for item in items if item.text.startswith(f"[{kind}]")] for kind in held} == {
         kind: texts[:k] for kind, texts in whole.items()
     }
+
+
+@pytest.mark.parametrize(("spare", "k"), [(0, 3), (-1, 2), (15, 3), (16, 4), (1_000, 8)])
+def test_k_falls_until_the_readers_system_text_fits(bench, spare: int, k: int) -> None:
+    """Of the card memalpha-paper. In the reader's text an entry of 7 words has 8, with its number: 16 for each k. Besides
+    the entries there are the text itself, a line for each type that is held, and their opening and closing tags."""
+    calls = [insert(kind, f"{kind} {n} rain rain rain rain rain") for n in range(8) for kind in ("semantic", "episodic")]
+    view = yaml.safe_load(prompts.shipped("memalpha-paper")["reader_view"])
+    text = prompts.shipped("memalpha-paper")["reader"].replace("{kinds}", "").replace("{memory}", "")
+    without = len(text.split()) + sum(len(view[f"{kind}.kind"].split()) + 2 for kind in ("semantic", "episodic"))
+    bench.reply = lambda request: Completion("", tool_calls=tuple(calls))
+    agent = MemAlpha()
+    session = bench.session(budget=without + 3 * 16 + spare)
+    agent.begin(replace(session, prompts=prompts.shipped("memalpha-paper")))
+    bench.run(agent.observe(chunk(1)))
+    kinds = [item.kind for item in agent.recall(Query("rain")).items]
+    assert kinds == ["semantic", "episodic"] * k
 
 
 def test_recall_does_not_change_what_later_recalls_return(bench) -> None:

@@ -70,7 +70,7 @@ def rows_and_stories(runs: Sequence[Run], pack: Pack, limit: int | None = LIMIT)
     numbers: dict[tuple[str, str, str], int] = {}
     questions: list[QuestionCells] = []
     rows: list[AnswerCells] = []
-    told: dict[Place, tuple[Run, SampleRow, list[Given]]] = {}
+    samples_of: dict[Place, tuple[Run, SampleRow, list[Given]]] = {}
     for of_run, run in enumerate(runs):
         scores, ends = run.score_of(run.decides), _ends(run.lost)
         for sample, given in zip(run.samples, answers(run), strict=True):
@@ -81,13 +81,13 @@ def rows_and_stories(runs: Sequence[Run], pack: Pack, limit: int | None = LIMIT)
                 questions.append(_question_cells(run, question))
             row = _answer_cells(run, sample, scores.get(sample.key), of_run, numbers[key], ends.get(sample.key, ""))
             rows.append(row)
-            told.setdefault(row.place, (run, sample, []))[2].append(given)
+            samples_of.setdefault(row.place, (run, sample, []))[2].append(given)
     stories: dict[Place, int] = {}
     for row in sorted(rows, key=lambda row: (FIRST.index(row.verdict), row.question)):
         if limit is not None and pack.size >= limit:
             break
         if row.place not in stories:
-            stories[row.place] = _packed(pack, whole_story(*told[row.place]))
+            stories[row.place] = _packed(pack, whole_story(*samples_of[row.place]))
     return Rows(tuple(questions), tuple(replace(row, story=stories.get(row.place, LEFT_OUT)) for row in rows))
 
 
