@@ -44,6 +44,14 @@ def connected(path: Path, shared: bool) -> sqlite3.Connection:
         return _prepared(connect(), wal=False)
 
 
+def reading(database: sqlite3.Connection, path: Path) -> sqlite3.Connection | None:
+    """A second connection to an open file, for reading from another thread without waiting; None where there is no WAL."""
+    if database.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        return None
+    address = f"{path.resolve().as_uri()}?mode=ro"
+    return sqlite3.connect(address, timeout=0, isolation_level=None, uri=True, check_same_thread=False)
+
+
 def _has_locks(folder: Path) -> bool:
     """Whether the file system grants POSIX locks, as SQLite takes them (a Lustre or NFS may not)."""
     try:

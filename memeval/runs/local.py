@@ -1,12 +1,8 @@
-"""The local executor: contexts of one run side by side on this machine's event loop.
-
-Contexts are built ahead in one thread, which waits while AHEAD of them are ready.
-"""
+"""The local executor: contexts of one run side by side on this machine's event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Sequence
 
@@ -20,8 +16,9 @@ from memeval.tasks import Task
 Work = tuple[ContextRef, int]
 """(context, repeat)"""
 
-AHEAD = 8
-"""Contexts that may be ready and wait for a worker."""
+HELD_UP = 0.02
+"""Seconds that building a context may hold up the event loop. Most take one: two threads that compute by turns take half as
+long again, because the processor's caches follow the thread."""
 
 
 async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: MemoryWriter | None = None) -> None:
@@ -31,29 +28,25 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
     Raises StopRun when the run cannot go on. Cancelling cancels what is in flight.
     """
     spec = engine.spec
-    ahead: asyncio.Queue[tuple[PackedContext, int, float] | None] = asyncio.Queue()
-    places = threading.Semaphore(AHEAD)
-    workers = min(spec.concurrency, max(1, len(work)))
-    loop = asyncio.get_running_loop()
-    ended = False
+    left = iter(work)
+    one_at_a_time = asyncio.Lock()
+    in_thread, longest = True, 0.0
 
-    def build() -> None:
-        """Build every context in this one thread: changing threads takes longer than building a small context."""
-        for ref, repeat in work:
-            places.acquire()
-            if ended:
-                return
+    async def built(ref: ContextRef) -> PackedContext:
+        """The first context, with which the data are read, is built in a thread; so is each after one that took long."""
+        nonlocal in_thread, longest
+        async with one_at_a_time:
             begun = time.monotonic()
-            prepared = spec.packed(task, ref)
-            loop.call_soon_threadsafe(ahead.put_nowait, (prepared, repeat, time.monotonic() - begun))
-        for _ in range(workers):
-            loop.call_soon_threadsafe(ahead.put_nowait, None)
+            prepared = await asyncio.to_thread(spec.packed, task, ref) if in_thread else spec.packed(task, ref)
+            seconds = time.monotonic() - begun
+        longest = max(longest, 0.0 if in_thread else seconds)
+        in_thread = longest > HELD_UP
+        engine.emit(ContextBuilt(seconds))
+        return prepared
 
     async def worker() -> None:
-        while (item := await ahead.get()) is not None:
-            places.release()
-            prepared, repeat, seconds = item
-            engine.emit(ContextBuilt(seconds))
+        for ref, repeat in left:
+            prepared = await built(ref)
             if memory is not None:
                 await memory.wait(engine.wanted(prepared, repeat))
             await engine.run(prepared, repeat, memory.reading_ended if memory else lambda: None)
@@ -61,11 +54,7 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
 
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.to_thread(build))
-            for _ in range(workers):
+            for _ in range(min(spec.concurrency, max(1, len(work)))):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    finally:
-        ended = True
-        places.release()  # the thread may be waiting
