@@ -12,6 +12,7 @@ import pytest
 
 from memeval.config import cache_folder
 from memeval.errors import UsageError
+from memeval.models import store_file
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.store import Store, open_cache
 from memeval.models.store_file import APPLICATION
@@ -222,6 +223,36 @@ def test_several_processes_may_begin_and_fill_one_file(tmp_path, opened):
     assert [writer.communicate()[1] for writer in writers] == [b""] * 4
     assert len(opened(path)) == 250
     assert list(tmp_path.glob("*set-aside*")) == []
+
+
+def test_a_file_that_another_process_holds_does_not_hold_up_the_event_loop(tmp_path, opened):
+    store = opened()
+    put(store, FULL)
+    other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # it writes; who reads need not wait
+
+    async def use():
+        written = asyncio.create_task(store.put(bytes([1] * 32), "m", FULL))
+        await asyncio.sleep(0.05)
+        assert await store.get(KEY) == FULL
+        assert not written.done()
+        other.execute("COMMIT")
+        other.close()
+        assert await written == FULL
+
+    asyncio.run(use())
+    assert len(store) == 2
+
+
+def test_without_a_write_ahead_log_replies_are_read_by_the_thread_that_writes(tmp_path, opened, monkeypatch):
+    prepared = store_file._prepared
+    monkeypatch.setattr(store_file, "_prepared", lambda database, wal=True: prepared(database, wal=False))
+    store = opened()
+    put(store, FULL)
+    assert get(store) == FULL
+    assert get(store, bytes([1] * 32)) is None
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["calls.sqlite"]
 
 
 def test_the_users_cache_lies_where_the_environment_says(monkeypatch, tmp_path):

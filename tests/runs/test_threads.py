@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -260,6 +261,22 @@ def test_blocking_slows_down_its_own_context_alone(toy: Any) -> None:
             barrier.wait()
 
     assert failures(toy.events(toy.planned(Blocks, [simple(0), simple(1)], concurrency=2))) == {None}
+
+
+def test_contexts_that_take_long_to_build_hold_the_others_up_once(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = toy.planned("none", [simple(number) for number in range(6)])
+    task, built = run.task, []
+    build = type(task).context
+
+    def slow(ref: Any) -> Any:
+        if len(built) >= 2:
+            time.sleep(0.1)
+        built.append(threading.current_thread() is threading.main_thread())
+        return build(task, ref)
+
+    monkeypatch.setattr(task, "context", slow)
+    assert len(samples(toy.events(run))) == 6
+    assert built == [False, True, True, False, False, False]  # the first one reads the data
 
 
 @pytest.mark.parametrize("concurrent", [True, False])
