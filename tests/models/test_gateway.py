@@ -92,6 +92,19 @@ def test_identical_concurrent_calls_are_sent_once():
     assert (counters.calls, counters.cached, counters.requests) == (7, 4, 3)
 
 
+def test_two_processes_that_make_one_call_at_once_go_on_with_the_reply_that_was_stored_first(tmp_path):
+    async def main():
+        model = Slow([Completion("one"), Completion("two")])
+        doors = [counted(model, tmp_path / "calls.sqlite") for _ in range(2)]
+        replies = await asyncio.gather(*(door.call(SPEC, asked("a")) for door in doors))
+        for door in doors:
+            await door.close()
+        assert len(model.requests) == 2
+        return {reply.text for reply in replies}
+
+    assert len(asyncio.run(main())) == 1
+
+
 def test_equal_calls_of_other_samples_and_repeats_are_other_calls():
     async def main():
         model = Slow(lambda request: "x")
