@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,10 +15,9 @@ import pytest
 from memeval.config import cache_folder
 from memeval.errors import UsageError
 from memeval.models import store as store_module
-from memeval.models import store_file
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.store import Store, open_cache
-from memeval.models.store_file import APPLICATION
+from memeval.models.store_file import APPLICATION, SCHEMA
 
 KEY = bytes(32)
 FULL = Completion(
@@ -134,6 +134,14 @@ def test_a_closed_store_takes_nothing(opened):
         get(store)
 
 
+def later_version(path):
+    store = Store(path)
+    store.close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    other.close()
+
+
 def foreign_database(path):
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE theirs (a)")
@@ -147,6 +155,7 @@ def foreign_database(path):
         lambda path: path.write_bytes(b"not a database, though long enough to look at" * 40),
         lambda path: path.write_text("{}"),
         foreign_database,
+        later_version,
     ],
 )
 def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened, spoil, capsys):
@@ -295,9 +304,22 @@ def test_a_file_that_another_process_holds_does_not_hold_up_the_event_loop(tmp_p
     assert len(store) == 2
 
 
-def test_without_a_write_ahead_log_replies_are_read_by_the_thread_that_writes(tmp_path, opened, monkeypatch):
-    prepared = store_file._prepared
-    monkeypatch.setattr(store_file, "_prepared", lambda database, wal=True: prepared(database, wal=False))
+class WithoutMaps(sqlite3.Connection):
+    """On a file system that maps no shared memory: a file can be opened only by one process that has it for itself."""
+
+    alone = False
+
+    def execute(self, text, *rest):
+        self.alone = self.alone or text == "PRAGMA locking_mode = EXCLUSIVE"
+        if text == "BEGIN" and not self.alone:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMMAP
+            raise error
+        return super().execute(text, *rest)
+
+
+def test_without_shared_memory_replies_are_read_by_the_thread_that_writes(tmp_path, opened, monkeypatch):
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=WithoutMaps))
     store = opened()
     put(store, FULL)
     assert get(store) == FULL
