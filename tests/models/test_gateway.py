@@ -57,6 +57,7 @@ def test_store_then_cache_then_model(tmp_path, own_cache):
         model = ScriptedModel(echo)
         one = counted(model, tmp_path / "one.sqlite", cache=True)
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
+        begun = one.first_call_at
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
         other = counted(model, tmp_path / "two.sqlite", cache=True)
         await other.call(SPEC, asked("a"))
@@ -68,7 +69,8 @@ def test_store_then_cache_then_model(tmp_path, own_cache):
         assert [row.attempts for row in rows] == [1, 0, 0, 0]
         assert counts(one.rows) == Counts(calls=2, cached=1, requests=1, failures=0, prompt=6, fresh=3)
         assert one.requests == 1
-        assert one.first_call_at is not None
+        assert begun is not None
+        assert one.first_call_at == begun
         row = rows[0]
         assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
         assert (row.prompt, row.completion) == (3, 2)
@@ -297,6 +299,24 @@ def test_the_url_is_in_the_users_cache_alone_and_the_tag_everywhere(tmp_path, ow
         await other.close()
 
     asyncio.run(main())
+
+
+def test_a_model_is_opened_once_for_each_of_its_settings():
+    async def main():
+        opened = []
+
+        def opener(spec, limiter):
+            opened.append(dict(spec.backend))
+            return ScriptedModel(echo)
+
+        door = Gateway(CallSettings(), {}, opener=opener)
+        settings = [{"dtype": "float32"}, {"dtype": "bfloat16"}, {"dtype": "float32"}]
+        for number, backend in enumerate(settings):
+            await door.call(ModelSpec(SPEC.name, SPEC.base_url, backend=backend), asked(str(number)))
+        await door.close()
+        return opened
+
+    assert asyncio.run(main()) == [{"dtype": "float32"}, {"dtype": "bfloat16"}]
 
 
 class Named:
