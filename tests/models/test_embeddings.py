@@ -484,3 +484,10 @@ def test_texts_whose_vectors_would_cost_more_than_is_left_are_not_sent(counting)
     with pytest.raises(BudgetSpent, match="--max-cost 1 leaves no room"):
         through(work, budget=budget)
     assert model.asked == [["x" * 4]]
+
+
+def test_the_window_bounds_each_text_and_not_all_texts_of_a_call(counting):
+    model = counting()
+    texts = [f"word {number}" for number in range(50)]
+    found, _ = through(lambda door: vectors(door, texts, context=20))
+    assert (found.finish_reason, model.asked) == ("stop", [texts])
