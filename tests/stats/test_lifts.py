@@ -1,10 +1,12 @@
-"""Lift: worked by hand, blank without room, and simulated coverage."""
+"""Lift: worked by hand, blank without room, and simulated coverage. Growth."""
+
+import math
 
 import numpy as np
 import pytest
 
 from memeval.errors import UsageError
-from memeval.stats import lift
+from memeval.stats import growth, lift, paired
 
 NONE, AGENT, ORACLE = [0.0] * 5, [0.5, 0.5, 0.75, 0.25, 0.5], [1.0, 0.75, 1.0, 0.75, 1.0]
 
@@ -58,6 +60,18 @@ def test_to_equal_a_control_on_every_question_is_not_certain(size):
     assert worst.low < worst.value == 0.0 < worst.high
 
 
+def test_where_the_agent_differs_from_a_control_in_few_clusters_the_limits_are_those_of_that_difference_per_room():
+    none, oracle = [0.0] * 100, [1.0] * 40 + [0.0] * 60  # room for .4
+    a_little, nearly_all = [1.0] * 2 + [0.0] * 98, [1.0] * 38 + [0.0] * 62
+    low, high = lift(a_little, none, oracle, range(100)), lift(nearly_all, none, oracle, range(100))
+    above_none, below_oracle = paired(a_little, none, range(100)), paired(nearly_all, oracle, range(100))
+    assert (low.value, high.value) == pytest.approx((0.05, 0.95))
+    assert low.low <= above_none.low / 0.4
+    assert low.high >= above_none.high / 0.4
+    assert high.low <= 1 + below_oracle.low / 0.4
+    assert high.high >= 1 + below_oracle.high / 0.4
+
+
 def test_a_lift_is_not_clipped():
     none, oracle = [0.0, 1.0] * 50, [1.0] * 90 + [0.0] * 10
     assert lift([1.0] * 100, none, oracle, range(100)).value > 1
@@ -75,6 +89,25 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_bad_input_is_one_line():
     with pytest.raises(UsageError, match="values for 2 cluster labels"):
         lift([1.0], [0.0, 0.0], [1.0, 1.0], ["a", "b"])
+
+
+def test_growth_is_of_sums_and_paired_by_question():
+    base = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert growth([1.2 * value for value in base], base, range(6)) == pytest.approx((0.2, 0.2, 0.2))
+    value, low, high = growth([2.0, 2.0, 3.0, 5.0, 6.0, 7.5], base, range(6))
+    assert value == pytest.approx(25.5 / 21 - 1)
+    assert -1 < low < value < high
+    assert growth(base, [2 * value for value in base], range(6))[0] == pytest.approx(-0.5)
+
+
+def test_growth_from_nothing_is_infinite_and_nothing_grows_to_nothing():
+    assert growth([0.0, 1.0], [0.0, 0.0], range(2)) == (math.inf,) * 3
+    assert growth([0.0, 0.0], [0.0, 0.0], range(2)) == (0.0,) * 3
+
+
+def test_growth_within_few_streams_is_by_question():
+    base, values = [1.0, 1.0, 1.0, 1.0], [2.0, 1.0, 2.0, 1.0]
+    assert growth(values, base, ["a", "a", "b", "b"]) == growth(values, base, range(4))
 
 
 @pytest.mark.slow
