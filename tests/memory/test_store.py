@@ -50,6 +50,16 @@ def test_a_text_may_come_back_once_it_was_changed_or_removed() -> None:
     assert store.insert("semantic", "old", "c4") is not None
 
 
+def test_a_text_that_two_entries_came_to_have_is_there_until_both_are_gone() -> None:
+    store = MemoryStore(words)
+    first, second = ids([store.insert("semantic", text, "c1") for text in ("one", "two")])
+    store.update("semantic", first, "two", "c2")
+    store.delete("semantic", first)
+    assert store.insert("semantic", "two", "c3") is None
+    store.delete("semantic", second)
+    assert store.insert("semantic", "two", "c3") is not None
+
+
 def test_update_keeps_id_and_place_and_adds_provenance() -> None:
     store = MemoryStore(words)
     first, second = ids([store.insert("episodic", text, "c1") for text in ("one", "two")])
@@ -163,6 +173,7 @@ def test_a_text_of_exactly_the_cap_is_left_alone() -> None:
     assert count(text) == 512
     assert cut_to(text, 512) == text
     assert cut_to(text + " a", 512).endswith(CUT_MARK)
+    assert cut_to(text, 1) == CUT_MARK.strip()  # there is room for nothing else
 
 
 def test_text_without_blanks_is_cut_between_characters() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memeval.agent import Item
 from memeval.metrics import Reply, score
-from memeval.metrics.held import each_held, entities, held, supported
+from memeval.metrics.held import each_held, entities, held, names, supported
 from memeval.records.rows import EvidenceRow
 from memeval.task import Question
 
@@ -20,6 +20,11 @@ WROTE = EvidenceRow(
 )
 HOP = Question("two", "Where was the author of The Bright Thimble born?", ("Arlen", "the town of Arlen"))
 ONE = Question("one", "Where was Ann Lee born?", ("Arlen",))
+
+
+def test_names_are_stripped_of_what_is_capitalised_for_other_reasons() -> None:
+    assert names("In May The Duke of York March 1860 saw Ann Lee On Monday.") == {"duke of york", "ann lee"}
+    assert names("It was so. April, Monday!") == set()
 
 
 def item(text: str, *chunks: str) -> Item:

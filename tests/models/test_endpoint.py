@@ -342,7 +342,12 @@ def test_what_changes_the_meaning_of_a_call_is_never_left_out(name):
 def test_a_length_limit_is_never_left_out():
     server = Picky(lambda body: (400, "Unsupported parameter: max_completion_tokens") if len(body) > 2 else None)
     assert "HTTP 400" in call(server, asked("hi", max_completion_tokens=5)).error
-    assert len(server.seen) == 1  # the same call again would be refused again
+
+
+def test_a_call_that_has_nothing_of_what_is_refused_is_not_sent_again():
+    server = Picky(lambda body: (400, "Unsupported value: 'temperature' does not support 0.0 with this model."))
+    assert "HTTP 400: Unsupported value: 'temperature'" in call(server, asked("hi")).error
+    assert len(server.seen) == 1
 
 
 def test_a_parameter_that_is_given_under_its_new_name_too_keeps_that_value():
