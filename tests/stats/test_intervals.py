@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.stats import Interval, interval
-from memeval.stats.intervals import Groups, jackknife_variance
+from memeval.stats import Interval, binomial_limits, interval
+from memeval.stats.intervals import Groups, effective_answers, jackknife_variance, near, nearly_constant
 
 
 def expand(means, size):
@@ -55,6 +55,41 @@ def test_thirty_clusters_and_more_are_bootstrapped_by_cluster():
     assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.0219, 0.9781]), abs=0.004)
     naive = 1.96 * np.sqrt(found.value * (1 - found.value) / 360)
     assert found.high - found.low > 2.4 * naive  # answers in a cluster agree: far wider than 360 independent ones
+
+
+def test_off_the_centre_the_longer_side_of_the_bootstrap_reaches_as_far_as_the_t_interval():
+    from scipy import stats
+
+    found = interval([1.0] * 30 + [0.0] * 70, list(range(100)))
+    reach = stats.t.ppf(0.975, 99) * np.sqrt(0.3 * 0.7 / 99) / (0.3 * 0.7)  # on the logit scale
+    assert found.method == "bootstrap"
+    assert found.high == pytest.approx(1 / (1 + np.exp(-(np.log(0.3 / 0.7) + reach))))  # the bootstrap alone ends at .39
+
+
+def test_answers_that_agree_within_their_clusters_are_worth_as_many_as_there_are_clusters():
+    alike = Groups(np.array([5.0] * 7 + [0.0] * 3), np.full(10, 5.0))
+    assert effective_answers(alike, 0.7 * 0.3, 15) == pytest.approx(10)
+    # every cluster has the same share: no sign of agreement, but two answers' weight of doubt: rho = 2 / (10 + 2)
+    assert effective_answers(Groups(np.full(10, 1.0), np.full(10, 5.0)), 0.2 * 0.8, 10) == pytest.approx(
+        50 / (1 + 4 * 2 / 12)
+    )
+    assert effective_answers(Groups(np.full(10, 1.0), np.full(10, 1.0)), 0.2, 3) == 10
+
+
+def test_near_a_bound_are_fewer_than_ten_answers_or_than_clusters():
+    few, many = (Groups(np.zeros(count), np.ones(count)) for count in (6, 40))
+    assert [near(24, share, few) for share in (0.2, 0.3)] == [True, False]
+    assert [near(100, share, many) for share in (0.09, 0.11)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "others", "widened"), [(40, 4, True), (40, 8, False), (100, 9, True), (100, 10, False)]
+)
+def test_where_hardly_any_cluster_differs_those_not_seen_may_lie_at_a_bound(clusters, others, widened):
+    sums = np.array([2.0] * (clusters - others) + [3.0] * others)  # shares .4 and .6
+    found = nearly_constant(Groups(sums, np.full(clusters, 5.0)), 0.95, (0.0, 1.0))
+    mean, unseen = sums.sum() / (5 * clusters), binomial_limits(others, clusters)[1] - others / clusters
+    assert found == (pytest.approx((mean - 0.4 * unseen, mean + 0.6 * unseen)) if widened else None)
 
 
 def test_the_same_input_gives_the_same_interval_in_any_order():

@@ -105,6 +105,11 @@ def test_growth_from_nothing_is_infinite_and_nothing_grows_to_nothing():
     assert growth([0.0, 0.0], [0.0, 0.0], range(2)) == (0.0,) * 3
 
 
+def test_growth_where_many_streams_begin_with_nothing_has_finite_limits():
+    """Of clusters that are drawn anew, some draws hold none that began with something."""
+    assert all(map(math.isfinite, growth([2.0] * 2 + [1.0] * 38, [1.0] * 2 + [0.0] * 38, range(40))))
+
+
 def test_growth_within_few_streams_is_by_question():
     base, values = [1.0, 1.0, 1.0, 1.0], [2.0, 1.0, 2.0, 1.0]
     assert growth(values, base, ["a", "a", "b", "b"]) == growth(values, base, range(4))
