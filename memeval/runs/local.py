@@ -12,6 +12,7 @@ from memeval.runs.prepare import PackedContext
 from memeval.runs.signals import ContextBuilt, ContextDone
 from memeval.task import ContextRef
 from memeval.tasks import Task
+from memeval.tasks.load import OwnTask
 
 Work = tuple[ContextRef, int]
 """(context, repeat)"""
@@ -30,17 +31,19 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
     spec = engine.spec
     left = iter(work)
     one_at_a_time = asyncio.Lock()
+    own = isinstance(task, OwnTask)  # it may wait for anything
     in_thread, longest = True, 0.0
 
     async def built(ref: ContextRef) -> PackedContext:
-        """The first context, with which the data are read, is built in a thread; so is each after one that took long."""
+        """The first context, with which the data are read, is built in a thread; so is each of a user's task, and each after
+        one that took long."""
         nonlocal in_thread, longest
         async with one_at_a_time:
             begun = time.monotonic()
             prepared = await asyncio.to_thread(spec.packed, task, ref) if in_thread else spec.packed(task, ref)
             seconds = time.monotonic() - begun
         longest = max(longest, 0.0 if in_thread else seconds)
-        in_thread = longest > HELD_UP
+        in_thread = own or longest > HELD_UP
         engine.emit(ContextBuilt(seconds))
         return prepared
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from memeval import identity, plugins
 from memeval.cards import TaskCard
@@ -13,6 +14,8 @@ from memeval.errors import StopRun, UsageError
 from memeval.loading import described
 from memeval.task import Context, ContextRef, Question, Unit
 from memeval.tasks.base import Settings, Task, contradiction
+
+Result = TypeVar("Result")
 
 
 def load(card: TaskCard, settings: Settings) -> Task:
@@ -25,8 +28,9 @@ def load(card: TaskCard, settings: Settings) -> Task:
     file, line = card.source, 1
     with suppress(OSError, TypeError):  # no file holds it
         file, line = inspect.getsourcefile(source) or file, inspect.getsourcelines(source)[1]
+    thread = ThreadPoolExecutor(1, "memeval-task")
     with _users_code(file, line, "loading the task"):
-        return OwnTask(card, source().load(card, settings), file, line)
+        return OwnTask(card, thread.submit(lambda: source().load(card, settings)).result(), file, line, thread)
 
 
 @contextmanager
@@ -36,24 +40,26 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
         yield
     except (UsageError, StopRun):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = identity.place(error) or f"{file}:{line}"
         raise UsageError(f"{place}: {doing} raised {described(error)}") from error
 
 
 class OwnTask:
     """A user's task; implements `memeval.tasks.Task`. Raises UsageError, which names file and line, where its methods raise
-    and for a question that contradicts itself."""
+    and for a question that contradicts itself.
 
-    def __init__(self, card: TaskCard, task: Task, file: str, line: int) -> None:
+    All its code runs in one thread, where no event loop is running: so it may hold SQLite handles and call `asyncio.run`."""
+
+    def __init__(self, card: TaskCard, task: Task, file: str, line: int, thread: ThreadPoolExecutor) -> None:
         self.card = card
-        self._task, self._file, self._line = task, file, line
+        self._task, self._file, self._line, self._thread = task, file, line, thread
         self.data: Mapping[str, Any] = task.data
         self.order: Sequence[str] = task.order
 
     def golds(self) -> Sequence[Question]:
         with _users_code(self._file, self._line, "golds()"):
-            golds = self._task.golds()
+            golds = self._run(self._task.golds)
             if [question.id for question in golds] != list(self.order):
                 self._refuse("its golds are not the questions of its order")
             self._check(golds)
@@ -61,11 +67,11 @@ class OwnTask:
 
     def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
         with _users_code(self._file, self._line, "refs()"):
-            return self._task.refs(question_ids)
+            return self._run(self._task.refs, question_ids)
 
     def context(self, ref: ContextRef) -> Context:
         with _users_code(self._file, self._line, f"building context '{ref.context_id}'"):
-            context = self._task.context(ref)
+            context = self._run(self._task.context, ref)
             name = f"context '{context.id}'"
             if context.id != ref.context_id or not {item.id for item in context.questions}.issuperset(ref.question_ids):
                 self._refuse(f"{name} is not the one that was wanted ('{ref.context_id}')")
@@ -75,6 +81,9 @@ class OwnTask:
                 self._refuse(f"{name} has no cluster, but the card says 'cluster: {self.card.cluster}'")
             self._check(context.questions, context.units)
             return context
+
+    def _run(self, method: Callable[..., Result], *args: Any) -> Result:
+        return self._thread.submit(method, *args).result()
 
     def _check(self, questions: Sequence[Question], units: Sequence[Unit] | None = None) -> None:
         for question in questions:

@@ -214,10 +214,10 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
     store = opened()
     odd = [{"tool_calls": [{"arguments": {}}]}, {"text": 5}, {"finish_reason": None}]
-    for value in ("{", "[]", *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
+    for value in ("{", "[]", b"\xff", *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
         other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
         other.execute("DELETE FROM calls")
-        other.execute("INSERT INTO calls VALUES (?, 'm', 0, ?)", (KEY, value))
+        other.execute("INSERT INTO calls VALUES (?, 'm', 0, CAST(? AS TEXT))", (KEY, value))
         other.close()
         assert get(store) is None
         put(store, FULL)
@@ -302,6 +302,24 @@ def test_a_file_that_another_process_holds_does_not_hold_up_the_event_loop(tmp_p
 
     asyncio.run(use())
     assert len(store) == 2
+
+
+def test_who_reads_back_many_replies_lets_others_go_on(opened):
+    store = opened()
+    put(store, FULL)
+
+    async def use():
+        async def read():
+            for _ in range(100):
+                assert await store.get(KEY) == FULL
+
+        reading, turns = asyncio.create_task(read()), 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 50  # Ctrl-C needs one
+
+    asyncio.run(use())
 
 
 class WithoutMaps(sqlite3.Connection):
