@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 from memeval.plugins import CONTROLS
-from memeval.results.load import Run
 from memeval.results.pairs import Pair
+from memeval.results.run import Run
 from memeval.runs.notes import FEW
 from memeval.stats import holm, paired
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
 from memeval.records.summary import Summary
-from memeval.results.load import Run, Runs
+from memeval.results.load import Runs
+from memeval.results.run import Run
 from memeval.results.run_table import label
 
 Key = tuple[str, ...]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from memeval.errors import UsageError
 from memeval.records.rows import QuestionRow
-from memeval.results.load import Run
+from memeval.results.run import Run
 
 CLOSED_BOOK = "closed-book"
 

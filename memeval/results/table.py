@@ -19,8 +19,9 @@ from memeval.records.averages import Average, of_values, plain
 from memeval.results.best import best, counted
 from memeval.results.comparable import forbidden, groups
 from memeval.results.grid import Grid
-from memeval.results.load import Run, Runs
+from memeval.results.load import Runs
 from memeval.results.row_keys import Key, Layout, layout, same_for_all
+from memeval.results.run import Run
 from memeval.results.run_table import MARKS, notes_of
 from memeval.results.seen import closed_book_of, seen
 from memeval.results.suites import Mean, mean_of_values
