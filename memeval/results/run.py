@@ -119,6 +119,11 @@ class Run:
         return self.manifest.models.get("memory") or self.manifest.models.get("reader")
 
     @property
+    def offline(self) -> bool:
+        """Whether the rule-based model made it, which says nothing about any memory system."""
+        return "offline" in (self.summary.model, self.summary.reader)
+
+    @property
     def when(self) -> datetime:
         """When memeval last began to fill the folder."""
         started = self.manifest.started or (self.path / "manifest.json").stat().st_mtime
