@@ -23,13 +23,12 @@ from memeval.digests import question_digests
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
-from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
-from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
 from memeval.records.rows import CallRow, InvocationRow, OperationRow, QuestionRow, StoppedRow, TimesRow, TroubleRow
 from memeval.records.summary import Summary
 from memeval.runs import local
+from memeval.runs.agent_files import keep_changes, not_as_planned
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
 from memeval.runs.manifest import manifest, memory_manifest
@@ -168,17 +167,6 @@ class _OpenRun:
         self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
         self.writer.append(replace(row, rank=self._ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
-    def check_files(self, loaded: frozenset[str]) -> None:
-        """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
-        run."""
-        agent, folder = self.planned.spec.agent, RunFolder(self.planned.spec.folder)
-        changed, missed = not_as_recorded(agent.card, agent.files, loaded, agent.params) if agent.files else ([], [])
-        written = folder.manifest()
-        if written and (changed or missed):
-            before = written.agent_files
-            files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
-            folder.write_manifest(replace(written, agent_files=files))
-
 
 class _Driver:
     """Has the contexts of some runs executed, and writes each row to where it belongs: what has a clock to events.jsonl,
@@ -220,7 +208,7 @@ class _Driver:
             stopped = process.run(self._drive(budget))
         self._report()
         for run in self.runs:
-            run.check_files(loaded)
+            keep_changes(RunFolder(run.planned.spec.folder), not_as_planned(run.planned.spec.agent, loaded))
         return stopped
 
     async def _drive(self, budget: Budget | None) -> str | None:
