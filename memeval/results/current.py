@@ -13,14 +13,13 @@ from memeval import metrics
 from memeval.errors import UsageError
 from memeval.judging.summary import judged_summary
 from memeval.metrics.rules import Rules, scorer_digest
-from memeval.models import prices
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.rows import ScoreRow
 from memeval.records.summary import Summary
 from memeval.runs.notes import notes
 from memeval.runs.score import score_samples, up_to_date
-from memeval.runs.summary import as_recorded, summarise, with_judge
+from memeval.runs.summary import as_recorded, prices_of, summarise, with_judge
 
 if TYPE_CHECKING:
     from memeval.results.load import Run
@@ -76,7 +75,6 @@ def summary(run: Run, asked: int) -> Summary:
     judged = run.folder.judge_headers()
     stored = run.folder.summary()
     asked *= identity.get("repeats", 1) * identity.get("answer_repeats", 1)
-    priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
     found = summarise(
         questions=run.questions,
         samples=run.samples,
@@ -86,7 +84,7 @@ def summary(run: Run, asked: int) -> Summary:
         tokenizer=stored.stream_tokens.tokenizer if stored else identity["task"].get("tokenizer", ""),
         asked=asked,
         complete=True,
-        prices=priced | {header.scorer: prices.price(header.judge, header.base_url) for header in judged},
+        prices=prices_of(manifest, judged),
         judged=judged,
     )
     known = stored or as_recorded(found, run.folder, manifest)
