@@ -27,10 +27,10 @@ from memeval.records.folder import Key, RunFolder, RunWriter
 from memeval.records.memory import MemoryFolder, MemoryWriter
 from memeval.records.rows import CallRow, InvocationRow, OperationRow, QuestionRow, StoppedRow, TimesRow, TroubleRow
 from memeval.records.summary import Summary
-from memeval.runs import local
 from memeval.runs.agent_files import keep_changes, not_as_planned
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
+from memeval.runs.engine import Work
 from memeval.runs.manifest import manifest, memory_manifest
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
@@ -186,7 +186,7 @@ class _Driver:
         self.build = 0.0
         self.started = self.reported = time.monotonic()
 
-    def _work(self) -> list[local.Work]:
+    def _work(self) -> list[Work]:
         """The contexts with something left to ask, repeat by repeat."""
         planned = self.planned
         refs = planned.task.refs(planned.question_ids)
@@ -232,7 +232,7 @@ class _Driver:
                     ]
                     if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
                         self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
-                    await local.execute(context.engine(self._see, stages, constant), task, self.work, self.memory)
+                    await context.engine(self._see, stages, constant).execute(task, self.work, self.memory)
         except StopRun as stop:
             stopped = str(stop)
             for run in self.runs:
