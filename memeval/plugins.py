@@ -66,8 +66,6 @@ CONTROLS = {
     "longest-option": "the longest of the options (no model call): the floor where right options are longer",
     "shotgun": "every name and number of the 2 chunks that bm25 recalls: how much a metric rewards length (no model call)",
 }
-WITHOUT_READER = ("constant", "longest-option", "shotgun")
-"""Controls whose answers are made by a rule."""
 
 
 def entry_point(group: str, name: str) -> Any | None:

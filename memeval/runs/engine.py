@@ -125,12 +125,18 @@ class Engine:
     async def _control(
         self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
     ) -> None:
-        name = self.spec.agent.card.agent
-        chunks = packed.other if name == "shuffled" else point.chunks
-        reason = controls.not_applicable(name, question, chunks)
-        shown = None if reason else controls.control_recall(name, question, packed.context.units, chunks)
-        rule = controls.rule(name, question, self.constant)
-        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), rule=rule, not_applicable=reason)
+        control = controls.BY_NAME[self.spec.agent.card.agent]
+        chunks = packed.other if control.elsewhere else point.chunks
+        reason = control.lacks(question, chunks)
+        asked = Asked(
+            packed.context.id,
+            question,
+            repeat,
+            recall=None if reason else control.recall(question, packed.context.units, chunks),
+            held=control.held,
+            rule=control.rule and (lambda recall: control.rule(question, recall, self.constant)),
+            not_applicable=reason,
+        )
         for number in stage.open(question, repeat):
             await stage.answer(asked, number)
 

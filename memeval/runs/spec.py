@@ -18,7 +18,7 @@ from memeval.plugins import CONTROLS, FOREIGN, SOURCES
 from memeval.prompts import READER, READER_PARTS, before_question
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
-from memeval.runs.controls import with_other
+from memeval.runs import controls
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.task import ContextRef
 from memeval.tasks import Settings, Task
@@ -100,7 +100,8 @@ class RunSpec:
         """A context of the task as this run reads it: in chunks, with the questions that `ref` asks."""
         count = tokens.counter(self.task.tokenizer)
         found = prepare(task.context(ref), ref, self.chunk_tokens, count, self.task.one_unit_per_chunk)
-        return with_other(found, task, self.agent.card.agent, count)
+        control = controls.BY_NAME.get(self.agent.card.agent)
+        return controls.with_other(found, task, count) if control and control.elsewhere else found
 
     @property
     def recall_budget(self) -> int:
