@@ -92,7 +92,7 @@ def fetch_command(name: str, out: Path | None = None, agents_dir: tuple[str, ...
     UsageError, with nothing written."""
     if name in official():
         return _fetch_judge(official()[name], form)
-    known = {card.name: pinned for card in _agents(agents_dir) if (pinned := authors.described(set_of(card)))}
+    known = {card.name: pinned for card in _agents(agents_dir) if (pinned := authors.upstream_of(set_of(card)))}
     if name not in known:
         names = [*known, *official()]
         raise UsageError(f"nothing to fetch for '{name}'{suggest(name, names)} (known: {', '.join(names)})")

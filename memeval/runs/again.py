@@ -17,7 +17,7 @@ from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
-from memeval.runs.plan import agent_spec, find_task, made
+from memeval.runs.plan import agent_spec, checked_task, made
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.run_context import RunContext
 from memeval.runs.spec import RunSpec
@@ -80,7 +80,7 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
     agent = agent_spec(manifest.typed.agent, card, params, made(card, params), before.replayable)
-    task_card = find_task(manifest.typed.task, options)
+    task_card = checked_task(manifest.typed.task, options)
     settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
     task = load(task_card, settings)
     spec = RunSpec(

@@ -58,7 +58,7 @@ def plan(options: Options) -> list[Planned]:
     check_parts([agent.card for agent in agents], options.prompts)
     named = suites(options)
     typed_names = [name for names in named.values() for name in names]
-    task_cards = [find_task(name, options) for name in typed_names]
+    task_cards = [checked_task(name, options) for name in typed_names]
     replacing = {agent.typed: replaced(agent.card, options.prompts) for agent in agents}
     judge_prompt = load_prompts({"judge": file})["judge"] if (file := options.prompts.get("judge")) else None
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
@@ -116,7 +116,7 @@ def suites(options: Options) -> dict[str, list[str]]:
     return {name: plugins.find_suite(name, options.tasks_dir) or [name] for name in options.tasks}
 
 
-def find_task(name: str, options: Options) -> TaskCard:
+def checked_task(name: str, options: Options) -> TaskCard:
     """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, tokenizer."""
     card = plugins.find_task(name, options.tasks_dir)
     if options.exact_tokens:

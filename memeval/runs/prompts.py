@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval import plugins
-from memeval.authors import described, is_authors
+from memeval.authors import is_authors, upstream_of
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
 from memeval.prompts import READER, check, load_prompts, sets, shipped
@@ -68,7 +68,7 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
         found.append(f"headline is {headline}; the published number is by {rule}, which is computed too")
     if task.reader_deviation and prompts.get("reader") in READER.values():
         found.append(task.reader_deviation)
-    own, pinned = shipped_texts(agent), described(set_of(agent))
+    own, pinned = shipped_texts(agent), upstream_of(set_of(agent))
     of_authors = pinned.parts if pinned else ()
     ours = [part for part in own if part in of_authors and not is_authors(set_of(agent), part, prompts.get(part, own[part]))]
     if ours:

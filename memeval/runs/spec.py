@@ -130,10 +130,10 @@ class RunSpec:
     def before(self) -> str:
         """What stands before a question when the memory is searched, and for agents with the part `before` when the reader
         is asked."""
-        if "before" not in self.prompts:
-            return protocol.prefixed(self.task, self.agent.card)
-        otherwise = protocol.of_agent(self.task.recall_prefix, self.agent.card)
-        return before_question(self.prompts, str(self.task.params.get("data_source")), otherwise)
+        prefix = protocol.of_agent(self.task.recall_prefix, self.agent.card)
+        if "before" in self.prompts:
+            return before_question(self.prompts, str(self.task.params.get("data_source")), prefix)
+        return prefix if self.task.protocol else ""
 
     @property
     def own_data(self) -> bool:
