@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
-from memeval.identity import place
 from memeval.loading import described
 from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
@@ -18,6 +17,7 @@ from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.text import answer_text, normalise
 from memeval.plugins import entry_point
+from memeval.source_files import place
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
-from memeval import identity, plugins
+from memeval import plugins, source_files
 from memeval.cards import TaskCard
 from memeval.errors import StopRun, UsageError
 from memeval.loading import described
@@ -41,7 +41,7 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
     except (UsageError, StopRun):
         raise
     except (Exception, SystemExit) as error:
-        place = identity.place(error) or f"{file}:{line}"
+        place = source_files.place(error) or f"{file}:{line}"
         raise UsageError(f"{place}: {doing} raised {described(error)}") from error
 
 

@@ -22,9 +22,9 @@ from msgspec.structs import replace
 
 from memeval.digests import digest
 from memeval.errors import StopRun
-from memeval.identity import digests
 from memeval.records.files import read_record
 from memeval.results.published import published, row_mean
+from memeval.source_files import digests
 from memeval.training import loop, tiny
 from memeval.training.checkpoint import TrainingFolder
 from memeval.training.policy import Policy
