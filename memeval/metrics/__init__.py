@@ -16,8 +16,9 @@ from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbenc
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
-from memeval.metrics.text import answer_text, normalise
+from memeval.metrics.text import answer_text
 from memeval.plugins import entry_point
+from memeval.tasks.base import normalise
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric
