@@ -42,7 +42,8 @@ class Rules:
 
 def scorer_digest(rules: Rules) -> str:
     """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table and of
-    `normalise`, and of each metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
+    `normalise`, and of each metric of a user: the files of its code, of what they import from beside them, and the values
+    that it was made with."""
     digest = hashlib.sha256(repr(rules).encode())
     files = {*Path(__file__).parent.glob("*.py"), TABLE, Path(base.__file__)}
     for name in rules.metrics:
