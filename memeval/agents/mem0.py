@@ -25,8 +25,10 @@ class Mem0(Program):
 
     def __init__(self, k: int = 10, python: str = "", timeout: float = TIMEOUT) -> None:
         typed(k, Positive, "mem0", "k")
-        interpreter = Path(python).expanduser() if python else cache_folder() / "mem0" / "bin" / "python"
-        interpreter = (self.folder or Path.cwd()) / interpreter if python else interpreter.absolute()
+        if python:
+            interpreter = (self.folder or Path.cwd()) / Path(python).expanduser()
+        else:
+            interpreter = (cache_folder() / "mem0" / "bin" / "python").absolute()
         if not _has_mem0(interpreter):
             folder, packages = quote(str(interpreter.parents[1])), quote(str(REQUIREMENTS))
             made = f"python3 -m venv {folder} && {folder}/bin/pip install -r {packages}"

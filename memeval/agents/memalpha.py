@@ -108,7 +108,7 @@ class MemAlpha:
         if self.newest:
             return Recall(self.store.items()[::-1])
         if "reader_view" in self.session.prompts:
-            return self._in_view(query)
+            return self._recall_by_type(query)
         core = self.store.core
         first = [Item(f"[core] {core.text}", core.chunks, CORE)] if core else []
         left = self.session.budget - sum(self.session.count(item.text) for item in first)
@@ -123,8 +123,8 @@ class MemAlpha:
             found += items
         return Recall(first + found)
 
-    def _in_view(self, query: Query) -> Recall:
-        """The same for a reader that is shown blocks by type."""
+    def _recall_by_type(self, query: Query) -> Recall:
+        """The same for a reader that is shown a block for each type: k falls until its whole system text fits the budget."""
         texts, core = self.session.prompts, self.store.core
         kinds = [kind for kind in (SEMANTIC, EPISODIC) if kind in self.including]
         asks = re.search(r"\w", query.text)  # a query without words finds nothing there
@@ -164,7 +164,7 @@ class MemAlpha:
         settings: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.response_limit}
         if self.format == "quotes":
             settings["max_tokens"] = quote_wire.LIMIT
-            messages = quote_wire.messages(quote_wire.shown(self.store, self.recent), self._shown(chunk))
+            messages = quote_wire.messages(quote_wire.newest(self.store, self.recent), self._chunk_text(chunk))
             return quote_wire.parse(await model.generate(messages, **settings), self.including)
         messages = self._messages(chunk)
         if self.format == "native":
@@ -181,15 +181,15 @@ class MemAlpha:
         """In our texts what never changes comes first, so that a server can reuse it from call to call."""
         bullets = [self.texts.fill("kinds", kind) for kind in self.texts.several("kinds") if kind in self.including]
         kinds = Block("\n".join(bullets))
-        shared: dict[str, str | int] = {"memory": self._view(), "limit": int(0.8 * self.response_limit)}
+        shared: dict[str, str | int] = {"memory": self._memory_view(), "limit": int(0.8 * self.response_limit)}
         system = self.texts.fill("system", kinds=kinds, **shared)
-        user = self.texts.fill("user", chunk=self._shown(chunk), **shared)
+        user = self.texts.fill("user", chunk=self._chunk_text(chunk), **shared)
         return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
-    def _shown(self, chunk: Chunk) -> str:
+    def _chunk_text(self, chunk: Chunk) -> str:
         return numbered(chunk.text) if self.quoting == "line" else chunk.text
 
-    def _view(self) -> Block:
+    def _memory_view(self) -> Block:
         """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
         core = self.store.core
         held = {CORE: [(CORE, core.text)] if core else []} if CORE in self.including else {}

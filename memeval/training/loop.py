@@ -26,8 +26,8 @@ from memeval.training.evaluation import figures
 from memeval.training.folder import TrainingFolder, read_state
 from memeval.training.loss import batch, log_probabilities, loss, step
 from memeval.training.policy import Policy
-from memeval.training.reading import read, streams
-from memeval.training.recipe import Recipe
+from memeval.training.reading import Stream, read, streams
+from memeval.training.recipe import Grpo, Recipe
 from memeval.training.step import step_rows
 from memeval.training.verdicts import ContentJudge
 from memeval.training.warm_start import warm_start
@@ -102,28 +102,19 @@ class Training:
         reference = writer(self._recipe.seed, state["warm"]).model if grpo.kl else None
         first, begun, tokens = state["step"], time.monotonic(), 0
         for number in range(first, grpo.steps):
-            chosen = [self._streams[(number * grpo.streams + at) % len(self._streams)] for at in range(grpo.streams)]
-            made = step_rows(chosen, self._policy, number, self._recipe, self._judge)
-            rows = list(made.rows)
-            random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(rows)
-            try:
-                value = self._improve(optimiser, reference, number, rows)
-            except torch.OutOfMemoryError:
-                raise StopRun(
-                    f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) "
-                    "and run again"
-                ) from None
-            tokens += made.tokens
-            if (number + 1) % grpo.check and number + 1 not in (1, grpo.steps):
+            made = step_rows(self._streams_of_step(number), self._policy, number, self._recipe, self._judge)
+            value = self._improve(optimiser, reference, number, made.rows)
+            tokens, done = tokens + made.tokens, number + 1
+            if not grpo.checked_after(done):
                 continue
             found, now = self._validate(), made.facts
-            folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
+            folder.log(phase="grpo", step=done, rows=len(made.rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
             folder.keep(
                 {
                     "phase": "grpo",
-                    "step": number + 1,
+                    "step": done,
                     "model": model.state_dict(),
                     "warm": state["warm"],
                     "optimiser": optimiser.state_dict(),
@@ -132,45 +123,58 @@ class Training:
                 }
             )
             seconds = time.monotonic() - begun
-            left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
+            left = seconds / (done - first) * (grpo.steps - done)
             print(
-                f"{folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
+                f"{folder.path.name}: step {done}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
                 f"(training {now['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
                 f"calls {found['success']:.0%} good, {tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
             )
         return best
 
+    def _streams_of_step(self, number: int) -> list[Stream]:
+        """The next ones in turn."""
+        size = self._grpo.streams
+        return [self._streams[(number * size + at) % len(self._streams)] for at in range(size)]
+
     def _improve(
         self, optimiser: torch.optim.Optimizer, reference: Any, number: int, rows: Sequence[tuple[Row, float]]
     ) -> float | None:
-        """The optimiser steps of a batch; the mean of their losses, None where no row taught anything. reference: the model
-        with the weights of the warm start, where `kl` has a weight."""
-        grpo, model = self._grpo, self._model
+        """The optimiser steps of a step's rows, in random order; the mean of their losses, None where no row taught
+        anything. reference: the model with the weights of the warm start, where `kl` has a weight."""
+        grpo, shuffled = self._grpo, list(rows)
+        random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(shuffled)
         for group in optimiser.param_groups:
-            group["lr"] = grpo.learning_rate * min(1.0, (number + 1) / max(1, grpo.rising))
+            group["lr"] = grpo.learning_rate * grpo.rate_share(number)
         until = max(1e-9, grpo.entropy_until * grpo.steps)
         settings = replace(grpo, entropy=grpo.entropy * max(0.0, 1 - number / until))
         values = []
-        for part in range(grpo.minibatches):
-            some = rows[part :: grpo.minibatches]
-            if not some:
-                continue
-            made = batch([row for row, _ in some], [advantage for _, advantage in some], self._policy.tokenizer.pad_token_id)
-            model.train()
-            logprobs, entropies = log_probabilities(model, made)
-            before = None
-            if reference is not None:
-                with torch.no_grad():
-                    before, _ = log_probabilities(reference, made)
-            value = loss(logprobs, entropies, made, settings, before)
-            if not math.isfinite(value.item()):
-                raise StopRun(
-                    f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
-                )
-            step(model, optimiser, value)
-            values.append(value.item())
+        try:
+            for part in range(min(grpo.minibatches, len(rows))):
+                value = self._loss(shuffled[part :: grpo.minibatches], settings, reference)
+                if not math.isfinite(value.item()):
+                    raise StopRun(
+                        f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
+                    )
+                step(self._model, optimiser, value)
+                values.append(value.item())
+        except torch.OutOfMemoryError:
+            raise StopRun(
+                f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) and run again"
+            ) from None
         return round(sum(values) / len(values), 6) if values else None
+
+    def _loss(self, rows: Sequence[tuple[Row, float]], settings: Grpo, reference: Any) -> torch.Tensor:
+        """Of a minibatch."""
+        model = self._model
+        made = batch([row for row, _ in rows], [advantage for _, advantage in rows], self._policy.tokenizer.pad_token_id)
+        model.train()
+        logprobs, entropies = log_probabilities(model, made)
+        before = None
+        if reference is not None:
+            with torch.no_grad():
+                before, _ = log_probabilities(reference, made)
+        return loss(logprobs, entropies, made, settings, before)
 
     def _validate(self) -> dict[str, float]:
         """Accuracy and other figures on the validation streams."""

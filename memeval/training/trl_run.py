@@ -111,7 +111,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
             return
         line = {"phase": "grpo", "step": number, **self._over_processes()}
         self.tokens += int(line["tokens"])
-        if number % grpo.check == 0 or number in (1, grpo.steps):
+        if grpo.checked_after(number):
             line["validation"] = self.validate()
             self._keep_if_best(state, line["validation"]["accuracy"])
             control.should_save = True

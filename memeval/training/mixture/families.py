@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval import tokens
@@ -232,13 +232,7 @@ def labelled(
     Labels are numbers, their names in alphabetical order. Each text counts once, one with two labels not at all. A label
     without an example is not asked for. streams: at most; fewer where examples may not be used twice and run out."""
     family, built, count = FAMILIES[name], Built(), tokens.counter()
-    found: dict[str, Labelled | None] = {}
-    for item in texts:
-        other = found.setdefault(plain(item.text).casefold(), item)
-        if other is None or other.label != item.label:
-            found[plain(item.text).casefold()] = None
-    distinct = [item for item in found.values() if item]
-    built.dropped["texts with two labels"] = len(found) - len(distinct)
+    distinct = _with_one_label(texts, built)
     numbers = {label: str(number) for number, label in enumerate(sorted({item.label for item in distinct}))}
     side = [item for item in distinct if split.takes(item.group or item.text)]
     rest = split.random(name).sample(side, len(side))
@@ -251,12 +245,7 @@ def labelled(
         groups = chunked(sized, draw, count, *family.size, joint=JOINT if family.whole else "")[:10]
         if len(groups) < 10:
             break
-        shown = {pool[index].label for group in groups for index in group}
-        after = groups[-1][-1] + 1
-        for index in range(after, len(pool)):  # labels that chance left out are added to the first chunk
-            if pool[index].label not in shown:
-                shown.add(pool[index].label)
-                groups[0].append(index)
+        shown = _all_labels_shown(groups, pool)
         used = {index for group in groups for index in group}
         rest = [item for index, item in enumerate(pool) if index not in used]
         fair = [item for item in asked if item.label in shown]
@@ -267,3 +256,25 @@ def labelled(
         content = tuple(item.text for item in (*asked, *(pool[index] for index in sorted(used))))
         built.streams.append(Stream(chunks, items, family.data_source, content, {"labels": numbers}))
     return built
+
+
+def _with_one_label(texts: Iterable[Labelled], built: Built) -> list[Labelled]:
+    """Each text once, blanks and case aside; those with two labels are dropped."""
+    found: dict[str, Labelled | None] = {}
+    for item in texts:
+        other = found.setdefault(plain(item.text).casefold(), item)
+        if other is None or other.label != item.label:
+            found[plain(item.text).casefold()] = None
+    distinct = [item for item in found.values() if item]
+    built.dropped["texts with two labels"] = len(found) - len(distinct)
+    return distinct
+
+
+def _all_labels_shown(groups: list[list[int]], pool: Sequence[Labelled]) -> set[str]:
+    """The labels of the examples; one example of each label that chance left out is added to the first chunk."""
+    shown = {pool[index].label for group in groups for index in group}
+    for index in range(groups[-1][-1] + 1, len(pool)):
+        if pool[index].label not in shown:
+            shown.add(pool[index].label)
+            groups[0].append(index)
+    return shown
