@@ -33,7 +33,7 @@ _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
-_VALUE = "SELECT value FROM calls WHERE key = ?"
+_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # bytes: SQLite's text may be no text
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 _Wanted = tuple[bytes, Entry | None, "asyncio.Future[Completion | None]"]
@@ -83,11 +83,13 @@ class Store:
         """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again.
 
         It is read here where it can be: a page or two of a file take less time than another thread."""
-        with contextlib.suppress(sqlite3.Error):  # the thread finds it too, and knows what to do
-            if self._reader is not None:
+        if self._reader is not None:
+            with contextlib.suppress(sqlite3.Error):  # such as damage: the thread meets it too, and knows what to do
                 row = self._reader.execute(_VALUE, (key,)).fetchone()
-                if row is None or (found := decoded(row[0])) is not None:
-                    return found if row else None
+                if row is None:
+                    return None
+                if (found := decoded(row[0])) is not None:
+                    return found
         return await self._want(key)
 
     async def put(self, key: bytes, model: str, completion: Completion) -> Completion:
@@ -192,6 +194,7 @@ class Store:
             except sqlite3.Error as error:
                 if not damaged(error):
                     raise
+                self._reader = None  # not closed: the event loop may be reading
                 self._database.close()
                 self._set_aside(str(error))
                 self._open()
@@ -202,7 +205,7 @@ class Store:
             text = f"{self.path}: cannot be used ({reason}); {fix}"
             if not self._optional:
                 raise UsageError(text) from None
-            self._off = True
+            self._off, self._reader = True, None
             to_stderr(f"the cache is off: {text}")
             return None
 
@@ -261,7 +264,7 @@ def _report(wanted: list[_Wanted], found: list[Completion | None], error: Except
             result.set_result(completion)
 
 
-def decoded(text: str) -> Completion | None:
+def decoded(text: bytes) -> Completion | None:
     """A completion from its JSON; None where it cannot be read."""
     try:
         return msgspec.json.decode(text, type=Completion)

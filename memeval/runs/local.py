@@ -30,17 +30,17 @@ async def execute(engine: Engine, task: Task, work: Sequence[Work], memory: Memo
     spec = engine.spec
     left = iter(work)
     one_at_a_time = asyncio.Lock()
-    in_thread, longest = True, 0.0
+    first, slow = True, False
 
     async def built(ref: ContextRef) -> PackedContext:
         """The first context, with which the data are read, is built in a thread; so is each after one that took long."""
-        nonlocal in_thread, longest
+        nonlocal first, slow
         async with one_at_a_time:
-            begun = time.monotonic()
+            in_thread, begun = first or slow, time.monotonic()
             prepared = await asyncio.to_thread(spec.packed, task, ref) if in_thread else spec.packed(task, ref)
             seconds = time.monotonic() - begun
-        longest = max(longest, 0.0 if in_thread else seconds)
-        in_thread = longest > HELD_UP
+            slow = slow or (seconds > HELD_UP and not first)
+            first = False
         engine.emit(ContextBuilt(seconds))
         return prepared
 
