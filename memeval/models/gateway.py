@@ -200,11 +200,11 @@ class Gateway:
         """The open model of a spec, and its row in the table of providers. Models behind one endpoint share its limiter."""
         name = (spec.name, spec.base_url, json.dumps(dict(spec.backend), sort_keys=True), embeds)
         if name not in self._models:
-            endpoint = registry.route(spec).endpoint
-            if endpoint not in self._limiters:
-                self._limiters[endpoint] = Limiter(endpoint, self._settings.concurrency, self._settings.policy)
+            where = registry.route(spec)
+            if where.endpoint not in self._limiters:
+                self._limiters[where.endpoint] = Limiter(where.endpoint, self._settings.concurrency, self._settings.policy)
             opener = registry.open_embedder if embeds else self._opener
-            self._models[name] = opener(spec, self._limiters[endpoint]), registry.provider(spec)
+            self._models[name] = opener(spec, self._limiters[where.endpoint]), where.provider
         return self._models[name]
 
 
