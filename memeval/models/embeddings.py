@@ -49,7 +49,7 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
 
 def asked(texts: Sequence[str], params: Mapping[str, Any]) -> Request:
     """A call for the vectors of `texts`: they are the contents of its messages."""
-    return Request(tuple({"role": "embed", "content": text} for text in texts), None, params)
+    return Request(tuple({"role": "embed", "content": text} for text in texts), None, params, embeds=True)
 
 
 def texts_of(request: Request) -> list[str]:

@@ -61,16 +61,14 @@ class Foreign:
             self.arrivals.put_nowait(request)
             if delay:
                 await asyncio.sleep(delay)
-            return reply(request)
-
-        async def embed(request):
-            self.requests.append(request)
+            if not request.embeds:
+                return reply(request)
             if isinstance(reply, str):
                 return Completion(error=reply)
             texts = texts_of(request)
             return Completion("\n".join(pack(vector(text)) for text in texts), usage=Usage(sum(map(len, texts))))
 
-        number = open_route(call, asyncio.get_running_loop(), embed)
+        number = open_route(call, asyncio.get_running_loop())
         self._numbers.append(number)
         names = names or {"memory": "tiny/one", "reader": "two"}
         return {role: BoundModel(name, role, number, params or {}) for role, name in names.items()}
