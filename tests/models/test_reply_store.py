@@ -214,7 +214,8 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
     store = opened()
     odd = [{"tool_calls": [{"arguments": {}}]}, {"text": 5}, {"finish_reason": None}]
-    for value in ("{", "[]", b"\xff", *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
+    halved = json.dumps(msgspec.to_builtins(FULL)).encode() + b"\xff"  # half a character, as on a damaged disk
+    for value in ("{", "[]", halved, *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
         other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
         other.execute("DELETE FROM calls")
         other.execute("INSERT INTO calls VALUES (?, 'm', 0, CAST(? AS TEXT))", (KEY, value))
@@ -385,6 +386,14 @@ def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(own_cache,
     own_cache.unlink()
     cache = open_cache()
     put(cache, FULL)
+    cache._do(lambda: cache._database.execute("PRAGMA max_page_count = 1"))
+    put(cache, Completion("x" * 100_000), key=bytes([1] * 32))
+    assert get(cache) is None  # nor is it read from now on
+    cache.close()
+    (notice,) = capsys.readouterr().err.splitlines()
+    assert "full" in notice
+
+    cache = open_cache()
     assert (get(cache), len(cache)) == (FULL, 1)
     with sqlite3.connect(cache.path) as other:
         other.execute("DROP TABLE calls")
