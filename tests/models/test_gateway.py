@@ -258,6 +258,25 @@ def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+def test_a_model_that_cannot_be_closed_is_named_when_all_others_are_closed(tmp_path):
+    class Broken(ScriptedModel):
+        async def close(self):
+            raise OSError("the server does not end")
+
+    async def main():
+        models = {"broken": Broken(echo), "slow": Slow(echo)}
+        settings = CallSettings(use_cache=False)
+        door = Gateway(settings, {"": tmp_path / "calls.sqlite"}, opener=lambda spec, limiter: models[spec.name])
+        for name in models:
+            await door.call(ModelSpec(name, SPEC.base_url), asked(name))
+        with pytest.raises(OSError, match="the server does not end"):
+            await door.close()
+        return models["slow"].closed
+
+    assert asyncio.run(main())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.sqlite"]  # closed as well: no log is beside it
+
+
 def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     async def main(stop_after):
         async with FaultyServer(latency=0.002) as server:

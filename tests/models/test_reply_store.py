@@ -94,7 +94,7 @@ def test_a_caller_that_is_cancelled_leaves_the_others_of_its_round_their_replies
         calls = [asyncio.create_task(store.put(bytes([number] * 32), "m", FULL)) for number in range(3)]
         await asyncio.sleep(0)  # all three wait for one transaction
         calls[0].cancel()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             return await asyncio.gather(*calls, return_exceptions=True)
 
     cancelled, *others = asyncio.run(main())
@@ -119,7 +119,7 @@ def test_what_was_put_just_before_the_store_is_closed_is_committed(tmp_path, ope
         put_now = asyncio.create_task(store.put(KEY, "m", FULL))
         await asyncio.sleep(0)
         store.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             return await put_now
 
     assert asyncio.run(main()) == FULL
