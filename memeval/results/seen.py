@@ -35,7 +35,7 @@ def seen(run: Run, closed_book: Run) -> set[str]:
     missing = [key for key, row in run.questions.items() if not _same(row, closed_book.questions.get(key))]
     if missing:
         raise UsageError(
-            f"{closed_book.path}: {len(missing)} of the {len(run.questions)} questions of {run.path} were not asked, "
+            f"{closed_book.path}: {len(missing)} of the {len(run.questions):,} questions of {run.path} were not asked, "
             f"such as '{missing[0]}'; run {CLOSED_BOOK} on {run.task} with --limit {len(run.questions)}"
         )
     right: dict[str, list[bool]] = defaultdict(list)

@@ -26,6 +26,7 @@ from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
+from memeval.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def plan(options: Options) -> list[Planned]:
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
-            print(f"memeval: {typed} has {len(ids)} questions, not {options.limit}", file=sys.stderr)
+            print(f"memeval: {typed} has {counted(len(ids), 'question')}, not {options.limit}", file=sys.stderr)
         for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
@@ -126,7 +127,8 @@ def find_task(name: str, options: Options) -> TaskCard:
         metrics.load(card.headline, card.path)
         raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
     if card.reader_prompt not in READER:
-        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
+        near = suggest(card.reader_prompt, READER)
+        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{near} (known: {', '.join(READER)})")
     tokens.counter(card.tokenizer)
     return card
 

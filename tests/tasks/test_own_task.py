@@ -153,7 +153,7 @@ def test_an_oracle_without_evidence_says_why(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\n")
     words = ["run", "--agent", "oracle", "--task", "notes.yaml", "--model", "offline", "--quiet"]
     done = CliRunner().invoke(main, words)
-    assert "n/a for 1 of 1 questions: the data have no gold evidence for them" in done.stdout
+    assert "n/a for 1 of 1 question: the data have no gold evidence for them" in done.stdout
     run = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)["runs"][0]
     assert "without-evidence" in [note["code"] for note in run["notes"]]
     assert run["headline"]["value"] is None
