@@ -441,7 +441,7 @@ def test_prompts_beyond_the_window_are_named(project: Path) -> None:
     (planned,) = plan(chosen)
     found = estimate(planned)
     assert (found.calls, found.prompt) == (4, 0)
-    assert any("4 prompts of reader exceed the window of offline" in note for note in found.notes)
+    assert any("too long for the window of offline in the dry run: 4 prompts of reader" in note for note in found.notes)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
