@@ -3,7 +3,6 @@ import base64
 import json
 import math
 import struct
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from memeval.errors import UsageError
 from memeval.models import bound, embeddings, usage
 from memeval.models.bound import BoundModel, EmbeddingFailed, close_route, open_route
 from memeval.models.budget import Budget, BudgetSpent
-from memeval.models.completion import Completion, ModelSpec, Usage
+from memeval.models.completion import ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, asked, batches, hashed, pack, texts_of, unpack
 from memeval.models.faults import EndpointRefused
 from memeval.models.limits import Policy
@@ -102,10 +101,7 @@ class Session:
         async def main():
             self.gateway = gateway(**self.options)
 
-            async def call(request, embeds=False):
-                return await self.gateway.call(self.spec, request, embeds)
-
-            route = open_route(call, asyncio.get_running_loop(), partial(call, embeds=True))
+            route = open_route(lambda request: self.gateway.call(self.spec, request), asyncio.get_running_loop())
             usage.current.set(self.ledger)
             try:
                 return await work(BoundModel(self.spec.name, "embedder", route, self.spec.params))
@@ -148,21 +144,6 @@ def test_agents_with_plain_methods_embed_from_their_thread():
 def test_one_text_is_no_list_of_texts():
     with pytest.raises(TypeError, match="list of texts"):
         Session().run(lambda model: model.embed("Ann"))
-
-
-def test_a_route_without_embeddings_says_so():
-    async def main():
-        async def call(request):
-            return Completion()
-
-        route = open_route(call, asyncio.get_running_loop())
-        try:
-            await BoundModel("m", "memory", route).embed(["a"])
-        finally:
-            close_route(route)
-
-    with pytest.raises(UsageError, match="role 'memory': nothing here embeds texts"):
-        asyncio.run(main())
 
 
 @pytest.mark.parametrize("name", ["scripted:x.jsonl", "cohere/embed-v3"])
@@ -395,7 +376,7 @@ SPEC = ModelSpec("m", "http://127.0.0.1:9/v1")
 
 
 def vectors(door, texts, **params):
-    return door.call(SPEC, asked(texts, params), embeds=True)
+    return door.call(SPEC, asked(texts, params))
 
 
 def through(work, **options):

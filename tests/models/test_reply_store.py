@@ -214,10 +214,11 @@ def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
 def test_a_row_that_cannot_be_read_is_called_again(tmp_path, opened):
     store = opened()
     odd = [{"tool_calls": [{"arguments": {}}]}, {"text": 5}, {"finish_reason": None}]
-    for value in ("{", "[]", *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
+    halved = json.dumps(msgspec.to_builtins(FULL)).encode() + b"\xff"  # half a character, as on a damaged disk
+    for value in ("{", "[]", halved, *(json.dumps({**msgspec.to_builtins(FULL), **change}) for change in odd)):
         other = sqlite3.connect(tmp_path / "calls.sqlite", isolation_level=None)
         other.execute("DELETE FROM calls")
-        other.execute("INSERT INTO calls VALUES (?, 'm', 0, ?)", (KEY, value))
+        other.execute("INSERT INTO calls VALUES (?, 'm', 0, CAST(? AS TEXT))", (KEY, value))
         other.close()
         assert get(store) is None
         put(store, FULL)
@@ -304,6 +305,24 @@ def test_a_file_that_another_process_holds_does_not_hold_up_the_event_loop(tmp_p
     assert len(store) == 2
 
 
+def test_who_reads_back_many_replies_lets_others_go_on(opened):
+    store = opened()
+    put(store, FULL)
+
+    async def use():
+        async def read():
+            for _ in range(100):
+                assert await store.get(KEY) == FULL
+
+        reading, turns = asyncio.create_task(read()), 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 50  # Ctrl-C needs one
+
+    asyncio.run(use())
+
+
 class WithoutMaps(sqlite3.Connection):
     """On a file system that maps no shared memory: a file can be opened only by one process that has it for itself."""
 
@@ -367,6 +386,14 @@ def test_a_cache_that_cannot_be_used_turns_itself_off_with_one_notice(own_cache,
     own_cache.unlink()
     cache = open_cache()
     put(cache, FULL)
+    cache._do(lambda: cache._database.execute("PRAGMA max_page_count = 1"))
+    put(cache, Completion("x" * 100_000), key=bytes([1] * 32))
+    assert get(cache) is None  # nor is it read from now on
+    cache.close()
+    (notice,) = capsys.readouterr().err.splitlines()
+    assert "full" in notice
+
+    cache = open_cache()
     assert (get(cache), len(cache)) == (FULL, 1)
     with sqlite3.connect(cache.path) as other:
         other.execute("DROP TABLE calls")

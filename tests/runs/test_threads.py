@@ -398,7 +398,6 @@ def test_a_method_that_does_not_return_in_time_fails_its_context(toy: Any, kind:
 
 
 def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from memeval.runs import local
     from memeval.runs.run_context import RunContext
     from memeval.runs.signals import AgentSlow, Event
 
@@ -418,7 +417,7 @@ def test_a_method_that_takes_long_is_reported(toy: Any, monkeypatch: pytest.Monk
         run.spec.folder.mkdir(parents=True)
         work = [(ref, 0) for ref in run.task.refs(["q0"])]
         async with RunContext.of_runs([run.spec]) as context:
-            await local.execute(context.engine(see), run.task, work)
+            await context.engine(see).execute(run.task, work)
 
     asyncio.run(collect())
     assert reported.is_set()
