@@ -41,8 +41,10 @@ class Appending:
             for file in dict.fromkeys(files.values()):
                 cut_torn_line(file)
                 self._files[file] = _appending(file)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise unwritable(file, error) from None
             raise
 
     @property

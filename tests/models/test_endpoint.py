@@ -326,6 +326,16 @@ def test_parameters_that_a_model_does_not_take_are_renamed_or_left_out_once_and_
     assert len(server.seen) == 5  # the second call is sent once
 
 
+def test_a_server_that_refuses_one_parameter_after_another_is_given_up_after_a_few_for_one_attempt():
+    taken = ("temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "logprobs", "top_a")
+    server = Picky(takes_only())
+    completions, adapted = two_calls(server, asked("hi", **dict.fromkeys(taken, 1)))
+    assert len(adapted) == len(taken) == 9
+    assert "HTTP 400: Unsupported value" in completions[0].error
+    assert completions[1].text == "echo: hi"  # what was learnt of the first is kept
+    assert len(server.seen) == 8 + 2
+
+
 @pytest.mark.parametrize("name", ["stop", "response_format", "tools"])
 def test_what_changes_the_meaning_of_a_call_is_never_left_out(name):
     value = {"stop": ["x"], "response_format": {"type": "json_object"}, "tools": TOOLS}[name]

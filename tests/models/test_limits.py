@@ -475,6 +475,20 @@ def test_refusals_beside_calls_that_are_in_flight_do_not_stop_the_run():
     assert asyncio.run(main()) == (["HTTP 400: odd"] * 5, OK)
 
 
+def test_a_call_that_was_cancelled_while_it_waited_does_not_hinder_the_end_of_the_others():
+    async def main():
+        limiter = Limiter("x", cap=1, policy=FAST)
+        refused = asyncio.create_task(limiter.run(Script(EndpointRefused("HTTP 401"), seconds=0.02)))
+        waiting = [asyncio.create_task(limiter.run(Script(OK))) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        waiting[0].cancel()
+        return await asyncio.gather(refused, *waiting, return_exceptions=True)
+
+    refused, cancelled, under_way, last = map(type, asyncio.run(main()))
+    assert (refused, cancelled, last) == (EndpointRefused, asyncio.CancelledError, EndpointRefused)
+    assert under_way is Completion  # it was given the place when the refused call had left it
+
+
 def test_after_replies_a_refusal_is_one_calls_until_the_next_ones_are_refused_as_well():
     async def main():
         limiter = Limiter("x", policy=FAST)

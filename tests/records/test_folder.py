@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import UsageError
-from memeval.records import lock
+from memeval.records import appending, lock
 from memeval.records.averages import MetricAverage
 from memeval.records.clean import lost_numbers
 from memeval.records.files import cut_torn_line, read_record, read_rows, write_record, write_rows
@@ -132,6 +132,7 @@ def test_numbers_that_json_cannot_hold_become_null_and_are_counted(tmp_path: Pat
     (back,) = read_rows(tmp_path / "q.jsonl", QuestionRow)
     assert back.meta == {**kept, **dict.fromkeys(lost), "nested": [None, 1, None]}
     assert lost_numbers({**kept, **lost}) == 4
+    assert lost_numbers({"of another class": types, **lost}) == 4
 
 
 def test_what_is_nested_without_end_is_cut(tmp_path: Path) -> None:
@@ -398,6 +399,32 @@ def test_without_locks_it_works_and_says_so_once(
             writer.append(TEXT)
     assert RunFolder(tmp_path).texts() == {"s1": "long"}
     assert capsys.readouterr().err.count("no file locks here") == 1
+
+
+def test_a_file_of_a_folder_that_cannot_be_opened_is_one_line_and_leaves_the_folder_to_others(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").mkdir()
+    for _ in range(2):  # the first one holds no lock any more
+        with pytest.raises(UsageError, match=r"events\.jsonl: cannot be written \("), RunWriter(RunFolder(tmp_path)):
+            pass
+
+
+def test_a_damaged_file_is_named_and_leaves_the_folder_to_others(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text("{}\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"texts\.jsonl:1: damaged line"), RunWriter(RunFolder(tmp_path)):
+            pass
+
+
+def test_rows_are_on_the_disk_after_a_second_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, synced = [0.0], []
+    monkeypatch.setattr(appending, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        for now[0] in (0.0, 0.5, 1.0, 1.5, 2.5):
+            writer.append(SAMPLE)
+        writer.append(QUESTION)
+        writer.append(SAMPLE)
+    assert len(synced) == 4  # after 1 and 2.5 seconds, and at the end of two files that have more
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
