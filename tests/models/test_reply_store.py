@@ -347,6 +347,30 @@ def test_without_shared_memory_replies_are_read_by_the_thread_that_writes(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["calls.sqlite"]
 
 
+class ReadOnly(sqlite3.Connection):
+    """A file that another user may write."""
+
+    def execute(self, text, *rest):
+        if text == "BEGIN IMMEDIATE":
+            error = sqlite3.OperationalError("attempt to write a readonly database")
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+            raise error
+        return super().execute(text, *rest)
+
+
+def test_a_file_that_may_only_be_read_is_one_line_and_stays_where_it_is(tmp_path, opened, monkeypatch):
+    put(opened(), FULL)
+    opened().close()
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=ReadOnly))
+    store = opened()
+    assert get(store) == FULL
+    with pytest.raises(UsageError, match=r"calls\.sqlite: cannot be used \(attempt to write a readonly database\)"):
+        put(store, FULL, bytes([1] * 32))
+    with pytest.raises(UsageError, match="cannot be used"):
+        opened(tmp_path / "new.sqlite")  # the table cannot be made
+    assert list(tmp_path.glob("*set-aside*")) == []
+
+
 def test_without_file_locks_a_run_keeps_its_replies_and_the_shared_cache_is_off(opened, own_cache, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
 
