@@ -86,6 +86,8 @@ def growth(
     if not theirs.sum():
         value = math.inf if ours.sum() else 0.0
         return value, value, value
+    if np.count_nonzero(theirs) == 1:  # one value says nothing about its spread
+        return float(ours.sum() / theirs.sum()) - 1, -math.inf, math.inf
     groups = Groups(ours, theirs)
     low, high, _ = limits(groups, confidence, seed, resamples)
     return groups.mean - 1, min(low, groups.mean) - 1, max(high, groups.mean) - 1

@@ -105,6 +105,14 @@ def test_growth_from_nothing_is_infinite_and_nothing_grows_to_nothing():
     assert growth([0.0, 0.0], [0.0, 0.0], range(2)) == (0.0,) * 3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 3, 10, 40])
+@pytest.mark.parametrize("others", [0.0, 1.0])
+def test_growth_from_one_question_alone_has_no_limits(count, others):
+    found = growth([2.0] + [others] * (count - 1), [1.0] + [0.0] * (count - 1), range(count))
+    assert found == (1 + others * (count - 1), -math.inf, math.inf)
+
+
 def test_growth_where_many_streams_begin_with_nothing_has_finite_limits():
     """Of clusters that are drawn anew, some draws hold none that began with something."""
     assert all(map(math.isfinite, growth([2.0] * 2 + [1.0] * 38, [1.0] * 2 + [0.0] * 38, range(40))))
