@@ -151,8 +151,6 @@ class Store:
             raise RuntimeError(f"{self.path}: the store is closed")
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Completion | None] = loop.create_future()
-        if self._wanted and self._wanted[0][-1].get_loop() is not loop:  # of a loop that has ended
-            self._hand_over()
         if not self._wanted:
             loop.call_soon(self._hand_over)
         self._wanted.append((key, entry, result))

@@ -347,6 +347,16 @@ def test_an_endpoint_from_which_nothing_comes_is_given_up_as_a_whole_and_no_call
     assert "\n" not in message
 
 
+def test_calls_that_time_out_at_one_moment_all_end_where_nothing_has_come():
+    async def main():
+        limiter = Limiter("x", policy=FAST)
+        return await gathered(limiter, [Script(OK, seconds=60)] * 3, seconds=0.2)
+
+    assert {(type(outcome), str(outcome)) for outcome in asyncio.run(main())} == {
+        (EndpointDown, "x: nothing has come from it: no reply within 0.2 s; check the server and the URL")
+    }
+
+
 def test_a_server_that_comes_back_in_time_costs_no_call():
     async def main():
         limiter = Limiter("x", policy=FAST)
@@ -481,10 +491,10 @@ def test_a_call_that_was_cancelled_while_it_waited_does_not_hinder_the_end_of_th
         refused = asyncio.create_task(limiter.run(Script(EndpointRefused("HTTP 401"), seconds=0.02)))
         waiting = [asyncio.create_task(limiter.run(Script(OK))) for _ in range(3)]
         await asyncio.sleep(0.01)
-        waiting[0].cancel()
+        waiting[2].cancel()
         return await asyncio.gather(refused, *waiting, return_exceptions=True)
 
-    refused, cancelled, under_way, last = map(type, asyncio.run(main()))
+    refused, under_way, last, cancelled = map(type, asyncio.run(main()))
     assert (refused, cancelled, last) == (EndpointRefused, asyncio.CancelledError, EndpointRefused)
     assert under_way is Completion  # it was given the place when the refused call had left it
 

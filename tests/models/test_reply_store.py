@@ -132,6 +132,8 @@ def test_a_closed_store_takes_nothing(opened):
     store.close()
     with pytest.raises(RuntimeError, match="closed"):
         get(store)
+    with pytest.raises(RuntimeError, match="closed"):
+        len(store)
 
 
 def later_version(path):

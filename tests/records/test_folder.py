@@ -408,6 +408,20 @@ def test_a_file_of_a_folder_that_cannot_be_opened_is_one_line_and_leaves_the_fol
             pass
 
 
+def test_a_folder_whose_opening_is_interrupted_is_left_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ctrl_c(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(appending, "cut_torn_line", ctrl_c)
+    with pytest.raises(KeyboardInterrupt), RunWriter(RunFolder(tmp_path)):
+        pass
+    monkeypatch.undo()
+    with RunWriter(RunFolder(tmp_path)) as writer:
+        writer.append(SAMPLE)
+    writer.__exit__()  # nothing is open any more
+    assert RunFolder(tmp_path).samples() == [SAMPLE]
+
+
 def test_a_damaged_file_is_named_and_leaves_the_folder_to_others(tmp_path: Path) -> None:
     (tmp_path / "texts.jsonl").write_text("{}\n")
     for _ in range(2):
