@@ -206,7 +206,7 @@ class Store:
             text = f"{self.path}: cannot be used ({reason}); {fix}"
             if not self._optional:
                 raise UsageError(text) from None
-            self._off = True
+            self._off, self._reader = True, None
             to_stderr(f"the cache is off: {text}")
             return None
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
-from memeval import identity, plugins
+import msgspec
+
+from memeval import plugins, source_files
 from memeval.cards import TaskCard
-from memeval.errors import StopRun, UsageError
+from memeval.errors import NoData, StopRun, UsageError
 from memeval.loading import described
-from memeval.task import Context, ContextRef, Question, Unit
+from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks.base import Settings, Task, contradiction
+from memeval.typed import typed
+
+PARTS = ("data", "order", "golds", "refs", "context")
+"""What `memeval.tasks.Task` has."""
 
 Result = TypeVar("Result")
 
@@ -30,18 +38,42 @@ def load(card: TaskCard, settings: Settings) -> Task:
         file, line = inspect.getsourcefile(source) or file, inspect.getsourcelines(source)[1]
     thread = ThreadPoolExecutor(1, "memeval-task")
     with _users_code(file, line, "loading the task"):
-        return OwnTask(card, thread.submit(lambda: source().load(card, settings)).result(), file, line, thread)
+        task = thread.submit(_loaded, source, card, settings).result()
+        return OwnTask(card, task, file, line, thread)
+
+
+def _loaded(source: Any, card: TaskCard, settings: Settings) -> Task:
+    """What a user's class loads. Raises UsageError if it has no `load`, or if that returns no task."""
+    if not callable(getattr(source, "load", None)):
+        raise UsageError(
+            f"the class {card.source.rpartition(':')[2]} has no method 'load' (load(card, settings) returns a task)"
+        )
+    task: Task = source().load(card, settings)
+    missing = [part for part in PARTS if not hasattr(task, part)]
+    if missing:
+        raise UsageError(
+            f"load returned {type(task).__name__}, which has no '{missing[0]}'; return a FixedTask of memeval.tasks.fixed"
+        )
+    return task
+
+
+_PLACED = re.compile(r"\S+:\d+: ")
 
 
 @contextmanager
 def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
-    """Whatever a user's task raises, as one line with the last place in its file, else the line of its class."""
+    """Whatever a user's task raises, as one line with the last place in its file, else the line of its class. A UsageError
+    that names a place keeps it."""
     try:
         yield
-    except (UsageError, StopRun):
+    except (NoData, StopRun):
         raise
+    except UsageError as error:
+        if _PLACED.match(str(error)):
+            raise
+        raise UsageError(f"{source_files.place(error) or f'{file}:{line}'}: {error}") from error
     except (Exception, SystemExit) as error:
-        place = identity.place(error) or f"{file}:{line}"
+        place = source_files.place(error) or f"{file}:{line}"
         raise UsageError(f"{place}: {doing} raised {described(error)}") from error
 
 
@@ -72,6 +104,7 @@ class OwnTask:
     def context(self, ref: ContextRef) -> Context:
         with _users_code(self._file, self._line, f"building context '{ref.context_id}'"):
             context = self._run(self._task.context, ref)
+            self._check_types("context", context.id, dataclasses.replace(context, questions=(), meta={}))
             name = f"context '{context.id}'"
             if context.id != ref.context_id or not {item.id for item in context.questions}.issuperset(ref.question_ids):
                 self._refuse(f"{name} is not the one that was wanted ('{ref.context_id}')")
@@ -87,9 +120,22 @@ class OwnTask:
 
     def _check(self, questions: Sequence[Question], units: Sequence[Unit] | None = None) -> None:
         for question in questions:
+            self._check_types("question", question.id, question)
             fault = contradiction(question, units)
             if fault:
                 self._refuse(f"question '{question.id}': {fault}")
+
+    def _check_types(self, kind: str, name: Any, part: Context | Question) -> None:
+        """Every field has the type that the class says."""
+        place = f"{self._file}:{self._line}: {kind} {name!r}"
+        for field, wanted in (("units", Unit), ("evidence", Evidence)):
+            for at, piece in enumerate(getattr(part, field, ())):
+                if not isinstance(piece, wanted):
+                    raise UsageError(f"{place}: '{field}[{at}]' is {piece!r:.80}, expected memeval.task.{wanted.__name__}")
+        try:
+            typed(msgspec.to_builtins(part), type(part), place)
+        except TypeError as error:  # an object that no record can hold
+            raise UsageError(f"{place} holds what is neither a text nor a number: {error}") from error
 
     def _refuse(self, fault: str) -> NoReturn:
         raise UsageError(f"{self._file}:{self._line}: {fault}")
