@@ -205,7 +205,7 @@ def test_a_task_that_exits_is_one_line(before: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_a_task_that_does_not_return(tmp_path: Path) -> None:
     waits = "open('began', 'w').close(); import time; time.sleep(600)"
-    (tmp_path / "diary.py").write_text(DIARY.format(answers="()", options="None", evidence="()", before=waits))
+    (tmp_path / "diary.py").write_text(DIARY.format(answers="()", options="None", evidence="()", unit="", before=waits))
     words = ["run", "--agent", "bm25", "--task", "diary.py:Diary", "--model", "offline"]
     process = preloaded.start(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while not (tmp_path / "began").exists():
