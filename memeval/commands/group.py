@@ -41,8 +41,10 @@ class Group(click.Group):
             click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
+            from memeval.process import end
+
             click.echo("memeval: interrupted", err=True)
-            ctx.exit(130)
+            end(130)  # code of the user's, in a thread, does not keep it
 
     def _flushed(self, ctx: click.Context) -> Any:
         """Run the verb and flush its output. Raises UsageError where stdout cannot be written."""

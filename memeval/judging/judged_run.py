@@ -37,12 +37,18 @@ def judge_folder(
     the judge, its family, prompt hash, related roles, cost, and its calibration where one is kept.
 
     family None: the one that the task names (`family_of`). Both files are replaced whole, at the end; manifest.json gets the
-    judge under `judges`. Raises UsageError (no run, locked, unknown names) and StopRun (judge again to go on).
+    judge under `judges`. Where the folder cannot be written, what is judged already stays. Raises UsageError (no run,
+    locked, unknown names) and StopRun (judge again to go on).
     """
     folder = RunFolder(path)
     manifest = folder.known_manifest()
     family = family or family_of(manifest.judge, manifest.source)
     scorer = scorer_name(judge, family, prompt)
+    rules = digest([judge.name, prompt_hash(family, prompt), dict(judge.params)])[:16]
+    if not folder.writable and scorer in folder.judges():
+        verdicts = [(row.key, row.scorer) for row in folder.scores(scorer)]
+        if verdicts == [(row.key, rules) for row in folder.samples()]:
+            return scorer
     with RunWriter(folder):
         questions, samples = folder.questions(), folder.samples()
         if not samples:
@@ -62,7 +68,6 @@ def judge_folder(
             params=dict(judge.params),
             related=tuple(_related_roles(judge.name, manifest)),
         )
-        rules = digest([judge.name, facts.prompt_hash, facts.params])[:16]
         folder.write_scores([replace(row, scorer=rules) for row in rows], scorer)
         folder.write_judge_header(
             JudgeHeader(

@@ -18,9 +18,9 @@ BLOCK = 65536
 """Bytes that are read at once while the end of the last whole line is looked for."""
 
 
-def read_rows(path: Path, kind: type[T]) -> Iterator[T]:
-    """The complete lines of a file as rows of one kind; a torn last line is left out. Raises UsageError, with the line, for
-    what is no such row."""
+def read_rows(path: Path, kind: type[T], fix: str = "remove it, or start anew with --fresh") -> Iterator[T]:
+    """The complete lines of a file as rows of one kind; a torn last line is left out. Raises UsageError, with the line and
+    what to do, for what is no such row."""
     if not path.is_file():
         return
     decode = msgspec.json.Decoder(kind).decode
@@ -31,8 +31,7 @@ def read_rows(path: Path, kind: type[T]) -> Iterator[T]:
             try:
                 yield decode(raw)
             except (msgspec.MsgspecError, ValueError, RecursionError):
-                message = f"{path}:{number}: damaged line; remove it, or start anew with --fresh"
-                raise UsageError(message) from None
+                raise UsageError(f"{path}:{number}: damaged line; {fix}") from None
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:

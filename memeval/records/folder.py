@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -176,8 +176,7 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the answers, not the memory. Raises UsageError when another process is writing them."""
         if self.path.is_dir():
-            with RunWriter(self):
-                pass
+            _opened(self.path, {}).close()
             remove_folder(self.path)
 
 
@@ -191,9 +190,7 @@ class RunWriter:
         folder = self.folder
         files: dict[type, Path] = dict.fromkeys(get_args(EventRow), folder.path / "events.jsonl")
         files |= {SampleRow: folder.samples_file, QuestionRow: folder.path / "questions.jsonl"}
-        self._files = Appending(folder.path, {**files, TextRow: folder.path / "texts.jsonl"})
-        if not self._files.held:
-            raise UsageError(f"{folder.path}: another memeval process is writing this run; wait for it or stop it")
+        self._files = _opened(folder.path, {**files, TextRow: folder.path / "texts.jsonl"})
         try:  # what is known already is not written again: a resumed run repeats only what it must compute again
             self._texts = set(folder.texts())
             self._questions = {row.question_id: row.digest for row in folder.questions().values()}
@@ -221,6 +218,14 @@ class RunWriter:
     def keep_samples(self, kept: Iterable[SampleRow]) -> None:
         """Replace the samples at once: those that are left out are to be tried again."""
         self._files.replace(self.folder.samples_file, kept)
+
+
+def _opened(path: Path, files: Mapping[type, Path]) -> Appending:
+    """The files of a run, held by this process. Raises UsageError where another one is writing them."""
+    found = Appending(path, files)
+    if not found.held:
+        raise UsageError(f"{path}: another memeval process is writing this run; wait for it or stop it")
+    return found
 
 
 def readers(memory: Path) -> Iterator[Path]:

@@ -31,6 +31,7 @@ MEMORIES = "memories"
 """Folder beside the runs of a task that holds their memories."""
 CALLS = "calls.sqlite"
 """File of a run or memory folder: the replies of models."""
+_FIX = "delete the file: its steps are made again from stored replies"
 POLL = 0.1
 """Seconds between two looks at what another process has built."""
 
@@ -68,7 +69,7 @@ class MemoryFolder:
 
         digests: context id -> its digest, for the steps of reading these contexts; None for all contexts, as they were when
         they were read last."""
-        rows = list(read_rows(self.operations_file, OperationRow))
+        rows = list(read_rows(self.operations_file, OperationRow, _FIX))
         if digests is None:
             digests = {row.context_id: row.digest for row in rows}
         return list({row.key: row for row in rows if row.digest == digests.get(row.context_id)}.values())
@@ -177,7 +178,7 @@ class MemoryWriter:
             self.release()
 
     def _read(self) -> dict[tuple[object, ...], tuple[int, int]]:
-        rows = read_rows(self.folder.operations_file, OperationRow)
+        rows = read_rows(self.folder.operations_file, OperationRow, _FIX)
         return {(*row.key, row.digest): (row.attempt, _content(row)) for row in rows}
 
     def append(self, row: OperationRow) -> None:

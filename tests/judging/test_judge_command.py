@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,23 @@ def test_calibrate_prints_one_object(tmp_path: Path, capsys: Capture) -> None:
     report = json.loads(capsys.readouterr().out)
     assert (report["source"], report["errors"]["agreement"]["value"]) == ("set.jsonl", 1.0)
     assert Path(report["kept"]).is_file()
+
+
+def test_a_judged_run_is_read_back_where_nothing_can_be_written(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert score_command([folder], ModelSpec("offline"), quiet=True) == 0
+    first = capsys.readouterr().out
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise UsageError("written")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # what a read-only mount says, also to root
+    monkeypatch.setattr("memeval.judging.judged_run.RunWriter", refuse)
+    assert score_command([folder], ModelSpec("offline"), quiet=True) == 0
+    assert capsys.readouterr().out == first
+    with pytest.raises(UsageError, match="written"):  # by other rules it is not judged yet
+        score_command([folder], ModelSpec("offline"), family="longmemeval", quiet=True)
 
 
 def test_a_judge_that_gives_up_is_invalid(folder: Path, tmp_path: Path, capsys: Capture) -> None:

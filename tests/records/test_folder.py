@@ -177,6 +177,14 @@ def test_damaged_line_is_named(tmp_path: Path, damaged: bytes) -> None:
         RunFolder(tmp_path).texts()
 
 
+@pytest.mark.parametrize("name", ["questions.jsonl", "samples.jsonl", "texts.jsonl"])
+def test_a_damaged_folder_is_removed_as_the_message_says(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_bytes(b"{\n{}\n")
+    RunFolder(tmp_path / "run").remove()  # what --fresh does first
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("taken", [0, 9])
 def test_a_full_disk_is_one_line_and_half_a_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
     write = os.write

@@ -175,7 +175,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     write(tmp_path, STEP)
     path = tmp_path / "operations.jsonl"
     path.write_bytes(b"{}\n" + path.read_bytes())
-    with pytest.raises(UsageError, match=r"operations\.jsonl:1: damaged line"):
+    with pytest.raises(UsageError, match=r"operations\.jsonl:1: damaged line; delete the file"):
         MemoryFolder(tmp_path).operations()
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 
+import preloaded
 import pytest
 from click.testing import CliRunner
 
@@ -196,3 +200,17 @@ def test_a_task_that_exits_is_one_line(before: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         diary(tmp_path, before=before)
     assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: loading the task raised SystemExit(3)"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_task_that_does_not_return(tmp_path: Path) -> None:
+    waits = "open('began', 'w').close(); import time; time.sleep(600)"
+    (tmp_path / "diary.py").write_text(DIARY.format(answers="()", options="None", evidence="()", unit="", before=waits))
+    words = ["run", "--agent", "bm25", "--task", "diary.py:Diary", "--model", "offline"]
+    process = preloaded.start(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == "memeval: interrupted\n"
+    assert process.returncode == 130
