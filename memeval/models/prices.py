@@ -18,7 +18,7 @@ from typing import Any
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Usage
-from memeval.models.providers import LOCAL
+from memeval.models.providers import PREFIXES
 from memeval.yamlfile import read_yaml
 
 CONFIG = Path("memeval.yaml")
@@ -108,16 +108,16 @@ def _read(entry: Any, where: str) -> Price:
         raise UsageError(f"{where} is {entry!r}, expected {{prompt: USD, completion: USD}} per million tokens")
     if twice := next((key for key, name in _ALSO.items() if key in entry and name in entry), None):
         raise UsageError(f"{where}: '{twice}' and '{_ALSO[twice]}' are the same; give one of them")
-    entry = {_ALSO.get(key, key): value for key, value in entry.items()}
     for key, value in entry.items():
-        if key not in _KEYS:
-            known = (*_KEYS, *_ALSO)
+        if key not in (known := (*_KEYS, *_ALSO)):
             raise UsageError(f"{where}: unknown key '{key}'{suggest(str(key), known)} (known: {', '.join(known)})")
         if _number(value) is None:
             raise UsageError(f"{where}.{key} is {value!r}, expected USD per million tokens, 0 or more")
+    entry = {_ALSO.get(key, key): value for key, value in entry.items()}
     for key in ("prompt", "completion"):
         if key not in entry:
-            raise UsageError(f"{where}: '{key}' is missing (USD per million tokens)")
+            also = next(other for other, name in _ALSO.items() if name == key)
+            raise UsageError(f"{where}: '{key}' (or '{also}') is missing (USD per million tokens)")
     prompt, completion = entry["prompt"] / MILLION, entry["completion"] / MILLION
     return Price(prompt, completion, entry.get("cached", entry["prompt"]) / MILLION, CONFIG.name)
 
@@ -164,7 +164,7 @@ def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
             return None
         name = f"openai/{name}"
     provider, slash, model = name.partition("/")
-    if not slash or provider in LOCAL:
+    if not slash or provider in PREFIXES:
         return None
     for key in (name, model):
         entry = table().get(key)

@@ -36,7 +36,8 @@ Opener = Callable[[Route, ModelSpec, "Limiter"], Model]
 class Provider:
     """One row of the table.
 
-    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
+    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`; a form `KIND/...`
+    claims every name with that prefix. names: the whole names of its models, where they are memeval's own. opens: (route,
     spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
     runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
     cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
@@ -49,6 +50,7 @@ class Provider:
     about: str
     opens: Opener
     embeds: Opener | None = None
+    names: tuple[str, ...] = ()
     runs_here: bool = False
     fills_cache: bool = True
     has_weights: bool = False
@@ -87,7 +89,7 @@ PROVIDERS = (
         "offline", "offline", "the rule-based model: no key, GPU or network; not comparable with published results",
         opens=lambda at, spec, limiter: _load("offline:OfflineModel")(),
         embeds=lambda at, spec, limiter: _load("embeddings:OfflineEmbedder")(),
-        runs_here=True, fills_cache=False,
+        names=("offline",), runs_here=True, fills_cache=False,
     ),
     Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
@@ -125,13 +127,13 @@ PROVIDERS = (
     Provider(
         "lookup", "lookup", "a strict reader: the first line of the memory with every word of the question",
         opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
-        runs_here=True, fills_cache=False,
+        names=("lookup",), runs_here=True, fills_cache=False,
     ),
     Provider(
         "tiny", "tiny[/warm-start]",
         "the writer of `memeval train tiny`, trained or before training, for synth-tiny only, with reader lookup (extra hf)",
         opens=lambda at, spec, limiter: _load("tiny:TinyModel")(at.name),
-        runs_here=True, fills_cache=False,
+        names=("tiny", "tiny/warm-start"), runs_here=True, fills_cache=False,
         installed=lambda: _load("local.hf_loading:installed")(),
     ),
     Provider("plugin", "", "registered by an installed package", opens=_plugin),
@@ -139,3 +141,7 @@ PROVIDERS = (
 BY_KIND = {row.kind: row for row in PROVIDERS}
 LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
 """Kinds whose weights lie on this machine."""
+OWN = tuple(name for row in PROVIDERS for name in row.names)
+"""Models of memeval's own."""
+PREFIXES = tuple(row.kind for row in PROVIDERS if row.form.startswith(f"{row.kind}/"))
+"""Kinds that claim every name `KIND/...`."""

@@ -17,14 +17,10 @@ from urllib.parse import urlsplit
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Model, ModelSpec
 from memeval.models.keys import MOVED, openai_url
-from memeval.models.providers import BY_KIND, LOCAL, PROVIDERS, Provider, Route
+from memeval.models.providers import BY_KIND, LOCAL, OWN, PREFIXES, PROVIDERS, Provider, Route
 
 if TYPE_CHECKING:
     from memeval.models.limits import Limiter
-
-
-OWN = ("offline", "lookup", "tiny", "tiny/warm-start")
-"""Models of memeval's own."""
 
 
 def known() -> dict[str, str]:
@@ -58,7 +54,7 @@ def _of_openai(name: str) -> str:
 
     provider, slash, model = name.partition("/")
     if slash and name not in OWN:
-        return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
+        return model if provider == "openai" else "" if provider in (*PREFIXES, *prices.providers()) else name
     claimed = (*OWN, *plugins.entry_point_names("models"))
     return "" if name in claimed or name.startswith("scripted:") else name
 
@@ -92,7 +88,7 @@ def route(spec: ModelSpec) -> Route:
         kind = own.partition("/")[0]
         return Route(kind, file or name, kind)
     provider, slash, model = name.partition("/")
-    if slash and model and provider in LOCAL:
+    if slash and model and provider in PREFIXES:
         return Route(provider, model, name)
     if slash and provider in OWN:
         raise UsageError(f"model '{_hidden(name)}' is unknown{suggest(name, OWN)} (of memeval's own: {', '.join(OWN)})")
