@@ -211,3 +211,12 @@ def test_nothing_heavy_is_imported():
     code = "import memeval.models.registry, memeval.models.completion, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"asyncio", "aiohttp", "litellm", "numpy", "sqlite3", "yaml"} & set(loaded)
+
+
+def test_the_table_of_providers_says_which_names_are_taken():
+    assert registry.OWN == ("offline", "lookup", "tiny", "tiny/warm-start")
+    for name in registry.OWN:
+        assert registry.route(ModelSpec(name)).kind == name.partition("/")[0]
+    for kind in registry.PREFIXES:
+        assert registry.route(ModelSpec(f"{kind}/some/name")) == registry.Route(kind, "some/name", f"{kind}/some/name")
+    assert registry.PREFIXES == ("vllm", "hf")
