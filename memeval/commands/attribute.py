@@ -16,8 +16,9 @@ from memeval.records.clean import encode
 from memeval.records.verdicts import status
 from memeval.results.attribute import Attribute, Expected
 from memeval.results.costs import money
-from memeval.results.load import Run, load_runs
+from memeval.results.load import load_runs
 from memeval.results.lost import asked_sentence, sentence
+from memeval.results.run import Run
 from memeval.wording import counted
 
 

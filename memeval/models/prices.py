@@ -18,7 +18,7 @@ from typing import Any
 
 from memeval.errors import UsageError, suggest
 from memeval.models.completion import OPENAI_URL, Usage
-from memeval.models.providers import PREFIXES
+from memeval.models.providers import LOCAL
 from memeval.yamlfile import read_yaml
 
 CONFIG = Path("memeval.yaml")
@@ -164,7 +164,7 @@ def _entry(name: str, base_url: str | None) -> Mapping[str, Any] | None:
             return None
         name = f"openai/{name}"
     provider, slash, model = name.partition("/")
-    if not slash or provider in PREFIXES:
+    if not slash or provider in LOCAL:
         return None
     for key in (name, model):
         entry = table().get(key)

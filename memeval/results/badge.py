@@ -13,8 +13,8 @@ from memeval.errors import UsageError
 from memeval.models.body import mode
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
-from memeval.results.load import Run
 from memeval.results.published import Board, Published
+from memeval.results.run import Run
 from memeval.runs.prompts import deviations, users_parts
 from memeval.wording import counted
 

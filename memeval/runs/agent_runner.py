@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.errors import ForeignFailed, StopRun, UsageError
-from memeval.identity import PACKAGE, is_local, local_frames
 from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
@@ -22,6 +21,7 @@ from memeval.models.usage import Ledger
 from memeval.plugins import is_foreign
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
+from memeval.source_files import PACKAGE, is_local, local_frames
 from memeval.task import Question
 
 Handed = TypeVar("Handed")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from memeval import cards, identity, metrics, plugins, protocol, tokens
+from memeval import cards, metrics, plugins, protocol, source_files, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -19,6 +19,7 @@ from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.records.manifest import Origin
 from memeval.records.summary import ReadBack
+from memeval.runs.agent_files import agent_files
 from memeval.runs.changed import say_what_changed
 from memeval.runs.options import Options
 from memeval.runs.prompts import check_parts, replaced
@@ -58,7 +59,7 @@ def plan(options: Options) -> list[Planned]:
     check_parts([agent.card for agent in agents], options.prompts)
     named = suites(options)
     typed_names = [name for names in named.values() for name in names]
-    task_cards = [find_task(name, options) for name in typed_names]
+    task_cards = [checked_task(name, options) for name in typed_names]
     replacing = {agent.typed: replaced(agent.card, options.prompts) for agent in agents}
     judge_prompt = load_prompts({"judge": file})["judge"] if (file := options.prompts.get("judge")) else None
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
@@ -116,7 +117,7 @@ def suites(options: Options) -> dict[str, list[str]]:
     return {name: plugins.find_suite(name, options.tasks_dir) or [name] for name in options.tasks}
 
 
-def find_task(name: str, options: Options) -> TaskCard:
+def checked_task(name: str, options: Options) -> TaskCard:
     """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, tokenizer."""
     card = plugins.find_task(name, options.tasks_dir)
     if options.exact_tokens:
@@ -158,18 +159,18 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         agent = made(card, params)
         if plugins.is_foreign(agent):  # what only its server knows
             params |= agent.found()
-        files = identity.digests(plugins.agent_files(card, params))
-        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, agent))
+        yield agent_spec(name, card, params, agent, replayable)
 
 
-def chunk_tokens(card: AgentCard, agent: Any) -> int:
-    """Tokens of a chunk that an agent asks for by its attribute `chunk_tokens`; 0: the task's."""
+def agent_spec(typed: str, card: AgentCard, params: Mapping[str, Any], agent: Any, replayable: bool) -> AgentSpec:
+    """The spec of an agent that was made of these parameters. typed: its name on the command line."""
     wanted = getattr(agent, "chunk_tokens", 0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise UsageError(
             f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
         )
-    return wanted
+    files = source_files.digests(agent_files(card, params))
+    return AgentSpec(typed, card, params, files, replayable, wanted)
 
 
 def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
@@ -181,7 +182,7 @@ def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too
-        place = identity.place(error)
+        place = source_files.place(error)
         if isinstance(error, UsageError) or not (place or isinstance(error, (TypeError, ValueError))):
             raise
         where = f"{place}: agent '{card.name}': __init__ raised {described(error)}"

@@ -110,7 +110,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
 
     Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
@@ -133,8 +133,8 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
     options = question.options
     if options is not None and question.answerable:
         letters = {string.ascii_lowercase[at] for at in range(min(len(options), 26))}
-        known = {normalised(option) for option in options}
-        if not any(normalised(answer) in known or answer.lower().strip("() .") in letters for answer in question.answers):
+        known = {normalise(option) for option in options}
+        if not any(normalise(answer) in known or answer.lower().strip("() .") in letters for answer in question.answers):
             return f"its options ({'; '.join(options)[:120]}) lack the answer {question.answers[0][:80]!r}"
     if units is None:
         return ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from memeval import identity, plugins
+from memeval import plugins, source_files
 from memeval.cards import TaskCard
 from memeval.errors import NoData, StopRun, UsageError
 from memeval.loading import described
@@ -21,6 +22,8 @@ from memeval.typed import typed
 
 PARTS = ("data", "order", "golds", "refs", "context")
 """What `memeval.tasks.Task` has."""
+
+Result = TypeVar("Result")
 
 
 def load(card: TaskCard, settings: Settings) -> Task:
@@ -33,9 +36,10 @@ def load(card: TaskCard, settings: Settings) -> Task:
     file, line = card.source, 1
     with suppress(OSError, TypeError):  # no file holds it
         file, line = inspect.getsourcefile(source) or file, inspect.getsourcelines(source)[1]
+    thread = ThreadPoolExecutor(1, "memeval-task")
     with _users_code(file, line, "loading the task"):
-        task = _loaded(source, card, settings)
-        return OwnTask(card, task, file, line)
+        task = thread.submit(_loaded, source, card, settings).result()
+        return OwnTask(card, task, file, line, thread)
 
 
 def _loaded(source: Any, card: TaskCard, settings: Settings) -> Task:
@@ -67,25 +71,27 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
     except UsageError as error:
         if _PLACED.match(str(error)):
             raise
-        raise UsageError(f"{identity.place(error) or f'{file}:{line}'}: {error}") from error
-    except Exception as error:
-        place = identity.place(error) or f"{file}:{line}"
+        raise UsageError(f"{source_files.place(error) or f'{file}:{line}'}: {error}") from error
+    except (Exception, SystemExit) as error:
+        place = source_files.place(error) or f"{file}:{line}"
         raise UsageError(f"{place}: {doing} raised {described(error)}") from error
 
 
 class OwnTask:
     """A user's task; implements `memeval.tasks.Task`. Raises UsageError, which names file and line, where its methods raise
-    and for a question that contradicts itself."""
+    and for a question that contradicts itself.
 
-    def __init__(self, card: TaskCard, task: Task, file: str, line: int) -> None:
+    All its code runs in one thread, where no event loop is running: so it may hold SQLite handles and call `asyncio.run`."""
+
+    def __init__(self, card: TaskCard, task: Task, file: str, line: int, thread: ThreadPoolExecutor) -> None:
         self.card = card
-        self._task, self._file, self._line = task, file, line
+        self._task, self._file, self._line, self._thread = task, file, line, thread
         self.data: Mapping[str, Any] = task.data
         self.order: Sequence[str] = task.order
 
     def golds(self) -> Sequence[Question]:
         with _users_code(self._file, self._line, "golds()"):
-            golds = self._task.golds()
+            golds = self._run(self._task.golds)
             if [question.id for question in golds] != list(self.order):
                 self._refuse("its golds are not the questions of its order")
             self._check(golds)
@@ -93,11 +99,11 @@ class OwnTask:
 
     def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
         with _users_code(self._file, self._line, "refs()"):
-            return self._task.refs(question_ids)
+            return self._run(self._task.refs, question_ids)
 
     def context(self, ref: ContextRef) -> Context:
         with _users_code(self._file, self._line, f"building context '{ref.context_id}'"):
-            context = self._task.context(ref)
+            context = self._run(self._task.context, ref)
             self._check_types("context", context.id, dataclasses.replace(context, questions=(), meta={}))
             name = f"context '{context.id}'"
             if context.id != ref.context_id or not {item.id for item in context.questions}.issuperset(ref.question_ids):
@@ -108,6 +114,9 @@ class OwnTask:
                 self._refuse(f"{name} has no cluster, but the card says 'cluster: {self.card.cluster}'")
             self._check(context.questions, context.units)
             return context
+
+    def _run(self, method: Callable[..., Result], *args: Any) -> Result:
+        return self._thread.submit(method, *args).result()
 
     def _check(self, questions: Sequence[Question], units: Sequence[Unit] | None = None) -> None:
         for question in questions:

@@ -157,3 +157,42 @@ def test_an_oracle_without_evidence_says_why(tmp_path: Path, monkeypatch: pytest
     run = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)["runs"][0]
     assert "without-evidence" in [note["code"] for note in run["notes"]]
     assert run["headline"]["value"] is None
+
+
+BOUND = """
+import asyncio, sqlite3
+from memeval.tasks.fixed import FixedTask
+from memeval.task import Context, Question, Unit
+
+class Rows:
+    def load(self, card, settings):
+        self.rows = sqlite3.connect(":memory:")
+        self.rows.execute("CREATE TABLE towns AS SELECT 'Arlen' AS name UNION SELECT 'Borvik' UNION SELECT 'Castro'")
+        self.names = [name for name, in self.rows.execute("SELECT name FROM towns")]
+        return FixedTask(card, settings, {name: [self.question(name)] for name in self.names}, self.context, {})
+
+    def question(self, name):
+        return Question(name, f"Which town is like {name}?", name)
+
+    def context(self, name):
+        asyncio.run(asyncio.sleep(0))
+        (found,) = self.rows.execute("SELECT name FROM towns WHERE name = ?", (name,)).fetchone()
+        return Context(name, (Unit(f"{found} is a town."),), (self.question(name),))
+"""
+
+
+def test_what_is_bound_to_a_thread_and_loops_of_its_own_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.py").write_text(BOUND)
+    words = ["run", "--agent", "bm25", "--task", "rows.py:Rows", "--model", "offline", "--quiet", "--format", "json"]
+    for limit in ("2", "3"):  # what is finished is built too, to see whether it was edited
+        done = CliRunner().invoke(main, [*words, "--limit", limit])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["runs"][0]["n"] == int(limit)
+
+
+@pytest.mark.parametrize("before", ["raise SystemExit(3)", "import sys; sys.exit(3)"])
+def test_a_task_that_exits_is_one_line(before: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        diary(tmp_path, before=before)
+    assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: loading the task raised SystemExit(3)"

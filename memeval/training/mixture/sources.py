@@ -24,9 +24,9 @@ from memeval.data.files import DataFile, Found, by_hand, find, local
 from memeval.data.records import read, read_object
 from memeval.errors import UsageError, suggest
 from memeval.records.files import unwritable
-from memeval.training import families
-from memeval.training.data import TRAIN, VALIDATION, Built, Row, Split, divided, rows
-from memeval.training.families import FAMILIES, Labelled
+from memeval.training.mixture import families
+from memeval.training.mixture.families import FAMILIES, Labelled
+from memeval.training.mixture.streams import TRAIN, VALIDATION, Built, Record, Split, divided, rows
 from memeval.typed import Count
 from memeval.wording import counted
 
@@ -73,11 +73,11 @@ class Made:
     card: str | None
 
 
-def _object(file: Found) -> Row:
+def _object(file: Found) -> Record:
     return read_object(file)[0]
 
 
-def _records(file: Found) -> Iterator[Row]:
+def _records(file: Found) -> Iterator[Record]:
     return (row for _, row in read(file).rows())
 
 
@@ -201,7 +201,7 @@ def from_published(file: Path, given: Mixing, out: Path, split: Split) -> list[M
     """The same from a parquet file as Mem-alpha publishes it (YuWangX/Memalpha, train.parquet): one split of each family in
     it."""
     found = Found(file.name, file)
-    by_source: dict[str, list[Row]] = {}
+    by_source: dict[str, list[Record]] = {}
     for place, row in read(found).rows():
         with published(place):
             by_source.setdefault(str(row["data_source"]), []).append(row)
