@@ -556,3 +556,30 @@ def test_a_shell_pattern_shows_all_runs_and_passes_over_their_memories(
     assert [line.split()[0] for line in shown.output.splitlines() if " on synth-10k " in line] == ["bm25", "recent"]
     refused = CliRunner().invoke(main, ["show", "runs/synth-10k/memories"])
     assert (refused.exit_code, "not a run folder" in refused.output) == (2, True)
+
+
+WORDS = {
+    "run --agent bm25 --taks x": "run: no such option '--taks'. (Did you mean one of: '--tag', '--task', '--tasks-dir'?)",
+    "run --agent bm25": "run: missing option '--task' (memeval run --help shows all)",
+    "run --agent bm25 --task x --limit -1": "run: invalid value for '--limit': -1 is not in the range x>=0 (memeval run",
+    "run --agent bm25 --task x --max-cost x": "run: invalid value for '--max-cost': 'x' is not a valid number (memeval run",
+    "data verify --contexts x": "data verify: invalid value for '--contexts': 'x' is not a valid whole number (memeval data",
+    "export x --to xls": "export: invalid value for '--to': 'xls' is not one of 'csv', 'baseline' (memeval export --help",
+    "new agent": "new: missing argument 'NAME' (memeval new --help shows all)",
+    "data --foo": "data: no such option '--foo' (memeval data --help shows all)",
+    "--foo": "no such option '--foo' (memeval --help shows all)",
+    "list tasks synth-10k": "memeval list tasks synth-10k: memeval list tasks takes no name",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_words_that_no_verb_takes_are_one_line(words: str) -> None:
+    result = CliRunner().invoke(main, words.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"memeval: {WORDS[words]}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_group_without_a_verb_shows_its_help() -> None:
+    for words, verb in (((), "run"), (("data",), "verify")):
+        assert f"\n  {verb} " in CliRunner().invoke(main, words).output

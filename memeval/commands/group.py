@@ -1,4 +1,4 @@
-"""The click group behind `memeval`: errors of users become one line and an exit code."""
+"""The click group behind `memeval`: what users or their command lines have wrong becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memeval.errors import UsageError, suggest
 
 
 class Group(click.Group):
-    """A UsageError of a verb becomes one line and exit code 2; a misspelt verb gets a suggestion."""
+    """A UsageError of a verb, and click's own, become one line and exit code 2; a misspelt verb gets a suggestion."""
 
     group_class = type  # groups within it are of this class too
 
@@ -31,12 +31,26 @@ class Group(click.Group):
             click.echo(f"memeval: {_unwritten(error)}", err=True)
             sys.exit(2)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if _is_help(error):
+                raise
+            click.echo(f"memeval: {_misspelt(error)}", err=True)
+            ctx.exit(2)
+
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may lack characters of a result
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         try:
             return self._flushed(ctx)
+        except click.UsageError as error:
+            if _is_help(error):
+                raise
+            click.echo(f"memeval: {_misspelt(error)}", err=True)
+            ctx.exit(2)
         except UsageError as error:
             click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
             ctx.exit(2)
@@ -60,6 +74,20 @@ class Group(click.Group):
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UsageError(f"no command '{args[0]}'{suggest(args[0], self.list_commands(ctx))} (memeval --help shows all)")
         return super().resolve_command(ctx, args)
+
+
+def _is_help(error: click.UsageError) -> bool:
+    """Whether click raises it to show the help of a group that was called without a verb."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def _misspelt(error: click.UsageError) -> str:
+    """What click says of the words of a command line, on one line, with the command that shows them all."""
+    verb = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text.replace("integer range", "whole number").replace("float range", "number")
+    where, shows = (f"{verb}: ", f"memeval {verb}") if verb else ("", "memeval")
+    return f"{where}{text[:1].lower()}{text[1:]} ({shows} --help shows all)"
 
 
 def _unwritten(error: OSError) -> str:

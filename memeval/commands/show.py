@@ -75,10 +75,9 @@ def _run_and_question(words: Sequence[str], runs_dir: Path) -> tuple[Sequence[st
     try:
         load_runs(words[1], runs_dir=runs_dir)
     except UsageError:
-        if questions:
-            near = suggest(words[1], questions)
-            raise UsageError(f"{first[0].path}: no question '{words[1]}'{near}, and no run of this name") from None
-        raise
+        run = find_run(words[0], runs_dir=runs_dir)  # where several runs have the name, that is what to fix
+        near = suggest(words[1], questions)
+        raise UsageError(f"{run.path}: no question '{words[1]}'{near}, and no run of this name") from None
     return words, None
 
 

@@ -72,7 +72,7 @@ def keyword_share(reply: Reply) -> float | None:
 
 
 def keyword_share_published(reply: Reply) -> float | None:
-    """`keyword_share` as Mem-alpha computes it, warts included: a gold is cut at the card's `keyword_separator` alone, and
+    """`keyword_share` as Mem-alpha computes it, with its flaws: a gold is cut at the card's `keyword_separator` alone, and
     an empty keyword occurs in every reply. PerLTQA (separator ";") forgets to lower the reply where a gold has several
     keywords, so that "Music" lacks the keyword "Music".
 

@@ -51,16 +51,16 @@ def substring(reply: Reply) -> float | None:
 
 
 def substring_guarded(reply: Reply) -> float | None:
-    """`substring_two_way` without its warts: containment either way, of whole tokens, neither side empty; yes/no golds as
+    """`substring_two_way` without its flaws: containment either way, of whole tokens, neither side empty; yes/no golds as
     in `substring`. Source: validity section 3."""
     return best(reply, _guarded)
 
 
 def substring_two_way(reply: Reply) -> float | None:
-    """The rule behind published sub-EM cells, warts included: 1 when either normalised string contains the other.
+    """The rule behind published sub-EM cells, with its flaws: 1 when either normalised string contains the other.
 
     Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR: the comparison is theirs
-    bit for bit. The warts: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and
+    bit for bit. The flaws: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and
     occurs in every gold. What is compared is cut out of the reply first, and an empty answer scores 0 (their `test_qa.py`).
     Of an agent that answers by itself it is what stands behind its mark (`marked_answer`), and a reply without a mark scores
     0, as theirs does. Our reader is asked for no mark: its whole reply counts where it has none (`published_answer`).

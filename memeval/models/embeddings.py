@@ -183,7 +183,7 @@ def _vector(value: Any) -> str:
     except (binascii.Error, ValueError, TypeError, OverflowError):
         raise Fault("an embedding is neither numbers nor base64 of them") from None
     if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
-        raise Fault("an embedding is no list of finite numbers")
+        raise Fault("an embedding is not a list of finite numbers")
     return pack(vector)
 
 

@@ -108,16 +108,16 @@ def _read(entry: Any, where: str) -> Price:
         raise UsageError(f"{where} is {entry!r}, expected {{prompt: USD, completion: USD}} per million tokens")
     if twice := next((key for key, name in _ALSO.items() if key in entry and name in entry), None):
         raise UsageError(f"{where}: '{twice}' and '{_ALSO[twice]}' are the same; give one of them")
-    entry = {_ALSO.get(key, key): value for key, value in entry.items()}
     for key, value in entry.items():
-        if key not in _KEYS:
-            known = (*_KEYS, *_ALSO)
+        if key not in (known := (*_KEYS, *_ALSO)):
             raise UsageError(f"{where}: unknown key '{key}'{suggest(str(key), known)} (known: {', '.join(known)})")
         if _number(value) is None:
             raise UsageError(f"{where}.{key} is {value!r}, expected USD per million tokens, 0 or more")
+    entry = {_ALSO.get(key, key): value for key, value in entry.items()}
     for key in ("prompt", "completion"):
         if key not in entry:
-            raise UsageError(f"{where}: '{key}' is missing (USD per million tokens)")
+            also = next(other for other, name in _ALSO.items() if name == key)
+            raise UsageError(f"{where}: '{key}' (or '{also}') is missing (USD per million tokens)")
     prompt, completion = entry["prompt"] / MILLION, entry["completion"] / MILLION
     return Price(prompt, completion, entry.get("cached", entry["prompt"]) / MILLION, CONFIG.name)
 

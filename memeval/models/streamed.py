@@ -31,7 +31,7 @@ def joined(raw: bytes) -> dict[str, Any]:
         except (ValueError, RecursionError):
             chunk = None
         if not isinstance(chunk, dict):
-            raise Fault("an event of the streamed reply is no JSON object")
+            raise Fault("an event of the streamed reply is not a JSON object")
         if chunk.get("error"):
             return chunk
         whole.update({key: chunk[key] for key in ("id", "model", "usage") if chunk.get(key)})

@@ -125,7 +125,7 @@ def _detail(one: Comparison) -> Grid:
         if row.a is not None or row.b is not None:
             rows.append((BESIDE[what], _number(row.a), _number(row.b), _change(row), "", ""))
     return Grid(
-        title=f"{one.b.name} against {one.a.name} on {one.b.task}: by kind in points, and what it took",
+        title=f"{one.b.name} against {one.a.name} on {one.b.task}: by kind in points, with sizes and costs",
         columns=("", one.a.name, one.b.name, "difference", "95% interval", "n"),
         rows=tuple(rows),
     )

@@ -116,7 +116,7 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
             "memeval.prompts): these numbers mean nothing; use a real model",
         )
     for reason, number in run.unread.items():
-        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "brought a part"
+        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "brought only a part"
         yield Note("unread", f"{counted(number, 'call')} while reading {what}: {reason}")
     wrong, silent = counts.get("error", 0) + counts.get("cut", 0), counts.get("no call", 0)
     if wrong or silent * 10 > sum(counts.values()):
