@@ -21,7 +21,7 @@ from memeval.agents import qwen_wire
 from memeval.errors import UsageError
 from memeval.judging.judge import Judge, family_of
 from memeval.models import registry, window
-from memeval.models.completion import Completion, Message, ModelSpec, Request, Usage, text_of
+from memeval.models.completion import Completion, ModelSpec, Request, Usage, text_of
 from memeval.models.offline import OfflineModel
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, Spent
 from memeval.runs.plan import Planned
@@ -45,7 +45,7 @@ _ASSENT = (
 """A reply in which a judge of any family finds what it asks for."""
 
 
-class Costs:
+class Piece:
     """What `units` chunks, forks, answers or calls of the judge cost together. bill: (role, `calls` or one of KINDS) ->
     number. rebuilt: the agent cannot be forked."""
 
@@ -62,23 +62,23 @@ class Costs:
         self.bill: Mapping[tuple[str, str], float] = bill
 
 
-def costs(operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent) -> dict[str, Costs]:
-    """The costs of each piece by its name."""
+def pieces(operations: Sequence[OperationRow], samples: Sequence[SampleRow], judged: Spent) -> dict[str, Piece]:
+    """A chunk, a fork, an answer and a verdict."""
     reading = [row for row in operations if row.position is None]
     forks = [row for row in operations if row.position is not None]
     return {
-        "chunk": Costs(reading, sum(row.chunk_tokens > 0 for row in reading)),
-        "fork": Costs(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
-        "answer": Costs(samples, len(samples)),
-        "verdict": Costs([judged], judged.calls.get("judge", 0)),
+        "chunk": Piece(reading, sum(row.chunk_tokens > 0 for row in reading)),
+        "fork": Piece(forks, len({(row.context_id, row.repeat, row.position) for row in forks if row.chunk_tokens})),
+        "answer": Piece(samples, len(samples)),
+        "verdict": Piece([judged], judged.calls.get("judge", 0)),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """costs: of each piece. failures: reasons of answers that failed."""
+    """failures: reasons of answers that failed."""
 
-    costs: Mapping[str, Costs]
+    pieces: Mapping[str, Piece]
     substitutes: Mapping[str, Substitute]
     failures: Sequence[str]
     streams: int
@@ -120,7 +120,7 @@ async def _run(planned: Planned, streams: Sequence[PackedContext]) -> DryRun:
     judged = Spent(calls={"judge": len(rulings)}, tokens={"judge": sum(rulings, Usage())})
     operations = [row for row in rows if isinstance(row, OperationRow)]
     failures = [row.failure for row in samples if row.failure is not None]
-    return DryRun(costs(operations, samples, judged), substitutes, failures, len(streams))
+    return DryRun(pieces(operations, samples, judged), substitutes, failures, len(streams))
 
 
 def _answer_tokens(planned: Planned) -> int:
@@ -179,17 +179,18 @@ class Substitute:
         return dataclasses.replace(completion, text=text, usage=Usage(self._prompt_tokens(request), size))
 
     async def _embed(self, request: Request) -> Completion:
-        """Vectors of the offline embedder."""
-        if self.exact:  # a model that cannot embed is refused here as in a run
-            return await registry.open_embedder(self.spec).complete(request)
-        found = await registry.open_embedder(ModelSpec("offline")).complete(request)
-        return dataclasses.replace(found, usage=Usage(sum(self.counter(text_of(message)) for message in request.messages)))
+        """Vectors of the offline embedder. A model that answers itself and cannot embed is refused here as in a run."""
+        found = await registry.open_embedder(self.spec if self.exact else ModelSpec("offline")).complete(request)
+        read = sum(self.counter(text_of(message)) for message in request.messages)
+        return found if self.exact else dataclasses.replace(found, usage=Usage(read))
 
     def _prompt_tokens(self, request: Request) -> int:
         """3 tokens for every message and 1 for its role, 3 to open the reply (OpenAI's cookbook, "How to count tokens with
-        tiktoken"), and the schemas of the tools as JSON."""
-        size = 3 + sum(4 + self.counter(_written(message)) for message in request.messages)
-        return size + sum(self.counter(json.dumps(tool, ensure_ascii=False, default=dict)) for tool in request.tools or ())
+        tiktoken"), and the tools and their calls as JSON."""
+        calls = [message["tool_calls"] for message in request.messages if message.get("tool_calls")]
+        written = [json.dumps(each, ensure_ascii=False, default=dict) for each in (*calls, *(request.tools or ()))]
+        texts = map(text_of, request.messages)
+        return 3 + 4 * len(request.messages) + sum(map(self.counter, (*texts, *written)))
 
 
 def _counter(spec: ModelSpec, tokenizer: str) -> TokenCounter:
@@ -197,12 +198,6 @@ def _counter(spec: ModelSpec, tokenizer: str) -> TokenCounter:
         return tokens.counter(registry.route(spec).name)
     except UsageError:  # the model's name is no name of a tokenizer
         return tokens.counter(tokenizer)
-
-
-def _written(message: Message) -> str:
-    """The text of a message and its tool calls as JSON."""
-    calls = message.get("tool_calls")
-    return f"{text_of(message)}{json.dumps(calls, ensure_ascii=False, default=dict) if calls else ''}"
 
 
 def _tools_in_text(request: Request) -> list[dict[str, Any]]:

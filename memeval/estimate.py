@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, Costs, DryRun, costs, dry_run, models
+from memeval.dry_run import ANSWER, KINDS, WRITING_SHARE, DryRun, Piece, dry_run, models, pieces
 from memeval.judging.judge import family_of
 from memeval.judging.prompts import judge_calls
 from memeval.judging.scorer import scorer_name
@@ -97,12 +97,12 @@ def estimate(planned: Planned, before: Sequence[Planned] = ()) -> Estimate:
     refs = list(dict.fromkeys(item.ref for item in left)) or (planned.task.refs(planned.question_ids) if verdicts else [])
     sizes, sampled = _measured(planned, refs)
     answered = [row for row in RunFolder(spec.folder).samples() if row.failure is None]
-    each = costs(operations, answered, given)
+    each = pieces(operations, answered, given)
     number = _number(left, sizes, verdicts, each["fork"].rebuilt)
     missing = {piece for piece in each if number[piece] and each[piece].units < FEWEST}
     dry = dry_run(planned, sampled) if missing else None
     if dry is not None:
-        each |= {piece: dry.costs[piece] for piece in missing}
+        each |= {piece: dry.pieces[piece] for piece in missing}
         number = _number(left, sizes, verdicts, each["fork"].rebuilt)
     bill: defaultdict[tuple[str, str], float] = defaultdict(float)
     guessed: set[str] = set()
@@ -267,7 +267,7 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
 
 
 def _about_costs(
-    each: Mapping[str, Costs], number: Mapping[str, float], roles: Mapping[str, Role], dry: DryRun | None
+    each: Mapping[str, Piece], number: Mapping[str, float], roles: Mapping[str, Role], dry: DryRun | None
 ) -> Iterator[str]:
     if dry is None and roles:
         seen = ", ".join(counted(found.units, piece) for piece, found in each.items() if number[piece])
@@ -275,7 +275,7 @@ def _about_costs(
     if dry is not None:
         yield f"dry run on {counted(dry.streams, 'stream')}"
         if dry.failures:
-            answers = dry.costs["answer"].units
+            answers = dry.pieces["answer"].units
             yield f"WARNING: {len(dry.failures)} of {counted(answers, 'answer')} failed in the dry run: {dry.failures[0]}"
         for role, model in dry.substitutes.items():
             if model.overflows:
