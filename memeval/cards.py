@@ -2,8 +2,7 @@
 
 A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and fix.
 `extends: other` inherits every key of another card of the same kind. A task may carry variants, written `task@variant`.
-Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; bundled. What has no card is found
-by plugins.py. docs/cards.md describes every key.
+What has no card is found by plugins.py. docs/cards.md describes every key, and where cards are looked for.
 """
 
 from __future__ import annotations
