@@ -388,38 +388,32 @@ def test_an_endpoint_that_hangs_is_given_up_before_its_attempts_time_out(calls):
     assert 0.12 <= seconds < 0.14
 
 
+class Answers:
+    """A health route that answers. asked: how often it was."""
+
+    asked = 0
+
+    async def __call__(self):
+        self.asked += 1
+        return True
+
+
 def test_an_endpoint_whose_health_route_answers_is_slow_and_not_down():
-    async def main():
-        asked = 0
-
-        async def health():
-            nonlocal asked
-            asked += 1
-            return True
-
-        completion = await Limiter("x", policy=FAST).run(Script(OK, seconds=0.4), seconds=30, health=health)
-        return completion, asked
-
-    completion, asked = asyncio.run(main())
+    health = Answers()
+    completion = run(Script(OK, seconds=0.4), seconds=30, health=health)
     assert completion is OK  # it took far longer than `wait_at_start`
-    assert asked > 1
+    assert health.asked > 1
 
 
 def test_the_health_route_is_asked_of_a_silent_endpoint_alone_and_no_longer_than_there_are_calls():
     async def main():
-        asked = 0
-
-        async def health():
-            nonlocal asked
-            asked += 1
-            return True
-
+        health = Answers()
         limiter = Limiter("x", cap=2, policy=FAST)
         slow = asyncio.create_task(limiter.run(Script(OK, seconds=0.3), seconds=30, health=health))
         while not slow.done():
             await limiter.run(Script(OK, seconds=0.005), health=health)
         await asyncio.sleep(0)
-        return asked, len(asyncio.all_tasks())
+        return health.asked, len(asyncio.all_tasks())
 
     assert asyncio.run(main()) == (0, 1)
 
