@@ -40,7 +40,7 @@ ANSWERS = 64
 class ContextRun:
     """An agent in one context and repeat, from `begin` to `close`.
 
-    stages, emit, read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
+    stages, emit, on_read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
     caller deletes it.
 
     A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
@@ -53,7 +53,7 @@ class ContextRun:
     packed: PackedContext
     repeat: int
     folder: Path
-    read: Callable[[], None] = lambda: None
+    on_read: Callable[[], None] = lambda: None
     on_step: Callable[[Step], None] = lambda step: None
     _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
@@ -263,7 +263,7 @@ class ContextRun:
 
     def _end_of_reading(self) -> None:
         self.emit(self._row(READ))
-        self.read()
+        self.on_read()
 
     def _row(self, step: str, **facts: Any) -> OperationRow:
         context = self.packed.context
