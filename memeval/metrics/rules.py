@@ -14,6 +14,7 @@ from typing import Any
 from memeval import source_files
 from memeval.metrics import METRICS
 from memeval.metrics.abstention import TABLE
+from memeval.tasks import base
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class Rules:
 
 
 def scorer_digest(rules: Rules) -> str:
-    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table, and of each
-    metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
+    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table and of
+    `normalise`, and of each metric of a user: the files of its code, of what they import from beside them, and the values
+    that it was made with."""
     digest = hashlib.sha256(repr(rules).encode())
-    files = {*Path(__file__).parent.glob("*.py"), TABLE}
+    files = {*Path(__file__).parent.glob("*.py"), TABLE, Path(base.__file__)}
     for name in rules.metrics:
         for part in _parts(METRICS.get(name)):
             if inspect.isroutine(part) or isinstance(part, type):

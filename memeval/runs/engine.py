@@ -29,6 +29,7 @@ from memeval.runs.signals import ContextBuilt, ContextDone, Event
 from memeval.runs.spec import RunSpec
 from memeval.task import ContextRef, Question
 from memeval.tasks import Task
+from memeval.tasks.load import OwnTask
 
 Work = tuple[ContextRef, int]
 """(context, repeat)"""
@@ -72,17 +73,18 @@ class Engine:
         """
         left = iter(work)
         one_at_a_time = asyncio.Lock()
-        in_thread, longest = True, 0.0
+        first, slow = True, isinstance(task, OwnTask)  # a user's code may wait for anything
 
         async def built(ref: ContextRef) -> PackedContext:
-            """The first context, with which the data are read, is built in a thread; so is each after one that took long."""
-            nonlocal in_thread, longest
+            """The first context, with which the data are read, is built in a thread; so is each of a user's task, and each
+            after one that took long."""
+            nonlocal first, slow
             async with one_at_a_time:
-                begun = time.monotonic()
+                in_thread, begun = first or slow, time.monotonic()
                 packed = await asyncio.to_thread(self.spec.packed, task, ref) if in_thread else self.spec.packed(task, ref)
                 seconds = time.monotonic() - begun
-            longest = max(longest, 0.0 if in_thread else seconds)
-            in_thread = longest > HELD_UP
+                slow = slow or (seconds > HELD_UP and not first)
+                first = False
             self.emit(ContextBuilt(seconds))
             return packed
 

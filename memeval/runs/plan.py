@@ -27,6 +27,7 @@ from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
+from memeval.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def plan(options: Options) -> list[Planned]:
     A task of a suite whose data are not at hand is left out, with a line on stderr, as long as another is left."""
     config = read_config()
     agents = [spec for name in options.agents for spec in agent_specs(name, options)]
-    _check_settings_used(agents, options)
+    check_settings_used(agents, options)
     check_parts([agent.card for agent in agents], options.prompts)
     named = suites(options)
     typed_names = [name for names in named.values() for name in names]
@@ -76,7 +77,7 @@ def plan(options: Options) -> list[Planned]:
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
-            print(f"memeval: {typed} has {len(ids)} questions, not {options.limit}", file=sys.stderr)
+            print(f"memeval: {typed} has {counted(len(ids), 'question')}, not {options.limit}", file=sys.stderr)
         for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
@@ -127,7 +128,8 @@ def checked_task(name: str, options: Options) -> TaskCard:
         metrics.load(card.headline, card.path)
         raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
     if card.reader_prompt not in READER:
-        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
+        near = suggest(card.reader_prompt, READER)
+        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{near} (known: {', '.join(READER)})")
     tokens.counter(card.tokenizer)
     return card
 
@@ -143,6 +145,7 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         yield AgentSpec(name, card)
         return
     accepted = parameters(card)
+    _check_values_given(card, options)
     for key in card.params:
         if key not in accepted:
             has = f" (known: {', '.join(accepted)})" if accepted else ""
@@ -196,22 +199,27 @@ def parameters(card: AgentCard) -> list[str]:
         )
     if card.track == "native" and not callable(getattr(cls, "answer", None)):
         raise UsageError(f"agent '{card.name}': track is 'native' but {card.agent} has no method 'answer'")
-    found = inspect.signature(cls).parameters.values()
-    required = [
-        parameter.name
-        for parameter in found
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and parameter.name not in card.params
-    ]
-    if required:
-        raise UsageError(
-            f"agent '{card.name}': parameter '{required[0]}' has no value; give a default or put it in a card's params"
-        )
-    return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [parameter.name for parameter in _named(cls)]
 
 
-def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
+def _named(cls: Any) -> list[inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [parameter for parameter in inspect.signature(cls).parameters.values() if parameter.kind in kinds]
+
+
+def _check_values_given(card: AgentCard, options: Options) -> None:
+    """Raises UsageError for a parameter without default that neither the card nor `--set` has a value for."""
+    for parameter in _named(plugins.agent_class(card)):
+        name = parameter.name
+        if parameter.default is parameter.empty and name not in card.params and name not in options.settings:
+            raise UsageError(
+                f"agent '{card.name}': parameter '{name}' has no value; add --set {name}=VALUE, give it a default, "
+                "or put it in a card's params"
+            )
+
+
+def check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
+    """Raises UsageError for a key of `--set` that is a parameter of none of the agents."""
     known = {name for agent in agents if not agent.is_control for name in parameters(agent.card)}
     for key in options.settings:
         if key not in known:
