@@ -151,7 +151,8 @@ def score(names: tuple[str, ...], runs_dir: Path, typed: str, base_url: str | No
 
     judge = judge_spec(typed, base_url)
     folders = [run.path for run in load_runs(*names, runs_dir=runs_dir)]
-    sys.exit(score_command(folders, judge, settings=flags.call_settings(options, judge), **options))
+    settings, others = flags.call_settings(options, judge)
+    sys.exit(score_command(folders, judge, settings=settings, **others))
 
 
 @main.group()
@@ -168,8 +169,8 @@ def calibrate(file: Path | None, typed: str, base_url: str | None, family: str |
     from memeval.judging.scorer import judge_spec
 
     judge = judge_spec(typed, base_url)
-    settings = flags.call_settings(options, judge)
-    sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **options))
+    settings, others = flags.call_settings(options, judge)
+    sys.exit(calibrate_command(file, judge, family=family or "generic", settings=settings, **others))
 
 
 @main.command()

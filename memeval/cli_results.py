@@ -229,7 +229,8 @@ def attribute(names: tuple[str, ...], **options: Any) -> None:
     """Ask the reader wrongly answered questions again, with the gold evidence and the whole memory: where was each lost?"""
     from memeval.commands.attribute import attribute_command
 
-    sys.exit(attribute_command(names, flags.call_settings(options), **options))
+    settings, others = flags.call_settings(options)
+    sys.exit(attribute_command(names, settings, **others))
 
 
 VERBS = (show, compare, gate, export, report, table, leaderboard, attribute)

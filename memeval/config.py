@@ -15,10 +15,12 @@ from memeval.yamlfile import read_yaml
 ROLES = ("memory", "reader", "judge", "embedder")
 """Model roles. Each may be set by a key of its name, or by MEMEVAL_<ROLE>."""
 
-KEYS = ("model", *ROLES, "base_url", "data_dir", "prices")
+MODELS = ("model", *ROLES)
+"""`model` is that of the roles memory and reader."""
+KEYS = (*MODELS, "base_url", "data_dir", "prices")
 _ENVIRONMENT = "MEMEVAL_"
 _OTHERS = ("base_url", "data", "cache", "upstream", "api_key", "headers", "vllm")
-VARIABLES = tuple(f"{_ENVIRONMENT}{name.upper()}" for name in ("model", *ROLES, *_OTHERS))
+VARIABLES = tuple(f"{_ENVIRONMENT}{name.upper()}" for name in (*MODELS, *_OTHERS))
 
 
 def read_config() -> dict[str, Any]:
@@ -35,12 +37,15 @@ def read_config() -> dict[str, Any]:
     for key, value in data.items():
         if key not in KEYS:
             raise UsageError(f"{path}: unknown key '{key}'{suggest(key, KEYS)}")
-        mapping = isinstance(value, Mapping) and (key == "prices" or isinstance(value.get("name"), str))
-        allowed = mapping if key == "prices" else isinstance(value, str) or (mapping and key in ("model", *ROLES))
+        if key == "prices":
+            allowed, expected = isinstance(value, Mapping), "a mapping"
+        elif key in MODELS:
+            named = isinstance(value, Mapping) and isinstance(value.get("name"), str)
+            allowed, expected = named or isinstance(value, str), "a string, or a mapping with a 'name'"
+        else:
+            allowed, expected = isinstance(value, str), "a string"
         if not allowed:
-            expected = "a mapping" if key == "prices" else "a string"
-            more = ", or a mapping with a 'name'" if key in ("model", *ROLES) else ""
-            raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}{more}")
+            raise UsageError(f"{path}: '{key}' is {value!r}, expected {expected}")
     return data
 
 

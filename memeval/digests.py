@@ -26,11 +26,13 @@ _NOT_IDENTITY = {
     *("repeats", "replayable", "protocol", "deviations", "reader_deviation", "reproduces"),
     *("judge", "family", "split", "trained_on"),
 }
+"""Keys of cards that change no number. Every other key, a new one too, is in the run's hash."""
 _AFTER_INGEST = {
     *("name", "reader_prompt", "answer_budget", "answer_tokens", "metrics", "headline"),
     *("cluster", "scoring", "published_metrics", "keyword_separator", "cut_off", "recall_prefix"),
-    *("trained_on", "sampling"),  # the sampling of each role is among the parameters of its model
+    "sampling",  # of each role it is among the parameters of its model
 }
+"""Keys of a task's card that say how a memory is answered from: another value leaves the memory as it is."""
 
 
 def context_digest(context: Context) -> str:
@@ -38,13 +40,13 @@ def context_digest(context: Context) -> str:
     return _sha(map(_unit_line, context.units))
 
 
-def question_digest(context: Context, question: Question, stream: str | None = None) -> str:
-    """Of the stream, of the question as it is asked, and of its golds. stream: `context_digest(context)`, for callers with
-    many questions of one context."""
+def question_digest(context: Context, question: Question, stream: str) -> str:
+    """Of the stream, of the question as it is asked, and of its golds. stream: `context_digest(context)`, which is the same
+    for all questions of a context."""
     asked = [question.id, question.text, question.time, question.options, question.position]
     golds = [question.answers, question.answerable, question.kind, question.keypoints, context.cluster]
     evidence = [[piece.text, piece.units] for piece in question.evidence]
-    return _digest([stream or context_digest(context), asked, golds, evidence])
+    return _digest([stream, asked, golds, evidence])
 
 
 def question_digests(context: Context) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_streams_agree_where_their_units_do(one: list[Unit], two: list[Unit]) ->
 def test_one_way_to_compute_it(text: str, answer: str, time: str | None, options: tuple[str, ...]) -> None:
     question = Question("x", text, (answer,), time=time, options=options or None)
     context = dataclasses.replace(CONTEXT, questions=(question,))
-    digest = question_digest(context, question)
-    assert digest == question_digest(context, question, context_digest(context)) == question_digests(context)["x"]
+    digest = question_digest(context, question, context_digest(context))
+    assert digest == question_digests(context)["x"]
     assert len(digest) == 16
     assert set(digest) <= set("0123456789abcdef")

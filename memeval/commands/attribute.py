@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from memeval.commands.judge import guarded, progress
+from memeval.commands.judge import progress, stoppable
 from memeval.models.calls import CallSettings
 from memeval.records.attribution import Attribution
 from memeval.records.clean import encode
@@ -36,8 +36,7 @@ def attribute_command(
     """Attribute the wrong answers of runs and print what came of it. Returns the exit code: 0, 3 (stopped, or too many
     answers without a reply), 130."""
     found: list[tuple[Run, Attribution]] = []
-
-    def work() -> None:
+    with stoppable("answers") as work:
         runs = load_runs(*names, runs_dir=runs_dir)
         for run in [run for run in runs if run.manifest.memory is not None] or runs:
             attribute = Attribute(run, limit, base_url, data_dir)
@@ -47,15 +46,13 @@ def attribute_command(
                 print(f"memeval: {run.agent} on {run.task}: {expectation(attribute.expected())}", file=sys.stderr)
             seen = progress(f"attributing {run.path.name}", quiet, "answers")
             found.append((run, attribute.attribution(settings, seen)))
-
-    stopped = guarded(work, "answers")
     if form == "json":
         rows = [{"path": str(run.path), **msgspec.to_builtins(one)} for run, one in found]
         click.echo(encode({"attributed": rows}))  # JSON is UTF-8, whatever the terminal
     else:
         print("\n\n".join("\n".join(_lines(run, one)) for run, one in found))
     invalid = any(status(True, one.counts.get("failed", 0), len(one.answers)) == "invalid" for _, one in found)
-    return stopped or (3 if invalid else 0)
+    return work.code or (3 if invalid else 0)
 
 
 def expectation(found: Expected) -> str:

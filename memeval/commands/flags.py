@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -199,18 +199,19 @@ def names(context: click.Context, parameter: click.Parameter, text: str) -> tupl
     return tuple(part for part in (part.strip() for part in text.split(",")) if part)
 
 
-def call_settings(given: dict[str, Any], judge: ModelSpec | None = None) -> CallSettings:
-    """How the calls of a judge, or of a reader that is asked again, are made; takes the options of these out of `given`.
+def call_settings(options: Mapping[str, Any], judge: ModelSpec | None = None) -> tuple[CallSettings, dict[str, Any]]:
+    """How the calls of a judge, or of a reader that is asked again, are made; and the options that say nothing of it.
     Raises UsageError for a budget in USD where the judge's price is unknown."""
     from memeval.models.budget import Budget
     from memeval.models.calls import CallSettings
     from memeval.runs.options import policy
 
-    max_cost, max_calls, no_cache = (given.pop(key) for key in ("max_cost", "max_calls", "no_cache"))
-    budget = Budget(max_cost, max_calls)
+    others = dict(options)
+    budget = Budget(others.pop("max_cost"), others.pop("max_calls"))
     if judge is not None:
         budget.require_prices([judge])
-    return CallSettings(given.pop("concurrency"), not no_cache, policy(given), budget)
+    settings = CallSettings(others.pop("concurrency"), not others.pop("no_cache"), policy(others), budget)
+    return settings, others
 
 
 def data_folder(typed: Path | None) -> Path | None:

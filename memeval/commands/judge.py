@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -32,7 +34,7 @@ from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
-from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, trained_text
+from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, range_text, trained_text
 from memeval.wording import counted
 
 SHOWN = 10
@@ -54,20 +56,17 @@ def score_command(
     """Judge finished runs, without running them again. Returns the exit code: 0, 3 (invalid, partial, or stopped), 130."""
     rules = _rules(prompt)
     summaries: list[tuple[str, JudgeSummary]] = []
-
-    def work() -> None:
+    with stoppable() as work:
         for folder in folders:
             seen = progress(f"judging {folder.name}", quiet)
             scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, seen=seen)
             summaries.append((str(folder), judged_summary(folder, scorer)))
-
-    stopped = guarded(work)
     if form == "json":
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
         click.echo(encode({"judged": rows}))  # JSON is UTF-8, whatever the terminal
     elif summaries:
         print(score_table(summaries, width(sys.stdout)))
-    return stopped or (3 if any(found.status != "complete" for _, found in summaries) else 0)
+    return work.code or (3 if any(found.status != "complete" for _, found in summaries) else 0)
 
 
 def calibrate_command(
@@ -83,16 +82,11 @@ def calibrate_command(
     """Put human-labelled answers (None: the starter set) to a judge, print how it errs and keep that for later scores.
     Returns the exit code: 0, 3 (the judge gave up on more than max(1, 2 %), or was stopped), 130."""
     rules = _rules(prompt)
-    found: list[Calibration] = []
-
-    def work() -> None:
+    with stoppable() as work:
         seen = progress("calibrating", quiet)
-        found.append(calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen))
-
-    stopped = guarded(work)
-    if not found:
-        return stopped
-    calibration = found[0]
+        calibration = calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen)
+    if work.code:
+        return work.code
     invalid = status(True, calibration.failed, calibration.items) == "invalid"
     path = None if invalid else save(calibration)
     if form == "json":
@@ -166,7 +160,7 @@ def calibration_table(calibration: Calibration) -> str:
         "false accepts (wrong answers called right)": errors.false_accepts,
         "false rejects (right answers called wrong)": errors.false_rejects,
     }
-    body = [[name, f"{percent(found.value)} %", _limits(found), found.n] for name, found in named.items() if found]
+    body = [[name, f"{percent(found.value)} %", range_text(found), found.n] for name, found in named.items() if found]
     if errors.kappa:
         low, high = f"{errors.kappa.low:.2f}", f"{errors.kappa.high:.2f}"
         body.append(["Cohen's kappa", f"{errors.kappa.value:.2f}", f"{low} to {high}", errors.kappa.n])
@@ -183,7 +177,7 @@ def calibration_table(calibration: Calibration) -> str:
     for raw in (0.25, 0.5, 0.75) if calibration.family not in RULE else ():
         found = corrected(Rate(raw, raw, raw, 0), accepts, rejects) if accepts and rejects else None
         if isinstance(found, Rate):
-            stands.append(f"{percent(raw)} for {percent(found.value)} [{_limits(found)}]")
+            stands.append(f"{percent(raw)} for {percent(found.value)} [{range_text(found)}]")
     parts.append(
         f"a raw score stands for (Rogan-Gladen, answerable questions): {'; '.join(stands)}"
         if stands
@@ -200,18 +194,26 @@ def _rules(prompt: Path | None) -> str | None:
     return load_prompts({"judge": str(prompt)})["judge"] if prompt else None
 
 
-def guarded(work: Callable[[], None], what: str = "verdicts") -> int:
-    """0, or the exit code of work that was stopped, after a line that says how to go on. what: is kept of it."""
+@dataclass
+class Work:
+    """code: 0, or the exit code of work that was stopped."""
+
+    code: int = 0
+
+
+@contextmanager
+def stoppable(what: str = "verdicts") -> Iterator[Work]:
+    """A block that calls a judge or a reader. Where it is stopped, a line says how to go on. what: is kept of it."""
+    work = Work()
     try:
-        work()
+        yield work
     except StopRun as stop:
         print(f"memeval: stopped: {stop}", file=sys.stderr)
-        return 3
+        work.code = 3
     except KeyboardInterrupt:
         print(f"memeval: interrupted; {what} so far are kept, the same command goes on:", file=sys.stderr)
         print(f"  {shlex.join(['memeval', *sys.argv[1:]])}", file=sys.stderr)
-        return 130
-    return 0
+        work.code = 130
 
 
 def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
@@ -238,11 +240,7 @@ def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
 
 def _range(row: Average | Limits) -> str:
     within = " (within these streams only)" if isinstance(row, Average) and row.within_stream else ""
-    return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}{within}"
-
-
-def _limits(found: Rate) -> str:
-    return f"{percent(found.low)} to {percent(found.high)}"
+    return "-" if row.low is None else f"{range_text(row)}{within}"
 
 
 def _end(text: str) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from memeval.data.files import megabytes
 from memeval.errors import UsageError
 from memeval.records.appending import LOCK, Appending
-from memeval.records.folder import RunFolder, readers, remove_folder
+from memeval.records.folder import FILES, RunFolder, readers, remove_folder
 from memeval.records.memory import CALLS, MEMORIES, MemoryFolder
 
 _EVERY = ("manifest.json", LOCK, f"{CALLS}*", ".*.tmp")
-RUN_FILES = (*_EVERY, "summary.json", "questions.jsonl", "samples.jsonl", "texts.jsonl", "events.jsonl", "scores")
+RUN_FILES = (*_EVERY, "summary.json", *FILES.values(), "scores")
 MEMORY_FILES = (*_EVERY, "operations.jsonl")
 """What memeval writes to a folder. One that holds anything else is not deleted."""
 

@@ -20,9 +20,10 @@ from memeval.records.attribution import Attribution
 from memeval.records.files import read_record, read_rows, unwritable, write_record, write_rows
 from memeval.records.judgements import JudgeHeader
 from memeval.records.manifest import Manifest
-from memeval.records.memory import CALLS, MemoryFolder
+from memeval.records.memory import CALLS, Built, MemoryFolder
 from memeval.records.rows import (
     FINISH,
+    CallRow,
     EventRow,
     OperationRow,
     QuestionRow,
@@ -35,6 +36,13 @@ from memeval.records.summary import Summary
 Key = tuple[str, int, int]
 """(question id, repeat, answer repeat)"""
 AnyRow = SampleRow | QuestionRow | TextRow | EventRow
+FILES: Mapping[type, str] = {
+    QuestionRow: "questions.jsonl",
+    SampleRow: "samples.jsonl",
+    TextRow: "texts.jsonl",
+    **dict.fromkeys(get_args(EventRow), "events.jsonl"),
+}
+"""Type of row -> file that a run adds it to."""
 
 ATTRIBUTION = "scores/attribution.json"
 TASK = "task"
@@ -47,9 +55,9 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def samples_file(self) -> Path:
-        return self.path / "samples.jsonl"
+    def file(self, kind: type) -> Path:
+        """The file of the rows of this type."""
+        return self.path / FILES[kind]
 
     @property
     def calls_file(self) -> Path:
@@ -57,17 +65,17 @@ class RunFolder:
 
     def questions(self) -> dict[str, QuestionRow]:
         """question id -> its row, the last that was written."""
-        return {row.question_id: row for row in read_rows(self.path / "questions.jsonl", QuestionRow)}
+        return {row.question_id: row for row in read_rows(self.file(QuestionRow), QuestionRow)}
 
     def samples(self) -> list[SampleRow]:
-        return list(read_rows(self.samples_file, SampleRow))
+        return list(read_rows(self.file(SampleRow), SampleRow))
 
     def texts(self) -> dict[str, str]:
         """sha -> text"""
-        return {row.sha: row.text for row in read_rows(self.path / "texts.jsonl", TextRow)}
+        return {row.sha: row.text for row in read_rows(self.file(TextRow), TextRow)}
 
     def events(self) -> list[EventRow]:
-        return list(read_rows(self.path / "events.jsonl", EventRow))  # type: ignore[arg-type]
+        return list(read_rows(self.file(CallRow), EventRow))  # type: ignore[arg-type]
 
     def scores(self, scorer: str = TASK) -> list[ScoreRow]:
         return list(read_rows(self.path / "scores" / f"{scorer}.jsonl", ScoreRow))
@@ -79,7 +87,7 @@ class RunFolder:
     @property
     def has_texts(self) -> bool:
         """False of a baseline."""
-        return (self.path / "texts.jsonl").is_file()
+        return self.file(TextRow).is_file()
 
     def judges(self) -> list[str]:
         """The judges that have scored the run, by name of their scores file (killed between its two files: neither)."""
@@ -141,7 +149,7 @@ class RunFolder:
         from stored replies.)"""
         manifest, memory, questions = self.manifest(), self.memory, self.questions()
         texts = set(self.texts())
-        built = memory.built() if memory else set()
+        built = Built(memory).finished() if memory else set()
         found = set()
         for row in self.samples() if manifest else ():
             question = questions.get(row.question_id)
@@ -188,9 +196,7 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         folder = self.folder
-        files: dict[type, Path] = dict.fromkeys(get_args(EventRow), folder.path / "events.jsonl")
-        files |= {SampleRow: folder.samples_file, QuestionRow: folder.path / "questions.jsonl"}
-        self._files = _opened(folder.path, {**files, TextRow: folder.path / "texts.jsonl"})
+        self._files = _opened(folder.path, {kind: folder.file(kind) for kind in FILES})
         try:  # what is known already is not written again: a resumed run repeats only what it must compute again
             self._texts = set(folder.texts())
             self._questions = {row.question_id: row.digest for row in folder.questions().values()}
@@ -217,7 +223,7 @@ class RunWriter:
 
     def keep_samples(self, kept: Iterable[SampleRow]) -> None:
         """Replace the samples at once: those that are left out are to be tried again."""
-        self._files.replace(self.folder.samples_file, kept)
+        self._files.replace(self.folder.file(SampleRow), kept)
 
 
 def _opened(path: Path, files: Mapping[type, Path]) -> Appending:

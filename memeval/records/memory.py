@@ -74,10 +74,6 @@ class MemoryFolder:
             digests = {row.context_id: row.digest for row in rows}
         return list({row.key: row for row in rows if row.digest == digests.get(row.context_id)}.values())
 
-    def built(self) -> set[BuiltAt]:
-        """The prefixes that were read to their end."""
-        return Built(self).finished()
-
 
 class _Mark(msgspec.Struct):
     """The part of an operation row that says what was read."""

@@ -58,7 +58,7 @@ def to_baseline(runs: Runs, folder: Path) -> list[Path]:
 def _write(run: Run, path: Path) -> None:
     folder, steps = RunFolder(path), _reading(run.operations)
     _write_rows(path / "questions.jsonl", map(_question, sorted(run.questions.values(), key=lambda row: row.question_id)))
-    _write_rows(folder.samples_file, map(_sample, sorted(run.samples, key=lambda row: row.key)))
+    _write_rows(folder.file(SampleRow), map(_sample, sorted(run.samples, key=lambda row: row.key)))
     _write_rows(path / "operations.jsonl", steps)
     _write_rows(path / "scores" / f"{TASK}.jsonl", _scores(run.scores()))
     judge = run.folder.judge_header(run.judge) if run.judge else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -32,26 +33,25 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
 
     requests: sent by the invocation that wrote to the folder, None where nothing was to do. complete: it was not stopped.
     """
-    spec = planned.spec
-    folder = RunFolder(spec.folder)
+    spec, folder = planned.spec, RunFolder(planned.spec.folder)
     questions = folder.questions()
     samples = [row for row in folder.samples() if row.question_id in questions]
-    by = Rules.of(asdict(spec.task), spec.task.headline, spec.agent.card.track == "native")
-    rules = scorer_digest(by)
-    known, headers = facts(spec.task, planned.claims), folder.judge_headers()
-    basis = digest([sorted(encode(row).decode() for row in samples), rules, known, msgspec.to_builtins(headers)])[:16]
+    rules = Rules.of(asdict(spec.task), spec.task.headline, spec.agent.card.track == "native")
+    scorer, known = scorer_digest(rules), facts(spec.task, planned.claims)
+    judges = msgspec.to_builtins(folder.judge_headers())
+    basis = digest([sorted(encode(row).decode() for row in samples), scorer, known, judges])[:16]
     asked = {question: questions[question] for question in planned.question_ids if question in questions}
-    everything = {row.question_id for row in samples} <= set(asked)
+    all_asked = {row.question_id for row in samples} <= set(asked)
     stored = folder.summary()
     current = stored if requests is None and stored and stored.basis == basis and stored.status != "partial" else None
-    if current and everything:
+    if current and all_asked:
         unchanged = _read_back(replace(current, path=spec.shown, requests=0), planned, requests)
         if unchanged.read_back != current.read_back and folder.writable:  # `gate` asks the folder
             folder.write_summary(replace(current, read_back=unchanged.read_back, notes=unchanged.notes))
         return unchanged
     scores = folder.scores() if current else []
-    if not up_to_date(scores, samples, rules):
-        scores = list(score_samples(samples, questions, folder.texts(), by, rules))
+    if not up_to_date(scores, samples, scorer):
+        scores = list(score_samples(samples, questions, folder.texts(), rules, scorer))
         if folder.writable:
             folder.write_scores(scores)
     written = folder.manifest()
@@ -62,19 +62,26 @@ def conclude(planned: Planned, requests: int | None = None, complete: bool = Tru
         whole = _summary(planned, folder, questions, samples, scores, most, complete)
         whole = _read_back(replace(whole, requests=sent, basis=basis), planned, requests)
         if folder.writable:
-            folder.write_summary(whole)
-            mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
-            if written:
-                served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
-                trained = {**known, "mark": mark}
-                found = replace(written, trained_on=trained, served=served, adapted=whole.adapted, finished=time.time())
-                folder.write_manifest(found)
-    if everything and most == len(planned.question_ids):
+            _keep(folder, whole, known)
+    if all_asked and most == len(planned.question_ids):
         return _read_back(replace(whole, requests=requests or 0), planned, requests)
     some = [row for row in samples if row.question_id in asked]
     mine = [row for row in scores if row.question_id in asked]
     part = _summary(planned, folder, asked, some, mine, len(planned.question_ids), complete)
     return _read_back(replace(part, requests=requests or 0, basis=basis), planned, requests)
+
+
+def _keep(folder: RunFolder, whole: Summary, known: Mapping[str, Any]) -> None:
+    """Write the summary of the whole folder, and into the manifest what is known at the end of a run. known: what its models
+    were trained on (contamination.facts)."""
+    folder.write_summary(whole)
+    written = folder.manifest()
+    if written:
+        mark = whole.trained_on and msgspec.to_builtins(replace(whole.trained_on, others=None))
+        served = {role: tuple(sorted(names)) for role, names in sorted(whole.facts.served.items())}
+        trained = {**known, "mark": mark}
+        found = replace(written, trained_on=trained, served=served, adapted=whole.adapted, finished=time.time())
+        folder.write_manifest(found)
 
 
 def _read_back(found: Summary, planned: Planned, requests: int | None) -> Summary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ ANSWERS = 64
 class ContextRun:
     """An agent in one context and repeat, from `begin` to `close`.
 
-    stages, emit, read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
+    stages, emit, on_read, on_step: see `Engine`. agent: the class. folder: what the agent may write to disk goes there; the
     caller deletes it.
 
     A fork is dropped as soon as its questions are recalled; the agent reads on while the reader answers. The fork of an
@@ -53,7 +53,7 @@ class ContextRun:
     packed: PackedContext
     repeat: int
     folder: Path
-    read: Callable[[], None] = lambda: None
+    on_read: Callable[[], None] = lambda: None
     on_step: Callable[[Step], None] = lambda step: None
     _forks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FORKS))
     _unanswered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS))
@@ -142,9 +142,18 @@ class ContextRun:
             await self.feed(agent, rest, point.position, rebuilt)
             stats = await self._step(agent, FINISH, self.packed.place(point), rebuilt=rebuilt)
             entries = await agent.entries(stats) if stats else None
+            asked = functools.partial(
+                Asked,
+                self.packed.context.id,
+                repeat=self.repeat,
+                held=stats.total if stats else None,
+                entries=entries,
+                session=agent.session,
+                native=agent if self.native else None,
+            )
             held_of = self._looking(point, entries)
-            asked = filter(self._open, point.questions)
-            asks = (self._ask(agent, question, stats, entries, held_of, answers) for question in asked)
+            questions = filter(self._open, point.questions)
+            asks = (self._ask(agent, asked(question=question), held_of, answers) for question in questions)
             await together(asks, agent.concurrent)
         except AgentError as error:
             self._fail([point], str(error))
@@ -170,9 +179,7 @@ class ContextRun:
     async def _ask(
         self,
         agent: AgentRunner,
-        question: Question,
-        stats: MemoryStats | None,
-        entries: Sequence[Item] | None,
+        asked: Asked,
         held_of: Callable[[Question], tuple[bool | None, ...] | None],
         answers: asyncio.TaskGroup,
     ) -> None:
@@ -181,21 +188,10 @@ class ContextRun:
         recall, recalling = Recall(), Ledger("recall")
         try:
             with agent.booking(recalling), self._times.of("recall", recalling):
-                recall = await agent.recall(query(question, self.spec.before))
+                recall = await agent.recall(query(asked.question, self.spec.before))
         except AgentError as error:
             recalling.failures.append(str(error))
-        asked = Asked(
-            self.packed.context.id,
-            question,
-            self.repeat,
-            recall,
-            recalling,
-            held=stats.total if stats else None,
-            entries=entries,
-            evidence_held=held_of(question),
-            session=agent.session,
-            native=agent if self.native else None,
-        )
+        asked = replace(asked, recall=recall, recalling=recalling, evidence_held=held_of(asked.question))
         if self.native:
             await self._answer(asked)
         else:
@@ -267,7 +263,7 @@ class ContextRun:
 
     def _end_of_reading(self) -> None:
         self.emit(self._row(READ))
-        self.read()
+        self.on_read()
 
     def _row(self, step: str, **facts: Any) -> OperationRow:
         context = self.packed.context

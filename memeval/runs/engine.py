@@ -107,9 +107,9 @@ class Engine:
             if any(stage.open(question, repeat) for stage in self.stages for question in point.questions)
         }
 
-    async def run(self, packed: PackedContext, repeat: int, read: Callable[[], None] = lambda: None) -> None:
-        """Ask every open question of the context; emit its samples. read: called when an agent has
-        read all that it is to read. Raises StopRun when the whole run must stop."""
+    async def run(self, packed: PackedContext, repeat: int, on_read: Callable[[], None] = lambda: None) -> None:
+        """Ask every open question of the context; emit its samples. on_read: called when an agent has read all that it is
+        to read. Raises StopRun when the whole run must stop."""
         asked = [(point, question) for point in packed.points for question in point.questions]
         for stage in self.stages:
             for point, question in asked:
@@ -120,7 +120,7 @@ class Engine:
             )
         else:
             folder = self.scratch / str(next(self._numbers))
-            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, read, self.on_step).run()
+            await ContextRun(self.stages, self.emit, self.agent, packed, repeat, folder, on_read, self.on_step).run()
             if folder.exists():
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from memeval.models.model_names import same_name
 from memeval.records.averages import Average
-from memeval.records.summary import Contamination, Note, Summary
+from memeval.records.judgements import Rate
+from memeval.records.summary import Contamination, Limits, Note, Summary
 from memeval.records.verdicts import UNUSABLE
 from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS, ONE_STREAM
 from memeval.wording import counted
@@ -178,5 +179,5 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def range_text(row: Average) -> str:
+def range_text(row: Average | Limits | Rate) -> str:
     return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}"

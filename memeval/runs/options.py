@@ -11,11 +11,10 @@ from typing import Any
 
 import yaml
 
-from memeval.config import ROLES
+from memeval.config import MODELS
 from memeval.errors import UsageError, suggest
 from memeval.models.limits import Policy
 
-MODELS = ("model", *ROLES)
 CONCURRENCY = 16
 """Contexts that are open at once, and calls in flight per endpoint."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from memeval import cards, metrics, plugins, protocol, source_files, tokens
 from memeval.cards import AgentCard, TaskCard
-from memeval.config import ROLES, data_dir, read_config
+from memeval.config import MODELS, data_dir, read_config
 from memeval.contamination import Claims, claims
 from memeval.errors import NoData, UsageError, suggest
 from memeval.loading import described
@@ -107,7 +107,7 @@ def plan(options: Options) -> list[Planned]:
         print(f"memeval: left out of its suite: {missing}", file=sys.stderr)
     if not options.quiet:
         say_what_changed([run.spec for run in planned], options)
-    if not any(chosen(role, options, config) for role in ("model", *ROLES)) and not options.quiet:
+    if not any(chosen(role, options, config) for role in MODELS) and not options.quiet:
         print("memeval: no model given, using 'offline' (rule-based; see --model)", file=sys.stderr)
     return list({run.spec.folder: run for run in planned}.values())  # the same agent may be named twice
 

@@ -42,10 +42,6 @@ class PackedContext:
         """The position of a point as rows of the memory have it: None at the end of the stream, however it was said."""
         return None if point.position == len(self.context.units) else point.position
 
-    @property
-    def characters(self) -> int:
-        return sum(len(chunk.text) for chunk in self.stream)
-
 
 def prepare(
     context: Context, ref: ContextRef, chunk_tokens: int, count: Callable[[str], int], apart: bool = False

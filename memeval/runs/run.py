@@ -225,14 +225,14 @@ class _Driver:
 
         try:
             with process.stopping(interrupt):
-                async with RunContext.of_runs([run.planned.spec for run in self.runs], self._see, budget) as context:
+                async with RunContext.of_runs([run.planned.spec for run in self.runs], self._take, budget) as context:
                     self.gateway = context.gateway
                     stages = [
                         context.stage(partial(self._answered, run), run.done, number) for number, run in enumerate(self.runs)
                     ]
                     if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
                         self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
-                    await context.engine(self._see, stages, constant).execute(task, self.work, self.memory)
+                    await context.engine(self._take, stages, constant).execute(task, self.work, self.memory)
         except StopRun as stop:
             stopped = str(stop)
             for run in self.runs:
@@ -244,9 +244,9 @@ class _Driver:
 
     def _answered(self, run: _OpenRun, row: Row) -> None:
         run.write(row)
-        self._saw(row)
+        self._show(row)
 
-    def _see(self, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         """A row of reading, a call or a signal."""
         first = self.runs[0]
         if isinstance(event, OperationRow):
@@ -263,9 +263,9 @@ class _Driver:
                 run.writer.append(event)
         elif isinstance(event, ContextBuilt):
             self.build += event.seconds
-        self._saw(event)
+        self._show(event)
 
-    def _saw(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
         self.progress.see(event)
         if not isinstance(event, AgentSlow) and time.monotonic() - self.reported >= REPORTED:  # it comes from a timer
             self._report()

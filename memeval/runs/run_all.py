@@ -37,21 +37,21 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     for planned in plans:
         budget.require_prices([*planned.spec.models.values(), *([planned.judge] if planned.judge else [])])
     plans = with_origins(anew(plans, fresh=fresh, fresh_memory=fresh_memory), options.same_model)
+    groups = together(plans)
+    position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
+    stopped: Outcome | None = None
     with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
-        groups = together(plans)
-        position = Position([len(wanted(planned)) for group in groups for planned in group], 0)
         for group in groups:
             position.number += len(group)
-            stopped: Outcome | None = None
             for outcome in run_together(group, quiet=options.quiet, budget=budget, position=position):
                 if not (stopped or outcome.stopped):
                     outcome = _judged(outcome, options, budget)
                 stopped = outcome if outcome.stopped else stopped
                 outcomes.append(outcome)
             if stopped:
-                if not stopped.interrupted:
-                    print(f"memeval: stopped: {stopped.stopped} (the same command resumes)", file=sys.stderr)
                 break
+    if stopped and not stopped.interrupted:
+        print(f"memeval: stopped: {stopped.stopped} (the same command resumes)", file=sys.stderr)
     order = [planned.spec.folder for planned in plans]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.planned.spec.folder))
 

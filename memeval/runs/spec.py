@@ -118,13 +118,9 @@ class RunSpec:
 
     @property
     def budget(self) -> int:
-        """Tokens of recalled material the reader may see: the least of the limits that are set."""
-        return min(self.recall_budget, self.budgeted or NO_LIMIT)
-
-    @property
-    def budgeted(self) -> int | None:
-        """The answer budget in tokens, whether the task's variant or `--answer-budget` sets it; None where none is set."""
-        return min((limit for limit in (self.task.answer_budget, self.answer_budget) if limit), default=None)
+        """Tokens of recalled material the reader may see: the least of the limits that are set. An answer budget is set by
+        the task's variant or by `--answer-budget`."""
+        return min(limit for limit in (self.recall_budget, self.task.answer_budget, self.answer_budget) if limit)
 
     @property
     def before(self) -> str:

@@ -156,7 +156,7 @@ def made_run(
     known = [_question(row) for row in rows]
     steps = [] if control else [step for repeat in range(repeats) for row in rows for step in _steps(row, repeat)]
     _write(path / "questions.jsonl", known)
-    _write(folder.samples_file, samples)
+    _write(folder.file(SampleRow), samples)
     _write(path / "texts.jsonl", [TextRow(sha=sha, text=text) for sha, text in texts.items()])
     calls = [
         CallRow(at=1.0 + number, phase="answer", model=reader, source="model", seconds=0.5, attempts=1)

@@ -113,4 +113,4 @@ def test_effects_of_an_agents_own_kind_say_nothing(make_run: Make) -> None:
 
 
 def change(folder: RunFolder, row: SampleRow, **fields: object) -> None:
-    write_rows(folder.samples_file, [replace(row, **fields)])
+    write_rows(folder.file(SampleRow), [replace(row, **fields)])

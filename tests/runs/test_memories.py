@@ -242,7 +242,7 @@ def test_several_budgets_of_one_command_are_answered_from_one_recall(project: Pa
     assert run_command(chosen, form="json") == 0
     assert asked(server) == {**ONE, "read": 3 * STREAMS * QUESTIONS}
     plans = plan(chosen)
-    assert [planned.spec.budgeted for planned in plans] == [60, 12, 4]
+    assert [planned.spec.budget for planned in plans] == [60, 12, 4]
     assert len({planned.spec.folder for planned in plans}) == 3
     alone = plan(options(server, ["diary@b12"]))
     run(alone[0], quiet=True)
