@@ -20,7 +20,7 @@ def rollout(*turns: Turn, accuracy: float = 0.5, memory: int = 30, stream: int =
 
 
 def turn(calls: int, succeeded: int, *contents: tuple[str, str]) -> Turn:
-    return Turn("c00000", ROW, calls, succeeded, contents=contents)
+    return Turn(ROW, calls, succeeded, contents=contents)
 
 
 def test_the_parts_of_a_reward() -> None:
