@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
-from memeval.identity import place
 from memeval.loading import described
 from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
@@ -26,6 +25,7 @@ from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
 from memeval.metrics.text import answer_text
 from memeval.plugins import entry_point
+from memeval.source_files import place
 from memeval.tasks.base import normalise
 
 METRICS: dict[str, Metric] = {

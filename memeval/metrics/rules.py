@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memeval import identity
+from memeval import source_files
 from memeval.metrics import METRICS
 from memeval.metrics.abstention import TABLE
 from memeval.tasks import base
@@ -91,4 +91,4 @@ def _files(part: Any) -> set[Path]:
     if module is None or file is None:
         return set()
     path = Path(file)
-    return {path, *identity.source_files({module.__name__: path}, path.parent).values()}
+    return {path, *source_files.transitive({module.__name__: path}, path.parent).values()}

@@ -19,6 +19,7 @@ from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
 from memeval.typed import fields, unknown_key
+from memeval.wording import counted
 from memeval.yamlfile import at_key, decoded
 
 
@@ -141,7 +142,7 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
         return f"its position is {question.position}, expected a number of units from 0 to {len(units)}"
     for piece in question.evidence:
         if not all(0 <= at < len(units) for at in piece.units):
-            return f"its evidence lies outside its {len(units)} units"
+            return f"its evidence lies outside its {counted(len(units), 'unit')}"
         held = [units[at].render() for at in piece.units] or [unit.render() for unit in units]
         if plain(piece.text) not in plain(" ".join(held)):
             return f"its evidence {piece.text[:80]!r} is not in {f'unit {piece.units[0]}' if piece.units else 'any unit'}"

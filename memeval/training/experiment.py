@@ -23,9 +23,9 @@ from msgspec.structs import replace
 
 from memeval.digests import digest
 from memeval.errors import StopRun
-from memeval.identity import digests
 from memeval.records.files import read_record
 from memeval.results.published import published, row_mean
+from memeval.source_files import digests
 from memeval.training import loop
 from memeval.training.evaluation import Evaluation, Figures, Proof, held_out
 from memeval.training.folder import TrainingFolder

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
-from memeval.errors import StopRun
-from memeval.models.completion import Completion
+from memeval.errors import StopRun, UsageError
+from memeval.models.completion import Completion, Request
 from memeval.training import recipe
 
 pytest.importorskip("torch")
@@ -32,6 +34,8 @@ def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> N
     end = tiny_model.tokenizer().eos_token_id
     assert all(len(row.completion_ids) == len(row.logprobs) <= 7 for row in rows)
     assert all(end not in row.completion_ids[:-1] for row in rows)
+    with pytest.raises(UsageError, match="role 'memory': nothing here embeds texts"):
+        asyncio.run(policy.complete(Request((), embeds=True)))
     repeats = {reading.repeat: [turn.row for turn in reading.turns] for reading in first[:2]}
     assert repeats[0] != repeats[1]  # a repeat has noise of its own
 

@@ -28,6 +28,7 @@ from memeval.training.mixture import families
 from memeval.training.mixture.families import FAMILIES, Labelled
 from memeval.training.mixture.streams import TRAIN, VALIDATION, Built, Record, Split, divided, rows
 from memeval.typed import Count
+from memeval.wording import counted
 
 MOST_STREAMS = 100
 """Of one family, as the paper's training subset has it (its table 7)."""
@@ -228,7 +229,7 @@ def _write(name: str, most: int, out: Path, split: Split, built: Built, files: S
     data = card.with_suffix(".parquet").resolve()
     said: dict[str, Any] = {
         "extends": SOURCES[name].card,
-        "description": f"built by memeval train data: {name}, {split.name}; {len(streams)} streams",
+        "description": f"built by memeval train data: {name}, {split.name}; {counted(len(streams), 'stream')}",
         "split": f"memeval-{split.name}",
         "trained_on": [],
         "params": {"data_source": streams[0].data_source, "files": [str(data)], "hub": []},
