@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -216,6 +216,17 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         except RuntimeError:
             return asyncio.run(main)
         return _beside(main)
+
+
+async def all_of(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of coroutines that are awaited at once, in their order. The first error cancels the others and is raised
+    as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def run_interruptible(main: Coroutine[Any, Any, Result]) -> Result:

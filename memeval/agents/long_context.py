@@ -18,7 +18,7 @@ from memeval.typed import typed
 
 
 class KeptStream:
-    """What the flat baselines share: every chunk is kept, and the memory is the stream itself."""
+    """The base of all agents that keep chunks as they are: the memory is the stream itself."""
 
     concurrent = True
 

@@ -73,7 +73,7 @@ def parse(reply: str, complete: bool = True) -> list[ToolCall]:
 def parse_published(reply: str) -> list[ToolCall]:
     """The calls in a reply as the evaluation of Mem-alpha reads them (`_parse_function_calls_from_text`, agent.py at
     9c0e1f6): also those behind invented results, but none whose arguments are followed by anything else than a marker of
-    another call, a result or the end. Damaged JSON is repaired whatever it takes (json_repair), also of a cut reply."""
+    another call, a result or the end. Damaged JSON is always repaired (json_repair), also of a cut reply."""
     calls = []
     for part in reply.split(f"{NAME}:")[1:]:
         name, _, rest = part.partition(f"{ARGS}:")

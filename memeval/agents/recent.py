@@ -37,10 +37,10 @@ class RandomK(KeptStream):
         self.k: int = typed(k, Positive, "random-k", "k")
 
     def recall(self, query: Query) -> Recall:
-        drawn = sorted(self.chunks, key=lambda chunk: self._lot(query.text, chunk.id))
+        drawn = sorted(self.chunks, key=lambda chunk: self._place(query.text, chunk.id))
         return _recall(drawn[: self.k])
 
-    def _lot(self, question: str, chunk: str) -> bytes:
+    def _place(self, question: str, chunk: str) -> bytes:
         text = f"{self.session.seed}\0{question}\0{chunk}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 

@@ -57,5 +57,5 @@ class Writer:
     def _wanted(self, line: str, chunk: str, number: int) -> bool:
         if self.words and self.words.isdisjoint(line.split()):
             return False
-        lot = hashlib.sha256(f"{self.session.seed} {chunk} {number} {line}".encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(lot[:8], "big") < self.share * 2**64
+        drawn = hashlib.sha256(f"{self.session.seed} {chunk} {number} {line}".encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(drawn[:8], "big") < self.share * 2**64

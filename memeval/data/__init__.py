@@ -1,4 +1,4 @@
-"""Where data sets are, and what is in them, whatever the family.
+"""Where data sets are, and what is in them: for all families.
 
 files.py       DataFile: the names of a file, its place on the hub, its address and licence; the one look-up
 fetch.py       getting a file from the hub or from its address

@@ -3,13 +3,13 @@ cannot be read."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
 
+from memeval import process
 from memeval.errors import UsageError
 from memeval.judging.official import OfficialJudge, official
 from memeval.judging.prompts import (
@@ -105,12 +105,7 @@ class Judge:
                 seen(done, len(cases), failed)
             return found
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(case)) for case in cases]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await process.all_of(map(one, cases))
 
     async def case(self, question: Question, answer: str) -> ScoreRow:
         """Judge one answer."""

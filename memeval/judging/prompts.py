@@ -34,7 +34,7 @@ SENTENCES, SCORE, ORDER = "sentence_count", "score", "order"
 ABSTENTION, PREFERENCE, ORDERING = "abstention", "single-session-preference", "event_ordering"
 _FENCES = (*TAGS, ANSWER, GOLD, RUBRIC, EXPLANATION, KEYPOINTS, CRITERION, EVENTS)
 _FRAME, _FORMS = several("judge", "frame"), several("judge", "forms")
-"""What stands around the rules; what is asked for -> how the judge's reply has to end."""
+"""The texts around the rules; what is asked for -> how the judge's reply has to end."""
 RULES: Mapping[str, Mapping[str, str]] = {name: several("judge", name) for name in ("longmemeval", "locomo", "generic")}
 """family -> question type -> rules. A type without rules of its own takes `default`."""
 ASPECTS: Mapping[str, Mapping[str, str]] = {"infbench": several("judge", "infbench")}

@@ -21,7 +21,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     **{family: tuple(aspects) for family, aspects in ASPECTS.items()},
     **dict.fromkeys(RUBRICS, (PUBLISHED, TAU, TAU_F1)),
 }
-"""family -> names of what stands beside its `judge`."""
+"""family -> names of the further scores beside its `judge`."""
 RULE: Mapping[str, str] = {
     **dict.fromkeys(ASPECTS, "fluency x F1 of recall and precision"),
     **dict.fromkeys(RUBRICS, "mean over the items of the rubric, half points kept"),

@@ -11,22 +11,14 @@ from memeval.errors import UsageError
 Effect = Mapping[str, Any]
 
 
-def replay(effects: Iterable[Effect | None]) -> dict[str, dict[str, str]]:
-    """type -> id -> text after these effects (`ToolResult.effect`, in order); types that hold nothing are left out. Equals
-    `MemoryStore.contents()` after the same operations.
-
-    Raises UsageError, with the number of the effect, for one that cannot be read.
-    """
-    return {kind: {name: item.text for name, item in items.items()} for kind, items in replayed(effects).items()}
-
-
 def replayed_items(effects: Iterable[Effect | None]) -> list[Item]:
-    """Everything held after these effects, as `MemoryStats.entries` would list it. Raises UsageError like `replay`."""
+    """Everything held after these effects, as `MemoryStats.entries` lists it. Raises UsageError like `replayed`."""
     return [item for items in replayed(effects).values() for item in items.values()]
 
 
 def replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
-    """type -> id -> entry after these effects. Raises UsageError like `replay`."""
+    """type -> id -> entry after these effects (`ToolResult.effect`, in order); types that hold nothing are left out. Raises
+    UsageError, with the number of the effect, for one that cannot be read."""
     contents: dict[str, dict[str, Item]] = {}
     for number, effect in enumerate(effects, start=1):
         if effect is None:

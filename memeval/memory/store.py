@@ -164,14 +164,6 @@ class MemoryStore:
         found = ((held.ids[number], score) for number, score in held.index.search(query, k))
         return [(name, held.entries[name], score) for name, score in found]
 
-    def contents(self) -> dict[str, dict[str, str]]:
-        """type -> id -> text, in order; types that hold nothing are left out. Equals what `replay` makes of the effects."""
-        found = {CORE: {CORE: self.core.text}} if self.core else {}
-        for kind, held in self._lists.items():
-            if held.entries:
-                found[kind] = {name: entry.text for name, entry in held.entries.items()}
-        return found
-
     def stats(self) -> MemoryStats:
         """Tokens held by type (texts only: no ids, no tags; section 3.1.2 of the paper counts the same), and the entries."""
         core = {CORE: self.core.tokens if self.core else 0} if CORE in self.including else {}

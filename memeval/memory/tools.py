@@ -172,7 +172,7 @@ def _text(arguments: Mapping[str, Any], key: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """An argument as it is logged: a scalar, or the mere name of a type that no tool takes."""
+    """An argument as it is logged: a scalar, or the name of a type that no tool takes."""
     if isinstance(value, str):
         return tidy(value)
     return value if value is None or isinstance(value, (bool, int)) else f"<{type(value).__name__}>"

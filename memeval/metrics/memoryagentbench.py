@@ -3,7 +3,7 @@
 Source: utils/eval_other_utils.py of HUST-AI-HYZ/MemoryAgentBench at 455306d (`parse_output`, `calculate_metrics`,
 `default_post_process`, `_process_icl_dataset`, `_process_eventqa_dataset`, `_process_recsys_dataset`); Mem-alpha has a copy
 in memalpha/llm_agent/metrics.py. The README (Clarification on Evaluation Metrics) says which metric is the "accuracy" of the
-paper. The *line* of a reply is what stands behind its first "Answer:", else its first line: icl_* and eventqa_* are scored
+paper. The *line* of a reply is what follows its first "Answer:", else its first line: icl_* and eventqa_* are scored
 by the line alone, the other sources by the better of line and whole reply.
 
 | source | metric of the paper |

@@ -62,7 +62,7 @@ def substring_two_way(reply: Reply) -> float | None:
     Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR: the comparison is theirs
     bit for bit. The flaws: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and
     occurs in every gold. What is compared is cut out of the reply first, and an empty answer scores 0 (their `test_qa.py`).
-    Of an agent that answers by itself it is what stands behind its mark (`marked_answer`), and a reply without a mark scores
+    Of an agent that answers by itself it is what follows its mark (`marked_answer`), and a reply without a mark scores
     0, as theirs does. Our reader is asked for no mark: its whole reply counts where it has none (`published_answer`).
     """
     answer = (marked_answer if reply.native else published_answer)(reply.prediction)

@@ -26,7 +26,7 @@ def answer_text(text: str) -> str:
 
 
 def _marked(text: str) -> Iterator[str | None]:
-    """What stands behind each mark of `answer_text`."""
+    """What follows each mark of `answer_text`."""
     if _FINAL in text:
         yield text.rpartition(_FINAL)[2].strip().removesuffix(_FINAL_END).strip()
     yield boxed_text(text, text.rfind(_BOXED))

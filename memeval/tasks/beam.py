@@ -6,8 +6,8 @@ the hub does (a row per conversation). Upstream's scripts prefer `chat_trunecate
 reads it where a conversation has one.
 
 A unit is a message; its time is the date of its batch, which upstream writes on the batch's first message. User texts end
-in marks of the generator (`->-> 1,1`), which show its plan: they are taken out unless `marks` is set. Of the other fields
-(profiles, plans, narratives) nothing is read: they are the recipe of the questions. `source_chat_ids` are the numbers of
+in marks of the generator (`->-> 1,1`), which show its plan: they are taken out unless `marks` is set. The other
+fields (profiles, plans, narratives) are not read: the questions were made from them. `source_chat_ids` are the numbers of
 the messages that hold the evidence; of an update only the later state is evidence. Nothing can be evidence for an
 abstention, and in some questions the ids are missing.
 """

@@ -64,7 +64,7 @@ def _question(item: Mapping[str, Any], name: str, units: Sequence[Unit]) -> Ques
 
 def _evidence(pieces: Sequence[Any], units: Sequence[Unit]) -> tuple[Evidence, ...]:
     """Pieces are texts or [title, text]; none at all where the chunks lack one of them. Upstream's `evidence_idx` is
-    not used: for several families it is a mere 0."""
+    not used: for several families it is always 0."""
     texts = [(piece if isinstance(piece, str) else piece[-1]).strip() for piece in pieces]
     found = [
         Evidence(text, tuple(number for number, unit in enumerate(units) if text in unit.text))

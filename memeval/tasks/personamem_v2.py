@@ -4,7 +4,7 @@ A CSV with the questions, and a JSON file per persona with the history that they
 order of the options follows from a hash of the question's id (upstream shuffles by Python's salted `hash()`, which no run
 repeats). A unit is a message; histories have no dates. The first message is the persona's card, which upstream's inference
 shows and its memory agent drops: it stays unless `profile` is false. Evidence is the messages of the snippet in which the
-preference shows; of the other columns about preferences nothing is read, because they are gold.
+preference shows; the other columns about preferences are not read, because they are gold.
 
 The right option is often the longest: the control `longest-option` is the floor here (new_tasks of PersonaMem's issue 42:
 the unique longest in 44.7 % of 501).

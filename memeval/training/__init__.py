@@ -5,7 +5,7 @@ One step, in the order in which it happens:
 recipe.py     everything that a training run depends on
 step.py       the first half: streams are read, rows are rewarded; both trainers begin with it
 reading.py    the streams, and how the engine reads them with the model under training (policy.py)
-rollouts.py   what a reading comes to: a row for each generation, and the facts that rewards are made of
+rollouts.py   the result of a reading: a row for each generation, and the facts that rewards are made of
 rewards.py    the reward of a row, its advantage in its group; verdicts.py is the judge of its last part
 loss.py       the loss of GRPO on rows of tokens
 

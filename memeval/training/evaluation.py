@@ -27,7 +27,7 @@ FIXED = 300
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Readings of the test streams in numbers. accuracy: mean over streams. memory: tokens held at the end, written: tokens
+    """Readings of streams in numbers. accuracy: mean over streams. memory: tokens held at the end, written: tokens
     put into the memory, as shares of the stream. askable, noise: share of the lines with relations that are always, or
     never, asked about that were written; selectivity: their difference. success: share of the calls that succeeded; calls:
     per chunk; silent: share of the chunks without a call. The last three say nothing of a writer that follows a rule."""
@@ -148,13 +148,18 @@ def claim(new: Sequence[Rollout], old: Sequence[Rollout], temperature: float, ag
     return Claim(temperature, against, round(ratio, 3), round(float(low), 3), round(float(high), 3), p)
 
 
+def held_out(recipe: Recipe) -> HeldOut:
+    """The recipe's test streams, under its own store."""
+    return HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
+
+
 class Evaluation:
     """What a recipe's training is judged by: its test streams under the recipe's store, and those of other lengths under a
     fixed one. Raises UsageError for tasks that cannot be used."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._seed = recipe.seed
-        self.test = HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
+        self.test = held_out(recipe)
         family = recipe.test.partition("@")[0]
         self.lengths = {times: HeldOut(recipe, f"{family}@x{times}", FIXED) for times in recipe.lengths}
 

@@ -27,7 +27,7 @@ from memeval.records.files import read_record
 from memeval.results.published import published, row_mean
 from memeval.source_files import digests
 from memeval.training import loop
-from memeval.training.evaluation import Evaluation, Figures, HeldOut, Proof
+from memeval.training.evaluation import Evaluation, Figures, Proof, held_out
 from memeval.training.folder import TrainingFolder
 from memeval.training.policy import Policy
 from memeval.training.recipe import Grpo, Recipe, Reward, Warm
@@ -101,7 +101,7 @@ def prove(recipe: Recipe, out: Path) -> Proof:
 
 def ablated(ablation: Ablation, recipe: Recipe, out: Path) -> Ablated:
     """Train and evaluate an ablation, given with its recipe and folder; as `prove`."""
-    test = HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
+    test = held_out(recipe)
 
     def evaluate(policies: dict[str, Policy]) -> Ablated:
         figures = {name: test.figures(test.read(each, 1.0)) for name, each in policies.items()}

@@ -18,10 +18,10 @@ from memeval.models.completion import Completion, Request
 from memeval.models.local.hf import Checkpoint
 from memeval.models.local.sampling import Sampling, read
 
-_Context = tuple[str, int]
-"""A reading: the stream's context, and the repeat."""
+_Reading = tuple[str, int]
+"""The context of a stream, and the repeat."""
 _Place = tuple[str, int, str]
-"""A chunk of one."""
+"""A chunk of a reading."""
 
 
 class Policy:
@@ -33,10 +33,10 @@ class Policy:
         self._seed = seed
         self._checkpoint = Checkpoint.of("policy", model, tokenizer, window, batch_tokens)
         self._noise, self._temperature = "", 1.0
-        self._open: set[_Context] = set()
+        self._open: set[_Reading] = set()
         self._waiting: list[tuple[_Place, Request, asyncio.Future[Completion]]] = []
 
-    def begin(self, noise: str, contexts: set[_Context], temperature: float) -> None:
+    def begin(self, noise: str, contexts: set[_Reading], temperature: float) -> None:
         """A round of readings begins. noise: names the round (a step of training): another round draws other noise.
         temperature: of all replies, whatever the agent asks for."""
         self._noise, self._temperature = noise, temperature

@@ -3,7 +3,6 @@ evaluation."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -100,13 +99,13 @@ async def _read(
             finally:
                 ended()
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for stream in streams:
-                    for repeat in range(repeats):
-                        group.create_task(one(stream, repeat))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await process.all_of(one(stream, repeat) for stream in streams for repeat in range(repeats))
+    return _rollouts(spec, rows, steps)
+
+
+def _rollouts(spec: RunSpec, rows: Sequence[Any], steps: Sequence[Step]) -> list[Rollout]:
+    """The readings by what the engine emitted, their answers scored by the headline of the task. Raises StopRun where an
+    answer failed."""
     questions = {row.question_id: row for row in rows if isinstance(row, QuestionRow)}
     samples = [row for row in rows if isinstance(row, SampleRow)]
     lost = next((sample.failure for sample in samples if sample.failure is not None), None)

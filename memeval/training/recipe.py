@@ -54,7 +54,7 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """steps: of training; each reads `streams` streams `group` times, at temperature 1. learning_rate is reached after
     `rising` steps. minibatches: optimiser steps per batch. clip: of the ratio of probabilities, on either side. dual_clip:
     the most that a token of negative advantage may weigh, as a multiple of it; 0: off. mean: over all tokens of the batch,
-    or over the tokens of each row and then over the rows (what the published code comes to, with one row per micro-batch).
+    or over the tokens of each row and then over the rows (what the published code does, with one row per micro-batch).
     kl: weight of the distance to the weights before GRPO (0 in the paper, 0.001 in its script). entropy: weight of the
     bonus, which falls to 0 at `entropy_until` of the steps. baseline, scaled: rewards.py. check: steps between two
     validations; the checkpoint with the best of them is kept."""

@@ -1,4 +1,4 @@
-"""What a reading of a stream by the model under training comes to: its rows, and the facts that rewards are made of.
+"""The result of a reading of a stream by the model under training: its rows, and the facts that rewards are made of.
 
 A row is one generation of the writer, made while one chunk is read: the tokens that it was shown and those that it sampled,
 as they were (never decoded and tokenized again), the end token included.
@@ -27,7 +27,6 @@ class Turn:
     included; contents: (memory type, text) of the insertions and updates among its calls, for a judge of content. cut: the
     reply reached its limit."""
 
-    chunk: str
     row: Row | None
     calls: int = 0
     succeeded: int = 0
@@ -99,7 +98,6 @@ def _turn(row: Row | None, operation: OperationRow) -> Turn:
     put = [result.effect for result in operation.results if result.effect and result.effect.get("op") == "put"]
     contents = tuple(content for content in map(_content, calls) if content is not None)
     return Turn(
-        chunk=operation.chunk,
         row=row,
         calls=len(calls),
         succeeded=sum(result.status == "ok" for result in calls),

@@ -21,8 +21,7 @@ TEMPLATE = f"{BEGIN} {{{{ messages[-1]['content'] }}}} {WRITE}"
 
 
 def tokenizer() -> Any:
-    """A fast tokenizer of transformers: one token per word of the toy language; other words are dropped to nothing known
-    and count as padding."""
+    """A fast tokenizer of transformers: one token per word of the toy language; other words become padding."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit

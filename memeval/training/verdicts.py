@@ -6,13 +6,13 @@ form of the reply, and that a reply in another form counts as invalid, are the p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memeval import process
 from memeval.errors import StopRun
 from memeval.judging.judge import Generate
 from memeval.judging.scorer import judge_spec, with_judge
@@ -66,13 +66,8 @@ class ContentJudge:
         if not new:
             return self._known
 
-        async def work(generate: Generate) -> list[bool | None]:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._ask(generate, content)) for content in new]
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-            return [task.result() for task in tasks]
+        def work(generate: Generate) -> Awaitable[list[bool | None]]:
+            return process.all_of(self._ask(generate, content) for content in new)
 
         verdicts, _ = with_judge(self._judge, work, CallSettings(use_cache=False), self._store)
         if all(verdict is None for verdict in verdicts):

@@ -9,7 +9,7 @@ import msgspec
 import torch
 
 from memeval.errors import UsageError, install_hint
-from memeval.models.local import weights
+from memeval.models.local.weights import find as find_weights
 from memeval.models.reply import one_line
 from memeval.trained import of_checkpoint
 from memeval.training.recipe import Trl
@@ -27,7 +27,7 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
     gguf = file.suffix == GGUF
     if gguf and not file.is_file():
         raise UsageError(f"model '{name}': no such file")
-    folder = file.parent if gguf else weights.find(name.removeprefix("hf/")).folder
+    folder = file.parent if gguf else find_weights(name.removeprefix("hf/")).folder
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     options |= {"gguf_file": file.name} if gguf else {}
     try:

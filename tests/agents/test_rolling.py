@@ -11,7 +11,7 @@ from memeval.agents.mem1 import Mem1, parts
 from memeval.agents.memagent import MemAgent
 from memeval.agents.rolling import Rolling, Summary, first_tokens
 from memeval.errors import UsageError
-from memeval.memory.replay import replay
+from memeval.memory.replay import replayed_items
 from memeval.models.completion import Completion, Request
 from memeval.prompts import CHUNK, MEMORY, OPTIONS, QUESTION, shipped, untag
 
@@ -50,7 +50,8 @@ def test_each_reply_overwrites_the_memory(bench, kind: type[Rolling]) -> None:
     assert agent.recall(ASKED).items == [Item("third text", ("c00000", "c00001", "c00002"), agent.kind)]
     assert agent.memory().tokens == {agent.kind: 2}
     assert list(agent.memory().entries) == agent.recall(ASKED).items
-    assert replay(event.effect for event in bench.events) == {agent.kind: {agent.kind: "third text"}}
+    (held,) = replayed_items(event.effect for event in bench.events)
+    assert (held.kind, held.id, held.text) == (agent.kind, agent.kind, "third text")
     assert all(request.params == {"temperature": 0.0, "max_tokens": 1024} for request in bench.requests)
 
 

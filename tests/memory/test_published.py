@@ -4,6 +4,7 @@ were given to that code itself, with the same statuses and memories.)"""
 from __future__ import annotations
 
 import pytest
+from contents import contents
 
 from memeval import tokens
 from memeval.memory import published, tools
@@ -43,7 +44,7 @@ def test_statuses_and_memory_are_those_of_the_official_code(tool: str, arguments
     given = {key: value.format(id=name) if isinstance(value, str) else value for key, value in arguments.items()}
     result = tools.execute(store, ToolCall(tool, given), "c1", published.OPERATIONS)
     assert result.status == status
-    assert list(store.contents().get("semantic", {}).values()) == texts
+    assert list(contents(store.items()).get("semantic", {}).values()) == texts
 
 
 def test_a_type_that_is_off_is_an_error() -> None:

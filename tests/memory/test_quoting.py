@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contents import contents
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memeval.memory import tools
 from memeval.memory.quoting import ChunkLines, numbered
-from memeval.memory.replay import replay
+from memeval.memory.replay import replayed_items
 from memeval.memory.store import SEMANTIC, MemoryStore
 from memeval.models.completion import ToolCall
 
@@ -29,7 +30,7 @@ def statuses(results) -> list[str]:
 def test_a_word_stores_every_line_that_holds_it_and_each_line_once() -> None:
     held, lines = store(), ChunkLines(CHUNK, "word")
     assert statuses(tools.execute_all(held, insert("@owns"), "c1", lines)) == ["ok", "quoted"]
-    assert list(held.contents()["semantic"].values()) == ["Bade owns fika", "Bago owns lemi"]
+    assert list(contents(held.items())["semantic"].values()) == ["Bade owns fika", "Bago owns lemi"]
     [again] = tools.execute_all(held, insert("@lemi"), "c1", lines)
     assert (again.status, again.effect) == ("error", None)
     assert "'lemi'" in again.message
@@ -43,13 +44,13 @@ def test_a_number_stores_its_line() -> None:
     assert statuses(tools.execute_all(held, insert("@3"), "c1", lines)) == ["ok"]
     assert statuses(tools.execute_all(held, insert("@3"), "c1", lines)) == ["error"]
     assert statuses(tools.execute_all(held, insert("@4"), "c1", lines)) == ["error"]
-    assert list(held.contents()["semantic"].values()) == ["Bago owns lemi"]
+    assert list(contents(held.items())["semantic"].values()) == ["Bago owns lemi"]
 
 
 def test_without_quoting_the_sign_is_text() -> None:
     held = store()
     assert statuses(tools.execute_all(held, insert("@owns"), "c1")) == ["ok"]
-    assert list(held.contents()["semantic"].values()) == ["@owns"]
+    assert list(contents(held.items())["semantic"].values()) == ["@owns"]
 
 
 def test_a_full_memory_drops_its_oldest_entries_and_says_so() -> None:
@@ -59,14 +60,14 @@ def test_a_full_memory_drops_its_oldest_entries_and_says_so() -> None:
     results = tools.execute_all(held, insert("e f"), "c2")
     assert statuses(results) == ["ok", "dropped"]
     assert results[1].effect["op"] == "delete"
-    assert list(held.contents()["semantic"].values()) == ["c d", "e f"]
+    assert list(contents(held.items())["semantic"].values()) == ["c d", "e f"]
     assert statuses(tools.execute_all(held, insert("one entry beyond the cap"), "c3")) == ["ok", "dropped", "dropped"]
-    assert list(held.contents()["semantic"].values()) == ["one entry beyond the cap"]
+    assert list(contents(held.items())["semantic"].values()) == ["one entry beyond the cap"]
 
 
 @given(st.lists(st.text("abc ", min_size=1, max_size=12)), st.integers(1, 6))
 def test_replay_equals_a_memory_with_a_cap(texts: list[str], capacity: int) -> None:
     held = store(capacity)
     results = [result for text in texts for result in tools.execute_all(held, insert(text), "c1")]
-    assert replay(result.effect for result in results) == held.contents()
+    assert contents(replayed_items(result.effect for result in results)) == contents(held.items())
     assert held.stats().total <= capacity or len(held.items()) == 1

@@ -6,12 +6,13 @@ import json
 from dataclasses import asdict
 
 import pytest
+from contents import contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memeval.errors import UsageError
 from memeval.memory import tools
-from memeval.memory.replay import replay, replayed_items
+from memeval.memory.replay import replayed_items
 from memeval.memory.store import MemoryStore
 from memeval.models.completion import ToolCall
 
@@ -30,9 +31,9 @@ steps = st.lists(st.tuples(st.sampled_from("iiiuuds"), kinds, texts, st.integers
 def test_replayed_effects_equal_the_store_at_every_position(operations: list[tuple], position: int) -> None:
     store = MemoryStore(words, seed=9)
     recorded: list[str] = []
-    then = store.contents()
+    then = contents(store.items())
     for number, (operation, kind, text, at) in enumerate(operations, start=1):
-        names = [name for entries in store.contents().values() for name in entries] or ["none"]
+        names = [name for entries in contents(store.items()).values() for name in entries] or ["none"]
         name = names[at % len(names)]
         call = {
             "i": ToolCall(tools.INSERT, {"memory_type": kind, "content": text}),
@@ -42,11 +43,12 @@ def test_replayed_effects_equal_the_store_at_every_position(operations: list[tup
         }[operation]
         recorded.append(json.dumps(asdict(tools.execute(store, call, f"c{number:05d}"))))
         if number <= position:
-            then = store.contents()
+            then = contents(store.items())
     results = [json.loads(line)["effect"] for line in recorded]
-    for contents, replayed in ((store.contents(), replay(results)), (then, replay(results[:position]))):
-        assert replayed == contents
-        assert {kind: list(held) for kind, held in replayed.items()} == {k: list(held) for k, held in contents.items()}
+    for held, effects in ((contents(store.items()), results), (then, results[:position])):
+        again = contents(replayed_items(effects))
+        assert again == held
+        assert {kind: list(names) for kind, names in again.items()} == {kind: list(names) for kind, names in held.items()}
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -55,7 +57,7 @@ def test_replayed_items_are_those_that_the_store_lists(writes: list[tuple[str, s
     store = MemoryStore(words, seed=9)
     effects = []
     for number, (kind, text, at) in enumerate(writes):
-        names = list(store.contents().get(kind, {}))
+        names = list(contents(store.items()).get(kind, {}))
         if kind == "core" or (names and at == 0):
             effects.append(store.update(kind, names[0] if names else "core", text, f"c{number}"))
         else:
@@ -68,8 +70,8 @@ def test_replayed_items_are_those_that_the_store_lists(writes: list[tuple[str, s
 def test_results_without_effect_are_passed_over() -> None:
     put = {"op": "put", "type": "core", "id": "core", "text": "x", "chunks": ["c1"]}
     gone = {"op": "delete", "type": "core", "id": "core"}
-    assert replay([None, None, put]) == {"core": {"core": "x"}}
-    assert replay([put, gone, gone]) == {}
+    assert contents(replayed_items([None, None, put])) == {"core": {"core": "x"}}
+    assert contents(replayed_items([put, gone, gone])) == {}
 
 
 @pytest.mark.parametrize(
@@ -78,4 +80,4 @@ def test_results_without_effect_are_passed_over() -> None:
 )
 def test_a_damaged_effect_is_named_by_its_number(effect: object) -> None:
     with pytest.raises(UsageError, match="operation 2: "):
-        replay([None, effect])
+        replayed_items([None, effect])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from contents import contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,10 @@ def test_inserted_entries_are_kept_in_order_with_provenance() -> None:
     second = store.insert("semantic", "Bob is a cook", "c00002")
     store.insert("episodic", "On 3 May Ann flew", "c00002")
     assert first == {"op": "put", "type": "semantic", "id": first["id"], "text": "Ann is a pilot", "chunks": ["c00001"]}
-    assert list(store.contents()["semantic"].items()) == [(first["id"], "Ann is a pilot"), (second["id"], "Bob is a cook")]
+    assert list(contents(store.items())["semantic"].items()) == [
+        (first["id"], "Ann is a pilot"),
+        (second["id"], "Bob is a cook"),
+    ]
     assert store.stats().tokens == {"core": 0, "semantic": 8, "episodic": 5}
 
 
@@ -66,7 +70,7 @@ def test_update_keeps_id_and_place_and_adds_provenance() -> None:
     effect = store.update("episodic", first, "one and a half", "c2")
     assert (effect["id"], effect["chunks"]) == (first, ["c1", "c2"])
     assert store.update("episodic", first, "one and a bit", "c2")["chunks"] == ["c1", "c2"]
-    assert list(store.contents()["episodic"]) == [first, second]
+    assert list(contents(store.items())["episodic"]) == [first, second]
     assert [name for name, _ in store.recent("episodic", 1)] == [second]
     assert store.search("episodic", "bit", 1)[0][:2] == (first, dict(store.recent("episodic", 2))[first])
 
@@ -80,7 +84,7 @@ def test_core_is_one_text_that_update_replaces_and_delete_clears() -> None:
     assert (effect["text"], effect["chunks"]) == ("a longer summary", ["c1", "c2"])
     assert store.core.text == "a longer summary"
     assert store.delete("core", "") == {"op": "delete", "type": "core", "id": "core"}
-    assert (store.core, store.contents(), store.stats().total) == (None, {}, 0)
+    assert (store.core, contents(store.items()), store.stats().total) == (None, {}, 0)
 
 
 @pytest.mark.parametrize("name", ["ffff", "", "core"])
@@ -130,11 +134,11 @@ def test_a_copy_goes_on_like_the_original_and_apart_from_it() -> None:
     (name,) = ids([store.insert("semantic", "Ann is a pilot", "c1")])
     store.update("core", "", "about Ann", "c1")
     twin = store.copy()
-    before = store.contents()
+    before = contents(store.items())
     made = twin.insert("semantic", "Bob is a cook", "c2")
     twin.update("semantic", name, "Ann is a judge", "c2")
     twin.update("core", "", "about Ann and Bob", "c2")
-    assert store.contents() == before
+    assert contents(store.items()) == before
     assert store.stats().tokens == {"core": 2, "semantic": 4, "episodic": 0}
     assert [found for found, _, _ in store.search("semantic", "judge cook", 5)] == [name]
     assert store.insert("semantic", "Bob is a cook", "c2") == made  # the same id, as if the twin had never been
@@ -205,7 +209,7 @@ def test_counts_and_index_stay_in_step(steps: list[tuple[str, str, int, int]]) -
     store = MemoryStore(words, seed=2)
     texts = [f"fact {'very ' * n}number{n}" for n in range(13)]
     for operation, kind, at, text in steps:
-        names = list(store.contents().get(kind, {}))
+        names = list(contents(store.items()).get(kind, {}))
         if operation == "i":
             store.insert(kind, texts[text], "c1")
         elif names and operation == "u":
@@ -213,7 +217,7 @@ def test_counts_and_index_stay_in_step(steps: list[tuple[str, str, int, int]]) -
         elif names:
             store.delete(kind, names[at % len(names)])
     for kind in ("semantic", "episodic"):
-        held = store.contents().get(kind, {})
+        held = contents(store.items()).get(kind, {})
         assert store.stats().tokens[kind] == sum(map(words, held.values()))
         listed = {item.id: item for item in store.stats().entries if item.id in held}
         assert {name: item.text for name, item in listed.items()} == held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from contents import contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +81,7 @@ def test_both_spellings_of_a_type_work(spelling: str) -> None:
     }
     removed = tools.execute(store, call("memory_delete", memory_type=spelling, memory_id=name), "c2")
     assert (removed.status, removed.effect) == ("ok", {"op": "delete", "type": "semantic", "id": name})
-    assert store.contents() == {}
+    assert contents(store.items()) == {}
 
 
 @pytest.mark.parametrize("front", ["[{id}] ", " [{id}]", "[{id}]\n"])
@@ -152,12 +153,12 @@ def test_a_wrong_call_is_an_error_with_its_reason_and_changes_nothing(wrong: Too
     store = MemoryStore(words)
     store.insert("semantic", "kept", "c1")
     store.update("core", "", "kept", "c1")
-    before = store.contents()
+    before = contents(store.items())
     result = tools.execute(store, wrong, "c2")
     assert (result.status, result.effect) == ("error", None)
     assert reason in result.message
     assert "\n" not in result.message
-    assert store.contents() == before
+    assert contents(store.items()) == before
 
 
 def test_half_a_surrogate_pair_reaches_neither_memory_nor_log() -> None:
@@ -165,7 +166,7 @@ def test_half_a_surrogate_pair_reaches_neither_memory_nor_log() -> None:
     broken = json.loads(r'{"memory_type": "semantic", "content": "caf\ud800", "no\udc00te": [1]}')
     result = tools.execute(store, ToolCall("new_memory_insert", broken), "c1")
     assert result.status == "ok"
-    json.dumps([result.arguments, result.effect, store.contents()], ensure_ascii=False).encode("utf-8")
+    json.dumps([result.arguments, result.effect, contents(store.items())], ensure_ascii=False).encode("utf-8")
     assert result.arguments["no�te"] == "<list>"
     assert result.effect["text"] == "caf�"
 
@@ -192,10 +193,10 @@ values = st.sampled_from(["core", "core_memory", "semantic_memory", "episodic", 
 def test_nothing_raises_and_a_call_without_effect_changes_nothing(calls: list[tuple[str, dict | None]]) -> None:
     store = MemoryStore(words)
     for name, arguments in calls:
-        before = store.contents()
+        before = contents(store.items())
         result = tools.execute(store, ToolCall(name, arguments), "c1")
         assert result.status in ("ok", "skipped", "error")
         assert (result.effect is not None) == (result.status == "ok")
         if result.status != "ok":
             assert result.message
-            assert store.contents() == before
+            assert contents(store.items()) == before

@@ -80,7 +80,7 @@ def test_the_marks_are_those_that_the_page_names() -> None:
         warm = Figures(0.4, 0.3, 0.3, 0.3, 0.3, 0.0, 0.87, 1.7, 0.0)
         found = {"warm T=1": warm, "warm T=0": replace(warm, success=1.0), "trained T=1": trained, "trained T=0": greedy}
         found["write-all"] = replace(warm, written=1.0)
-        calls = [Rollout("c", 0, (Turn("c00000", None, calls=1000),), 0.4, 0, 1)]
+        calls = [Rollout("c", 0, (Turn(None, calls=1000),), 0.4, 0, 1)]
         return tuple(evaluation.faults(found, [Claim(1.0, 0.0, ratio, low, 4.0, p)], calls))
 
     good = Figures(0.8, 0.3, 0.5, 0.8, 0.1, 0.7, 0.85, 1.5, 0.0)  # each figure as low as it may be

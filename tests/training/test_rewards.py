@@ -7,8 +7,8 @@ import math
 import pytest
 
 from memeval.models.completion import Row
-from memeval.training.recipe import Reward
-from memeval.training.rewards import advantages, compression, rewards, validity
+from memeval.training.recipe import Grpo, Reward
+from memeval.training.rewards import advantages, compression, rewards, training_rows, validity
 from memeval.training.rollouts import Rollout, Turn
 
 ROW = Row((1,), (2,), (-0.5,))
@@ -20,7 +20,7 @@ def rollout(*turns: Turn, accuracy: float = 0.5, memory: int = 30, stream: int =
 
 
 def turn(calls: int, succeeded: int, *contents: tuple[str, str]) -> Turn:
-    return Turn("c00000", ROW, calls, succeeded, contents=contents)
+    return Turn(ROW, calls, succeeded, contents=contents)
 
 
 def test_the_parts_of_a_reward() -> None:
@@ -74,3 +74,12 @@ def test_flat_groups_and_rows_left_out_teach_nothing() -> None:
     found = advantages([[1.0, None], [3.0]])
     assert found[0][1] == 0.0
     assert found[1][0] == pytest.approx(1 / math.sqrt(2), abs=1e-5)
+
+
+def test_contexts_of_one_name_in_two_tasks_are_two_groups() -> None:
+    def readings(*tasks: str) -> list[Rollout]:
+        return [Rollout("c", repeat, (turn(1, 1),), float(repeat), 30, 100, task) for repeat, task in enumerate(tasks)]
+
+    assert training_rows(readings("squad", "hotpotqa"), Reward(), Grpo()) == []  # one reading each: nothing to compare with
+    taught = training_rows(readings("squad", "squad"), Reward(), Grpo())
+    assert [value for _, value in taught] == pytest.approx([-0.7071, 0.7071], abs=1e-4)

@@ -47,7 +47,7 @@ def test_each_type_has_a_rule_and_a_content_cannot_leave_its_tags() -> None:
 
 
 def reading(*contents: tuple[str, str], calls: int = 0) -> Rollout:
-    turn = Turn("c00000", Row((1,), (2,)), calls or len(contents), len(contents), contents=contents)
+    turn = Turn(Row((1,), (2,)), calls or len(contents), len(contents), contents=contents)
     return Rollout("a", 0, (turn,), 0.0, 0, 1)
 
 

@@ -23,7 +23,7 @@ from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, by_hand, find, local
 from memeval.data.records import read, read_object
 from memeval.errors import UsageError, suggest
-from memeval.records.files import unwritable
+from memeval.records.files import write_whole
 from memeval.training.mixture import families
 from memeval.training.mixture.families import FAMILIES, Labelled
 from memeval.training.mixture.streams import TRAIN, VALIDATION, Built, Record, Split, divided, rows
@@ -237,20 +237,16 @@ def _write(name: str, most: int, out: Path, split: Split, built: Built, files: S
     if headline:
         said |= {"headline": headline, "metrics": [headline]}
     facts = [{"name": file.name, "sha256": Content(file).facts()["sha256"]} for file in files]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _parquet(rows(built, split, facts), data)
-        card.write_text(yaml.safe_dump(said, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(out, error) from None
+    write_whole(data, _parquet(rows(built, split, facts)))
+    write_whole(card, yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode())
     questions = sum(len(stream.questions) for stream in streams)
     return Made(name, split.name, len(streams), questions, dict(built.dropped), str(card))
 
 
-def _parquet(found: Sequence[dict[str, Any]], path: Path) -> None:
+def _parquet(found: Sequence[dict[str, Any]]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
-    beside = path.with_suffix(".part")
-    parquet.write_table(pyarrow.Table.from_pylist(found), beside)
-    beside.replace(path)
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(found), file)
+    return file.getvalue()
