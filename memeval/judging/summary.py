@@ -90,7 +90,5 @@ def _corrected(
     accepts, rejects = calibration.answerable.false_accepts, calibration.answerable.false_rejects
     if not accepts or not rejects:
         return "the calibration lacks right or wrong answers to answerable questions"
-    seen = average_repeats(
-        (row.question_id, row.repeat, float(row.reply is not None and row.verdict != "failed")) for row in rows
-    )
+    seen = average_repeats((row.question_id, float(row.reply is not None and row.verdict != "failed")) for row in rows)
     return corrected(Rate(raw.value, raw.low, raw.high, raw.n), accepts, rejects, sum(seen.values()) / len(seen))

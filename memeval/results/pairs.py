@@ -101,7 +101,7 @@ class Pair:
 def _failures(run: Run) -> dict[str, float]:
     """Without a reply, or without a verdict of the judge whose score is the headline."""
     rows = run.scores(run.decides)
-    return average_repeats((row.question_id, row.repeat, float(row.verdict == "failed")) for row in rows)
+    return average_repeats((row.question_id, float(row.verdict == "failed")) for row in rows)
 
 
 def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:

@@ -13,7 +13,7 @@ from memeval.stats import average_repeats
 
 def memory_sizes(run: Run) -> dict[str, float]:
     """Question id -> tokens held when it was asked, the mean of its repeats; without those of which nothing is known."""
-    return average_repeats((row.question_id, row.repeat, row.memory_tokens) for row in run.samples)
+    return average_repeats((row.question_id, row.memory_tokens) for row in run.samples)
 
 
 def question_costs(run: Run, in_usd: bool) -> dict[str, float]:

@@ -289,7 +289,7 @@ class Run:
 
     def values(self, metric: str | None = None) -> dict[str, float]:
         """question id -> the mean of its repeats; see `value_rows`"""
-        return average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
+        return average_repeats((row.question_id, row.value) for row in self.value_rows(metric))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memeval.stats.comparisons import Difference, paired
+from memeval.stats.comparisons import Difference, difference, paired
 from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Floats, Groups, checked, limits
 
 LEAST_ROOM = 0.05
@@ -48,7 +48,6 @@ def lift(
     oracle: Sequence[float],
     clusters: Sequence[Hashable],
     confidence: float = 0.95,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Lift:
     """The lift over the same questions, each with the scores (0 to 1) of three runs, repeats already averaged.
@@ -59,16 +58,16 @@ def lift(
     at most LEAST_ROOM. Raises UsageError as `interval` does.
     """
     ours, floor, top = sums("lift", clusters, agent, none, oracle)
-    room = paired(oracle, none, clusters, confidence, seed, resamples=resamples)
+    room = paired(oracle, none, clusters, confidence, resamples)
     if room.low <= LEAST_ROOM:
         return Lift(None, None, None, room)
     groups = Groups(ours - floor, top - floor)
-    low, high, _ = limits(groups, confidence, seed, resamples)
+    low, high, _ = limits(groups, confidence, resamples)
     value = groups.mean
     for control, level, its in ((none, 0.0, floor), (oracle, 1.0, top)):
         if int((np.abs(ours - its) > 1e-12).sum()) < min(NEAR, len(its)):
-            near = paired(agent, control, clusters, confidence, seed, resamples=resamples)
-            low, high = min(low, level + near.low / room.value), max(high, level + near.high / room.value)
+            _, least, most = difference(agent, control, clusters, confidence, resamples)
+            low, high = min(low, level + least / room.value), max(high, level + most / room.value)
     return Lift(value, min(low, value), max(high, value), room)
 
 
@@ -77,7 +76,6 @@ def growth(
     base: Sequence[float],
     clusters: Sequence[Hashable],
     confidence: float = 0.95,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
     """By how much the sum of `values` exceeds that of `base`, both at least 0, as a fraction of it (.2 = a fifth more), with
@@ -87,7 +85,7 @@ def growth(
         value = math.inf if ours.sum() else 0.0
         return value, value, value
     groups = Groups(ours, theirs)
-    low, high, _ = limits(groups, confidence, seed, resamples)
+    low, high, _ = limits(groups, confidence, resamples)
     return groups.mean - 1, min(low, groups.mean) - 1, max(high, groups.mean) - 1
 
 

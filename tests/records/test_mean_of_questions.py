@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memeval.records.averages import average
+from memeval.records.averages import average, bounds
 from memeval.records.rows import QuestionRow, ScoreRow
 
 
@@ -18,3 +18,10 @@ def test_repeats_are_averaged_first_and_what_lacks_the_metric_counts_nothing() -
     found = average(scores, questions, "f1")
     assert (found.value, found.n, found.clusters) == (0.75, 2, 2)
     assert average(scores, questions, "letter").value is None
+
+
+def test_failures_count_0_and_could_have_been_right() -> None:
+    answers = (("a", 1.0, "right"), ("b", 0.5, "partly"), ("c", 0.0, "failed"), ("d", 0.0, "wrong"))
+    rows = [ScoreRow(question_id=key, repeat=0, metrics={"f1": value}, verdict=verdict) for key, value, verdict in answers]
+    assert bounds(rows, "f1") == (1.5 / 4, 2.5 / 4)
+    assert bounds(rows[:2], "f1") is None
