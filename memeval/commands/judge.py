@@ -28,11 +28,12 @@ from memeval.prompts import load_prompts
 from memeval.records.averages import Average
 from memeval.records.clean import encode
 from memeval.records.judgements import Rate
+from memeval.records.numbers import percent
 from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
-from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, trained_text
+from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, trained_text
 
 SHOWN = 10
 """Disagreements that are printed."""

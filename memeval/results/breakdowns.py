@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memeval.records.numbers import percent
 from memeval.results.grid import Cell, Grid
 from memeval.results.layout import Layout, layout
 from memeval.results.load import Runs
 from memeval.results.lost import WORDS
-from memeval.runs.notes import percent
 
 
 def kinds(runs: Runs, rows: Sequence[str] = ()) -> tuple[Grid, ...]:

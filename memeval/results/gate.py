@@ -14,7 +14,7 @@ import msgspec
 
 from memeval.errors import UsageError
 from memeval.results.checks import Check, Rules, Verdict, checks
-from memeval.results.pairs import Pair, Scores, Where, found, matched
+from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
 from memeval.stats.intervals import FEW_CLUSTERS
 from memeval.typed import typed
 
@@ -38,7 +38,11 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gate(
-    baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: str | Path = "runs", limit: int | None = None
+    baseline: RunsOrName,
+    candidate: RunsOrName,
+    rules: Rules = DEFAULT,
+    runs_dir: str | Path = "runs",
+    limit: int | None = None,
 ) -> Gate:
     """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name. limit: by
     the first questions only, in the order of the task.
@@ -47,7 +51,7 @@ def gate(
     clusters (unless within_stream), a number of a rule is out of its range, or a rule speaks of what the runs do not have.
     """
     typed(msgspec.to_builtins(rules), Rules, "gate")
-    old, new = found(baseline, runs_dir, limit), found(candidate, runs_dir, limit)
+    old, new = runs_of(baseline, runs_dir, limit), runs_of(candidate, runs_dir, limit)
     pairs = matched(old, new)
     missing = [run.task for run in old if run not in {pair.base for pair in pairs}]
     if missing:
@@ -92,8 +96,7 @@ def _unfit(pair: Pair) -> list[str]:
 
 
 def _comparable(pair: Pair, rules: Rules) -> None:
-    if pair.forbidden:
-        listed = "; ".join(map(str, pair.forbidden))
+    if listed := "; ".join(map(str, pair.forbidden())):
         raise UsageError(
             f"gate: {pair.title} may not be compared: {listed}. Run the candidate as the baseline was run, or make the "
             "baseline anew (memeval export RUN --to baseline)"
@@ -107,7 +110,7 @@ def _comparable(pair: Pair, rules: Rules) -> None:
 
 
 def _named(pair: Pair) -> list[str]:
-    return [f"also different: {one}" for one in pair.differences]
+    return [f"also different: {one}" for one in pair.mismatches]
 
 
 def _worst(checks: Sequence[Check]) -> Verdict:

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from memeval.errors import UsageError
+from memeval.records.numbers import amount, percent, points
 from memeval.results.checks import Check
 from memeval.results.escape import markdown, plain
 from memeval.results.gate import Gate
@@ -88,7 +89,7 @@ def _row(check: Check) -> tuple[Cell, ...]:
 def _number(check: Check, value: float | None) -> str | None:
     if value is None:
         return None
-    return f"{100 * value:.1f}" if check.unit == "share" else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return percent(value) if check.unit == "share" else amount(value)
 
 
 def _shown(check: Check, value: float) -> str:
@@ -96,8 +97,8 @@ def _shown(check: Check, value: float) -> str:
     if check.unit == "seconds":
         return f"{value:g} s"
     if check.what.startswith("min"):
-        return f"{100 * value:.1f}"
-    return f"{100 * value:+.1f}" + ("" if check.unit == "share" else "%")
+        return percent(value)
+    return points(value) if check.unit == "share" else f"{points(value)}%"
 
 
 def write_summary(gate: Gate, path: Path) -> None:

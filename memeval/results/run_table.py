@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from memeval.records.numbers import count, percent, percents
 from memeval.records.summary import Contamination, Summary
 from memeval.results.columns import columns
-from memeval.runs.notes import percent, range_text
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
 LEGEND = {
@@ -49,7 +49,7 @@ def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
 def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
     first = runs[0]
     metric, stream, budget = first.headline.metric, first.stream_tokens, first.answer_budget
-    size = f", streams of {_tokens(stream.mean)} tokens ({stream.tokenizer})" if stream.mean else ""
+    size = f", streams of {count(stream.mean)} tokens ({stream.tokenizer})" if stream.mean else ""
     size += f", answer budget {budget:,}" if budget else ""
     embedders = any(run.embedder for run in runs)
     models = ["model", "reader", *(["embedder"] if embedders else [])]
@@ -58,10 +58,10 @@ def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
         [
             label(run, runs),
             _score(run) + mark(run.trained_on),
-            range_text(run.headline),
+            percents(run.headline.low, run.headline.high),
             _count(run),
             run.failed,
-            _tokens(run.memory_tokens.mean),
+            count(run.memory_tokens.mean),
             sum(run.calls.values()),
             f"{run.seconds:.1f}",
             run.model or "-",
@@ -98,7 +98,10 @@ def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
     body = [
         [
             label(run, runs),
-            *(f"{percent(run.metrics[name].value)} ({range_text(run.metrics[name])})" for name in RETRIEVAL),
+            *(
+                f"{percent(run.metrics[name].value)} ({percents(run.metrics[name].low, run.metrics[name].high)})"
+                for name in RETRIEVAL
+            ),
             run.metrics["evidence_mrr"].n,
         ]
         for run in ranking
@@ -147,7 +150,3 @@ def legend(trained: Sequence[Contamination | None]) -> list[str]:
     """What the marks of these rows mean."""
     marks = {found.mark for found in trained if found}
     return [text for key, text in LEGEND.items() if key in marks]
-
-
-def _tokens(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"

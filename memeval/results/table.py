@@ -15,6 +15,7 @@ from typing import Any
 
 from memeval.errors import UsageError
 from memeval.records.averages import Average
+from memeval.records.numbers import percent
 from memeval.results.cells import BEST, LEGEND, WITHIN, Cell, best
 from memeval.results.comparable import forbidden, groups
 from memeval.results.grid import Grid
@@ -24,7 +25,6 @@ from memeval.results.run import Run
 from memeval.results.run_table import notes_of
 from memeval.results.seen import unseen_questions
 from memeval.results.suites import Mean, mean_of_values
-from memeval.runs.notes import percent
 
 
 @dataclass(frozen=True, slots=True)

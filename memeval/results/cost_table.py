@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.costs import SHARED_BY, break_even
 from memeval.models.prices import remedy
+from memeval.records.numbers import count, money
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
 from memeval.results.run_table import groups, label
@@ -132,14 +133,3 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
             f"what the service of {named} costs is not known: USD stays blank; the agent says it by spend(usd=...)."
         )
     return ["\n".join(lines)] if lines else []
-
-
-def money(usd: float | None) -> str:
-    """USD with three digits that say something, two behind the point from 10 on; `-` where it is not known."""
-    if usd is None:
-        return "-"
-    return f"{usd:,.2f}" if usd >= 10 else f"{usd:.3g}" if usd >= 0.001 or not usd else f"{usd:.1e}"
-
-
-def count(tokens: float | None) -> str:
-    return "-" if tokens is None else f"{tokens:,.0f}"
