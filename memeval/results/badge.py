@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
@@ -18,6 +18,7 @@ from memeval.results.run import Run
 from memeval.runs.prompts import deviations, users_parts
 
 Level = Literal["same", "similar", "different"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from memeval.cards import AgentCard
 from memeval.protocol import of_agent
 from memeval.records.averages import Average, plain
-from memeval.results.badge import Badge, badge
+from memeval.results.badge import LEVELS, Badge, badge
 from memeval.results.published import Board, Published, published
 from memeval.results.run import Run
 from memeval.results.run_table import MARKS
 
 UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
 """Unit of a table -> factor and digits of a measured number in it."""
-LEVELS = ("same", "similar", "different")
 
 
 @dataclass(frozen=True, slots=True)

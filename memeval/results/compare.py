@@ -82,7 +82,7 @@ class Kind(msgspec.Struct, frozen=True):
     high: float
 
 
-class Beside(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True):
     """What both runs took, all questions of each: None where it is not known."""
 
     a: float | None
@@ -103,7 +103,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Changed, ...]
     tied: int
     kinds: dict[str, Kind]
-    beside: dict[str, Beside]
+    beside: dict[str, Taken]
     forced: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -223,9 +223,9 @@ def _kind(metric: str, scores: Scores) -> Kind:
     return Kind(metric, n, *means, difference.value, difference.low, difference.high)
 
 
-def _beside(pair: Pair) -> dict[str, Beside]:
+def _beside(pair: Pair) -> dict[str, Taken]:
     a, b = (_taken(run) for run in (pair.base, pair.other))
-    return {what: Beside(a[what], b[what]) for what in a}
+    return {what: Taken(a[what], b[what]) for what in a}
 
 
 def _taken(run: Run) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import stdev
 
 from memeval.records.numbers import amount, between, p_text, percent, points
-from memeval.results.compare import Beside, Comparison, Effect
+from memeval.results.compare import Comparison, Effect, Taken
 from memeval.results.grid import Cell, Grid
 
 LISTED = 10
@@ -119,7 +119,7 @@ def _amount(value: float | None) -> str | None:
     return None if value is None else amount(value)
 
 
-def _change(row: Beside) -> str | None:
+def _change(row: Taken) -> str | None:
     return f"{100 * (row.b / row.a - 1):+.0f}%" if row.a and row.b is not None else None
 
 

@@ -77,16 +77,21 @@ def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
 
 def _kinds(runs: Sequence[Summary], width: int | None) -> str:
     """The headline per kind of question; `unanswerable` is the share declined."""
-    names = list(dict.fromkeys(kind for run in runs for kind in run.kinds))
-    if len(names) < 2:
+    kinds = kind_counts(runs)
+    if len(kinds) < 2:
         return ""
-    counts = {kind: max(run.kinds[kind].n for run in runs if kind in run.kinds) for kind in names}
-    header = ["by kind (n)", *(f"{kind} ({counts[kind]})" for kind in names)]
+    header = ["by kind (n)", *(f"{kind} ({n})" for kind, n in kinds.items())]
     body = [
-        [label(run, runs), *(percent(run.kinds[kind].value if kind in run.kinds else None) for kind in names)]
+        [label(run, runs), *(percent(run.kinds[kind].value if kind in run.kinds else None) for kind in kinds)]
         for run in runs
     ]
-    return columns(header, body, ["left", *["right"] * len(names)], keep=header, width=width)
+    return columns(header, body, ["left", *["right"] * len(kinds)], keep=header, width=width)
+
+
+def kind_counts(runs: Sequence[Summary]) -> dict[str, int]:
+    """Kind of question -> how many a run has of it at most."""
+    kinds = dict.fromkeys(kind for run in runs for kind in run.kinds)
+    return {kind: max(run.kinds[kind].n for run in runs if kind in run.kinds) for kind in kinds}
 
 
 def _retrieval(runs: Sequence[Summary], width: int | None) -> str:

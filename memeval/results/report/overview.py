@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
-from memeval.results import comparable, pairs
+from memeval.results import comparable
 from memeval.results.economics import Economics, economics
 from memeval.results.layout import layout
 from memeval.results.load import Runs
 from memeval.results.lost import WORDS, asked_sentence
+from memeval.results.pairs import Pair
 from memeval.results.run import Run
 from memeval.runs.notes import notes
 from memeval.stats import Difference, Lift, holm, lift, paired
@@ -54,7 +55,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class PairPart(msgspec.Struct, frozen=True, kw_only=True):
     """Run `a` minus run `b` (their numbers) on the questions that both were asked. won: questions on which `a` scores more.
     holm: p, adjusted for all pairs of the page."""
 
@@ -70,7 +71,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupPart, ...]
     runs: tuple[RunPart, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairPart, ...]
 
 
 def overview(runs: Sequence[Run]) -> Overview:
@@ -194,7 +195,7 @@ def _reader(run: Run) -> tuple[object, object]:
     return identity.get("models", {}).get("reader"), identity.get("prompts", {}).get("reader")
 
 
-def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
+def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[PairPart, ...]:
     """Every two agents of a group, the better one first."""
     found = []
     for group in groups:
@@ -204,12 +205,12 @@ def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence
     return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.difference.p for pair in found]), strict=True))
 
 
-def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
-    scores = pairs.Pair(base=runs[b], other=runs[a]).scores()
+def _pair(runs: Sequence[Run], a: int, b: int) -> PairPart | None:
+    scores = Pair(base=runs[b], other=runs[a]).scores()
     if not scores.questions:
         return None
     found = paired(scores.other, scores.base, scores.clusters)
-    return Pair(
+    return PairPart(
         a=a,
         b=b,
         difference=found,
