@@ -178,9 +178,9 @@ class Attribute:
         return items
 
     def _request(self, sample: SampleRow, items: Sequence[Item]) -> Request:
-        identity = self.run.manifest.identity
-        task, prompts, name = identity["task"], identity["prompts"], identity["task"].get("reader_prompt", "reader")
-        agent = AgentCard(self.run.manifest.agent, identity["agent"]["agent"])
+        task, prompts = self.run.identity("task"), self.run.identity("prompts")
+        name = task.get("reader_prompt", "reader")
+        agent = AgentCard(self.run.manifest.agent, self.run.identity("agent")["agent"])
         prefix = of_agent(task.get("recall_prefix", {}), agent)
         before = before_question(prompts, str(task.get("params", {}).get("data_source")), prefix)
         question = self.run.questions[sample.question_id].question()

@@ -96,9 +96,9 @@ def beside(run: Run, board: Board) -> Beside | None:
 def _rule(run: Run, board: Board) -> str:
     """The metric of the published number: the table's, else the one that the task's card has for the agent; empty where
     neither says it."""
-    rules = run.manifest.identity.get("task", {}).get("published_metrics", {})
-    agent = run.manifest.identity.get("agent", {})
-    return board.metric or of_agent(rules, AgentCard(run.manifest.agent, str(agent.get("agent", ""))))
+    rules = run.identity("task").get("published_metrics", {})
+    agent = AgentCard(run.manifest.agent, str(run.identity("agent").get("agent", "")))
+    return board.metric or of_agent(rules, agent)
 
 
 def in_unit(value: float, unit: str) -> str:

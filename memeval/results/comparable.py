@@ -64,7 +64,7 @@ def shared_questions(a: Run, b: Run) -> tuple[str, ...]:
 
 def _measured(a: Run, b: Run) -> Iterator[Mismatch]:
     """What forbids."""
-    ours, theirs = _task(a), _task(b)
+    ours, theirs = a.identity("task"), b.identity("task")
     yield Mismatch("format", str(a.manifest.format), str(b.manifest.format))
     yield Mismatch("task", task_name(a), task_name(b))
     if task_name(a) == task_name(b):
@@ -93,15 +93,9 @@ def _conditions(a: Run, b: Run) -> Iterator[Mismatch]:
         yield Mismatch(what.replace("_", " "), ours, theirs, False)
 
 
-def _task(run: Run) -> Mapping[str, Any]:
-    """What the run's hash covers of its task's card."""
-    found: Mapping[str, Any] = run.manifest.identity.get("task", {})
-    return found
-
-
 def task_name(run: Run) -> str:
     """The task with its variant, as its card has it."""
-    return str(_task(run).get("name") or run.task)
+    return str(run.identity("task").get("name") or run.task)
 
 
 def _some(values: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -110,8 +104,7 @@ def _some(values: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _corpus(run: Run) -> str:
     """Hashes of the data that the streams were made of, shortened. Users' own data have none: there the questions tell."""
-    data: Mapping[str, Any] = run.manifest.identity.get("data", {})
-    return ", ".join(f"{key} {str(value)[:60]}" for key, value in sorted(data.items())) or "the user's own"
+    return ", ".join(f"{key} {str(value)[:60]}" for key, value in sorted(run.identity("data").items())) or "the user's own"
 
 
 def _questions(a: Run, b: Run) -> Mismatch:
@@ -142,24 +135,18 @@ def _scorer(run: Run) -> str:
 
 def _model(run: Run, role: str) -> str:
     """The model of a role, with its tag."""
-    model = _of_models(run).get(role, {})
+    model = run.identity("models").get(role, {})
     return f"{model.get('name')} {model.get('tag', '')}".strip()
 
 
 def _prompts(run: Run) -> str:
-    prompts: Mapping[str, str] = run.manifest.identity.get("prompts", {})
-    return ", ".join(f"{role} {digest(text)[:8]}" for role, text in sorted(prompts.items())) or "none"
+    return ", ".join(f"{role} {digest(text)[:8]}" for role, text in sorted(run.identity("prompts").items())) or "none"
 
 
 def _limits(run: Run, roles: Sequence[str]) -> str:
     """What a model's window and its parameters leave: recalled tokens, and how replies are sampled and cut."""
-    given: dict[str, Mapping[str, Any]] = {role: _of_models(run).get(role, {}).get("params") or {} for role in roles}
+    given = {role: run.identity("models").get(role, {}).get("params") or {} for role in roles}
     found = [f"{role} {_some(params, sorted(params))}" for role, params in given.items() if params]
     if run.summary.recall_budget is not None:
         found.append(f"recall of {run.summary.recall_budget:,} tokens")
     return "; ".join(found) or "the task's"
-
-
-def _of_models(run: Run) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = run.manifest.identity.get("models", {})
-    return found

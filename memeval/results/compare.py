@@ -17,10 +17,9 @@ import msgspec
 from memeval.errors import UsageError
 from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
 from memeval.results.run import Run
-from memeval.stats import Difference, detectable_effect, holm, paired
+from memeval.stats import LEVEL, Difference, detectable_effect, holm, paired
 
 Verdict = Literal["higher", "lower", "not told apart"]
-LEVEL = 0.05
 POWER_TO_INTERVAL = 1.43
 """(z(.975) + z(.8)) / z(.975): the difference that is detected with 80 % power, in half-widths of a 95 % interval."""
 UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"

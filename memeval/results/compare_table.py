@@ -8,6 +8,7 @@ from statistics import stdev
 from memeval.records.numbers import amount, between, p_text, percent, points
 from memeval.results.compare import Comparison, Effect, Taken
 from memeval.results.grid import Cell, Grid
+from memeval.runs.notes import FEW
 
 LISTED = 10
 """Questions won, and lost, that are listed unless all are asked for."""
@@ -74,8 +75,8 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
         yield f"{where}{one.effect.clusters} streams: this speaks of other questions within these streams only."
     if one.effect.note:
         yield f"{where}{one.effect.note}."
-    if one.effect.n < 100:
-        yield f"{where}n below 100: this checks the harness and ranks nothing."
+    if one.effect.n < FEW:
+        yield f"{where}n below {FEW}: this checks the harness and ranks nothing."
     for side in (one.a, one.b):
         if side.repeats:
             means = ", ".join(percent(value) for value in side.repeats)

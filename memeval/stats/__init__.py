@@ -10,13 +10,14 @@ average_repeats               repeats, before anything else
 detectable_effect, half_width what n questions can show
 """
 
-from memeval.stats.comparisons import Difference, difference, holm, mcnemar, paired
+from memeval.stats.comparisons import LEVEL, Difference, difference, holm, mcnemar, paired
 from memeval.stats.distributions import binomial_limits, t_quantile
 from memeval.stats.intervals import Interval, average_repeats, interval
 from memeval.stats.lifts import Lift, growth, lift
 from memeval.stats.planning import detectable_effect, half_width
 
 __all__ = [
+    "LEVEL",
     "Difference",
     "Interval",
     "Lift",

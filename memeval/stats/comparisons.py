@@ -25,6 +25,8 @@ from memeval.stats.intervals import (
     nearly_constant,
 )
 
+LEVEL = 0.05
+"""A p up to this tells two agents apart."""
 EXACT_CLUSTERS, DRAWS = 14, 10_000
 """Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, so many patterns are drawn."""
 
@@ -51,7 +53,7 @@ class Difference:
     @property
     def note(self) -> str:
         """What a reader of `p` must know: the test cannot reject at .05 with any scores. Else empty."""
-        if self.least_p <= 0.05:
+        if self.least_p <= LEVEL:
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
 

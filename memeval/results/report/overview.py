@@ -15,7 +15,7 @@ from memeval.results import comparable
 from memeval.results.economics import Economics, economics
 from memeval.results.layout import layout
 from memeval.results.load import Runs
-from memeval.results.lost import WORDS, asked_sentence
+from memeval.results.lost import Where, asked_sentence
 from memeval.results.pairs import Pair
 from memeval.results.run import Run
 from memeval.runs.notes import notes
@@ -48,7 +48,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     tokens: float | None
     fronts: tuple[str, ...] = ()
     lift: Lift | None = None
-    lost: dict[str, int]
+    lost: dict[Where, int]
     unsupported: int
     asked: str
     economics: Economics
@@ -137,7 +137,7 @@ def _part(run: Run, name: str) -> RunPart:
         control=run.agent in CONTROLS,
         usd=usd / answers if usd is not None and answers else None,
         tokens=spent / answers if answers else None,
-        lost={WORDS[where]: count for where, count in run.lost.counts.items()},
+        lost=run.lost.counts,
         unsupported=run.lost.unsupported,
         asked=asked_sentence(asked) if asked else "",
         economics=economics(run),
@@ -191,8 +191,7 @@ def _scored(run: Run) -> bool:
 
 
 def _reader(run: Run) -> tuple[object, object]:
-    identity = run.manifest.identity
-    return identity.get("models", {}).get("reader"), identity.get("prompts", {}).get("reader")
+    return run.identity("models").get("reader"), run.identity("prompts").get("reader")
 
 
 def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[PairPart, ...]:
