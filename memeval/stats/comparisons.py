@@ -22,7 +22,6 @@ from memeval.stats.intervals import (
     grouped,
     limits,
     near,
-    nearly_constant,
 )
 
 LEVEL = 0.05
@@ -95,14 +94,11 @@ def difference(
     """
     delta, scores, groups, _ = _differences(a, b, clusters)
     if ((scores >= 0) & (scores <= 1)).all():
-        unequal = float(np.abs(delta).mean())
-        wide = _near_a_bound(groups, unequal, confidence) or nearly_constant(groups, confidence, (-1.0, 1.0))
-        low, high, _ = limits(groups, confidence, resamples, (-1.0, 1.0), wide is not None)
-        low, high = min([low, *(wide or ())]), max([high, *(wide or ())])
-        low, high = max(low, -1.0), min(high, 1.0)
+        near_a_bound = _near_a_bound(groups, float(np.abs(delta).mean()), confidence)
+        low, high, _ = limits(groups, confidence, resamples, (-1.0, 1.0), near_a_bound)
     else:
         low, high, _ = limits(groups, confidence, resamples)
-    return groups.mean, min(low, groups.mean), max(high, groups.mean)
+    return groups.mean, low, high
 
 
 def _differences(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats, Groups, int]:

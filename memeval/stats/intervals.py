@@ -102,17 +102,12 @@ def interval(
     lists differ in length, or a value is not a finite number.
     """
     data, labels = checked("interval", clusters, values)
-    bounded = bool(((data >= 0) & (data <= 1)).all())
     groups, found = grouped(data, labels)
-    bounds = (0.0, 1.0) if bounded else None
-    wide = (_near_a_bound(groups, confidence) or nearly_constant(groups, confidence, (0.0, 1.0))) if bounded else None
-    low, high, method = limits(groups, confidence, resamples, bounds, wide is not None)
-    if bounded:
-        if wide and (wide[0] < low or wide[1] > high):
-            low, high, method = min(low, wide[0]), max(high, wide[1]), f"{method}+midp"
-        low, high = max(low, 0.0), min(high, 1.0)
-    mean = groups.mean
-    return Interval(mean, min(low, mean), max(high, mean), len(data), found, method, found < FEW_CLUSTERS)
+    if ((data >= 0) & (data <= 1)).all():
+        low, high, method = limits(groups, confidence, resamples, (0.0, 1.0), _near_a_bound(groups, confidence))
+    else:
+        low, high, method = limits(groups, confidence, resamples)
+    return Interval(groups.mean, low, high, len(data), found, method, found < FEW_CLUSTERS)
 
 
 def checked(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> Any:
@@ -146,10 +141,23 @@ def limits(
     confidence: float,
     resamples: int,
     bounds: tuple[float, float] | None = None,
-    widened: bool = False,
+    near_a_bound: tuple[float, float] | None = None,
 ) -> tuple[float, float, str]:
-    """Low, high and method by the cluster rule alone. bounds: the lowest and the highest value there can be, if any.
-    widened: the caller widens what it gets, because the mean is near a bound."""
+    """Low, high and method: by the cluster rule, widened where values between bounds are near one or nearly all equal; the
+    mean lies between. bounds: the lowest and the highest value there can be, if any. near_a_bound: the limits there."""
+    wide = (near_a_bound or nearly_constant(groups, confidence, bounds)) if bounds else None
+    low, high, method = _by_clusters(groups, confidence, resamples, bounds, wide is not None)
+    if wide and (wide[0] < low or wide[1] > high):
+        low, high, method = min(low, wide[0]), max(high, wide[1]), f"{method}+midp"
+    if bounds:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return min(low, groups.mean), max(high, groups.mean), method
+
+
+def _by_clusters(
+    groups: Groups, confidence: float, resamples: int, bounds: tuple[float, float] | None, widened: bool
+) -> tuple[float, float, str]:
+    """Low, high and method by the cluster rule alone. widened: the caller widens them."""
     count = len(groups.sums)
     if count == 1:  # one value says nothing about its spread
         return -math.inf, math.inf, "none"
@@ -165,9 +173,7 @@ def limits(
     spread = math.sqrt(float((residuals**2).sum())) / groups.n
     level = NORMAL.cdf(-quantile * error / spread) if spread > 0 else 0.5
     low, high = (float(end) for end in np.quantile(_resampled_means(groups, resamples), [level, 1 - level]))
-    if (
-        bounds is not None and not widened
-    ):  # off the centre the percentile interval does not reach far enough on its longer side
+    if bounds and not widened:  # off the centre the percentile interval does not reach far enough on its longer side
         other = _t_limits(groups.mean, quantile * error, bounds)
         low, high = min(low, other[0]), max(high, other[1])
     return low, high, "bootstrap"

@@ -63,12 +63,11 @@ def lift(
         return Lift(None, None, None, room)
     groups = Groups(ours - floor, top - floor)
     low, high, _ = limits(groups, confidence, resamples)
-    value = groups.mean
     for control, level, its in ((none, 0.0, floor), (oracle, 1.0, top)):
         if int((np.abs(ours - its) > 1e-12).sum()) < min(NEAR, len(its)):
             _, least, most = difference(agent, control, clusters, confidence, resamples)
             low, high = min(low, level + least / room.value), max(high, level + most / room.value)
-    return Lift(value, min(low, value), max(high, value), room)
+    return Lift(groups.mean, low, high, room)
 
 
 def growth(
@@ -86,7 +85,7 @@ def growth(
         return value, value, value
     groups = Groups(ours, theirs)
     low, high, _ = limits(groups, confidence, resamples)
-    return groups.mean - 1, min(low, groups.mean) - 1, max(high, groups.mean) - 1
+    return groups.mean - 1, low - 1, high - 1
 
 
 def sums(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> list[Floats]:
