@@ -16,6 +16,7 @@ import msgspec
 
 from memeval.errors import UsageError
 from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
+from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
 from memeval.stats import LEVEL, Difference, detectable_effect, holm, paired
 
@@ -171,16 +172,17 @@ def _verdict(effect: Effect, pairs: int) -> Verdict:
 def _comparison(pair: Pair, scores: Scores, asked: str | None, effect: Effect, pairs: int) -> Comparison:
     """asked: the metric that was asked for, if any; pairs: of how many it is one."""
     metric = asked or pair.base.summary.headline.metric
-    changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
+    rows = zip(scores.questions, scores.base, scores.other, strict=True)
+    changed = {question: _changed(pair, question, a, b) for question, a, b in rows if a != b}
     return Comparison(
         a=_side(pair.base, pair.names[0], scores.base, metric),
         b=_side(pair.other, pair.names[1], scores.other, metric),
         metric=metric,
         effect=effect,
         verdict=_verdict(effect, pairs),
-        won=tuple(row for row in changed if row.b > row.a),
-        lost=tuple(row for row in changed if row.b < row.a),
-        tied=sum(row.a == row.b for row in changed),
+        won=tuple(changed[question] for question in scores.won),
+        lost=tuple(changed[question] for question in scores.lost),
+        tied=len(scores.questions) - len(changed),
         kinds=_kinds(pair, metric),
         beside=_beside(pair),
         forced=tuple(map(str, pair.forbidden(asked))),
@@ -229,13 +231,12 @@ def _beside(pair: Pair) -> dict[str, Taken]:
 
 def _taken(run: Run) -> dict[str, float | None]:
     summary = run.summary
-    answers = sum(summary.verdicts.values()) or 1
-    usd = summary.cost.usd
+    usd, tokens = answer_cost(summary)
     return {
         "memory_tokens": summary.memory_tokens.mean,
         "recall_tokens": summary.recall_tokens.mean,
-        "tokens": (summary.tokens.prompt + summary.tokens.completion) / answers,
-        "usd": None if usd is None else usd / answers,
-        "seconds": summary.seconds / answers if run.whole else None,
+        "tokens": tokens,
+        "usd": usd,
+        "seconds": summary.seconds / (sum(summary.verdicts.values()) or 1) if run.whole else None,
         "failed": float(summary.failed),
     }

@@ -14,7 +14,7 @@ import msgspec
 
 from memeval.errors import UsageError
 from memeval.results.checks import Check, Rules, Verdict, checks
-from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
+from memeval.results.pairs import Pair, RunsOrName, matched, runs_of
 from memeval.stats.intervals import FEW_CLUSTERS
 from memeval.typed import typed
 
@@ -71,7 +71,7 @@ def gate(
         candidate=sides[1],
         rules=rules,
         checks=tuple(made),
-        lost={pair.base.task: _lost(pair.scores()) for pair in pairs},
+        lost={pair.base.task: pair.scores().lost for pair in pairs},
         notes=tuple(f"{pair.base.task}: {text}" for pair in pairs for text in (*_named(pair), *pair.notes)),
     )
 
@@ -117,8 +117,3 @@ def _worst(checks: Sequence[Check]) -> Verdict:
     found = {check.verdict for check in checks}
     order: tuple[Verdict, ...] = ("regression", "inconclusive")
     return next((verdict for verdict in order if verdict in found), "pass")
-
-
-def _lost(scores: Scores) -> tuple[str, ...]:
-    rows = zip(scores.questions, scores.base, scores.other, strict=True)
-    return tuple(question for question, before, now in rows if now < before)

@@ -27,6 +27,17 @@ class Scores:
     base: tuple[float, ...]
     other: tuple[float, ...]
 
+    @property
+    def won(self) -> tuple[str, ...]:
+        """The questions of which the other run has more."""
+        rows = zip(self.questions, self.base, self.other, strict=True)
+        return tuple(question for question, base, other in rows if other > base)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        rows = zip(self.questions, self.base, self.other, strict=True)
+        return tuple(question for question, base, other in rows if other < base)
+
 
 @dataclass(frozen=True)
 class Pair:

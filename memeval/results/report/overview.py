@@ -17,6 +17,7 @@ from memeval.results.layout import layout
 from memeval.results.load import Runs
 from memeval.results.lost import Where, asked_sentence
 from memeval.results.pairs import Pair
+from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
 from memeval.runs.notes import notes
 from memeval.stats import Difference, Lift, holm, lift, paired
@@ -128,15 +129,14 @@ def _part(run: Run, name: str) -> RunPart:
     """Paths are shortened: the page goes to others."""
     summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
     summary = replace(summary, notes=notes(summary))
-    answers = sum(summary.verdicts.values())
-    spent = summary.tokens.prompt + summary.tokens.completion
-    usd, asked = summary.cost.usd, run.folder.attribution()
+    usd, tokens = answer_cost(summary)
+    asked = run.folder.attribution()
     return RunPart(
         name=name,
         family=family(run.task),
         control=run.agent in CONTROLS,
-        usd=usd / answers if usd is not None and answers else None,
-        tokens=spent / answers if answers else None,
+        usd=usd,
+        tokens=tokens,
         lost=run.lost.counts,
         unsupported=run.lost.unsupported,
         asked=asked_sentence(asked) if asked else "",
@@ -213,7 +213,7 @@ def _pair(runs: Sequence[Run], a: int, b: int) -> PairPart | None:
         a=a,
         b=b,
         difference=found,
-        won=sum(mine > theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
-        lost=sum(mine < theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
+        won=len(scores.won),
+        lost=len(scores.lost),
         note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),
     )
