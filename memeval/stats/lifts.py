@@ -21,25 +21,13 @@ class Lift:
     """(agent - none) / (oracle - none) with its interval: 0 as good as an empty memory, 1 as good as the gold evidence.
 
     Neither clipped to 0..1 nor to be averaged over tasks or ranked by. None where there is too little room to tell; room:
-    oracle - none. n: questions, in `clusters`; within_stream: fewer than five.
+    oracle - none, with the number of questions and clusters.
     """
 
     value: float | None
     low: float | None
     high: float | None
     room: Difference
-
-    @property
-    def n(self) -> int:
-        return self.room.n
-
-    @property
-    def clusters(self) -> int:
-        return self.room.clusters
-
-    @property
-    def within_stream(self) -> bool:
-        return self.room.within_stream
 
 
 def lift(
