@@ -37,8 +37,7 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
     answerable = [row for row in rows if questions[row.question_id].answerable]
     kinds: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in rows:
-        question = questions[row.question_id]
-        kinds[question.kind if question.answerable else "unanswerable"].append(row)
+        kinds[questions[row.question_id].reported_kind].append(row)
     run = folder.summary()
     failed = sum(row.verdict == "failed" for row in rows)
     found = _corrected(answerable, questions, header.family, header.calibration)

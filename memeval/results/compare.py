@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from memeval.errors import UsageError
+from memeval.records.rows import UNANSWERABLE
 from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
 from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
@@ -23,7 +24,7 @@ from memeval.stats import LEVEL, Difference, detectable_effect, holm, paired
 Verdict = Literal["higher", "lower", "not told apart"]
 POWER_TO_INTERVAL = 1.43
 """(z(.975) + z(.8)) / z(.975): the difference that is detected with 80 % power, in half-widths of a 95 % interval."""
-UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"
+ABSTENTION = "abstention"
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -207,7 +208,7 @@ def _kinds(pair: Pair, metric: str) -> dict[str, Kind]:
     questions = pair.base.questions
     by_kind: dict[str, list[str]] = {}
     for key in pair.questions:
-        by_kind.setdefault(questions[key].kind if questions[key].answerable else UNANSWERABLE, []).append(key)
+        by_kind.setdefault(questions[key].reported_kind, []).append(key)
     kinds = {}
     for kind, keys in sorted(by_kind.items()):
         of_kind = ABSTENTION if kind == UNANSWERABLE else metric

@@ -14,7 +14,7 @@ from memeval.models.prices import remedy
 from memeval.records.numbers import count, money
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
-from memeval.results.run_table import groups, label
+from memeval.results.run_table import by_task_and_budget, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
     import pandas as pd  # takes a second
 
     rows = []
-    for number, group in enumerate(groups(runs)):
+    for number, group in enumerate(by_task_and_budget(runs)):
         reference = next((run.cost for run in group if run.agent == REFERENCE), None)
         for run in group:
             cost, pays = run.cost, math.nan

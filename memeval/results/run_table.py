@@ -30,7 +30,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     if not runs:
         return "no runs"
     blocks = []
-    for rows in groups(runs):
+    for rows in by_task_and_budget(runs):
         blocks.append(_main(rows[0].task, rows, width))
         kinds = _kinds(rows, width)
         retrieval = _retrieval(rows, width)
@@ -38,7 +38,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     return "\n\n".join([*blocks, "\n".join(notes_of(runs))]).rstrip()
 
 
-def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
+def by_task_and_budget(runs: Sequence[Summary]) -> list[list[Summary]]:
     """The runs that may be in one table: of one task, read under one answer budget."""
     found: dict[tuple[str, int | None], list[Summary]] = {}
     for run in runs:
