@@ -152,6 +152,8 @@ class Substitute:
 
     async def complete(self, request: Request) -> Completion:
         """A reply, with `usage` as the model's server would report it."""
+        if request.embeds:
+            return await self._embed(request)
         longest, request = window.split(self.spec, request)
         if longest is not None and await window.exceeds(request, longest):
             self.overflows += 1
@@ -176,7 +178,7 @@ class Substitute:
         text = completion.text if completion.tool_calls or tools else completion.text + " word" * (size - written)
         return dataclasses.replace(completion, text=text, usage=Usage(self._prompt_tokens(request), size))
 
-    async def embed(self, request: Request) -> Completion:
+    async def _embed(self, request: Request) -> Completion:
         """Vectors of the offline embedder."""
         if self.exact:  # a model that cannot embed is refused here as in a run
             return await registry.open_embedder(self.spec).complete(request)

@@ -103,9 +103,9 @@ def test_a_prompt_beyond_the_window_is_not_sent() -> None:
 
 
 def test_embeddings() -> None:
-    found = asyncio.run(Substitute(FAR, "o200k_base").embed(asked(["hello world", "hello"], {})))
+    found = asyncio.run(Substitute(FAR, "o200k_base").complete(asked(["hello world", "hello"], {})))
     assert found.usage == Usage(3)
-    offline = asyncio.run(Substitute(ModelSpec("offline"), "o200k_base").embed(asked(["hello world"], {})))
+    offline = asyncio.run(Substitute(ModelSpec("offline"), "o200k_base").complete(asked(["hello world"], {})))
     assert offline.text == found.text.split()[0]
     assert offline.usage == Usage(3)  # its own count: characters / 4
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from memeval.errors import UsageError
 from memeval.models import rules
-from memeval.models.body import LIMITS, folded, raised_limits, switched
+from memeval.models.body import LIMITS, folded, switched
 from memeval.models.completion import Completion, Request
 from memeval.models.faults import EndpointRefused, Refused
 from memeval.models.limits import Health, Limiter
@@ -38,19 +39,19 @@ class Adaptive(Thinking):
         self._renamed: dict[str, str] = {}
         self._most: int | None = None
 
-    async def _chat(self, request: Request, raised: bool) -> Completion:
-        """One call with its retries. `params["timeout"]` (seconds) bounds each attempt. Raises EndpointDown or
+    async def _chat(self, request: Request, params: Mapping[str, Any]) -> Completion:
+        """One call with its retries. `timeout` of `params` (seconds) bounds each attempt. Raises EndpointDown or
         EndpointRefused when the endpoint itself is the problem, UsageError for parameters that are not JSON."""
         kind = f"{self.name} with tools" if request.tools else self.name
         tokens = estimate(request, "").prompt if self._limiter.policy.tpm else 0
-        attempt = partial(self._attempt, request, raised)
-        return await self._limiter.run(attempt, kind, timeout(request.params), self._health, tokens)
+        attempt = partial(self._attempt, replace(request, params=params))
+        return await self._limiter.run(attempt, kind, timeout(params), self._health, tokens)
 
-    async def _attempt(self, request: Request, raised: bool) -> Completion:
+    async def _attempt(self, request: Request) -> Completion:
         """One attempt, changed and sent again at once for as long as the server's refusals say how."""
         error = ""
         for _ in range(MOST_CHANGES):
-            sent = self._changed(self.body(request, raised))
+            sent = self._changed(self.body(request))
             try:
                 return await self._post(dict(sent), request)
             except Refused as refused:
@@ -66,13 +67,11 @@ class Adaptive(Thinking):
     async def _post(self, body: dict[str, Any], request: Request) -> Completion:
         """Send one body, the caller's own. Raises Fault, Refused or EndpointRefused."""
 
-    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
-        """The JSON object of a call. raised: with the limit of a model that thinks. `extra_body` goes into it; a parameter
-        that is null is left out. Raises UsageError where `extra_body` is no mapping."""
+    def body(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a call. `extra_body` goes into it; a parameter that is null is left out. Raises UsageError
+        where `extra_body` is no mapping."""
         params = request.params
         body = switched(self.name, params)
-        if raised:
-            body |= raised_limits(params, body)
         extra = params.get("extra_body") or {}
         if not isinstance(extra, Mapping):
             raise UsageError(f"model '{self.name}': extra_body: {extra!r} is not a mapping")

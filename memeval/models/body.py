@@ -30,10 +30,11 @@ def limit(params: Mapping[str, Any]) -> int | None:
     return min((params[name] for name in names if isinstance(params.get(name), int)), default=None)
 
 
-def raised_limits(params: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, int]:
-    """The limits among what is sent, raised to those of a model that thinks."""
+def raised(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a role with the limits of a model that thinks."""
     most = params.get("thinking_tokens") or THINKING_TOKENS
-    return {key: max(sent[key], most) for key in LIMITS if isinstance(sent.get(key), int)}
+    limits = ("answer_tokens", *LIMITS)
+    return {**params, **{key: max(params[key], most) for key in limits if isinstance(params.get(key), int)}}
 
 
 def switched(name: str, params: Mapping[str, Any]) -> dict[str, Any]:

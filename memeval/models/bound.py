@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from memeval.errors import StopRun, UsageError
+from memeval.errors import StopRun
 from memeval.models import usage
 from memeval.models.call_facts import call_facts, served_by
 from memeval.models.completion import Completion, Message, Request, Usage
@@ -23,7 +23,7 @@ Call = Callable[[Request], Awaitable[Completion]]
 
 # A bound model holds the number of its route, not the route: a walk over the objects that an agent holds finds no way from
 # here into the run, where the golds are.
-_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop, Call | None]] = {}
+_routes: dict[int, tuple[Call, asyncio.AbstractEventLoop]] = {}
 _numbers = itertools.count(1)
 
 
@@ -35,10 +35,10 @@ class EmbeddingFailed(Exception):
     """No vectors were obtained, after all retries. The message is one line; the question that needed them has failed."""
 
 
-def open_route(call: Call, loop: asyncio.AbstractEventLoop, embed: Call | None = None) -> int:
-    """Register where the calls of some bound models go, and those for vectors; close it with `close_route`."""
+def open_route(call: Call, loop: asyncio.AbstractEventLoop) -> int:
+    """Register where the calls of some bound models go; close it with `close_route`."""
     number = next(_numbers)
-    _routes[number] = (call, loop, embed)
+    _routes[number] = (call, loop)
     return number
 
 
@@ -82,7 +82,7 @@ class BoundModel:
     async def _generate(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, sample: int, **params: Any
     ) -> Completion:
-        call, _, _ = _routes[self.route]
+        call, _ = _routes[self.route]
         ledger = usage.current.get()
         sample += ledger.answer * SAMPLES
         request = Request(messages, tools, {**params, **self.params}, self.repeat, sample, ledger.phase)
@@ -113,13 +113,11 @@ class BoundModel:
     async def _embed_counted(self, texts: Sequence[str], **params: Any) -> tuple[NDArray[np.float32], Usage]:
         from memeval.models.embeddings import asked, unpack  # numpy is needed for embeddings alone
 
-        embed = _routes[self.route][2]
-        if embed is None:
-            raise UsageError(f"role '{self.role}': nothing here embeds texts; choose a model with --embedder")
+        call, _ = _routes[self.route]
         if isinstance(texts, str):
             raise TypeError("embed takes a list of texts, not one text")
         distinct = list(dict.fromkeys(texts))
-        reply = await embed(asked(distinct, {**params, **self.params})) if distinct else Completion()
+        reply = await call(asked(distinct, {**params, **self.params})) if distinct else Completion()
         booked = Completion(usage=reply.usage, error=reply.error)
         usage.current.get().book(self.role, booked, CallFacts(served=served_by(self.role, reply)))
         if reply.error:

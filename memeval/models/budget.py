@@ -21,6 +21,7 @@ from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.prices import Price
 from memeval.models.registry import runs_here
 from memeval.models.reply import estimate
+from memeval.wording import counted
 
 _Name = tuple[str, str | None]
 
@@ -79,25 +80,24 @@ class Budget:
                     "(0 where you run it yourself), or use --max-calls"
                 )
 
-    def charge(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
-        """The most that a call may cost. limit: tokens of its reply, where `params` do not tell."""
+    def charge(self, spec: ModelSpec, request: Request) -> Charge:
+        """The most that a call may cost."""
         if self.max_usd is None:
             return Charge()
-        known, name = reply_limit(request.params), (spec.name, spec.base_url)
-        limit = limit if known is None else known
-        prompt = estimate(request, "").prompt
+        name, prompt = (spec.name, spec.base_url), estimate(request, "").prompt
+        limit = 0 if request.embeds else reply_limit(request.params)
         if limit is None:
             return Charge(prompt)
         most = Usage(math.ceil(prompt * self._density[name]), max(limit, self._longest[name]))
         return Charge(prompt, prices.cost(most, self._price(*name)) or 0.0)
 
-    async def reserve(self, spec: ModelSpec, request: Request, limit: int | None = None) -> Charge:
+    async def reserve(self, spec: ModelSpec, request: Request) -> Charge:
         """Wait until a call may be sent, and count it. It waits for those in flight, which may turn out cheaper than what
         is reserved for them. Raises BudgetSpent once they have ended."""
-        charge = self.charge(spec, request, limit)
+        charge = self.charge(spec, request)
         while self._in_flight and not self.refused and self._waits(charge):
             await self._end.wait()
-            charge = self.charge(spec, request, limit)
+            charge = self.charge(spec, request)
         self.refused = self.refused or self._exceeded(charge)
         if self.refused:
             while self._in_flight:
@@ -133,6 +133,6 @@ class Budget:
         reserved = sum(mean if one.usd is None else one.usd for one in self._in_flight)
         following = mean if charge.usd is None else charge.usd
         if self.usd >= self.max_usd or self.usd + reserved + following > self.max_usd * (1 + 1e-9):
-            spent = f"{self.usd:.4g} USD spent on {self.calls} calls, the next may cost {following:.2g}"
+            spent = f"{self.usd:.4g} USD spent on {counted(self.calls, 'call')}, the next may cost {following:.2g}"
             return f"--max-cost {self.max_usd:g} leaves no room for another call ({spent}): raise it to go on"
         return ""

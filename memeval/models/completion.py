@@ -81,7 +81,8 @@ class Completion:
 class Request:
     """One logical call. `params` are sampling parameters (temperature, max_tokens, ...); `repeat` is the run's repeat,
     `sample` tells apart calls that are otherwise equal (a second opinion, a vote). `phase` (`ingest`, `recall`, `answer`)
-    says in which store the reply belongs; it is neither sent nor part of the call's key."""
+    says in which store the reply belongs; it is neither sent nor part of the call's key. `embeds`: a call for vectors
+    (embeddings.py)."""
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] | None = None
@@ -89,6 +90,7 @@ class Request:
     repeat: int = 0
     sample: int = 0
     phase: str = ""
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def unpack(texts: Sequence[str], model: str = "") -> Vectors:
 
 def asked(texts: Sequence[str], params: Mapping[str, Any]) -> Request:
     """A call for the vectors of `texts`: they are the contents of its messages."""
-    return Request(tuple({"role": "embed", "content": text} for text in texts), None, params)
+    return Request(tuple({"role": "embed", "content": text} for text in texts), None, params, embeds=True)
 
 
 def texts_of(request: Request) -> list[str]:
@@ -131,13 +131,13 @@ class EmbeddingEndpoint(EndpointModel):
         return joined(await asyncio.gather(*(self._batch(part) for part in parts)))
 
     async def _batch(self, request: Request) -> Completion:
-        done = await self._chat(request, raised=False)
+        done = await self._chat(request, request.params)
         if done.finish_reason == "overflow":
             longest = max(map(len, texts_of(request)))
             done = Completion(error=f"a text of up to {longest} characters exceeds the window of the embedder '{self.name}'")
         return done
 
-    def body(self, request: Request, raised: bool = False) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
         given = {key: value for key, value in request.params.items() if key not in ("timeout", "extra_body")}
         given |= request.params.get("extra_body") or {}
         return {"model": self.name, "input": texts_of(request), "encoding_format": "base64", **given}

@@ -45,7 +45,6 @@ class _Call:
     key: bytes
     cache: Store | None
     begun: float
-    embeds: bool
 
 
 class Gateway:
@@ -85,8 +84,8 @@ class Gateway:
         models = [model for model, _ in self._models.values() if isinstance(model, Thinking)]
         return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
 
-    async def call(self, spec: ModelSpec, request: Request, embeds: bool = False) -> Completion:
-        """One logical call. `spec.params` are defaults under `request.params`. embeds: a call for vectors (embeddings.py).
+    async def call(self, spec: ModelSpec, request: Request) -> Completion:
+        """One logical call. `spec.params` are defaults under `request.params`.
 
         Returns a Completion with `error` where no reply was obtained. Raises EndpointDown, EndpointRefused and BudgetSpent
         (stop the run), UsageError (a name that means nothing, a store that cannot be written).
@@ -95,12 +94,12 @@ class Gateway:
             raise RuntimeError("the gateway is closed")
         begun = time.monotonic()
         self.first_call_at = self.first_call_at or begun
-        model, provider = self._opened(spec, embeds)
+        model, provider = self._opened(spec, request.embeds)
         longest, request = window.split(spec, replace(request, params={**spec.params, **request.params}))
         key = call_key(registry.call_identity(spec, model.identity, provider), request)
         cache = self._cache if provider.fills_cache else None
-        call = _Call(spec, model, request, self._stores.get(request.phase), key, cache, begun, embeds)
-        if longest is not None and not embeds and await window.exceeds(request, longest):
+        call = _Call(spec, model, request, self._stores.get(request.phase), key, cache, begun)
+        if longest is not None and not request.embeds and await window.exceeds(request, longest):
             return self._book(call, "window", Completion(finish_reason="overflow"))
         return await self._answer(call)
 
@@ -163,7 +162,7 @@ class Gateway:
 
     async def _fresh(self, call: _Call) -> Completion:
         """A reply from the model, committed. Raises BudgetSpent where no more may be sent."""
-        charge = await self._budget.reserve(call.spec, call.request, 0 if call.embeds else None)
+        charge = await self._budget.reserve(call.spec, call.request)
         counter, used = Trace(), Usage()
         token = trace.set(counter)
         try:
@@ -200,11 +199,11 @@ class Gateway:
         """The open model of a spec, and its row in the table of providers. Models behind one endpoint share its limiter."""
         name = (spec.name, spec.base_url, json.dumps(dict(spec.backend), sort_keys=True), embeds)
         if name not in self._models:
-            endpoint = registry.route(spec).endpoint
-            if endpoint not in self._limiters:
-                self._limiters[endpoint] = Limiter(endpoint, self._settings.concurrency, self._settings.policy)
+            where = registry.route(spec)
+            if where.endpoint not in self._limiters:
+                self._limiters[where.endpoint] = Limiter(where.endpoint, self._settings.concurrency, self._settings.policy)
             opener = registry.open_embedder if embeds else self._opener
-            self._models[name] = opener(spec, self._limiters[endpoint]), registry.provider(spec)
+            self._models[name] = opener(spec, self._limiters[where.endpoint]), where.provider
         return self._models[name]
 
 

@@ -70,7 +70,7 @@ class _Probe:
 
     def __init__(self, spec: ModelSpec, needs: Mapping[str, int], seconds: float, found: list[tuple[str, str]]) -> None:
         self.spec, self.needs, self.seconds, self.found = spec, needs, seconds, found
-        self.row, self.where = registry.provider(spec), registry.route(spec)
+        self.where = registry.route(spec)
         policy = Policy(attempts=1, timeout=seconds, wait=0.0, wait_at_start=0.0)
         self.limiter = Limiter(self.where.endpoint, 1, policy)
         self.size = window.declared(spec.params) or prices.context_window(spec.name, spec.base_url)
@@ -79,11 +79,11 @@ class _Probe:
         self.found.append((level, says))
 
     async def run(self, roles: Sequence[str]) -> None:
-        if self.row.has_weights:
+        if self.where.provider.has_weights:
             self._on_this_machine("memory" in roles, "embedder" in roles)
         elif "embedder" in roles:
             await self._embedding()
-        elif not self.row.fills_cache:  # it answers by itself
+        elif not self.where.provider.fills_cache:  # it answers by itself
             registry.open_model(self.spec)
             self.add(OK, "needs no key, GPU or network")
         else:
@@ -220,7 +220,7 @@ class _Probe:
 
     def _on_this_machine(self, writes: bool, embeds: bool) -> None:
         """Programs and weights; nothing is loaded or started."""
-        self.add(OK, self.row.installed())
+        self.add(OK, self.where.provider.installed())
         try:
             found = weights.find(self.where.name, fetch=False)
         except UsageError as error:

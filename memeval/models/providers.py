@@ -1,6 +1,6 @@
 """The table of providers: how each kind of model is named, opened, priced and cached.
 
-A new provider is one row. Nothing heavy is imported before a model is opened.
+A new provider is one row: registry.py finds it by its `prefix`. Nothing heavy is imported before a model is opened.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memeval.errors import UsageError
-from memeval.models.completion import Model, ModelSpec
+from memeval.models.completion import OPENAI_URL, Model, ModelSpec
 from memeval.models.keys import endpoint_key
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a spec leads. `kind`: of a row of PROVIDERS. `name`: as that backend knows it. `endpoint`: the base URL, else
-    what shares one limit of concurrency."""
+    """Where a spec leads. `name`: as the provider knows it. `endpoint`: the base URL, else what shares one limit of
+    concurrency."""
 
-    kind: str
+    provider: Provider
     name: str
     endpoint: str
+
+    @property
+    def kind(self) -> str:
+        return self.provider.kind
 
 
 Opener = Callable[[Route, ModelSpec, "Limiter"], Model]
@@ -36,8 +40,9 @@ Opener = Callable[[Route, ModelSpec, "Limiter"], Model]
 class Provider:
     """One row of the table.
 
-    kind: as `Route.kind`. form, about: how a name is written and what it is, for `memeval list models`. opens: (route,
-    spec, limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models.
+    kind: of the model behind it. form, about: how a name is written and what it is, for `memeval list models`. names: of
+    models of memeval's own, whose identity holds their version. prefix: what other names begin with. opens: (route, spec,
+    limiter) -> the model; embeds: the same for the role `embedder`, None where it has no embedding models. url: of its API.
     runs_here: on this machine, so that no provider charges for it. fills_cache: replies are worth keeping in the user's
     cache. has_weights: a digest of the weights is its identity, and it takes `backend` settings. needs_url: its models are
     told apart by a URL in the user's cache, and by their name alone in a run. installed: says that what it needs on this
@@ -48,12 +53,23 @@ class Provider:
     form: str
     about: str
     opens: Opener
+    names: tuple[str, ...] = ()
+    prefix: str = ""
     embeds: Opener | None = None
+    url: str = ""
     runs_here: bool = False
     fills_cache: bool = True
     has_weights: bool = False
     needs_url: bool = False
     installed: Callable[[], str] = lambda: "nothing more is needed"
+
+    def route(self, name: str) -> Route | None:
+        """Where a name leads that is of this row by its `names` or `prefix`; None for others."""
+        if name in self.names:
+            return Route(self, name, name)
+        if self.prefix and name.startswith(self.prefix) and name != self.prefix:
+            return Route(self, name.removeprefix(self.prefix), self.url or name)
+        return None
 
 
 def _load(place: str) -> Any:
@@ -82,37 +98,43 @@ def _endpoint_embedder(at: Route, spec: ModelSpec, limiter: Limiter) -> Model:
     return model
 
 
+AT_URL = Provider(
+    "endpoint", "NAME@URL",
+    "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
+    opens=_endpoint, embeds=_endpoint_embedder, needs_url=True,
+)  # fmt: skip
+"""Any name with a URL."""
+LITELLM = Provider(
+    "litellm", "PROVIDER/NAME",
+    "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys from litellm's environment variables",
+    opens=lambda at, spec, limiter: _load("litellm_model:LitellmModel")(at.name, limiter), needs_url=True,
+)  # fmt: skip
+"""Any name with a slash that no other row has."""
+PLUGIN = Provider("plugin", "", "registered by an installed package", opens=_plugin)
+"""The names of the entry-point group `memeval.models`."""
 PROVIDERS = (
     Provider(
         "offline", "offline", "the rule-based model: no key, GPU or network; not comparable with published results",
         opens=lambda at, spec, limiter: _load("offline:OfflineModel")(),
         embeds=lambda at, spec, limiter: _load("embeddings:OfflineEmbedder")(),
-        runs_here=True, fills_cache=False,
+        names=("offline",), runs_here=True, fills_cache=False,
     ),
     Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
         opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
-        runs_here=True, fills_cache=False,
+        prefix="scripted:", runs_here=True, fills_cache=False,
     ),
     Provider(
         "endpoint", "openai/NAME", "OpenAI's API; the key is read from OPENAI_API_KEY",
-        opens=_endpoint, embeds=_endpoint_embedder, needs_url=True,
+        opens=_endpoint, embeds=_endpoint_embedder, prefix="openai/", url=OPENAI_URL, needs_url=True,
     ),
-    Provider(
-        "litellm", "PROVIDER/NAME",
-        "any provider of litellm (anthropic/..., gemini/..., openrouter/...); keys from litellm's environment variables",
-        opens=lambda at, spec, limiter: _load("litellm_model:LitellmModel")(at.name, limiter), needs_url=True,
-    ),
-    Provider(
-        "endpoint", "NAME@URL",
-        "NAME at an OpenAI-compatible endpoint (also --base-url URL); the key is read from MEMEVAL_API_KEY",
-        opens=_endpoint, embeds=_endpoint_embedder, needs_url=True,
-    ),
+    LITELLM,
+    AT_URL,
     Provider(
         "vllm", "vllm/WEIGHTS",
         "a folder or hub id behind a `vllm serve` that memeval starts and stops (extra vllm)",
         opens=lambda at, spec, limiter: _load("local.vllm_model:VllmModel")(at.name, spec, limiter),
-        runs_here=True, has_weights=True,
+        prefix="vllm/", runs_here=True, has_weights=True,
         installed=lambda: f"vllm is {_load('local.vllm_model:executable')()}",
     ),
     Provider(
@@ -120,22 +142,23 @@ PROVIDERS = (
         "a folder or hub id in this process, on CPU or GPU (extra hf); also as embedder",
         opens=lambda at, spec, limiter: _load("local.hf:HfModel")(at.name, spec),
         embeds=lambda at, spec, limiter: _load("local.hf_embedder:HfEmbedder")(at.name, spec),
-        runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
+        prefix="hf/", runs_here=True, has_weights=True, installed=lambda: str(_load("local.hf_loading:installed")()),
     ),
     Provider(
         "lookup", "lookup", "a strict reader: the first line of the memory with every word of the question",
         opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
-        runs_here=True, fills_cache=False,
+        names=("lookup",), runs_here=True, fills_cache=False,
     ),
     Provider(
         "tiny", "tiny[/warm-start]",
         "the writer of `memeval train tiny`, trained or before training, for synth-tiny only, with reader lookup (extra hf)",
         opens=lambda at, spec, limiter: _load("tiny:TinyModel")(at.name),
-        runs_here=True, fills_cache=False,
+        names=("tiny", "tiny/warm-start"), runs_here=True, fills_cache=False,
         installed=lambda: _load("local.hf_loading:installed")(),
     ),
-    Provider("plugin", "", "registered by an installed package", opens=_plugin),
+    PLUGIN,
 )  # fmt: skip
-BY_KIND = {row.kind: row for row in PROVIDERS}
+OWN = tuple(name for row in PROVIDERS for name in row.names)
+"""Models of memeval's own."""
 LOCAL = tuple(row.kind for row in PROVIDERS if row.has_weights)
 """Kinds whose weights lie on this machine."""

@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from memeval.errors import UsageError, suggest
-from memeval.models.completion import OPENAI_URL, Model, ModelSpec
+from memeval.models.completion import Model, ModelSpec
 from memeval.models.keys import MOVED, openai_url
-from memeval.models.providers import BY_KIND, LOCAL, PROVIDERS, Provider, Route
+from memeval.models.providers import AT_URL, LITELLM, OWN, PLUGIN, PROVIDERS, Provider, Route
 
 if TYPE_CHECKING:
     from memeval.models.limits import Limiter
-
-
-OWN = ("offline", "lookup", "tiny", "tiny/warm-start")
-"""Models of memeval's own."""
 
 
 def known() -> dict[str, str]:
@@ -56,11 +52,11 @@ def _of_openai(name: str) -> str:
     from memeval import plugins
     from memeval.models import prices
 
-    provider, slash, model = name.partition("/")
-    if slash and name not in OWN:
-        return model if provider == "openai" else "" if provider in (*LOCAL, *prices.providers()) else name
-    claimed = (*OWN, *plugins.entry_point_names("models"))
-    return "" if name in claimed or name.startswith("scripted:") else name
+    listed = _listed(name)
+    if listed is not None:
+        return listed.name if listed.provider.url else ""
+    provider, slash, _ = name.partition("/")
+    return "" if provider in (prices.providers() if slash else plugins.entry_point_names("models")) else name
 
 
 def checked_url(url: str) -> str:
@@ -86,44 +82,40 @@ def route(spec: ModelSpec) -> Route:
     """What the name of a spec means. Raises UsageError for a name that means nothing; opens and imports nothing."""
     name = spec.name
     if spec.base_url is not None:
-        return Route("endpoint", name, checked_url(spec.base_url))
-    if name in OWN or name.startswith("scripted:"):
-        own, _, file = name.partition(":")
-        kind = own.partition("/")[0]
-        return Route(kind, file or name, kind)
+        return Route(AT_URL, name, checked_url(spec.base_url))
+    listed = _listed(name)
+    if listed is not None:
+        return listed
     provider, slash, model = name.partition("/")
-    if slash and model and provider in LOCAL:
-        return Route(provider, model, name)
     if slash and provider in OWN:
         raise UsageError(f"model '{_hidden(name)}' is unknown{suggest(name, OWN)} (of memeval's own: {', '.join(OWN)})")
     if slash and "@" in provider:
         raise UsageError(f"'{_hidden(name)}': a model is written NAME or NAME@URL, with http:// or https://")
-    if slash and provider and model:
-        return Route("endpoint", model, OPENAI_URL) if provider == "openai" else Route("litellm", name, provider)
+    if provider and model:
+        return Route(LITELLM, name, provider)
     from memeval import plugins
 
-    registered = plugins.entry_point_names("models")
-    if name in registered:
-        return Route("plugin", name, name)
+    if name in plugins.entry_point_names("models"):
+        return Route(PLUGIN, name, name)
     forms = list(known())
     near = suggest(name, forms) or _with_provider(name)
     raise UsageError(f"model '{_hidden(name)}' is unknown{near} (possible: {', '.join(forms)})")
 
 
-def provider(spec: ModelSpec) -> Provider:
-    """The row of the table that a spec belongs to. Raises UsageError for a name that means nothing."""
-    return BY_KIND[route(spec).kind]
+def _listed(name: str) -> Route | None:
+    """Where a name leads by a row of the table that names it or has its prefix."""
+    return next((found for row in PROVIDERS if (found := row.route(name)) is not None), None)
 
 
 def fills_cache(spec: ModelSpec) -> bool:
     """Whether replies are worth keeping in the user's cache: not those that cost nothing to make again."""
-    return provider(spec).fills_cache
+    return route(spec).provider.fills_cache
 
 
 def runs_here(spec: ModelSpec) -> bool:
     """Whether the model runs on this machine, inside memeval or started by it, so that no provider charges for it."""
     try:
-        return provider(spec).runs_here
+        return route(spec).provider.runs_here
     except UsageError:
         return False
 
@@ -142,7 +134,7 @@ def tagged(identity: str, spec: ModelSpec) -> str:
 def check(spec: ModelSpec, embeds: bool = False) -> None:
     """Open a model and let go of it, before anything is paid for. Raises UsageError: an unknown name, a missing key or
     extra, a script or weights that cannot be read."""
-    provider(spec).installed()
+    route(spec).provider.installed()
     (open_embedder if embeds else open_model)(spec)
 
 
@@ -150,14 +142,14 @@ def open_model(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     """The model of a spec, ready for calls on the running event loop. `limiter`: shared by the models of one endpoint; None
     makes one. Raises UsageError: an unknown name, a missing key or extra, a script that cannot be read."""
     where = _routed(spec)
-    return BY_KIND[where.kind].opens(where, spec, limiter or _limiter(where))
+    return where.provider.opens(where, spec, limiter or _limiter(where))
 
 
 def open_embedder(spec: ModelSpec, limiter: Limiter | None = None) -> Model:
     """The embedding model of a spec, as `open_model`; embeddings.py says what its calls are. Raises UsageError for a model
     that embeds nothing here."""
     where = _routed(spec)
-    embeds = BY_KIND[where.kind].embeds
+    embeds = where.provider.embeds
     if embeds is None:
         raise UsageError(f"embedder '{_hidden(spec.name)}': use offline, openai/NAME, NAME@URL or hf/WEIGHTS")
     return embeds(where, spec, limiter or _limiter(where))
@@ -169,8 +161,8 @@ def identity(spec: ModelSpec) -> str | None:
     version. None for all other models.
 
     Fetches a hub id that is not in the local hub cache. Raises what `weights.find` raises."""
-    kind = _routed(spec).kind
-    return open_model(spec).identity if kind in OWN or BY_KIND[kind].has_weights else None
+    provider = _routed(spec).provider
+    return open_model(spec).identity if provider.names or provider.has_weights else None
 
 
 def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
@@ -179,7 +171,7 @@ def share_backends(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
     UsageError where two differ."""
     from memeval.models import window
 
-    local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).kind in LOCAL}
+    local = {role: spec for role, spec in specs.items() if role != "embedder" and route(spec).provider.has_weights}
     given: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for role, spec in local.items():
         if spec.backend:
@@ -203,7 +195,7 @@ def _limiter(where: Route) -> Limiter:
 
 def _routed(spec: ModelSpec) -> Route:
     where = route(spec)
-    if spec.backend and where.kind not in LOCAL:
+    if spec.backend and not where.provider.has_weights:
         raise UsageError(f"model '{_hidden(spec.name)}': 'backend' settings are for vllm/ and hf/, which run here")
     return where
 

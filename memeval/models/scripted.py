@@ -21,6 +21,7 @@ from memeval.models.completion import Completion, Request, ToolCall, Usage
 from memeval.models.reply import estimate
 from memeval.models.toolcalls import parse_text
 from memeval.typed import typed
+from memeval.wording import counted
 
 Reply = str | Completion
 Script = Sequence[Reply] | Callable[[Request], Reply]
@@ -79,7 +80,9 @@ class ScriptedModel:
         elif len(self.requests) <= len(self._script):
             reply = self._script[len(self.requests) - 1]
         else:
-            reply = Completion(error=f"the script holds {len(self._script)} replies and no more", finish_reason="error")
+            reply = Completion(
+                error=f"the script holds {counted(len(self._script), 'reply')} and no more", finish_reason="error"
+            )
         if isinstance(reply, str):
             text, calls = parse_text(reply, request.tools)
             finish = "tool_calls" if calls else "stop" if text.strip() else "empty"

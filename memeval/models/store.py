@@ -33,7 +33,7 @@ _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
-_VALUE = "SELECT value FROM calls WHERE key = ?"
+_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # damaged text may be no UTF-8
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 _Wanted = tuple[bytes, Entry | None, "asyncio.Future[Completion | None]"]
@@ -84,10 +84,13 @@ class Store:
 
         It is read here where it can be: a page or two of a file take less time than another thread."""
         with contextlib.suppress(sqlite3.Error):  # the thread finds it too, and knows what to do
-            if self._reader is not None:
-                row = self._reader.execute(_VALUE, (key,)).fetchone()
-                if row is None or (found := decoded(row[0])) is not None:
-                    return found if row else None
+            if (reader := self._reader) is not None:
+                row = reader.execute(_VALUE, (key,)).fetchone()
+                if row is None:
+                    return None
+                if (found := decoded(row[0])) is not None:
+                    await asyncio.sleep(0)  # who reads back many calls in a row lets others go on, and Ctrl-C
+                    return found
         return await self._want(key)
 
     async def put(self, key: bytes, model: str, completion: Completion) -> Completion:
@@ -192,6 +195,7 @@ class Store:
             except sqlite3.Error as error:
                 if not damaged(error):
                     raise
+                self._reader = None  # it closes where it is not in use
                 self._database.close()
                 self._set_aside(str(error))
                 self._open()
@@ -202,7 +206,7 @@ class Store:
             text = f"{self.path}: cannot be used ({reason}); {fix}"
             if not self._optional:
                 raise UsageError(text) from None
-            self._off = True
+            self._off, self._reader = True, None
             to_stderr(f"the cache is off: {text}")
             return None
 
@@ -261,7 +265,7 @@ def _report(wanted: list[_Wanted], found: list[Completion | None], error: Except
             result.set_result(completion)
 
 
-def decoded(text: str) -> Completion | None:
+def decoded(text: bytes) -> Completion | None:
     """A completion from its JSON; None where it cannot be read."""
     try:
         return msgspec.json.decode(text, type=Completion)

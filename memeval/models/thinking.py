@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from memeval.models.body import THINKING_TOKENS, limit, mode
+from memeval.models.body import THINKING_TOKENS, limit, mode, raised
 from memeval.models.completion import Completion, Request
 
 
@@ -23,22 +25,24 @@ class Thinking(ABC):
         """The reply to one call. Where the role's `thinking` is `auto`, the first reply with thinking in it raises the limit
         of the replies, and one that was cut inside its thinking is asked for once more under it."""
         thinking = mode(request.params)
-        raised = thinking == "on" or (thinking == "auto" and self._thinks)
-        completion = await self._chat(request, raised)
+        params = request.params
+        if thinking == "on" or (thinking == "auto" and self._thinks):
+            params = raised(params)
+        completion = await self._chat(request, params)
         if thinking != "auto" or not (completion.reasoning or completion.usage.reasoning):
             return completion
         most = request.params.get("thinking_tokens") or THINKING_TOKENS
         given = limit(request.params)
         self._thinks = True
         self._note(f"the model thinks: its replies may have {most} tokens")
-        if raised or completion.finish_reason != "unclosed_think" or given is None or given >= most:
+        if params is not request.params or completion.finish_reason != "unclosed_think" or given is None or given >= most:
             return completion
-        again = await self._chat(request, True)
+        again = await self._chat(request, raised(params))
         return replace(again, usage=completion.usage + again.usage, estimated=completion.estimated or again.estimated)
 
     @abstractmethod
-    async def _chat(self, request: Request, raised: bool) -> Completion:
-        """The reply to one call. raised: its limit is the one of a model that thinks."""
+    async def _chat(self, request: Request, params: Mapping[str, Any]) -> Completion:
+        """The reply to one call. params: those of the request, or with the limits of a model that thinks."""
 
     def _note(self, text: str) -> None:
         """Note, once, that something is done otherwise."""

@@ -16,6 +16,7 @@ from memeval.plugins import CONTROLS
 from memeval.results.published import Board, Published
 from memeval.results.run import Run
 from memeval.runs.prompts import deviations, users_parts
+from memeval.wording import counted
 
 Level = Literal["same", "similar", "different"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -60,7 +61,7 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
     if summary.status != "complete":
         yield f"the run is {summary.status}"
     if board.questions > summary.n:
-        yield f"{summary.n} questions, the table has {board.questions}"
+        yield f"{counted(summary.n, 'question')}, the table has {board.questions}"
 
 
 def _known_today(run: Run) -> Iterator[str]:

@@ -19,7 +19,6 @@ from memeval import metrics
 from memeval.errors import UsageError, suggest
 from memeval.judging.summary import JUDGE, judged_summary
 from memeval.metrics.rules import Rules, scorer_digest
-from memeval.models import prices
 from memeval.records.folder import TASK, Key, RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow
@@ -28,7 +27,7 @@ from memeval.results import lost
 from memeval.results.lost import Lost
 from memeval.runs.notes import notes
 from memeval.runs.score import score_samples, up_to_date
-from memeval.runs.summary import as_recorded, summarise, with_judge
+from memeval.runs.summary import as_recorded, prices_of, summarise, with_judge
 from memeval.stats import average_repeats
 from memeval.typed import Positive, typed
 
@@ -163,7 +162,6 @@ class Run:
         manifest, identity = self.manifest, self.manifest.identity
         judges = self.folder.judge_headers()
         asked = self.manifest.questions if self._asked is None else len(self._asked)
-        priced = {role: prices.price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
         found = summarise(
             questions=self.questions,
             samples=self.samples,
@@ -173,7 +171,7 @@ class Run:
             tokenizer=stored.stream_tokens.tokenizer if stored else identity["task"].get("tokenizer", ""),
             asked=asked * identity.get("repeats", 1) * identity.get("answer_repeats", 1),
             complete=True,
-            prices=priced | {header.scorer: prices.price(header.judge, header.base_url) for header in judges},
+            prices=prices_of(manifest, judges),
             judged=judges,
         )
         known = stored or as_recorded(found, self.folder, manifest)

@@ -50,7 +50,8 @@ def with_origins(plans: Sequence[Planned], same_model: bool = False) -> list[Pla
 
 def place(model: ModelSpec) -> str:
     """Where a model is: the URL of its server, the name of its provider, or "" where it is on this machine."""
-    return registry.route(model).endpoint if registry.provider(model).needs_url else ""
+    where = registry.route(model)
+    return where.endpoint if where.provider.needs_url else ""
 
 
 def _check_models(planned: Planned) -> None:

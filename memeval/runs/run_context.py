@@ -35,7 +35,7 @@ def answer_phase(number: int) -> str:
 
 
 class LiveModel(Protocol):
-    """What answers the calls of a role by itself; `embed`, where it has it, those for vectors."""
+    """What answers the calls of a role by itself."""
 
     async def complete(self, request: Request) -> Completion: ...
 
@@ -79,11 +79,7 @@ class RunContext:
         self.routes = {}
         for role, model in spec.models.items():
             live = (models or {}).get(role)
-            if live is not None:
-                self.routes[role] = open_route(live.complete, loop, getattr(live, "embed", None))
-            else:
-                call = partial(self.gateway.call, model)
-                self.routes[role] = open_route(call, loop, partial(call, embeds=True))
+            self.routes[role] = open_route(live.complete if live else partial(self.gateway.call, model), loop)
         self._scratch = tempfile.TemporaryDirectory(prefix="memeval-", ignore_cleanup_errors=True)
         self.scratch = Path(self._scratch.name)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from memeval.errors import UsageError
 from memeval.models import usage
 from memeval.models.completion import Completion, Request
 from memeval.models.local.hf import Checkpoint
@@ -47,7 +48,9 @@ class Policy:
         self._generate_if_complete()
 
     async def complete(self, request: Request) -> Completion:
-        """The reply, with its row, once all open contexts have asked."""
+        """The reply, with its row, once all open contexts have asked. Raises UsageError for a call for vectors."""
+        if request.embeds:
+            raise UsageError("role 'memory': nothing here embeds texts; choose a model with --embedder")
         place = usage.current.get().place
         assert place is not None, "the model under training is called while streams are read"
         answered: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()

@@ -67,8 +67,7 @@ def ask(kind: type[Dense], folder: Path) -> tuple[dict[str, str], Ledger, Dense]
         loop = asyncio.get_running_loop()
         door, spec, ledger = gateway(), ModelSpec("offline"), Ledger("ingest")
 
-        call = partial(door.call, spec)
-        route = bound.open_route(call, loop, partial(call, embeds=True))
+        route = bound.open_route(partial(door.call, spec), loop)
         models = {"embedder": bound.BoundModel("offline", "embedder", route)}
         usage.current.set(ledger)
         session = Session(models, 1, folder, 1000, lambda text: len(text.split()), lambda event: None)

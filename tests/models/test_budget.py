@@ -254,7 +254,7 @@ def test_calls_with_a_limit_never_cost_more_however_many_fly(sizes: list[tuple[i
 def test_embeddings_have_no_reply_to_pay_for() -> None:
     budget = Budget(1.0, price=lambda name, url: DOLLAR)
     texts = Request([{"content": "x" * 400}, {"content": "x" * 400}])
-    assert budget.charge(SPEC, texts, limit=0) == Charge(200, 2.0)
+    assert budget.charge(SPEC, replace(texts, embeds=True)) == Charge(200, 2.0)
     assert budget.charge(SPEC, texts) == Charge(200, None)
     limits = {"max_tokens": 7, "max_completion_tokens": 50}
     assert Budget(1.0, price=lambda name, url: CENT).charge(SPEC, replace(texts, params=limits)) == Charge(200, 0.07)

@@ -3,7 +3,6 @@ import base64
 import json
 import math
 import struct
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,10 +15,11 @@ from memeval.errors import UsageError
 from memeval.models import bound, embeddings, usage
 from memeval.models.bound import BoundModel, EmbeddingFailed, close_route, open_route
 from memeval.models.budget import Budget, BudgetSpent
-from memeval.models.completion import Completion, ModelSpec, Usage
+from memeval.models.completion import ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, asked, batches, hashed, pack, texts_of, unpack
 from memeval.models.faults import EndpointRefused
 from memeval.models.limits import Policy
+from memeval.models.prices import Price
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 
@@ -101,10 +101,7 @@ class Session:
         async def main():
             self.gateway = gateway(**self.options)
 
-            async def call(request, embeds=False):
-                return await self.gateway.call(self.spec, request, embeds)
-
-            route = open_route(call, asyncio.get_running_loop(), partial(call, embeds=True))
+            route = open_route(lambda request: self.gateway.call(self.spec, request), asyncio.get_running_loop())
             usage.current.set(self.ledger)
             try:
                 return await work(BoundModel(self.spec.name, "embedder", route, self.spec.params))
@@ -147,21 +144,6 @@ def test_agents_with_plain_methods_embed_from_their_thread():
 def test_one_text_is_no_list_of_texts():
     with pytest.raises(TypeError, match="list of texts"):
         Session().run(lambda model: model.embed("Ann"))
-
-
-def test_a_route_without_embeddings_says_so():
-    async def main():
-        async def call(request):
-            return Completion()
-
-        route = open_route(call, asyncio.get_running_loop())
-        try:
-            await BoundModel("m", "memory", route).embed(["a"])
-        finally:
-            close_route(route)
-
-    with pytest.raises(UsageError, match="role 'memory': nothing here embeds texts"):
-        asyncio.run(main())
 
 
 @pytest.mark.parametrize("name", ["scripted:x.jsonl", "cohere/embed-v3"])
@@ -394,7 +376,7 @@ SPEC = ModelSpec("m", "http://127.0.0.1:9/v1")
 
 
 def vectors(door, texts, **params):
-    return door.call(SPEC, asked(texts, params), embeds=True)
+    return door.call(SPEC, asked(texts, params))
 
 
 def through(work, **options):
@@ -469,3 +451,24 @@ def test_a_budget_counts_calls_for_vectors_as_any_other(counting):
     with pytest.raises(BudgetSpent, match="--max-calls 1 is used up"):
         through(work, budget=Budget(max_calls=1))
     assert model.asked == [["a", "b"]]
+
+
+def test_texts_whose_vectors_would_cost_more_than_is_left_are_not_sent(counting):
+    """A vector has no reply to pay for: what it costs is known before it is asked for."""
+    model = counting()
+    budget = Budget(max_usd=1.0, price=lambda name, url: Price(0.01, 0.0, 0.01, "test"))
+
+    async def work(door):
+        await vectors(door, ["x" * 4])
+        await vectors(door, ["x" * 4000])
+
+    with pytest.raises(BudgetSpent, match="--max-cost 1 leaves no room"):
+        through(work, budget=budget)
+    assert model.asked == [["x" * 4]]
+
+
+def test_the_window_bounds_each_text_and_not_all_texts_of_a_call(counting):
+    model = counting()
+    texts = [f"word {number}" for number in range(50)]
+    found, _ = through(lambda door: vectors(door, texts, context=20))
+    assert (found.finish_reason, model.asked) == ("stop", [texts])

@@ -7,7 +7,6 @@ from memeval.errors import UsageError
 from memeval.models import registry
 from memeval.models.completion import OPENAI_URL, ModelSpec
 from memeval.models.endpoint import EndpointModel
-from memeval.models.providers import Route
 from memeval.models.registry import checked_url, fills_cache, known, open_model, parse_role, route
 
 
@@ -95,14 +94,27 @@ def test_an_address_without_its_scheme_is_no_provider():
     assert route(ModelSpec("vertex_ai/claude@20240229")).kind == "litellm"
 
 
-def test_what_names_mean():
-    assert route(ModelSpec("offline")) == Route("offline", "offline", "offline")
-    assert route(ModelSpec("scripted:a/b.jsonl")) == Route("scripted", "a/b.jsonl", "scripted")
-    assert route(ModelSpec("openai/gpt-4o")) == Route("endpoint", "gpt-4o", "https://api.openai.com/v1")
-    assert route(ModelSpec("anthropic/claude")) == Route("litellm", "anthropic/claude", "anthropic")
-    assert route(ModelSpec("openrouter/qwen/qwen3")) == Route("litellm", "openrouter/qwen/qwen3", "openrouter")
-    for literal in ("openai/gpt-4o", "offline", "scripted:x", "bare"):  # a base URL makes the whole string the name
-        assert route(ModelSpec(literal, "http://h/v1")) == Route("endpoint", literal, "http://h/v1")
+@pytest.mark.parametrize(
+    ("name", "kind", "its_own", "endpoint"),
+    [
+        ("offline", "offline", "offline", "offline"),
+        ("tiny/warm-start", "tiny", "tiny/warm-start", "tiny/warm-start"),
+        ("scripted:a/b.jsonl", "scripted", "a/b.jsonl", "scripted:a/b.jsonl"),
+        ("vllm/Qwen/Qwen3-4B", "vllm", "Qwen/Qwen3-4B", "vllm/Qwen/Qwen3-4B"),
+        ("openai/gpt-4o", "endpoint", "gpt-4o", "https://api.openai.com/v1"),
+        ("anthropic/claude", "litellm", "anthropic/claude", "anthropic"),
+        ("openrouter/qwen/qwen3", "litellm", "openrouter/qwen/qwen3", "openrouter"),
+    ],
+)
+def test_what_names_mean(name, kind, its_own, endpoint):
+    where = route(ModelSpec(name))
+    assert (where.kind, where.name, where.endpoint) == (kind, its_own, endpoint)
+
+
+@pytest.mark.parametrize("literal", ["openai/gpt-4o", "offline", "scripted:x", "bare"])
+def test_a_base_url_makes_the_whole_text_the_name(literal):
+    where = route(ModelSpec(literal, "http://h/v1"))
+    assert (where.kind, where.name, where.endpoint) == ("endpoint", literal, "http://h/v1")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,20 @@ def test_a_name_that_means_nothing(name, hint):
         ("openai/org/m", "org/m"),
         ("m", "m"),
         ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),  # no provider is called so
-        *((other, None) for other in ("offline", "scripted:f", "hf/m", "vllm/m", "anthropic/m", "gemini/m", "openrouter/m")),
+        *(
+            (other, None)
+            for other in (
+                "offline",
+                "scripted:f",
+                "scripted:a/f",
+                "tiny/warm-start",
+                "hf/m",
+                "vllm/m",
+                "anthropic/m",
+                "gemini/m",
+                "openrouter/m",
+            )
+        ),
     ],
 )
 def test_openai_base_url_moves_openais_names_and_those_that_nobody_claims(name, moved, monkeypatch):

@@ -20,8 +20,14 @@ def test_repeats_are_averaged_first_and_what_lacks_the_metric_counts_nothing() -
     assert average(scores, questions, "letter").value is None
 
 
-def test_failures_count_0_and_could_have_been_right() -> None:
-    answers = (("a", 1.0, "right"), ("b", 0.5, "partly"), ("c", 0.0, "failed"), ("d", 0.0, "wrong"))
-    rows = [ScoreRow(question_id=key, repeat=0, metrics={"f1": value}, verdict=verdict) for key, value, verdict in answers]
-    assert bounds(rows, "f1") == (1.5 / 4, 2.5 / 4)
-    assert bounds(rows[:2], "f1") is None
+def test_what_failed_samples_could_have_changed() -> None:
+    """1 + 0 of four samples that have the metric, two of which failed; the unanswerable one has no such metric."""
+    values = (("right", {"f1": 1.0}), ("failed", {"f1": 0.0}), ("failed", {"f1": 0.0}), ("wrong", {"f1": 0.0}))
+    rows = [*values, ("failed", {"abstention": 0.0})]
+    scores = [
+        ScoreRow(question_id=str(number), repeat=0, metrics=found, verdict=verdict)
+        for number, (verdict, found) in enumerate(rows)
+    ]
+    assert bounds(scores, "f1") == (0.25, 0.75)
+    assert bounds(scores, "letter") is None
+    assert bounds(scores[:1], "f1") is None

@@ -16,7 +16,6 @@ from toys import simple
 from memeval import Item, Recall
 from memeval.models.completion import ModelSpec
 from memeval.models.proxy.server import Proxy
-from memeval.models.proxy.slot import Slot
 from memeval.runs.run import run
 from memeval.runs.run_all import anew
 
@@ -43,8 +42,7 @@ class Remote:
 
     async def begin(self, session: Any) -> None:
         self.notes: list[tuple[str, str]] = []
-        self.slot = Slot()
-        self.proxy = await Proxy(session.models, self.slot).__aenter__()
+        self.proxy = await Proxy(session.models).__aenter__()
         self.start()
 
     def start(self) -> None:
@@ -52,7 +50,7 @@ class Remote:
         self.program = subprocess.Popen([sys.executable, "-c", PROGRAM], **pipes)
 
     async def observe(self, chunk: Any) -> None:
-        with self.slot.step():
+        with self.proxy.step():
             self.notes.append((await asyncio.to_thread(self.ask, chunk.text), chunk.id))
 
     def ask(self, text: str) -> str:

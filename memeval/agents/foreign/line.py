@@ -13,7 +13,6 @@ from memeval.agents.foreign import messages
 from memeval.errors import ForeignFailed
 from memeval.models.bound import BoundModel
 from memeval.models.proxy.server import Proxy
-from memeval.models.proxy.slot import Slot
 
 CLOSING = 5.0
 """Seconds for the reply to `close`."""
@@ -46,8 +45,7 @@ class Line:
 
     def __init__(self, name: str, wire: Wire, models: Mapping[str, BoundModel], timeout: float) -> None:
         self.name, self._wire, self._timeout = name, wire, timeout
-        self._slot = Slot()
-        self.proxy = Proxy(models, self._slot)
+        self.proxy = Proxy(models)
         self._lock = asyncio.Lock()
         self._users = self._number = 0
         self._failed = ""
@@ -76,7 +74,7 @@ class Line:
             message = {"id": self._number, "method": method, **facts}
             limit = min(self._timeout, CLOSING) if method == "close" else self._timeout
             try:
-                with nullcontext() if method in UNBOOKED else self._slot.step():
+                with nullcontext() if method in UNBOOKED else self.proxy.step():
                     async with asyncio.timeout(limit):
                         return messages.shaped(await self._wire.ask(message), self._number, shape)
             except messages.Reported as failed:

@@ -50,9 +50,9 @@ class HfModel(Thinking):
             raise BadParameter("messages", f"model '{self.name}': it reads text alone, no images, sounds or files")
         return await super().complete(request)
 
-    async def _chat(self, request: Request, raised: bool) -> Completion:
+    async def _chat(self, request: Request, params: Mapping[str, Any]) -> Completion:
         seed = int.from_bytes(call_key(self.identity, request)[:8], "big")
-        asked = sampling.read(request.params, self._defaults, seed, self._local.name, raised)
+        asked = sampling.read(params, self._defaults, seed, self._local.name)
         return await self._local.opened().worker.do((request, asked))
 
 

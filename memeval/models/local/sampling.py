@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from memeval.errors import BadParameter, UsageError, suggest
-from memeval.models.body import raised_limits, switched
+from memeval.models.body import switched
 from memeval.typed import Positive, fields, typed
 
 _IGNORED = frozenset({"timeout", "parallel_tool_calls", "user", "extra_body"})
@@ -52,16 +52,14 @@ class Sampling(msgspec.Struct, frozen=True):
         return min(limit for limit in (room, self.max_tokens, self.max_completion_tokens) if limit is not None)
 
 
-def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str, raised: bool = False) -> Sampling:
+def read(params: Mapping[str, Any], defaults: Mapping[str, Any], seed: int, name: str) -> Sampling:
     """What a call asks for. defaults: the checkpoint's generation_config.json, which fills in what the call leaves open, as
-    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. raised: with the limit of a
-    model that thinks. Raises BadParameter for an unknown parameter or a bad value."""
+    vLLM does. seed: of the call; a `seed` among the parameters is part of what it was made from. Raises
+    BadParameter for an unknown parameter or a bad value."""
     known = fields(Sampling)
     filled = known if defaults.get("do_sample") else ("repetition_penalty",)
     given = {key: defaults[key] for key in filled if defaults.get(key) is not None}
     sent = {**switched(name, params), **(params.get("extra_body") or {})}
-    if raised:
-        sent |= raised_limits(params, sent)
     for key, value in sent.items():
         if value is None or key in _IGNORED or (key in _NOTHING and value == _NOTHING[key]):
             continue

@@ -1,8 +1,8 @@
 """An OpenAI-compatible server on 127.0.0.1 in front of the bound models of one context: what a foreign agent calls.
 
-    async with Proxy(session.models, slot) as proxy:
+    async with Proxy(session.models) as proxy:
         proxy.base_url, proxy.token      # go to the agent as its endpoint and key
-        with slot.step(): ...            # one step of the agent: its calls are booked where the step is
+        with proxy.step(): ...           # one step of the agent: its calls are booked where the step is
 
 Every call goes through `BoundModel`, so the run's cache, limits, retries and prices apply, and no provider's key leaves this
 process. The `model` of a request is a role (`memory`, `reader`, `embedder`) or the bound model's own name.
@@ -13,8 +13,10 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import threading
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from typing import Any, Self, TypeVar
 
@@ -26,8 +28,9 @@ from memeval.models.bound import BoundModel, EmbeddingFailed
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Request
 from memeval.models.proxy import wire
-from memeval.models.proxy.slot import Slot
 from memeval.models.proxy.wire import Chat, Refused
+from memeval.models.usage import Ledger
+from memeval.records.rows import CallFacts
 
 LARGEST_REQUEST = 64 * 2**20  # bytes; more than any prompt, less than what would hurt
 _NO_RETRY = {"x-should-retry": "false"}  # the openai package obeys it: retries happened already, behind the gateway
@@ -37,12 +40,12 @@ Result = TypeVar("Result")
 
 class Proxy:
     """For one agent and its forks, on the running event loop, as an async context manager. models: role -> model that may be
-    called. slot: where its calls are booked. `base_url` ends in /v1; `token` is the key that it takes."""
+    called. `base_url` ends in /v1; `token` is the key that it takes."""
 
-    def __init__(self, models: Mapping[str, BoundModel], slot: Slot) -> None:
+    def __init__(self, models: Mapping[str, BoundModel]) -> None:
         self.base_url = ""
         self.token = f"sk-{secrets.token_urlsafe(32)}"  # some clients insist on the prefix
-        self._models, self._slot = models, slot
+        self._models, self._steps = models, _Steps()
         self._asked: Counter[bytes] = Counter()  # how often each call was made
         self._tasks: set[asyncio.Task[Any]] = set()  # its calls in flight
         self._runner: web.AppRunner | None = None
@@ -64,6 +67,14 @@ class Proxy:
             task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def step(self) -> AbstractContextManager[None]:
+        """Book the calls of a block in the ledger that `usage.current` holds now. One step at a time.
+
+        Raises, at the end of the block and whatever the agent did about it, the error of a call that must stop
+        the run (StopRun, UsageError, or a bug of ours): the agent saw only an HTTP status.
+        """
+        return self._steps.step()
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         chat = wire.read_chat(wire.read_json(await request.read()))
@@ -139,12 +150,12 @@ class Proxy:
         return max(0, number)
 
     async def _serve(self, model: BoundModel, call: Coroutine[Any, Any, Result]) -> Result:
-        """Await a call of a bound model, booked in the slot. It continues, and is booked, when the client disconnects.
+        """Await a call of a bound model, booked in the agent's step. It goes on, and is booked, when the client disconnects.
 
-        Raises Refused for what must stop the run; the slot raises the error itself at the end of the agent's step.
+        Raises Refused for what must stop the run; the error itself is raised at the end of the step.
         """
         context = copy_context()
-        context.run(usage.current.set, self._slot)
+        context.run(usage.current.set, self._steps)
         task = asyncio.create_task(call, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,12 +173,57 @@ class Proxy:
         except (StopRun, UsageError) as error:
             if isinstance(error, BadParameter) and error.name not in model.params:  # what the user set, the user must fix
                 raise Refused(400, str(error), "unsupported_parameter", error.name) from None
-            self._slot.stop(error)
+            self._steps.stop(error)
             raise Refused(503, str(error), "upstream_error") from None
         except Exception as error:
-            self._slot.stop(error)
+            self._steps.stop(error)
             message = f"the call failed with a bug ({type(error).__name__}); the run stops"
             raise Refused(500, message, "internal_error") from None
+
+
+class _Steps(Ledger):
+    """The ledger of the calls that come over the wire, where no context variable says whose they are: it passes them on to
+    the ledger of the current step. Safe to use from several threads.
+
+    waiting: (role, completion, facts) of calls that ended between two steps (an agent that works in the background): they
+    are booked in the next one; what is left when the agent is closed belongs to no step.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("proxy")
+        self.waiting: list[tuple[str, Completion, CallFacts]] = []
+        self._current: Ledger | None = None
+        self._stop: Exception | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        ledger = usage.current.get()
+        with self._lock:
+            if self._current is not None:
+                raise RuntimeError("another step of this agent has not ended")
+            self._current, self.phase = ledger, ledger.phase  # calls after the step still belong to its phase
+            for call in self.waiting:
+                ledger.book(*call)
+            self.waiting.clear()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._current = None
+            if self._stop is not None:
+                raise self._stop
+
+    def book(self, role: str, completion: Completion, facts: CallFacts) -> None:
+        with self._lock:
+            if self._current is None:
+                self.waiting.append((role, completion, facts))
+            else:
+                self._current.book(role, completion, facts)
+
+    def stop(self, error: Exception) -> None:
+        """Remember the first error that must stop the run."""
+        self._stop = self._stop or error
 
 
 def _repeated(request: web.Request) -> bool:

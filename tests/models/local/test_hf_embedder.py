@@ -40,7 +40,7 @@ def embed(folder, texts, params=None, **spec):
     async def main():
         door = gateway()
         try:
-            return await door.call(ModelSpec(f"hf/{folder}", **spec), asked(texts, params or {}), embeds=True)
+            return await door.call(ModelSpec(f"hf/{folder}", **spec), asked(texts, params or {}))
         finally:
             await door.close()
 

@@ -21,7 +21,6 @@ from memeval.models.parameters import check
 from memeval.models.proxy import server as proxy_module
 from memeval.models.proxy import wire
 from memeval.models.proxy.server import Proxy
-from memeval.models.proxy.slot import Slot
 from memeval.models.usage import Ledger
 
 TOOLS = [{"type": "function", "function": {"name": "store", "parameters": {"type": "object", "properties": {}}}}]
@@ -61,25 +60,22 @@ class Foreign:
             self.arrivals.put_nowait(request)
             if delay:
                 await asyncio.sleep(delay)
-            return reply(request)
-
-        async def embed(request):
-            self.requests.append(request)
+            if not request.embeds:
+                return reply(request)
             if isinstance(reply, str):
                 return Completion(error=reply)
             texts = texts_of(request)
             return Completion("\n".join(pack(vector(text)) for text in texts), usage=Usage(sum(map(len, texts))))
 
-        number = open_route(call, asyncio.get_running_loop(), embed)
+        number = open_route(call, asyncio.get_running_loop())
         self._numbers.append(number)
         names = names or {"memory": "tiny/one", "reader": "two"}
         return {role: BoundModel(name, role, number, params or {}) for role, name in names.items()}
 
     async def open(self, **options):
-        """(client, slot, token)"""
-        slot = Slot()
-        self.proxy = await self._stack.enter_async_context(Proxy(self.models(**options), slot))
-        return self.client(self.proxy.token), slot, self.proxy.token
+        """(client, proxy, token)"""
+        self.proxy = await self._stack.enter_async_context(Proxy(self.models(**options)))
+        return self.client(self.proxy.token), self.proxy, self.proxy.token
 
     def client(self, token):
         return openai.AsyncOpenAI(api_key=token, base_url=self.proxy.base_url, timeout=300)
@@ -102,11 +98,11 @@ def served(scenario):
 
 
 @contextlib.contextmanager
-def step(slot, phase="ingest"):
+def step(proxy, phase="ingest"):
     """A step as the engine makes it; yields its ledger."""
     ledger = Ledger(phase)
     usage.current.set(ledger)
-    with slot.step():
+    with proxy.step():
         yield ledger
 
 
@@ -118,8 +114,8 @@ async def status_of(call):
 
 def test_a_chat_through_the_openai_package():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(params={"temperature": 0.0})
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(params={"temperature": 0.0})
+        with step(proxy) as ledger:
             options = {"temperature": 1.0, "stop": ["x"], "user": "me"}
             reply = await client.chat.completions.create(model="memory", messages=MESSAGES, **options)
         assert reply.id.startswith("chatcmpl-")
@@ -143,7 +139,7 @@ def test_a_chat_through_the_openai_package():
 
 def test_the_synchronous_client_from_another_thread():
     async def scenario(foreign):
-        _, slot, token = await foreign.open()
+        _, proxy, token = await foreign.open()
         client = openai.OpenAI(api_key=token, base_url=foreign.proxy.base_url)
 
         def talk():
@@ -152,7 +148,7 @@ def test_the_synchronous_client_from_another_thread():
                 pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
             return plain.choices[0].message.content, "".join(pieces), [model.id for model in client.models.list()]
 
-        with step(slot) as ledger:
+        with step(proxy) as ledger:
             names = ["memory", "reader", "tiny/one", "two"]
             assert await asyncio.to_thread(talk) == ("echo: hi", "echo: hi", names)
         assert dict(ledger.calls) == {"reader": 2}
@@ -162,9 +158,9 @@ def test_the_synchronous_client_from_another_thread():
 
 def test_tool_calls_and_tool_choice():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open()
+        client, proxy, _ = await foreign.open()
         choice = {"type": "function", "function": {"name": "store"}}
-        with step(slot):
+        with step(proxy):
             reply = await client.chat.completions.create(
                 model="memory", messages=MESSAGES, tools=TOOLS, tool_choice=choice, parallel_tool_calls=True
             )
@@ -189,8 +185,8 @@ def test_a_conversation_with_tool_results_and_parts_passes_unchanged():
     ]
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open()
-        with step(slot):
+        client, proxy, _ = await foreign.open()
+        with step(proxy):
             await client.chat.completions.create(model="memory", messages=messages, tools=[])
         assert foreign.requests[0].messages == messages
         assert foreign.requests[0].tools is None
@@ -203,8 +199,8 @@ def test_streams_of_text_thinking_and_usage():
         return Completion("Paris", "hm", usage=Usage(5, 3, 2, 1))
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=thoughtful)
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(reply=thoughtful)
+        with step(proxy) as ledger:
             stream = await client.chat.completions.create(
                 model="memory", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
             )
@@ -236,8 +232,8 @@ def test_streamed_tool_calls_come_together_again():
         return Completion("", "", (CALL, replace(CALL, id="call_9")), finish_reason="tool_calls")
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=good)
-        with step(slot):
+        client, proxy, _ = await foreign.open(reply=good)
+        with step(proxy):
             async with client.chat.completions.stream(model="memory", messages=MESSAGES, tools=strict) as stream:
                 kinds = [event.type async for event in stream]
                 final = await stream.get_final_completion()
@@ -247,8 +243,8 @@ def test_streamed_tool_calls_come_together_again():
         assert [json.loads(call.function.arguments) for call in calls] == [CALL.arguments] * 2
         assert final.choices[0].finish_reason == "tool_calls"
 
-        client, slot, _ = await foreign.open()
-        with step(slot):
+        client, proxy, _ = await foreign.open()
+        with step(proxy):
             raw = await client.chat.completions.create(model="memory", messages=MESSAGES, tools=TOOLS, stream=True)
             pieces = [call async for chunk in raw for call in chunk.choices[0].delta.tool_calls or []]
         assert [(piece.index, piece.id, piece.function.name) for piece in pieces] == [
@@ -262,10 +258,10 @@ def test_streamed_tool_calls_come_together_again():
 def test_reasons_that_the_api_does_not_know():
     async def scenario(foreign):
         for reason, shown in (("unclosed_think", "length"), ("length", "length"), ("content_filter", "content_filter")):
-            client, slot, _ = await foreign.open(
+            client, proxy, _ = await foreign.open(
                 reply=lambda request, reason=reason: Completion("", "on", finish_reason=reason)
             )
-            with step(slot) as ledger:
+            with step(proxy) as ledger:
                 reply = await client.chat.completions.create(model="memory", messages=MESSAGES)
             assert reply.choices[0].finish_reason == shown
             assert ledger.last.finish_reason == reason  # the engine knows better
@@ -293,8 +289,8 @@ def test_an_unknown_token_is_an_authentication_error(key):
 
 def test_a_closed_proxy_ends_its_calls():
     async def scenario(foreign):
-        client, slot, token = await foreign.open(delay=30)
-        with step(slot):
+        client, proxy, token = await foreign.open(delay=30)
+        with step(proxy):
             pending = asyncio.create_task(client.chat.completions.create(model="memory", messages=MESSAGES))
             await foreign.arrivals.get()
             await foreign.proxy.__aexit__()
@@ -345,9 +341,9 @@ def test_a_closed_proxy_ends_its_calls():
 )
 def test_what_does_not_fit_is_a_bad_request_that_names_the_field(change, param):
     async def scenario(foreign):
-        client, slot, _ = await foreign.open()
+        client, proxy, _ = await foreign.open()
         body = {"model": "memory", "messages": MESSAGES, **change}
-        with step(slot) as ledger:
+        with step(proxy) as ledger:
             error = await status_of(client.post("/chat/completions", body=body, cast_to=object))
         assert isinstance(error, openai.BadRequestError)
         assert error.param.startswith(param)
@@ -362,13 +358,13 @@ def test_what_does_not_fit_is_a_bad_request_that_names_the_field(change, param):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"17", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900])
 def test_malformed_bodies_are_bad_requests(body):
     async def scenario(foreign):
-        _, slot, token = await foreign.open()
+        _, proxy, token = await foreign.open()
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
             for path in ("chat/completions", "embeddings"):
                 async with session.post(f"{foreign.proxy.base_url}/{path}", data=body) as response:
                     assert response.status == 400
                     assert set((await response.json())["error"]) == {"message", "type", "param", "code"}
-        assert slot.waiting == []
+        assert proxy._steps.waiting == []
 
     served(scenario)
 
@@ -382,8 +378,8 @@ def test_bodies_beyond_the_bound_are_refused(monkeypatch):
     monkeypatch.setattr(proxy_module, "LARGEST_REQUEST", 100_000)
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open()
-        with step(slot):
+        client, proxy, _ = await foreign.open()
+        with step(proxy):
             reply = await client.chat.completions.create(model="memory", messages=user("x" * 90_000))
             assert len(reply.choices[0].message.content) > 90_000
             error = await status_of(client.chat.completions.create(model="memory", messages=user("x" * 110_000)))
@@ -395,8 +391,8 @@ def test_bodies_beyond_the_bound_are_refused(monkeypatch):
 
 def test_unknown_models_and_paths_are_not_found():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(memory="tiny/one", reader="two", embedder="three")
-        with step(slot):
+        client, proxy, _ = await foreign.open(memory="tiny/one", reader="two", embedder="three")
+        with step(proxy):
             for name in ("gpt-4o-mini", "embedder", "three"):
                 error = await status_of(client.chat.completions.create(model=name, messages=MESSAGES))
                 assert isinstance(error, openai.NotFoundError)
@@ -413,8 +409,8 @@ def test_a_call_that_failed_for_good_is_a_502_and_booked_as_a_failure():
         return Completion(error="HTTP 500: trouble (given up after 6 attempts)", finish_reason="error")
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=down)
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(reply=down)
+        with step(proxy) as ledger:
             for stream in (False, True):
                 error = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES, stream=stream))
                 assert (error.status_code, error.code, error.type) == (502, "upstream_error", "server_error")
@@ -430,8 +426,8 @@ def test_what_the_model_server_refuses_keeps_its_status():
         return Completion(error="HTTP 400: response_format is not supported", finish_reason="error")
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=refuse)
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(reply=refuse)
+        with step(proxy) as ledger:
             error = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
         assert isinstance(error, openai.BadRequestError)
         assert len(ledger.failures) == 1
@@ -441,8 +437,8 @@ def test_what_the_model_server_refuses_keeps_its_status():
 
 def test_a_prompt_beyond_the_window():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=lambda request: Completion(finish_reason="overflow"))
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(reply=lambda request: Completion(finish_reason="overflow"))
+        with step(proxy) as ledger:
             error = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
         assert isinstance(error, openai.BadRequestError)
         assert error.code == "context_length_exceeded"
@@ -465,10 +461,10 @@ def test_what_must_stop_the_run_is_raised_by_the_step_whatever_the_agent_does(er
         raise error
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=broken)
+        client, proxy, _ = await foreign.open(reply=broken)
 
         async def agent(swallow):
-            with step(slot):
+            with step(proxy):
                 found = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
                 if not swallow:
                     raise found
@@ -492,13 +488,13 @@ def test_what_a_model_does_not_have_is_refused_and_the_run_goes_on():
         raise BadParameter("tool_choice", "tool_choice is 'required'; only 'auto' works here")
 
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(reply=without)
-        with step(slot):
+        client, proxy, _ = await foreign.open(reply=without)
+        with step(proxy):
             error = await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
         assert isinstance(error, openai.BadRequestError)
         assert (error.code, error.param) == ("unsupported_parameter", "tool_choice")
-        client, slot, _ = await foreign.open(reply=without, params={"tool_choice": "required"})
-        with pytest.raises(BadParameter), step(slot):  # what the user set for the role is no agent's fault
+        client, proxy, _ = await foreign.open(reply=without, params={"tool_choice": "required"})
+        with pytest.raises(BadParameter), step(proxy):  # what the user set for the role is no agent's fault
             await status_of(client.chat.completions.create(model="memory", messages=MESSAGES))
 
     served(scenario)
@@ -509,8 +505,8 @@ def test_what_a_model_does_not_have_is_refused_and_the_run_goes_on():
 
 def test_embeddings_through_the_openai_package():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(memory="tiny/one", embedder="vectors/two")
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(memory="tiny/one", embedder="vectors/two")
+        with step(proxy) as ledger:
             for name, options in (("embedder", {}), ("vectors/two", {"encoding_format": "float", "dimensions": 3})):
                 reply = await client.embeddings.create(model=name, input=["abc", "d"], **options)
                 assert [row.index for row in reply.data] == [0, 1]
@@ -528,8 +524,8 @@ def test_embeddings_through_the_openai_package():
 
 def test_embeddings_that_cannot_be_had():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(memory="tiny/one", embedder="two")
-        with step(slot):
+        client, proxy, _ = await foreign.open(memory="tiny/one", embedder="two")
+        with step(proxy):
             for wrong in ([1, 2, 3], [[1]], [], ["a", 1]):
                 error = await status_of(client.embeddings.create(model="embedder", input=wrong))
                 assert (error.status_code, error.param.partition("[")[0]) == (400, "input")
@@ -541,8 +537,8 @@ def test_embeddings_that_cannot_be_had():
             assert (error.status_code, error.param) == (400, "dimensions")
             assert "have 3" in error.message
             assert isinstance(await status_of(client.embeddings.create(model="memory", input="a")), openai.NotFoundError)
-        client, slot, _ = await foreign.open(reply="HTTP 500: trouble (given up after 6 attempts)", embedder="two")
-        with step(slot) as ledger:
+        client, proxy, _ = await foreign.open(reply="HTTP 500: trouble (given up after 6 attempts)", embedder="two")
+        with step(proxy) as ledger:
             error = await status_of(client.embeddings.create(model="embedder", input="a"))
         assert (error.status_code, error.code) == (502, "upstream_error")
         assert ledger.failures == ["embedder: HTTP 500: trouble (given up after 6 attempts)"]
@@ -560,10 +556,10 @@ def test_usage_stays_with_its_token_fifty_at_a_time():
     async def scenario(foreign):
         agents = [await foreign.open(reply=sized, delay=0.05) for _ in range(5)]
 
-        async def agent(index, client, slot):
+        async def agent(index, client, proxy):
             ledger = Ledger("ingest")
             usage.current.set(ledger)
-            with slot.step():
+            with proxy.step():
                 calls = (
                     client.chat.completions.create(model="memory", messages=user(str(100 * index + n))) for n in range(10)
                 )
@@ -571,7 +567,7 @@ def test_usage_stays_with_its_token_fifty_at_a_time():
             assert sorted(reply.usage.prompt_tokens for reply in replies) == [100 * index + n for n in range(10)]
             return ledger
 
-        ledgers = await asyncio.gather(*(agent(index, client, slot) for index, (client, slot, _) in enumerate(agents)))
+        ledgers = await asyncio.gather(*(agent(index, client, proxy) for index, (client, proxy, _) in enumerate(agents)))
         for index, ledger in enumerate(ledgers):
             assert dict(ledger.calls) == {"memory": 10}
             assert ledger.tokens["memory"] == Usage(1000 * index + 45, 10)
@@ -581,27 +577,27 @@ def test_usage_stays_with_its_token_fifty_at_a_time():
 
 def test_calls_between_two_steps_are_booked_in_the_next():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(delay=0.05)
-        with step(slot) as first:
+        client, proxy, _ = await foreign.open(delay=0.05)
+        with step(proxy) as first:
             await client.chat.completions.create(model="memory", messages=MESSAGES)
             late = asyncio.create_task(client.chat.completions.create(model="reader", messages=MESSAGES))
             for _ in range(2):
                 await foreign.arrivals.get()
         await late
         assert dict(first.calls) == {"memory": 1}
-        assert [call[0] for call in slot.waiting] == ["reader"]
-        with step(slot) as second:
+        assert [call[0] for call in proxy._steps.waiting] == ["reader"]
+        with step(proxy) as second:
             pass
         assert dict(second.calls) == {"reader": 1}
-        assert slot.waiting == []
+        assert proxy._steps.waiting == []
 
     served(scenario)
 
 
 def test_one_step_at_a_time():
     async def scenario(foreign):
-        _, slot, _ = await foreign.open()
-        with step(slot), pytest.raises(RuntimeError, match="has not ended"), slot.step():
+        _, proxy, _ = await foreign.open()
+        with step(proxy), pytest.raises(RuntimeError, match="has not ended"), proxy.step():
             pass
 
     served(scenario)
@@ -609,7 +605,7 @@ def test_one_step_at_a_time():
 
 def test_equal_requests_are_told_apart_unless_they_are_greedy_seeded_or_repeated():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open()
+        client, proxy, _ = await foreign.open()
 
         async def samples(**options):
             foreign.requests.clear()
@@ -617,14 +613,14 @@ def test_equal_requests_are_told_apart_unless_they_are_greedy_seeded_or_repeated
             assert len(set(ids)) == len({request.sample for request in foreign.requests})
             return [request.sample for request in foreign.requests]
 
-        with step(slot):
+        with step(proxy):
             assert await samples(temperature=1) == [0, 1, 2]
             assert await samples(temperature=0.0) == [0, 0, 0]
             assert await samples(seed=7) == [0, 0, 0]
             again = {"x-stainless-retry-count": "1"}  # as the package sends it after a time-out of its own
             assert await samples(temperature=1, extra_headers=again) == [2, 2, 2]
-        other, slot, _ = await foreign.open()  # another context, or the same one after a crash, begins anew
-        with step(slot):
+        other, proxy, _ = await foreign.open()  # another context, or the same one after a crash, begins anew
+        with step(proxy):
             foreign.requests.clear()
             await other.chat.completions.create(model="memory", messages=MESSAGES, temperature=1)
             assert foreign.requests[0].sample == 0
@@ -634,8 +630,8 @@ def test_equal_requests_are_told_apart_unless_they_are_greedy_seeded_or_repeated
 
 def test_the_limit_that_the_user_set_stands_under_either_name():
     async def scenario(foreign):
-        client, slot, _ = await foreign.open(params={"max_tokens": 7})
-        with step(slot):
+        client, proxy, _ = await foreign.open(params={"max_tokens": 7})
+        with step(proxy):
             await client.chat.completions.create(model="memory", messages=MESSAGES, max_completion_tokens=900)
         assert foreign.requests[0].params == {"max_tokens": 7}
 
@@ -664,9 +660,9 @@ def test_tokens_are_random_and_stand_nowhere(caplog, capfd):
     async def scenario(foreign):
         tokens = []
         for reply in (echo, lambda request: 1 / 0):
-            client, slot, token = await foreign.open(reply=reply)
+            client, proxy, token = await foreign.open(reply=reply)
             tokens.append(token)
-            with contextlib.suppress(openai.APIStatusError, ZeroDivisionError), step(slot):
+            with contextlib.suppress(openai.APIStatusError, ZeroDivisionError), step(proxy):
                 await client.chat.completions.create(model="memory", messages=MESSAGES)
             await status_of(client.get("/nothing", cast_to=object))
         assert len(set(tokens)) == 2
@@ -684,8 +680,8 @@ def test_the_server_ends_with_its_block_also_while_calls_are_under_way():
     async def main():
         async with contextlib.AsyncExitStack() as stack:
             foreign = Foreign(stack, [])
-            client, slot, _ = await foreign.open(delay=60)
-            with step(slot):
+            client, proxy, _ = await foreign.open(delay=60)
+            with step(proxy):
                 pending = asyncio.create_task(client.chat.completions.create(model="memory", messages=MESSAGES))
                 await foreign.arrivals.get()
         with pytest.raises(openai.APIError):
