@@ -13,9 +13,9 @@ from memeval.commands.judge import progress, stoppable
 from memeval.models.calls import CallSettings
 from memeval.records.attribution import Attribution
 from memeval.records.clean import encode
+from memeval.records.numbers import money
 from memeval.records.verdicts import status
 from memeval.results.attribute import Attribute, Expected
-from memeval.results.costs import money
 from memeval.results.load import load_runs
 from memeval.results.lost import asked_sentence, sentence
 from memeval.results.run import Run

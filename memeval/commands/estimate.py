@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from memeval.estimate import Estimate, Role, estimate, totals
 from memeval.process import foreign_code
+from memeval.records.numbers import count, money
 from memeval.results.columns import columns, width
-from memeval.results.costs import count, money
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 

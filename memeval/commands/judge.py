@@ -30,11 +30,12 @@ from memeval.prompts import load_prompts
 from memeval.records.averages import Average
 from memeval.records.clean import encode
 from memeval.records.judgements import Rate
+from memeval.records.numbers import percent, percents
 from memeval.records.summary import JudgeSummary, Limits
 from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
-from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, range_text, trained_text
+from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, trained_text
 from memeval.wording import counted
 
 SHOWN = 10
@@ -160,7 +161,11 @@ def calibration_table(calibration: Calibration) -> str:
         "false accepts (wrong answers called right)": errors.false_accepts,
         "false rejects (right answers called wrong)": errors.false_rejects,
     }
-    body = [[name, f"{percent(found.value)} %", range_text(found), found.n] for name, found in named.items() if found]
+    body = [
+        [name, f"{percent(found.value)} %", percents(found.low, found.high), found.n]
+        for name, found in named.items()
+        if found
+    ]
     if errors.kappa:
         low, high = f"{errors.kappa.low:.2f}", f"{errors.kappa.high:.2f}"
         body.append(["Cohen's kappa", f"{errors.kappa.value:.2f}", f"{low} to {high}", errors.kappa.n])
@@ -177,7 +182,7 @@ def calibration_table(calibration: Calibration) -> str:
     for raw in (0.25, 0.5, 0.75) if calibration.family not in RULE else ():
         found = corrected(Rate(raw, raw, raw, 0), accepts, rejects) if accepts and rejects else None
         if isinstance(found, Rate):
-            stands.append(f"{percent(raw)} for {percent(found.value)} [{range_text(found)}]")
+            stands.append(f"{percent(raw)} for {percent(found.value)} [{percents(found.low, found.high)}]")
     parts.append(
         f"a raw score stands for (Rogan-Gladen, answerable questions): {'; '.join(stands)}"
         if stands
@@ -240,7 +245,7 @@ def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
 
 def _range(row: Average | Limits) -> str:
     within = " (within these streams only)" if isinstance(row, Average) and row.within_stream else ""
-    return "-" if row.low is None else f"{range_text(row)}{within}"
+    return "-" if row.low is None else f"{percents(row.low, row.high)}{within}"
 
 
 def _end(text: str) -> str:

@@ -87,10 +87,10 @@ def listing(
 def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
     """The runs, newest last: it is the nearest to the next prompt."""
     from memeval.records.clean import encode
+    from memeval.records.numbers import percent
     from memeval.results.frames import rows
     from memeval.results.load import Runs, load_runs
     from memeval.results.run_table import label
-    from memeval.runs.notes import percent
 
     some = names or any(runs_dir.glob("*/*/manifest.json"))
     runs = load_runs(*names, runs_dir=runs_dir) if some else Runs()

@@ -11,7 +11,7 @@ import click
 from memeval.process import foreign_code
 from memeval.records.clean import encode
 from memeval.results.columns import width
-from memeval.results.costs import costs_table, worth_a_table
+from memeval.results.cost_table import costs_table, worth_a_table
 from memeval.results.run_table import runs_table
 from memeval.results.suites import suite_means, suites_table
 from memeval.runs.options import Options

@@ -15,14 +15,13 @@ from memeval.judging.shares import PUBLISHED
 from memeval.judging.summary import judged_summary
 from memeval.records.averages import Average
 from memeval.records.clean import encode
+from memeval.records.numbers import count, money, percent
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
-from memeval.results.costs import count, money
 from memeval.results.load import find_run, load_runs
 from memeval.results.lost import WORDS, asked_sentence, sentence
 from memeval.results.run import Run
 from memeval.results.story import answers, context_questions, memory_at, story
-from memeval.runs.notes import percent
 from memeval.wording import counted
 
 WORST = 10

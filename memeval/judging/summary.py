@@ -37,8 +37,7 @@ def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None
     answerable = [row for row in rows if questions[row.question_id].answerable]
     kinds: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in rows:
-        question = questions[row.question_id]
-        kinds[question.kind if question.answerable else "unanswerable"].append(row)
+        kinds[questions[row.question_id].reported_kind].append(row)
     run = folder.summary()
     failed = sum(row.verdict == "failed" for row in rows)
     found = _corrected(answerable, questions, header.family, header.calibration)
@@ -90,7 +89,5 @@ def _corrected(
     accepts, rejects = calibration.answerable.false_accepts, calibration.answerable.false_rejects
     if not accepts or not rejects:
         return "the calibration lacks right or wrong answers to answerable questions"
-    seen = average_repeats(
-        (row.question_id, row.repeat, float(row.reply is not None and row.verdict != "failed")) for row in rows
-    )
+    seen = average_repeats((row.question_id, float(row.reply is not None and row.verdict != "failed")) for row in rows)
     return corrected(Rate(raw.value, raw.low, raw.high, raw.n), accepts, rejects, sum(seen.values()) / len(seen))

@@ -20,6 +20,11 @@ class AttributedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     with_evidence: str | None = None
     with_memory: str | None = None
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """(question id, repeat, answer repeat), as of the sample."""
+        return self.question_id, self.repeat, self.answer_repeat
+
 
 class Attribution(msgspec.Struct, frozen=True, kw_only=True):
     """Of one run. wrong: all its wrong answers; answers: those that were attributed (`--limit`), with their counts by class.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from memeval.records.rows import QuestionRow, ScoreRow
-from memeval.stats import average_repeats, failure_bounds, interval
+from memeval.stats import average_repeats, interval
 
 
 class Average(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class MetricAverage(Average, frozen=True, kw_only=True):
 def average(scores: Iterable[ScoreRow], questions: Mapping[str, QuestionRow], metric: str) -> Average:
     """A metric over the scores that have it: the repeats of a question are averaged first, and the interval is over
     clusters of questions."""
-    values = average_repeats((row.question_id, row.repeat, row.metrics.get(metric)) for row in scores)
+    values = average_repeats((row.question_id, row.metrics.get(metric)) for row in scores)
     return of_values(values, questions)
 
 
@@ -56,11 +56,8 @@ def bounds(scores: Iterable[ScoreRow], metric: str) -> tuple[float, float] | Non
     """The mean of a metric over the samples that have it, were those that failed all wrong, and were they all right; None
     where none failed."""
     counted = [row for row in scores if metric in row.metrics]
-    lost = sum(row.verdict == "failed" for row in counted)
-    if not lost:
-        return None
-    found = failure_bounds(sum(row.metrics[metric] for row in counted), len(counted), lost)
-    return found.all_wrong, found.all_right
+    failed, total = sum(row.verdict == "failed" for row in counted), sum(row.metrics[metric] for row in counted)
+    return (total / len(counted), (total + failed) / len(counted)) if failed else None
 
 
 def plain(found: Average) -> Average:

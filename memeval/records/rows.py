@@ -17,6 +17,8 @@ from memeval.task import Evidence, Question
 FINISH, READ = "finish", "read"
 """`chunk` of the rows that end a reading: of the prefix up to a position; of a context, once all that was asked of it has
 its recall."""
+UNANSWERABLE = "unanswerable"
+"""The kind under which questions without an answer are reported."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -83,6 +85,11 @@ class QuestionRow(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> int | None:
         """The position as operation rows have it: None also where a number says the end of the stream."""
         return None if self.position == self.stream_units else self.position
+
+    @property
+    def reported_kind(self) -> str:
+        """The kind that results are given by: questions without an answer are one kind."""
+        return self.kind if self.answerable else UNANSWERABLE
 
     def question(self) -> Question:
         """The question as metrics and judges take it."""

@@ -148,38 +148,26 @@ class Attribute:
     async def _one(
         self, sample: SampleRow, call: Callable[[Request], Awaitable[Completion]], right: Right
     ) -> AttributedAnswer:
-        row = self.run.questions[sample.question_id]
         question_id, repeat, answer_repeat = sample.key
-        evidence, memory = self._evidence(sample), self.memories.get(sample.key)
-        with_evidence = with_memory = None
+        found = partial(AttributedAnswer, question_id=question_id, repeat=repeat, answer_repeat=answer_repeat)
+        row, evidence, memory = self.run.questions[question_id], self._evidence(sample), self.memories.get(sample.key)
         if not evidence:
-            where = "n/a"
-        else:
-            reply = await call(self._request(sample, evidence))
-            with_evidence = reply.text
-            if reply.error:
-                where = "failed"
-            elif not await right(row, reply.text, reply.finish_reason):
-                where = "read"
-            elif memory is None:
-                where = "not recalled"
-            else:
-                reply = await call(self._request(sample, memory))
-                with_memory = reply.text
-                if reply.error:
-                    where = "failed"
-                elif reply.finish_reason == "overflow":
-                    where = "recall-or-write"
-                else:
-                    where = "recall" if await right(row, reply.text, reply.finish_reason) else "write"
-        return AttributedAnswer(
-            question_id=question_id,
-            repeat=repeat,
-            answer_repeat=answer_repeat,
-            where=where,
-            with_evidence=with_evidence,
-            with_memory=with_memory,
-        )
+            return found(where="n/a")
+        reply = await call(self._request(sample, evidence))
+        found = partial(found, with_evidence=reply.text)
+        if reply.error:
+            return found(where="failed")
+        if not await right(row, reply.text, reply.finish_reason):
+            return found(where="read")
+        if memory is None:
+            return found(where="not recalled")
+        reply = await call(self._request(sample, memory))
+        found = partial(found, with_memory=reply.text)
+        if reply.error:
+            return found(where="failed")
+        if reply.finish_reason == "overflow":
+            return found(where="recall-or-write")
+        return found(where="recall" if await right(row, reply.text, reply.finish_reason) else "write")
 
     def _evidence(self, sample: SampleRow) -> list[Item]:
         """The gold evidence of a question, each piece under the title of its document."""
@@ -190,9 +178,9 @@ class Attribute:
         return items
 
     def _request(self, sample: SampleRow, items: Sequence[Item]) -> Request:
-        identity = self.run.manifest.identity
-        task, prompts, name = identity["task"], identity["prompts"], identity["task"].get("reader_prompt", "reader")
-        agent = AgentCard(self.run.manifest.agent, identity["agent"]["agent"])
+        task, prompts = self.run.identity("task"), self.run.identity("prompts")
+        name = task.get("reader_prompt", "reader")
+        agent = AgentCard(self.run.manifest.agent, self.run.identity("agent")["agent"])
         prefix = of_agent(task.get("recall_prefix", {}), agent)
         before = before_question(prompts, str(task.get("params", {}).get("data_source")), prefix)
         question = self.run.questions[sample.question_id].question()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, get_args
 
 from memeval import cards
 from memeval.cards import AgentCard, TaskCard
@@ -19,6 +19,7 @@ from memeval.runs.prompts import deviations, users_parts
 from memeval.wording import counted
 
 Level = Literal["same", "similar", "different"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def _known_today(run: Run) -> Iterator[str]:
         for variant in variants:
             task = task and cards.with_variant(task, variant)
         if task and agent:
-            yield from deviations(task, agent, run.manifest.identity.get("prompts", {}))
+            yield from deviations(task, agent, run.identity("prompts"))
         elif task:  # of an agent without a card
             yield from task.deviations
 
@@ -80,7 +81,7 @@ def _streams(run: Run, task: str) -> Iterator[str]:
     """Settings of the streams that are not those of the column's task, as variants such as `@hard` make them."""
     name, _, variant = task.partition("@documents-")
     card = cards.find(TaskCard, name)
-    own: dict[str, Any] = run.manifest.identity.get("task", {})
+    own = run.identity("task")
     for key in ("documents", "tokens", "hard", "shared"):
         wanted = int(variant) if variant and key == "documents" else getattr(card, key, None)
         if card is not None and own.get(key, wanted) != wanted:
@@ -89,20 +90,17 @@ def _streams(run: Run, task: str) -> Iterator[str]:
 
 def _overridden(run: Run) -> Iterator[str]:
     """What was set otherwise than in the agent's card, and prompts of the user's."""
-    identity = run.manifest.identity
-    agent: dict[str, Any] = identity.get("agent", {})
-    for role, entry in agent.get("models", {}).items():
+    for role, entry in run.identity("agent").get("models", {}).items():
         name = entry.get("name") if isinstance(entry, dict) else entry
         own = run.manifest.models.get(role)
         if name and own and not same_name(str(name), own):
             yield f"the {role} is {own}; the agent's card reproduces {name}"
-    sampling: dict[str, Any] = identity.get("task", {}).get("sampling", {})
-    for role, fixed in sampling.items():
-        has: dict[str, Any] = identity.get("models", {}).get(role, {}).get("params", {})
+    for role, fixed in run.identity("task").get("sampling", {}).items():
+        has = run.identity("models").get(role, {}).get("params", {})
         if "thinking" in fixed and role in run.manifest.models and mode(has) != mode(fixed):
             yield f"the {role}'s thinking is {mode(has)}; the protocol has it {mode(fixed)}"
     card = cards.find(AgentCard, run.manifest.agent)
-    if users := users_parts(card, identity.get("prompts", {})):
+    if users := users_parts(card, run.identity("prompts")):
         yield f"prompts of its own: {', '.join(users)}"
     if card is not None:
         changed = {key: value for key, value in run.summary.params.items() if card.params.get(key) != value}

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from memeval.cards import AgentCard
 from memeval.protocol import of_agent
 from memeval.records.averages import Average, plain
-from memeval.results.badge import Badge, badge
+from memeval.results.badge import LEVELS, Badge, badge
 from memeval.results.published import Board, Published, published
 from memeval.results.run import Run
 from memeval.results.run_table import MARKS
 
 UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
 """Unit of a table -> factor and digits of a measured number in it."""
-LEVELS = ("same", "similar", "different")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,9 @@ def beside(run: Run, board: Board) -> Beside | None:
 def _rule(run: Run, board: Board) -> str:
     """The metric of the published number: the table's, else the one that the task's card has for the agent; empty where
     neither says it."""
-    rules = run.manifest.identity.get("task", {}).get("published_metrics", {})
-    agent = run.manifest.identity.get("agent", {})
-    return board.metric or of_agent(rules, AgentCard(run.manifest.agent, str(agent.get("agent", ""))))
+    rules = run.identity("task").get("published_metrics", {})
+    agent = AgentCard(run.manifest.agent, str(run.identity("agent").get("agent", "")))
+    return board.metric or of_agent(rules, agent)
 
 
 def in_unit(value: float, unit: str) -> str:

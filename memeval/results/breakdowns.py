@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memeval.records.numbers import percent
 from memeval.results.grid import Cell, Grid
 from memeval.results.layout import Layout, layout
 from memeval.results.load import Runs
 from memeval.results.lost import WORDS
-from memeval.runs.notes import percent
+from memeval.results.run_table import kind_counts
 
 
 def kinds(runs: Runs, rows: Sequence[str] = ()) -> tuple[Grid, ...]:
@@ -21,14 +22,13 @@ def kinds(runs: Runs, rows: Sequence[str] = ()) -> tuple[Grid, ...]:
 
 def _kinds_of(found: Layout, task: str) -> Grid:
     here = {row: run.summary for (row, (col,)), run in found.runs.items() if col == task}
-    names = list(dict.fromkeys(kind for run in here.values() for kind in run.kinds))
-    counts = {kind: max(run.kinds[kind].n for run in here.values() if kind in run.kinds) for kind in names}
+    counts = kind_counts(list(here.values()))
     metrics = dict.fromkeys(average.metric for run in here.values() for average in run.kinds.values())
     return Grid(
         title=f"{task} by kind of question",
-        columns=(*found.rows, *(f"{kind} (n {counts[kind]})" for kind in names)),
+        columns=(*found.rows, *(f"{kind} (n {n})" for kind, n in counts.items())),
         rows=tuple(
-            (*row, *(percent(run.kinds[kind].value) if kind in run.kinds else None for kind in names))
+            (*row, *(percent(run.kinds[kind].value) if kind in run.kinds else None for kind in counts))
             for row, run in here.items()
         ),
         notes=(f"metrics: {', '.join(metrics)}; abstention is the share that was declined.",),

@@ -15,10 +15,9 @@ from memeval.results.pairs import Pair
 from memeval.results.run import Run
 from memeval.results.run_table import MARKS
 from memeval.runs.notes import FEW
-from memeval.stats import holm, paired
+from memeval.stats import LEVEL, holm, paired
 from memeval.stats.intervals import FEW_CLUSTERS
 
-LEVEL = 0.05
 BEST = "*"
 WITHIN = "§"
 LEGEND = {

@@ -30,7 +30,7 @@ from memeval.errors import UsageError
 from memeval.results.pairs import Pair, Scores
 from memeval.results.question_costs import memory_sizes, question_costs
 from memeval.results.run import Run
-from memeval.stats import growth, interval, paired
+from memeval.stats import difference, growth, interval
 
 Verdict = Literal["pass", "regression", "inconclusive"]
 AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
@@ -174,8 +174,7 @@ def _limits(kind: str, scores: Scores, alpha: float) -> Limits:
     if kind == "min":
         mean = interval(scores.other, scores.clusters, confidence)
         return mean.value, mean.low, mean.high
-    difference = paired(scores.other, scores.base, scores.clusters, confidence, draws=1)
-    return difference.value, difference.low, difference.high
+    return difference(scores.other, scores.base, scores.clusters, confidence)
 
 
 def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:

@@ -20,7 +20,7 @@ _NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Mismatch:
     """One thing in which two runs differ. what: `task`, `corpus`, `protocol`, `track`, `visibility`, `budget`, `questions`,
     `metric`, `scorer` or `format`, which forbid; `memory model`, `reader model`, `prompts`, `limits`, `repeats`,
     `answer repeats` or `seed`, which do not. a, b: how it is in either run, for people. forbids: the runs may not be
@@ -35,14 +35,14 @@ class Difference:
         return f"{self.what}: {self.a} against {self.b}"
 
 
-def differences(a: Run, b: Run) -> tuple[Difference, ...]:
+def mismatches(a: Run, b: Run) -> tuple[Mismatch, ...]:
     """All that two runs differ in, what forbids first. Nothing is said of the agents: they are what is compared."""
     return tuple(one for one in (*_measured(a, b), *_conditions(a, b)) if one.a != one.b)
 
 
-def forbidden(a: Run, b: Run) -> tuple[Difference, ...]:
-    """The differences that forbid a comparison."""
-    return tuple(one for one in differences(a, b) if one.forbids)
+def forbidden(a: Run, b: Run) -> tuple[Mismatch, ...]:
+    """The mismatches that forbid a comparison."""
+    return tuple(one for one in mismatches(a, b) if one.forbids)
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:
@@ -62,46 +62,40 @@ def shared_questions(a: Run, b: Run) -> tuple[str, ...]:
     return tuple(key for key, row in a.questions.items() if key in b.questions and b.questions[key].digest == row.digest)
 
 
-def _measured(a: Run, b: Run) -> Iterator[Difference]:
+def _measured(a: Run, b: Run) -> Iterator[Mismatch]:
     """What forbids."""
-    ours, theirs = _task(a), _task(b)
-    yield Difference("format", str(a.manifest.format), str(b.manifest.format))
-    yield Difference("task", task_name(a), task_name(b))
+    ours, theirs = a.identity("task"), b.identity("task")
+    yield Mismatch("format", str(a.manifest.format), str(b.manifest.format))
+    yield Mismatch("task", task_name(a), task_name(b))
     if task_name(a) == task_name(b):
         changed = [key for key in {**ours, **theirs} if key not in _NAMES and ours.get(key) != theirs.get(key)]
-        yield Difference("protocol", _some(ours, changed), _some(theirs, changed))
-        yield Difference("corpus", _corpus(a), _corpus(b))
+        yield Mismatch("protocol", _some(ours, changed), _some(theirs, changed))
+        yield Mismatch("corpus", _corpus(a), _corpus(b))
         yield _questions(a, b)
-    yield Difference("track", a.manifest.track, b.manifest.track)
-    yield Difference("visibility", _visibility(a), _visibility(b))
-    yield Difference("budget", _budget(a), _budget(b))
-    yield Difference("metric", a.summary.headline.metric, b.summary.headline.metric)
+    yield Mismatch("track", a.manifest.track, b.manifest.track)
+    yield Mismatch("visibility", _visibility(a), _visibility(b))
+    yield Mismatch("budget", _budget(a), _budget(b))
+    yield Mismatch("metric", a.summary.headline.metric, b.summary.headline.metric)
     if (a.manifest.track, a.summary.headline.metric) == (b.manifest.track, b.summary.headline.metric):
-        yield Difference("scorer", _scorer(a), _scorer(b))
+        yield Mismatch("scorer", _scorer(a), _scorer(b))
 
 
-def _conditions(a: Run, b: Run) -> Iterator[Difference]:
+def _conditions(a: Run, b: Run) -> Iterator[Mismatch]:
     """What is only named. Of models, those of roles that both runs called: that one agent needs no writer is no
     difference of models."""
     roles = sorted(role for role in a.summary.calls.keys() & b.summary.calls.keys() if role != JUDGE)
     for role in roles:
-        yield Difference(f"{role} model", _model(a, role), _model(b, role), False)
-    yield Difference("prompts", _prompts(a), _prompts(b), False)
-    yield Difference("limits", _limits(a, roles), _limits(b, roles), False)
+        yield Mismatch(f"{role} model", _model(a, role), _model(b, role), False)
+    yield Mismatch("prompts", _prompts(a), _prompts(b), False)
+    yield Mismatch("limits", _limits(a, roles), _limits(b, roles), False)
     for what in ("repeats", "answer_repeats", "seed"):
         ours, theirs = (str(run.manifest.identity.get(what, "")) for run in (a, b))
-        yield Difference(what.replace("_", " "), ours, theirs, False)
-
-
-def _task(run: Run) -> Mapping[str, Any]:
-    """What the run's hash covers of its task's card."""
-    found: Mapping[str, Any] = run.manifest.identity.get("task", {})
-    return found
+        yield Mismatch(what.replace("_", " "), ours, theirs, False)
 
 
 def task_name(run: Run) -> str:
     """The task with its variant, as its card has it."""
-    return str(_task(run).get("name") or run.task)
+    return str(run.identity("task").get("name") or run.task)
 
 
 def _some(values: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -110,17 +104,16 @@ def _some(values: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 def _corpus(run: Run) -> str:
     """Hashes of the data that the streams were made of, shortened. Users' own data have none: there the questions tell."""
-    data: Mapping[str, Any] = run.manifest.identity.get("data", {})
-    return ", ".join(f"{key} {str(value)[:60]}" for key, value in sorted(data.items())) or "the user's own"
+    return ", ".join(f"{key} {str(value)[:60]}" for key, value in sorted(run.identity("data").items())) or "the user's own"
 
 
-def _questions(a: Run, b: Run) -> Difference:
+def _questions(a: Run, b: Run) -> Mismatch:
     same = shared_questions(a, b)
     if len(same) == len(a.questions) == len(b.questions):
-        return Difference("questions", "", "")
+        return Mismatch("questions", "", "")
     edited = sum(key in b.questions for key in a.questions) - len(same)
     how = f" ({len(same)} in both" + (f", {edited} with another text, gold or stream)" if edited else ")")
-    return Difference("questions", str(len(a.questions)), f"{len(b.questions)}{how}")
+    return Mismatch("questions", str(len(a.questions)), f"{len(b.questions)}{how}")
 
 
 def _visibility(run: Run) -> str:
@@ -142,24 +135,18 @@ def _scorer(run: Run) -> str:
 
 def _model(run: Run, role: str) -> str:
     """The model of a role, with its tag."""
-    model = _of_models(run).get(role, {})
+    model = run.identity("models").get(role, {})
     return f"{model.get('name')} {model.get('tag', '')}".strip()
 
 
 def _prompts(run: Run) -> str:
-    prompts: Mapping[str, str] = run.manifest.identity.get("prompts", {})
-    return ", ".join(f"{role} {digest(text)[:8]}" for role, text in sorted(prompts.items())) or "none"
+    return ", ".join(f"{role} {digest(text)[:8]}" for role, text in sorted(run.identity("prompts").items())) or "none"
 
 
 def _limits(run: Run, roles: Sequence[str]) -> str:
     """What a model's window and its parameters leave: recalled tokens, and how replies are sampled and cut."""
-    given: dict[str, Mapping[str, Any]] = {role: _of_models(run).get(role, {}).get("params") or {} for role in roles}
+    given = {role: run.identity("models").get(role, {}).get("params") or {} for role in roles}
     found = [f"{role} {_some(params, sorted(params))}" for role, params in given.items() if params]
     if run.summary.recall_budget is not None:
         found.append(f"recall of {run.summary.recall_budget:,} tokens")
     return "; ".join(found) or "the task's"
-
-
-def _of_models(run: Run) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = run.manifest.identity.get("models", {})
-    return found

@@ -7,24 +7,24 @@ together by Holm's method.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from memeval.errors import UsageError
-from memeval.results.pairs import Pair, Scores, Where, found, matched
+from memeval.records.rows import UNANSWERABLE
+from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
+from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
-from memeval.stats import Difference as Paired
-from memeval.stats import detectable_effect, holm, paired
+from memeval.stats import LEVEL, Difference, detectable_effect, holm, paired
 
 Verdict = Literal["higher", "lower", "not told apart"]
-LEVEL = 0.05
 POWER_TO_INTERVAL = 1.43
 """(z(.975) + z(.8)) / z(.975): the difference that is detected with 80 % power, in half-widths of a 95 % interval."""
-UNANSWERABLE, ABSTENTION = "unanswerable", "abstention"
+ABSTENTION = "abstention"
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ class Kind(msgspec.Struct, frozen=True):
     high: float
 
 
-class Beside(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True):
     """What both runs took, all questions of each: None where it is not known."""
 
     a: float | None
@@ -104,15 +104,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Changed, ...]
     tied: int
     kinds: dict[str, Kind]
-    beside: dict[str, Beside]
+    beside: dict[str, Taken]
     forced: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def compare(
-    a: Where,
-    *others: Where,
+    a: RunsOrName,
+    *others: RunsOrName,
     metric: str | None = None,
     force: bool = False,
     runs_dir: str | Path = "runs",
@@ -123,74 +123,72 @@ def compare(
 
     Raises UsageError where runs may not be compared, have nothing in common, or are not finished.
     """
-    base = found(a, runs_dir, limit)
+    base = runs_of(a, runs_dir, limit)
     if not others:
         raise UsageError("compare: only one run is given; name a second one")
-    pairs = [pair for other in others for pair in matched(base, found(other, runs_dir, limit))]
+    pairs = [pair for other in others for pair in matched(base, runs_of(other, runs_dir, limit))]
     if not pairs:
         raise UsageError("compare: the runs have no task in common")
-    made = [_comparison(pair, metric, force) for pair in pairs]
-    adjusted = holm([one.effect.p for one in made])
-    return tuple(_judged(one, p, len(made)) for one, p in zip(made, adjusted, strict=True))
+    scores = [_scores(pair, metric, force) for pair in pairs]
+    differences = [_paired(of_pair) for of_pair in scores]
+    adjusted = holm([one.p for one in differences])
+    return tuple(
+        _comparison(pair, of_pair, metric, _effect(difference, p), len(pairs))
+        for pair, of_pair, difference, p in zip(pairs, scores, differences, adjusted, strict=True)
+    )
 
 
-def _comparison(pair: Pair, metric: str | None, force: bool) -> Comparison:
-    forbidden = [one for one in pair.forbidden if one.what != "metric" or metric is None]
-    if forbidden and not force:
-        listed = "; ".join(map(str, forbidden))
+def _scores(pair: Pair, metric: str | None, force: bool) -> Scores:
+    """Raises UsageError where the two may not be compared, or share no score."""
+    listed = "; ".join(map(str, pair.forbidden(metric)))
+    if listed and not force:
         raise UsageError(f"{pair.title} may not be compared: {listed} (--force compares the questions that both were asked)")
     scores = pair.scores(metric)
     if not scores.questions:
         raise UsageError(f"{pair.title}: no question with a score was asked in both; there is nothing to compare")
-    metric = metric or pair.base.summary.headline.metric
-    changed = [_changed(pair, *row) for row in zip(scores.questions, scores.base, scores.other, strict=True)]
+    return scores
+
+
+def _paired(scores: Scores) -> Difference:
+    return paired(scores.other, scores.base, scores.clusters)
+
+
+def _effect(difference: Difference, p_holm: float) -> Effect:
+    fields = dataclasses.asdict(difference)
+    del fields["least_p"]  # the note says it in words
+    reach = POWER_TO_INTERVAL * (difference.high - difference.low) / 2
+    detectable = max(detectable_effect(difference.n), reach)
+    return Effect(**fields, p_holm=p_holm, detectable=detectable, note=difference.note)
+
+
+def _verdict(effect: Effect, pairs: int) -> Verdict:
+    """Where the test cannot reject with so few differences, the interval of a single pair decides; within few streams there
+    is no verdict."""
+    shown = effect.p_holm <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
+    if not shown or effect.within_stream or not effect.value:
+        return "not told apart"
+    return "higher" if effect.value > 0 else "lower"
+
+
+def _comparison(pair: Pair, scores: Scores, asked: str | None, effect: Effect, pairs: int) -> Comparison:
+    """asked: the metric that was asked for, if any; pairs: of how many it is one."""
+    metric = asked or pair.base.summary.headline.metric
+    rows = zip(scores.questions, scores.base, scores.other, strict=True)
+    changed = {question: _changed(pair, question, a, b) for question, a, b in rows if a != b}
     return Comparison(
         a=_side(pair.base, pair.names[0], scores.base, metric),
         b=_side(pair.other, pair.names[1], scores.other, metric),
         metric=metric,
-        effect=_effect(scores),
-        verdict="not told apart",
-        won=tuple(row for row in changed if row.b > row.a),
-        lost=tuple(row for row in changed if row.b < row.a),
-        tied=sum(row.a == row.b for row in changed),
+        effect=effect,
+        verdict=_verdict(effect, pairs),
+        won=tuple(changed[question] for question in scores.won),
+        lost=tuple(changed[question] for question in scores.lost),
+        tied=len(scores.questions) - len(changed),
         kinds=_kinds(pair, metric),
         beside=_beside(pair),
-        forced=tuple(map(str, forbidden)),
-        named=tuple(str(one) for one in pair.differences if not one.forbids),
+        forced=tuple(map(str, pair.forbidden(asked))),
+        named=tuple(str(one) for one in pair.mismatches if not one.forbids),
         notes=pair.notes,
-    )
-
-
-def _judged(one: Comparison, p: float, pairs: int) -> Comparison:
-    """The comparison with its adjusted p and verdict. Where the test cannot reject with so few differences, the interval of
-    a single pair decides; within few streams there is no verdict."""
-    effect = replace(one.effect, p_holm=p)
-    shown = p <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
-    verdict: Verdict = "not told apart"
-    if shown and not effect.within_stream and effect.value:
-        verdict = "higher" if effect.value > 0 else "lower"
-    return replace(one, effect=effect, verdict=verdict)
-
-
-def _paired(scores: Scores) -> Paired:
-    return paired(scores.other, scores.base, scores.clusters)
-
-
-def _effect(scores: Scores) -> Effect:
-    difference = _paired(scores)
-    reach = POWER_TO_INTERVAL * (difference.high - difference.low) / 2
-    return Effect(
-        value=difference.value,
-        low=difference.low,
-        high=difference.high,
-        p=difference.p,
-        p_holm=difference.p,
-        method=difference.method,
-        n=difference.n,
-        clusters=difference.clusters,
-        within_stream=difference.within_stream,
-        detectable=max(detectable_effect(difference.n), reach),
-        note=difference.note,
     )
 
 
@@ -210,7 +208,7 @@ def _kinds(pair: Pair, metric: str) -> dict[str, Kind]:
     questions = pair.base.questions
     by_kind: dict[str, list[str]] = {}
     for key in pair.questions:
-        by_kind.setdefault(questions[key].kind if questions[key].answerable else UNANSWERABLE, []).append(key)
+        by_kind.setdefault(questions[key].reported_kind, []).append(key)
     kinds = {}
     for kind, keys in sorted(by_kind.items()):
         of_kind = ABSTENTION if kind == UNANSWERABLE else metric
@@ -227,20 +225,19 @@ def _kind(metric: str, scores: Scores) -> Kind:
     return Kind(metric, n, *means, difference.value, difference.low, difference.high)
 
 
-def _beside(pair: Pair) -> dict[str, Beside]:
+def _beside(pair: Pair) -> dict[str, Taken]:
     a, b = (_taken(run) for run in (pair.base, pair.other))
-    return {what: Beside(a[what], b[what]) for what in a}
+    return {what: Taken(a[what], b[what]) for what in a}
 
 
 def _taken(run: Run) -> dict[str, float | None]:
     summary = run.summary
-    answers = sum(summary.verdicts.values()) or 1
-    usd = summary.cost.usd
+    usd, tokens = answer_cost(summary)
     return {
         "memory_tokens": summary.memory_tokens.mean,
         "recall_tokens": summary.recall_tokens.mean,
-        "tokens": (summary.tokens.prompt + summary.tokens.completion) / answers,
-        "usd": None if usd is None else usd / answers,
-        "seconds": summary.seconds / answers if run.whole else None,
+        "tokens": tokens,
+        "usd": usd,
+        "seconds": summary.seconds / (sum(summary.verdicts.values()) or 1) if run.whole else None,
         "failed": float(summary.failed),
     }

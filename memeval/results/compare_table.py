@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import stdev
 
-from memeval.results.compare import Beside, Comparison, Effect
+from memeval.records.numbers import amount, between, p_text, percent, points
+from memeval.results.compare import Comparison, Effect, Taken
 from memeval.results.grid import Cell, Grid
+from memeval.runs.notes import FEW
 from memeval.wording import counted
 
 LISTED = 10
@@ -31,45 +33,12 @@ def comparison_grids(pairs: Sequence[Comparison], everything: bool = False) -> l
     return grids
 
 
-def points(value: float, sign: bool = True) -> str:
-    return f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
-
-
-def between(low: float, high: float) -> str:
-    return f"{points(low)} to {points(high)}"
-
-
-def p_text(p: float) -> str:
-    return "< .0001" if p < 0.0001 else f"{p:.4f}".lstrip("0") if p < 1 else "1"
-
-
 def _overview(pairs: Sequence[Comparison]) -> Grid:
-    adjusted = ["p (Holm)"] if len(pairs) > 1 else []
-    rows = []
-    for one in pairs:
-        effect = one.effect
-        rows.append(
-            (
-                f"{one.b.name} against {one.a.name}",
-                one.b.task,
-                one.metric,
-                points(one.a.value, False),
-                points(one.b.value, False),
-                points(effect.value),
-                between(effect.low, effect.high),
-                p_text(effect.p),
-                *([p_text(effect.p_holm)] if adjusted else []),
-                _verdict(one),
-                str(effect.n),
-                points(effect.detectable, False),
-            )
-        )
-    columns = ("pair", "task", "metric", "first", "second", "difference", "95% interval", "p", *adjusted, "second is", "n")
-    notes = dict.fromkeys(note for one in pairs for note in _notes(one, len(pairs) > 1))
-    return Grid(
+    several = len(pairs) > 1
+    notes = dict.fromkeys(note for one in pairs for note in _notes(one, several))
+    return Grid.of(
+        [_overview_row(one, several) for one in pairs],
         title="paired differences in points, second minus first",
-        columns=(*columns, "detectable"),
-        rows=tuple(rows),
         notes=(
             *notes,
             "detectable: the smallest difference that so many questions show with 80 % power (two-sided, .05).",
@@ -78,23 +47,41 @@ def _overview(pairs: Sequence[Comparison]) -> Grid:
     )
 
 
-def _verdict(one: Comparison) -> str:
-    return "-" if one.effect.within_stream else one.verdict
+def _overview_row(one: Comparison, several: bool) -> dict[str, Cell]:
+    effect = one.effect
+    return {
+        "pair": _title(one),
+        "task": one.b.task,
+        "metric": one.metric,
+        "first": percent(one.a.value),
+        "second": percent(one.b.value),
+        "difference": points(effect.value),
+        "95% interval": between(effect.low, effect.high),
+        "p": p_text(effect.p),
+        **({"p (Holm)": p_text(effect.p_holm)} if several else {}),
+        "second is": "-" if effect.within_stream else one.verdict,
+        "n": str(effect.n),
+        "detectable": percent(effect.detectable),
+    }
+
+
+def _title(one: Comparison) -> str:
+    return f"{one.b.name} against {one.a.name}"
 
 
 def _notes(one: Comparison, several: bool) -> Iterator[str]:
-    where = f"{one.b.name} against {one.a.name} on {one.b.task}: " if several else ""
+    where = f"{_title(one)} on {one.b.task}: " if several else ""
     yield f"{where}{_test(one.effect)}; won {len(one.won)}, lost {len(one.lost)}, tied {one.tied}."
     if one.effect.within_stream:
         yield f"{where}{counted(one.effect.clusters, 'stream')}: this speaks of other questions within these streams only."
     if one.effect.note:
         yield f"{where}{one.effect.note}."
-    if one.effect.n < 100:
-        yield f"{where}n below 100: this checks the harness and ranks nothing."
+    if one.effect.n < FEW:
+        yield f"{where}n below {FEW}: this checks the harness and ranks nothing."
     for side in (one.a, one.b):
         if side.repeats:
-            means = ", ".join(points(value, False) for value in side.repeats)
-            yield f"{where}{side.name} in each repeat: {means} (standard deviation {points(stdev(side.repeats), False)})."
+            means = ", ".join(percent(value) for value in side.repeats)
+            yield f"{where}{side.name} in each repeat: {means} (standard deviation {percent(stdev(side.repeats))})."
     for text in one.forced:
         common = counted(one.effect.n, "question")
         yield f"{where}not comparable, forced: {text}; compared: the {common} with a score in both."
@@ -113,8 +100,8 @@ def _detail(one: Comparison) -> Grid:
     rows: list[tuple[Cell, ...]] = [
         (
             f"{kind} ({row.metric})",
-            points(row.a, False),
-            points(row.b, False),
+            percent(row.a),
+            percent(row.b),
             points(row.difference),
             between(row.low, row.high),
             str(row.n),
@@ -123,19 +110,19 @@ def _detail(one: Comparison) -> Grid:
     ]
     for what, row in one.beside.items():
         if row.a is not None or row.b is not None:
-            rows.append((BESIDE[what], _number(row.a), _number(row.b), _change(row), "", ""))
+            rows.append((BESIDE[what], _amount(row.a), _amount(row.b), _change(row), "", ""))
     return Grid(
-        title=f"{one.b.name} against {one.a.name} on {one.b.task}: by kind in points, with sizes and costs",
+        title=f"{_title(one)} on {one.b.task}: by kind in points, with sizes and costs",
         columns=("", one.a.name, one.b.name, "difference", "95% interval", "n"),
         rows=tuple(rows),
     )
 
 
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+def _amount(value: float | None) -> str | None:
+    return None if value is None else amount(value)
 
 
-def _change(row: Beside) -> str | None:
+def _change(row: Taken) -> str | None:
     return f"{100 * (row.b / row.a - 1):+.0f}%" if row.a and row.b is not None else None
 
 
@@ -145,7 +132,7 @@ def _questions(one: Comparison, everything: bool) -> Grid:
     for what, changed in (("won", one.won), ("lost", one.lost)):
         shown = changed if everything else changed[:LISTED]
         hidden += len(changed) - len(shown)
-        rows += [(what, row.question_id, row.kind, points(row.a, False), points(row.b, False), row.text) for row in shown]
+        rows += [(what, row.question_id, row.kind, percent(row.a), percent(row.b), row.text) for row in shown]
     return Grid(
         title=f"questions that {one.b.name} won and lost against {one.a.name} on {one.b.task}",
         columns=("", "question", "kind", one.a.name, one.b.name, "text"),

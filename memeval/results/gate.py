@@ -14,7 +14,7 @@ import msgspec
 
 from memeval.errors import UsageError
 from memeval.results.checks import Check, Rules, Verdict, checks
-from memeval.results.pairs import Pair, Scores, Where, found, matched
+from memeval.results.pairs import Pair, RunsOrName, matched, runs_of
 from memeval.stats.intervals import FEW_CLUSTERS
 from memeval.typed import typed
 from memeval.wording import counted
@@ -39,7 +39,11 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gate(
-    baseline: Where, candidate: Where, rules: Rules = DEFAULT, runs_dir: str | Path = "runs", limit: int | None = None
+    baseline: RunsOrName,
+    candidate: RunsOrName,
+    rules: Rules = DEFAULT,
+    runs_dir: str | Path = "runs",
+    limit: int | None = None,
 ) -> Gate:
     """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name. limit: by
     the first questions only, in the order of the task.
@@ -48,7 +52,7 @@ def gate(
     clusters (unless within_stream), a number of a rule is out of its range, or a rule speaks of what the runs do not have.
     """
     typed(msgspec.to_builtins(rules), Rules, "gate")
-    old, new = found(baseline, runs_dir, limit), found(candidate, runs_dir, limit)
+    old, new = runs_of(baseline, runs_dir, limit), runs_of(candidate, runs_dir, limit)
     pairs = matched(old, new)
     missing = [run.task for run in old if run not in {pair.base for pair in pairs}]
     if missing:
@@ -68,7 +72,7 @@ def gate(
         candidate=sides[1],
         rules=rules,
         checks=tuple(made),
-        lost={pair.base.task: _lost(pair.scores()) for pair in pairs},
+        lost={pair.base.task: pair.scores().lost for pair in pairs},
         notes=tuple(f"{pair.base.task}: {text}" for pair in pairs for text in (*_named(pair), *pair.notes)),
     )
 
@@ -93,8 +97,7 @@ def _unfit(pair: Pair) -> list[str]:
 
 
 def _comparable(pair: Pair, rules: Rules) -> None:
-    if pair.forbidden:
-        listed = "; ".join(map(str, pair.forbidden))
+    if listed := "; ".join(map(str, pair.forbidden())):
         raise UsageError(
             f"gate: {pair.title} may not be compared: {listed}. Run the candidate as the baseline was run, or make the "
             "baseline anew (memeval export RUN --to baseline)"
@@ -108,15 +111,10 @@ def _comparable(pair: Pair, rules: Rules) -> None:
 
 
 def _named(pair: Pair) -> list[str]:
-    return [f"also different: {one}" for one in pair.differences]
+    return [f"also different: {one}" for one in pair.mismatches]
 
 
 def _worst(checks: Sequence[Check]) -> Verdict:
     found = {check.verdict for check in checks}
     order: tuple[Verdict, ...] = ("regression", "inconclusive")
     return next((verdict for verdict in order if verdict in found), "pass")
-
-
-def _lost(scores: Scores) -> tuple[str, ...]:
-    rows = zip(scores.questions, scores.base, scores.other, strict=True)
-    return tuple(question for question, before, now in rows if now < before)

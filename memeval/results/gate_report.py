@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from memeval.errors import UsageError
+from memeval.records.numbers import amount, percent, points
 from memeval.results.checks import Check
 from memeval.results.escape import markdown, plain
 from memeval.results.gate import Gate
@@ -23,6 +24,10 @@ WORDS = {
     "inconclusive": "the questions do not tell",
     "invalid": "there is nothing to judge",
 }
+
+
+COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+"""Element of a JUnit test case -> the attribute of its suite that counts it."""
 
 
 def gate_text(gate: Gate, form: Form = "table", width: int | None = None) -> str:
@@ -42,18 +47,17 @@ def warning(gate: Gate) -> str:
     return f"inconclusive: {'; '.join(f'{check.task}: {check.what}, {undecided(check)}' for check in open_checks)}"
 
 
+def _level(gate: Gate) -> str:
+    return f"{100 * (1 - gate.rules.alpha):g}% limits"
+
+
 def gate_grid(gate: Gate) -> Grid:
-    level = f"{100 * (1 - gate.rules.alpha):g}% limits"
+    level = _level(gate)
     notes = [f"{level}: each side by itself holds with that probability; paired by question, clusters resampled."]
     notes += [f"{check.task}: {check.what}: {undecided(check)}." for check in gate.checks if check.verdict == "inconclusive"]
     if gate.rules.within_stream:
         notes.append("within these streams only: where there are fewer than five clusters, the verdict is not about others.")
-    return Grid(
-        columns=("task", "check", "verdict", "baseline", "candidate", "change", level, "must be", "n"),
-        rows=tuple(_row(check) for check in gate.checks),
-        notes=(*notes, *gate.notes),
-        left=3,
-    )
+    return Grid.of([_row(check, level) for check in gate.checks], notes=[*notes, *gate.notes], left=3)
 
 
 def undecided(check: Check) -> str:
@@ -70,37 +74,38 @@ def undecided(check: Check) -> str:
     )
 
 
-def _row(check: Check) -> tuple[Cell, ...]:
-    limits = (
-        None if check.low is None or check.high is None else f"{_shown(check, check.low)} to {_shown(check, check.high)}"
-    )
+def _row(check: Check, level: str) -> dict[str, Cell]:
+    """level: the heading of the limits."""
+    known = check.low is not None and check.high is not None
     least = check.what.startswith(("score", "min"))
-    return (
-        check.task,
-        check.what,
-        check.verdict,
-        _number(check, check.baseline),
-        _number(check, check.candidate),
-        None if check.change is None or check.baseline is None else _shown(check, check.change),
-        limits,
-        f"{'at least' if least else 'at most'} {_shown(check, check.bound)}",
-        str(check.n),
-    )
+    return {
+        "task": check.task,
+        "check": check.what,
+        "verdict": check.verdict,
+        "baseline": _number(check, check.baseline),
+        "candidate": _number(check, check.candidate),
+        "change": None if check.baseline is None else _shown(check, check.change),
+        level: f"{_shown(check, check.low)} to {_shown(check, check.high)}" if known else None,
+        "must be": f"{'at least' if least else 'at most'} {_shown(check, check.bound)}",
+        "n": str(check.n),
+    }
 
 
 def _number(check: Check, value: float | None) -> str | None:
     if value is None:
         return None
-    return f"{100 * value:.1f}" if check.unit == "share" else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return percent(value) if check.unit == "share" else amount(value)
 
 
-def _shown(check: Check, value: float) -> str:
+def _shown(check: Check, value: float | None) -> str | None:
     """A change, limit or bound: points, per cent of growth, or seconds."""
+    if value is None:
+        return None
     if check.unit == "seconds":
         return f"{value:g} s"
     if check.what.startswith("min"):
-        return f"{100 * value:.1f}"
-    return f"{100 * value:+.1f}" + ("" if check.unit == "share" else "%")
+        return percent(value)
+    return points(value) if check.unit == "share" else f"{points(value)}%"
 
 
 def write_summary(gate: Gate, path: Path) -> None:
@@ -125,15 +130,14 @@ def write_junit(gate: Gate, path: Path) -> None:
         counts["tests"] += 1
         if outcome:
             ElementTree.SubElement(found, outcome, message=plain(message))
-            counts[{"failure": "failures", "error": "errors"}.get(outcome, outcome)] += 1
+            counts[COUNTED[outcome]] += 1
 
     for reason in gate.reasons:
         case("memeval", "runs are whole", "error", reason)
     for check in gate.checks:
-        columns, row = gate_grid(gate).columns, _row(check)
-        said = ", ".join(f"{name} {cell}" for name, cell in list(zip(columns, row, strict=True))[2:] if cell)
         outcome = {"regression": "failure", "inconclusive": "failure" if gate.rules.strict else "skipped"}.get(check.verdict)
-        case(check.task, check.what, outcome, said)
+        cells = list(_row(check, _level(gate)).items())[2:]  # the first two are its class and name
+        case(check.task, check.what, outcome, ", ".join(f"{name} {cell}" for name, cell in cells if cell))
     for name, number in counts.items():
         suite.set(name, str(number))
     with _folder_for(path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
@@ -36,6 +36,12 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     left: int = 1
     data: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Cell]], title: str = "", notes: Sequence[str] = (), left: int = 1) -> Grid:
+        """rows: column -> cell, at least one row, and all with the same columns."""
+        cells = tuple(tuple(row.values()) for row in rows)
+        return cls(title=title, columns=tuple(rows[0]), rows=cells, notes=tuple(notes), left=left)
 
     def records(self) -> list[dict[str, Any]]:
         """`data`, or the rows as objects."""

@@ -20,7 +20,7 @@ Key = tuple[str, ...]
 
 def _sampling(run: Run) -> str:
     """A digest of all that the models of memory and reader are, but for name and tag."""
-    models = {role: model for role, model in run.manifest.identity.get("models", {}).items() if role in ("memory", "reader")}
+    models = {role: model for role, model in run.identity("models").items() if role in ("memory", "reader")}
     found = {role: {k: v for k, v in model.items() if k not in ("name", "tag")} for role, model in models.items()}
     return digest(json.dumps(found, sort_keys=True, default=str))[:8]
 
@@ -39,7 +39,7 @@ FACTS: dict[str, Callable[[Run], str]] = {
     "metric": lambda run: run.summary.headline.metric,
     "seed": lambda run: str(run.manifest.seed),
     "repeats": lambda run: str(run.manifest.identity.get("repeats", 1)),
-    "prompts": lambda run: digest(json.dumps(run.manifest.identity.get("prompts", {}), sort_keys=True))[:8],
+    "prompts": lambda run: digest(json.dumps(run.identity("prompts"), sort_keys=True))[:8],
     "sampling": _sampling,
     "label": lambda run: run.label or "-",
     "run": lambda run: str(run.path),

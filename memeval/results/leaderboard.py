@@ -12,7 +12,8 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from memeval.errors import UsageError, suggest
-from memeval.results.beside import LEVELS, Beside, beside, in_unit, notes_beside
+from memeval.results.badge import LEVELS
+from memeval.results.beside import Beside, beside, in_unit, notes_beside
 from memeval.results.grid import Cell, Grid
 from memeval.results.layout import Key, layout
 from memeval.results.load import Runs

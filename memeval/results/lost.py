@@ -51,6 +51,10 @@ class LostAnswer(msgspec.Struct, frozen=True):
     answer_repeat: int
     where: Where
 
+    @property
+    def key(self) -> Key:
+        return self.question_id, self.repeat, self.answer_repeat
+
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
     """The wrong answers of a run by where they were lost, and the right ones that rest on nothing.
@@ -71,7 +75,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def where(self) -> dict[Key, Where]:
         """(question id, repeat, answer repeat) -> class of the wrong answer"""
-        return {(row.question_id, row.repeat, row.answer_repeat): row.where for row in self.answers}
+        return {row.key: row.where for row in self.answers}
 
 
 def lost(run: Run) -> Lost:
@@ -172,7 +176,7 @@ def asked_sentence(found: Attribution, now: Lost | None = None) -> str:
     wrong answers of the run, which may have grown or been answered anew since."""
     each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in ASKED_WORDS.items() if where in found.counts)
     of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
-    keys = {(row.question_id, row.repeat, row.answer_repeat) for row in found.answers}
+    keys = {row.key for row in found.answers}
     same = now is None or (now.wrong == found.wrong and keys <= now.where.keys())
     since = "" if same else " (the run has changed since: `memeval attribute` again)"
     return f"of {of} wrong, asked again: {each or 'none'}{since}"

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from memeval.errors import UsageError
-from memeval.results.comparable import Difference, differences, shared_questions, task_name
+from memeval.results.comparable import Mismatch, mismatches, shared_questions, task_name
 from memeval.results.load import load_runs
 from memeval.results.run import Run
 from memeval.stats import average_repeats
 
-Where = Run | str | Path | Iterable[Run]
+RunsOrName = Run | str | Path | Iterable[Run]
 """Runs, or what `load_runs` finds them by."""
 
 
@@ -27,6 +27,17 @@ class Scores:
     base: tuple[float, ...]
     other: tuple[float, ...]
 
+    @property
+    def won(self) -> tuple[str, ...]:
+        """The questions of which the other run has more."""
+        rows = zip(self.questions, self.base, self.other, strict=True)
+        return tuple(question for question, base, other in rows if other > base)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        rows = zip(self.questions, self.base, self.other, strict=True)
+        return tuple(question for question, base, other in rows if other < base)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -36,12 +47,12 @@ class Pair:
     other: Run
 
     @cached_property
-    def differences(self) -> tuple[Difference, ...]:
-        return differences(self.base, self.other)
+    def mismatches(self) -> tuple[Mismatch, ...]:
+        return mismatches(self.base, self.other)
 
-    @property
-    def forbidden(self) -> tuple[Difference, ...]:
-        return tuple(one for one in self.differences if one.forbids)
+    def forbidden(self, metric: str | None = None) -> tuple[Mismatch, ...]:
+        """What forbids a comparison by this metric, None for the headlines; these may differ where another is asked for."""
+        return tuple(one for one in self.mismatches if one.forbids and (metric is None or one.what != "metric"))
 
     @cached_property
     def questions(self) -> tuple[str, ...]:
@@ -101,10 +112,10 @@ class Pair:
 def _failures(run: Run) -> dict[str, float]:
     """Without a reply, or without a verdict of the judge whose score is the headline."""
     rows = run.scores(run.decides)
-    return average_repeats((row.question_id, row.repeat, float(row.verdict == "failed")) for row in rows)
+    return average_repeats((row.question_id, float(row.verdict == "failed")) for row in rows)
 
 
-def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:
+def runs_of(where: RunsOrName, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:
     """limit: only the first questions of each run.
 
     Raises UsageError for what names no run, and where two of the runs are on one task."""
@@ -124,7 +135,7 @@ def found(where: Where, runs_dir: str | Path, limit: int | None = None) -> tuple
 
 
 def matched(base: Sequence[Run], other: Sequence[Run]) -> list[Pair]:
-    """Pairs by task, in the order of `base`. One run on either side is a pair whatever its task: `differences` says whether
+    """Pairs by task, in the order of `base`. One run on either side is a pair whatever its task: `mismatches` says whether
     it may be."""
     if len(base) == len(other) == 1:
         return [Pair(base[0], other[0])]

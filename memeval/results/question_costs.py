@@ -1,4 +1,4 @@
-"""What each question took: memory held when it was asked, and tokens or USD of an answer with its share of the reading."""
+"""What questions took: memory held when each was asked, and tokens or USD of an answer with its share of the reading."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from collections.abc import Mapping
 
 from memeval.models.prices import MILLION, Price, cost
 from memeval.records.rows import OperationRow, SampleRow
+from memeval.records.summary import Summary
 from memeval.results.run import Run
 from memeval.stats import average_repeats
 
 
+def answer_cost(summary: Summary) -> tuple[float | None, float | None]:
+    """USD and tokens of all calls of a run, per answer; None where it is not known, or nothing was answered."""
+    answers = sum(summary.verdicts.values())
+    if not answers:
+        return None, None
+    usd, tokens = summary.cost.usd, summary.tokens
+    return None if usd is None else usd / answers, (tokens.prompt + tokens.completion) / answers
+
+
 def memory_sizes(run: Run) -> dict[str, float]:
     """Question id -> tokens held when it was asked, the mean of its repeats; without those of which nothing is known."""
-    return average_repeats((row.question_id, row.repeat, row.memory_tokens) for row in run.samples)
+    return average_repeats((row.question_id, row.memory_tokens) for row in run.samples)
 
 
 def question_costs(run: Run, in_usd: bool) -> dict[str, float]:

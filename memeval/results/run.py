@@ -83,6 +83,11 @@ class Run:
         ranked = sorted(self.questions.values(), key=lambda row: row.rank)
         return Run(self.path, self.manifest, frozenset(row.question_id for row in ranked[:limit]))
 
+    def identity(self, part: str) -> Mapping[str, Any]:
+        """What the run's hash covers of its `task` (the card), `agent`, `models` (by role), `prompts` or `data`."""
+        found: Mapping[str, Any] = self.manifest.identity.get(part, {})
+        return found
+
     # -- what the manifest says ---------------------------------------------------------------------------------------
 
     @property
@@ -103,8 +108,7 @@ class Run:
     @property
     def tags(self) -> dict[str, str]:
         """role -> which checkpoint its model is (`--tag`), of roles that have a tag"""
-        models: Mapping[str, Mapping[str, Any]] = self.manifest.identity.get("models", {})
-        return {role: str(model["tag"]) for role, model in models.items() if model.get("tag")}
+        return {role: str(model["tag"]) for role, model in self.identity("models").items() if model.get("tag")}
 
     @property
     def tag(self) -> str:
@@ -177,7 +181,7 @@ class Run:
     @property
     def rules(self) -> Rules:
         """By which its cards say that answers are scored."""
-        return Rules.of(self.manifest.identity.get("task", {}), self.manifest.headline, self.manifest.track == "native")
+        return Rules.of(self.identity("task"), self.manifest.headline, self.manifest.track == "native")
 
     @property
     def scorer(self) -> str | None:
@@ -287,7 +291,7 @@ class Run:
 
     def values(self, metric: str | None = None) -> dict[str, float]:
         """question id -> the mean of its repeats; see `value_rows`"""
-        return average_repeats((row.question_id, row.repeat, row.value) for row in self.value_rows(metric))
+        return average_repeats((row.question_id, row.value) for row in self.value_rows(metric))
 
 
 @functools.cache

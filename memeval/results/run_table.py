@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from memeval.records.numbers import count, percent, percents
 from memeval.records.summary import Contamination, Summary
 from memeval.results.columns import columns
-from memeval.runs.notes import percent, range_text
 from memeval.wording import counted
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
@@ -31,7 +31,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     if not runs:
         return "no runs"
     blocks = []
-    for rows in groups(runs):
+    for rows in by_task_and_budget(runs):
         blocks.append(_main(rows[0].task, rows, width))
         kinds = _kinds(rows, width)
         retrieval = _retrieval(rows, width)
@@ -39,7 +39,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
     return "\n\n".join([*blocks, "\n".join(notes_of(runs))]).rstrip()
 
 
-def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
+def by_task_and_budget(runs: Sequence[Summary]) -> list[list[Summary]]:
     """The runs that may be in one table: of one task, read under one answer budget."""
     found: dict[tuple[str, int | None], list[Summary]] = {}
     for run in runs:
@@ -59,10 +59,10 @@ def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
         [
             label(run, runs),
             _score(run) + mark(run.trained_on),
-            range_text(run.headline),
+            percents(run.headline.low, run.headline.high),
             _count(run),
             run.failed,
-            _tokens(run.memory_tokens.mean),
+            count(run.memory_tokens.mean),
             sum(run.calls.values()),
             f"{run.seconds:.1f}",
             run.model or "-",
@@ -78,16 +78,21 @@ def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
 
 def _kinds(runs: Sequence[Summary], width: int | None) -> str:
     """The headline per kind of question; `unanswerable` is the share declined."""
-    names = list(dict.fromkeys(kind for run in runs for kind in run.kinds))
-    if len(names) < 2:
+    kinds = kind_counts(runs)
+    if len(kinds) < 2:
         return ""
-    counts = {kind: max(run.kinds[kind].n for run in runs if kind in run.kinds) for kind in names}
-    header = ["by kind (n)", *(f"{kind} ({counts[kind]})" for kind in names)]
+    header = ["by kind (n)", *(f"{kind} ({n})" for kind, n in kinds.items())]
     body = [
-        [label(run, runs), *(percent(run.kinds[kind].value if kind in run.kinds else None) for kind in names)]
+        [label(run, runs), *(percent(run.kinds[kind].value if kind in run.kinds else None) for kind in kinds)]
         for run in runs
     ]
-    return columns(header, body, ["left", *["right"] * len(names)], keep=header, width=width)
+    return columns(header, body, ["left", *["right"] * len(kinds)], keep=header, width=width)
+
+
+def kind_counts(runs: Sequence[Summary]) -> dict[str, int]:
+    """Kind of question -> how many a run has of it at most."""
+    kinds = dict.fromkeys(kind for run in runs for kind in run.kinds)
+    return {kind: max(run.kinds[kind].n for run in runs if kind in run.kinds) for kind in kinds}
 
 
 def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
@@ -99,7 +104,10 @@ def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
     body = [
         [
             label(run, runs),
-            *(f"{percent(run.metrics[name].value)} ({range_text(run.metrics[name])})" for name in RETRIEVAL),
+            *(
+                f"{percent(run.metrics[name].value)} ({percents(run.metrics[name].low, run.metrics[name].high)})"
+                for name in RETRIEVAL
+            ),
             run.metrics["evidence_mrr"].n,
         ]
         for run in ranking
@@ -148,7 +156,3 @@ def legend(trained: Sequence[Contamination | None]) -> list[str]:
     """What the marks of these rows mean."""
     marks = {found.mark for found in trained if found}
     return [text for key, text in LEGEND.items() if key in marks]
-
-
-def _tokens(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"

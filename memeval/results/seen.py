@@ -14,26 +14,31 @@ from memeval.records.rows import QuestionRow
 from memeval.results.run import Run
 
 CLOSED_BOOK = "closed-book"
+_WANTED = f"no run of {CLOSED_BOOK} with the reader, the questions and the scorer of"
 
 
-def unseen_questions(run: Run, closed_book: Iterable[Run]) -> frozenset[str]:
-    """The ids of the run's questions that closed-book does not get right in at least half of its answers, by the newest of
-    these runs of it that has the run's reader, scorer and questions. Unanswerable questions are always among them: declining
-    shows no knowledge. The streams may differ in length: closed-book reads none.
+def seen(run: Run, closed_book: Run) -> set[str]:
+    """The ids of the run's questions that closed-book gets right in at least half of its answers. Unanswerable questions are
+    never among them: declining shows no knowledge. The streams may differ in length: closed-book reads none.
 
-    Raises UsageError where there is no such run."""
+    Raises UsageError where the second run is not of that control with the run's reader, scorer and questions."""
+    if not _is_reference(closed_book, run):
+        raise UsageError(f"{closed_book.path}: {_WANTED} {run.path}")
+    right: dict[str, list[bool]] = defaultdict(list)
+    for score in closed_book.scores(closed_book.decides):
+        right[score.question_id].append(score.verdict == "right")
+    return {key for key, row in run.questions.items() if row.answerable and 2 * sum(right[key]) >= len(right[key]) > 0}
+
+
+def unseen(run: Run, closed_book: Iterable[Run]) -> frozenset[str]:
+    """The other questions, by the newest of these runs that `seen` takes. Raises UsageError where there is none."""
     references = [other for other in closed_book if _is_reference(other, run)]
     if not references:
         raise UsageError(
-            f"--unseen: no run of {CLOSED_BOOK} with the reader, the questions and the scorer of {run.path}; "
+            f"--unseen: {_WANTED} {run.path}; "
             f"run it: memeval run --agent {CLOSED_BOOK} --task {run.task} --reader {run.summary.reader}"
         )
-    reference = max(references, key=lambda other: other.when)
-    right: dict[str, list[bool]] = defaultdict(list)
-    for score in reference.scores(reference.decides):
-        right[score.question_id].append(score.verdict == "right")
-    seen = {key for key, row in run.questions.items() if row.answerable and 2 * sum(right[key]) >= len(right[key]) > 0}
-    return frozenset(run.questions) - seen
+    return frozenset(run.questions) - seen(run, max(references, key=lambda other: other.when))
 
 
 def _is_reference(other: Run, run: Run) -> bool:

@@ -227,7 +227,7 @@ def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None
 def _given(run: Run, samples: Iterable[SampleRow]) -> Iterator[Given]:
     scores, lost, judges = run.score_of(), run.lost.where, run.folder.judges()
     found = run.folder.attribution()
-    attributed = {(row.question_id, row.repeat, row.answer_repeat): row for row in (found.answers if found else ())}
+    attributed = {row.key: row for row in (found.answers if found else ())}
     for sample in samples:
         question, score = run.questions[sample.question_id], scores.get(sample.key)
         rulings = ((name, run.score_of(name).get(sample.key)) for name in judges)

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from memeval.records.averages import Average, of_values
+from memeval.records.numbers import percent, percents
 from memeval.records.rows import QuestionRow
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
 from memeval.results.run_table import label
-from memeval.runs.notes import percent
 from memeval.stats import interval
 
 
@@ -124,7 +124,8 @@ def suites_table(rows: Sequence[SuiteMean], width: int | None = None) -> str:
     """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the rule
     of each suite's mean, and the means without the tasks that were trained on."""
     body = [
-        [row.suite, row.label, percent(row.value), _range(row), row.tasks, ", ".join(row.missing) or "-"] for row in rows
+        [row.suite, row.label, percent(row.value), percents(row.low, row.high), row.tasks, ", ".join(row.missing) or "-"]
+        for row in rows
     ]
     header = ["suite", "agent", "mean", "95% interval", "tasks", "missing"]
     align = ("left", "left", "right", "left", "right", "left")
@@ -138,10 +139,6 @@ def suites_table(rows: Sequence[SuiteMean], width: int | None = None) -> str:
     return "\n".join([columns(header, body, align, keep=header[:3], width=width), "", *notes])
 
 
-def _range(row: Mean) -> str:
-    return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}"
-
-
 def _note(row: SuiteMean, kind: str, tasks: Sequence[str], mean: Mean | None) -> str:
-    rest = f"{percent(mean.value)} ({_range(mean)}), tasks {mean.tasks}" if mean else "no task is left"
+    rest = f"{percent(mean.value)} ({percents(mean.low, mean.high)}), tasks {mean.tasks}" if mean else "no task is left"
     return f"{row.suite}, {row.label}: without the {kind} {', '.join(tasks)}: {rest}"

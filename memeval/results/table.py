@@ -15,6 +15,8 @@ from typing import Any
 
 from memeval.errors import UsageError
 from memeval.records.averages import Average
+from memeval.records.numbers import percent
+from memeval.results import seen
 from memeval.results.cells import BEST, LEGEND, WITHIN, Cell, best
 from memeval.results.comparable import forbidden, groups
 from memeval.results.grid import Grid
@@ -22,9 +24,7 @@ from memeval.results.layout import Key, Layout, layout, same_for_all
 from memeval.results.load import Runs
 from memeval.results.run import Run
 from memeval.results.run_table import notes_of
-from memeval.results.seen import unseen_questions
 from memeval.results.suites import Mean, mean_of_values
-from memeval.runs.notes import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def table(
     if not runs:
         raise UsageError("no runs; `memeval run` makes some")
     found = layout(runs, rows, cols)
-    kept = {run: unseen_questions(run, unseen) for run in runs} if unseen is not None else {}
+    kept = {run: seen.unseen(run, unseen) for run in runs} if unseen is not None else {}
     columns = [_column(key, found, metric, kept) for key in found.col_keys]
     several = found.cols == ("task",) and len(columns) > 1
     means = _means(found, columns) if several else []

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from memeval.models.model_names import same_name
 from memeval.records.averages import Average
-from memeval.records.judgements import Rate
-from memeval.records.summary import Contamination, Limits, Note, Summary
+from memeval.records.numbers import percent, percents
+from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
 from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS, ONE_STREAM
 from memeval.wording import counted
@@ -147,7 +147,7 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
         yield Note("failed", f"{run.status}, {run.failed} failed{why}; see {run.path}")
 
 
-# -- words and numbers that tables and notes share --------------------------------------------------------------------
+# -- words that tables and notes share --------------------------------------------------------------------
 
 
 def other_than(role: str, name: str | None, served: Mapping[str, int]) -> Iterator[str]:
@@ -166,18 +166,10 @@ def trained_text(trained: Contamination) -> str:
         text += f"; {trained.known} of {trained.asked} asked questions were trained on"
     if trained.others:
         row = trained.others
-        text += f"; {row.metric} on the others {percent(row.value)}, {range_text(row)}, n {row.n}"
+        text += f"; {row.metric} on the others {percent(row.value)}, {percents(row.low, row.high)}, n {row.n}"
     return text
 
 
 def parts_line(parts: Mapping[str, Average]) -> str:
     """What a judged score of summaries is made of."""
     return ", ".join(f"{part} {percent(row.value)}" for part, row in parts.items())
-
-
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def range_text(row: Average | Limits | Rate) -> str:
-    return "-" if row.low is None else f"{percent(row.low)} to {percent(row.high)}"

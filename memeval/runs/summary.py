@@ -21,7 +21,7 @@ from memeval.records.averages import Average, MetricAverage, average, bounds, na
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import JudgeHeader
 from memeval.records.manifest import Manifest
-from memeval.records.rows import CallFacts, InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import UNANSWERABLE, CallFacts, InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import (
     Abstention,
     Chunks,
@@ -206,10 +206,10 @@ def _rebuilt(steps: Sequence[OperationRow], questions: Mapping[str, QuestionRow]
 
 def _kinds(scores: Sequence[ScoreRow], questions: Mapping[str, QuestionRow], headline: str) -> dict[str, MetricAverage]:
     """The headline on each kind of question; for the unanswerable ones, the share that was declined."""
-    kinds = {key: row.kind if row.answerable else "unanswerable" for key, row in questions.items()}
+    kinds = {key: row.reported_kind for key, row in questions.items()}
     found = {}
     for kind in sorted(set(kinds.values())):
-        metric = ABSTENTION if kind == "unanswerable" else headline
+        metric = ABSTENTION if kind == UNANSWERABLE else headline
         rows = [row for row in scores if kinds[row.question_id] == kind]
         found[kind] = named(metric, _average(rows, questions, metric))
     return found

@@ -1,31 +1,30 @@
 """Every interval, comparison and average of memeval (validity section 1 is the specification). Fractions in, fractions out.
 
 interval(values, clusters)    mean with interval, one value per question      Interval
-paired(a, b, clusters)        two agents on the same questions                Difference
+paired(a, b, clusters)        two agents on the same questions, with a test   Difference
+difference(a, b, clusters)    the same without a test: value, low, high
 holm(p_values)                adjustment for several comparisons
 lift(agent, none, oracle, clusters)   how much of what a perfect memory would bring an agent brings   Lift
 growth(values, base, clusters)        how much more one run takes than another
 average_repeats               repeats, before anything else
-failure_bounds                what failed questions could have changed        FailureBounds
 detectable_effect, half_width what n questions can show
 """
 
-from memeval.stats.averages import FailureBounds, average_repeats, failure_bounds
-from memeval.stats.comparisons import Difference, holm, mcnemar, paired
+from memeval.stats.comparisons import LEVEL, Difference, difference, holm, mcnemar, paired
 from memeval.stats.distributions import binomial_limits, t_quantile
-from memeval.stats.intervals import Interval, interval
+from memeval.stats.intervals import Interval, average_repeats, interval
 from memeval.stats.lifts import Lift, growth, lift
 from memeval.stats.planning import detectable_effect, half_width
 
 __all__ = [
+    "LEVEL",
     "Difference",
-    "FailureBounds",
     "Interval",
     "Lift",
     "average_repeats",
     "binomial_limits",
     "detectable_effect",
-    "failure_bounds",
+    "difference",
     "growth",
     "half_width",
     "holm",

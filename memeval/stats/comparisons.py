@@ -14,6 +14,7 @@ from memeval.stats.distributions import beta_cdf, binomial_limits
 from memeval.stats.intervals import (
     FEW_CLUSTERS,
     RESAMPLES,
+    SEED,
     Floats,
     Groups,
     checked,
@@ -21,11 +22,12 @@ from memeval.stats.intervals import (
     grouped,
     limits,
     near,
-    nearly_constant,
 )
 
-EXACT_CLUSTERS = 14
-"""Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, patterns are drawn."""
+LEVEL = 0.05
+"""A p up to this tells two agents apart."""
+EXACT_CLUSTERS, DRAWS = 14, 10_000
+"""Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, so many patterns are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Difference:
     @property
     def note(self) -> str:
         """What a reader of `p` must know: the test cannot reject at .05 with any scores. Else empty."""
-        if self.least_p <= 0.05:
+        if self.least_p <= LEVEL:
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
 
@@ -60,37 +62,50 @@ def paired(
     b: Sequence[float],
     clusters: Sequence[Hashable],
     confidence: float = 0.95,
-    seed: int = 0,
-    draws: int = 10_000,
     resamples: int = RESAMPLES,
 ) -> Difference:
     """Compare two agents: `a[i]` and `b[i]` are their scores on question i, repeats already averaged.
 
     Test: exact McNemar for scores of 0 and 1 with one question per cluster; otherwise the signs of whole clusters are
-    flipped, all patterns up to 2^14, else `draws` seeded ones. Interval: the cluster rule of `interval`, on the
-    differences. The two are different methods and may disagree at the edge. A one-sided bound at
-    level 1 - alpha is an end of the interval with confidence 1 - 2 alpha. Raises UsageError as `interval` does.
+    flipped, all patterns up to 2^14, else 10,000 seeded ones. Interval: that of `difference`; the two are different methods
+    and may disagree at the edge. Raises UsageError as `interval` does.
     """
-    left, right, labels = checked("paired", clusters, a, b)
-    delta = left - right
-    groups, found = grouped(delta, labels)
-    scores = np.concatenate([left, right])
-    if ((scores >= 0) & (scores <= 1)).all():
-        unequal = float(np.abs(delta).mean())
-        wide = _near_a_bound(groups, unequal, confidence) or nearly_constant(groups, confidence, (-1.0, 1.0))
-        low, high, _ = limits(groups, confidence, seed, resamples, (-1.0, 1.0), wide is not None)
-        low, high = min([low, *(wide or ())]), max([high, *(wide or ())])
-        low, high = max(low, -1.0), min(high, 1.0)
-    else:
-        low, high, _ = limits(groups, confidence, seed, resamples)
-    single = len(groups.sums) == len(delta)
-    if single and bool(((scores == 0) | (scores == 1)).all()):
+    value, low, high = difference(a, b, clusters, confidence, resamples)
+    delta, scores, groups, found = _differences(a, b, clusters)
+    if len(groups.sums) == len(delta) and bool(((scores == 0) | (scores == 1)).all()):
         gains, losses = int((delta > 0).sum()), int((delta < 0).sum())
         p, least, method = mcnemar(gains, losses), mcnemar(gains + losses, 0), "mcnemar"
     else:
-        (p, least), method = _sign_flip(groups.sums, seed, draws), "sign-flip"
-    mean, within = groups.mean, found < FEW_CLUSTERS
-    return Difference(mean, min(low, mean), max(high, mean), p, method, len(delta), found, within, least)
+        (p, least), method = _sign_flip(groups.sums), "sign-flip"
+    return Difference(value, low, high, p, method, len(delta), found, found < FEW_CLUSTERS, least)
+
+
+def difference(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[Hashable],
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float, float]:
+    """mean(a) - mean(b) with its limits, by the cluster rule of `interval` on the differences, without a test.
+
+    A one-sided bound at level 1 - alpha is an end of the interval with confidence 1 - 2 alpha. Raises UsageError as
+    `interval` does.
+    """
+    delta, scores, groups, _ = _differences(a, b, clusters)
+    if ((scores >= 0) & (scores <= 1)).all():
+        near_a_bound = _near_a_bound(groups, float(np.abs(delta).mean()), confidence)
+        low, high, _ = limits(groups, confidence, resamples, (-1.0, 1.0), near_a_bound)
+    else:
+        low, high, _ = limits(groups, confidence, resamples)
+    return groups.mean, low, high
+
+
+def _differences(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats, Groups, int]:
+    """The difference of each question, the scores of both agents, and the differences by cluster with their number."""
+    left, right, labels = checked("paired", clusters, a, b)
+    delta = left - right
+    return delta, np.concatenate([left, right]), *grouped(delta, labels)
 
 
 def mcnemar(gains: int, losses: int) -> float:
@@ -104,7 +119,7 @@ def mcnemar(gains: int, losses: int) -> float:
     return min(1.0, 2.0 * beta_cdf(0.5, pairs - fewer, fewer + 1))
 
 
-def _sign_flip(sums: Floats, seed: int, draws: int) -> tuple[float, float]:
+def _sign_flip(sums: Floats) -> tuple[float, float]:
     """Two-sided p of the sum of cluster differences when each cluster's sign is a fair coin, and the smallest p possible.
 
     Drawn patterns count the observed one among them, so that p is never 0 (Phipson and Smyth 2010).
@@ -117,12 +132,12 @@ def _sign_flip(sums: Floats, seed: int, draws: int) -> tuple[float, float]:
     if count <= EXACT_CLUSTERS:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean()), 2.0 / 2**count
-    rng = np.random.default_rng([seed, count])
+    rng = np.random.default_rng([SEED, count])
     extreme, block = 0, max(1, 4_000_000 // count)
-    for start in range(0, draws, block):
-        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(min(block, draws - start), count), dtype=np.int8)
+    for start in range(0, DRAWS, block):
+        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(min(block, DRAWS - start), count), dtype=np.int8)
         extreme += int((np.abs(signs @ sums) >= observed).sum())
-    return (extreme + 1) / (draws + 1), 1 / (draws + 1)
+    return (extreme + 1) / (DRAWS + 1), 1 / (DRAWS + 1)
 
 
 def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[float, float] | None:

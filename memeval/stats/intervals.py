@@ -7,17 +7,18 @@ are widened (`_near_a_bound`, `nearly_constant`). Simulated coverage of the 95 %
 and at least 92 % near them, where it reaches 100 %: G from 5 to 128, clusters of 1 to 25 questions, correlation inside
 clusters up to 0.5 (tests/stats/test_intervals.py).
 
-Repeats: average each question's repeats first (`averages.average_repeats`). The interval then resamples clusters with
+Repeats: average each question's repeats first (`average_repeats`). The interval then resamples clusters with
 all their repeats; three repeats of 128 questions are 128 values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from statistics import fmean
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,11 @@ from memeval.errors import UsageError
 from memeval.stats.distributions import NORMAL, binomial_limits, t_quantile
 
 Floats = NDArray[np.float64]
+Q = TypeVar("Q", bound=Hashable)
 
 MANY_CLUSTERS, FEW_CLUSTERS = 30, 5
 RESAMPLES = 4000
+SEED = 0
 NEAR = 10.0
 """Fewer effective right (or wrong) answers than this, or than there are clusters, is near the bound."""
 
@@ -76,12 +79,21 @@ class Groups:
         return self.n / self.mean_size
 
 
+def average_repeats(rows: Iterable[tuple[Q, float | None]]) -> dict[Q, float]:
+    """One number per question, in order of first appearance: the mean of the repeats it has. rows: (question, score) of each
+    repeat; None where the metric does not apply to the question.
+
+    This comes before every interval and every pairing: three repeats of 128 questions are 128 numbers, never 384.
+    """
+    scores: dict[Q, list[float]] = {}
+    for question, score in rows:
+        if score is not None:
+            scores.setdefault(question, []).append(score)
+    return {question: fmean(values) for question, values in scores.items()}
+
+
 def interval(
-    values: Sequence[float],
-    clusters: Sequence[Hashable],
-    confidence: float = 0.95,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
+    values: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:
     """The mean of `values` (one per question) and its interval; `clusters` labels the cluster of each value.
 
@@ -90,17 +102,12 @@ def interval(
     lists differ in length, or a value is not a finite number.
     """
     data, labels = checked("interval", clusters, values)
-    bounded = bool(((data >= 0) & (data <= 1)).all())
     groups, found = grouped(data, labels)
-    bounds = (0.0, 1.0) if bounded else None
-    wide = (_near_a_bound(groups, confidence) or nearly_constant(groups, confidence, (0.0, 1.0))) if bounded else None
-    low, high, method = limits(groups, confidence, seed, resamples, bounds, wide is not None)
-    if bounded:
-        if wide and (wide[0] < low or wide[1] > high):
-            low, high, method = min(low, wide[0]), max(high, wide[1]), f"{method}+midp"
-        low, high = max(low, 0.0), min(high, 1.0)
-    mean = groups.mean
-    return Interval(mean, min(low, mean), max(high, mean), len(data), found, method, found < FEW_CLUSTERS)
+    if ((data >= 0) & (data <= 1)).all():
+        low, high, method = limits(groups, confidence, resamples, (0.0, 1.0), _near_a_bound(groups, confidence))
+    else:
+        low, high, method = limits(groups, confidence, resamples)
+    return Interval(groups.mean, low, high, len(data), found, method, found < FEW_CLUSTERS)
 
 
 def checked(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> Any:
@@ -132,13 +139,25 @@ def grouped(values: Floats, labels: NDArray[np.int64]) -> tuple[Groups, int]:
 def limits(
     groups: Groups,
     confidence: float,
-    seed: int,
     resamples: int,
     bounds: tuple[float, float] | None = None,
-    widened: bool = False,
+    near_a_bound: tuple[float, float] | None = None,
 ) -> tuple[float, float, str]:
-    """Low, high and method by the cluster rule alone. bounds: the lowest and the highest value there can be, if any.
-    widened: the caller widens what it gets, because the mean is near a bound."""
+    """Low, high and method: by the cluster rule, widened where values between bounds are near one or nearly all equal; the
+    mean lies between. bounds: the lowest and the highest value there can be, if any. near_a_bound: the limits there."""
+    wide = (near_a_bound or nearly_constant(groups, confidence, bounds)) if bounds else None
+    low, high, method = _by_clusters(groups, confidence, resamples, bounds, wide is not None)
+    if wide and (wide[0] < low or wide[1] > high):
+        low, high, method = min(low, wide[0]), max(high, wide[1]), f"{method}+midp"
+    if bounds:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return min(low, groups.mean), max(high, groups.mean), method
+
+
+def _by_clusters(
+    groups: Groups, confidence: float, resamples: int, bounds: tuple[float, float] | None, widened: bool
+) -> tuple[float, float, str]:
+    """Low, high and method by the cluster rule alone. widened: the caller widens them."""
     count = len(groups.sums)
     if count == 1:  # one value says nothing about its spread
         return -math.inf, math.inf, "none"
@@ -153,10 +172,8 @@ def limits(
     residuals = groups.sums - groups.mean * groups.sizes
     spread = math.sqrt(float((residuals**2).sum())) / groups.n
     level = NORMAL.cdf(-quantile * error / spread) if spread > 0 else 0.5
-    low, high = (float(end) for end in np.quantile(_resampled_means(groups, seed, resamples), [level, 1 - level]))
-    if (
-        bounds is not None and not widened
-    ):  # off the centre the percentile interval does not reach far enough on its longer side
+    low, high = (float(end) for end in np.quantile(_resampled_means(groups, resamples), [level, 1 - level]))
+    if bounds and not widened:  # off the centre the percentile interval does not reach far enough on its longer side
         other = _t_limits(groups.mean, quantile * error, bounds)
         low, high = min(low, other[0]), max(high, other[1])
     return low, high, "bootstrap"
@@ -184,12 +201,12 @@ def jackknife_variance(groups: Groups) -> float:
     return (count - 1) / count * float(((without - groups.mean) ** 2).sum())
 
 
-def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
+def _resampled_means(groups: Groups, resamples: int) -> Floats:
     count = len(groups.sums)
     block = max(1, 2_000_000 // count)  # keeps memory below some 20 MB however many clusters there are
     parts = []
     for start in range(0, resamples, block):
-        drawn = _draw(count, seed, start, min(block, resamples - start))
+        drawn = _draw(count, start, min(block, resamples - start))
         # einsum reads the small integers as they are; a matrix product would copy them to floats and start BLAS threads
         sums, sizes = (np.einsum("rg,g->r", drawn, column) for column in (groups.sums, groups.sizes))
         some = sizes > 0  # in a ratio of means (lifts.py) a draw may have no weight at all
@@ -198,9 +215,9 @@ def _resampled_means(groups: Groups, seed: int, resamples: int) -> Floats:
 
 
 @lru_cache(maxsize=32)  # the metrics of a table over the same clusters draw once; 2 MB each, 20 for 10,000 clusters
-def _draw(count: int, seed: int, start: int, rows: int) -> NDArray[np.uint8]:
+def _draw(count: int, start: int, rows: int) -> NDArray[np.uint8]:
     """How often each cluster is drawn (never 256 times): shape (rows, count), each row a draw with replacement."""
-    picks = np.random.default_rng([seed, count, start]).integers(0, count, size=(rows, count))
+    picks = np.random.default_rng([SEED, count, start]).integers(0, count, size=(rows, count))
     picks += np.arange(rows)[:, None] * count
     return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.uint8)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memeval.stats.comparisons import Difference, paired
+from memeval.stats.comparisons import Difference, difference, paired
 from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Floats, Groups, checked, limits
 
 LEAST_ROOM = 0.05
@@ -21,25 +21,13 @@ class Lift:
     """(agent - none) / (oracle - none) with its interval: 0 as good as an empty memory, 1 as good as the gold evidence.
 
     Neither clipped to 0..1 nor to be averaged over tasks or ranked by. None where there is too little room to tell; room:
-    oracle - none. n: questions, in `clusters`; within_stream: fewer than five.
+    oracle - none, with the number of questions and clusters.
     """
 
     value: float | None
     low: float | None
     high: float | None
     room: Difference
-
-    @property
-    def n(self) -> int:
-        return self.room.n
-
-    @property
-    def clusters(self) -> int:
-        return self.room.clusters
-
-    @property
-    def within_stream(self) -> bool:
-        return self.room.within_stream
 
 
 def lift(
@@ -48,7 +36,6 @@ def lift(
     oracle: Sequence[float],
     clusters: Sequence[Hashable],
     confidence: float = 0.95,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Lift:
     """The lift over the same questions, each with the scores (0 to 1) of three runs, repeats already averaged.
@@ -59,17 +46,16 @@ def lift(
     at most LEAST_ROOM. Raises UsageError as `interval` does.
     """
     ours, floor, top = sums("lift", clusters, agent, none, oracle)
-    room = paired(oracle, none, clusters, confidence, seed, resamples=resamples)
+    room = paired(oracle, none, clusters, confidence, resamples)
     if room.low <= LEAST_ROOM:
         return Lift(None, None, None, room)
     groups = Groups(ours - floor, top - floor)
-    low, high, _ = limits(groups, confidence, seed, resamples)
-    value = groups.mean
+    low, high, _ = limits(groups, confidence, resamples)
     for control, level, its in ((none, 0.0, floor), (oracle, 1.0, top)):
         if int((np.abs(ours - its) > 1e-12).sum()) < min(NEAR, len(its)):
-            near = paired(agent, control, clusters, confidence, seed, resamples=resamples)
-            low, high = min(low, level + near.low / room.value), max(high, level + near.high / room.value)
-    return Lift(value, min(low, value), max(high, value), room)
+            _, least, most = difference(agent, control, clusters, confidence, resamples)
+            low, high = min(low, level + least / room.value), max(high, level + most / room.value)
+    return Lift(groups.mean, low, high, room)
 
 
 def growth(
@@ -77,7 +63,6 @@ def growth(
     base: Sequence[float],
     clusters: Sequence[Hashable],
     confidence: float = 0.95,
-    seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
     """By how much the sum of `values` exceeds that of `base`, both at least 0, as a fraction of it (.2 = a fifth more), with
@@ -89,8 +74,8 @@ def growth(
     if np.count_nonzero(theirs) == 1:  # one value says nothing about its spread
         return float(ours.sum() / theirs.sum()) - 1, -math.inf, math.inf
     groups = Groups(ours, theirs)
-    low, high, _ = limits(groups, confidence, seed, resamples)
-    return groups.mean - 1, min(low, groups.mean) - 1, max(high, groups.mean) - 1
+    low, high, _ = limits(groups, confidence, resamples)
+    return groups.mean - 1, low - 1, high - 1
 
 
 def sums(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> list[Floats]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from memeval.records.folder import RunFolder
 from memeval.records.summary import QueryFacts
-from memeval.results.comparable import differences, forbidden, groups, shared_questions
+from memeval.results.comparable import forbidden, groups, mismatches, shared_questions
 from memeval.results.load import find_run
 from memeval.results.run import Run
 
@@ -57,19 +57,19 @@ def test_agents_and_models_are_what_is_compared(make_run: Make) -> None:
     a = made(make_run, agent="memalpha", tag="step-100")
     b = made(make_run, agent="memalpha", tag="step-200", params={"k": 5}, repeats=2)
     assert forbidden(a, b) == ()
-    assert {one.what: (one.a, one.b) for one in differences(a, b)} == {
+    assert {one.what: (one.a, one.b) for one in mismatches(a, b)} == {
         "reader model": ("offline step-100", "offline step-200"),
         "repeats": ("1", "2"),
         "memory model": ("offline step-100", "offline step-200"),
     }
     assert groups([a, b]) == [[a, b]]
-    assert differences(a, a) == ()
+    assert mismatches(a, a) == ()
 
 
 def test_a_model_that_one_agent_never_calls_is_no_difference(make_run: Make) -> None:
     a = made(make_run, agent="memalpha", model="writer")
     b = made(make_run, agent="oracle", control=True)
-    assert differences(a, b) == ()
+    assert mismatches(a, b) == ()
 
 
 def test_questions_are_the_same_where_their_content_is(make_run: Make) -> None:

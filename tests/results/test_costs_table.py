@@ -6,9 +6,10 @@ import msgspec
 import pytest
 import yaml
 
+from memeval.records.numbers import money
 from memeval.records.rows import CallFacts, ServiceRow
 from memeval.records.summary import Summary
-from memeval.results.costs import costs_frame, costs_table, money, worth_a_table
+from memeval.results.cost_table import costs_frame, costs_table, worth_a_table
 
 
 def run(agent: str, usd: float | None, built: float | None, asked: float | None, **cost: Any) -> Summary:

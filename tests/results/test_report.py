@@ -223,7 +223,7 @@ def test_where_answers_are_lost(make_run: MakeRun, page: Callable[..., Made]) ->
     )
     made = page()
     (run,) = made.data["overview"]["runs"]
-    assert run["lost"] == {"misread": 1, "not recalled": 1, "never written": 1}
+    assert run["lost"] == {"read": 1, "recall": 1, "write": 1}
     assert run["unsupported"] == 1
     assert [row[6] for row in made.answers] == ["misread", "not recalled", "never written", "unsupported", ""]
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from memeval.records.summary import Summary
-from memeval.results.run_table import groups, runs_table
+from memeval.results.run_table import by_task_and_budget, runs_table
 from memeval.runs.notes import notes
 
 
@@ -26,7 +26,7 @@ def run(agent: str, task: str, budget: int | None, value: float, **rest: Any) ->
 
 def test_rows_of_different_budgets_never_share_a_table() -> None:
     rows = [run("a", "t", None, 0.4), run("b", "t", 64, 0.3), run("a", "t", 64, 0.2), run("a", "t@b64", 64, 0.2)]
-    assert [[(row.agent, row.task, row.answer_budget) for row in group] for group in groups(rows)] == [
+    assert [[(row.agent, row.task, row.answer_budget) for row in group] for group in by_task_and_budget(rows)] == [
         [("a", "t", None)],
         [("b", "t", 64), ("a", "t", 64)],
         [("a", "t@b64", 64)],

@@ -1,11 +1,11 @@
-"""Repeats, failures, and what a sample can show."""
+"""Repeats, and what a sample can show."""
 
 import pytest
 
 from memeval.errors import UsageError
-from memeval.stats import FailureBounds, average_repeats, detectable_effect, failure_bounds, half_width
+from memeval.stats import average_repeats, detectable_effect, half_width
 
-ROWS = [("q1", 0, 1.0), ("q2", 0, 0.0), ("q1", 1, 0.0), ("q2", 1, 0.0), ("q1", 2, 1.0), ("q2", 2, 1.0), ("q3", 0, None)]
+ROWS = [("q1", 1.0), ("q2", 0.0), ("q1", 0.0), ("q2", 0.0), ("q1", 1.0), ("q2", 1.0), ("q3", None)]
 
 
 def test_repeats_become_one_number_per_question():
@@ -15,21 +15,7 @@ def test_repeats_become_one_number_per_question():
 
 
 def test_a_question_with_fewer_repeats_is_averaged_over_those_it_has():
-    assert average_repeats([("q1", 0, 1.0), ("q1", 1, 0.5), ("q2", 0, 0.25)]) == {"q1": 0.75, "q2": 0.25}
-
-
-def test_failures_are_zero_in_the_headline_with_both_bounds_beside_it():
-    assert failure_bounds(60.0, 100, 5) == FailureBounds(value=0.6, all_wrong=0.6, all_right=0.65)
-    assert failure_bounds(2.0, 2, 0) == FailureBounds(1.0, 1.0, 1.0)
-    assert failure_bounds(0.0, 3, 3) == FailureBounds(0.0, 0.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("total", "n", "failed"), [(0.0, 0, 0), (1.0, 3, 4), (3.0, 3, 1), (-1.0, 3, 0), (float("nan"), 3, 0)]
-)
-def test_counts_that_contradict_each_other_are_refused(total, n, failed):
-    with pytest.raises(UsageError, match="impossible"):
-        failure_bounds(total, n, failed)
+    assert average_repeats([("q1", 1.0), ("q1", 0.5), ("q2", 0.25)]) == {"q1": 0.75, "q2": 0.25}
 
 
 def test_detectable_effect_has_the_published_values():

@@ -28,7 +28,7 @@ def test_five_clusters_worked_by_hand():
     reach = 0.069621 * stats.t.ppf(0.975, 3.909091)
     assert found.value == pytest.approx(10 / 18)
     assert (found.low, found.high) == pytest.approx((10 / 18 - reach, 10 / 18 + reach), abs=1e-4)
-    assert (found.n, found.clusters, found.within_stream) == (20, 5, False)
+    assert (found.room.n, found.room.clusters, found.room.within_stream) == (20, 5, False)
     assert found.room.value == pytest.approx(18 / 20)
 
 

@@ -212,12 +212,13 @@ function priceFigure(group, axis) {
 
 // ---- where answers are lost ----
 
+/** Where an answer is lost -> its colour; page.words says it in words. */
 const stages = {
-  "never written": "var(--s1)",
-  "not recalled": "var(--s0)",
-  "not written or not recalled": "var(--s5)",
-  misread: "var(--s4)",
-  "cannot be followed": "var(--control)",
+  write: "var(--s1)",
+  recall: "var(--s0)",
+  "not recalled": "var(--s5)",
+  read: "var(--s4)",
+  "n/a": "var(--control)",
 };
 
 function stageKeys() {
@@ -225,7 +226,7 @@ function stageKeys() {
   return el(
     "div",
     { class: "legend" },
-    used.map((stage) => el("span", { class: "key" }, el("i", { style: { background: stages[stage] } }), stage)),
+    used.map((stage) => el("span", { class: "key" }, el("i", { style: { background: stages[stage] } }), page.words[stage])),
   );
 }
 
@@ -248,7 +249,7 @@ function lostFigure(group) {
             x: "answers",
             y: "name",
             fill: (row) => stages[row.stage],
-            ...tip((row) => [`${row.name}: ${row.stage}`, `${row.answers} answers`]),
+            ...tip((row) => [`${row.name}: ${page.words[row.stage]}`, `${row.answers} answers`]),
           }),
           Plot.text(
             rows.filter((row) => row.answers),

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 
 from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
-from memeval.results import comparable, pairs
+from memeval.results import comparable
 from memeval.results.economics import Economics, economics
 from memeval.results.layout import layout
 from memeval.results.load import Runs
-from memeval.results.lost import WORDS, asked_sentence
+from memeval.results.lost import Where, asked_sentence
+from memeval.results.pairs import Pair
+from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
 from memeval.runs.notes import notes
 from memeval.stats import Difference, Lift, holm, lift, paired
@@ -47,14 +49,14 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     tokens: float | None
     fronts: tuple[str, ...] = ()
     lift: Lift | None = None
-    lost: dict[str, int]
+    lost: dict[Where, int]
     unsupported: int
     asked: str
     economics: Economics
     summary: Summary
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class PairPart(msgspec.Struct, frozen=True, kw_only=True):
     """Run `a` minus run `b` (their numbers) on the questions that both were asked. won: questions on which `a` scores more.
     holm: p, adjusted for all pairs of the page."""
 
@@ -70,7 +72,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupPart, ...]
     runs: tuple[RunPart, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairPart, ...]
 
 
 def overview(runs: Sequence[Run]) -> Overview:
@@ -127,16 +129,15 @@ def _part(run: Run, name: str) -> RunPart:
     """Paths are shortened: the page goes to others."""
     summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
     summary = replace(summary, notes=notes(summary))
-    answers = sum(summary.verdicts.values())
-    spent = summary.tokens.prompt + summary.tokens.completion
-    usd, asked = summary.cost.usd, run.folder.attribution()
+    usd, tokens = answer_cost(summary)
+    asked = run.folder.attribution()
     return RunPart(
         name=name,
         family=family(run.task),
         control=run.agent in CONTROLS,
-        usd=usd / answers if usd is not None and answers else None,
-        tokens=spent / answers if answers else None,
-        lost={WORDS[where]: count for where, count in run.lost.counts.items()},
+        usd=usd,
+        tokens=tokens,
+        lost=run.lost.counts,
         unsupported=run.lost.unsupported,
         asked=asked_sentence(asked) if asked else "",
         economics=economics(run),
@@ -190,11 +191,10 @@ def _scored(run: Run) -> bool:
 
 
 def _reader(run: Run) -> tuple[object, object]:
-    identity = run.manifest.identity
-    return identity.get("models", {}).get("reader"), identity.get("prompts", {}).get("reader")
+    return run.identity("models").get("reader"), run.identity("prompts").get("reader")
 
 
-def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[Pair, ...]:
+def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[PairPart, ...]:
     """Every two agents of a group, the better one first."""
     found = []
     for group in groups:
@@ -204,16 +204,16 @@ def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence
     return tuple(replace(pair, holm=p) for pair, p in zip(found, holm([pair.difference.p for pair in found]), strict=True))
 
 
-def _pair(runs: Sequence[Run], a: int, b: int) -> Pair | None:
-    scores = pairs.Pair(base=runs[b], other=runs[a]).scores()
+def _pair(runs: Sequence[Run], a: int, b: int) -> PairPart | None:
+    scores = Pair(base=runs[b], other=runs[a]).scores()
     if not scores.questions:
         return None
     found = paired(scores.other, scores.base, scores.clusters)
-    return Pair(
+    return PairPart(
         a=a,
         b=b,
         difference=found,
-        won=sum(mine > theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
-        lost=sum(mine < theirs for mine, theirs in zip(scores.other, scores.base, strict=True)),
+        won=len(scores.won),
+        lost=len(scores.lost),
         note="; ".join(filter(None, (found.note, "within these streams only" if found.within_stream else ""))),
     )

@@ -21,6 +21,7 @@ from memeval.results.report.overview import Overview, overview
 from memeval.results.report.pack import Pack, compressed
 from memeval.results.report.stories import LEFT_OUT, LIMIT, rows_and_stories
 from memeval.results.run import Run
+from memeval.results.run_table import RETRIEVAL
 
 SCRIPTS = (
     "vendor/d3.min.js",
@@ -47,7 +48,7 @@ class Written(msgspec.Struct, frozen=True):
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
     """What the page is given at once; rows and stories are packed. starts: the number of the first value of each block;
-    words: what `memeval attribute` found -> how it is said."""
+    words: where an answer was lost -> how it is said; retrieval: metric -> its heading."""
 
     title: str
     version: str
@@ -56,6 +57,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     stories: int
     starts: list[int]
     words: dict[str, str]
+    retrieval: dict[str, str]
 
 
 def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval report", all_stories: bool = False) -> Written:
@@ -78,6 +80,7 @@ def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval repor
         stories=stories,
         starts=starts,
         words=ASKED_WORDS,
+        retrieval=RETRIEVAL,
     )
     text = _page(data, compressed(encode(rows)), blocks).encode("utf-8", "replace")
     try:

@@ -109,12 +109,7 @@ function pairTable(group) {
 
 // ---- retrieval ----
 
-const retrievalColumns = [
-  ["evidence_recall_at_1", "recall@1"],
-  ["evidence_recall_at_5", "recall@5"],
-  ["evidence_recall", "recall"],
-  ["evidence_mrr", "MRR"],
-];
+const retrievalColumns = Object.entries(page.retrieval);
 
 function retrievalTable(group) {
   const mine = runsOf(group).filter((run) => run.summary.metrics.evidence_mrr);

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from memeval.costs import SHARED_BY, break_even
 from memeval.models.prices import remedy
+from memeval.records.numbers import count, money
 from memeval.records.summary import Summary
 from memeval.results.columns import columns
-from memeval.results.run_table import groups, label
+from memeval.results.run_table import by_task_and_budget, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
     import pandas as pd  # takes a second
 
     rows = []
-    for number, group in enumerate(groups(runs)):
+    for number, group in enumerate(by_task_and_budget(runs)):
         reference = next((run.cost for run in group if run.agent == REFERENCE), None)
         for run in group:
             cost, pays = run.cost, math.nan
@@ -132,14 +133,3 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
             f"what the service of {named} costs is not known: USD stays blank; the agent says it by spend(usd=...)."
         )
     return ["\n".join(lines)] if lines else []
-
-
-def money(usd: float | None) -> str:
-    """USD with three digits that say something, two behind the point from 10 on; `-` where it is not known."""
-    if usd is None:
-        return "-"
-    return f"{usd:,.2f}" if usd >= 10 else f"{usd:.3g}" if usd >= 0.001 or not usd else f"{usd:.1e}"
-
-
-def count(tokens: float | None) -> str:
-    return "-" if tokens is None else f"{tokens:,.0f}"

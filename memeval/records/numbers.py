@@ -1,0 +1,44 @@
+"""How numbers are written where people read them: in tables, lines and notes. What is not known is `-`.
+
+Scores are fractions and shown in percent, differences of them in points.
+"""
+
+from __future__ import annotations
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def percents(low: float | None, high: float | None) -> str:
+    """An interval of a score."""
+    return "-" if low is None else f"{percent(low)} to {percent(high)}"
+
+
+def points(difference: float) -> str:
+    return f"{100 * difference:+.1f}"
+
+
+def between(low: float, high: float) -> str:
+    """An interval of a difference."""
+    return f"{points(low)} to {points(high)}"
+
+
+def p_text(p: float) -> str:
+    return "< .0001" if p < 0.0001 else f"{p:.4f}".lstrip("0") if p < 1 else "1"
+
+
+def count(tokens: float | None) -> str:
+    return "-" if tokens is None else f"{tokens:,.0f}"
+
+
+def amount(value: float) -> str:
+    """Of any unit: whole from 100 on, else three digits that say something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def money(usd: float | None) -> str:
+    """USD with three digits that say something, two behind the point from 10 on."""
+    if usd is None:
+        return "-"
+    return f"{usd:,.2f}" if usd >= 10 else f"{usd:.3g}" if usd >= 0.001 or not usd else f"{usd:.1e}"
