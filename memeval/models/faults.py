@@ -73,7 +73,7 @@ def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools
         raise Fault(
             text,
             cost=0 if put_off else 1,
-            slower=row.slower or status in (429, 503, 529),
+            slower=row.slower,
             put_off=put_off,
             retry_after=wait,
         )
