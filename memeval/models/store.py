@@ -52,10 +52,6 @@ class Holding:
     newest: float
 
 
-def to_stderr(notice: str) -> None:
-    print(notice, file=sys.stderr)
-
-
 class Store:
     """key (32 bytes) -> Completion, in `path`.
 
@@ -206,7 +202,7 @@ class Store:
             if not self._optional:
                 raise UsageError(text) from None
             self._off, self._reader = True, None
-            to_stderr(f"the cache is off: {text}")
+            print(f"the cache is off: {text}", file=sys.stderr)
             return None
 
     def _exchange(self, wanted: list[_Wanted]) -> list[Completion | None]:
@@ -250,7 +246,7 @@ class Store:
             part = Path(f"{self.path}{tail}")
             if part.exists():
                 part.rename(f"{aside}{tail}")
-        to_stderr(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+        print(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one", file=sys.stderr)
 
 
 def _report(wanted: list[_Wanted], found: list[Completion | None], error: Exception | None) -> None:
