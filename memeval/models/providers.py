@@ -121,7 +121,7 @@ PROVIDERS = (
     ),
     Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
-        opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
+        opens=lambda at, spec, limiter: _load("scripted:ScriptedModel")(Path(at.name)),
         prefix="scripted:", runs_here=True, fills_cache=False,
     ),
     Provider(
