@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from memeval.results.grid import Grid as Grid
     from memeval.results.grid import render as render
     from memeval.results.leaderboard import leaderboard as leaderboard
-    from memeval.results.load import Run as Run
     from memeval.results.load import Runs as Runs
     from memeval.results.load import find_run as find_run
     from memeval.results.load import load_runs as load_runs
     from memeval.results.report.page import report as report
+    from memeval.results.run import Run as Run
     from memeval.results.table import table as table
 
 

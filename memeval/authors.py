@@ -79,7 +79,7 @@ class Fetched:
 
 
 @functools.cache
-def described(name: str) -> Upstream | None:
+def upstream_of(name: str) -> Upstream | None:
     """Of a set; None where its texts can be fetched from nowhere."""
     path = FOLDER / name / "upstream.yaml"
     return typed(read_yaml(path), Upstream, str(path)) if name and path.is_file() else None
@@ -87,7 +87,7 @@ def described(name: str) -> Upstream | None:
 
 def is_authors(name: str, part: str, text: str) -> bool:
     """Whether a text is the authors' own, of a part of a set."""
-    pinned = described(name)
+    pinned = upstream_of(name)
     sha256 = pinned.sha256.get(part) if pinned else None
     return sha256 is not None and part_digest(text, parts(name)[part].several) == sha256
 

@@ -2,8 +2,8 @@
 
 A card is a frozen record, decoded strictly: an unknown key, a wrong type or a missing base is one line with file and fix.
 `extends: other` inherits every key of another card of the same kind. A task may carry variants, written `task@variant`.
-Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; entry points (plugins.py); bundled.
-docs/cards.md describes every key.
+Search order: a path; `--tasks-dir` / `--agents-dir`; `./tasks`, `./baselines`; bundled. What has no card is found
+by plugins.py. docs/cards.md describes every key.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from memeval.errors import UsageError, suggest
 from memeval.sampling import RoleSampling, Sampling
 from memeval.typed import Count, Positive, fields, typed, unknown_key
 from memeval.yamlfile import at_key, decoded, read_yaml
+
+MIN_CHUNK = 8
+"""Tokens of the smallest `chunk_tokens`. A single character can take several, and is never cut."""
 
 
 class TaskCard(msgspec.Struct, frozen=True):
@@ -56,7 +59,7 @@ class TaskCard(msgspec.Struct, frozen=True):
     tokens: Count = 0
     shared: Positive = 1
     hard: bool = False
-    chunk_tokens: Count = 2048
+    chunk_tokens: Annotated[int, msgspec.Meta(ge=MIN_CHUNK)] = 2048
     one_unit_per_chunk: bool = False
     tokenizer: str = "o200k_base"
     reader_prompt: str = "reader"
@@ -66,7 +69,7 @@ class TaskCard(msgspec.Struct, frozen=True):
     query_visible: bool = False
     metrics: tuple[str, ...] = ("exact_match", "f1", "substring", "evidence_any", "evidence_all", "abstention")
     headline: str = "f1"
-    cluster: str = "question"
+    cluster: Literal["question", "context", "persona", "conversation"] = "question"
     questions: Count = 128
     version: Count = 1
     licence: str = ""
@@ -146,9 +149,9 @@ GENERAL = ("documents-400", "tokens-20000", "hard", "shared", "shared-8", "visib
 _SWITCHES = {"hard": "hard", "visible": "query_visible"}
 _GENERAL = re.compile(r"(documents|tokens|shared)-([1-9][0-9]{0,8})")
 _KINDS: dict[type[msgspec.Struct], str] = {
-    TaskCard: "into a task's card",
-    AgentCard: "into an agent's card",
-    SuiteCard: "into a suite's card",
+    TaskCard: "in a task's card",
+    AgentCard: "in an agent's card",
+    SuiteCard: "in a suite's card",
 }
 _SAMPLED = dict.fromkeys(fields(Sampling), "under 'sampling: {reader: ...}'")
 _INSIDE: dict[type, dict[str, str]] = {

@@ -2,7 +2,7 @@
 
 Required: it runs; recall changes nothing; the order of questions does not matter; contexts are isolated; a fork equals an
 agent that saw only the prefix, and feeding a fork does not change the original; nothing that the agent holds leads to gold
-(a walk over the object graph). Every agent that was made is closed.
+(a walk over the object graph). Every agent that was made is closed; a `close` that raises is a finding.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from memeval import plugins, tokens
 from memeval.agent import Query
 from memeval.models.completion import ModelSpec
 from memeval.models.usage import Ledger
+from memeval.records.rows import TroubleRow
 from memeval.runs.agent_runner import AgentError, AgentRunner, CannotFork
 from memeval.runs.context import ContextRun
 from memeval.runs.engine import Engine
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.runs.reader import AnswerStage
 from memeval.runs.run_context import RunContext
-from memeval.runs.signals import AgentSlow
+from memeval.runs.signals import AgentSlow, Event
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, ContextRef, Evidence, Question
 from memeval.tasks import Settings
+from memeval.wording import counted
 
 OFFLINE = ModelSpec("offline")
 GOLD = (Context, Question, Evidence, ContextRef, PackedContext, AnswerStage, Engine, ContextRun)
@@ -57,10 +59,10 @@ async def check(
 ) -> tuple[list[Finding], list[str]]:
     """The findings, and what the agent may claim. agent_timeout: seconds for one method, None for no limit. slow: called
     with the name of a method that has not returned after a minute."""
+    findings: list[Finding] = []
     async with contextlib.AsyncExitStack() as opened:
         bench = _Bench(spec, embedder, agent_timeout, slow, opened)
         await opened.enter_async_context(bench.run)
-        findings: list[Finding] = []
         for probe in (_runs, _pure_recall, _question_order, _chunk_order, _isolation, _fork, _leaks):
             try:
                 ok, says = await probe(bench)
@@ -69,11 +71,15 @@ async def check(
             findings.append(Finding(probe.__name__.strip("_").replace("_", " "), ok, says))
             if findings[0].ok is False:
                 break
-        return findings, await _claims(bench, findings)
+        claims = await _claims(bench, findings)
+    if bench.trouble:
+        return [*findings, Finding("close", False, bench.trouble[0])], []
+    return findings, claims
 
 
 class _Bench:
-    """Two bundled streams, and fresh agents that read them. opened: closes every agent that was made, and its thread."""
+    """Two bundled streams, and fresh agents that read them. opened: closes every agent that was made, and its thread.
+    trouble: what went wrong when they were closed."""
 
     def __init__(
         self,
@@ -83,7 +89,8 @@ class _Bench:
         slow: Callable[[str], None],
         opened: contextlib.AsyncExitStack,
     ) -> None:
-        self.emit = lambda event: slow(event.method) if isinstance(event, AgentSlow) else None
+        self.trouble: list[str] = []
+        self._slow = slow
         card = replace(plugins.find_task("synth-10k"), documents=16, chunk_tokens=400, reader_budget=4000)
         task = plugins.source(card)().load(card, Settings())
         count = tokens.counter(card.tokenizer)
@@ -93,6 +100,12 @@ class _Bench:
         self.run = RunContext(RunSpec("check", card, Settings(), spec, models, {}, agent_timeout=timeout))
         self._opened = opened
         self._made = 0
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, AgentSlow):
+            self._slow(event.method)
+        elif isinstance(event, TroubleRow):
+            self.trouble.append(event.what)
 
     async def begin(self, number: int) -> tuple[ContextRun, AgentRunner]:
         """A fresh agent that has begun, with its run in one of the two contexts."""
@@ -139,8 +152,12 @@ Probed = tuple[bool | None, str]
 
 async def _runs(bench: _Bench) -> Probed:
     first = await bench.read(0)
-    again = await first.recall(bench.queries(0)[0])
-    return True, f"{len(bench.contexts[0].stream)} chunks, {len(again.items)} items recalled"
+    query = bench.queries(0)[0]
+    with first.booking(Ledger("recall")):
+        again = await first.recall(query)
+        if bench.run.spec.agent.card.track == "native":
+            await first.answer(query, again)
+    return True, f"{counted(len(bench.contexts[0].stream), 'chunk')}, {counted(len(again.items), 'item')} recalled"
 
 
 async def _pure_recall(bench: _Bench) -> Probed:

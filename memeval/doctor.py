@@ -23,7 +23,7 @@ from memeval.models import prices
 from memeval.models.completion import ModelSpec
 from memeval.models.probe import FAIL, OK, TIMEOUT, WARN, Finding, probe
 from memeval.runs.options import Options
-from memeval.runs.plan import find_task
+from memeval.runs.plan import checked_task
 from memeval.runs.roles import chosen, role_model
 from memeval.tasks import Settings
 
@@ -103,7 +103,7 @@ def _tasks(options: Options, config: Mapping[str, Any], cards: list[TaskCard]) -
     names = [name for typed in options.tasks for name in plugins.find_suite(typed, options.tasks_dir) or [typed]]
     for name in dict.fromkeys(names):
         try:
-            card = find_task(name, options)
+            card = checked_task(name, options)
             cards.append(card)
             lacking = missing(card, settings)
             for found in lacking:

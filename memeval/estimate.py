@@ -28,6 +28,7 @@ from memeval.runs.plan import Planned
 from memeval.runs.prepare import PackedContext
 from memeval.stats import detectable_effect, half_width
 from memeval.task import ContextRef
+from memeval.wording import counted
 
 FEWEST = 8
 """Chunks, forks, answers or calls of the judge in the run's folder from which their cost is taken from there."""
@@ -254,9 +255,10 @@ def _about_work(planned: Planned, left: Sequence[Left], sizes: Mapping[ContextRe
     spec = planned.spec
     wanted = len(planned.question_ids) * spec.repeats * spec.answer_repeats
     if done := wanted - sum(item.answers for item in left):
-        yield f"{done} of {wanted} answers are in {spec.shown} already"
+        yield f"{done} of {counted(wanted, 'answer')} are in {spec.shown} already"
     if (shared := sum(item.shared for item in left)) and not spec.agent.is_control:
-        yield f"the memories of {shared} of {len(left)} streams are another run's: read, not built and paid for again"
+        of = f"{shared} of {counted(len(left), 'stream')}"
+        yield f"the memories of {of} are another run's: read, not built and paid for again"
     if n < FEW:
         yield f"n below {FEW}: checks the harness, ranks nothing"
     alone_in_cluster = spec.task.cluster == "question" or (spec.task.cluster == "context" and len(sizes) == n)
@@ -268,16 +270,17 @@ def _about_costs(
     each: Mapping[str, Costs], number: Mapping[str, float], roles: Mapping[str, Role], dry: DryRun | None
 ) -> Iterator[str]:
     if dry is None and roles:
-        seen = ", ".join(f"{found.units:,} {piece}s" for piece, found in each.items() if number[piece])
+        seen = ", ".join(counted(found.units, piece) for piece, found in each.items() if number[piece])
         yield f"tokens as measured so far ({seen})"
     if dry is not None:
-        yield f"dry run on {dry.streams} streams"
+        yield f"dry run on {counted(dry.streams, 'stream')}"
         if dry.failures:
             answers = dry.costs["answer"].units
-            yield f"WARNING: {len(dry.failures)} of {answers} answers failed in the dry run: {dry.failures[0]}"
+            yield f"WARNING: {len(dry.failures)} of {counted(answers, 'answer')} failed in the dry run: {dry.failures[0]}"
         for role, model in dry.substitutes.items():
             if model.overflows:
-                yield f"WARNING: {model.overflows} prompts of {role} exceed the window of {model.spec.name} in the dry run"
+                too_long = counted(model.overflows, "prompt")
+                yield f"WARNING: too long for the window of {model.spec.name} in the dry run: {too_long} of {role}"
         if guessed := [role for role, found in roles.items() if found.guessed]:
             counters = ", ".join(sorted({dry.substitutes[role].counter.name for role in guessed}))
             yield (

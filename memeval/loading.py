@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from memeval import identity
+from memeval import source_files
 from memeval.errors import UsageError, suggest
 
 
@@ -84,7 +84,7 @@ def importing(what: str, folder: Path) -> Iterator[None]:
     except (KeyboardInterrupt, UsageError):
         raise
     except BaseException as error:
-        place = identity.place(error)
+        place = source_files.place(error)
         raise UsageError(f"{place or what}: {_why(error, place)}") from error
     finally:
         sys.path.remove(str(folder))
@@ -108,7 +108,7 @@ def described(error: BaseException) -> str:
 
 def sources(reference: str, base: Path | None, modules: Mapping[str, Path] = MappingProxyType({})) -> dict[str, Path]:
     """Module name -> file, of the module of a reference, of `modules`, and of all local modules that they import
-    (identity.py). Other names, and modules that are not loaded, have no file."""
+    (source_files.py). Other names, and modules that are not loaded, have no file."""
     module, folder = reference.rpartition(":")[0], None
     start = dict(modules)
     if module.endswith(".py"):
@@ -118,7 +118,7 @@ def sources(reference: str, base: Path | None, modules: Mapping[str, Path] = Map
         folder = Path.cwd()
         if file := getattr(sys.modules.get(module), "__file__", None):
             start[module] = Path(file)
-    return identity.source_files(start, folder)
+    return source_files.transitive(start, folder)
 
 
 _loaded: dict[Path, str] = {}  # file -> digest of it when this process loaded it
@@ -128,7 +128,7 @@ def load_anew(reference: str, base: Path | None = None) -> None:
     """Forget the modules of a reference if one of their files has changed since it was loaded, or if another agent's module
     has the same name, so that a run uses the files as they are when it is planned. Not called during a run."""
     files = sources(reference, base)
-    now = identity.digests({str(path): path for path in files.values()})
+    now = source_files.digests({str(path): path for path in files.values()})
     if any(_is_stale(name, path, now[str(path)]) for name, path in files.items()):
         for name in files:
             sys.modules.pop(name, None)

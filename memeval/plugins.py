@@ -6,10 +6,7 @@ Built-in names are in the tables below and imported only when used. Entry-point 
 
 from __future__ import annotations
 
-import glob
 import inspect
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +14,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from memeval import cards, identity, prompts, typed
+from memeval import cards, typed
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
-from memeval.loading import fixed, importing, load_object, sources
+from memeval.loading import fixed, importing, load_object
 
 SOURCES = {
     "synth": "memeval.tasks.synth:Synth",
@@ -69,8 +66,6 @@ CONTROLS = {
     "longest-option": "the longest of the options (no model call): the floor where right options are longer",
     "shotgun": "every name and number of the 2 chunks that bm25 recalls: how much a metric rewards length (no model call)",
 }
-WITHOUT_READER = ("constant", "longest-option", "shotgun")
-"""Controls whose answers are made by a rule."""
 
 
 def entry_point(group: str, name: str) -> Any | None:
@@ -190,55 +185,3 @@ def find_task(name: str, extra: tuple[str, ...] = ()) -> TaskCard:
         longer = [known for known in cards.listing(TaskCard, extra) if known.startswith(f"{base}-")]
         raise UsageError(f"task '{name}' is a base for others; name one of {', '.join(longer)}")
     return card
-
-
-# -- source files -------------------------------------------------------------------------------------------------------
-
-
-def agent_files(card: AgentCard, params: Mapping[str, Any] | None = None) -> dict[str, Path]:
-    """Label -> file, of the agent's whole source: the modules of its class, the local modules that they import
-    (identity.py), its shipped prompts, the files that a foreign one names when it is made with `params` (None: the card's),
-    and those that the card's `source:` names. Empty for controls. Raises UsageError."""
-    if card.agent in CONTROLS:
-        return {}
-    made, base = agent_class(card), Path(card.path) if card.path else None
-    kinds = made.__mro__ if isinstance(made, type) else (made,)
-    modules = {name: sys.modules[name] for kind in kinds if (name := getattr(kind, "__module__", "")) in sys.modules}
-    start = {name: Path(file) for name, module in modules.items() if (file := getattr(module, "__file__", None))}
-    files = identity.labels(sources(card.agent, base, start))
-    own = own_prompts(card)
-    shipped = prompts.files(own) if isinstance(own, str) else {}
-    foreign = made(**(card.params if params is None else params)).files() if is_foreign(made) else {}
-    return {**files, **shipped, **foreign, **_named(card)}
-
-
-def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
-    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
-    own: Any = {}
-    if card.agent not in CONTROLS:
-        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
-            own = getattr(agent_class(card), "prompts", {})
-    return own if isinstance(own, Mapping) or (isinstance(own, str) and own in prompts.sets()) else {}
-
-
-def not_as_recorded(
-    card: AgentCard, recorded: Mapping[str, str], before: frozenset[str], params: Mapping[str, Any] | None = None
-) -> tuple[list[str], list[str]]:
-    """Names of the agent's source files that have changed since they were recorded (label -> digest), and of those that were
-    imported (since `sys.modules` had the names `before`) without being recorded."""
-    files = agent_files(card, params)
-    missed = identity.imported_since(before, list(files.values()))
-    return identity.differences(recorded, identity.digests(files)), [path.name for path in missed]
-
-
-def _named(card: AgentCard) -> dict[str, Path]:
-    """The files that a card's `source:` names, relative to the card."""
-    folder = Path(card.path).parent if card.path else Path()
-    found: dict[str, Path] = {}
-    for pattern in card.source:
-        paths = glob.glob(os.path.expanduser(pattern), root_dir=folder, recursive=True)
-        files = {path: (folder / path).resolve() for path in sorted(paths) if (folder / path).is_file()}
-        if not files:
-            raise UsageError(f"{card.path or card.name}: source: no file is named by '{pattern}'")
-        found |= files
-    return found

@@ -14,11 +14,6 @@ def of_agent(given: Mapping[str, str], agent: AgentCard) -> str:
     return next((given[name] for name in (agent.name, agent.agent, "*") if given.get(name)), "")
 
 
-def prefixed(card: TaskCard, agent: AgentCard) -> str:
-    """The `recall_prefix` of an agent's questions; empty where the card follows no protocol."""
-    return of_agent(card.recall_prefix, agent) if card.protocol else ""
-
-
 def scored(card: TaskCard, agent: AgentCard) -> TaskCard:
     """The card as this agent is scored: with `scoring: as-published` the headline is the agent's metric in
     `published_metrics`. Every metric of the card is computed either way."""

@@ -175,7 +175,7 @@ TREES = {
 
 def pins(name: str = "memalpha-paper") -> Upstream:
     """What is pinned for a set, with the hashes of the made files."""
-    real = authors.described(name)
+    real = authors.upstream_of(name)
     assert real is not None
     made = TREES[name]
     return replace(real, files={path: hashlib.sha256(made[path].encode()).hexdigest() for path in real.files})
@@ -190,7 +190,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 def served(folder: Path) -> Iterator[str]:
     """The trees behind HTTP: their base URL."""
     for name, files in TREES.items():
-        real = authors.described(name)
+        real = authors.upstream_of(name)
         assert real is not None
         for path, text in files.items():
             file = folder / real.repository / real.commit / path

@@ -117,7 +117,7 @@ def test_texts_of_the_authors_are_no_deviation(fetched: Path, monkeypatch: pytes
     digests = {part: authors.part_digest(text, known[part].several) for part, text in texts.items()}
     pinned = replace(pins(), sha256=digests)
     for module in (authors, run_prompts):
-        monkeypatch.setattr(module, "described", lambda name: pinned if name == "memalpha-paper" else None)
+        monkeypatch.setattr(module, "upstream_of", lambda name: pinned if name == "memalpha-paper" else None)
     task, agent = TaskCard("t", "jsonl", reader_deviation="ours"), find_agent("memalpha-paper")
     assert deviations(task, agent, texts) == ()
     assert users_parts(agent, texts) == []
@@ -253,7 +253,7 @@ def test_gpt_calls_tools_natively_and_an_empty_core_is_left_out(fetched: Path, t
 
 @pytest.mark.parametrize("name", TREES)
 def test_the_pins_name_every_file_that_a_rule_reads(name: str) -> None:
-    real = authors.described(name)
+    real = authors.upstream_of(name)
     assert isinstance(real, Upstream)
     rules = [rule for part in real.parts.values() for rule in part.values()]
     assert {rule.file for rule in rules if rule.file} == set(real.files) == set(TREES[name])
@@ -262,7 +262,7 @@ def test_the_pins_name_every_file_that_a_rule_reads(name: str) -> None:
 
 
 def test_every_set_with_pins_has_a_made_tree() -> None:
-    assert [name for name in prompts.sets() if authors.described(name)] == sorted(TREES)
+    assert [name for name in prompts.sets() if authors.upstream_of(name)] == sorted(TREES)
 
 
 # -- agents whose memory is one text -------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def test_fetched_texts_of_an_agent_whose_memory_is_one_text_leave_the_deviations
     texts = run_prompts.replaced(fetched, {})
     pinned = replace(made, sha256={part: authors.part_digest(texts[part], several=False) for part in made.parts})
     for module in (authors, run_prompts):
-        monkeypatch.setattr(module, "described", lambda name: pinned if name == card.prompt_set else None)
+        monkeypatch.setattr(module, "upstream_of", lambda name: pinned if name == card.prompt_set else None)
     task = TaskCard("t", "jsonl")
     assert deviations(task, fetched, texts) == card.deviations
     assert users_parts(fetched, texts) == []

@@ -240,7 +240,7 @@ def test_safe_beside_processes_that_use_the_cache(folder: Path, tmp_path: Path) 
 def test_a_run_that_is_going_misses_and_goes_on(folder: Path) -> None:
     cache = open_cache()
     put(cache, 1, Completion("one"))
-    assert command.clear(yes=True).startswith("removed 1 replies")
+    assert command.clear(yes=True).startswith("removed 1 reply,")
     assert get(cache, 1) is None
     put(cache, 1, Completion("again"))
     cache.close()

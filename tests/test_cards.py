@@ -160,17 +160,17 @@ def test_every_listed_name_is_found_where_it_is_listed() -> None:
     [
         ("task", "source: jsonl\nfile: notes.jsonl\n", "2: unknown key 'file'; it belongs under 'params'"),
         ("task", "source: synth\nworld_seed: 4\n", "2: unknown key 'world_seed'; it belongs under 'params'"),
-        ("task", "source: jsonl\ntrack: native\n", "2: unknown key 'track'; it belongs into an agent's card"),
+        ("task", "source: jsonl\ntrack: native\n", "2: unknown key 'track'; it belongs in an agent's card"),
         ("task", "source: jsonl\ntemperature: 0.7\n", "2: unknown key 'temperature'; it belongs under 'sampling: {"),
         ("task", "source: jsonl\nreader: {temperature: 1}\n", "2: unknown key 'reader'; it belongs under 'sampling'"),
         ("task", "source: jsonl\nparams:\n  hard: true\n  file: x\n", "3: unknown key 'params.hard'; it belongs one level"),
-        ("task", "source: jsonl\nvariants:\n  a:\n    models: x\n", "4: unknown key 'variants.a.models'; it belongs into"),
+        ("task", "source: jsonl\nvariants:\n  a:\n    models: x\n", "4: unknown key 'variants.a.models'; it belongs in"),
         ("task", "source: jsonl\nvariants:\n  a: {hrad: 3}\n", "3: unknown key 'variants.a.hrad'; did you mean 'hard'?"),
         ("agent", "agent: bm25\nk: 3\n", "2: unknown key 'k'; it belongs under 'params'"),
         ("agent", "agent: mine.py:Mine\nlast: 3\n", "2: unknown key 'last'; it belongs under 'params'"),
         ("agent", "agent: bm25\nreader: tiny\n", "2: unknown key 'reader'; it belongs under 'models'"),
         ("agent", "agent: bm25\ntemperature: 0\n", "2: unknown key 'temperature'; it belongs under 'sampling: {reader: "),
-        ("agent", "agent: bm25\nheadline: f1\n", "2: unknown key 'headline'; it belongs into a task's card"),
+        ("agent", "agent: bm25\nheadline: f1\n", "2: unknown key 'headline'; it belongs in a task's card"),
     ],
 )  # fmt: skip
 def test_a_key_in_the_wrong_place_is_told_where_it_belongs(tmp_path: Path, kind: str, text: str, message: str) -> None:

@@ -10,7 +10,7 @@ import memeval
 
 PACKAGE = Path(memeval.__file__).parent
 ORDER = """
-errors process typed sampling yamlfile config tokens prompts identity bm25
+errors wording process typed sampling yamlfile config tokens prompts source_files bm25
 task
 agent
 trained cards protocol digests loading plugins

@@ -10,6 +10,7 @@ from memeval import loading, plugins
 from memeval.cards import AgentCard
 from memeval.cli import main
 from memeval.errors import UsageError
+from memeval.runs.agent_files import agent_files
 
 AGENT = """
 from memeval import Recall
@@ -39,7 +40,7 @@ def test_file_reference(agent_file: Path) -> None:
     card = plugins.find_agent(f"{agent_file}:Mine")
     assert (card.name, card.track) == ("Mine", "native")
     assert plugins.agent_class(card).__name__ == "Mine"
-    assert plugins.agent_files(card) == {"mine.py": agent_file}
+    assert agent_files(card, {}) == {"mine.py": agent_file}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from memeval.memory.entries import Entries
 from memeval.typed import typed
 
 
-class Stream:
+class KeptStream:
     """What the flat baselines share: every chunk is kept, and the memory is the stream itself."""
 
     concurrent = True
@@ -54,7 +54,7 @@ def item_of(chunk: Chunk) -> Item:
 Part = Literal["head", "middle", "tail"]
 
 
-class LongContext(Stream):
+class LongContext(KeptStream):
     """Recalls as many whole chunks as fit into `session.budget`, at least one, read in the order of the stream. cut: which
     part of a stream that does not fit is left out: its `head` (the newest chunks are read), its `tail` (the oldest are), or
     its `middle` (about as many tokens of either end are).

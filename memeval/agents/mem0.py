@@ -9,6 +9,7 @@ from memeval.agents.foreign.agent import TIMEOUT
 from memeval.agents.foreign.program import Program
 from memeval.config import cache_folder
 from memeval.errors import UsageError
+from memeval.typed import Positive, typed
 
 VERSION = "2.2.1"
 PROGRAM = Path(__file__).parent / "foreign" / "mem0_program.py"
@@ -23,10 +24,11 @@ class Mem0(Program):
     """
 
     def __init__(self, k: int = 10, python: str = "", timeout: float = TIMEOUT) -> None:
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise UsageError(f"mem0: k is {k!r}, expected a whole number of memories, 1 or more")
-        interpreter = Path(python).expanduser() if python else cache_folder() / "mem0" / "bin" / "python"
-        interpreter = (self.folder or Path.cwd()) / interpreter if python else interpreter.absolute()
+        typed(k, Positive, "mem0", "k")
+        if python:
+            interpreter = (self.folder or Path.cwd()) / Path(python).expanduser()
+        else:
+            interpreter = (cache_folder() / "mem0" / "bin" / "python").absolute()
         if not _has_mem0(interpreter):
             folder, packages = quote(str(interpreter.parents[1])), quote(str(REQUIREMENTS))
             made = f"python3 -m venv {folder} && {folder}/bin/pip install -r {packages}"

@@ -13,17 +13,25 @@ import functools
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.agents import quote_wire, qwen_wire
 from memeval.errors import UsageError
 from memeval.memory import published, tools
-from memeval.memory.quoting import QUOTES, ChunkLines, Quote, numbered
+from memeval.memory.quoting import ChunkLines, Quote, numbered
 from memeval.memory.store import CORE, CUT_MARK, EPISODIC, SEMANTIC, TYPES, MemoryStore
 from memeval.models.bound import BoundModel
 from memeval.models.completion import ToolCall
 from memeval.prompts import Block, Texts, reader_messages
+from memeval.typed import Count, Positive, typed
+
+Format = Literal["native", "qwen", "quotes", "published"]
+Wire = Literal["auto", "native", "qwen", "quotes", "published"]
+Order = Literal["auto", "search", "newest"]
+CoreSize = Annotated[int, Meta(ge=16)]
 
 
 class MemAlpha:
@@ -52,35 +60,24 @@ class MemAlpha:
         episodic: bool = True,
         response_limit: int = 2048,
         core_tokens: int = 512,
-        wire: str = "auto",
+        wire: Wire = "auto",
         capacity: int = 0,
         quote: Quote = "none",
-        recall: str = "auto",
+        recall: Order = "auto",
         strict: bool = False,
     ) -> None:
-        for name, value, least in (
-            ("top_k", top_k, 0),
-            ("recent", recent, 0),
-            ("response_limit", response_limit, 1),
-            ("core_tokens", core_tokens, 16),
-            ("capacity", capacity, 0),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"memalpha: {name} is {value!r}, expected a whole number, {least} or more")
-        for name, chosen, known in (
-            ("wire", wire, ("auto", "native", "qwen", "quotes", "published")),
-            ("strict", strict, (False, True)),
-            ("quote", quote, QUOTES),
-            ("recall", recall, ("auto", "search", "newest")),
-        ):
-            if chosen not in known:
-                raise UsageError(f"memalpha: {name} is {chosen!r}, use one of {', '.join(map(str, known))}")
+        self.top_k: int = typed(top_k, Count, "memalpha", "top_k")
+        self.recent: int = typed(recent, Count, "memalpha", "recent")
+        self.response_limit: int = typed(response_limit, Positive, "memalpha", "response_limit")
+        self.core_tokens: int = typed(core_tokens, CoreSize, "memalpha", "core_tokens")
+        self.capacity: int = typed(capacity, Count, "memalpha", "capacity")
+        self.wire: Wire = typed(wire, Wire, "memalpha", "wire")
+        self.quote: Quote = typed(quote, Quote, "memalpha", "quote")
+        self.order: Order = typed(recall, Order, "memalpha", "recall")
+        self.strict: bool = typed(strict, bool, "memalpha", "strict")
         self.including = [kind for kind, wanted in zip(TYPES, (core, semantic, episodic), strict=True) if wanted]
         if not self.including:
             raise UsageError("memalpha: core, semantic and episodic are all off; a memory needs one of them")
-        self.top_k, self.recent = top_k, recent
-        self.response_limit, self.core_tokens, self.wire = response_limit, core_tokens, wire
-        self.capacity, self.quote, self.order, self.strict = capacity, quote, recall, strict
 
     def begin(self, session: Session) -> None:
         self.session = session
@@ -88,22 +85,17 @@ class MemAlpha:
         mark = self.texts.several("view").get("core.cut", CUT_MARK)
         cut = functools.partial(published.cut_words, mark=mark) if self.strict else None
         self.store = MemoryStore(session.count, self.including, session.seed, self.core_tokens, self.capacity, cut)
-        model = session.models["memory"]
-        if self.wire == "auto":
-            self.wire = _wire(model)
-        gpt = "gpt" in model.name.lower()
-        self.native = self.wire == "native" or (self.wire == "published" and (gpt or model.kind == "offline"))
-        self.temperature = 0.6 if gpt and self.wire == "published" else 0.0
-        if self.wire == "quotes":
-            self.quote = "word" if self.quote == "none" else self.quote
-            self.order = "newest" if self.order == "auto" else self.order
-        self.tools = tools.schemas(self.texts.several("tools"), self.including, self.quote)
+        self.operations = published.OPERATIONS if self.strict else tools.OPERATIONS
+        self.format, self.temperature = _calling(self.wire, session.models["memory"])
+        quotes = self.format == "quotes"
+        self.quoting: Quote = "word" if quotes and self.quote == "none" else self.quote
+        self.newest = self.order == "newest" or (quotes and self.order == "auto")
+        self.tools = tools.schemas(self.texts.several("tools"), self.including, self.quoting)
 
     async def observe(self, chunk: Chunk) -> None:
-        lines = None if self.quote == "none" else ChunkLines(chunk.text, self.quote)
+        lines = None if self.quoting == "none" else ChunkLines(chunk.text, self.quoting)
         for call in await self._generate(chunk):
-            operations = published.OPERATIONS if self.strict else tools.OPERATIONS
-            for result in tools.execute_all(self.store, call, chunk.id, lines, operations):
+            for result in tools.execute_all(self.store, call, chunk.id, lines, self.operations):
                 self.session.record(result)
 
     def recall(self, query: Query) -> Recall:
@@ -113,10 +105,10 @@ class MemAlpha:
         dropping the tail, so a smaller answer budget keeps what a smaller k would have kept. (The paper's reader sees the
         lists one after the other; here each item says which list it is from.)
         """
-        if self.order == "newest":
+        if self.newest:
             return Recall(self.store.items()[::-1])
         if "reader_view" in self.session.prompts:
-            return self._in_view(query)
+            return self._recall_by_type(query)
         core = self.store.core
         first = [Item(f"[core] {core.text}", core.chunks, CORE)] if core else []
         left = self.session.budget - sum(self.session.count(item.text) for item in first)
@@ -131,8 +123,8 @@ class MemAlpha:
             found += items
         return Recall(first + found)
 
-    def _in_view(self, query: Query) -> Recall:
-        """The same for a reader that is shown blocks by type."""
+    def _recall_by_type(self, query: Query) -> Recall:
+        """The same for a reader that is shown a block for each type: k falls until its whole system text fits the budget."""
         texts, core = self.session.prompts, self.store.core
         kinds = [kind for kind in (SEMANTIC, EPISODIC) if kind in self.including]
         asks = re.search(r"\w", query.text)  # a query without words finds nothing there
@@ -167,20 +159,20 @@ class MemAlpha:
         ]
 
     async def _generate(self, chunk: Chunk) -> Sequence[ToolCall]:
-        """The one generation of a chunk. Greedy and without thinking, as the official evaluation."""
+        """The calls of the one generation of a chunk. Greedy and without thinking, as the official evaluation."""
         model = self.session.models["memory"]
         settings: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.response_limit}
-        if self.wire == "quotes":
+        if self.format == "quotes":
             settings["max_tokens"] = quote_wire.LIMIT
-            messages = quote_wire.messages(quote_wire.shown(self.store, self.recent), self._shown(chunk))
+            messages = quote_wire.messages(quote_wire.newest(self.store, self.recent), self._chunk_text(chunk))
             return quote_wire.parse(await model.generate(messages, **settings), self.including)
         messages = self._messages(chunk)
-        if self.native:
+        if self.format == "native":
             return (await model.generate(messages, self.tools, **settings)).tool_calls
         # the checkpoint is a Qwen3 that was trained without thinking: its chat template must switch it off
         settings |= {"chat_template_kwargs": {"enable_thinking": False}}
         messages[0]["content"] += f"\n\n{qwen_wire.tool_prompt(self.tools)}"
-        if self.wire == "published":
+        if self.format == "published":
             return qwen_wire.parse_published((await model.generate(messages, **settings)).text)
         completion = await model.generate(messages, **settings, stop=qwen_wire.STOP)
         return qwen_wire.parse(completion.text, completion.whole)
@@ -189,15 +181,15 @@ class MemAlpha:
         """In our texts what never changes comes first, so that a server can reuse it from call to call."""
         bullets = [self.texts.fill("kinds", kind) for kind in self.texts.several("kinds") if kind in self.including]
         kinds = Block("\n".join(bullets))
-        shared: dict[str, str | int] = {"memory": self._view(), "limit": int(0.8 * self.response_limit)}
+        shared: dict[str, str | int] = {"memory": self._memory_view(), "limit": int(0.8 * self.response_limit)}
         system = self.texts.fill("system", kinds=kinds, **shared)
-        user = self.texts.fill("user", chunk=self._shown(chunk), **shared)
+        user = self.texts.fill("user", chunk=self._chunk_text(chunk), **shared)
         return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
-    def _shown(self, chunk: Chunk) -> str:
-        return numbered(chunk.text) if self.quote == "line" else chunk.text
+    def _chunk_text(self, chunk: Chunk) -> str:
+        return numbered(chunk.text) if self.quoting == "line" else chunk.text
 
-    def _view(self) -> Block:
+    def _memory_view(self) -> Block:
         """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
         core = self.store.core
         held = {CORE: [(CORE, core.text)] if core else []} if CORE in self.including else {}
@@ -207,8 +199,15 @@ class MemAlpha:
         return Block("\n\n".join(blocks.values()))
 
 
-def _wire(model: BoundModel) -> str:
-    """How a model calls tools, as far as its name tells."""
+def _calling(wire: Wire, model: BoundModel) -> tuple[Format, float]:
+    """How a model is to call tools, as far as its name tells where the wire leaves it open, and at which temperature."""
+    name = model.name.lower()
+    if wire == "published":
+        if "gpt" in name:
+            return "native", 0.6
+        return "native" if model.kind == "offline" else "published", 0.0
+    if wire != "auto":
+        return wire, 0.0
     if model.kind == "tiny":
-        return "quotes"
-    return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", model.name.lower()) else "native"
+        return "quotes", 0.0
+    return "qwen" if "memalpha" in re.sub(r"[^a-z0-9]", "", name) else "native", 0.0

@@ -19,7 +19,7 @@ LIMIT = CALLS + 1
 """Tokens of one reply: its words and the end token."""
 
 
-def shown(store: MemoryStore, recent: int) -> list[str]:
+def newest(store: MemoryStore, recent: int) -> list[str]:
     """The newest entries of each list, oldest of them first."""
     return [entry.text for kind in store.including if kind != CORE for _, entry in store.recent(kind, recent)]
 

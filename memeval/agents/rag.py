@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Self
 
 from memeval.agent import Chunk, Query, Recall, Session
-from memeval.agents.long_context import Stream
+from memeval.agents.long_context import KeptStream
 from memeval.agents.passages import Cut, Passages
 from memeval.agents.search import EVERYTHING, Hits, Kind, index
 from memeval.typed import typed
 
 
-class Retrieval(Stream):
+class Retrieval(KeptStream):
     """Recalls the best passages for the bare question, best first.
 
     k: hits; 0: as many as the budget holds. passage: tokens of a passage, in whole sentences; 0: whole chunks. overlap:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import hashlib
 
 from memeval.agent import Chunk, Query, Recall
-from memeval.agents.long_context import Stream, item_of
-from memeval.errors import UsageError
+from memeval.agents.long_context import KeptStream, item_of
+from memeval.typed import Positive, typed
 
 
-class Recent(Stream):
+class Recent(KeptStream):
     """Keeps the last `k` chunks and forgets the rest; the newest ranks highest, and they are read in order."""
 
     def __init__(self, k: int = 5) -> None:
-        self.k = _checked(k, "recent")
+        self.k: int = typed(k, Positive, "recent", "k")
 
     def observe(self, chunk: Chunk) -> None:
         super().observe(chunk)
@@ -26,7 +26,7 @@ class Recent(Stream):
         return _recall(self.chunks[::-1])
 
 
-class RandomK(Stream):
+class RandomK(KeptStream):
     """Keeps the stream and recalls `k` of its chunks at random, read in order.
 
     The draw depends on the session's seed and the question alone: the same question brings back the same chunks, and a
@@ -34,7 +34,7 @@ class RandomK(Stream):
     """
 
     def __init__(self, k: int = 5) -> None:
-        self.k = _checked(k, "random-k")
+        self.k: int = typed(k, Positive, "random-k", "k")
 
     def recall(self, query: Query) -> Recall:
         drawn = sorted(self.chunks, key=lambda chunk: self._lot(query.text, chunk.id))
@@ -47,9 +47,3 @@ class RandomK(Stream):
 
 def _recall(chunks: list[Chunk]) -> Recall:
     return Recall([item_of(chunk) for chunk in chunks], order="stream")
-
-
-def _checked(k: int, agent: str) -> int:
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise UsageError(f"{agent}: k is {k!r}, expected a whole number of chunks, 1 or more")
-    return k

@@ -5,11 +5,16 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
 
 from memeval.agent import Chunk, MemoryStats, Query, Recall, Session, ToolResult
-from memeval.errors import UsageError
 from memeval.memory.store import SEMANTIC, MemoryStore
 from memeval.memory.tools import DELETE, DROPPED, INSERT
+from memeval.typed import Count, typed
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Writer:
@@ -22,11 +27,9 @@ class Writer:
     concurrent = True
 
     def __init__(self, share: float = 1.0, words: Sequence[str] = (), capacity: int = 0) -> None:
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-            raise UsageError(f"share is {share!r}, expected a number from 0 to 1")
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 0:
-            raise UsageError(f"capacity is {capacity!r}, expected a whole number of tokens, 0 for no cap")
-        self.share, self.words, self.capacity = share, frozenset(words), capacity
+        self.share: float = typed(share, Share, "writer", "share")
+        self.words: frozenset[str] = frozenset(typed(words, tuple[str, ...], "writer", "words"))
+        self.capacity: int = typed(capacity, Count, "writer", "capacity")
 
     def begin(self, session: Session) -> None:
         self.session = session

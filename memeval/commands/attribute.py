@@ -16,8 +16,10 @@ from memeval.records.clean import encode
 from memeval.records.verdicts import status
 from memeval.results.attribute import Attribute, Expected
 from memeval.results.costs import money
-from memeval.results.load import Run, load_runs
+from memeval.results.load import load_runs
 from memeval.results.lost import asked_sentence, sentence
+from memeval.results.run import Run
+from memeval.wording import counted
 
 
 def attribute_command(
@@ -59,9 +61,8 @@ def attribute_command(
 def expectation(found: Expected) -> str:
     """What is about to be sent, in one line."""
     usd = "price unknown" if found.usd is None else f"about {money(found.usd)} USD"
-    return (
-        f"{found.answers:,} wrong answers: at most {found.calls:,} calls, about {found.prompt_tokens:,} prompt tokens, {usd}"
-    )
+    wrong, calls = counted(found.answers, "wrong answer"), counted(found.calls, "call")
+    return f"{wrong}: at most {calls}, about {counted(found.prompt_tokens, 'prompt token')}, {usd}"
 
 
 def _lines(run: Run, found: Attribution) -> list[str]:

@@ -20,6 +20,7 @@ from memeval.data.files import megabytes
 from memeval.errors import UsageError
 from memeval.models.store import Store
 from memeval.results.columns import columns
+from memeval.wording import counted
 
 
 def stats(form: str = "table") -> str:
@@ -40,14 +41,16 @@ def stats(form: str = "table") -> str:
             "data": {"path": str(records.folder()), "entries": len(data), "bytes": _bytes(data)},
         }
         return json.dumps(found, ensure_ascii=False)
-    lines = [f"{_path()}: {entries:,} replies, {megabytes(_on_disk())} on disk"]
+    lines = [f"{_path()}: {counted(entries, 'reply')}, {megabytes(_on_disk())} on disk"]
     if held:
         rows = [[h.model, f"{h.entries:,}", megabytes(h.bytes), _date(h.oldest), _date(h.newest)] for h in held]
         header = ["model", "replies", "size", "from", "to"]
         lines += ["", columns(header, rows, ("left", "right", "right", "left", "left"), keep=header), ""]
     if aside:
         lines.append(f"set aside because damaged or not memeval's, never read again: {', '.join(aside)}")
-    return "\n".join([*lines, f"{records.folder()}: the records of {len(data)} data files, {megabytes(_bytes(data))}"])
+    return "\n".join(
+        [*lines, f"{records.folder()}: the records of {counted(len(data), 'data file')}, {megabytes(_bytes(data))}"]
+    )
 
 
 def clear(yes: bool = False) -> str:
@@ -55,13 +58,13 @@ def clear(yes: bool = False) -> str:
     data = records.entries()
     with _store() as store:
         if not yes:
-            what = f"all {0 if store is None else len(store):,} replies from {_path()}"
+            what = f"all {counted(0 if store is None else len(store), 'reply')} from {_path()}"
             raise UsageError(
-                f"memeval cache clear: this removes {what}, and the records of {len(data)} data files; add --yes"
+                f"memeval cache clear: this removes {what}, and the records of {counted(len(data), 'data file')}; add --yes"
             )
         for entry in data:
             entry.unlink(missing_ok=True)
-        return f"{_removed(store, math.inf)}\nremoved the records of {len(data)} data files"
+        return f"{_removed(store, math.inf)}\nremoved the records of {counted(len(data), 'data file')}"
 
 
 def prune(older_than: float) -> str:
@@ -95,7 +98,7 @@ def _removed(store: Store | None, before: float) -> str:
     note = "" if compacted else "; the space is free inside the file, which is in use and could not be made smaller now"
     left = 0 if store is None else len(store)
     sizes = f"{_path()} was {megabytes(was)}, is {megabytes(_on_disk())}"
-    return f"removed {removed:,} replies, {left:,} left; {sizes}{note}"
+    return f"removed {counted(removed, 'reply')}, {left:,} left; {sizes}{note}"
 
 
 def _path() -> Path:

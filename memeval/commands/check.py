@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from memeval import process
 from memeval.check import OFFLINE, check
-from memeval.errors import UsageError
-from memeval.runs.options import Options, parse_settings
-from memeval.runs.plan import agent_specs
+from memeval.errors import StopRun, UsageError
+from memeval.runs.options import as_typed
+from memeval.runs.plan import agent_specs, check_settings_used
 from memeval.runs.roles import model_spec
 
 MARKS = {True: "ok", False: "FAILED", None: "n/a"}
@@ -24,25 +24,30 @@ def check_command(
     agent_timeout: float | None = None,
     form: str = "table",
 ) -> int:
-    """Print the findings of each agent. Returns 0 when every probe passed, else 3."""
+    """Print the findings of each agent. Returns 0 when every probe passed, else 3. Raises UsageError, also for an embedder
+    that cannot be reached."""
     model = model_spec(embedder, None) if embedder else OFFLINE
     failed = False
     found = []
     with process.foreign_code() as out:
-        for name in names:
-            options = Options(agents=[name], tasks=[], settings=parse_settings(settings), agents_dir=agents_dir)
-            for spec in agent_specs(name, options):
-                if spec.is_control:
-                    raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
+        options = as_typed(names, (), {"settings": settings, "agents_dir": agents_dir})
+        specs = [(name, spec) for name in options.agents for spec in agent_specs(name, options)]
+        check_settings_used([spec for _, spec in specs], options)
+        for name, spec in specs:
+            if spec.is_control:
+                raise UsageError(f"'{name}' is a control, not an agent: it has nothing to check")
+            try:
                 findings, claims = process.run(check(spec, model, agent_timeout, _slow))
-                failed |= any(finding.ok is False for finding in findings)
-                found.append({"agent": name, "findings": [asdict(row) for row in findings], "claims": claims})
-                if form == "json":
-                    continue
-                print(name, file=out)
-                for finding in findings:
-                    print(f"  {finding.probe:22} {MARKS[finding.ok]:7} {finding.says}".rstrip(), file=out)
-                print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
+            except StopRun as error:
+                raise UsageError(str(error)) from error
+            failed |= any(finding.ok is False for finding in findings)
+            found.append({"agent": name, "findings": [asdict(row) for row in findings], "claims": claims})
+            if form == "json":
+                continue
+            print(name, file=out)
+            for finding in findings:
+                print(f"  {finding.probe:22} {MARKS[finding.ok]:7} {finding.says}".rstrip(), file=out)
+            print("  may claim: " + ("; ".join(claims) if claims else "nothing yet"), file=out)
         if form == "json":
             print(json.dumps({"agents": found}, ensure_ascii=False), file=out)
     return 3 if failed else 0

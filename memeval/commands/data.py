@@ -16,6 +16,7 @@ from memeval.data.files import DataFile, Found, at_hand, megabytes
 from memeval.errors import NoData, UsageError
 from memeval.results.columns import columns
 from memeval.tasks import Settings, verify
+from memeval.wording import counted
 
 Held = tuple[tuple[DataFile, tuple[Found, ...]], ...]
 """What a task reads, each with the files on this machine (none: it is missing)."""
@@ -193,7 +194,7 @@ class _Progress:
     def show(self, built: int, of: int) -> None:
         if self._live or time.monotonic() - self._printed >= 60:
             self._printed = time.monotonic()
-            self._write(f"{built} of {of} contexts built")
+            self._write(f"{built} of {counted(of, 'context')} built")
 
     def __exit__(self, *_: object) -> None:
         if self._live:
@@ -208,7 +209,8 @@ def _files(item: verify.Verified) -> str:
     lines = [item.task]
     for facts in item.files:
         hub = f"  {facts['hub']}@{facts['revision']}" if "hub" in facts else ""
-        lines.append(f"  {facts['name']}  {facts['bytes']} bytes, {facts['records']} records, sha256 {facts['sha256']}{hub}")
+        size = f"{facts['bytes']} bytes, {counted(facts['records'], 'record')}"
+        lines.append(f"  {facts['name']}  {size}, sha256 {facts['sha256']}{hub}")
     return "\n".join(lines if item.files else [*lines, "  made by the task itself: reads no files"])
 
 

@@ -8,6 +8,7 @@ import json
 from memeval.doctor import findings
 from memeval.models.probe import FAIL, WARN
 from memeval.runs.options import Options
+from memeval.wording import counted
 
 
 def doctor_command(options: Options, form: str = "table", timeout: float | None = None) -> int:
@@ -21,5 +22,5 @@ def doctor_command(options: Options, form: str = "table", timeout: float | None 
         for finding in found:
             print(f"{finding.level:5}{finding.subject}: {' '.join(finding.says.split())}")
         state = f"{failures} to fix" if failures else "a run should work"
-        print(f"\n{state}; {warnings} warning{'' if warnings == 1 else 's'}")
+        print(f"\n{state}; {counted(warnings, 'warning')}")
     return 3 if failures else 0

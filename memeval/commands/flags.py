@@ -207,8 +207,8 @@ def call_settings(given: dict[str, Any], judge: ModelSpec | None = None) -> Call
     from memeval.runs.options import policy
 
     max_cost, max_calls, no_cache = (given.pop(key) for key in ("max_cost", "max_calls", "no_cache"))
-    budget = None if max_cost is None and max_calls is None else Budget(max_cost, max_calls)
-    if budget is not None and judge is not None:
+    budget = Budget(max_cost, max_calls)
+    if judge is not None:
         budget.require_prices([judge])
     return CallSettings(given.pop("concurrency"), not no_cache, policy(given), budget)
 

@@ -33,6 +33,7 @@ from memeval.records.verdicts import status
 from memeval.results.columns import columns, width
 from memeval.results.run_table import legend, mark
 from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, percent, trained_text
+from memeval.wording import counted
 
 SHOWN = 10
 """Disagreements that are printed."""
@@ -171,7 +172,7 @@ def calibration_table(calibration: Calibration) -> str:
         body.append(["Cohen's kappa", f"{errors.kappa.value:.2f}", f"{low} to {high}", errors.kappa.n])
     title = (
         f"judge {calibration.judge}, family {calibration.family}, prompt {calibration.prompt_hash[:8]}, "
-        f"{calibration.source}: {calibration.items} answers, {calibration.failed} without a verdict"
+        f"{calibration.source}: {counted(calibration.items, 'answer')}, {calibration.failed} without a verdict"
     )
     parts = [title, tabulate(body, ["", "value", "95% interval", "n"], tablefmt="github", disable_numparse=True)]
     cases = [[case, *counts] for case, counts in calibration.cases.items()]

@@ -45,7 +45,8 @@ def list_command(
     if what == "runs":
         return _runs(names, runs_dir, form)
     if len(names) > (what == "agents"):
-        raise UsageError(f"memeval list {what} {' '.join(names)}: a name is for agents (one) and for runs")
+        takes = "takes one name" if what == "agents" else "takes no name"
+        raise UsageError(f"memeval list {what} {' '.join(names)}: memeval list {what} {takes}")
     found = listing(what, *names, tasks_dir=tasks_dir, agents_dir=agents_dir, runs_dir=runs_dir)
     if form == "json":
         return json.dumps({what: [dict(zip(found.columns, row, strict=True)) for row in found.rows]}, ensure_ascii=False)

@@ -15,10 +15,11 @@ def new_command(what: str, name: str) -> str:
     """Write the files into the working directory. Returns what to type next. Raises UsageError where one exists."""
     if what not in WHAT:
         raise UsageError(f"memeval new {what}: unknown kind{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
-    base = name.removesuffix(".py").removesuffix(".yaml").replace("-", "_")
-    if not base.isidentifier():
-        raise UsageError(f"memeval new {what} {name}: expected a name of letters, digits and _, such as my_{what}")
+    base = name.removesuffix(".py").removesuffix(".yaml")
+    if not base.replace("-", "_").isidentifier():
+        raise UsageError(f"memeval new {what} {name}: expected a name of letters, digits, - and _, such as my_{what}")
     if what == "agent":
+        base = base.replace("-", "_")  # a module's name
         made = "".join(part[:1].upper() + part[1:] for part in base.split("_"))
         files = {f"{base}.py": "agent.txt"}
         agent = f"{base}.py:{made}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from memeval.errors import UsageError, suggest
 from memeval.judging.official import OfficialJudge, official
 from memeval.prompts import Part, parts, placeholders, sets, shipped
 from memeval.results.columns import width
-from memeval.runs.prompts import prompt_set, replaced, shipped_texts
+from memeval.runs.prompts import replaced, set_of, shipped_texts
 
 SHARED = ("reader", "judge")
 """Sets of no agent: system texts of the reader, which a task's card names, and the judge's rules by family of tasks."""
@@ -38,15 +37,12 @@ class PromptPart:
 
 def prompt_parts(owner: str, agents_dir: tuple[str, ...] = ()) -> list[PromptPart]:
     """The parts of an agent (as `--agent` names it), of `reader` or of `judge`. Raises UsageError."""
-    name: str | Mapping[str, str] = owner
-    texts: Mapping[str, str]
     if owner in SHARED:
-        texts = shipped(owner)
+        name, texts = owner, shipped(owner)
     else:
         card = plugins.find_agent(owner, agents_dir)
-        name = prompt_set(card)
-        texts = {**shipped_texts(card), **replaced(card, {})}
-    known = parts(name) if isinstance(name, str) else {}
+        name, texts = set_of(card), {**shipped_texts(card), **replaced(card, {})}
+    known = parts(name) if name else {}
     return [_part(owner, part, known.get(part, Part("")), text) for part, text in texts.items()]
 
 
@@ -57,7 +53,7 @@ def _part(owner: str, part: str, about: Part, text: str) -> PromptPart:
 
 def list_command(owner: str | None, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:
     """What `memeval prompts list [AGENT]` prints."""
-    owners = [owner] if owner else [*_agents(agents_dir), *SHARED]
+    owners = [owner] if owner else [*(card.name for card in _agents(agents_dir)), *SHARED]
     found = [part for each in owners for part in prompt_parts(each, agents_dir)]
     if form == "json":
         as_data = [{"of": p.owner, "part": p.part, "placeholders": p.placeholders, "about": p.about} for p in found]
@@ -96,15 +92,13 @@ def fetch_command(name: str, out: Path | None = None, agents_dir: tuple[str, ...
     UsageError, with nothing written."""
     if name in official():
         return _fetch_judge(official()[name], form)
-    known = [agent for agent in _agents(agents_dir) if authors.described(_set_of(agent, agents_dir))]
-    pinned = authors.described(_set_of(name, agents_dir)) if name in known else None
-    if pinned is None:
+    known = {card.name: pinned for card in _agents(agents_dir) if (pinned := authors.upstream_of(set_of(card)))}
+    if name not in known:
         names = [*known, *official()]
         raise UsageError(f"nothing to fetch for '{name}'{suggest(name, names)} (known: {', '.join(names)})")
     if out is None:
         raise UsageError(f"memeval prompts fetch {name}: add --out DIR, the folder for the texts")
-    card = plugins.find_agent(name, agents_dir)
-    fetched = authors.fetch(pinned, out, card.name, _say)
+    fetched = authors.fetch(known[name], out, name, _say)
     if form == "json":
         found = {"card": str(fetched.card), "files": fetched.files, "source": fetched.source, "licence": fetched.licence}
         return json.dumps(found, ensure_ascii=False)
@@ -125,13 +119,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _set_of(agent: str, agents_dir: tuple[str, ...]) -> str:
-    """The shipped set of an agent; empty where it has none."""
-    own = prompt_set(plugins.find_agent(agent, agents_dir))
-    return own if isinstance(own, str) else ""
-
-
-def _agents(agents_dir: tuple[str, ...]) -> list[str]:
-    """Names of the agents with prompts of their own."""
+def _agents(agents_dir: tuple[str, ...]) -> list[AgentCard]:
+    """The agents with prompts of their own."""
     found = (cards.find(AgentCard, name, agents_dir) for name in cards.listing(AgentCard, agents_dir))
-    return [card.name for card in found if card and not card.abstract and prompt_set(card) in sets()]
+    return [card for card in found if card and not card.abstract and set_of(card) in sets()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from memeval.records.clean import encode
 from memeval.results.load import load_runs
 from memeval.results.report import report
+from memeval.wording import counted
 
 
 def report_command(where: Sequence[str], output: Path, title: str, stories: str, runs_dir: Path, form: str = "table") -> str:
@@ -16,7 +17,8 @@ def report_command(where: Sequence[str], output: Path, title: str, stories: str,
     if form == "json":
         return encode(made).decode()
     left = made.answers - made.stories
-    lines = [f"{made.path}: {made.runs} runs, {made.answers:,} answers, {made.size / 1e6:.1f} MB; open it in a browser"]
+    held = f"{counted(made.runs, 'run')}, {counted(made.answers, 'answer')}, {made.size / 1e6:.1f} MB"
+    lines = [f"{made.path}: {held}; open it in a browser"]
     if left:
-        lines.append(f"the stories of {left:,} answers are left out, wrong ones went in first; --stories all keeps all")
+        lines.append(f"left out: the stories of {counted(left, 'answer')}, right ones first; --stories all keeps all")
     return "\n".join(lines)

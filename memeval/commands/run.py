@@ -40,7 +40,7 @@ def _print(outcomes: Sequence[Outcome], options: Options, form: str, out: TextIO
     runs = [outcome.summary for outcome in outcomes]
     idle = options.models.get("embedder") and not any(row.embedder or row.status == "partial" for row in runs)
     if idle and not options.quiet:
-        print("memeval: the embedder was not called: none of these agents embeds (no bundled one does)", file=sys.stderr)
+        print("memeval: the embedder was not called: none of these agents embeds (dense and hybrid do)", file=sys.stderr)
     named = {name: tasks for name, tasks in suites(options).items() if tasks != [name]}
     means = [row for name, tasks in named.items() for row in suite_means(name, tasks, runs)]
     if form == "json":

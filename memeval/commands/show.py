@@ -18,10 +18,12 @@ from memeval.records.clean import encode
 from memeval.records.summary import Cost, Operations, Sizes, StreamSizes
 from memeval.results import economics
 from memeval.results.costs import count, money
-from memeval.results.load import Run, find_run, load_runs
+from memeval.results.load import find_run, load_runs
 from memeval.results.lost import WORDS, asked_sentence, sentence
+from memeval.results.run import Run
 from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.runs.notes import percent
+from memeval.wording import counted
 
 WORST = 10
 """Answers that a run at a glance names."""
@@ -171,7 +173,7 @@ def show_run(found: Run) -> str:
     lines += [
         "",
         f"stream tokens {_sizes(run.stream_tokens)}; memory tokens {_sizes(run.memory_tokens)}; "
-        f"recalled {_sizes(run.recall_tokens)}, {run.recall_dropped} items beyond the budget",
+        f"recalled {_sizes(run.recall_tokens)}, {counted(run.recall_dropped, 'item')} beyond the budget",
         f"chunks shown {run.chunks.shown:,} ({run.chunks.without_sharing:,} if read for every question)",
         f"calls {pairs(run.calls)}; tokens in {run.tokens.prompt:,}, out {run.tokens.completion:,}; "
         f"{run.seconds:.1f} s, building streams {run.build_seconds:.1f} s",

@@ -8,6 +8,7 @@ from memeval.records.attribution import AttributedAnswer
 from memeval.records.rows import QuestionRow
 from memeval.results.lost import WORDS
 from memeval.results.story import Given, Memory, Recalled, Ruling, Story
+from memeval.wording import counted
 
 SHORT = 160
 """Characters of a text, unless all is wanted."""
@@ -42,7 +43,7 @@ def memory_lines(memory: Memory | None, absent: str, limit: int | None = SHORT) 
     if memory is None:
         return [f"memory    {absent}"]
     size = f"{pairs(memory.held)} tokens" if memory.held else "size not reported"
-    lines = [f"memory    after {memory.chunks} chunks ({memory.units} units): {size}"]
+    lines = [f"memory    after {counted(memory.chunks, 'chunk')} ({counted(memory.units, 'unit')}): {size}"]
     if not memory.recorded:
         lines.append("  its entries are not known: the agent records no operations")
     kinds: dict[str, list[str]] = {}
@@ -68,7 +69,7 @@ def _asked(question: QuestionRow, limit: int | None) -> list[str]:
         f"question  {short(question.text, None)}" + (f"  [{question.time}]" if question.time else ""),
         *(f"  option  {short(option, limit)}" for option in question.options or ()),
         f"gold      {short(gold, None)}",
-        f"kind      {question.kind}, context {question.context_id}, {question.stream_tokens:,} tokens",
+        f"kind      {question.kind}, context {question.context_id}, {counted(question.stream_tokens, 'token')}",
     ]
 
 
@@ -85,8 +86,8 @@ def _recalled(story: Story, limit: int | None) -> list[str]:
         lines.append("          the answer is right but unsupported: the evidence is not held in what was recalled")
     lines += [
         "",
-        f"recalled  {len(story.recalled)} items, {story.recall_tokens:,} tokens, "
-        f"{story.recall_dropped} items and {story.recall_lost:,} tokens beyond the budget",
+        f"recalled  {counted(len(story.recalled), 'item')}, {counted(story.recall_tokens, 'token')}, "
+        f"{counted(story.recall_dropped, 'item')} and {counted(story.recall_lost, 'token')} beyond the budget",
         *(_item(item, limit) for item in story.recalled),
     ]
     return lines

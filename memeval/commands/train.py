@@ -19,8 +19,8 @@ from memeval.training import recipe as recipes
 from memeval.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from memeval.training.evaluation import Claim, Figures, Proof
     from memeval.training.experiment import Ablated, Experiment
-    from memeval.training.tiny import Claim, Figures, Proof
 
 CAPTION = (
     "What it shows: a learned preference over the words of a toy language, given which of them are present; nothing is "
@@ -138,10 +138,10 @@ def _require(packages: Sequence[str], extra: str, what: str) -> None:
 
 
 def _draw(found: Experiment, out: Path) -> None:
-    from memeval.training import figures
+    from memeval.training import plots
 
     write_record(out / "experiment.json", found)
-    for path in figures.draw(found, out):
+    for path in plots.draw(found, out):
         print(f"memeval: {path}", file=sys.stderr)
 
 

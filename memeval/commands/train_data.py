@@ -11,8 +11,8 @@ import msgspec
 
 from memeval.config import data_dir, read_config
 from memeval.results.columns import columns, width
-from memeval.training import sources
-from memeval.training.data import TRAIN, VALIDATION
+from memeval.training.mixture import sources
+from memeval.training.mixture.streams import TRAIN, VALIDATION
 from memeval.training.recipe import changed
 from memeval.typed import typed
 

@@ -1,6 +1,7 @@
 """Answers judged by a model: pinned prompts, verdicts in the form that was asked for, and how far the judge can be trusted.
 
 prompts.py      what a judge is asked, per family of tasks and type of question; `prompt_hash`
+official.py     judges as published: their prompts are fetched, their replies read by their own rule
 verdict.py      what its reply says: right or wrong, a score, or the counts of a summary
 shares.py       what scores and counts make of an answer
 judge.py        answers to verdicts: one call each, and a second try

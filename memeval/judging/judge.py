@@ -24,7 +24,7 @@ from memeval.judging.prompts import (
     reminded,
     shown_order,
 )
-from memeval.judging.shares import nothing, rubric_shares, summary_shares
+from memeval.judging.shares import rubric_shares, summary_shares, zero_parts
 from memeval.judging.verdict import READERS, read_counts, read_order
 from memeval.models.completion import Completion, Request
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
@@ -145,7 +145,7 @@ class Judge:
 
     def _row(self, question: Question, verdict: str, reason: str | None = None, reply: str | None = None) -> ScoreRow:
         """Of an answer that is right or counts 0. reply: None where the judge was not asked."""
-        metrics = {"judge": float(verdict == "right"), **nothing(self.family, question.kind)}
+        metrics = {"judge": float(verdict == "right"), **zero_parts(self.family, question.kind)}
         return ScoreRow(question_id=question.id, repeat=0, metrics=metrics, verdict=verdict, reason=reason, reply=reply)
 
     def _shares(self, question: Question, said: Mapping[str, Any], reply: str) -> ScoreRow:

@@ -29,7 +29,7 @@ RULE: Mapping[str, str] = {
 """family -> how its `judge` is made."""
 
 
-def nothing(family: str, kind: str) -> dict[str, float]:
+def zero_parts(family: str, kind: str) -> dict[str, float]:
     """The parts of an answer that counts 0."""
     names = PARTS.get(family, ())
     return dict.fromkeys((name for name in names if kind == ORDERING or name not in (TAU, TAU_F1)), 0.0)

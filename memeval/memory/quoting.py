@@ -10,7 +10,6 @@ from typing import Literal
 from memeval.memory.store import MemoryFault
 
 Quote = Literal["none", "word", "line"]
-QUOTES: tuple[Quote, ...] = ("none", "word", "line")
 SIGN = "@"
 
 

@@ -73,12 +73,29 @@ def _said(descriptions: Mapping[str, Any], has: Collection[str], key: str) -> st
     return " ".join(map(str, sentences))
 
 
+def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    return store.insert(_type(arguments), _content(store, arguments, "content"), chunk)
+
+
+def _update(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    kind = _type(arguments)
+    return store.update(kind, _id(arguments, kind), _content(store, arguments, "new_content"), chunk)
+
+
+def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
+    kind = _type(arguments)
+    return store.delete(kind, _id(arguments, kind))
+
+
+OPERATIONS: Mapping[str, Operation] = {INSERT: _insert, UPDATE: _update, DELETE: _delete}
+"""By the name of their tool."""
+
+
 def execute(
-    store: MemoryStore, call: ToolCall, chunk_id: str, operations: Mapping[str, Operation] | None = None
+    store: MemoryStore, call: ToolCall, chunk_id: str, operations: Mapping[str, Operation] = OPERATIONS
 ) -> ToolResult:
     """Carry out one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
-    reason in `message`; `effect` is None unless something changed. operations: by the name of their tool; default: ours."""
-    operations = operations or OPERATIONS
+    reason in `message`; `effect` is None unless something changed. operations: ours, or those of published.py."""
     name = tidy(call.name)
     arguments = {tidy(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
     try:
@@ -102,7 +119,7 @@ def execute_all(
     call: ToolCall,
     chunk_id: str,
     lines: ChunkLines | None = None,
-    operations: Mapping[str, Operation] | None = None,
+    operations: Mapping[str, Operation] = OPERATIONS,
 ) -> list[ToolResult]:
     """`execute`, with its consequences after it. lines: of the chunk, where a writer may quote: the content `@...` of an
     insertion stores each line that it names as an entry of its own. A call that names none is an error."""
@@ -120,27 +137,6 @@ def execute_all(
         results = [first, *(dataclasses.replace(other, status=QUOTED) for other in others if other.effect)]
     dropped = [ToolResult(DELETE, {}, DROPPED, "the memory was full", effect) for effect in store.drop_oldest()]
     return [*results, *dropped]
-
-
-def _insert(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
-    return store.insert(_type(arguments), _content(store, arguments, "content"), chunk)
-
-
-def _update(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
-    kind = _type(arguments)
-    return store.update(kind, _id(arguments, kind), _content(store, arguments, "new_content"), chunk)
-
-
-def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dict[str, Any] | None:
-    kind = _type(arguments)
-    return store.delete(kind, _id(arguments, kind))
-
-
-OPERATIONS: Mapping[str, Operation] = {
-    INSERT: _insert,
-    UPDATE: _update,
-    DELETE: _delete,
-}
 
 
 def _type(arguments: Mapping[str, Any]) -> str:

@@ -3,6 +3,14 @@
 A metric is implemented once, for evaluation, reward and leaderboard. `METRICS` is a plain dict; adding one's own is
 `METRICS["mine"] = function`, or an entry point. String metrics take the best of several golds and leave unanswerable
 questions out; `abstention` covers those.
+
+reply.py        what a metric is given; `best` takes the best of the golds
+strings.py      exact, by shared tokens, by containment; text.py finds the final answer in a reply; rouge.py, porter.py
+choices.py      letters, labels, keywords
+evidence.py     was the gold evidence recalled? held.py finds it by its text
+abstention.py   does a reply decline, and where it should?
+locomo.py, memalpha.py, memoryagentbench.py    the rules of published scores
+rules.py        by which rules a run is scored, and their digest
 """
 
 from __future__ import annotations
@@ -10,14 +18,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval.errors import UsageError, suggest
-from memeval.identity import place
 from memeval.loading import described
 from memeval.metrics import choices, evidence, locomo, memalpha, memoryagentbench, rouge, strings
 from memeval.metrics.abstention import AbstentionScores, abstained, abstention, abstention_scores
 from memeval.metrics.evidence import with_retrieval
 from memeval.metrics.reply import Metric, Reply
-from memeval.metrics.text import answer_text, normalise
+from memeval.metrics.text import answer_text
 from memeval.plugins import entry_point
+from memeval.source_files import place
+from memeval.tasks.base import normalise
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric

@@ -23,8 +23,8 @@ from typing import Protocol
 
 from memeval.agent import Item
 from memeval.metrics.porter import stem
-from memeval.metrics.text import normalise
 from memeval.task import Question
+from memeval.tasks.base import normalise
 
 MOST_SOURCES = 3
 """An item made from more chunks than this, such as a memory that is rewritten whole, cannot be traced to a piece; nor can

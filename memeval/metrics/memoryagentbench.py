@@ -23,7 +23,7 @@ from collections.abc import Callable
 from memeval.metrics.reply import Reply, best
 from memeval.metrics.rouge import rouge_l_f1
 from memeval.metrics.strings import token_f1
-from memeval.metrics.text import normalise
+from memeval.tasks.base import normalise
 
 Rule = Callable[[str, str], float]
 """(prediction, gold) -> score"""

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memeval import identity
+from memeval import source_files
 from memeval.metrics import METRICS
 from memeval.metrics.abstention import TABLE
+from memeval.tasks import base
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,11 @@ class Rules:
 
 
 def scorer_digest(rules: Rules) -> str:
-    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table, and of each
-    metric of a user: the files of its code, of what they import from beside them, and the values that it was made with."""
+    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table and of
+    `normalise`, and of each metric of a user: the files of its code, of what they import from beside them, and the values
+    that it was made with."""
     digest = hashlib.sha256(repr(rules).encode())
-    files = {*Path(__file__).parent.glob("*.py"), TABLE}
+    files = {*Path(__file__).parent.glob("*.py"), TABLE, Path(base.__file__)}
     for name in rules.metrics:
         for part in _parts(METRICS.get(name)):
             if inspect.isroutine(part) or isinstance(part, type):
@@ -89,4 +91,4 @@ def _files(part: Any) -> set[Path]:
     if module is None or file is None:
         return set()
     path = Path(file)
-    return {path, *identity.source_files({module.__name__: path}, path.parent).values()}
+    return {path, *source_files.transitive({module.__name__: path}, path.parent).values()}

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from memeval.metrics.reply import Reply, best
-from memeval.metrics.text import answer_text, marked_answer, normalise, published_answer
+from memeval.metrics.text import answer_text, marked_answer, published_answer
+from memeval.tasks.base import normalise
 
 _CLOSED = ("yes", "no", "noanswer")
 

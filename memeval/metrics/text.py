@@ -1,19 +1,13 @@
-"""Normalised answers, and the final answer inside a longer reply."""
+"""The final answer inside a longer reply."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from memeval.tasks.base import normalised
-
 _BOXED, _BOXED_BLANK, _STATED = "\\boxed{", "\\boxed ", "the answer is"
 _FINAL, _FINAL_END = "<final_answer>", "</final_answer>"
 _ANSWER_MARK = re.compile(r"(?:^[^\w\n]*|[.!?]\s+)(?:final )?answer\*{0,2}:", re.IGNORECASE | re.MULTILINE)
-
-
-normalise = normalised
-"""As SQuAD and HotpotQA do it."""
 
 
 def answer_text(text: str) -> str:

@@ -21,6 +21,7 @@ from memeval.models.completion import ModelSpec, Request, Usage
 from memeval.models.prices import Price
 from memeval.models.registry import runs_here
 from memeval.models.reply import estimate
+from memeval.wording import counted
 
 _Name = tuple[str, str | None]
 
@@ -132,6 +133,6 @@ class Budget:
         reserved = sum(mean if one.usd is None else one.usd for one in self._in_flight)
         following = mean if charge.usd is None else charge.usd
         if self.usd >= self.max_usd or self.usd + reserved + following > self.max_usd * (1 + 1e-9):
-            spent = f"{self.usd:.4g} USD spent on {self.calls} calls, the next may cost {following:.2g}"
+            spent = f"{self.usd:.4g} USD spent on {counted(self.calls, 'call')}, the next may cost {following:.2g}"
             return f"--max-cost {self.max_usd:g} leaves no room for another call ({spent}): raise it to go on"
         return ""

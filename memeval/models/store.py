@@ -33,7 +33,7 @@ _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
 )
 _BATCH = 1000
-_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # bytes: SQLite's text may be no text
+_VALUE = "SELECT CAST(value AS BLOB) FROM calls WHERE key = ?"  # damaged text may be no UTF-8
 Entry = tuple[bytes, str, float, str]
 """(key, model, Unix time, the completion as JSON)"""
 _Wanted = tuple[bytes, Entry | None, "asyncio.Future[Completion | None]"]
@@ -78,12 +78,13 @@ class Store:
         """The reply to a call, None where it is not stored. One that cannot be read is removed: the call is made again.
 
         It is read here where it can be: a page or two of a file take less time than another thread."""
-        if self._reader is not None:
-            with contextlib.suppress(sqlite3.Error):  # such as damage: the thread meets it too, and knows what to do
-                row = self._reader.execute(_VALUE, (key,)).fetchone()
+        with contextlib.suppress(sqlite3.Error):  # the thread finds it too, and knows what to do
+            if (reader := self._reader) is not None:
+                row = reader.execute(_VALUE, (key,)).fetchone()
                 if row is None:
                     return None
                 if (found := decoded(row[0])) is not None:
+                    await asyncio.sleep(0)  # who reads back many calls in a row lets others go on, and Ctrl-C
                     return found
         return await self._want(key)
 
@@ -189,7 +190,7 @@ class Store:
             except sqlite3.Error as error:
                 if not store_file.damaged(error):
                     raise
-                self._reader = None  # not closed: the event loop may be reading
+                self._reader = None  # it closes where it is not in use
                 self._database.close()
                 store_file.set_aside(self.path, self._inode, str(error))
                 self._open()

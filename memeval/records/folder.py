@@ -66,9 +66,6 @@ class RunFolder:
         """sha -> text"""
         return {row.sha: row.text for row in read_rows(self.path / "texts.jsonl", TextRow)}
 
-    def text_names(self) -> set[str]:
-        return {row.sha for row in read_rows(self.path / "texts.jsonl", TextRow)}
-
     def events(self) -> list[EventRow]:
         return list(read_rows(self.path / "events.jsonl", EventRow))  # type: ignore[arg-type]
 
@@ -143,7 +140,7 @@ class RunFolder:
         were asked of. (After a power cut some files may have reached the disk and others not; what is missing is made again
         from stored replies.)"""
         manifest, memory, questions = self.manifest(), self.memory, self.questions()
-        texts = self.text_names()
+        texts = set(self.texts())
         built = memory.built() if memory else set()
         found = set()
         for row in self.samples() if manifest else ():
@@ -198,7 +195,7 @@ class RunWriter:
         if not self._files.held:
             raise UsageError(f"{folder.path}: another memeval process is writing this run; wait for it or stop it")
         try:  # what is known already is not written again: a resumed run repeats only what it must compute again
-            self._texts = folder.text_names()
+            self._texts = set(folder.texts())
             self._questions = {row.question_id: row.digest for row in folder.questions().values()}
         except BaseException:
             self._files.close()

@@ -36,10 +36,9 @@ from memeval.protocol import of_agent
 from memeval.records.attribution import AttributedAnswer, Attribution
 from memeval.records.folder import TASK, Key, RunWriter
 from memeval.records.rows import CallRow, QuestionRow, SampleRow, Usage
-from memeval.results.current import scored_by
-from memeval.results.load import Run
 from memeval.results.lost import ASKED_WORDS
 from memeval.results.memory_at import items_at, records_effects, steps_at
+from memeval.results.run import Run
 from memeval.runs.again import entries_again, model_of
 from memeval.runs.reader import reader_call
 from memeval.runs.score import score_sample
@@ -218,7 +217,7 @@ class Attribute:
 
     async def _scored(self, row: QuestionRow, answer: str, finish_reason: str) -> bool:
         """By the metric of the headline; of an unanswerable question, by whether it was declined."""
-        by = scored_by(self.run.manifest)
+        by = self.run.rules
         sample = SampleRow(
             question_id=row.question_id,
             context_id=row.context_id,

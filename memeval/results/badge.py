@@ -13,9 +13,10 @@ from memeval.errors import UsageError
 from memeval.models.body import mode
 from memeval.models.model_names import same_name
 from memeval.plugins import CONTROLS
-from memeval.results.load import Run
 from memeval.results.published import Board, Published
+from memeval.results.run import Run
 from memeval.runs.prompts import deviations, users_parts
+from memeval.wording import counted
 
 Level = Literal["same", "similar", "different"]
 
@@ -59,7 +60,7 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
     if summary.status != "complete":
         yield f"the run is {summary.status}"
     if board.questions > summary.n:
-        yield f"{summary.n} questions, the table has {board.questions}"
+        yield f"{counted(summary.n, 'question')}, the table has {board.questions}"
 
 
 def _known_today(run: Run) -> Iterator[str]:

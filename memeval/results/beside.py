@@ -9,8 +9,8 @@ from memeval.cards import AgentCard
 from memeval.protocol import of_agent
 from memeval.records.averages import Average, plain
 from memeval.results.badge import Badge, badge
-from memeval.results.load import Run
 from memeval.results.published import Board, Published, published
+from memeval.results.run import Run
 from memeval.results.run_table import MARKS
 
 UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
@@ -85,7 +85,7 @@ def beside(run: Run, board: Board) -> Beside | None:
     name = run.task
     while name not in columns and "@" in name:
         name = name.rpartition("@")[0]
-    if name not in columns or is_offline(run):
+    if name not in columns or run.offline:
         return None
     summary, rule = run.summary, _rule(run, board)
     computed = rule in summary.metrics
@@ -102,10 +102,6 @@ def _rule(run: Run, board: Board) -> str:
     return board.metric or of_agent(rules, AgentCard(run.manifest.agent, str(agent.get("agent", ""))))
 
 
-def is_offline(run: Run) -> bool:
-    return "offline" in (run.summary.model, run.summary.reader)
-
-
 def in_unit(value: float, unit: str) -> str:
     """A fraction as a table of this unit prints it."""
     factor, places = UNIT[unit]
@@ -115,7 +111,7 @@ def in_unit(value: float, unit: str) -> str:
 def notes_beside(runs: Collection[Run], places: Iterable[Beside]) -> Iterator[str]:
     """Which runs were left out, and why each badge is as it is."""
     shown = list(places)
-    offline = sum(map(is_offline, runs))
+    offline = sum(run.offline for run in runs)
     elsewhere = len(runs) - offline - len({place.run for place in shown})
     if offline:
         yield f"left out, because the offline model is not comparable with published results: {_runs(offline)}."

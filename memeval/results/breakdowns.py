@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memeval.results.grid import Cell, Grid
+from memeval.results.layout import Layout, layout
 from memeval.results.load import Runs
 from memeval.results.lost import WORDS
-from memeval.results.row_keys import Layout, layout
 from memeval.runs.notes import percent
 
 

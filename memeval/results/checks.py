@@ -27,9 +27,9 @@ import msgspec
 from msgspec.structs import replace
 
 from memeval.errors import UsageError
-from memeval.results.load import Run
 from memeval.results.pairs import Pair, Scores
 from memeval.results.question_costs import memory_sizes, question_costs
+from memeval.results.run import Run
 from memeval.stats import growth, interval, paired
 
 Verdict = Literal["pass", "regression", "inconclusive"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from memeval.digests import digest
 from memeval.judging.summary import JUDGE
-from memeval.results.load import Run
+from memeval.results.run import Run
 
 _NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
 """Keys of a task's identity that are looked at by themselves, or (metrics beside the headline) do not matter."""

@@ -15,8 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from memeval.errors import UsageError
-from memeval.results.load import Run
 from memeval.results.pairs import Pair, Scores, Where, found, matched
+from memeval.results.run import Run
 from memeval.stats import Difference as Paired
 from memeval.stats import detectable_effect, holm, paired
 

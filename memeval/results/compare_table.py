@@ -7,6 +7,7 @@ from statistics import stdev
 
 from memeval.results.compare import Beside, Comparison, Effect
 from memeval.results.grid import Cell, Grid
+from memeval.wording import counted
 
 LISTED = 10
 """Questions won, and lost, that are listed unless all are asked for."""
@@ -85,7 +86,7 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
     where = f"{one.b.name} against {one.a.name} on {one.b.task}: " if several else ""
     yield f"{where}{_test(one.effect)}; won {len(one.won)}, lost {len(one.lost)}, tied {one.tied}."
     if one.effect.within_stream:
-        yield f"{where}{one.effect.clusters} streams: this speaks of other questions within these streams only."
+        yield f"{where}{counted(one.effect.clusters, 'stream')}: this speaks of other questions within these streams only."
     if one.effect.note:
         yield f"{where}{one.effect.note}."
     if one.effect.n < 100:
@@ -95,7 +96,8 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
             means = ", ".join(points(value, False) for value in side.repeats)
             yield f"{where}{side.name} in each repeat: {means} (standard deviation {points(stdev(side.repeats), False)})."
     for text in one.forced:
-        yield f"{where}not comparable, forced: {text}; compared are the {one.effect.n} questions with a score in both."
+        common = counted(one.effect.n, "question")
+        yield f"{where}not comparable, forced: {text}; compared: the {common} with a score in both."
     for text in one.named:
         yield f"{where}also different: {text}."
     yield from (f"{where}{text}" for text in one.notes)
@@ -103,8 +105,8 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
 
 def _test(effect: Effect) -> str:
     if effect.method == "mcnemar":
-        return f"exact McNemar test over {effect.n} questions"
-    return f"sign flips of {effect.clusters} clusters, {effect.n} questions"
+        return f"exact McNemar test over {counted(effect.n, 'question')}"
+    return f"sign flips of {counted(effect.clusters, 'cluster')}, {counted(effect.n, 'question')}"
 
 
 def _detail(one: Comparison) -> Grid:

@@ -14,8 +14,8 @@ import msgspec
 
 from memeval.records.rows import OperationRow, QuestionRow
 from memeval.records.summary import Latency, Operations, Sizes
-from memeval.results.load import Run
 from memeval.results.memory_at import steps_at
+from memeval.results.run import Run
 
 POINTS = 50
 """Points of the curve over the stream at most."""

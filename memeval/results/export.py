@@ -23,7 +23,8 @@ from memeval.records.folder import TASK, RunFolder, folder_name
 from memeval.records.rows import READ, CallFacts, OperationRow, QuestionRow, SampleRow, ScoreRow, ServiceRow, Usage
 from memeval.results.comparable import task_name
 from memeval.results.grid import Grid, render
-from memeval.results.load import Run, Runs
+from memeval.results.load import Runs
+from memeval.results.run import Run
 
 NOT_IN_A_BASELINE = ("texts.jsonl", "calls.sqlite", "events.jsonl")
 

@@ -11,7 +11,7 @@ from memeval.records.rows import OperationRow, QuestionRow, SampleRow, ScoreRow,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from memeval.results.load import Run
+    from memeval.results.run import Run
 
 Level = Literal["run", "question", "operation"]
 Of = TypeVar("Of")

@@ -17,6 +17,7 @@ from memeval.results.checks import Check, Rules, Verdict, checks
 from memeval.results.pairs import Pair, Scores, Where, found, matched
 from memeval.stats.intervals import FEW_CLUSTERS
 from memeval.typed import typed
+from memeval.wording import counted
 
 CODES: dict[str, int] = {"pass": 0, "regression": 1, "inconclusive": 0, "invalid": 3}
 DEFAULT = Rules()
@@ -79,7 +80,7 @@ def _unfit(pair: Pair) -> list[str]:
         summary = run.summary
         if summary.status != "complete" or not summary.n:
             failed = max(summary.failed, summary.judge.failed if summary.judge else 0)
-            why = f"{failed} of {sum(summary.verdicts.values())} answers failed" if failed else "stopped early"
+            why = f"{failed} of {counted(sum(summary.verdicts.values()), 'answer')} failed" if failed else "stopped early"
             reasons.append(f"{side} {run.path}: {summary.status} ({why}); run its command again to finish it")
     for row in pair.other.summary.read_back:
         if row.asked and row.asked != row.url and row.role not in pair.other.tags:
@@ -101,8 +102,8 @@ def _comparable(pair: Pair, rules: Rules) -> None:
     clusters = len(set(pair.scores().clusters))
     if clusters < FEW_CLUSTERS and not rules.within_stream:
         raise UsageError(
-            f"gate: the questions of {pair.base.task} lie in {clusters} clusters, fewer than {FEW_CLUSTERS}: a verdict "
-            "would speak of other questions within these streams only; --within-stream accepts that"
+            f"gate: the questions of {pair.base.task} lie in {counted(clusters, 'cluster')}, fewer than {FEW_CLUSTERS}: a "
+            "verdict would speak of other questions within these streams only; --within-stream accepts that"
         )
 
 

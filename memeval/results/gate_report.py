@@ -13,6 +13,7 @@ from memeval.results.checks import Check
 from memeval.results.escape import markdown, plain
 from memeval.results.gate import Gate
 from memeval.results.grid import Cell, Form, Grid, render
+from memeval.wording import counted
 
 LISTED = 10
 """Questions answered worse that the summary names, of each task."""
@@ -64,7 +65,9 @@ def undecided(check: Check) -> str:
         if check.what.startswith("score") and check.low is not None:
             said += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
         return said
-    return f"about {max(check.decides, check.n + 1):,} questions would decide, were all else the same (n = {check.n})"
+    return (
+        f"about {counted(max(check.decides, check.n + 1), 'question')} would decide, were all else the same (n = {check.n})"
+    )
 
 
 def _row(check: Check) -> tuple[Cell, ...]:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from memeval.errors import UsageError, suggest
 from memeval.results.beside import LEVELS, Beside, beside, in_unit, notes_beside
 from memeval.results.grid import Cell, Grid
+from memeval.results.layout import Key, layout
 from memeval.results.load import Runs
 from memeval.results.published import Board, Published, board, clean_mean, differs, digits, parts_of, published, row_mean
-from memeval.results.row_keys import Key, layout
 from memeval.results.run_table import LEGEND, MARKS
 from memeval.results.suites import mean_of
 

@@ -30,7 +30,7 @@ from memeval.results.memory_at import items_at, records_effects, steps_at
 from memeval.runs.score import recalled_items
 
 if TYPE_CHECKING:
-    from memeval.results.load import Run
+    from memeval.results.run import Run
 
 Where = Literal["write", "recall", "not recalled", "read", "n/a"]
 WORDS: dict[Where, str] = {

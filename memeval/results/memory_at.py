@@ -12,7 +12,7 @@ from memeval.records.folder import belongs
 from memeval.records.rows import FINISH, READ, OperationRow, QuestionRow
 
 if TYPE_CHECKING:
-    from memeval.results.load import Run
+    from memeval.results.run import Run
 
 
 def steps_at(run: Run, question: QuestionRow, repeat: int = 0) -> list[OperationRow]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from memeval.errors import UsageError
 from memeval.results.comparable import Difference, differences, shared_questions, task_name
-from memeval.results.load import Run, load_runs
+from memeval.results.load import load_runs
+from memeval.results.run import Run
 from memeval.stats import average_repeats
 
 Where = Run | str | Path | Iterable[Run]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from memeval.models.prices import MILLION, Price, cost
 from memeval.records.rows import OperationRow, SampleRow
-from memeval.results.load import Run
+from memeval.results.run import Run
 from memeval.stats import average_repeats
 
 

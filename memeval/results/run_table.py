@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from memeval.records.summary import Contamination, Summary
 from memeval.results.columns import columns
 from memeval.runs.notes import percent, range_text
+from memeval.wording import counted
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
 LEGEND = {
@@ -49,7 +50,7 @@ def groups(runs: Sequence[Summary]) -> list[list[Summary]]:
 def _main(task: str, runs: Sequence[Summary], width: int | None) -> str:
     first = runs[0]
     metric, stream, budget = first.headline.metric, first.stream_tokens, first.answer_budget
-    size = f", streams of {_tokens(stream.mean)} tokens ({stream.tokenizer})" if stream.mean else ""
+    size = f", streams of {counted(round(stream.mean), 'token')} ({stream.tokenizer})" if stream.mean else ""
     size += f", answer budget {budget:,}" if budget else ""
     embedders = any(run.embedder for run in runs)
     models = ["model", "reader", *(["embedder"] if embedders else [])]

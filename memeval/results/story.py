@@ -18,9 +18,9 @@ from memeval.memory.replay import replayed
 from memeval.metrics.held import each_held, supported
 from memeval.records.attribution import AttributedAnswer
 from memeval.records.rows import QuestionRow, SampleRow
-from memeval.results.load import Run
 from memeval.results.lost import Where
 from memeval.results.memory_at import steps_at
+from memeval.results.run import Run
 from memeval.runs.score import recalled_items
 
 Which = Literal["wrong", "all"]

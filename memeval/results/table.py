@@ -2,65 +2,29 @@
 
     table(load_runs("runs"), ci=True)        a Grid: render(grid, "md"), grid.to_pandas()
 
-Runs of different models, budgets, prompts or limits never share a row or a cell (row_keys.py); what may not be compared with
+Runs of different models, budgets, prompts or limits never share a row or a cell (layout.py); what may not be compared with
 the rest of its column is marked, by the rule of comparable.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from memeval.errors import UsageError, suggest
-from memeval.records.averages import Average, of_values, plain
-from memeval.results.best import best, counted
+from memeval.errors import UsageError
+from memeval.records.averages import Average
+from memeval.results.cells import BEST, LEGEND, WITHIN, Cell, best
 from memeval.results.comparable import forbidden, groups
 from memeval.results.grid import Grid
-from memeval.results.load import Run, Runs
-from memeval.results.row_keys import Key, Layout, layout, same_for_all
-from memeval.results.run_table import MARKS, notes_of
-from memeval.results.seen import closed_book_of, seen
+from memeval.results.layout import Key, Layout, layout, same_for_all
+from memeval.results.load import Runs
+from memeval.results.run import Run
+from memeval.results.run_table import notes_of
+from memeval.results.seen import unseen_questions
 from memeval.results.suites import Mean, mean_of_values
 from memeval.runs.notes import percent
-
-BEST = "*"
-WITHIN = "§"
-LEGEND = {
-    BEST: "* better than every other agent of its column: paired by question, p < .05 after Holm.",
-    WITHIN: "§ too few streams: the interval speaks of other questions within these streams only.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One run in its place. average: of the metric that is shown; apart: why it may not be compared with the column, and the
-    letter of that reason."""
-
-    run: Run
-    metric: str
-    average: Average
-    apart: str = ""
-    letter: str = ""
-    best: bool = False
-
-    @property
-    def counts(self) -> bool:
-        """Whether a mean over tasks may use it."""
-        return self.average.value is not None and self.run.summary.status == "complete" and not self.apart
-
-    @property
-    def marks(self) -> str:
-        trained = self.run.summary.trained_on
-        found = [BEST] if self.best else []
-        found += [MARKS[trained.mark]] if trained else []
-        found += [WITHIN] if self.average.within_stream else []
-        found += [f"[{self.letter}]"] if self.letter else []
-        found += [f"({self.run.summary.failed} failed)"] if self.run.summary.failed else []
-        found += [self.run.summary.status] if self.run.summary.status != "complete" else []
-        return " ".join(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +56,7 @@ def table(
     ci: bool = False,
     unseen: Runs | None = None,
 ) -> Grid:
-    """Agents x tasks, in percent. rows, cols: facts that make a row and a column (row_keys.FACTS). metric: in place of each
+    """Agents x tasks, in percent. rows, cols: facts that make a row and a column (layout.FACTS). metric: in place of each
     run's headline. ci: with the 95 % interval. unseen: runs of closed-book; only questions that it does not get right with
     a run's reader count.
 
@@ -101,10 +65,10 @@ def table(
     if not runs:
         raise UsageError("no runs; `memeval run` makes some")
     found = layout(runs, rows, cols)
-    left = {run: _unseen(run, unseen) for run in runs} if unseen is not None else {}
-    columns = [_column(key, found, metric, left) for key in found.col_keys]
+    kept = {run: unseen_questions(run, unseen) for run in runs} if unseen is not None else {}
+    columns = [_column(key, found, metric, kept) for key in found.col_keys]
     several = found.cols == ("task",) and len(columns) > 1
-    means = _means(found, columns, partial(counted, metric=metric, left=left)) if several else []
+    means = _means(found, columns) if several else []
     header = [*found.rows, *(_heading(column) for column in columns), *(mean.heading for mean in means)]
     body = []
     for key in found.row_keys:
@@ -113,7 +77,7 @@ def table(
     return Grid(
         columns=tuple(header),
         rows=tuple(body),
-        notes=tuple(_notes(runs, found, columns, means, left)),
+        notes=tuple(_notes(runs, found, columns, means, kept)),
         left=len(found.rows),
         data=tuple(_data(found, columns, means)),
     )
@@ -122,18 +86,7 @@ def table(
 # -- columns and cells ------------------------------------------------------------------------------------------------
 
 
-def _unseen(run: Run, closed_book: Runs) -> frozenset[str]:
-    """The questions of a run that closed-book does not get right. Raises UsageError where no run of it is for this one."""
-    reference = closed_book_of(run, closed_book)
-    if reference is None:
-        raise UsageError(
-            f"--unseen: no run of closed-book with the reader, the questions and the scorer of {run.path}; "
-            f"run it: memeval run --agent closed-book --task {run.task} --reader {run.summary.reader}"
-        )
-    return frozenset(run.questions) - seen(run, reference)
-
-
-def _column(key: Key, found: Layout, metric: str | None, left: Mapping[Run, frozenset[str]]) -> _Column:
+def _column(key: Key, found: Layout, metric: str | None, kept: Mapping[Run, frozenset[str]]) -> _Column:
     here = {row: run for (row, col), run in found.runs.items() if col == key}
     tasks = {run.task for run in here.values()}
     reference = max(groups(list(here.values())), key=len)[0] if len(tasks) == 1 else None
@@ -142,26 +95,13 @@ def _column(key: Key, found: Layout, metric: str | None, left: Mapping[Run, froz
     for row, run in here.items():
         apart = "; ".join(map(str, forbidden(reference, run))) if reference else ""
         letter = letters.setdefault(apart, chr(ord("a") + len(letters))) if apart else ""
-        name = metric or run.summary.headline.metric
-        cells[row] = Cell(run, name, _average(run, metric, left), apart, letter)
+        cells[row] = Cell(run, metric or run.summary.headline.metric, kept.get(run), apart, letter)
     counts = Counter(cell.average.n for cell in cells.values())
-    winner = best({row: cell.run for row, cell in cells.items() if not cell.apart}, metric, left) if reference else None
+    winner = best(cells) if reference else None
     if winner is not None:
         cells[winner] = replace(cells[winner], best=True)
     metrics = tuple(dict.fromkeys(cell.metric for cell in cells.values()))
     return _Column(" ".join(key), cells, metrics, counts.most_common(1)[0][0])
-
-
-def _average(run: Run, metric: str | None, left: Mapping[Run, frozenset[str]]) -> Average:
-    if run in left:
-        return of_values(counted(run, metric, left), run.questions)
-    if metric is None or metric == run.summary.headline.metric:
-        return plain(run.summary.headline)
-    found = run.summary.metrics.get(metric)
-    if found is None:
-        known = run.summary.metrics
-        raise UsageError(f"--metric {metric}: {run.path} has no such metric{suggest(metric, known)} ({', '.join(known)})")
-    return found
 
 
 def _heading(column: _Column) -> str:
@@ -183,23 +123,23 @@ def _interval(average: Average | Mean) -> str:
 # -- means over tasks -------------------------------------------------------------------------------------------------
 
 
-def _means(found: Layout, columns: Sequence[_Column], scores: Callable[[Run], Mapping[str, float]]) -> list[_Means]:
+def _means(found: Layout, columns: Sequence[_Column]) -> list[_Means]:
     """Over all tasks, and where any cell is marked as trained on, over the others."""
     whole: dict[Key, Mean | None] = {}
     clean: dict[Key, Mean | None] = {}
     for key in found.row_keys:
         cells = [cell for column in columns if (cell := column.cells.get(key)) is not None and cell.counts]
-        parts = [(scores(cell.run), cell.run.questions) for cell in cells] if len(cells) == len(columns) else []
-        untrained = [part for part, cell in zip(parts, cells, strict=False) if not _trained(cell)]
-        whole[key], clean[key] = (mean_of_values(some) if some else None for some in (parts, untrained))
+        cells = cells if len(cells) == len(columns) else []
+        untrained = [cell for cell in cells if not cell.trained]
+        whole[key], clean[key] = (_mean(some) if some else None for some in (cells, untrained))
     means = [_Means(f"mean ({', '.join(_metrics(columns))})", "mean", whole)]
-    if any(_trained(cell) for column in columns for cell in column.cells.values()):
+    if any(cell.trained for column in columns for cell in column.cells.values()):
         means.append(_Means("mean without † ‡", "mean without trained on", clean))
     return means
 
 
-def _trained(cell: Cell) -> bool:
-    return cell.run.summary.trained_on is not None
+def _mean(cells: Sequence[Cell]) -> Mean:
+    return mean_of_values([(cell.values, cell.run.questions) for cell in cells])
 
 
 def _metrics(columns: Sequence[_Column]) -> list[str]:
@@ -226,14 +166,14 @@ def _notes(
     found: Layout,
     columns: Sequence[_Column],
     means: Sequence[_Means],
-    left: Mapping[Run, frozenset[str]],
+    kept: Mapping[Run, frozenset[str]],
 ) -> list[str]:
     cells = [cell for column in columns for cell in column.cells.values()]
     facts = ("model", "reader", "embedder", "tag", "budget", "judge", "seed")
     same = [f"{name} {value}" for name, value in same_for_all(runs, [name for name in facts if name not in found.rows])]
     notes = [f"all rows: {', '.join(same)}."] if same else []
     notes += [_rule(columns)] if means else []
-    for text in dict.fromkeys(f"{run.task} {len(kept)} of {len(run.questions)}" for run, kept in left.items()):
+    for text in dict.fromkeys(f"{run.task} {len(some)} of {len(run.questions)}" for run, some in kept.items()):
         notes.append(f"only questions that closed-book does not get right with the same reader: {text}.")
     notes += [LEGEND[mark] for mark in (BEST, WITHIN) if any(mark in cell.marks for cell in cells)]
     for column in columns:

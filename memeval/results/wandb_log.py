@@ -14,7 +14,8 @@ from typing import Any
 from memeval.errors import UsageError, install_hint
 from memeval.records.averages import Average
 from memeval.results.escape import plain
-from memeval.results.load import Run, of_outcome
+from memeval.results.load import of_outcome
+from memeval.results.run import Run
 from memeval.runs.run import Outcome
 
 PROJECT = "memeval"

@@ -4,8 +4,8 @@ The path of a question, with the files that it crosses:
 
     plan.py          cards, data, models and an agent's class become a RunSpec (spec.py)
     run.py           the driver: opens the folder, finds what is left to ask, writes every row
-    local.py         the executor: builds contexts (prepare.py), keeps --concurrency of them open
-    engine.py        one context: a control answers at once, an agent gets a ContextRun
+    engine.py        builds contexts (prepare.py), keeps --concurrency of them open; a control answers at once, an agent gets
+                     a ContextRun
     context.py       feeds the chunks, forks where questions are asked, takes the recall
     agent_runner.py  one method of the agent, in its context's thread (agent_thread.py); handed_over.py checks the result
     reader.py        cuts the recall to the budget, asks the reader, makes the sample

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memeval import digests, identity, plugins, protocol
+from memeval import digests, plugins, protocol
 from memeval.agent import Item
 from memeval.config import data_dir, read_config
 from memeval.errors import StopRun, UsageError
@@ -17,10 +17,10 @@ from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MemoryFolder
 from memeval.runs.options import Options
-from memeval.runs.plan import chunk_tokens, find_task, made
+from memeval.runs.plan import agent_spec, checked_task, made
 from memeval.runs.reader import AnswerStage, Asked
 from memeval.runs.run_context import RunContext
-from memeval.runs.spec import AgentSpec, RunSpec
+from memeval.runs.spec import RunSpec
 from memeval.task import Question
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
@@ -79,15 +79,15 @@ def _as_it_was(folder: RunFolder, manifest: Manifest, memory: MemoryFolder, data
     params = was["agent"]["params"]
     options = Options((manifest.typed.agent,), (manifest.typed.task,), seed=manifest.seed)
     card = plugins.find_agent(manifest.typed.agent)
-    files = identity.digests(plugins.agent_files(card, params))
-    task_card = find_task(manifest.typed.task, options)
+    agent = agent_spec(manifest.typed.agent, card, params, made(card, params), before.replayable)
+    task_card = checked_task(manifest.typed.task, options)
     settings = Settings(data_dir(data, read_config()), manifest.seed, manifest.questions)
     task = load(task_card, settings)
     spec = RunSpec(
         task_typed=manifest.typed.task,
         task=protocol.scored(task_card, card),
         settings=settings,
-        agent=AgentSpec(manifest.typed.agent, card, params, files, chunk_tokens=chunk_tokens(card, made(card, params))),
+        agent=agent,
         models={role: model_of(manifest, role) for role in manifest.models},
         data=task.data,
         prompts=was["prompts"],

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from memeval.agent import Chunk, Item, MemoryStats, Query, Recall, Session
 from memeval.errors import ForeignFailed, StopRun, UsageError
-from memeval.identity import local_frames
 from memeval.memory.entries import Entries
 from memeval.models import usage
 from memeval.models.bound import EmbeddingFailed
@@ -22,6 +21,7 @@ from memeval.models.usage import Ledger
 from memeval.plugins import is_foreign
 from memeval.runs import agent_thread, handed_over
 from memeval.runs.agent_thread import AgentThread
+from memeval.source_files import PACKAGE, is_local, local_frames
 from memeval.task import Question
 
 Handed = TypeVar("Handed")
@@ -76,7 +76,7 @@ class AgentMaker:
             raise AgentError(f"embedder: {error}") from error
         if isinstance(error, ForeignFailed):  # it says itself what is wrong; a line of our code would not help
             raise AgentError(str(error)) from error
-        raise AgentError(_describe(error, name)) from error
+        raise AgentError(_describe(error, name, function)) from error
 
     async def _outcome(
         self, name: str, function: Callable[..., Any], *args: Any, side_by_side: bool
@@ -142,21 +142,28 @@ class AgentRunner:
             await self.call("finish")
 
     async def recall(self, query: Query) -> Recall:
-        return _checked(handed_over.recall, await self.call("recall", query))
+        return self._checked(handed_over.recall, await self.call("recall", query), "recall")
 
     async def answer(self, query: Query, recall: Recall) -> str:
-        return _checked(handed_over.answer, await self.call("answer", query, recall))
+        return self._checked(handed_over.answer, await self.call("answer", query, recall), "answer")
 
     async def memory(self) -> MemoryStats | None:
         """Tokens held now; None where the agent does not say."""
         stats = await self.call("memory") if self.has("memory") else None
-        return None if stats is None else _checked(handed_over.memory, stats)
+        return None if stats is None else self._checked(handed_over.memory, stats, "memory")
 
     async def entries(self, stats: MemoryStats) -> Sequence[Item] | None:
         """Everything that is held, where the agent lists it. To be read before the agent goes on."""
         if isinstance(stats.entries, Entries):  # they are made now
-            return _checked(handed_over.entries, await self.maker.run("memory", list, stats.entries))
+            return self._checked(handed_over.entries, await self.maker.run("memory", list, stats.entries), "memory")
         return stats.entries
+
+    def _checked(self, check: Callable[[Any], Handed], value: Any, method: str) -> Handed:
+        """What `method` returned. Raises AgentError, with the method's place, where it is of another type."""
+        try:
+            return check(value)
+        except TypeError as error:
+            raise AgentError(f"{error}{_defined(getattr(self.agent, method))}") from None
 
     async def close(self) -> None:
         """Close the agent. If the run is being stopped, wait CLOSING seconds at most: the agent may be busy for ever."""
@@ -209,17 +216,18 @@ def _uncopied(agent: Any, memo: dict[int, Any]) -> str:
     return type(agent).__name__
 
 
-def _checked(check: Callable[[Any], Handed], value: Any) -> Handed:
-    try:
-        return check(value)
-    except TypeError as error:
-        raise AgentError(str(error)) from None
-
-
-def _describe(error: BaseException, method: str) -> str:
+def _describe(error: BaseException, method: str, function: Callable[..., Any]) -> str:
     if isinstance(error.__cause__, (StopIteration, GeneratorExit)):
         error = error.__cause__
     own = local_frames(error)
-    place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else _defined(function)
     text = " ".join(str(error).split())[:200]
     return f"agent raised {type(error).__name__}({text}) in {method}{place}"
+
+
+def _defined(method: Callable[..., Any]) -> str:
+    """` at FILE:LINE` of the definition of a user's method; empty for other code."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    if code is None or not is_local(path := Path(code.co_filename).resolve()) or path.is_relative_to(PACKAGE):
+        return ""
+    return f" at {path.name}:{code.co_firstlineno}"

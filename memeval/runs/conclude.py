@@ -13,11 +13,10 @@ from memeval import tokens
 from memeval.contamination import contamination, facts, trained_questions
 from memeval.digests import digest
 from memeval.metrics.rules import Rules, scorer_digest
-from memeval.models import prices, window
+from memeval.models import window
 from memeval.records.averages import average, named
 from memeval.records.clean import encode
 from memeval.records.folder import RunFolder
-from memeval.records.judgements import JudgeHeader
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
 from memeval.records.summary import Contamination, Summary
 from memeval.runs.manifest import manifest
@@ -25,7 +24,7 @@ from memeval.runs.notes import notes
 from memeval.runs.plan import Planned
 from memeval.runs.score import score_samples, up_to_date
 from memeval.runs.spec import RunSpec
-from memeval.runs.summary import as_recorded, summarise
+from memeval.runs.summary import as_recorded, prices_of, summarise
 
 
 def conclude(planned: Planned, requests: int | None = None, complete: bool = True) -> Summary:
@@ -97,7 +96,8 @@ def _summary(
     complete: bool,
 ) -> Summary:
     """Of these samples, out of `asked` questions."""
-    spec = planned.spec
+    spec, judged = planned.spec, folder.judge_headers()
+    written = folder.manifest() or manifest(planned)
     found = summarise(
         questions=questions,
         samples=samples,
@@ -107,10 +107,10 @@ def _summary(
         tokenizer=tokens.counter(spec.task.tokenizer).name,
         asked=asked * spec.repeats * spec.answer_repeats,
         complete=complete,
-        prices=_prices(planned, judged := folder.judge_headers()),
+        prices=prices_of(written, judged),
         judged=judged,
     )
-    found = as_recorded(found, folder, folder.manifest() or manifest(planned))
+    found = as_recorded(found, folder, written)
     return replace(
         found,
         path=spec.shown,
@@ -142,10 +142,3 @@ def _trained_on(planned: Planned, questions: Mapping[str, QuestionRow], scores: 
         return found
     others = [row for row in scores if row.question_id not in trained]
     return replace(found, others=named(task.headline, average(others, questions, task.headline)))
-
-
-def _prices(planned: Planned, judged: Sequence[JudgeHeader]) -> dict[str, prices.Price | None]:
-    """By role, and of each judge by the name of its scorer."""
-    models = {**planned.spec.models, **({"judge": planned.judge} if planned.judge else {})}
-    found = {role: prices.price(model.name, model.base_url) for role, model in models.items()}
-    return found | {header.scorer: prices.price(header.judge, header.base_url) for header in judged}

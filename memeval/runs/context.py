@@ -13,7 +13,6 @@ from msgspec.structs import asdict
 
 from memeval.agent import Item, MemoryStats, Recall, ToolResult
 from memeval.metrics.held import each_held
-from memeval.metrics.text import normalise
 from memeval.models.call_facts import quoted
 from memeval.models.usage import Ledger, Step
 from memeval.plugins import is_foreign
@@ -27,6 +26,7 @@ from memeval.runs.session import new_session
 from memeval.runs.signals import AgentSlow, Event
 from memeval.runs.times import Times
 from memeval.task import Question
+from memeval.tasks.base import normalise
 from memeval.tasks.chunking import PackedChunk
 
 FORKS = 4

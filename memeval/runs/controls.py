@@ -25,79 +25,93 @@ _NUMBER = re.compile(r"\d+")
 _FIXED = ("yes", "no", "(a)", "(b)", "(c)", "(d)", "I don't know")
 
 
-def control_recall(control: str, question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall | None:
-    """What the reader sees: the units that hold the gold evidence (`oracle`), nothing (`none`), no memory block at all
-    (`closed-book`: None), or what `bm25` recalls of `chunks` (`shuffled`: those of another stream). `constant`,
-    `longest-option` and `shotgun` ask no reader; the last recalls chunks as `bm25` does.
+def nothing(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall:
+    return Recall()
+
+
+def no_block(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> None:
+    """No memory block at all."""
+
+
+def evidence(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall:
+    """The units that hold the gold evidence.
 
     Whole units, not the annotated sentences alone: a sentence alone loses what its pronouns refer to, and annotations are
     incomplete. Evidence that names no unit is shown by its text.
     """
-    if control in ("closed-book", "constant", "longest-option"):
-        return None
-    if control == "none":
-        return Recall()
-    if control in ("shotgun", "shuffled"):
-        index = BM25Index()
-        for chunk in chunks:
-            index.add(chunk.text)
-        best = [(chunks[number], score) for number, score in index.search(question.text, CHUNKS)]
-        if control == "shuffled":  # the ids of another stream are no provenance in this one
-            return Recall([Item(chunk.text, score=score) for chunk, score in best])
-        return Recall([Item(chunk.text, (chunk.id,), chunk.id, score) for chunk, score in best])
     shown = sorted({index for piece in question.evidence for index in piece.units})
     items = [Item(units[index].render(), tuple(chunk.id for chunk in chunks if index in chunk.units)) for index in shown]
     items += [Item(piece.text) for piece in question.evidence if not piece.units]
     return Recall(items, order="stream")
 
 
-def rule(control: str, question: Question, constant: str | None) -> Callable[[Recall], str | None] | None:
-    """What gives the answer of a control that asks no reader; None for the others. constant: the answer of `constant`."""
-    if control == "constant":
-        return lambda recall: constant
-    if control == "longest-option":
-        return lambda recall: longest_option(question)
-    return everything_named if control == "shotgun" else None
+def nearest(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall:
+    """What `bm25` recalls."""
+    index = BM25Index()
+    for chunk in chunks:
+        index.add(chunk.text)
+    best = [(chunks[number], score) for number, score in index.search(question.text, CHUNKS)]
+    return Recall([Item(chunk.text, (chunk.id,), chunk.id, score) for chunk, score in best])
 
 
-def everything_named(recall: Recall) -> str:
-    """The answer of `shotgun`: every name and number in what was recalled, normalised. It holds nearly every answer and says
-    nothing; what a metric gives it is what that metric pays for length."""
+def nearest_elsewhere(question: Question, units: Sequence[Unit], chunks: Sequence[PackedChunk]) -> Recall:
+    """What `bm25` recalls of another stream, whose ids are no provenance in this one."""
+    return Recall([Item(item.text, score=item.score) for item in nearest(question, units, chunks).items])
+
+
+def everything_named(question: Question, recall: Recall, constant: str | None) -> str:
+    """Every name and number in what was recalled, normalised. It holds nearly every answer and says nothing; what a metric
+    gives it is what that metric pays for length."""
     found = {name for item in recall.items for name in (*names(item.text), *_NUMBER.findall(item.text))}
     return ", ".join(sorted(found))
 
 
-def longest_option(question: Question) -> str:
-    """The answer of `longest-option`, as the reader is asked to give it: the letter of the longest option, of the first of
-    several. Where options were written around the right one, it is often the longest."""
+def longest_option(question: Question, recall: Recall, constant: str | None) -> str:
+    """As the reader is asked to give it: the letter of the longest option, of the first of several. Where options were
+    written around the right one, it is often the longest."""
     options = question.options or ()
     return f"({LETTERS[max(range(len(options)), key=lambda at: len(options[at]))]})"
 
 
-def held(control: str) -> int | None:
-    """Memory tokens of a control: nothing, but for those that see a part of the stream and have no memory to measure."""
-    return None if control in ("oracle", "shotgun", "shuffled") else 0
+@dataclasses.dataclass(frozen=True, slots=True)
+class Control:
+    """recall: what its reader, or its rule, sees: of (question, units, chunks); None for no memory block at all. rule: its
+    answer, where it asks no reader: of (question, what of the recall fits the budget, the task's best constant). lacks: why
+    it has no result for a question, given the chunks; None where it has one. held: memory tokens; None of a control that
+    sees a part of the stream, and has no memory to measure. elsewhere: its chunks are those of another stream.
+    """
+
+    recall: Callable[[Question, Sequence[Unit], Sequence[PackedChunk]], Recall | None]
+    rule: Callable[[Question, Recall, str | None], str | None] | None = None
+    lacks: Callable[[Question, Sequence[PackedChunk]], str | None] = lambda question, chunks: None
+    held: int | None = 0
+    elsewhere: bool = False
 
 
-def not_applicable(control: str, question: Question, chunks: Sequence[PackedChunk]) -> str | None:
-    """Why a control has no result for a question; None where it has one. chunks: what it recalls from."""
-    if control == "oracle" and question.answerable and not question.evidence:
-        return NO_EVIDENCE
-    if control == "shuffled" and not chunks:
-        return ONE_STREAM
-    if control == "longest-option" and not question.options:
-        return NO_OPTIONS
-    return None
+BY_NAME: Mapping[str, Control] = {
+    "oracle": Control(
+        evidence,
+        lacks=lambda question, _: NO_EVIDENCE if question.answerable and not question.evidence else None,
+        held=None,
+    ),
+    "none": Control(nothing),
+    "closed-book": Control(no_block),
+    "constant": Control(no_block, lambda question, recall, constant: constant),
+    "shuffled": Control(
+        nearest_elsewhere, lacks=lambda _, chunks: None if chunks else ONE_STREAM, held=None, elsewhere=True
+    ),
+    "longest-option": Control(no_block, longest_option, lacks=lambda question, _: None if question.options else NO_OPTIONS),
+    "shotgun": Control(nearest, everything_named, held=None),
+}
+"""What each control of plugins.CONTROLS does."""
 
 
-def with_other(packed: PackedContext, task: Task, control: str, count: Callable[[str], int]) -> PackedContext:
-    """The context with the chunks of another stream, where the control recalls from there.
+def with_other(packed: PackedContext, task: Task, count: Callable[[str], int]) -> PackedContext:
+    """The context with the chunks of another stream, for a control that recalls from there.
 
     It is the stream of the nearest earlier question in the task's seeded order that is of another cluster (for the first
     questions: of the nearest later one), so that a smaller `--limit` changes nothing. None is added where the task has one
     cluster alone."""
-    if control != "shuffled":
-        return packed
     own, card = packed.context, task.card
     at = min(task.order.index(question) for question in packed.ref.question_ids)
     for question in (*reversed(task.order[:at]), *task.order[at + 1 :]):

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import itertools
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +19,24 @@ from memeval.digests import question_digest
 from memeval.models.usage import Step
 from memeval.plugins import agent_class
 from memeval.records.clean import lost_numbers
-from memeval.records.memory import BuiltAt
+from memeval.records.memory import BuiltAt, MemoryWriter
 from memeval.records.rows import QuestionRow
 from memeval.runs import controls
 from memeval.runs.context import ContextRun, together
 from memeval.runs.prepare import AskPoint, PackedContext, evidence_rows
 from memeval.runs.reader import AnswerStage, Asked
-from memeval.runs.signals import Event
+from memeval.runs.signals import ContextBuilt, ContextDone, Event
 from memeval.runs.spec import RunSpec
-from memeval.task import Question
+from memeval.task import ContextRef, Question
+from memeval.tasks import Task
+from memeval.tasks.load import OwnTask
+
+Work = tuple[ContextRef, int]
+"""(context, repeat)"""
+
+HELD_UP = 0.02
+"""Seconds that building a context may hold up the event loop. Most take one: two threads that compute by turns take half as
+long again, because the processor's caches follow the thread."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,41 @@ class Engine:
         """The class, looked up before an agent can change the working directory."""
         return agent_class(self.spec.agent.card)
 
-    def wanted(self, packed: PackedContext, repeat: int) -> set[BuiltAt]:
+    async def execute(self, task: Task, work: Sequence[Work], memory: MemoryWriter | None = None) -> None:
+        """Run contexts side by side, the spec's `concurrency` of them at once. memory: the one that they build; None of a
+        control, and where nothing is stored.
+
+        Raises StopRun when the run cannot go on. Cancelling cancels what is in flight.
+        """
+        left = iter(work)
+        one_at_a_time = asyncio.Lock()
+        first, slow = True, isinstance(task, OwnTask)  # a user's code may wait for anything
+
+        async def built(ref: ContextRef) -> PackedContext:
+            """The first context, with which the data are read, is built in a thread; so is each of a user's task, and each
+            after one that took long."""
+            nonlocal first, slow
+            async with one_at_a_time:
+                in_thread, begun = first or slow, time.monotonic()
+                packed = await asyncio.to_thread(self.spec.packed, task, ref) if in_thread else self.spec.packed(task, ref)
+                seconds = time.monotonic() - begun
+                slow = slow or (seconds > HELD_UP and not first)
+                first = False
+            self.emit(ContextBuilt(seconds))
+            return packed
+
+        async def worker() -> None:
+            for ref, repeat in left:
+                packed = await built(ref)
+                if memory is not None:
+                    await memory.wait(self._wanted(packed, repeat))
+                await self.run(packed, repeat, memory.reading_ended if memory else lambda: None)
+                self.emit(ContextDone(packed.context.id, repeat))
+
+        workers = range(min(self.spec.concurrency, max(1, len(work))))
+        await together(worker() for _ in workers)
+
+    def _wanted(self, packed: PackedContext, repeat: int) -> set[BuiltAt]:
         """The prefixes of a context whose memory is asked."""
         return {
             (packed.context.id, packed.digest, repeat, packed.place(point))
@@ -83,12 +127,18 @@ class Engine:
     async def _control(
         self, stage: AnswerStage, packed: PackedContext, point: AskPoint, question: Question, repeat: int
     ) -> None:
-        name = self.spec.agent.card.agent
-        chunks = packed.other if name == "shuffled" else point.chunks
-        reason = controls.not_applicable(name, question, chunks)
-        shown = None if reason else controls.control_recall(name, question, packed.context.units, chunks)
-        rule = controls.rule(name, question, self.constant)
-        asked = Asked(packed.context.id, question, repeat, shown, held=controls.held(name), rule=rule, not_applicable=reason)
+        control = controls.BY_NAME[self.spec.agent.card.agent]
+        chunks = packed.other if control.elsewhere else point.chunks
+        reason = control.lacks(question, chunks)
+        asked = Asked(
+            packed.context.id,
+            question,
+            repeat,
+            recall=None if reason else control.recall(question, packed.context.units, chunks),
+            held=control.held,
+            rule=control.rule and (lambda recall: control.rule(question, recall, self.constant)),
+            not_applicable=reason,
+        )
         for number in stage.open(question, repeat):
             await stage.answer(asked, number)
 

@@ -12,6 +12,7 @@ from memeval.records.averages import Average
 from memeval.records.summary import Contamination, Note, Summary
 from memeval.records.verdicts import UNUSABLE
 from memeval.runs.controls import NO_EVIDENCE, NO_OPTIONS, ONE_STREAM
+from memeval.wording import counted
 
 FEW = 100
 """Questions below which a table ranks nothing."""
@@ -31,9 +32,11 @@ def _what_they_are(run: Summary) -> Iterator[Note]:
     if run.n < FEW:
         yield Note("few", f"n below {FEW}: this table checks the harness and ranks nothing.")
     if count := run.reasons.get(NO_EVIDENCE, 0):
-        yield Note("without-evidence", f"n/a for {count:,} of {run.n:,} questions: the data have no gold evidence for them")
+        yield Note(
+            "without-evidence", f"n/a for {count:,} of {counted(run.n, 'question')}: the data have no gold evidence for them"
+        )
     if count := run.reasons.get(NO_OPTIONS, 0):
-        yield Note("without-options", f"n/a for {count:,} of {run.n:,} questions: they have no options")
+        yield Note("without-options", f"n/a for {count:,} of {counted(run.n, 'question')}: they have no options")
     if run.reasons.get(ONE_STREAM):
         yield Note("one-stream", "n/a: the task has no stream of another cluster to recall from")
     if run.judge_family and run.headline.metric != "judge":
@@ -59,7 +62,7 @@ def _what_they_are(run: Summary) -> Iterator[Note]:
     if run.differing:
         yield Note(
             "differing",
-            f"{run.differing:,} steps of reading came out otherwise when they were made again from stored replies: the "
+            f"{counted(run.differing, 'step')} of reading gave another result when repeated from stored replies: the "
             "memory does not follow from those alone; set 'replayable: false' in the agent's card",
         )
     if run.query.offered:
@@ -104,17 +107,17 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
             "that were sent; give the server a longer context (Ollama: num_ctx), or set the role's 'context'",
         )
     if facts.estimated:
-        of = f"{facts.estimated:,} of {sum(run.calls.values()):,} calls"
+        of = f"{facts.estimated:,} of {counted(sum(run.calls.values()), 'call')}"
         yield Note("estimated", f"tokens of {of} are estimated: what the server counts is missing or cannot be true")
     if facts.unreadable:
         yield Note(
             "unreadable",
-            f"the offline model cannot read {facts.unreadable:,} prompts of this agent (none of the tags of "
+            f"the offline model cannot read {counted(facts.unreadable, 'prompt')} of this agent (none of the tags of "
             "memeval.prompts): these numbers mean nothing; use a real model",
         )
     for reason, number in run.unread.items():
-        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "were not whole"
-        yield Note("unread", f"{number:,} calls while reading {what}: {reason}")
+        what = "brought nothing" if reason in (UNUSABLE["overflow"], UNUSABLE["unclosed_think"]) else "brought a part"
+        yield Note("unread", f"{counted(number, 'call')} while reading {what}: {reason}")
     wrong, silent = counts.get("error", 0) + counts.get("cut", 0), counts.get("no call", 0)
     if wrong or silent * 10 > sum(counts.values()):
         listed = ", ".join(f"{number:,} {status}" for status, number in counts.items())
@@ -122,15 +125,16 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
         yield Note("operations", f"memory operations: {listed}" + (f"; most often: {reason} ({number:,})" if reason else ""))
     if found.unstored * 2 > found.chunks:
         reply = f'; the first reply: "{found.reply}"' if found.reply else "; the first reply is empty"
-        yield Note("nothing-stored", f"nothing was stored of {found.unstored:,} of {found.chunks:,} chunks{reply}")
+        yield Note("nothing-stored", f"nothing was stored of {found.unstored:,} of {counted(found.chunks, 'chunk')}{reply}")
     if run.empty_memory:
-        of = f"{run.empty_memory:,} of {sum(run.verdicts.values()):,} answers"
+        of = f"{run.empty_memory:,} of {counted(sum(run.verdicts.values()), 'answer')}"
         yield Note("empty-memory", f"the memory was empty for {of}: their score is the reader's alone")
     useless = {reason: number for reason, number in run.reasons.items() if reason in UNUSABLE.values()}
     for reason, number in useless.items():
-        yield Note("unusable", f"{number} replies count as wrong: {reason}")
+        replies = f"{counted(number, 'reply')}{' has to' if number == 1 else ''}"
+        yield Note("unusable", f"{replies} count as wrong: {reason}")
     if run.lost_numbers:
-        text = f"{run.lost_numbers:,} numbers in the rows are blank: they are not finite, or too large for JSON"
+        text = f"left blank in the rows: {counted(run.lost_numbers, 'number')}, not finite or too large for JSON"
         yield Note("lost-numbers", text)
     if run.failure_bounds:
         low, high = run.failure_bounds
@@ -149,7 +153,7 @@ def other_than(role: str, name: str | None, served: Mapping[str, int]) -> Iterat
     """That a role was answered by other models than the one of its name. served: name that a server gives -> calls."""
     others = {other: calls for other, calls in served.items() if name and not same_name(name, other)}
     if others:
-        answered = ", ".join(f"'{other}' ({calls:,} calls)" for other, calls in others.items())
+        answered = ", ".join(f"'{other}' ({counted(calls, 'call')})" for other, calls in others.items())
         yield f"another model than asked for: {role} '{name}' was answered by {answered}"
 
 

@@ -135,7 +135,7 @@ def _prompt(text: str) -> tuple[str, str]:
     """(part, file) of `PART=FILE`."""
     part, _, file = text.partition("=")
     if not part or not file:
-        raise UsageError(f"--prompt {text}: expected NAME=VALUE")
+        raise UsageError(f"--prompt {text}: expected PART=FILE")
     return part, file
 
 
@@ -146,6 +146,8 @@ def parse_settings(settings: Iterable[str]) -> dict[str, list[Any]]:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise UsageError(f"--set {setting}: expected key=value[,value...]")
+        if key.strip() in found:
+            raise UsageError(f"--set {setting}: '{key.strip()}' is set twice; write all its values in one {key.strip()}=A,B")
         parts = re.findall(r"\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^,]+", text) or [""]
         try:
             found[key.strip()] = [yaml.safe_load(part) for part in parts]

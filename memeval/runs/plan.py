@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from memeval import cards, identity, metrics, plugins, protocol, tokens
+from memeval import cards, metrics, plugins, protocol, source_files, tokens
 from memeval.cards import AgentCard, TaskCard
 from memeval.config import ROLES, data_dir, read_config
 from memeval.contamination import Claims, claims
@@ -19,6 +19,7 @@ from memeval.models.completion import ModelSpec
 from memeval.prompts import READER, load_prompts
 from memeval.records.manifest import Origin
 from memeval.records.summary import ReadBack
+from memeval.runs.agent_files import agent_files
 from memeval.runs.changed import say_what_changed
 from memeval.runs.options import Options
 from memeval.runs.prompts import check_parts, replaced
@@ -26,6 +27,7 @@ from memeval.runs.roles import chosen, judge_of, role_models, with_sampling
 from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
+from memeval.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def plan(options: Options) -> list[Planned]:
     A task of a suite whose data are not at hand is left out, with a line on stderr, as long as another is left."""
     config = read_config()
     agents = [spec for name in options.agents for spec in agent_specs(name, options)]
-    _check_settings_used(agents, options)
+    check_settings_used(agents, options)
     check_parts([agent.card for agent in agents], options.prompts)
     named = suites(options)
     typed_names = [name for names in named.values() for name in names]
-    task_cards = [find_task(name, options) for name in typed_names]
+    task_cards = [checked_task(name, options) for name in typed_names]
     replacing = {agent.typed: replaced(agent.card, options.prompts) for agent in agents}
     judge_prompt = load_prompts({"judge": file})["judge"] if (file := options.prompts.get("judge")) else None
     settings = Settings(data_dir(options.data_dir, config), options.seed, options.limit or 0)
@@ -75,7 +77,7 @@ def plan(options: Options) -> list[Planned]:
         limit = card.questions if options.limit is None else options.limit
         ids = tuple(task.order[: limit or None])
         if options.limit and len(ids) < options.limit and not options.quiet:
-            print(f"memeval: {typed} has {len(ids)} questions, not {options.limit}", file=sys.stderr)
+            print(f"memeval: {typed} has {counted(len(ids), 'question')}, not {options.limit}", file=sys.stderr)
         for agent, answer_budget in itertools.product(agents, options.answer_budgets or (0,)):
             spec = RunSpec(
                 task_typed=typed,
@@ -115,7 +117,7 @@ def suites(options: Options) -> dict[str, list[str]]:
     return {name: plugins.find_suite(name, options.tasks_dir) or [name] for name in options.tasks}
 
 
-def find_task(name: str, options: Options) -> TaskCard:
+def checked_task(name: str, options: Options) -> TaskCard:
     """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, tokenizer."""
     card = plugins.find_task(name, options.tasks_dir)
     if options.exact_tokens:
@@ -126,7 +128,8 @@ def find_task(name: str, options: Options) -> TaskCard:
         metrics.load(card.headline, card.path)
         raise UsageError(f"{card.path}: headline '{card.headline}' is not among its metrics ({', '.join(card.metrics)})")
     if card.reader_prompt not in READER:
-        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{suggest(card.reader_prompt, READER)}")
+        near = suggest(card.reader_prompt, READER)
+        raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{near} (known: {', '.join(READER)})")
     tokens.counter(card.tokenizer)
     return card
 
@@ -142,6 +145,7 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         yield AgentSpec(name, card)
         return
     accepted = parameters(card)
+    _check_values_given(card, options)
     for key in card.params:
         if key not in accepted:
             has = f" (known: {', '.join(accepted)})" if accepted else ""
@@ -155,18 +159,18 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         agent = made(card, params)
         if plugins.is_foreign(agent):  # what only its server knows
             params |= agent.found()
-        files = identity.digests(plugins.agent_files(card, params))
-        yield AgentSpec(name, card, params, files, replayable, chunk_tokens(card, agent))
+        yield agent_spec(name, card, params, agent, replayable)
 
 
-def chunk_tokens(card: AgentCard, agent: Any) -> int:
-    """Tokens of a chunk that an agent asks for by its attribute `chunk_tokens`; 0: the task's."""
+def agent_spec(typed: str, card: AgentCard, params: Mapping[str, Any], agent: Any, replayable: bool) -> AgentSpec:
+    """The spec of an agent that was made of these parameters. typed: its name on the command line."""
     wanted = getattr(agent, "chunk_tokens", 0)
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
         raise UsageError(
             f"agent '{card.name}': chunk_tokens is {wanted!r}, expected a whole number, 0 for the task's chunks"
         )
-    return wanted
+    files = source_files.digests(agent_files(card, params))
+    return AgentSpec(typed, card, params, files, replayable, wanted)
 
 
 def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
@@ -178,7 +182,7 @@ def made(card: AgentCard, params: Mapping[str, Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() too
-        place = identity.place(error)
+        place = source_files.place(error)
         if isinstance(error, UsageError) or not (place or isinstance(error, (TypeError, ValueError))):
             raise
         where = f"{place}: agent '{card.name}': __init__ raised {described(error)}"
@@ -195,22 +199,27 @@ def parameters(card: AgentCard) -> list[str]:
         )
     if card.track == "native" and not callable(getattr(cls, "answer", None)):
         raise UsageError(f"agent '{card.name}': track is 'native' but {card.agent} has no method 'answer'")
-    found = inspect.signature(cls).parameters.values()
-    required = [
-        parameter.name
-        for parameter in found
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and parameter.name not in card.params
-    ]
-    if required:
-        raise UsageError(
-            f"agent '{card.name}': parameter '{required[0]}' has no value; give a default or put it in a card's params"
-        )
-    return [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [parameter.name for parameter in _named(cls)]
 
 
-def _check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
+def _named(cls: Any) -> list[inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [parameter for parameter in inspect.signature(cls).parameters.values() if parameter.kind in kinds]
+
+
+def _check_values_given(card: AgentCard, options: Options) -> None:
+    """Raises UsageError for a parameter without default that neither the card nor `--set` has a value for."""
+    for parameter in _named(plugins.agent_class(card)):
+        name = parameter.name
+        if parameter.default is parameter.empty and name not in card.params and name not in options.settings:
+            raise UsageError(
+                f"agent '{card.name}': parameter '{name}' has no value; add --set {name}=VALUE, give it a default, "
+                "or put it in a card's params"
+            )
+
+
+def check_settings_used(agents: Sequence[AgentSpec], options: Options) -> None:
+    """Raises UsageError for a key of `--set` that is a parameter of none of the agents."""
     known = {name for agent in agents if not agent.is_control for name in parameters(agent.card)}
     for key in options.settings:
         if key not in known:

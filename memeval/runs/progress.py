@@ -17,6 +17,7 @@ from typing import Any
 from memeval.records.rows import OperationRow, SampleRow
 from memeval.runs.agent_runner import SLOW
 from memeval.runs.signals import AgentSlow, ContextDone, Event
+from memeval.wording import counted
 
 MINUTE = 60.0
 """Seconds between two lines where there is no terminal."""
@@ -111,8 +112,8 @@ class Progress:
             for context, (method, reported) in list(self._slow.items())[:1]
         )
         return (
-            f"{self.label}{run}: {self.done_contexts}/{self.contexts} contexts, "
-            f"{self.done_samples}/{self.samples} questions, {self.chunks:,} chunks, "
+            f"{self.label}{run}: {self.done_contexts}/{counted(self.contexts, 'context')}, "
+            f"{self.done_samples}/{counted(self.samples, 'question')}, {counted(self.chunks, 'chunk')}, "
             f"{rate:.1f} calls/s, {_short(self.prompt)} tokens in, {_short(self.completion)} out, "
             f"{self.failures} failed, {self._left(now)}{slow}"
         )

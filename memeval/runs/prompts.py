@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from memeval import plugins
-from memeval.authors import described, is_authors
+from memeval.authors import is_authors, upstream_of
 from memeval.cards import AgentCard, TaskCard
 from memeval.errors import UsageError, suggest
-from memeval.prompts import READER, check, load_prompts, shipped
+from memeval.prompts import READER, check, load_prompts, sets, shipped
 from memeval.protocol import of_agent, scored
 from memeval.yamlfile import at_key
 
@@ -17,14 +19,24 @@ GENERAL = ("reader",)
 """Parts that are no agent's own."""
 
 
-def prompt_set(card: AgentCard) -> str | Mapping[str, str]:
-    """The prompts that an agent has unless a file replaces them: a set by its name, or texts by part."""
-    return card.prompt_set or plugins.own_prompts(card)
+def own_prompts(card: AgentCard) -> str | Mapping[str, str]:
+    """The prompts of an agent's class: the name of a shipped set, or its texts by part; empty where it declares none."""
+    own: Any = {}
+    if card.agent not in plugins.CONTROLS:
+        with suppress(UsageError):  # a class that cannot be loaded is refused where it is needed
+            own = getattr(plugins.agent_class(card), "prompts", {})
+    return own if isinstance(own, Mapping) or (isinstance(own, str) and own in sets()) else {}
+
+
+def set_of(card: AgentCard) -> str:
+    """The shipped set that an agent's prompts are of: its card's, else its class's; empty where it has none."""
+    own = card.prompt_set or own_prompts(card)
+    return own if isinstance(own, str) else ""
 
 
 def shipped_texts(card: AgentCard) -> Mapping[str, str]:
-    """The same as texts by part."""
-    own = prompt_set(card)
+    """part -> text, of the prompts that an agent has unless a file replaces them."""
+    own = card.prompt_set or own_prompts(card)
     return shipped(own) if isinstance(own, str) else own
 
 
@@ -43,7 +55,7 @@ def replaced(card: AgentCard, typed: Mapping[str, str]) -> dict[str, str]:
     files = {known.get(part, part): str(Path(card.path).parent / file) for part, file in card.prompts.items()}
     files |= {known.get(part, part): file for part, file in typed.items() if part in known or not declared}
     own = load_prompts(files)
-    check(_set(card), files, own)
+    check(set_of(card), files, own)
     return {**(texts if card.prompt_set else {}), **own}
 
 
@@ -56,9 +68,9 @@ def deviations(task: TaskCard, agent: AgentCard, prompts: Mapping[str, str]) -> 
         found.append(f"headline is {headline}; the published number is by {rule}, which is computed too")
     if task.reader_deviation and prompts.get("reader") in READER.values():
         found.append(task.reader_deviation)
-    own, pinned = shipped_texts(agent), described(_set(agent))
+    own, pinned = shipped_texts(agent), upstream_of(set_of(agent))
     of_authors = pinned.parts if pinned else ()
-    ours = [part for part in own if part in of_authors and not is_authors(_set(agent), part, prompts.get(part, own[part]))]
+    ours = [part for part in own if part in of_authors and not is_authors(set_of(agent), part, prompts.get(part, own[part]))]
     if ours:
         found.append(f"in our own words: {', '.join(ours)} (`memeval prompts fetch {agent.name}` brings the authors' texts)")
     return tuple(found)
@@ -73,14 +85,8 @@ def users_parts(agent: AgentCard | None, prompts: Mapping[str, str]) -> list[str
         for part, text in prompts.items()
         if text != ours.get(part)
         and not (part == "reader" and text in READER.values())
-        and not (agent and is_authors(_set(agent), part, text))
+        and not (agent and is_authors(set_of(agent), part, text))
     ]
-
-
-def _set(card: AgentCard) -> str:
-    """The name of an agent's set, where it is a shipped one."""
-    own = prompt_set(card)
-    return own if isinstance(own, str) else ""
 
 
 def check_parts(cards: Sequence[AgentCard], typed: Mapping[str, str]) -> None:

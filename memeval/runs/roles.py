@@ -12,7 +12,7 @@ from memeval.errors import UsageError
 from memeval.models import registry, window
 from memeval.models.completion import ModelSpec
 from memeval.models.parameters import check as check_parameters
-from memeval.plugins import WITHOUT_READER
+from memeval.runs import controls
 from memeval.runs.options import Options
 from memeval.runs.spec import AgentSpec
 
@@ -25,7 +25,8 @@ def chosen(role: str, options: Options, config: Mapping[str, Any]) -> Any:
 def role_models(agent: AgentSpec, options: Options, config: Mapping[str, Any]) -> dict[str, ModelSpec]:
     """role -> model. Order: the role's flag, `--model`, MEMEVAL_<ROLE>, MEMEVAL_MODEL, memeval.yaml, the card, offline. The
     reader of an agent that answers by itself is the model of its memory, unless another is named."""
-    if agent.card.agent in WITHOUT_READER:
+    control = controls.BY_NAME.get(agent.card.agent)
+    if control and control.rule:
         return {}
     roles = ["reader"] if agent.is_control else ["memory", "reader", "embedder"]
     models = {role: role_model(role, agent.card, options, config) for role in roles}

@@ -23,15 +23,14 @@ from memeval.digests import question_digests
 from memeval.errors import StopRun
 from memeval.models.budget import Budget
 from memeval.models.gateway import Gateway
-from memeval.plugins import not_as_recorded
 from memeval.records.folder import Key, RunFolder, RunWriter
-from memeval.records.manifest import AgentFiles
 from memeval.records.memory import MemoryFolder, MemoryWriter
 from memeval.records.rows import CallRow, InvocationRow, OperationRow, QuestionRow, StoppedRow, TimesRow, TroubleRow
 from memeval.records.summary import Summary
-from memeval.runs import local
+from memeval.runs.agent_files import keep_changes, not_as_planned
 from memeval.runs.conclude import conclude
 from memeval.runs.controls import best_constant
+from memeval.runs.engine import Work
 from memeval.runs.manifest import manifest, memory_manifest
 from memeval.runs.plan import Planned
 from memeval.runs.progress import Position, Progress
@@ -168,17 +167,6 @@ class _OpenRun:
         self.first = self.first or self.last - (row.seconds if isinstance(row, CallRow) else 0.0)
         self.writer.append(replace(row, rank=self._ranks[row.question_id]) if isinstance(row, QuestionRow) else row)
 
-    def check_files(self, loaded: frozenset[str]) -> None:
-        """Note in the manifest which of the agent's files are not as its identity has them. loaded: modules before the
-        run."""
-        agent, folder = self.planned.spec.agent, RunFolder(self.planned.spec.folder)
-        changed, missed = not_as_recorded(agent.card, agent.files, loaded, agent.params) if agent.files else ([], [])
-        written = folder.manifest()
-        if written and (changed or missed):
-            before = written.agent_files
-            files = AgentFiles(tuple({*before.changed, *changed}), tuple({*before.missed, *missed}))
-            folder.write_manifest(replace(written, agent_files=files))
-
 
 class _Driver:
     """Has the contexts of some runs executed, and writes each row to where it belongs: what has a clock to events.jsonl,
@@ -198,7 +186,7 @@ class _Driver:
         self.build = 0.0
         self.started = self.reported = time.monotonic()
 
-    def _work(self) -> list[local.Work]:
+    def _work(self) -> list[Work]:
         """The contexts with something left to ask, repeat by repeat."""
         planned = self.planned
         refs = planned.task.refs(planned.question_ids)
@@ -220,7 +208,7 @@ class _Driver:
             stopped = process.run(self._drive(budget))
         self._report()
         for run in self.runs:
-            run.check_files(loaded)
+            keep_changes(RunFolder(run.planned.spec.folder), not_as_planned(run.planned.spec.agent, loaded))
         return stopped
 
     async def _drive(self, budget: Budget | None) -> str | None:
@@ -244,7 +232,7 @@ class _Driver:
                     ]
                     if self.work and "reader" in spec.models and spec.agent.card.track == "reader":
                         self.gateway.open(spec.models["reader"])  # a missing key stops it before streams are paid for
-                    await local.execute(context.engine(self._see, stages, constant), task, self.work, self.memory)
+                    await context.engine(self._see, stages, constant).execute(task, self.work, self.memory)
         except StopRun as stop:
             stopped = str(stop)
             for run in self.runs:

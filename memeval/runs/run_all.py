@@ -33,11 +33,9 @@ def run_all(options: Options, *, fresh: bool = False, fresh_memory: bool = False
     outcomes: list[Outcome] = []
     plans = plan(options)
     prices.configured()  # a wrong `prices:` is refused before anything is paid for
-    budget = None
-    if options.max_cost is not None or options.max_calls is not None:
-        budget = Budget(options.max_cost, options.max_calls)
-        judges = [planned.judge for planned in plans if planned.judge is not None]
-        budget.require_prices([*judges, *(model for planned in plans for model in planned.spec.models.values())])
+    budget = Budget(options.max_cost, options.max_calls)
+    for planned in plans:
+        budget.require_prices([*planned.spec.models.values(), *([planned.judge] if planned.judge else [])])
     plans = with_origins(anew(plans, fresh=fresh, fresh_memory=fresh_memory), options.same_model)
     with keep_open():  # a server that was started, or weights that were loaded, serve the next run too
         groups = together(plans)
@@ -82,7 +80,7 @@ def anew(plans: Sequence[Planned], *, fresh: bool = False, fresh_memory: bool = 
     return found
 
 
-def _judged(outcome: Outcome, options: Options, budget: Budget | None) -> Outcome:
+def _judged(outcome: Outcome, options: Options, budget: Budget) -> Outcome:
     """The run with its answers judged, where it has a judge. One that cannot be reached, and Ctrl-C, leave the run as it is,
     to be judged again."""
     from memeval.judging.judged_run import judge_folder

@@ -18,7 +18,7 @@ from memeval.plugins import CONTROLS, FOREIGN, SOURCES
 from memeval.prompts import READER, READER_PARTS, before_question
 from memeval.records.folder import RunFolder, folder_name
 from memeval.records.memory import MEMORIES, first_generation, generations, next_generation
-from memeval.runs.controls import with_other
+from memeval.runs import controls
 from memeval.runs.prepare import PackedContext, prepare
 from memeval.task import ContextRef
 from memeval.tasks import Settings, Task
@@ -100,7 +100,8 @@ class RunSpec:
         """A context of the task as this run reads it: in chunks, with the questions that `ref` asks."""
         count = tokens.counter(self.task.tokenizer)
         found = prepare(task.context(ref), ref, self.chunk_tokens, count, self.task.one_unit_per_chunk)
-        return with_other(found, task, self.agent.card.agent, count)
+        control = controls.BY_NAME.get(self.agent.card.agent)
+        return controls.with_other(found, task, count) if control and control.elsewhere else found
 
     @property
     def recall_budget(self) -> int:
@@ -129,10 +130,10 @@ class RunSpec:
     def before(self) -> str:
         """What stands before a question when the memory is searched, and for agents with the part `before` when the reader
         is asked."""
-        if "before" not in self.prompts:
-            return protocol.prefixed(self.task, self.agent.card)
-        otherwise = protocol.of_agent(self.task.recall_prefix, self.agent.card)
-        return before_question(self.prompts, str(self.task.params.get("data_source")), otherwise)
+        prefix = protocol.of_agent(self.task.recall_prefix, self.agent.card)
+        if "before" in self.prompts:
+            return before_question(self.prompts, str(self.task.params.get("data_source")), prefix)
+        return prefix if self.task.protocol else ""
 
     @property
     def own_data(self) -> bool:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from memeval.costs import costs
 from memeval.metrics import abstention_scores
 from memeval.models.call_facts import quotable
-from memeval.models.prices import Price
+from memeval.models.prices import Price, price
 from memeval.records.averages import Average, MetricAverage, average, bounds, named, plain
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import JudgeHeader
@@ -99,6 +99,15 @@ def summarise(
         rebuilt=_rebuilt(operations, questions),
         lost_numbers=sum(step.lost for step in operations) + sum(row.lost for row in questions.values()),
     )  # fmt: skip
+
+
+def prices_of(manifest: Manifest, judged: Sequence[JudgeHeader]) -> dict[str, Price | None]:
+    """The prices of today: role -> of its model; scorer -> of that judge. `judge` is the role of the only one."""
+    found = {role: price(name, manifest.base_urls.get(role)) for role, name in manifest.models.items()}
+    found |= {header.scorer: price(header.judge, header.base_url) for header in judged}
+    if len(judged) == 1:
+        found["judge"] = found[judged[0].scorer]
+    return found
 
 
 def as_recorded(found: Summary, folder: RunFolder, manifest: Manifest) -> Summary:

@@ -4,11 +4,13 @@ A source is a class with `load(card, settings) -> Task`; a built-in one also say
 what is asked, in which order, and builds one context at a time, so that a run over 1M-token streams never holds them
 all.
 
-base.py        the protocols, and what every source needs; fixed.py, streams as the data have them
+base.py        the protocols, and what every source needs; load.py loads a task and checks a user's own
 chunking.py    units to chunks
-pool.py, streams.py, memocr.py    streams put together from questions and a pool of passages
+fixed.py       tasks whose streams the data have: locomo.py is the shortest; longmemeval.py, beam.py, personamem.py,
+               personamem_v2.py, memalpha.py, memoryagentbench.py with mab_units.py, jsonl.py (one's own data), synth_tiny.py
+streams.py     tasks whose streams are put together from questions and a pool of passages: pool.py, memocr.py; synth.py
 paragraphs.py  what question sets over paragraphs share: multihop.py, nq.py, triviaqa.py
-jsonl.py       one's own data; synth.py, the bundled task
+verify.py      what is on this machine, how to get the rest, and what is in it
 """
 
 from memeval.tasks.base import Settings, Source, Task

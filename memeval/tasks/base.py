@@ -19,6 +19,7 @@ from memeval.data.files import DataFile
 from memeval.errors import UsageError, suggest
 from memeval.task import Context, ContextRef, Question, Unit
 from memeval.typed import fields, unknown_key
+from memeval.wording import counted
 from memeval.yamlfile import at_key, decoded
 
 
@@ -109,7 +110,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
 
     Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
@@ -132,8 +133,8 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
     options = question.options
     if options is not None and question.answerable:
         letters = {string.ascii_lowercase[at] for at in range(min(len(options), 26))}
-        known = {normalised(option) for option in options}
-        if not any(normalised(answer) in known or answer.lower().strip("() .") in letters for answer in question.answers):
+        known = {normalise(option) for option in options}
+        if not any(normalise(answer) in known or answer.lower().strip("() .") in letters for answer in question.answers):
             return f"its options ({'; '.join(options)[:120]}) lack the answer {question.answers[0][:80]!r}"
     if units is None:
         return ""
@@ -141,7 +142,7 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
         return f"its position is {question.position}, expected a number of units from 0 to {len(units)}"
     for piece in question.evidence:
         if not all(0 <= at < len(units) for at in piece.units):
-            return f"its evidence lies outside its {len(units)} units"
+            return f"its evidence lies outside its {counted(len(units), 'unit')}"
         held = [units[at].render() for at in piece.units] or [unit.render() for unit in units]
         if plain(piece.text) not in plain(" ".join(held)):
             return f"its evidence {piece.text[:80]!r} is not in {f'unit {piece.units[0]}' if piece.units else 'any unit'}"

@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -33,7 +32,7 @@ from memeval.data.records import Records, Span, read, read_object
 from memeval.digests import digest
 from memeval.errors import NoData, UsageError
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, params
+from memeval.tasks.base import Settings, params, seeded
 from memeval.tasks.fixed import FixedTask, facts
 
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
@@ -97,7 +96,8 @@ class Beam:
             chats[chat.name] = chat
         questions = {chat.name: [question for question, _ in parse(chat)] for chat in every}
         data = facts(files, questions, digest([file["sha256"] for file in files]))
-        return balanced(FixedTask(card, settings, questions, lambda name: conversation(chats[name], given.marks), data))
+        order = balanced(questions, settings.seed)
+        return FixedTask(card, settings, questions, lambda name: conversation(chats[name], given.marks), data, order)
 
 
 def _rows(found: Sequence[Found]) -> tuple[list[Chat], list[Mapping[str, Any]]]:
@@ -137,16 +137,19 @@ def _folders(found: Sequence[Found], truncated: bool) -> tuple[list[Chat], list[
     return chats, files
 
 
-def balanced(task: FixedTask) -> FixedTask:
-    """Asked in whole conversations, in each one question of every ability before the second of any: a prefix is balanced, as
-    the mean over abilities wants it, and reads few streams."""
-    kinds, order = {question.id: question.kind for question in task.golds()}, []
-    for _, refs in groupby(task.refs(task.order), key=lambda ref: ref.context_id):
-        names = [name for ref in refs for name in ref.question_ids]
+def balanced(questions: Mapping[str, Sequence[Question]], seed: int) -> list[str]:
+    """The order of the questions: conversation by conversation, in each one question of every ability before the second of
+    any. A prefix is balanced, as the mean over abilities wants it, and reads few streams."""
+    kinds = {question.id: question.kind for asked in questions.values() for question in asked}
+    chat_of = {question.id: chat for chat, asked in questions.items() for question in asked}
+    by_chat: dict[str, list[str]] = {}
+    for name in seeded(kinds, seed):
+        by_chat.setdefault(chat_of[name], []).append(name)
+    order = []
+    for names in by_chat.values():
         before = {name: sum(kinds[other] == kinds[name] for other in names[:at]) for at, name in enumerate(names)}
         order += sorted(names, key=before.__getitem__)
-    task.order = order
-    return task
+    return order
 
 
 def parse(chat: Chat) -> list[Asked]:

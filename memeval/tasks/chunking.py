@@ -7,14 +7,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from memeval.cards import MIN_CHUNK
 from memeval.errors import UsageError
 from memeval.task import Unit
 
 JOINT = "\n\n"
 """Between the units of a chunk: a blank line."""
-
-MIN_LIMIT = 8
-"""Tokens. A single character can take several, and is never cut."""
 
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*\s+|[。！？]|\n+")
 _WORD_END = re.compile(r"\s+")
@@ -38,10 +36,10 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
     A unit that alone exceeds the limit is cut at sentence ends, then between words, then between tokens; no other unit
     is. A unit without text is in no chunk. apart: no two units share a chunk. `count` is a
     `memeval.tokens.TokenCounter` or any function from text to tokens. Raises UsageError when the limit is below
-    `MIN_LIMIT`.
+    `MIN_CHUNK`.
     """
-    if limit < MIN_LIMIT:
-        raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_LIMIT} tokens")
+    if limit < MIN_CHUNK:
+        raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_CHUNK} tokens")
     joint = getattr(count, "joint", None)
     chunks: list[PackedChunk] = []
     texts: list[str] = []

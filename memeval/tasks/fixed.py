@@ -23,8 +23,8 @@ class FixedTask:
     """Implements `memeval.tasks.Task`.
 
     questions: context id -> everything asked about it. build: context id -> the stream with its questions, called
-    when it is needed. data: facts for the manifest. Raises UsageError when the card sets a length, or when an id
-    occurs twice.
+    when it is needed. data: facts for the manifest. order: of the questions, where the seeded one will not do. Raises
+    UsageError when the card sets a length, or when an id occurs twice.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class FixedTask:
         questions: Mapping[str, Sequence[Question]],
         build: Callable[[str], Context],
         data: Mapping[str, Any],
+        order: Sequence[str] | None = None,
     ) -> None:
         given = [key for key in ("documents", "tokens", "hard", "layout") if getattr(card, key)]
         given += ["shared"] * (card.shared != 1)
@@ -53,7 +54,7 @@ class FixedTask:
         if not self._questions:
             names = ", ".join(facts["name"] for facts in data.get("files", ()))
             raise UsageError(f"task '{card.name}': no question in {names or 'the data'}")
-        self.order: Sequence[str] = seeded(self._questions, settings.seed)
+        self.order: Sequence[str] = seeded(self._questions, settings.seed) if order is None else order
 
     def golds(self) -> Sequence[Question]:
         """Questions with their golds but without evidence, in seeded order; builds no stream."""

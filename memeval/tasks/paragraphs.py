@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from memeval.cards import TaskCard
 from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
-from memeval.data.records import read
+from memeval.data.records import Records, read
 from memeval.errors import UsageError
 from memeval.tasks.base import Files, Settings, number, params
 from memeval.tasks.pool import Passage, Pool
@@ -64,25 +64,19 @@ class ParagraphQA(ABC):
         """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the
         length."""
         file, *corpora, filler = self.files(card)
-        facts: list[Mapping[str, Any]] = []
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
-        read_ = [read(part) for part in find(file, settings.data_dir, card.name)]
-        wanted, total = params(card, self.Params).records, sum(map(len, read_))
-        share = wanted / total if wanted and total else 1.0
-        for loaded in read_:
-            for place, row in loaded.rows():
-                with published(place):
-                    if share < 1 and number("record", row[self.id_field].strip()) >= share * 2**64:
-                        continue
-                    own, example = self.parse(row)
-                    if not example.question.answers or not example.question.text:
-                        raise ValueError("no question or no answer")
-                if example.question.id in examples:
-                    raise UsageError(f"{place}: id '{example.question.id}' was already used by another record")
-                passages.extend(own)
-                examples[example.question.id] = example
-            facts.append(loaded.facts)
+        parts = [read(part) for part in find(file, settings.data_dir, card.name)]
+        facts = [part.facts for part in parts]
+        for place, row in self._chosen(parts, params(card, self.Params).records):
+            with published(place):
+                own, example = self.parse(row)
+                if not example.question.answers or not example.question.text:
+                    raise ValueError("no question or no answer")
+            if example.question.id in examples:
+                raise UsageError(f"{place}: id '{example.question.id}' was already used by another record")
+            passages.extend(own)
+            examples[example.question.id] = example
         asked = [example for example in examples.values() if example.evidence]
         if not asked:
             raise UsageError(f"task '{card.name}': no record of {facts[0]['name']} has its evidence among its paragraphs")
@@ -100,6 +94,16 @@ class ParagraphQA(ABC):
             "corpus": pool.digest,
         }
         return PackedTask(card, settings, asked, lambda: pool, data)
+
+    def _chosen(self, parts: Sequence[Records], wanted: int) -> Iterator[tuple[str, Any]]:
+        """(place, record) of all records, or of about so many, which a hash of their ids chooses."""
+        total = sum(map(len, parts))
+        share = wanted / total if wanted and total else 1.0
+        for place, row in (pair for part in parts for pair in part.rows()):
+            with published(place):
+                if share < 1 and number("record", row[self.id_field].strip()) >= share * 2**64:
+                    continue
+            yield place, row
 
 
 def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[Passage]:

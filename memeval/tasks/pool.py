@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from memeval.bm25 import BM25Index
 from memeval.task import Unit
-from memeval.tasks.base import normalised, number, plain
+from memeval.tasks.base import normalise, number, plain
 
 Hashes = NDArray[np.uint64]
 
@@ -163,10 +163,10 @@ class Pool:
         for index, score in self._search.search(query, len(self)):
             found[index] = score
         scores = found[ranked]
-        needles = [f" {text} " for text in map(normalised, answers) if text]
+        needles = [f" {text} " for text in map(normalise, answers) if text]
         for position in np.lexsort((np.arange(len(ranked)), -scores, ranked >= self.size)):
             index = int(ranked[position])
-            haystack = f" {normalised(f'{self.passages[index].title} {self.passages[index].text}')} "
+            haystack = f" {normalise(f'{self.passages[index].title} {self.passages[index].text}')} "
             if not any(needle in haystack for needle in needles):
                 yield index
 

@@ -36,9 +36,8 @@ class SynthTiny:
         questions = {key: context.questions for key, context in contexts.items()}
         asked = [[question.text, *question.answers] for each in questions.values() for question in each]
         data = {"split": given.split, "world_seed": given.world_seed, "chunks": given.chunks, "asked": digest(asked)}
-        task = FixedTask(card, settings, questions, contexts.__getitem__, data)
-        task.order = tuple(question.id for each in questions.values() for question in each)
-        return task
+        order = tuple(question.id for each in questions.values() for question in each)
+        return FixedTask(card, settings, questions, contexts.__getitem__, data, order)
 
 
 def _context(name: str, stream: tiny.Stream) -> Context:

@@ -16,7 +16,7 @@ from typing import Any
 from memeval.data.fields import texts
 from memeval.data.files import DataFile
 from memeval.task import Question
-from memeval.tasks.base import normalised
+from memeval.tasks.base import normalise
 from memeval.tasks.paragraphs import ParagraphQA
 from memeval.tasks.pool import Passage
 from memeval.tasks.streams import Example
@@ -57,8 +57,8 @@ def _answers(answer: Mapping[str, Any]) -> tuple[str, ...]:
     normalises to nothing would occur in every text and is left out."""
     value = answer["value"].strip()
     found = [value, *texts(answer["aliases"]), *texts(answer["normalized_aliases"])]
-    kept = {normalised(text): text for text in reversed(found) if normalised(text)}
-    return tuple(text for text in dict.fromkeys(found) if kept.get(normalised(text)) == text) or (value,)
+    kept = {normalise(text): text for text in reversed(found) if normalise(text)}
+    return tuple(text for text in dict.fromkeys(found) if kept.get(normalise(text)) == text) or (value,)
 
 
 def _pages(row: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ def passages(title: str, text: str) -> tuple[Cut, ...]:
             held = ""
     if held:
         pieces[-1:] = [f"{pieces[-1]}\n{held}"] if pieces else [held]
-    return tuple((Passage(title, piece), normalised(f"{title} {piece}")) for piece in pieces)
+    return tuple((Passage(title, piece), normalise(f"{title} {piece}")) for piece in pieces)
 
 
 def _bounded(paragraph: str) -> list[str]:
@@ -105,11 +105,11 @@ def nearest(question: str, answers: Sequence[str], cuts: Sequence[Cut]) -> Passa
     """Of the passages that hold an answer as whole normalised tokens, the one that shares most with the question: the
     sum of ln(passages / passages with the word) over the shared words; of equals the first. None where no passage
     holds any."""
-    needles = [f" {text} " for text in dict.fromkeys(map(normalised, answers)) if text]
+    needles = [f" {text} " for text in dict.fromkeys(map(normalise, answers)) if text]
     holding = [index for index, (_, text) in enumerate(cuts) if any(needle in f" {text} " for needle in needles)]
     if not holding:
         return None
-    words = set(normalised(question).split())
+    words = set(normalise(question).split())
     shared = [words.intersection(text.split()) for _, text in cuts]
     weight = {word: math.log(len(cuts) / sum(word in held for held in shared)) for word in set().union(*shared)}
     # fsum does not depend on the order of a set, which differs between processes

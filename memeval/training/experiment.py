@@ -1,4 +1,5 @@
-"""The experiment of `memeval train tiny` as a whole: several seeds, and what the parts of the reward do (ablations).
+"""The experiment of `memeval train tiny` as a whole: training (loop.py) and evaluation (evaluation.py) for several seeds,
+and what the parts of the reward do (ablations).
 
 Every training run has a folder of its own, and what is finished there is read back.
 
@@ -22,18 +23,19 @@ from msgspec.structs import replace
 
 from memeval.digests import digest
 from memeval.errors import StopRun
-from memeval.identity import digests
 from memeval.records.files import read_record
 from memeval.results.published import published, row_mean
-from memeval.training import loop, tiny
-from memeval.training.checkpoint import TrainingFolder
+from memeval.source_files import digests
+from memeval.training import loop
+from memeval.training.evaluation import Evaluation, Figures, HeldOut, Proof
+from memeval.training.folder import TrainingFolder
 from memeval.training.policy import Policy
 from memeval.training.recipe import Grpo, Recipe, Reward, Warm
 
 Result = TypeVar("Result")
 
 PROOF, FIGURES = "proof.json", "figures.json"
-EVALUATED_BY = ("tiny.py", "reading.py", "rollouts.py")
+EVALUATED_BY = ("evaluation.py", "reading.py", "rollouts.py")
 """The files here that the numbers of an evaluation follow from, beside the engine and its agents."""
 
 
@@ -41,7 +43,7 @@ class Point(msgspec.Struct, frozen=True):
     """A check during training, on the validation streams at T = 1."""
 
     step: int
-    validation: tiny.Figures
+    validation: Figures
 
 
 class Ablation(msgspec.Struct, frozen=True):
@@ -78,28 +80,28 @@ class Ablated(msgspec.Struct, frozen=True):
 
     ablation: Ablation
     steps: int
-    warm: tiny.Figures
-    trained: tiny.Figures
+    warm: Figures
+    trained: Figures
 
 
 class Experiment(msgspec.Struct, frozen=True):
     """proofs: of the seeds. curves: seed -> its checks during training."""
 
-    proofs: tuple[tiny.Proof, ...]
+    proofs: tuple[Proof, ...]
     curves: dict[int, tuple[Point, ...]]
     ablations: tuple[Ablated, ...] = ()
 
 
-def prove(recipe: Recipe, out: Path) -> tiny.Proof:
+def prove(recipe: Recipe, out: Path) -> Proof:
     """Train by a recipe in a folder, or go on with it, and evaluate what was learned. Raises UsageError for a recipe that
     cannot be used and a folder that cannot be written, StopRun where training cannot go on."""
-    evaluation = tiny.Evaluation(recipe)
-    return _trained(recipe, out, PROOF, evaluation.identity, tiny.Proof, evaluation.proof)
+    evaluation = Evaluation(recipe)
+    return _trained(recipe, out, PROOF, evaluation.identity, Proof, evaluation.proof)
 
 
 def ablated(ablation: Ablation, recipe: Recipe, out: Path) -> Ablated:
     """Train and evaluate an ablation, given with its recipe and folder; as `prove`."""
-    test = tiny.Test(recipe, recipe.test, recipe.params.get("capacity", 0))
+    test = HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
 
     def evaluate(policies: dict[str, Policy]) -> Ablated:
         figures = {name: test.figures(test.read(each, 1.0)) for name, each in policies.items()}
@@ -142,7 +144,7 @@ def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
     return replace(recipe, params=params, warm=warm, grpo=grpo, reward=reward, description=ablation.about)
 
 
-def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[tiny.Proof]:
+def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[Proof]:
     """The proof of each seed, in a folder of its own, as soon as those before it are there. jobs: trained at a time."""
     return each(prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
 

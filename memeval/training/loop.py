@@ -1,7 +1,7 @@
 """The training of the tiny writer: GRPO as a plain loop in one process, with torch and transformers and nothing else.
 
-Each step reads a few streams several times with the model as it is, rewards the rows, and takes one or more optimiser
-steps. Everything random follows from the seed and the number of the step.
+Each step reads a few streams several times with the model as it is (step.py), and makes one or more optimiser steps of
+their rows. Everything random follows from the seed and the number of the step.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from msgspec.structs import replace
 
 from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Row
-from memeval.runs.prepare import PackedContext
-from memeval.runs.spec import RunSpec
-from memeval.training import tiny, tiny_model
-from memeval.training.checkpoint import TrainingFolder, read_state
+from memeval.training import tiny_model
+from memeval.training.evaluation import figures
+from memeval.training.folder import TrainingFolder, read_state
 from memeval.training.loss import batch, log_probabilities, loss, step
 from memeval.training.policy import Policy
-from memeval.training.reading import packed, planned, read
-from memeval.training.recipe import Recipe
-from memeval.training.rewards import facts, weighed
+from memeval.training.reading import Stream, read, streams
+from memeval.training.recipe import Grpo, Recipe
+from memeval.training.step import step_rows
 from memeval.training.verdicts import ContentJudge
 from memeval.training.warm_start import warm_start
 
@@ -52,8 +51,8 @@ class Training:
         torch.set_num_threads(recipe.threads)
         torch.use_deterministic_algorithms(True)
         self._recipe, self._grpo = recipe, recipe.grpo
-        self._learner, self._streams = _read_by(recipe, recipe.task)
-        self._checker, self._checks = _read_by(recipe, recipe.validation)
+        self._streams = streams(recipe, recipe.task, "task")
+        self._checks = streams(recipe, recipe.validation, "validation")
         self._judge = ContentJudge(recipe.judge, out / "judge.sqlite") if recipe.judge else None
         self._policy = writer(recipe.seed)
         self._model = self._policy.model
@@ -87,7 +86,7 @@ class Training:
         return state
 
     def _save(self, folder: TrainingFolder, name: str, weights: dict[str, torch.Tensor]) -> None:
-        card = self._learner.task
+        card = self._streams[0].run.task
         half = {key: value.half() for key, value in weights.items()}
         folder.save(name, self._model, self._policy.tokenizer, [{"family": card.family, "splits": [card.split]}], half)
 
@@ -103,29 +102,19 @@ class Training:
         reference = writer(self._recipe.seed, state["warm"]).model if grpo.kl else None
         first, begun, tokens = state["step"], time.monotonic(), 0
         for number in range(first, grpo.steps):
-            chosen = [self._streams[(number * grpo.streams + at) % len(self._streams)] for at in range(grpo.streams)]
-            readings = read(self._learner, chosen, self._policy, f"step {number}", grpo.group)
-            verdicts = self._judge(readings) if self._judge is not None else None
-            rows = weighed(readings, self._recipe.reward, grpo, verdicts)
-            random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(rows)
-            try:
-                value = self._improve(optimiser, reference, number, rows)
-            except torch.OutOfMemoryError:
-                raise StopRun(
-                    f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) "
-                    "and run again"
-                ) from None
-            tokens += sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows)
-            if (number + 1) % grpo.check and number + 1 not in (1, grpo.steps):
+            made = step_rows(self._streams_of_step(number), self._policy, number, self._recipe, self._judge)
+            value = self._improve(optimiser, reference, number, made.rows)
+            tokens, done = tokens + made.tokens, number + 1
+            if not grpo.checked_after(done):
                 continue
-            found, now = self._validate(), facts(readings, verdicts)
-            folder.log(phase="grpo", step=number + 1, rows=len(rows), loss=value, train=now, validation=found)
+            found, now = self._validate(), made.facts
+            folder.log(phase="grpo", step=done, rows=len(made.rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
             folder.keep(
                 {
                     "phase": "grpo",
-                    "step": number + 1,
+                    "step": done,
                     "model": model.state_dict(),
                     "warm": state["warm"],
                     "optimiser": optimiser.state_dict(),
@@ -134,54 +123,67 @@ class Training:
                 }
             )
             seconds = time.monotonic() - begun
-            left = seconds / (number + 1 - first) * (grpo.steps - number - 1)
+            left = seconds / (done - first) * (grpo.steps - done)
             print(
-                f"{folder.path.name}: step {number + 1}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
+                f"{folder.path.name}: step {done}/{grpo.steps}: accuracy {found['accuracy']:.2f} "
                 f"(training {now['accuracy']:.2f}), memory {found['memory']:.2f} of the stream, "
                 f"calls {found['success']:.0%} good, {tokens / max(seconds, 1e-9):,.0f} tokens/s, {left:.0f} s left",
                 file=sys.stderr,
             )
         return best
 
+    def _streams_of_step(self, number: int) -> list[Stream]:
+        """The next ones in turn."""
+        size = self._grpo.streams
+        return [self._streams[(number * size + at) % len(self._streams)] for at in range(size)]
+
     def _improve(
         self, optimiser: torch.optim.Optimizer, reference: Any, number: int, rows: Sequence[tuple[Row, float]]
     ) -> float | None:
-        """The optimiser steps of a batch; the mean of their losses, None where no row taught anything. reference: the model
-        with the weights of the warm start, where `kl` has a weight."""
-        grpo, model = self._grpo, self._model
+        """The optimiser steps of a step's rows, in random order; the mean of their losses, None where no row taught
+        anything. reference: the model with the weights of the warm start, where `kl` has a weight."""
+        grpo, shuffled = self._grpo, list(rows)
+        random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(shuffled)
         for group in optimiser.param_groups:
-            group["lr"] = grpo.learning_rate * min(1.0, (number + 1) / max(1, grpo.rising))
+            group["lr"] = grpo.learning_rate * grpo.rate_share(number)
         until = max(1e-9, grpo.entropy_until * grpo.steps)
         settings = replace(grpo, entropy=grpo.entropy * max(0.0, 1 - number / until))
         values = []
-        for part in range(grpo.minibatches):
-            some = rows[part :: grpo.minibatches]
-            if not some:
-                continue
-            made = batch([row for row, _ in some], [advantage for _, advantage in some], self._policy.tokenizer.pad_token_id)
-            model.train()
-            logprobs, entropies = log_probabilities(model, made)
-            before = None
-            if reference is not None:
-                with torch.no_grad():
-                    before, _ = log_probabilities(reference, made)
-            value = loss(logprobs, entropies, made, settings, before)
-            if not math.isfinite(value.item()):
-                raise StopRun(
-                    f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
-                )
-            step(model, optimiser, value)
-            values.append(value.item())
+        try:
+            for part in range(min(grpo.minibatches, len(rows))):
+                value = self._loss(shuffled[part :: grpo.minibatches], settings, reference)
+                if not math.isfinite(value.item()):
+                    raise StopRun(
+                        f"step {number + 1}: the loss is {value.item()}; lower grpo.learning_rate (--set) and run again"
+                    )
+                step(self._model, optimiser, value)
+                values.append(value.item())
+        except torch.OutOfMemoryError:
+            raise StopRun(
+                f"step {number + 1}: out of memory with {len(rows)} rows; use more grpo.minibatches (--set) and run again"
+            ) from None
         return round(sum(values) / len(values), 6) if values else None
+
+    def _loss(self, rows: Sequence[tuple[Row, float]], settings: Grpo, reference: Any) -> torch.Tensor:
+        """Of a minibatch."""
+        model = self._model
+        made = batch([row for row, _ in rows], [advantage for _, advantage in rows], self._policy.tokenizer.pad_token_id)
+        model.train()
+        logprobs, entropies = log_probabilities(model, made)
+        before = None
+        if reference is not None:
+            with torch.no_grad():
+                before, _ = log_probabilities(reference, made)
+        return loss(logprobs, entropies, made, settings, before)
 
     def _validate(self) -> dict[str, float]:
         """Accuracy and other figures on the validation streams."""
-        found = tiny.figures(read(self._checker, self._checks, self._policy, "validation"), self._checks)
+        found = figures(read(self._checks, self._policy, "validation"), self._checks)
         return dict(msgspec.structs.asdict(found))
 
     def _valid(self, empty: bool) -> float:
         """Share of good calls, at all chunks or at the first one, which is read with an empty memory."""
-        readings = read(self._checker, self._checks, self._policy, "warm")
+        readings = read(self._checks, self._policy, "warm")
         turns = [turn for each in readings for turn in (each.turns[:1] if empty else each.turns)]
         return sum(turn.succeeded for turn in turns) / max(1, sum(turn.calls for turn in turns))
 
@@ -192,15 +194,6 @@ def writer(seed: int, weights: dict[str, torch.Tensor] | None = None) -> Policy:
     if weights is not None:
         model.load_state_dict(weights)
     return Policy(model, tiny_model.tokenizer(), tiny_model.WINDOW, seed)
-
-
-def _read_by(recipe: Recipe, task: str) -> tuple[RunSpec, list[PackedContext]]:
-    """The streams of a task, and the run that reads them. Raises UsageError where it asks nothing: then there is no
-    reward."""
-    found = planned(recipe, task)
-    if not found.question_ids:
-        raise UsageError(f"task '{task}' has no questions; nothing can be trained or chosen on it")
-    return found.spec, packed(found)
 
 
 def _copy(model: Any) -> dict[str, torch.Tensor]:

@@ -1,15 +1,14 @@
-"""Streams read by the model under training, through the engine that runs every evaluation."""
+"""Which streams a training run reads, and how: by the model under training, through the engine that runs every
+evaluation."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
-
-from msgspec.structs import asdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from memeval import process
-from memeval.errors import StopRun
+from memeval.errors import StopRun, UsageError
 from memeval.metrics.rules import Rules
 from memeval.models.usage import Step
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
@@ -24,6 +23,23 @@ from memeval.training.recipe import Recipe
 from memeval.training.rollouts import MEMORY, Rollout, rollouts
 
 
+class Stream(NamedTuple):
+    """A stream in chunks, and the run that reads it."""
+
+    run: RunSpec
+    packed: PackedContext
+
+
+def streams(recipe: Recipe, tasks: str, key: str) -> list[Stream]:
+    """All streams of `task[,task...]`, in chunks of the size that their run reads them in. key: of the recipe, for
+    messages. Raises UsageError for tasks that cannot be used, and where they have no questions."""
+    runs = [planned(recipe, name) for name in filter(None, map(str.strip, tasks.split(",")))]
+    found = [Stream(run.spec, run.spec.packed(run.task, ref)) for run in runs for ref in run.task.refs(run.question_ids)]
+    if not found:
+        raise UsageError(f"{key}: '{tasks}' has no questions, and without them no reward; name a task that has")
+    return found
+
+
 def planned(recipe: Recipe, task: str) -> Planned:
     """The run of a recipe's agent on all of a task, with the recipe's reader; nothing of it is stored."""
     settings = {key: [value] for key, value in recipe.params.items()}
@@ -32,26 +48,30 @@ def planned(recipe: Recipe, task: str) -> Planned:
     return found
 
 
-def packed(run: Planned) -> list[PackedContext]:
-    """The streams of a run, ready to be read, in chunks of the size that a run reads them in."""
-    return [run.spec.packed(run.task, ref) for ref in run.task.refs(run.question_ids)]
+def by_run(streams: Sequence[Stream]) -> Iterator[tuple[RunSpec, list[PackedContext]]]:
+    """The streams of each run together."""
+    runs = [*{id(stream.run): stream.run for stream in streams}.values()]
+    return ((run, [stream.packed for stream in streams if stream.run is run]) for run in runs)
 
 
 def read(
-    spec: RunSpec,
-    streams: Sequence[PackedContext],
+    streams: Sequence[Stream],
     policy: Policy | None = None,
     noise: str = "",
     repeats: int = 1,
     temperature: float = 1.0,
 ) -> list[Rollout]:
-    """Read each stream `repeats` times with the agent and the task of a run, and ask its questions; nothing is stored.
+    """Read each stream `repeats` times with the agent of its run, and ask its questions; nothing is stored. One run after
+    the other, each in order of context and repeat.
 
     policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of
     one name and one state of the model are equal. temperature: of the policy. Raises UsageError and StopRun as a run does;
     the latter also where the agent failed, because then a reward would be that of a fault.
     """
-    return process.run(_read(spec, streams, policy, noise, repeats, temperature))
+    found: list[Rollout] = []
+    for run, some in by_run(streams):
+        found += process.run(_read(run, some, policy, noise, repeats, temperature))
+    return found
 
 
 async def _read(
@@ -94,7 +114,8 @@ async def _read(
         raise StopRun(f"a reading failed: {lost}")
     texts = {row.sha: row.text for row in rows if isinstance(row, TextRow)}
     card = spec.task
-    rules = Rules.of({**asdict(card), "metrics": [card.headline]}, card.headline, native=False)
+    native = spec.agent.card.track == "native"
+    rules = Rules((card.headline,), card.headline, native, card.keyword_separator, card.cut_off)
     scores = list(score_samples(samples, questions, texts, rules))
     operations = [row for row in rows if isinstance(row, OperationRow)]
-    return rollouts(steps, operations, questions, scores, card.headline)
+    return rollouts(steps, operations, questions, scores, card.headline, spec.task_typed)

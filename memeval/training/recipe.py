@@ -75,6 +75,14 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scaled: bool = True
     check: Positive = 5
 
+    def rate_share(self, number: int) -> float:
+        """The part of the learning rate that the step of this number (from 0) has."""
+        return min(1.0, (number + 1) / max(1, self.rising))
+
+    def checked_after(self, done: int) -> bool:
+        """Whether a validation follows when so many steps are done: also after the first and the last."""
+        return done % self.check == 0 or done in (1, self.steps)
+
 
 class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A low-rank adapter (arXiv 2106.09685) on all linear layers but the head is trained, and the weights stay as they are;

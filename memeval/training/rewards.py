@@ -83,14 +83,15 @@ def advantages(
     return [[0.0 if reward is None else (reward - mean) / spread for reward in rollout] for rollout in group]
 
 
-def weighed(
+def training_rows(
     readings: Sequence[Rollout], reward: Reward, grpo: Grpo, verdicts: Verdicts | None = None
 ) -> list[tuple[Row, float]]:
-    """The rows that teach something, each with its advantage, in order of context, repeat and chunk; a row of advantage 0 is
-    left out. verdicts: of a judge of contents, where r4 has a weight. Raises StopRun where the model records no rows."""
-    groups: dict[str, list[Rollout]] = {}
+    """The rows that teach something, each with its advantage, in the order of the readings and their chunks; a row of
+    advantage 0 is left out. verdicts: of a judge of contents, where r4 has a weight. Raises StopRun where the model records
+    no rows."""
+    groups: dict[tuple[str, str], list[Rollout]] = {}
     for reading in readings:
-        groups.setdefault(reading.context, []).append(reading)
+        groups.setdefault((reading.task, reading.context), []).append(reading)
     rows: list[tuple[Row, float]] = []
     for group in groups.values():
         found = [rewards(reading, reward, verdicts) for reading in group]

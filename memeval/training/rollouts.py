@@ -39,7 +39,7 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """One reading of one stream. accuracy: mean score over the questions of the stream, from 0 to 1. memory, stream: tokens
-    held at the end, and read."""
+    held at the end, and read. task: that has the stream; two tasks may name a context alike."""
 
     context: str
     repeat: int
@@ -47,6 +47,7 @@ class Rollout:
     accuracy: float
     memory: int
     stream: int
+    task: str = ""
 
 
 def rollouts(
@@ -55,6 +56,7 @@ def rollouts(
     questions: Mapping[str, QuestionRow],
     scores: Sequence[ScoreRow],
     headline: str,
+    task: str = "",
 ) -> list[Rollout]:
     """The readings of a run, in order of context, repeat and chunk. A second generation with the prompt and reply of one
     before it in the same step is one sample, and has no row of its own. A failed question counts 0. Raises ValueError where
@@ -86,6 +88,7 @@ def rollouts(
             accuracy=sum(values.get(key, ())) / max(1, len(values.get(key, ()))),
             memory=sum((taken[-1].held or {}).values()),
             stream=streams[key[0]],
+            task=task,
         )
         for key, taken in sorted(read.items())
     ]

@@ -151,9 +151,9 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate rises over `grpo.rising` steps and stays, as in the plain loop."""
         if self.lr_scheduler is None:  # type: ignore[has-type]
-            parts, rising = self.args.steps_per_generation, max(1, self._recipe.grpo.rising)
+            parts = self.args.steps_per_generation
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.optimizer, lambda step: min(1.0, (step // parts + 1) / rising)
+                optimizer or self.optimizer, lambda step: self._recipe.grpo.rate_share(step // parts)
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler

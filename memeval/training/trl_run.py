@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sys
 import time
 import warnings
@@ -28,14 +29,15 @@ from transformers.utils import logging
 
 from memeval.errors import StopRun, UsageError
 from memeval.models.completion import Row
-from memeval.training import mixture, rewards, weights
-from memeval.training.checkpoint import TrainingFolder
-from memeval.training.mixture import Stream, by_run
+from memeval.trained import content_hash
+from memeval.training import rewards, weights
+from memeval.training.folder import TrainingFolder
 from memeval.training.policy import Policy
-from memeval.training.reading import read
-from memeval.training.recipe import Recipe, Reward
+from memeval.training.reading import Stream, by_run, read, streams
+from memeval.training.recipe import Recipe
 from memeval.training.rollouts import Rollout
 from memeval.training.row_trainer import RowTrainer, processes, states
+from memeval.training.step import StepRows, step_rows
 from memeval.training.verdicts import ContentJudge
 
 DIVIDING = {
@@ -70,32 +72,24 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
 
     def rows(self, number: int) -> list[tuple[Row, float]]:
         """This process's share of a step: whole streams, so that every group is whole."""
-        grpo, reward = self.recipe.grpo, self.recipe.reward
-        readings: list[Rollout] = []
-        rows: list[tuple[Row, float]] = []
-        verdicts: rewards.Verdicts | None = None
-        for spec, some in by_run(self._mine(mixture.batch(self.streams, number, grpo.streams, self.recipe.seed))):
-            found = read(spec, some, self.policy, f"step {number}", grpo.group)
-            verdicts = self.judge(found) if self.judge is not None else None
-            readings += found
-            rows += rewards.weighed(found, reward, grpo, verdicts)
-        self.done = {
-            "rows": len(rows),
-            "tokens": sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in rows),
-            "train": rewards.facts(readings, verdicts) | {"reward": _reward(readings, reward, verdicts)},
-        }
-        return rows
+        chosen = self._mine(streams_of_step(self.streams, number, self.recipe.grpo.streams, self.recipe.seed))
+        made = step_rows(chosen, self.policy, number, self.recipe, self.judge)
+        train = made.facts | {"reward": self._mean_reward(made)}
+        self.done = {"rows": len(made.rows), "tokens": made.tokens, "train": train}
+        return made.rows
+
+    def _mean_reward(self, made: StepRows) -> float:
+        """Of the rows that have one."""
+        each = (rewards.rewards(reading, self.recipe.reward, made.verdicts) for reading in made.readings)
+        found = [value for values in each for value in values if value is not None]
+        return round(sum(found) / max(1, len(found)), 4)
 
     def _mine(self, streams: Sequence[Stream]) -> Sequence[Stream]:
         return streams[self.trainer.accelerator.process_index :: self.trainer.accelerator.num_processes]
 
     def validate(self) -> dict[str, float]:
         """Means over the validation streams, of all processes together. Greedy, as evaluations are."""
-        readings = [
-            reading
-            for spec, some in by_run(self._mine(self.checks))
-            for reading in read(spec, some, self.policy, "validation", temperature=0.0)
-        ]
+        readings = read(self._mine(self.checks), self.policy, "validation", temperature=0.0)
         self.trainer.model.train()
         return _mean(gather_object([_figures(reading) for reading in readings]))
 
@@ -117,7 +111,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
             return
         line = {"phase": "grpo", "step": number, **self._over_processes()}
         self.tokens += int(line["tokens"])
-        if number % grpo.check == 0 or number in (1, grpo.steps):
+        if grpo.checked_after(number):
             line["validation"] = self.validate()
             self._keep_if_best(state, line["validation"]["accuracy"])
             control.should_save = True
@@ -171,18 +165,18 @@ def run(recipe: Recipe, out: Path) -> list[dict[str, Any]] | None:
     check(recipe)
     if not torch.cuda.is_available():
         torch.set_num_threads(recipe.threads)
-    streams = mixture.streams(recipe, recipe.task, "task")
-    checks = mixture.streams(recipe, recipe.validation, "validation")[: recipe.trl.validation_streams or None]
-    if len(streams) < recipe.grpo.streams:
-        raise UsageError(f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(streams)}; use fewer (--set)")
+    learned = streams(recipe, recipe.task, "task")
+    checks = streams(recipe, recipe.validation, "validation")[: recipe.trl.validation_streams or None]
+    if len(learned) < recipe.grpo.streams:
+        raise UsageError(f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(learned)}; use fewer (--set)")
     model, tokenizer, claims = weights.load(recipe.model, recipe.trl)
     generation = model.generation_config
     model.generation_config = type(generation)(eos_token_id=generation.eos_token_id)  # its other defaults are for answers
     rank = int(PartialState().process_index)
     judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
-    trained_on = [*claims, *mixture.trained_on(streams)]
+    on = [*claims, *trained_on(learned)]
     with contextlib.nullcontext() if rank else TrainingFolder(out, recipe) as folder:
-        made = TrlRun(recipe, streams, checks, folder, tokenizer, generation, trained_on, judge)
+        made = TrlRun(recipe, learned, checks, folder, tokenizer, generation, on, judge)
         made.trainer = RowTrainer(model, tokenizer, recipe, out, made.rows, made)
         _train(made, out)
         return folder.lines() if folder is not None else None
@@ -194,7 +188,7 @@ def _train(made: TrlRun, out: Path) -> None:
     found = states(out)
     step = int(found[-1].name.partition("-")[2]) // parts if found else 0
     if made.folder is not None:
-        made.folder.go_on(step)
+        made.folder.cut_log(step)
     if step >= made.recipe.grpo.steps:
         return
     try:
@@ -233,10 +227,24 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def _reward(readings: Sequence[Rollout], reward: Reward, verdicts: rewards.Verdicts | None) -> float:
-    """The mean reward of a row."""
-    found = [value for reading in readings for value in rewards.rewards(reading, reward, verdicts) if value is not None]
-    return round(sum(found) / max(1, len(found)), 4)
+def streams_of_step(every: Sequence[Stream], number: int, size: int, seed: int) -> list[Stream]:
+    """The streams of a step, from 0. Every epoch has an order of its own, and no stream is twice in a step: what does not
+    fill one is left for another epoch."""
+    epoch, place = divmod(number, len(every) // size)
+    order = random.Random(f"streams/{seed}/{epoch}").sample(range(len(every)), len(every))
+    return [every[at] for at in order[place * size : (place + 1) * size]]
+
+
+def trained_on(learned: Sequence[Stream]) -> list[dict[str, Any]]:
+    """What a checkpoint says of the streams that it was trained on (trained.py)."""
+    return [
+        {
+            "family": run.task.family,
+            "splits": [run.task.split],
+            "hashes": sorted({content_hash(question.text) for each in some for question in each.context.questions}),
+        }
+        for run, some in by_run(learned)
+    ]
 
 
 def _figures(reading: Rollout) -> dict[str, float]:

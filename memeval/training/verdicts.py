@@ -21,6 +21,7 @@ from memeval.models.calls import CallSettings
 from memeval.models.completion import Request
 from memeval.prompts import MEMORY, tagged
 from memeval.training.rollouts import Rollout
+from memeval.wording import counted
 
 PARAMS: Mapping[str, Any] = {"temperature": 0.1, "max_tokens": 512}
 
@@ -75,7 +76,7 @@ class ContentJudge:
 
         verdicts, _ = with_judge(self._judge, work, CallSettings(use_cache=False), self._store)
         if all(verdict is None for verdict in verdicts):
-            said = f"none of its {len(new)} replies can be read as a verdict; they count as invalid"
+            said = f"none of its {counted(len(new), 'reply')} can be read as a verdict; they count as invalid"
             print(f"memeval: judge '{self._judge.name}': {said}", file=sys.stderr)
         self._known.update({content: bool(verdict) for content, verdict in zip(new, verdicts, strict=True)})
         return self._known

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from memeval import cards, plugins
-from memeval.authors import described
+from memeval.authors import upstream_of
 from memeval.cards import AgentCard
 from memeval.models.model_names import same_name
 from memeval.results.published import published
@@ -35,7 +35,7 @@ def test_a_card_of_published_rows_names_rows_that_exist_with_their_model(name: s
     card = cards.find(AgentCard, str(cards.bundled("baselines") / f"{name}.yaml"))
     assert card is not None
     plugins.agent_class(card)(**card.params)
-    assert card.deviations or described(card.prompt_set)  # those of prompts that can be fetched follow from a run
+    assert card.deviations or upstream_of(card.prompt_set)  # those of prompts that can be fetched follow from a run
     assert card.reproduces
     for reproduced in card.reproduces:
         board, _, method = reproduced.partition(": ")

@@ -11,6 +11,7 @@ from memeval.agents.iterative import Iterative
 from memeval.agents.long_context import LongContext
 from memeval.agents.rag import BM25, Dense, Hybrid
 from memeval.agents.recent import RandomK, Recent
+from memeval.agents.writers import Writer
 from memeval.errors import UsageError
 from memeval.memory.entries import Entries
 
@@ -119,6 +120,23 @@ def test_random_k_of_a_smaller_k_is_part_of_a_larger(bench) -> None:
     for question in ("a", "b", "lone \ud800 surrogate"):
         small, large = (numbers(fed(bench, RandomK(k), texts).recall(Query(question))) for k in (3, 20))
         assert large[:3] == small
+
+
+def test_a_writer_by_rule_takes_one_word_as_a_word(bench) -> None:
+    agent = fed(bench, Writer(words="owns"), ["Ann owns a boat\nBo was so shown", "Cid owns a dog"])
+    assert [item.text for item in agent.recall(Query("")).items] == ["Cid owns a dog", "Ann owns a boat"]
+
+
+@pytest.mark.parametrize(("params", "words"), [({"share": 1.5}, "'share' is 1.5"), ({"capacity": -1}, "'capacity' is -1")])
+def test_wrong_parameters_of_a_writer_are_one_line(params: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Writer(**params)
+
+
+def test_no_chunk_at_all_is_no_number_of_chunks() -> None:
+    for agent, name in ((Recent, "recent"), (RandomK, "random-k")):
+        with pytest.raises(UsageError, match=f"^{name}: 'k' is 0, expected a whole number >= 1$"):
+            agent(k=0)
 
 
 @pytest.mark.parametrize("agent", AGENTS)

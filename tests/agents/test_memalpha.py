@@ -282,11 +282,11 @@ def test_the_wire_format_follows_the_model_unless_told(bench, model: str, wire: 
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"top_k": -1}, "top_k is -1"),
-        ({"top_k": "20"}, "top_k is '20'"),
-        ({"recent": True}, "recent is True"),
-        ({"core_tokens": 5}, "core_tokens is 5"),
-        ({"wire": "hermes"}, "wire is 'hermes'"),
+        ({"top_k": -1}, "memalpha: 'top_k' is -1, expected a whole number >= 0"),
+        ({"top_k": "20"}, "'top_k' is '20', expected a whole number"),
+        ({"recent": True}, "'recent' is True, expected a whole number"),
+        ({"core_tokens": 5}, "'core_tokens' is 5, expected a whole number >= 16"),
+        ({"wire": "hermes"}, "'wire' is 'hermes'.*known: auto, native, "),
         ({"core": False, "semantic": False, "episodic": False}, "all off"),
     ],
 )

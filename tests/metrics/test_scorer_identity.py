@@ -139,3 +139,13 @@ def test_the_values_that_a_metric_was_made_with_count(scored: Callable[[Any], st
 def test_an_object_whose_state_is_no_data_has_a_stable_digest(scored: Callable[[Any], str]) -> None:
     assert scored(Threshold(0.5, object())) == scored(Threshold(0.5, object()))
     assert scored(len) == scored(len)  # of C, without a file
+
+
+def test_a_score_follows_the_rule_by_which_texts_are_normalised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memeval.metrics.rules import Rules, scorer_digest
+    from memeval.tasks import base
+
+    before, other = scorer_digest(Rules(("f1",), "f1")), tmp_path / "base.py"
+    other.write_text(Path(base.__file__).read_text(encoding="utf-8").replace("a|an|the", "a|an"), encoding="utf-8")
+    monkeypatch.setattr(base, "__file__", str(other))
+    assert scorer_digest(Rules(("f1",), "f1")) != before

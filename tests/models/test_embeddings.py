@@ -19,6 +19,7 @@ from memeval.models.completion import ModelSpec, Usage
 from memeval.models.embeddings import OfflineEmbedder, asked, batches, hashed, pack, texts_of, unpack
 from memeval.models.faults import EndpointRefused
 from memeval.models.limits import Policy
+from memeval.models.prices import Price
 from memeval.models.registry import open_embedder
 from memeval.models.usage import Ledger
 
@@ -450,3 +451,24 @@ def test_a_budget_counts_calls_for_vectors_as_any_other(counting):
     with pytest.raises(BudgetSpent, match="--max-calls 1 is used up"):
         through(work, budget=Budget(max_calls=1))
     assert model.asked == [["a", "b"]]
+
+
+def test_texts_whose_vectors_would_cost_more_than_is_left_are_not_sent(counting):
+    """A vector has no reply to pay for: what it costs is known before it is asked for."""
+    model = counting()
+    budget = Budget(max_usd=1.0, price=lambda name, url: Price(0.01, 0.0, 0.01, "test"))
+
+    async def work(door):
+        await vectors(door, ["x" * 4])
+        await vectors(door, ["x" * 4000])
+
+    with pytest.raises(BudgetSpent, match="--max-cost 1 leaves no room"):
+        through(work, budget=budget)
+    assert model.asked == [["x" * 4]]
+
+
+def test_the_window_bounds_each_text_and_not_all_texts_of_a_call(counting):
+    model = counting()
+    texts = [f"word {number}" for number in range(50)]
+    found, _ = through(lambda door: vectors(door, texts, context=20))
+    assert (found.finish_reason, model.asked) == ("stop", [texts])

@@ -342,13 +342,68 @@ def test_what_changes_the_meaning_of_a_call_is_never_left_out(name):
 def test_a_length_limit_is_never_left_out():
     server = Picky(lambda body: (400, "Unsupported parameter: max_completion_tokens") if len(body) > 2 else None)
     assert "HTTP 400" in call(server, asked("hi", max_completion_tokens=5)).error
+    assert len(server.seen) == 1  # the same call again would be refused again
 
 
-def test_a_length_limit_above_the_models_own_is_lowered_to_it():
-    said = "max_tokens is too large: 100000. This model supports at most 16384 completion tokens."
-    server = Picky(lambda body: (400, said) if body["max_tokens"] > 16384 else None)
-    assert two_calls(server, asked("hi", max_tokens=100_000))[0][1].text == "echo: hi"
-    assert server.seen[-1]["max_tokens"] == 16384
+def test_a_parameter_that_is_given_under_its_new_name_too_keeps_that_value():
+    server = Picky(takes_only("max_completion_tokens"))
+    assert call(server, asked("hi", max_tokens=50, max_completion_tokens=70)).text == "echo: hi"
+    assert server.seen[-1]["max_completion_tokens"] == 70
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 16384]",
+        "max_tokens: 100000 > 16384, which is too many for m",
+    ],
+)
+def test_a_length_limit_above_the_models_own_is_lowered_to_it_and_a_lower_one_is_kept(said):
+    async def main():
+        async with Picky(lambda body: (400, said) if body["max_tokens"] > 16384 else None) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, QUICK))
+            texts = [(await model.complete(asked("hi", max_tokens=limit))).text for limit in (100_000, 100_000, 50)]
+            await model.close()
+            return texts, server.seen
+
+    texts, seen = asyncio.run(main())
+    assert texts == ["echo: hi"] * 3
+    assert [body and body["max_tokens"] for body in seen] == [None, 16384, 16384, 50]
+
+
+def test_refusals_of_calls_with_tools_are_counted_by_themselves():
+    async def main():
+        async with Picky(lambda body: (400, "odd") if "tools" in body else None) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, QUICK))
+            for _ in range(2):
+                assert "odd" in (await model.complete(asked("hi", TOOLS))).error
+                assert (await model.complete(asked("hi"))).text == "echo: hi"
+            with pytest.raises(EndpointRefused, match=r"odd \(3 calls in a row"):
+                await model.complete(asked("hi", TOOLS))
+            await model.close()
+
+    asyncio.run(main())
+
+
+def test_the_tokens_of_prompts_count_towards_the_tokens_a_minute():
+    """3 calls of some 100 tokens, 1000 tokens a second."""
+
+    async def main():
+        async with FaultyServer(body=lambda asked: {"choices": [{"message": {"content": ""}}], "usage": {}}) as server:
+            model = EndpointModel("m", server.url, "", Limiter(server.url, 4, replace(QUICK, tpm=60_000)))
+            begun = time.monotonic()
+            await asyncio.gather(*(model.complete(asked(f"{n} {'text' * 100}")) for n in range(3)))
+            await model.close()
+            return time.monotonic() - begun
+
+    assert asyncio.run(main()) >= 0.2
+
+
+def test_an_error_that_a_gateway_hands_on_is_shown_in_the_providers_own_words():
+    said = {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "this is too odd"}}}
+    server = FaultyServer(body=lambda asked: said)  # under status 200, as some do
+    assert call(server, asked("hi")).error == "HTTP 400: Provider returned error: this is too odd"
 
 
 def test_a_parameter_that_is_null_is_not_sent():
@@ -372,10 +427,15 @@ STREAM = [
 class Streaming(Picky):
     """Answers streamed calls alone, and breaks the first streams off."""
 
-    def __init__(self, broken=0):
-        said = "parameter.enable_thinking must be set to false for non-streaming calls"
-        super().__init__(lambda body: None if body.get("stream") else (400, said))
+    def __init__(self, broken=0, counts=True):
         self.broken = broken
+        self.counts = counts
+        super().__init__(self.refusal)
+
+    def refusal(self, body):
+        if not body.get("stream"):
+            return 400, "parameter.enable_thinking must be set to false for non-streaming calls"
+        return None if self.counts or "stream_options" not in body else (400, "Unknown parameter: 'stream_options'")
 
     def _echo(self, asked, prompt):
         return None
@@ -407,6 +467,14 @@ def test_a_server_that_only_streams_is_asked_for_a_stream(broken):
     assert adapted[0] == "replies are streamed"
     assert all(body["stream"] and body["stream_options"] == {"include_usage": True} for body in server.seen)
     assert len(server.seen) == 2 + broken
+
+
+def test_a_stream_is_asked_for_without_its_counts_where_the_server_knows_no_such_option():
+    server = Streaming(counts=False)
+    (completion, _), adapted = two_calls(server, asked("hi", TOOLS))
+    assert completion.text == "Arlen"
+    assert adapted[:2] == ["replies are streamed", "stream_options is left out"]
+    assert ["stream_options" in body for body in server.seen] == [False, False]
 
 
 def test_system_text_is_folded_into_the_user_message_when_asked_for():

@@ -57,6 +57,7 @@ def test_store_then_cache_then_model(tmp_path, own_cache):
         model = ScriptedModel(echo)
         one = counted(model, tmp_path / "one.sqlite", cache=True)
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
+        begun = one.first_call_at
         assert (await one.call(SPEC, asked("a"))).text == "echo: a"
         other = counted(model, tmp_path / "two.sqlite", cache=True)
         await other.call(SPEC, asked("a"))
@@ -68,7 +69,8 @@ def test_store_then_cache_then_model(tmp_path, own_cache):
         assert [row.attempts for row in rows] == [1, 0, 0, 0]
         assert counts(one.rows) == Counts(calls=2, cached=1, requests=1, failures=0, prompt=6, fresh=3)
         assert one.requests == 1
-        assert one.first_call_at is not None
+        assert begun is not None
+        assert one.first_call_at == begun
         row = rows[0]
         assert (row.model, row.status, row.finish_reason) == ("scripted", "ok", "stop")
         assert (row.prompt, row.completion) == (3, 2)
@@ -90,6 +92,19 @@ def test_identical_concurrent_calls_are_sent_once():
     assert texts == [f"echo: {t}" for t in "aabaab"]
     assert sent == 3
     assert (counters.calls, counters.cached, counters.requests) == (7, 4, 3)
+
+
+def test_two_processes_that_make_one_call_at_once_go_on_with_the_reply_that_was_stored_first(tmp_path):
+    async def main():
+        model = Slow([Completion("one"), Completion("two")])
+        doors = [counted(model, tmp_path / "calls.sqlite") for _ in range(2)]
+        replies = await asyncio.gather(*(door.call(SPEC, asked("a")) for door in doors))
+        for door in doors:
+            await door.close()
+        assert len(model.requests) == 2
+        return {reply.text for reply in replies}
+
+    assert len(asyncio.run(main())) == 1
 
 
 def test_equal_calls_of_other_samples_and_repeats_are_other_calls():
@@ -243,6 +258,25 @@ def test_close_cancels_what_is_in_flight_and_closes_the_models(recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+def test_a_model_that_cannot_be_closed_is_named_when_all_others_are_closed(tmp_path):
+    class Broken(ScriptedModel):
+        async def close(self):
+            raise OSError("the server does not end")
+
+    async def main():
+        models = {"broken": Broken(echo), "slow": Slow(echo)}
+        settings = CallSettings(use_cache=False)
+        door = Gateway(settings, {"": tmp_path / "calls.sqlite"}, opener=lambda spec, limiter: models[spec.name])
+        for name in models:
+            await door.call(ModelSpec(name, SPEC.base_url), asked(name))
+        with pytest.raises(OSError, match="the server does not end"):
+            await door.close()
+        return models["slow"].closed
+
+    assert asyncio.run(main())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.sqlite"]  # closed as well: no log is beside it
+
+
 def test_a_run_that_is_resumed_repeats_no_finished_call(tmp_path):
     async def main(stop_after):
         async with FaultyServer(latency=0.002) as server:
@@ -284,6 +318,24 @@ def test_the_url_is_in_the_users_cache_alone_and_the_tag_everywhere(tmp_path, ow
         await other.close()
 
     asyncio.run(main())
+
+
+def test_a_model_is_opened_once_for_each_of_its_settings():
+    async def main():
+        opened = []
+
+        def opener(spec, limiter):
+            opened.append(dict(spec.backend))
+            return ScriptedModel(echo)
+
+        door = Gateway(CallSettings(), {}, opener=opener)
+        settings = [{"dtype": "float32"}, {"dtype": "bfloat16"}, {"dtype": "float32"}]
+        for number, backend in enumerate(settings):
+            await door.call(ModelSpec(SPEC.name, SPEC.base_url, backend=backend), asked(str(number)))
+        await door.close()
+        return opened
+
+    assert asyncio.run(main()) == [{"dtype": "float32"}, {"dtype": "bfloat16"}]
 
 
 class Named:

@@ -5,12 +5,13 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 from faster import faster
 
 from memeval.models.completion import Completion, Usage
-from memeval.models.faults import EndpointDown, EndpointRefused, Fault, retry_after
+from memeval.models.faults import EndpointDown, EndpointRefused, Fault, outcome, retry_after
 from memeval.models.limits import Limiter, Policy, Trace, trace
 
 pytestmark = pytest.mark.usefixtures("clock", "whole_waits")
@@ -72,13 +73,15 @@ def test_a_call_is_given_up_after_its_attempts():
     assert len(attempt.times) == 8
 
 
-def test_waits_double_up_to_the_longest_and_chance_shortens_them_by_at_most_half(monkeypatch):
-    limiter = Limiter("x", policy=Policy(first_wait=1.0, longest_wait=5.0))
-    assert [limiter._wait(sent, Fault("HTTP 500")) for sent in range(1, 6)] == [1, 2, 4, 5, 5]
-    assert [limiter._wait(sent, timed_out()) for sent in range(1, 6)] == [1, 2, 4, 4, 4]
-    monkeypatch.undo()
-    for _ in range(100):
-        assert 2.0 <= limiter._wait(3, Fault("HTTP 500")) <= 4.0
+@pytest.mark.parametrize(
+    ("fault", "waits"), [(Fault("HTTP 500"), [1, 2, 4, 5, 5]), (timed_out(), [1, 2, 4, 4, 4])], ids=["heard", "silent"]
+)
+@pytest.mark.parametrize(("chance", "share"), [(max, 1.0), (min, 0.5)])
+def test_waits_double_up_to_the_longest_and_chance_shortens_them_by_at_most_half(monkeypatch, fault, waits, chance, share):
+    monkeypatch.setattr("memeval.models.limits.uniform", chance)
+    attempt = Script(*[fault] * 5, OK)
+    assert run(attempt, Policy(first_wait=1.0, longest_wait=5.0)) is OK
+    assert [later - earlier for earlier, later in pairwise(attempt.times)] == pytest.approx([share * wait for wait in waits])
 
 
 def test_an_attempt_has_one_clock_which_starts_when_it_is_sent():
@@ -195,7 +198,9 @@ def test_a_healthy_server_with_one_slot_that_takes_60_s_a_call_finishes_a_run_wi
     assert served == 48
 
 
-@pytest.mark.parametrize(("limits", "tokens"), [({"rpm": 6000}, 0), ({"tpm": 60_000}, 10)])
+@pytest.mark.parametrize(
+    ("limits", "tokens"), [({"rpm": 6000}, 0), ({"tpm": 60_000}, 10), ({"rpm": 6000, "tpm": 60_000}, 10)]
+)
 def test_requests_and_tokens_a_minute_are_kept(limits, tokens):
     """20 calls, 100 a second."""
 
@@ -239,6 +244,28 @@ def test_retry_after_pauses_everybody():
     assert asyncio.run(main()) == pytest.approx([0.15] * 4)
 
 
+def test_of_two_pauses_that_a_server_asks_for_the_longer_one_is_kept():
+    async def main():
+        limiter = Limiter("x", cap=8, policy=FAST)
+        begun = time.monotonic()
+        asked = [limiter.run(Script(slow_down(retry_after=seconds), OK, seconds=0.01)) for seconds in (0.15, 0.05)]
+        calls = asyncio.gather(*asked)
+        await asyncio.sleep(0.02)
+        other = Script(OK)
+        await limiter.run(other)
+        await calls
+        return other.times[0] - begun
+
+    assert asyncio.run(main()) == pytest.approx(0.16)
+
+
+def test_a_server_that_asks_to_come_back_at_once_is_asked_after_growing_waits_all_the_same():
+    attempt = Script(*[slow_down(retry_after=0.0)] * 3, OK)
+    assert run(attempt, replace(FAST, first_wait=0.01)) is OK
+    waits = [later - earlier for earlier, later in pairwise(attempt.times)]
+    assert waits == pytest.approx([0.01, 0.02, 0.03])  # the last is the longest that the policy has
+
+
 def test_a_server_that_asks_to_wait_longer_than_may_be_waited_stops_the_run():
     with pytest.raises(EndpointDown, match=r"asks to wait 86400 s, longer than --wait allows"):
         run(Script(slow_down(retry_after=86_400.0)))
@@ -262,6 +289,19 @@ def test_one_call_that_is_put_off_for_ever_is_given_up_alone():
         return bad.result()
 
     assert asyncio.run(main()).error.startswith("HTTP 429 (given up after ")
+
+
+def test_while_another_call_is_in_flight_one_that_is_put_off_is_given_up_alone():
+    async def main():
+        limiter = Limiter("x", cap=4, policy=replace(FAST, wait=0.1))
+        slow = asyncio.create_task(limiter.run(Script(OK, seconds=0.5)))
+        bad = await limiter.run(Script(Fault("HTTP 503: Loading model", cost=0, put_off=True)))
+        assert not slow.done()
+        return bad.error, await slow
+
+    error, slow = asyncio.run(main())
+    assert error.startswith("HTTP 503: Loading model (given up after ")
+    assert slow is OK
 
 
 def test_a_repeated_attempt_goes_before_new_calls():
@@ -355,6 +395,25 @@ def test_an_endpoint_whose_health_route_answers_is_slow_and_not_down():
     assert asked > 1
 
 
+def test_the_health_route_is_asked_of_a_silent_endpoint_alone_and_no_longer_than_there_are_calls():
+    async def main():
+        asked = 0
+
+        async def health():
+            nonlocal asked
+            asked += 1
+            return True
+
+        limiter = Limiter("x", cap=2, policy=FAST)
+        slow = asyncio.create_task(limiter.run(Script(OK, seconds=0.3), seconds=30, health=health))
+        while not slow.done():
+            await limiter.run(Script(OK, seconds=0.005), health=health)
+        await asyncio.sleep(0)
+        return asked, len(asyncio.all_tasks())
+
+    assert asyncio.run(main()) == (0, 1)
+
+
 def test_time_without_calls_and_pauses_that_the_server_asked_for_are_no_silence():
     async def main():
         limiter = Limiter("x", policy=replace(FAST, wait=0.3))
@@ -389,6 +448,31 @@ def test_calls_of_any_kind_that_wait_when_the_run_is_stopped_are_stopped_as_well
     refused, under_way, *others = asyncio.run(main())
     assert under_way is OK  # it was given the place when the refused call had left it
     assert {type(outcome) for outcome in (refused, *others)} == {EndpointRefused}
+
+
+def test_a_call_in_flight_when_the_run_is_stopped_ends_at_once_for_the_same_reason():
+    async def main():
+        limiter = Limiter("x", policy=replace(FAST, attempts=2))
+        hanging = limiter.run(Script(OK, seconds=60), seconds=30)
+        refused = limiter.run(Script(EndpointRefused("HTTP 401"), seconds=0.01))
+        begun = time.monotonic()
+        return await asyncio.gather(hanging, refused, return_exceptions=True), time.monotonic() - begun
+
+    outcomes, seconds = asyncio.run(main())
+    assert [(type(outcome), str(outcome)) for outcome in outcomes] == [(EndpointRefused, "x: HTTP 401")] * 2
+    assert seconds == pytest.approx(0.01)
+
+
+def test_refusals_beside_calls_that_are_in_flight_do_not_stop_the_run():
+    async def main():
+        limiter = Limiter("x", cap=4, policy=FAST)
+        slow = asyncio.create_task(limiter.run(Script(OK, seconds=0.3)))
+        await asyncio.sleep(0.01)
+        refused = [(await limiter.run(Script(REFUSED))).error for _ in range(5)]
+        assert not slow.done()
+        return refused, await slow
+
+    assert asyncio.run(main()) == (["HTTP 400: odd"] * 5, OK)
 
 
 def test_after_replies_a_refusal_is_one_calls_until_the_next_ones_are_refused_as_well():
@@ -427,15 +511,16 @@ def test_a_few_bad_calls_among_good_ones_fail_alone():
     assert [outcome.error is None for outcome in outcomes] == [number % 10 != 0 for number in range(100)]
 
 
-def test_an_endpoint_that_answers_nothing_but_errors_is_given_up():
+@pytest.mark.parametrize(("cap", "lost"), [(4, 15), (32, 31)])  # one less than MANY, or than are in flight at once
+def test_an_endpoint_that_answers_nothing_but_errors_is_given_up(cap, lost):
     async def main():
-        limiter = Limiter("x", cap=4, policy=replace(FAST, attempts=2))
+        limiter = Limiter("x", cap=cap, policy=replace(FAST, attempts=2))
         await limiter.run(Script(OK))
         return await gathered(limiter, [Script(Fault("HTTP 500: engine is dead"))] * 40)
 
     outcomes = asyncio.run(main())
-    assert isinstance(outcomes[-1], EndpointRefused)
-    assert sum(isinstance(outcome, Completion) for outcome in outcomes) == 15  # one less than `many`
+    assert {type(outcome) for outcome in outcomes} == {Completion, EndpointRefused}
+    assert sum(isinstance(outcome, Completion) for outcome in outcomes) == lost
 
 
 # -- cancelling -------------------------------------------------------------------------------------------------------
@@ -475,11 +560,26 @@ def test_a_call_cancelled_at_the_moment_it_gets_its_place_gives_it_back():
     assert asyncio.run(main()) is OK
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "cost", "slower", "put_off"),
+    [
+        *((500, {}, 1, False, False), (503, {}, 1, True, False), (529, {}, 0, True, True), (429, {}, 0, True, True)),
+        *((500, {"retry-after": "7"}, 0, False, True), (503, {"retry-after": "0"}, 0, True, True)),
+    ],
+)
+def test_what_an_error_costs_a_call_and_says_of_the_rate(status, headers, cost, slower, put_off):
+    with pytest.raises(Fault, match="trouble") as caught:
+        outcome(status, headers, ": trouble", "trouble", tools=False)
+    fault = caught.value
+    assert (fault.cost, fault.slower, fault.put_off) == (cost, slower, put_off)
+
+
 def test_the_headers_that_say_when_to_come_back():
     now = time.time()
     soon, before = (format_datetime(datetime.fromtimestamp(now + wait, UTC), usegmt=True) for wait in (900, -900))
     assert retry_after({"retry-after": "7"}) == 7.0
     assert retry_after({"retry-after": "0.5"}) == 0.5
+    assert retry_after({"retry-after": "0"}) == 0.0
     assert retry_after({"retry-after": "7", "retry-after-ms": "250"}) == 0.25
     assert retry_after({"retry-after": soon}) == pytest.approx(900, abs=60)
     assert retry_after({"retry-after": before}) == 0.0

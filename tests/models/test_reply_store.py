@@ -1,10 +1,12 @@
 import asyncio
+import errno
 import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,10 +14,9 @@ import pytest
 
 from memeval.config import cache_folder
 from memeval.errors import UsageError
-from memeval.models import store_file
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.store import Store, open_cache
-from memeval.models.store_file import APPLICATION
+from memeval.models.store_file import APPLICATION, SCHEMA
 
 KEY = bytes(32)
 FULL = Completion(
@@ -66,7 +67,7 @@ def test_the_first_reply_stays_and_errors_are_not_stored(opened):
     put(store, Completion(error="HTTP 500"))
     assert get(store) is None
     put(store, Completion("first"))
-    put(store, Completion("second"))
+    assert asyncio.run(store.put(KEY, "m", Completion("second"))) == Completion("first")  # what its caller goes on with
     assert get(store) == Completion("first")
 
 
@@ -85,6 +86,22 @@ def test_many_replies_at_once_are_all_committed_when_their_calls_go_on(tmp_path,
     assert asyncio.run(main()) == [1] * 100
 
 
+def test_a_caller_that_is_cancelled_leaves_the_others_of_its_round_their_replies(opened):
+    store = opened()
+
+    async def main():
+        calls = [asyncio.create_task(store.put(bytes([number] * 32), "m", FULL)) for number in range(3)]
+        await asyncio.sleep(0)  # all three wait for one transaction
+        calls[0].cancel()
+        async with asyncio.timeout(30):
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    cancelled, *others = asyncio.run(main())
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert others == [FULL, FULL]
+    assert len(store) == 3  # its reply was paid for
+
+
 def test_how_the_file_is_set_up(tmp_path, opened):
     opened()
     with sqlite3.connect(tmp_path / "calls.sqlite") as other:
@@ -94,12 +111,34 @@ def test_how_the_file_is_set_up(tmp_path, opened):
         ]
 
 
+def test_what_was_put_just_before_the_store_is_closed_is_committed(tmp_path, opened):
+    store = opened()
+
+    async def main():
+        put_now = asyncio.create_task(store.put(KEY, "m", FULL))
+        await asyncio.sleep(0)
+        store.close()
+        async with asyncio.timeout(30):
+            return await put_now
+
+    assert asyncio.run(main()) == FULL
+    assert get(opened()) == FULL
+
+
 def test_a_closed_store_takes_nothing(opened):
     store = opened()
     store.close()
     store.close()
     with pytest.raises(RuntimeError, match="closed"):
         get(store)
+
+
+def later_version(path):
+    store = Store(path)
+    store.close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    other.close()
 
 
 def foreign_database(path):
@@ -115,6 +154,7 @@ def foreign_database(path):
         lambda path: path.write_bytes(b"not a database, though long enough to look at" * 40),
         lambda path: path.write_text("{}"),
         foreign_database,
+        later_version,
     ],
 )
 def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened, spoil, capsys):
@@ -130,6 +170,25 @@ def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened
         assert (tmp_path / f"calls.sqlite.set-aside-{number}").read_bytes() == before
         (notice,) = capsys.readouterr().err.splitlines()
         assert "set aside" in notice
+
+
+def test_a_damaged_file_that_another_process_has_set_aside_meanwhile_is_set_aside_once(tmp_path, opened, monkeypatch):
+    path = tmp_path / "calls.sqlite"
+    path.write_bytes(b"not a database, though long enough to look at" * 40)
+    connected, others = store_file.connected, []
+
+    def late(path, shared):
+        try:
+            return connected(path, shared)
+        except sqlite3.DatabaseError:
+            if not others:
+                others.append(None)  # the other one finds the damage too, and is quicker
+                put(opened(path), FULL)
+            raise
+
+    monkeypatch.setattr(store_file, "connected", late)
+    assert get(opened(path)) == FULL
+    assert [each.name for each in tmp_path.glob("*set-aside*")] == ["calls.sqlite.set-aside-1"]
 
 
 def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
@@ -245,15 +304,63 @@ def test_a_file_that_another_process_holds_does_not_hold_up_the_event_loop(tmp_p
     assert len(store) == 2
 
 
-def test_without_a_write_ahead_log_replies_are_read_by_the_thread_that_writes(tmp_path, opened, monkeypatch):
-    prepared = store_file._prepared
-    monkeypatch.setattr(store_file, "_prepared", lambda database, wal=True: prepared(database, wal=False))
+def test_who_reads_back_many_replies_lets_others_go_on(opened):
+    store = opened()
+    put(store, FULL)
+
+    async def use():
+        async def read():
+            for _ in range(100):
+                assert await store.get(KEY) == FULL
+
+        reading, turns = asyncio.create_task(read()), 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 50  # Ctrl-C needs one
+
+    asyncio.run(use())
+
+
+class WithoutMaps(sqlite3.Connection):
+    """On a file system that maps no shared memory: a file can be opened only by one process that has it for itself."""
+
+    alone = False
+
+    def execute(self, text, *rest):
+        self.alone = self.alone or text == "PRAGMA locking_mode = EXCLUSIVE"
+        if text == "BEGIN" and not self.alone:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMMAP
+            raise error
+        return super().execute(text, *rest)
+
+
+def test_without_shared_memory_replies_are_read_by_the_thread_that_writes(tmp_path, opened, monkeypatch):
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=WithoutMaps))
     store = opened()
     put(store, FULL)
     assert get(store) == FULL
     assert get(store, bytes([1] * 32)) is None
     store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["calls.sqlite"]
+
+
+def test_without_file_locks_a_run_keeps_its_replies_and_the_shared_cache_is_off(opened, own_cache, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    store, cache = opened(), open_cache()
+    for each in (store, cache):
+        put(each, FULL)
+    assert (get(store), get(cache)) == (FULL, None)
+    cache.close()
+    (notice,) = capsys.readouterr().err.splitlines()
+    assert notice.startswith("the cache is off: ")
+    assert "no file locks here" in notice
 
 
 def test_the_users_cache_lies_where_the_environment_says(monkeypatch, tmp_path):

@@ -41,6 +41,7 @@ from memeval.records.rows import (
     TroubleRow,
 )
 from memeval.records.summary import Summary
+from memeval.records.verdicts import status, unusable
 
 QUESTION = QuestionRow(question_id="a", context_id="c", cluster="c", text="?", prefix_chunks=1)
 SAMPLE = SampleRow(question_id="a", context_id="c", repeat=0, answer="x", failure=None, recall=(RecallRow(text="s1"),))
@@ -230,6 +231,12 @@ def written(tmp_path: Path, rows: Sequence[Any], memory: Sequence[OperationRow] 
     return folder
 
 
+def test_a_failed_sample_is_asked_again(tmp_path: Path) -> None:
+    failed = msgspec.structs.replace(SAMPLE, repeat=1, answer="", failure="no reply")
+    ends = [END, msgspec.structs.replace(END, repeat=1)]
+    assert written(tmp_path, (QUESTION, TEXT, SAMPLE, failed), (STEP, *ends)).finished() == {SAMPLE.key}
+
+
 @pytest.mark.parametrize("missing", [None, QUESTION, TEXT, END, SAMPLE, "manifest"])
 def test_a_sample_counts_only_with_all_that_it_rests_on(tmp_path: Path, missing: Any) -> None:
     """Files reach the disk one by one: after a power cut one may lack what others name."""
@@ -261,7 +268,8 @@ def test_a_run_reads_its_own_part_of_a_memory(tmp_path: Path) -> None:
     fork = msgspec.structs.replace(STEP, chunk="c00001", units=(2, 2), position=3)
     mine = [STEP, fork, msgspec.structs.replace(END, position=3)]
     others = [
-        msgspec.structs.replace(STEP, chunk="c00001", units=(2, 4)),
+        msgspec.structs.replace(STEP, chunk="c00001", units=(2, 3)),
+        msgspec.structs.replace(STEP, chunk="c00002", units=(4, 4)),
         msgspec.structs.replace(fork, position=4),
         END,
         msgspec.structs.replace(STEP, context_id="d"),
@@ -341,6 +349,24 @@ def test_a_run_is_removed_and_its_memory_stays(tmp_path: Path, monkeypatch: pyte
 )
 def test_a_name_is_one_part_of_a_path(name: str, part: str) -> None:
     assert folder_name(name) == part
+
+
+@pytest.mark.parametrize(
+    ("complete", "failed", "samples", "said"),
+    [
+        *((True, 0, 10, "complete"), (True, 1, 10, "complete"), (True, 2, 10, "invalid"), (False, 2, 10, "partial")),
+        *((True, 2, 100, "complete"), (True, 3, 100, "invalid"), (True, 0, 0, "complete")),
+    ],
+)
+def test_a_run_is_invalid_where_more_than_one_sample_and_more_than_a_fiftieth_failed(
+    complete: bool, failed: int, samples: int, said: str
+) -> None:
+    assert status(complete, failed, samples) == said
+
+
+def test_a_reply_that_was_cut_off_counts_for_what_it_says_only_where_the_card_scores_it() -> None:
+    assert [unusable(reason) is None for reason in (None, "stop", "length", "overflow")] == [True, True, False, False]
+    assert [unusable(reason, "scored") is None for reason in ("length", "overflow", "empty")] == [True, False, False]
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memeval.records.averages import average
+from memeval.records.averages import average, bounds
 from memeval.records.rows import QuestionRow, ScoreRow
 
 
@@ -18,3 +18,16 @@ def test_repeats_are_averaged_first_and_what_lacks_the_metric_counts_nothing() -
     found = average(scores, questions, "f1")
     assert (found.value, found.n, found.clusters) == (0.75, 2, 2)
     assert average(scores, questions, "letter").value is None
+
+
+def test_what_failed_samples_could_have_changed() -> None:
+    """1 + 0 of four samples that have the metric, two of which failed; the unanswerable one has no such metric."""
+    values = (("right", {"f1": 1.0}), ("failed", {"f1": 0.0}), ("failed", {"f1": 0.0}), ("wrong", {"f1": 0.0}))
+    rows = [*values, ("failed", {"abstention": 0.0})]
+    scores = [
+        ScoreRow(question_id=str(number), repeat=0, metrics=found, verdict=verdict)
+        for number, (verdict, found) in enumerate(rows)
+    ]
+    assert bounds(scores, "f1") == (0.25, 0.75)
+    assert bounds(scores, "letter") is None
+    assert bounds(scores[:1], "f1") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,10 @@ import msgspec
 import pytest
 
 from memeval.errors import UsageError
-from memeval.records import lock
+from memeval.records import lock, memory
 from memeval.records.files import read_rows
 from memeval.records.folder import RunFolder
-from memeval.records.manifest import MemoryManifest
+from memeval.records.manifest import MemoryManifest, Origin
 from memeval.records.memory import Built, MemoryFolder, MemoryWriter, first_generation, generations, new_generation
 from memeval.records.rows import FINISH, READ, OperationRow
 
@@ -72,6 +73,70 @@ def test_without_the_lock_nothing_is_kept(tmp_path: Path) -> None:
     assert MemoryFolder(tmp_path).manifest() == MANIFEST
 
 
+def test_the_lock_is_let_go_when_the_last_reading_has_ended(tmp_path: Path) -> None:
+    builder = MemoryWriter(MemoryFolder(tmp_path), MANIFEST, readings=2)
+    assert builder.take()
+    builder.reading_ended()
+    assert builder.held
+    builder.reading_ended()
+    assert not builder.held
+    other = MemoryWriter(MemoryFolder(tmp_path), MANIFEST)
+    assert other.take()
+    other.release()
+
+
+@pytest.mark.parametrize("replayable", [True, False])
+def test_what_another_process_has_built_is_waited_for_and_built_again_only_if_it_cannot_be_made_from_replies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], replayable: bool
+) -> None:
+    monkeypatch.setattr(memory, "POLL", 0.0)
+    builder = MemoryWriter(MemoryFolder(tmp_path), MANIFEST)
+    other = MemoryWriter(MemoryFolder(tmp_path), msgspec.structs.replace(MANIFEST, replayable=replayable))
+    assert builder.take()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(other.wait({("c", "d", 0, None)}))
+        for row in (STEP, END, THROUGH):
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            builder.append(row)
+        if replayable:
+            await waiting
+            assert not other.held
+        else:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        builder.release()
+        await waiting
+
+    asyncio.run(main())
+    assert other.held is not replayable
+    other.release()
+    assert capsys.readouterr().err.count("waiting for another process, which builds the memory") == 1
+
+
+def test_steps_that_came_out_otherwise_are_counted_also_by_a_process_that_keeps_none(tmp_path: Path) -> None:
+    write(tmp_path, STEP, END)
+    reader = MemoryWriter(MemoryFolder(tmp_path), MANIFEST)
+    for row in (STEP, msgspec.structs.replace(END, held={"notes": 9}), THROUGH):  # as before, otherwise, and new
+        reader.append(row)
+    assert reader.differing == 1
+    assert MemoryFolder(tmp_path).operations() == [STEP, END]
+
+
+def test_the_servers_of_all_runs_are_kept_each_once(tmp_path: Path) -> None:
+    one, two = Origin(url="http://one/v1"), Origin(url="http://two/v1")
+    folder = MemoryFolder(tmp_path)
+    for origins in ({"memory": (one,)}, {"memory": (two, one), "embedder": (two,)}, {"memory": (one,)}):
+        folder.add_origins(msgspec.structs.replace(MANIFEST, origins=origins, created=len(origins)))
+    manifest = folder.manifest()
+    assert manifest is not None
+    assert manifest.origins == {"memory": (one, two), "embedder": (two,)}
+    assert manifest.created == 1  # the first one made it
+
+
 def test_what_another_process_has_built_is_seen_as_it_grows(tmp_path: Path) -> None:
     wanted = {("c", "d", 0, None)}
     built = Built(MemoryFolder(tmp_path))
@@ -91,6 +156,9 @@ def test_what_another_process_has_built_is_seen_as_it_grows(tmp_path: Path) -> N
         file.flush()
         assert built.through(wanted)
         assert not built.through({*wanted, ("c", "d", 0, 4)})
+        file.write(b"{}\n" + msgspec.json.encode(msgspec.structs.replace(END, position=4)) + b"\n")
+        file.flush()
+        assert built.through({*wanted, ("c", "d", 0, 4)})  # a damaged line is named by who reads the operations
 
 
 def test_a_half_line_is_cut_by_the_one_that_may_write(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from memeval.records.folder import RunFolder
 from memeval.records.summary import QueryFacts
 from memeval.results.comparable import differences, forbidden, groups, shared_questions
-from memeval.results.load import Run, find_run
+from memeval.results.load import find_run
+from memeval.results.run import Run
 
 Make = Callable[..., Path]
 

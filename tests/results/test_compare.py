@@ -80,7 +80,7 @@ def test_what_may_not_be_compared_is_refused_or_forced(make_run: Make) -> None:
     assert len(found.forced) == 2
     code, said = told(a, b, "--force")
     assert code == 0
-    assert "not comparable, forced: questions: 6 against 4 (4 in both); compared are the 4 questions" in said
+    assert "not comparable, forced: questions: 6 against 4 (4 in both); compared: the 4 questions" in said
     code, said = told(a, make_run([Asked("other")], agent="none"), "--force")
     assert (code, "no question with a score was asked in both" in said) == (2, True)
 

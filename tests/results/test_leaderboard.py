@@ -21,8 +21,9 @@ from memeval.results.badge import Badge, badge
 from memeval.results.grid import Grid
 from memeval.results.leaderboard import leaderboard
 from memeval.results.leaderboard_card import card
-from memeval.results.load import Run, load_runs
+from memeval.results.load import load_runs
 from memeval.results.published import Published, board, boards, differs, published, row_mean
+from memeval.results.run import Run
 
 REPOSITORY = Path(__file__).parents[2] / "leaderboards"
 MEMOCR = "MemOCR (arXiv 2601.21468, Table 1), as its code builds and runs it"

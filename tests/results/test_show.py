@@ -174,7 +174,7 @@ def test_a_memory_along_its_stream(make_run: Callable[..., Path]) -> None:
     name = ("show", "toy-10k/forgetful", "--memory")
     early, late = printed(*name, "--position", "3"), printed(*name)
     assert f"*[c00000] {PARIS}" in early
-    assert "after 1 chunks (2 units)" in early
+    assert "after 1 chunk (2 units)" in early
     assert PARIS not in late.partition("calls that wrote it")[0]
     assert f" [c00001] {ROME}" in late
     assert "no memory at position 1 in repeat 0; its first chunk ends at 2" in refused(*name, "--position", "1")

@@ -16,7 +16,6 @@ from memeval.cards import AgentCard, TaskCard
 from memeval.contamination import claims
 from memeval.models.completion import ModelSpec
 from memeval.records.rows import OperationRow, QuestionRow, SampleRow, TextRow
-from memeval.runs import local
 from memeval.runs.plan import Planned
 from memeval.runs.run_context import RunContext
 from memeval.runs.signals import Event
@@ -64,7 +63,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         async def collect() -> list[dict[str, Any]]:
             seen: list[Event] = []
             async with RunContext.of_runs([run.spec]) as context:
-                await local.execute(context.engine(seen.append), run.task, work)
+                await context.engine(seen.append).execute(run.task, work)
             return [
                 {"event": KINDS[type(event)], **msgspec.json.decode(msgspec.json.encode(event))}
                 for event in seen

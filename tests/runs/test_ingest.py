@@ -168,7 +168,7 @@ def test_wrong_return_types_are_named(toy: Any) -> None:
             return ["text"]
 
     found = samples(toy.events(toy.planned(Odd, [simple(0)])))
-    assert found["q0"]["failure"] == "recall returned list, expected memeval.Recall"
+    assert found["q0"]["failure"].startswith("recall returned list, expected memeval.Recall at test_ingest.py:")
 
 
 def test_native_agents_answer_themselves(toy: Any) -> None:

@@ -281,9 +281,9 @@ def test_a_memory_that_comes_out_otherwise_from_the_same_replies(place: Place, n
         again = place.result(*command, "--answer-budget", "60")
         more = place.result(*command, "--fresh")
         shown = place.call("show", more["path"], "--limit", "1")[1]
-    assert ("steps of reading came out otherwise" in shown) is says
+    assert ("steps of reading gave another result" in shown) is says
     for run in (again, more):
-        assert [text[:29] for text in texts(run, "differing")] == ["8 steps of reading came out o"] * says
+        assert [text[:29] for text in texts(run, "differing")] == ["8 steps of reading gave anoth"] * says
 
 
 def test_two_calls_are_no_silent_window(place: Place) -> None:
@@ -448,7 +448,7 @@ def test_numbers_that_json_cannot_hold(place: Place) -> None:
     records += f"self.session.record(ToolResult('note', {noted}, 'ok'))"
     run = place.result(*agent(place, records))
     assert run["lost_numbers"] == 8
-    assert texts(run, "lost-numbers") == ["8 numbers in the rows are blank: they are not finite, or too large for JSON"]
+    assert texts(run, "lost-numbers") == ["left blank in the rows: 8 numbers, not finite or too large for JSON"]
 
 
 def test_an_agent_that_changes_or_imports_unseen_while_it_runs(place: Place) -> None:

@@ -10,7 +10,6 @@ from scripts import ScriptedModel
 
 from memeval.models.completion import Completion, Request, Row
 from memeval.models.usage import Step
-from memeval.runs import local
 from memeval.runs.run_context import RunContext
 from memeval.task import Context, Question, Unit
 
@@ -45,7 +44,7 @@ def test_a_live_model_answers_its_role_and_each_step_hands_over_its_rows(toy: An
     async def main() -> None:
         work = [(ref, 0) for ref in planned.task.refs(planned.question_ids)]
         async with RunContext(planned.spec, models={"memory": live}, on_step=steps.append) as context:
-            await local.execute(context.engine(lambda event: None), planned.task, work)
+            await context.engine(lambda event: None).execute(planned.task, work)
 
     asyncio.run(main())
     chunks = [step for step in steps if step.name.startswith("c0")]

@@ -203,7 +203,7 @@ class Toy:
         ),
         (
             {"built": Context("c", (Unit("t"),), (Question("q", "a?", ("x",), evidence=(Evidence("t", (1,)),)),))},
-            "question 'q': its evidence lies outside its 1 units",
+            "question 'q': its evidence lies outside its 1 unit",
         ),
     ],
 )

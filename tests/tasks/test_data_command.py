@@ -104,7 +104,7 @@ def test_verify_prints_files_and_counts(tmp_path: Path, cards: tuple[str, ...]) 
     text, code = data_verify(["sound", "synth-10k"], None, cards, contexts=2)
     assert code == 0
     assert "sound.jsonl  " in text
-    assert " 1 records, sha256 " in text
+    assert " 1 record, sha256 " in text
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == ["task", "contexts", "clusters", "questions", "tokens min", "mean", "max", "of contexts", "kinds"]
     assert rows[2] == ["sound", "1", "1", "1", "2", "2", "2", "all", "red 1"]

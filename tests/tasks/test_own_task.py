@@ -23,16 +23,22 @@ class Diary:
     def load(self, card, settings):
         {before}
         question = Question("q", "Where does Ann live?", {answers}, options={options}, evidence={evidence})
-        context = Context("monday", (Unit("Ann lives in Arlen."), Unit("Bo has a cat.")), (question,))
+        context = Context("monday", (Unit("Ann lives in Arlen."), {unit}), (question,))
         return FixedTask(card, settings, {{"monday": [question]}}, lambda name: context, {{}})
 """
 
 
 def diary(
-    folder: Path, answers: str = '"Arlen"', options: str = "None", evidence: str = "()", before: str = "pass", card: str = ""
+    folder: Path,
+    answers: str = '"Arlen"',
+    options: str = "None",
+    evidence: str = "()",
+    before: str = "pass",
+    card: str = "",
+    unit: str = 'Unit("Bo has a cat.")',
 ) -> Task:
     path = folder / "diary.py"
-    path.write_text(DIARY.format(answers=answers, options=options, evidence=evidence, before=before))
+    path.write_text(DIARY.format(answers=answers, options=options, evidence=evidence, before=before, unit=unit))
     if card:
         (folder / "mine.yaml").write_text(f"source: diary.py:Diary\n{card}\n")
         return load(plugins.find_task(str(folder / "mine.yaml")), Settings())
@@ -72,6 +78,16 @@ def test_a_sound_task_is_what_it_was(tmp_path: Path) -> None:
         ({"answers": "()"}, "question 'q': a question needs answers, or must say that it is not answerable"),
         ({"evidence": '(Evidence("Arlen", (1,)),)'}, "question 'q': its evidence 'Arlen' is not in unit 1"),
         ({"evidence": '(Evidence("Arlen", (2,)),)'}, "question 'q': its evidence lies outside its 2 units"),
+        ({"answers": "(5,)"}, "question 'q': 'answers[0]' is 5, expected a text"),
+        ({"answers": '"Arlen", kind=7'}, "question 'q': 'kind' is 7, expected a text"),
+        ({"answers": '"Arlen", position="1"'}, "question 'q': 'position' is '1', expected a whole number"),
+        ({"evidence": '("Arlen",)'}, "question 'q': 'evidence[0]' is 'Arlen', expected memeval.task.Evidence"),
+        ({"unit": '"Bo has a cat."'}, "context 'monday': 'units[1]' is 'Bo has a cat.', expected memeval.task.Unit"),
+        ({"unit": "Unit(5)"}, "context 'monday': 'units[1].text' is 5, expected a text"),
+        (
+            {"unit": "Unit(object)"},
+            "context 'monday' holds what is neither a text nor a number: Encoding objects of type type is unsupported",
+        ),
         ({"card": "cluster: persona"}, "context 'monday' has no cluster, but the card says 'cluster: persona'"),
     ],
 )
@@ -103,10 +119,20 @@ def test_any_method_that_raises_is_one_line_with_its_line(method: str, message: 
 
 def test_a_load_that_returns_no_task_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("class Bad:\n    def load(self, card, settings):\n        return 3\n")
-    with pytest.raises(
-        UsageError, match=r"bad\.py:1: loading the task raised AttributeError\('int' object has no attribute"
-    ):
+    with pytest.raises(UsageError, match=r"bad\.py:1: load returned int, which has no 'data'; return a FixedTask"):
         load(plugins.find_task(f"{tmp_path}/bad.py:Bad"), Settings())
+
+
+def test_a_class_without_load_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("\nclass Bad:\n    pass\n")
+    with pytest.raises(UsageError, match=r"bad\.py:2: the class Bad has no method 'load'"):
+        load(plugins.find_task(f"{tmp_path}/bad.py:Bad"), Settings())
+
+
+def test_an_id_that_comes_twice_names_the_users_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        diary(tmp_path, before='return FixedTask(card, settings, {"monday": [Question("q", "Who?", "Ann")] * 2}, None, {})')
+    assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: task 'Diary': question id 'q' occurs twice"
 
 
 def test_a_run_refuses_it_before_anything_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +153,46 @@ def test_an_oracle_without_evidence_says_why(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "notes.yaml").write_text("source: jsonl\nparams: {file: notes.jsonl}\n")
     words = ["run", "--agent", "oracle", "--task", "notes.yaml", "--model", "offline", "--quiet"]
     done = CliRunner().invoke(main, words)
-    assert "n/a for 1 of 1 questions: the data have no gold evidence for them" in done.stdout
+    assert "n/a for 1 of 1 question: the data have no gold evidence for them" in done.stdout
     run = json.loads(CliRunner().invoke(main, [*words, "--format", "json"]).stdout)["runs"][0]
     assert "without-evidence" in [note["code"] for note in run["notes"]]
     assert run["headline"]["value"] is None
+
+
+BOUND = """
+import asyncio, sqlite3
+from memeval.tasks.fixed import FixedTask
+from memeval.task import Context, Question, Unit
+
+class Rows:
+    def load(self, card, settings):
+        self.rows = sqlite3.connect(":memory:")
+        self.rows.execute("CREATE TABLE towns AS SELECT 'Arlen' AS name UNION SELECT 'Borvik' UNION SELECT 'Castro'")
+        self.names = [name for name, in self.rows.execute("SELECT name FROM towns")]
+        return FixedTask(card, settings, {name: [self.question(name)] for name in self.names}, self.context, {})
+
+    def question(self, name):
+        return Question(name, f"Which town is like {name}?", name)
+
+    def context(self, name):
+        asyncio.run(asyncio.sleep(0))
+        (found,) = self.rows.execute("SELECT name FROM towns WHERE name = ?", (name,)).fetchone()
+        return Context(name, (Unit(f"{found} is a town."),), (self.question(name),))
+"""
+
+
+def test_what_is_bound_to_a_thread_and_loops_of_its_own_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.py").write_text(BOUND)
+    words = ["run", "--agent", "bm25", "--task", "rows.py:Rows", "--model", "offline", "--quiet", "--format", "json"]
+    for limit in ("2", "3"):  # what is finished is built too, to see whether it was edited
+        done = CliRunner().invoke(main, [*words, "--limit", limit])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["runs"][0]["n"] == int(limit)
+
+
+@pytest.mark.parametrize("before", ["raise SystemExit(3)", "import sys; sys.exit(3)"])
+def test_a_task_that_exits_is_one_line(before: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        diary(tmp_path, before=before)
+    assert str(caught.value) == f"{tmp_path / 'diary.py'}:7: loading the task raised SystemExit(3)"

@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from memeval.tasks.base import normalised, number
+from memeval.tasks.base import normalise, number
 from memeval.tasks.pool import Passage, Pool, keys, mixed, title_key
 
 
@@ -124,7 +124,7 @@ def test_nearest_keeps_filler_behind_the_pool() -> None:
 
 
 def test_normalisation_is_squads() -> None:
-    assert normalised("The  Man, a plan: an  (Egg)!") == "man plan egg"
+    assert normalise("The  Man, a plan: an  (Egg)!") == "man plan egg"
 
 
 def test_keys_ignore_blanks_only() -> None:

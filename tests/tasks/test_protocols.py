@@ -30,6 +30,7 @@ from memeval.runs.plan import plan
 from memeval.runs.prompts import deviations
 from memeval.runs.roles import with_sampling
 from memeval.runs.run import run
+from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.task import Context, Question
 from memeval.tasks import Settings
 from memeval.tasks.multihop import HotpotQA
@@ -524,11 +525,15 @@ def test_a_memory_is_searched_with_the_query_prompt_where_the_paper_does_so(proj
         (planned,) = plan(Options(["agents.py:Listener"], [task], models={"model": "offline"}, quiet=True))
         run(planned, quiet=True)
     assert Path("asked.txt").read_text().splitlines() == [repr("Which?"), repr("By the rules.\n\nWhich?")]
-    labels = plugins.find_task("memalpha-mab-banking77@memalpha")
-    agents = [AgentCard(name=name, agent=agent) for name, agent in (("mine", "memalpha"), ("bm25", "bm25"))]
-    assert [bool(protocol.prefixed(labels, agent)) for agent in agents] == [True, False]  # RAG-Top2 asks the bare question
-    assert not any(protocol.prefixed(plugins.find_task("memalpha-mab-banking77"), agent) for agent in agents)
-    assert not protocol.prefixed(plugins.find_task("memalpha-squad@memalpha"), agents[0])
+
+    def before(task: str, agent: str) -> str:
+        spec = AgentSpec(agent, AgentCard(name="mine", agent=agent))
+        return RunSpec(task, plugins.find_task(task), Settings(), spec, models={}, data={}).before
+
+    assert before("memalpha-mab-banking77@memalpha", "memalpha")
+    assert not before("memalpha-mab-banking77@memalpha", "bm25")  # RAG-Top2 asks the bare question
+    assert not before("memalpha-mab-banking77", "memalpha")
+    assert not before("memalpha-squad@memalpha", "memalpha")
 
 
 def test_a_headline_that_is_not_the_published_rule_is_a_deviation() -> None:

@@ -14,9 +14,9 @@ from memeval.training import recipe
 pytest.importorskip("torch")
 
 from memeval.commands.train import ablation_table, proof_table
-from memeval.training import experiment, tiny
+from memeval.training import evaluation, experiment
+from memeval.training.evaluation import Claim, Figures, Length, Proof, claim
 from memeval.training.rollouts import Rollout, Turn
-from memeval.training.tiny import Claim, Figures, Length, Proof, claim
 
 TINY = recipe.load("tiny")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -81,7 +81,7 @@ def test_the_marks_are_those_that_the_page_names() -> None:
         found = {"warm T=1": warm, "warm T=0": replace(warm, success=1.0), "trained T=1": trained, "trained T=0": greedy}
         found["write-all"] = replace(warm, written=1.0)
         calls = [Rollout("c", 0, (Turn("c00000", None, calls=1000),), 0.4, 0, 1)]
-        return tuple(tiny.faults(found, [Claim(1.0, 0.0, ratio, low, 4.0, p)], calls))
+        return tuple(evaluation.faults(found, [Claim(1.0, 0.0, ratio, low, 4.0, p)], calls))
 
     good = Figures(0.8, 0.3, 0.5, 0.8, 0.1, 0.7, 0.85, 1.5, 0.0)  # each figure as low as it may be
     greedy = replace(good, success=0.97)
@@ -113,7 +113,7 @@ def test_tables_say_what_is_in_them() -> None:
 
 def test_the_pictures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from memeval.training.figures import draw
+    from memeval.training.plots import draw
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

@@ -15,21 +15,20 @@ pytest.importorskip("torch")
 
 from memeval.training import tiny_model
 from memeval.training.policy import Policy
-from memeval.training.reading import packed, planned, read
+from memeval.training.reading import read, streams
 
 TINY = recipe.load("tiny")
 
 
 def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> None:
-    plan = planned(TINY, "synth-tiny@x1")
-    streams = packed(plan)[:3]
+    some = streams(TINY, "synth-tiny@x1", "task")[:3]
     policy = Policy(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW, seed=5)
-    first = read(plan.spec, streams, policy, "step 1", 2)
+    first = read(some, policy, "step 1", 2)
     assert [(reading.context, reading.repeat) for reading in first] == [
-        (stream.context.id, repeat) for stream in streams for repeat in range(2)
+        (stream.packed.context.id, repeat) for stream in some for repeat in range(2)
     ]
-    assert read(plan.spec, streams[::-1], policy, "step 1", 2) == first
-    assert read(plan.spec, streams, policy, "step 2", 2) != first
+    assert read(some[::-1], policy, "step 1", 2) == first
+    assert read(some, policy, "step 2", 2) != first
     rows = [turn.row for reading in first for turn in reading.turns if turn.row is not None]
     assert len(rows) == 3 * 2 * 4  # a row per chunk
     end = tiny_model.tokenizer().eos_token_id
@@ -44,8 +43,8 @@ def test_equal_readings_whatever_the_order_and_other_ones_at_another_step() -> N
 def test_streams_come_in_chunks_of_the_size_that_the_agent_asks_for() -> None:
     base = replace(TINY, reader="offline", params={})
     for agent, params, least, most in (("memalpha", {}, 1000, 2048), ("memagent", {"chunk_tokens": 500}, 250, 500)):
-        [first, *_] = packed(planned(replace(base, agent=agent, params=params), "synth-10k"))
-        sizes = [chunk.tokens for chunk in first.stream[:-1]]
+        first, *_ = streams(replace(base, agent=agent, params=params), "synth-10k", "task")
+        sizes = [chunk.tokens for chunk in first.packed.stream[:-1]]
         assert least < max(sizes) <= most
 
 
@@ -54,7 +53,6 @@ def test_a_reading_that_failed_is_no_reward() -> None:
         async def complete(self, request: object) -> Completion:
             return Completion(error="out of order", finish_reason="error")
 
-    plan = planned(TINY, "synth-tiny@x1")
-    streams = packed(plan)[:1]
+    some = streams(TINY, "synth-tiny@x1", "task")[:1]
     with pytest.raises(StopRun, match=r"a reading failed.*out of order"):
-        read(plan.spec, streams, Broken(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW))
+        read(some, Broken(tiny_model.build(0), tiny_model.tokenizer(), tiny_model.WINDOW))

@@ -27,7 +27,7 @@ from memeval.training import recipe
 
 pytest.importorskip("torch")
 
-from memeval.training.checkpoint import TrainingFolder
+from memeval.training.folder import TrainingFolder
 
 SHORT = [
     *("warm.steps=2", "warm.rows=8", "grpo.steps=3", "grpo.streams=2", "grpo.group=2", "grpo.check=1"),

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 import memeval
 from memeval import tokens
-from memeval.training.data import TRAIN, VALIDATION, Built, Split, Stream, capped, chunked, dialogues, rows
-from memeval.training.families import (
+from memeval.training.mixture.families import (
     FAMILIES,
     Labelled,
     booksum,
@@ -28,6 +27,7 @@ from memeval.training.families import (
     squad,
     trec,
 )
+from memeval.training.mixture.streams import TRAIN, VALIDATION, Built, Split, Stream, capped, chunked, dialogues, rows
 
 PROPERTY = settings(deadline=None, max_examples=80, derandomize=True)
 

@@ -24,7 +24,7 @@ pytest.importorskip("trl", reason="the extra train is not installed")
 from memeval.models.completion import Row  # noqa: E402
 from memeval.training import recipe as recipes  # noqa: E402
 from memeval.training import tiny_model, trl_run, weights  # noqa: E402
-from memeval.training.checkpoint import TrainingFolder  # noqa: E402
+from memeval.training.folder import TrainingFolder  # noqa: E402
 from memeval.training.loss import batch, log_probabilities, loss  # noqa: E402
 from memeval.training.recipe import Grpo, Trl  # noqa: E402
 from memeval.training.row_trainer import RowTrainer, states  # noqa: E402

@@ -8,13 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+
+from msgspec import Meta
 
 from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
 from memeval.agents.foreign.line import Line, Wire
 from memeval.agents.foreign.messages import Answered, Begun, Held, Recalled, Reply, Shape
 from memeval.errors import ForeignFailed, UsageError
+from memeval.typed import typed
 
+Seconds = Annotated[float, Meta(gt=0)]
 TIMEOUT = 600.0
 """Seconds for one reply."""
 
@@ -34,11 +38,10 @@ class Foreign(ABC):
     """Of the card that names it, else the working directory of when it was planned."""
 
     def __init__(self, timeout: float = TIMEOUT, params: Mapping[str, Any] | None = None) -> None:
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-            raise UsageError(f"{self.name}: timeout is {timeout!r}, expected seconds, more than 0")
+        self.timeout: float = typed(timeout, Seconds, self.name, "timeout")
         if not isinstance(params or {}, Mapping):
             raise UsageError(f"{self.name}: params is {params!r:.60}, expected a mapping, as in --set 'params={{k: 3}}'")
-        self.timeout, self.params = timeout, dict(params or {})
+        self.params = dict(params or {})
         self.methods: tuple[str, ...] = ()
 
     @classmethod

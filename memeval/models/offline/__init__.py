@@ -8,27 +8,26 @@ show the machinery; they say nothing about memory systems (validity section 7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from memeval import prompts
 from memeval.models.completion import UNREAD, Completion, Request, ToolCall, Usage, text_of
 from memeval.models.offline.reading import ABSTAIN, THRESHOLD, answer, choose, follow_up
 from memeval.models.offline.tools import read_tools
-from memeval.models.offline.writing import CHARACTERS, calls, rewritten
+from memeval.models.offline.writing import calls, rewritten
 
 __all__ = ["ABSTAIN", "NOTHING", "THRESHOLD", "UNREAD", "OfflineModel"]
 
 NOTHING = "There is nothing more to do."
 """The reply to a prompt that holds nothing to write, and to the results of its own tool calls."""
-WRITE_TOKENS, REWRITE_TOKENS = 2048, 1024
-"""Response limits (tokens) for tool calls and for a rewritten memory where `max_tokens` is not given."""
+CHARACTERS = 4
+"""Characters of a token, for every estimate of the offline model."""
+WRITING_LIMIT = 1024
+"""Tokens of a reply that writes, where `max_tokens` is not given."""
 
 
 class OfflineModel:
     """What it does with the tags of a prompt (the last of each tag counts):
 
-    `<new_chunk>` with tools that write: tool calls for the chunk's facts, an entry per subject.
+    `<new_chunk>` with tools that write: tool calls for the chunk's facts, an entry per line.
     `<new_chunk>` otherwise: the memory rewritten as text with the new facts in it. Neither looks at a question.
     `<question>` and `<memory>` with a tool that takes a query alone: a call of it where the memory leads on, else a reply as
     below.
@@ -39,7 +38,7 @@ class OfflineModel:
     Usage is estimated: characters / 4, rounded up, of the messages and schemas, and of the reply and its calls.
     """
 
-    identity = "offline/4"
+    identity = "offline/5"
 
     async def complete(self, request: Request) -> Completion:
         prompt = "\n\n".join(map(text_of, request.messages))
@@ -58,11 +57,13 @@ def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
     if request.messages and request.messages[-1].get("role") == "tool":
         return NOTHING, ()
     tools = read_tools(request.tools or ())
+    given = request.params.get("max_tokens")
+    room = CHARACTERS * (given if isinstance(given, int) and given > 0 else WRITING_LIMIT)
     if chunk is not None and request.tools:
-        made = tuple(calls(chunk, memory or "", tools, _limit(request.params, WRITE_TOKENS)))
+        made = tuple(calls(chunk, memory or "", tools, room))
         return ("" if made else NOTHING), made
     if chunk is not None:
-        return rewritten(memory or "", chunk, _limit(request.params, REWRITE_TOKENS)) or NOTHING, ()
+        return rewritten(memory or "", chunk, room) or NOTHING, ()
     if question is None:
         return UNREAD, ()
     search = next((tool for tool in tools if tool.searches), None)
@@ -71,8 +72,3 @@ def _reply(prompt: str, request: Request) -> tuple[str, tuple[ToolCall, ...]]:
     if options is not None:
         return choose(memory or "", question, options, request.params.get("seed")), ()
     return answer(memory or "", question), ()
-
-
-def _limit(params: Mapping[str, Any], default: int) -> int:
-    given = params.get("max_tokens")
-    return given if isinstance(given, int) and given > 0 else default

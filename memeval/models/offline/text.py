@@ -6,7 +6,6 @@ Morphology and general syntax only: no entity, place or topic is listed.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,10 +18,7 @@ WORD = re.compile(r"[^\W_]+")
 _WORDS = read_yaml(Path(__file__).parents[2] / "_data" / "offline.yaml")
 STOP = frozenset(WORD.findall(_WORDS["function_words"]))
 """Function words, and words that say how to compare rather than what is asked."""
-COPULA = re.compile(r"\b(?:is|are|was|were|has|have|had|became|remains)\b")
-_OWNERS = frozenset(WORD.findall(_WORDS["owners"]))
-_PRONOUNS = _OWNERS | set(WORD.findall(_WORDS["pronouns"]))
-_IRREGULAR: dict[str, str] = {word: family.split()[0] for family in _WORDS["families"] for word in family.split()}
+_FAMILIES: dict[str, str] = {word: family.split()[0] for family in _WORDS["families"] for word in family.split()}
 _SUFFIX = re.compile(r"(?<=...)(?:ations?|ating|ated|ates?|ments?|ings?|ions?|ers?|ors?|ied|ies|ed|es|ly|s|e|y)$")
 
 _CAPITAL = r"(?:St\. |Mt\. |(?:[A-Z]\. ?)+)?[A-ZÀ-Þ][\w’'-]*"
@@ -43,13 +39,13 @@ _NUMBER = re.compile(rf"(?<![\w.,-])(?:\d{{1,12}}(?:,\d{{3}}){{0,6}}(?:\.\d{{1,6
 _BOUNDARY = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|Mt|No|Jr|Lt)\.)(?<!\bMrs\.)[\"”’)]?\s+(?=[\"“(]?[A-ZÀ-Þ0-9])"
 )
-_HEAD = re.compile(
+_LINE = re.compile(
     r"(?:(?:[-*•]|\d{1,4}[.)])\s+)?"  # a bullet or number
     r"(?:\[(?P<ident>(?![^\]\s]*\d[-/:]\d)[^\[\]\s]{1,40})\]\s*)?"  # an id has no blank and no date
-    r"(?:\[(?P<stamp>[^\[\]\n]{1,40})\]\s*)?(?P<body>.*)"
+    r"(?:\[(?P<stamp>[^\[\]\n]{1,40})\]\s*)?"
+    r"(?:(?P<label>[^\s:.!?][^:.!?\n]{0,59}): (?=\S))?"
+    r"(?P<body>.*)"
 )
-_LEAD = re.compile(r"([^\s:.!?][^:.!?\n]{0,59}): (?=\S)")
-_TAG = re.compile(r"</?\w+>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +59,29 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a text says of one subject, such as one of its lines. subject: the title above it, the speaker or label before a
-    colon, or the name that opens its first sentence; "" when there is none. stamp, ident: a date and an id in brackets.
-    spoken: the subject is a label or speaker on the same line."""
+    """What a line says of one subject: the label or speaker in front of it, the title above it, or the name that it opens
+    with; "" when there is none. stamp, ident: a date and an id in brackets."""
 
     subject: str
     stamp: str
     sentences: tuple[str, ...]
     ident: str = ""
-    spoken: bool = False
 
-
-def fold(text: str) -> str:
-    """Lower case, without accents."""
-    if text.isascii():
-        return text.lower()
-    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).lower()
+    def named(self, text: str) -> str:
+        """Words of this entry with its subject in front, unless they open with it."""
+        return text if text.startswith(self.subject) else f"{self.subject}: {text}"
 
 
 def words(text: str) -> list[str]:
-    """Folded words, function words included."""
-    return WORD.findall(fold(text))
+    """In lower case, function words included."""
+    return WORD.findall(text.lower())
 
 
 @lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
-    """One form for the inflections of a folded word: the head of its listed family, or the word less one suffix."""
-    if word in _IRREGULAR or len(word) < 4 or word[0].isdigit():
-        return _IRREGULAR.get(word, word)
+    """One form for the inflections of a word in lower case: the head of its listed family, or the word less one suffix."""
+    if word in _FAMILIES or len(word) < 4 or word[0].isdigit():
+        return _FAMILIES.get(word, word)
     short = _SUFFIX.sub("", word)
     return short[:-1] if len(short) > 3 and short[-1] == short[-2] else short
 
@@ -106,7 +97,7 @@ def names(text: str) -> list[Span]:
     for match in _NAME.finditer(text):
         start, name = match.start(), re.sub(r"['’]s?$", "", match.group().rstrip("-"))
         head, _, rest = name.partition(" ")
-        if rest and fold(head) in STOP and head not in ("The", "A") and rest[0].isupper():
+        if rest and head.lower() in STOP and head not in ("The", "A") and rest[0].isupper():
             start, name = start + len(head) + 1, rest
         if name.split()[0] not in _CALENDAR and not set(words(name)) <= STOP:
             found.append(Span(name, start))
@@ -125,40 +116,25 @@ def dates(text: str) -> list[Span]:
 
 def numbers(text: str) -> list[Span]:
     """Numbers in digits, and `one` to `seventeen`; those within dates are left out."""
-    taken = {place for date in dates(text) for place in range(date.start, date.start + len(date.text))}
-    return [Span(match.group(), match.start()) for match in _NUMBER.finditer(text) if match.start() not in taken]
-
-
-def date_of(stamp: str, sentence: str = "") -> tuple[int, ...]:
-    """The date of a stamp, else the latest one in the sentence, else ()."""
-    return max((date.key for date in dates(stamp) or dates(sentence)), default=())
+    undated = _DATE.sub(lambda date: " " * len(date.group()), text)
+    return [Span(match.group(), match.start()) for match in _NUMBER.finditer(undated)]
 
 
 def entries(text: str) -> Iterator[Entry]:
-    """The entries of a text in order. A short line without a full stop that opens a block of several is the title of the
-    block. Recognised in front of a line: a bullet or number, `[id]`, `[date]`, `Subject: `."""
+    """The entries of a text in order, one for each line. A short line without a full stop that opens a block of several is
+    the title of the block."""
     for block in re.split(r"\n\s*\n", text):
-        yield from _block(block)
-
-
-@lru_cache(maxsize=1 << 12)  # the same documents come in many streams
-def _block(block: str) -> tuple[Entry, ...]:
-    lines = [line for raw in block.splitlines() if (line := raw.strip()) and not _TAG.fullmatch(line)]
-    title = titled = ""
-    found = []
-    for place, line in enumerate(lines):
-        head = _HEAD.match(line)
-        assert head is not None  # every part of it may be missing
-        ident, stamp, body = head["ident"] or "", head["stamp"] or titled, head["body"]
-        lead = None if title else _LEAD.match(body)
-        if place == 0 and len(lines) > 1 and not lead and 0 < len(body) <= 100 and body[-1] not in ".!?,;:":
-            title, titled = body, stamp
-            continue
-        said = _sentences(body[lead.end() :] if lead else body)
-        if said:
-            subject = lead.group(1) if lead else title or opening(said[0])
-            found.append(Entry(subject, stamp, said, ident, lead is not None))
-    return tuple(found)
+        lines = [line for raw in block.splitlines() if (line := raw.strip())]
+        title = titled = ""
+        for place, line in enumerate(lines):
+            match = _LINE.match(line)
+            assert match is not None  # every part of it may be missing
+            ident, stamp, label, body = (part or "" for part in match.groups())
+            opens_block = place == 0 and len(lines) > 1
+            if opens_block and not label and 0 < len(body) <= 100 and body[-1] not in ".!?,;:":
+                title, titled = body, stamp
+            elif said := _sentences(body):
+                yield Entry(label or title or _opening(said[0]), stamp or titled, said, ident)
 
 
 def _sentences(text: str) -> tuple[str, ...]:
@@ -167,16 +143,6 @@ def _sentences(text: str) -> tuple[str, ...]:
     return tuple(part for start, end in pairwise(cuts) if (part := text[start:end].strip()))
 
 
-def self_contained(sentence: str, entry: Entry) -> str:
-    """The sentence with a pronoun that opens it replaced by the entry's subject; a speaker's `he` is another person."""
-    head, _, rest = sentence.partition(" ")
-    if entry.spoken or not entry.subject or not rest or head.lower() not in _PRONOUNS:
-        return sentence
-    return f"{entry.subject}'s {rest}" if head.lower() in _OWNERS else f"{entry.subject} {rest}"
-
-
-@lru_cache(maxsize=1 << 14)
-def opening(sentence: str) -> str:
+def _opening(sentence: str) -> str:
     """The name that a sentence opens with, else ""."""
-    found = names(sentence[:120])
-    return found[0].text if found and not sentence[: found[0].start].strip(" \"'“‘(") else ""
+    return next((name.text for name in names(sentence[:120]) if name.start == 0), "")

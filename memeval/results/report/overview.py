@@ -13,9 +13,10 @@ from memeval.plugins import CONTROLS
 from memeval.records.summary import Summary
 from memeval.results import comparable, pairs
 from memeval.results.economics import Economics, economics
-from memeval.results.load import Run, Runs
+from memeval.results.layout import layout
+from memeval.results.load import Runs
 from memeval.results.lost import WORDS, asked_sentence
-from memeval.results.row_keys import layout
+from memeval.results.run import Run
 from memeval.runs.notes import notes
 from memeval.stats import Difference, Lift, holm, lift, paired
 

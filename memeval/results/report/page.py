@@ -16,11 +16,11 @@ import msgspec
 from memeval import __version__
 from memeval.errors import UsageError
 from memeval.records.clean import encode
-from memeval.results.load import Run
 from memeval.results.lost import ASKED_WORDS
 from memeval.results.report.overview import Overview, overview
 from memeval.results.report.pack import Pack, compressed
 from memeval.results.report.stories import LEFT_OUT, LIMIT, rows_and_stories
+from memeval.results.run import Run
 
 SCRIPTS = (
     "vendor/d3.min.js",

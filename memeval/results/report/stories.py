@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from memeval.records.clean import encode
 from memeval.records.folder import Key
 from memeval.records.rows import QuestionRow, SampleRow, ScoreRow
-from memeval.results.load import Run
 from memeval.results.lost import WORDS, Lost
 from memeval.results.report.pack import Pack
+from memeval.results.run import Run
 from memeval.results.story import Given, Story, answers, whole_story
 
 LIMIT = 20_000_000

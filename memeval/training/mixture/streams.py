@@ -1,9 +1,9 @@
-"""Training and validation sets from source data, in Mem-alpha's published parquet schema, so that `source: memalpha` reads
+"""Streams of the training mixture, and their rows in Mem-alpha's published parquet schema, so that `source: memalpha` reads
 them like the published ones. What the published files do not give: splits by content, evidence, and labelled sets without
 the test questions of MemoryAgentBench.
 
-This module holds what the families share: the split, the form of a chunk, the filters, the rows. families.py holds the
-families. Everything is a pure function; nothing reads a data file.
+What all families share is here: the split, the form of a chunk, the filters. Everything is a pure function; nothing reads a
+data file.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ PROMPT = (
     "follow at the end."
 )
 JOINT = "\n\n"
-_DIALOGUE = Path(__file__).parent.parent / "_data" / "training" / "dialogue.yaml"
-Row = Mapping[str, Any]
-Question = dict[str, Any]
-"""`{"question", "answer": text or texts, "evidence"?: [[title, text of a chunk]]}`."""
+_DIALOGUE = Path(__file__).parents[2] / "_data" / "training" / "dialogue.yaml"
+Record = Mapping[str, Any]
+"""As the source file holds it."""
+Asked = dict[str, Any]
+"""A question: `{"question", "answer": text or texts, "evidence"?: [[title, text of a chunk]]}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,10 @@ class Stream:
     """One row to be. content: texts of the source items it was made of. facts: for its metadata."""
 
     chunks: tuple[str, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Asked, ...]
     data_source: str
     content: tuple[str, ...]
-    facts: Row = field(default_factory=dict)
+    facts: Record = field(default_factory=dict)
 
     def hashes(self) -> list[str]:
         """16 hex digits per source item, sorted, each once."""
@@ -82,7 +83,7 @@ class Built:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def rows(built: Built, split: Split, files: Sequence[Row] = ()) -> list[dict[str, Any]]:
+def rows(built: Built, split: Split, files: Sequence[Record] = ()) -> list[dict[str, Any]]:
     """Rows in the published schema: `chunks`, `questions_and_answers` and `metadata` are JSON texts. files: name and sha256
     of what was read; they go into the metadata with the split and what was dropped."""
     shared = {
@@ -110,7 +111,7 @@ def rows(built: Built, split: Split, files: Sequence[Row] = ()) -> list[dict[str
     ]
 
 
-def divided(published: Sequence[Row], split: Split) -> Built:
+def divided(published: Sequence[Record], split: Split) -> Built:
     """The rows of one family of a published file that belong to this split. A stream is on the side of its first chunk; a
     training stream that shares a chunk with a validation stream is dropped."""
     streams = [
@@ -169,9 +170,7 @@ def _sentences() -> dict[str, list[str]]:
     return read_yaml(_DIALOGUE)
 
 
-def short(
-    asked: list[Question], count: Callable[[str], int], before: int, after: int, dropped: Counter[str]
-) -> list[Question]:
+def short(asked: list[Asked], count: Callable[[str], int], before: int, after: int, dropped: Counter[str]) -> list[Asked]:
     """The questions with short golds; none where there are fewer than `before` questions, or than `after` short ones."""
     kept = [item for item in asked if count(item["answer"]) <= LONGEST_GOLD]
     if len(asked) < before or len(kept) < after:
@@ -181,7 +180,7 @@ def short(
     return kept
 
 
-def capped(questions: Sequence[Question], draw: random.Random) -> tuple[Question, ...]:
+def capped(questions: Sequence[Asked], draw: random.Random) -> tuple[Asked, ...]:
     """At most MOST_QUESTIONS of them, in their order."""
     kept = sorted(draw.sample(range(len(questions)), min(len(questions), MOST_QUESTIONS)))
     return tuple(questions[index] for index in kept)

@@ -1,4 +1,4 @@
-"""The figures of an experiment, by matplotlib (extra `report`): what was learned, at which lengths, and what the parts of
+"""Pictures of an experiment, by matplotlib (extra `report`): what was learned, at which lengths, and what the parts of
 the reward do. Each has its caption in it, because a picture travels without its page."""
 
 from __future__ import annotations

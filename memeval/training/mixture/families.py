@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memeval import tokens
 from memeval.task import Unit
 from memeval.tasks.base import plain
 from memeval.tasks.chunking import pack
-from memeval.training.data import (
+from memeval.training.mixture.streams import (
     FIRST_DAY,
     JOINT,
     MOST_QUESTIONS,
+    Asked,
     Built,
-    Question,
-    Row,
+    Record,
     Split,
     Stream,
     capped,
@@ -33,11 +33,11 @@ from memeval.training.data import (
 _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
 
 
-def squad(document: Row, split: Split, least_before: int = 50, least_after: int = 30) -> Built:
+def squad(document: Record, split: Split, least_before: int = 50, least_after: int = 30) -> Built:
     """Paragraphs in ten dialogues of random size, and every question about them with a short gold. document: SQuAD's own
     JSON. A stream needs `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph
     is on both sides."""
-    paragraphs: dict[tuple[str, str], list[Question]] = {}
+    paragraphs: dict[tuple[str, str], list[Asked]] = {}
     for article in document["data"]:
         if split.takes(article["title"]):
             for paragraph in article["paragraphs"]:
@@ -61,12 +61,12 @@ def squad(document: Row, split: Split, least_before: int = 50, least_after: int 
 
 
 def hotpotqa(
-    records: Iterable[Row], split: Split, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
+    records: Iterable[Record], split: Split, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
 ) -> Built:
     """The gold paragraphs of consecutive questions, up to `stream_tokens` to a stream, from train files only. A question
     counts for a split only when all its paragraphs do; others are dropped, so no paragraph is on both sides."""
     built, draw, count = Built(), split.random("hotpotqa"), tokens.counter()
-    streams: list[tuple[dict[str, str], list[Question]]] = []
+    streams: list[tuple[dict[str, str], list[Asked]]] = []
     size = 0
     for row in records:
         gold = _gold_paragraphs(row)
@@ -92,13 +92,13 @@ def hotpotqa(
     return built
 
 
-def _gold_paragraphs(row: Row) -> dict[str, str]:
+def _gold_paragraphs(row: Record) -> dict[str, str]:
     """title -> text of the supporting paragraphs."""
     wanted = {title for title, _ in row["supporting_facts"]}
     return {title: "".join(sentences).strip() for title, sentences in row["context"] if title in wanted}
 
 
-def perltqa(people: Row, questions: Row, split: Split, least: int = 20) -> Built:
+def perltqa(people: Record, questions: Record, split: Split, least: int = 20) -> Built:
     """One stream per character, one chunk per event with its dialogues. people, questions: the objects of PerLTQA's memory
     and question files (version 2), by name. Questions on the profile, and those whose memory is in no event, are dropped.
     A character needs `least` questions in the end, and one to thirty events. Characters are split."""
@@ -125,12 +125,12 @@ def perltqa(people: Row, questions: Row, split: Split, least: int = 20) -> Built
     return built
 
 
-def _items(groups: Iterable[Mapping[str, Iterable[Row]]]) -> Iterator[Row]:
+def _items(groups: Iterable[Mapping[str, Iterable[Record]]]) -> Iterator[Record]:
     """The questions of `[{"4_0_0": [question, ...]}, ...]`."""
     return (item for group in groups for items in group.values() for item in items)
 
 
-def _event(name: str, ident: str, event: Row, dialogues: Row, memories: dict[str, str]) -> str:
+def _event(name: str, ident: str, event: Record, dialogues: Record, memories: dict[str, str]) -> str:
     """The chunk of an event, with the dialogues whose id begins with its own before a "#"; adds to `memories`."""
     when = f" on {event['Creation Time']}" if event.get("Creation Time") else ""
     parts = [f"What happened to the user {name}{when}.\nSummary: {event.get('summary', '')}\nContent: {event['content']}"]
@@ -149,7 +149,7 @@ def _event(name: str, ident: str, event: Row, dialogues: Row, memories: dict[str
     return JOINT.join(parts)
 
 
-def booksum(chapters: Iterable[Row], split: Split, piece: int = 2048) -> Built:
+def booksum(chapters: Iterable[Record], split: Split, piece: int = 2048) -> Built:
     """A chapter read over some weeks, and one question: what was it about? Chapters of 5 to 20 chunks of at most `piece`
     tokens, cut at sentence ends, one to three days apart; books are split. The gold is the whole summary, which is for
     `rouge_l`: upstream's golds are keywords that a model drew from it."""
@@ -232,13 +232,7 @@ def labelled(
     Labels are numbers, their names in alphabetical order. Each text counts once, one with two labels not at all. A label
     without an example is not asked for. streams: at most; fewer where examples may not be used twice and run out."""
     family, built, count = FAMILIES[name], Built(), tokens.counter()
-    found: dict[str, Labelled | None] = {}
-    for item in texts:
-        other = found.setdefault(plain(item.text).casefold(), item)
-        if other is None or other.label != item.label:
-            found[plain(item.text).casefold()] = None
-    distinct = [item for item in found.values() if item]
-    built.dropped["texts with two labels"] = len(found) - len(distinct)
+    distinct = _with_one_label(texts, built)
     numbers = {label: str(number) for number, label in enumerate(sorted({item.label for item in distinct}))}
     side = [item for item in distinct if split.takes(item.group or item.text)]
     rest = split.random(name).sample(side, len(side))
@@ -251,12 +245,7 @@ def labelled(
         groups = chunked(sized, draw, count, *family.size, joint=JOINT if family.whole else "")[:10]
         if len(groups) < 10:
             break
-        shown = {pool[index].label for group in groups for index in group}
-        after = groups[-1][-1] + 1
-        for index in range(after, len(pool)):  # labels that chance left out are added to the first chunk
-            if pool[index].label not in shown:
-                shown.add(pool[index].label)
-                groups[0].append(index)
+        shown = _all_labels_shown(groups, pool)
         used = {index for group in groups for index in group}
         rest = [item for index, item in enumerate(pool) if index not in used]
         fair = [item for item in asked if item.label in shown]
@@ -267,3 +256,25 @@ def labelled(
         content = tuple(item.text for item in (*asked, *(pool[index] for index in sorted(used))))
         built.streams.append(Stream(chunks, items, family.data_source, content, {"labels": numbers}))
     return built
+
+
+def _with_one_label(texts: Iterable[Labelled], built: Built) -> list[Labelled]:
+    """Each text once, blanks and case aside; those with two labels are dropped."""
+    found: dict[str, Labelled | None] = {}
+    for item in texts:
+        other = found.setdefault(plain(item.text).casefold(), item)
+        if other is None or other.label != item.label:
+            found[plain(item.text).casefold()] = None
+    distinct = [item for item in found.values() if item]
+    built.dropped["texts with two labels"] = len(found) - len(distinct)
+    return distinct
+
+
+def _all_labels_shown(groups: list[list[int]], pool: Sequence[Labelled]) -> set[str]:
+    """The labels of the examples; one example of each label that chance left out is added to the first chunk."""
+    shown = {pool[index].label for group in groups for index in group}
+    for index in range(groups[-1][-1] + 1, len(pool)):
+        if pool[index].label not in shown:
+            shown.add(pool[index].label)
+            groups[0].append(index)
+    return shown

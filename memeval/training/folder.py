@@ -76,8 +76,8 @@ class TrainingFolder:
         self._write_log()
         return state
 
-    def go_on(self, step: int) -> None:
-        """The log is cut to what was written up to this step."""
+    def cut_log(self, step: int) -> None:
+        """To what was written up to this step."""
         self._log = [line for line in self._written() if json.loads(line)["step"] <= step]
         self._write_log()
 

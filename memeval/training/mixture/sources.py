@@ -24,10 +24,11 @@ from memeval.data.files import DataFile, Found, by_hand, find, local
 from memeval.data.records import read, read_object
 from memeval.errors import UsageError, suggest
 from memeval.records.files import unwritable
-from memeval.training import families
-from memeval.training.data import TRAIN, VALIDATION, Built, Row, Split, divided, rows
-from memeval.training.families import FAMILIES, Labelled
+from memeval.training.mixture import families
+from memeval.training.mixture.families import FAMILIES, Labelled
+from memeval.training.mixture.streams import TRAIN, VALIDATION, Built, Record, Split, divided, rows
 from memeval.typed import Count
+from memeval.wording import counted
 
 MOST_STREAMS = 100
 """Of one family, as the paper's training subset has it (its table 7)."""
@@ -72,11 +73,11 @@ class Made:
     card: str | None
 
 
-def _object(file: Found) -> Row:
+def _object(file: Found) -> Record:
     return read_object(file)[0]
 
 
-def _records(file: Found) -> Iterator[Row]:
+def _records(file: Found) -> Iterator[Record]:
     return (row for _, row in read(file).rows())
 
 
@@ -200,7 +201,7 @@ def from_published(file: Path, given: Mixing, out: Path, split: Split) -> list[M
     """The same from a parquet file as Mem-alpha publishes it (YuWangX/Memalpha, train.parquet): one split of each family in
     it."""
     found = Found(file.name, file)
-    by_source: dict[str, list[Row]] = {}
+    by_source: dict[str, list[Record]] = {}
     for place, row in read(found).rows():
         with published(place):
             by_source.setdefault(str(row["data_source"]), []).append(row)
@@ -228,7 +229,7 @@ def _write(name: str, most: int, out: Path, split: Split, built: Built, files: S
     data = card.with_suffix(".parquet").resolve()
     said: dict[str, Any] = {
         "extends": SOURCES[name].card,
-        "description": f"built by memeval train data: {name}, {split.name}; {len(streams)} streams",
+        "description": f"built by memeval train data: {name}, {split.name}; {counted(len(streams), 'stream')}",
         "split": f"memeval-{split.name}",
         "trained_on": [],
         "params": {"data_source": streams[0].data_source, "files": [str(data)], "hub": []},

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from memeval.digests import digest
 from memeval.errors import UsageError, suggest
 from memeval.records.summary import Summary
-from memeval.results.load import Run, Runs
+from memeval.results.load import Runs
+from memeval.results.run import Run
 from memeval.results.run_table import label
 
 Key = tuple[str, ...]
 
 
-def _models(run: Run, of: Callable[[dict[str, object]], object]) -> str:
-    models = run.manifest.identity.get("models", {})
-    found = {role: of(dict(model)) for role, model in models.items() if role in ("memory", "reader")}
+def _sampling(run: Run) -> str:
+    """A digest of all that the models of memory and reader are, but for name and tag."""
+    models = {role: model for role, model in run.manifest.identity.get("models", {}).items() if role in ("memory", "reader")}
+    found = {role: {k: v for k, v in model.items() if k not in ("name", "tag")} for role, model in models.items()}
     return digest(json.dumps(found, sort_keys=True, default=str))[:8]
 
 
@@ -38,7 +40,7 @@ FACTS: dict[str, Callable[[Run], str]] = {
     "seed": lambda run: str(run.manifest.seed),
     "repeats": lambda run: str(run.manifest.identity.get("repeats", 1)),
     "prompts": lambda run: digest(json.dumps(run.manifest.identity.get("prompts", {}), sort_keys=True))[:8],
-    "sampling": lambda run: _models(run, lambda model: {key: model[key] for key in model if key not in ("name", "tag")}),
+    "sampling": _sampling,
     "label": lambda run: run.label or "-",
     "run": lambda run: str(run.path),
 }

@@ -38,7 +38,7 @@ def _standard() -> tuple[Path, ...]:
     return tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")})
 
 
-def source_files(start: Mapping[str, Path], folder: Path | None = None) -> dict[str, Path]:
+def transitive(start: Mapping[str, Path], folder: Path | None = None) -> dict[str, Path]:
     """Module name -> file (resolved), of the modules in `start` and of all local ones that they import, transitively.
 
     folder: where modules are looked for first (beside an agent's file). Files that cannot be read as Python import nothing.

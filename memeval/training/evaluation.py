@@ -1,4 +1,4 @@
-"""`memeval train tiny`: the whole experiment on a laptop. Warm start, GRPO, and an honest evaluation on held-out streams.
+"""What the tiny writer has learned: an honest evaluation on held-out streams, before and after GRPO.
 
 What it shows: a learned preference over the words of a toy language, given which of them are present. The writer copies,
 paraphrases, updates and deletes nothing. By construction its inputs look the same at every length of the stream, and a store
@@ -15,11 +15,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from memeval import stats
-from memeval.runs.plan import Planned
-from memeval.runs.prepare import PackedContext
 from memeval.synth import tiny
 from memeval.training.policy import Policy
-from memeval.training.reading import packed, planned, read
+from memeval.training.reading import Stream, planned, read, streams
 from memeval.training.recipe import Recipe
 from memeval.training.rollouts import Rollout
 
@@ -85,35 +83,37 @@ RULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """Writers that are no models, beside the trained one: agent and parameters."""
 
 
-class Test:
+class HeldOut:
     """Streams that are held out, read under a store of so many tokens: by the writer that was trained, and by rules."""
 
     def __init__(self, recipe: Recipe, task: str, capacity: int) -> None:
-        def run(agent: str, params: Mapping[str, Any]) -> Planned:
-            return planned(replace(recipe, agent=agent, params={**params, "capacity": capacity}), task)
+        def under(agent: str, params: Mapping[str, Any]) -> Recipe:
+            return replace(recipe, agent=agent, params={**params, "capacity": capacity})
 
-        writer = run(recipe.agent, recipe.params)
-        self.streams = packed(writer)
-        self.writer = writer.spec
-        self.rules = {name: run(agent, params).spec for name, (agent, params) in RULES.items()}
+        self.streams = streams(under(recipe.agent, recipe.params), task, "test")
+        self.rules = {name: planned(under(agent, params), task).spec for name, (agent, params) in RULES.items()}
 
     @property
     def identity(self) -> list[Any]:
         """What the runs that read the streams are."""
-        return [spec.identity() for spec in (self.writer, *self.rules.values())]
+        return [run.identity() for run in (self.streams[0].run, *self.rules.values())]
 
     def read(self, policy: Policy, temperature: float) -> list[Rollout]:
-        return read(self.writer, self.streams, policy, f"test T={temperature:g}", temperature=temperature)
+        return read(self.streams, policy, f"test T={temperature:g}", temperature=temperature)
 
     def figures(self, readings: Sequence[Rollout]) -> Figures:
         return figures(readings, self.streams)
 
     def by_rule(self) -> dict[str, Figures]:
-        return {name: self.figures(read(spec, self.streams)) for name, spec in self.rules.items()}
+        return {
+            name: self.figures(read([Stream(rule, stream.packed) for stream in self.streams]))
+            for name, rule in self.rules.items()
+        }
 
 
-def figures(readings: Sequence[Rollout], streams: Sequence[PackedContext]) -> Figures:
-    lines = [line.split() for stream in streams for chunk in stream.stream for line in chunk.text.splitlines()]
+def figures(readings: Sequence[Rollout], streams: Sequence[Stream]) -> Figures:
+    chunks = [chunk for stream in streams for chunk in stream.packed.stream]
+    lines = [line.split() for chunk in chunks for line in chunk.text.splitlines()]
     written = [line.split() for reading in readings for turn in reading.turns for line in turn.written]
 
     def kept(relations: Sequence[str]) -> float:
@@ -154,9 +154,9 @@ class Evaluation:
 
     def __init__(self, recipe: Recipe) -> None:
         self._seed = recipe.seed
-        self.test = Test(recipe, recipe.test, recipe.params.get("capacity", 0))
+        self.test = HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
         family = recipe.test.partition("@")[0]
-        self.lengths = {times: Test(recipe, f"{family}@x{times}", FIXED) for times in recipe.lengths}
+        self.lengths = {times: HeldOut(recipe, f"{family}@x{times}", FIXED) for times in recipe.lengths}
 
     @property
     def identity(self) -> list[Any]:
@@ -172,7 +172,7 @@ class Evaluation:
         return Proof(self._seed, found, claims, lengths, tuple(faults(found, claims, readings["warm", 1.0])))
 
 
-def _length(times: int, test: Test, policies: Mapping[str, Policy]) -> Length:
+def _length(times: int, test: HeldOut, policies: Mapping[str, Policy]) -> Length:
     readings = {name: test.read(policy, 1.0) for name, policy in policies.items()}
     found = {f"{name} T=1": test.figures(each) for name, each in readings.items()} | test.by_rule()
     return Length(times, found, claim(readings["trained"], readings["warm"], 1.0, 1.0))
