@@ -14,6 +14,7 @@ import pytest
 
 from memeval.config import cache_folder
 from memeval.errors import UsageError
+from memeval.models import store_file
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.store import Store, open_cache
 from memeval.models.store_file import APPLICATION, SCHEMA
