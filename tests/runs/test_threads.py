@@ -22,7 +22,7 @@ from toys import Diary, context, simple
 from memeval import Item, Recall
 from memeval.agent import ToolResult
 from memeval.check import GOLD, reachable
-from memeval.runs import agent_runner, local
+from memeval.runs import agent_runner, engine
 from memeval.task import Question
 
 
@@ -274,7 +274,7 @@ def test_contexts_that_take_long_to_build_hold_the_others_up_once(toy: Any, monk
         return build(task, ref)
 
     monkeypatch.setattr(task, "context", slow)
-    monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: now[0]))  # also on a busy machine
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now[0]))  # also on a busy machine
     assert len(samples(toy.events(run))) == 6
     assert built == [False, True, True, False, False, False]  # the first one reads the data
 
