@@ -8,9 +8,6 @@ from typing import Any, Protocol
 
 from memeval.records.rows import Usage as Usage
 
-OPENAI_URL = "https://api.openai.com/v1"
-"""Where a model named `openai/NAME` is."""
-
 WHOLE = frozenset({"stop", "tool_calls", "empty"})
 """Finish reasons of replies that ended by themselves."""
 

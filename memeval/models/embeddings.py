@@ -118,7 +118,7 @@ class EmbeddingEndpoint(EndpointModel):
     """`/embeddings` of an OpenAI-compatible endpoint. The texts of a call are sent in batches that any server takes, side by
     side."""
 
-    route = "embeddings"
+    path = "embeddings"
 
     def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
         super().__init__(name, base_url, key, limiter)

@@ -39,7 +39,7 @@ class EndpointModel(Adaptive):
 
     Raises UsageError for a proxy or headers in the environment that cannot be used."""
 
-    route = "chat/completions"
+    path = "chat/completions"
 
     def __init__(self, name: str, base_url: str, key: str, limiter: Limiter) -> None:
         super().__init__(name, limiter)
@@ -47,7 +47,7 @@ class EndpointModel(Adaptive):
         self.identity = f"{base_url} {name}"
         self._key = key
         self._proxy = transport.proxy_for(base_url)
-        self._url = URL(f"{base_url}/{self.route}")
+        self._url = URL(f"{base_url}/{self.path}")
         self._headers = transport.headers(base_url)
         self._session: aiohttp.ClientSession | None = None
         self._health = self._healthy
@@ -86,9 +86,10 @@ class EndpointModel(Adaptive):
         except (aiohttp.ClientError, OSError) as error:
             text = self._line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, 120)
             raise Fault(f"the connection was lost ({text})", heard=heard, slower=True) from None
-        return self._outcome(status, headers, raw, request)
+        return self._completion(status, headers, raw, request)
 
-    def _outcome(self, status: int, headers: Mapping[str, str], raw: bytes, request: Request) -> Completion:
+    def _completion(self, status: int, headers: Mapping[str, str], raw: bytes, request: Request) -> Completion:
+        """What an answer comes to. Raises as `_post`."""
         try:
             data: Any = streamed.joined(raw) if streamed.is_stream(raw) else json.loads(raw)
         except (ValueError, RecursionError):

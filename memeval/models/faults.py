@@ -68,22 +68,23 @@ def outcome(status: int, headers: Mapping[str, str], said: str, text: str, tools
     if row.does == "finish":
         return Completion(finish_reason=row.finish)
     if row.does in ("wait", "retry"):
-        wait = retry_after(headers.get("Retry-After"), headers.get("retry-after-ms"))
+        wait = retry_after(headers)
         put_off = row.does == "wait" or wait is not None
         raise Fault(
             text,
             cost=0 if put_off else 1,
-            slower=row.slower or status in (429, 503, 529),
+            slower=row.slower,
             put_off=put_off,
             retry_after=wait,
         )
     raise Refused(text, row, found)
 
 
-def retry_after(seconds: str | None, milliseconds: str | None = None, now: float | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait from the headers `Retry-After` (seconds or an HTTP date, RFC 9110 section 10.2.3) and
-    `retry-after-ms`; None where they say nothing usable. `now` is Unix time."""
-    for text, unit in ((milliseconds, 0.001), (seconds, 1.0)):
+    `retry-after-ms`; None where they say nothing usable."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name)
         try:
             wait = float(text) * unit if text else -1.0
         except ValueError:
@@ -91,10 +92,10 @@ def retry_after(seconds: str | None, milliseconds: str | None = None, now: float
         if 0.0 <= wait < math.inf:  # false for nan
             return wait
     try:
-        date = parsedate_to_datetime(seconds or "")
+        date = parsedate_to_datetime(headers.get("retry-after") or "")
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+    return max(0.0, date.timestamp() - time.time())
 
 
 def error_message(data: Any) -> tuple[str, str]:

@@ -25,7 +25,6 @@ from memeval.models.limits import Limiter, Trace, trace
 from memeval.models.providers import Provider
 from memeval.models.reply import one_line
 from memeval.models.store import Store, open_cache
-from memeval.models.thinking import Thinking
 from memeval.records.rows import CallRow
 
 MEMORY = ("ingest", "recall")
@@ -81,8 +80,8 @@ class Gateway:
     @property
     def adapted(self) -> tuple[str, ...]:
         """What is sent otherwise to the servers of this gateway, in words."""
-        models = [model for model, _ in self._models.values() if isinstance(model, Thinking)]
-        return tuple(dict.fromkeys(f"{model.name}: {note}" for model in models for note in model.adapted))
+        named = [(name, getattr(model, "adapted", ())) for (name, *_), (model, _) in self._models.items()]
+        return tuple(dict.fromkeys(f"{name}: {note}" for name, notes in named for note in notes))
 
     async def call(self, spec: ModelSpec, request: Request) -> Completion:
         """One logical call. `spec.params` are defaults under `request.params`.

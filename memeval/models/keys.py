@@ -1,4 +1,5 @@
-"""Keys in the environment: where each is read, and how all are kept out of messages, files and other programs."""
+"""Keys in the environment: where each is read, and how all are kept out of messages, files and other programs; and where
+OpenAI's API is, which decides whose key is sent."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ import re
 from urllib.parse import quote
 
 from memeval.errors import UsageError
-from memeval.models.completion import OPENAI_URL, ModelSpec
+from memeval.models.completion import ModelSpec
 
+OPENAI_URL = "https://api.openai.com/v1"
+"""Where a model named `openai/NAME` is."""
 OWN, OPENAI = "MEMEVAL_API_KEY", "OPENAI_API_KEY"
 MOVED = "OPENAI_BASE_URL"
 """The variable of OpenAI's own client that says where its API is."""

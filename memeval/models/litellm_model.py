@@ -63,8 +63,7 @@ class LitellmModel(Adaptive):
         if isinstance(error, litellm.APIConnectionError):
             raise Fault(text, heard=False, slower=True) from None
         headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
-        given = {"Retry-After": headers.get("retry-after"), "retry-after-ms": headers.get("retry-after-ms")}
-        return outcome(status, given, str(error), text, bool(request.tools))
+        return outcome(status, headers, str(error), text, bool(request.tools))
 
 
 def server(provider: str) -> str:

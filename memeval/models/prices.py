@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from memeval.errors import UsageError, suggest
-from memeval.models.completion import OPENAI_URL, Usage
+from memeval.models.completion import Usage
+from memeval.models.keys import OPENAI_URL
 from memeval.models.providers import LOCAL
 from memeval.yamlfile import read_yaml
 

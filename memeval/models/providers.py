@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memeval.errors import UsageError
-from memeval.models.completion import OPENAI_URL, Model, ModelSpec
-from memeval.models.keys import endpoint_key
+from memeval.models.completion import Model, ModelSpec
+from memeval.models.keys import OPENAI_URL, endpoint_key
 
 if TYPE_CHECKING:
     from memeval.models.limits import Limiter
@@ -121,7 +121,7 @@ PROVIDERS = (
     ),
     Provider(
         "scripted", "scripted:FILE", "replies from a JSONL file of rules, for tests",
-        opens=lambda at, spec, limiter: _load("scripted:ScriptedModel").from_file(Path(at.name)),
+        opens=lambda at, spec, limiter: _load("scripted:ScriptedModel")(Path(at.name)),
         prefix="scripted:", runs_here=True, fills_cache=False,
     ),
     Provider(
@@ -146,7 +146,7 @@ PROVIDERS = (
     ),
     Provider(
         "lookup", "lookup", "a strict reader: the first line of the memory with every word of the question",
-        opens=lambda at, spec, limiter: _load("lookup:LookupModel")(),
+        opens=lambda at, spec, limiter: _load("tiny:LookupModel")(),
         names=("lookup",), runs_here=True, fills_cache=False,
     ),
     Provider(

@@ -3,6 +3,7 @@
 refusals        an error -> what to do about it
 finish_reasons  how a server spells why a reply ended -> stop, length, content_filter, tool_calls, overflow, broken
 tool_calls      how models write tool calls into their text (toolcalls.py reads them)
+decorations     what they write around a function's name
 switches        a model's name -> the parameters that switch its thinking on or off
 
 Each row has an `example`, the shape of a real reply; tests/models/test_rules.py runs them all.
@@ -76,13 +77,21 @@ class FinishReason(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Spelling(Struct, frozen=True, forbid_unknown_fields=True):
     """One way in which models write tool calls. starts, ends: patterns. holds: what is between them, `calls`, `arguments` or
-    `pairs`; `json` or `python` where there are no markers; `name` where `starts` is what decorates a function's name."""
+    `pairs`; `json` or `python` where there are no markers."""
 
     name: str
     starts: re.Pattern[str]
     holds: str
     example: str
     ends: re.Pattern[str] | None = None
+
+
+class Decoration(Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands before or behind a function's name and is no part of it."""
+
+    name: str
+    match: re.Pattern[str]
+    example: str
 
 
 class Switch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +152,11 @@ def finish_reasons() -> tuple[FinishReason, ...]:
 def spellings() -> tuple[Spelling, ...]:
     """How calls are written, in the order in which they are tried."""
     return _rows("tool_calls", Spelling)
+
+
+@functools.cache
+def decorations() -> tuple[Decoration, ...]:
+    return _rows("decorations", Decoration)
 
 
 @functools.cache

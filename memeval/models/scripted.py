@@ -1,6 +1,6 @@
-"""Replies for tests: a list, a function, or rules in a JSONL file. The model keeps the requests that it got.
+"""`scripted:FILE`: replies for tests, by rules in a JSONL file.
 
-A file holds one rule per line: `{"contains": "text", "reply": "..."}`. The first rule whose `contains` is anywhere in the
+It holds one rule per line: `{"contains": "text", "reply": "..."}`. The first rule whose `contains` is anywhere in the
 messages answers; a rule without it always does. A reply is a string or `{"text", "tool_calls": [{"name", "arguments"}]}`.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,6 @@ from memeval.models.completion import Completion, Request, ToolCall, Usage
 from memeval.models.reply import estimate
 from memeval.models.toolcalls import parse_text
 from memeval.typed import typed
-from memeval.wording import counted
-
-Reply = str | Completion
-Script = Sequence[Reply] | Callable[[Request], Reply]
 
 
 class _Call(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,55 +40,40 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ScriptedModel:
-    """`script`: replies in the order of the calls, or a function of the request. A string becomes a Completion whose tool
-    calls, if the request offers tools, are read from the text. `requests`: everything it was asked, in order."""
+    """The rules of a file; the identity holds a digest of it. Raises UsageError with file and line."""
 
-    def __init__(self, script: Script, identity: str = "scripted") -> None:
-        self.identity = identity
-        self.requests: list[Request] = []
-        self._script = script
-
-    @classmethod
-    def from_file(cls, path: Path) -> ScriptedModel:
-        """Rules of a JSONL file; the identity holds a digest of it. Raises UsageError with file and line."""
+    def __init__(self, path: Path) -> None:
         try:
             raw = path.read_bytes()
         except OSError as error:
             raise UsageError(f"scripted:{path}: cannot read the rules ({error})") from None
         places = [(line, f"{path}:{number}") for number, line in enumerate(raw.splitlines(), start=1) if line.strip()]
-        rules = [typed(parse_line(line, place), _Rule, place) for line, place in places]
-
-        def answer(request: Request) -> Reply:
-            asked = "\n".join(_text(message.get("content")) for message in request.messages)
-            for rule in rules:
-                if rule.contains in asked:
-                    return rule.reply if isinstance(rule.reply, str) else _completion(rule.reply)
-            return Completion(error=f"no rule of {path.name} matches the request", finish_reason="error")
-
-        return cls(answer, f"scripted {hashlib.sha256(raw).hexdigest()[:16]}")
+        self._rules = [typed(parse_line(line, place), _Rule, place) for line, place in places]
+        self._file = path.name
+        self.identity = f"scripted {hashlib.sha256(raw).hexdigest()[:16]}"
 
     async def complete(self, request: Request) -> Completion:
-        """The reply, with estimated usage (characters / 4) where the script gives none; an error when it is used up."""
-        self.requests.append(request)
-        if callable(self._script):
-            reply = self._script(request)
-        elif len(self.requests) <= len(self._script):
-            reply = self._script[len(self.requests) - 1]
-        else:
-            reply = Completion(
-                error=f"the script holds {counted(len(self._script), 'reply')} and no more", finish_reason="error"
-            )
-        if isinstance(reply, str):
-            text, calls = parse_text(reply, request.tools)
-            finish = "tool_calls" if calls else "stop" if text.strip() else "empty"
-            reply = Completion(text, tool_calls=calls, finish_reason=finish)
-        if reply.usage == Usage() and reply.error is None:
-            written = f"{reply.reasoning}{reply.text}{''.join(call.name + call.raw for call in reply.tool_calls)}"
-            reply = replace(reply, usage=estimate(request, written))
-        return reply
+        asked = "\n".join(_text(message.get("content")) for message in request.messages)
+        for rule in self._rules:
+            if rule.contains in asked:
+                return replied(rule.reply if isinstance(rule.reply, str) else _completion(rule.reply), request)
+        return Completion(error=f"no rule of {self._file} matches the request", finish_reason="error")
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def replied(reply: str | Completion, request: Request) -> Completion:
+    """A written reply as a model gives it: the calls in a text are read, if the request offers tools, and usage is estimated
+    (characters / 4) where none is given."""
+    if isinstance(reply, str):
+        text, calls = parse_text(reply, request.tools)
+        finish = "tool_calls" if calls else "stop" if text.strip() else "empty"
+        reply = Completion(text, tool_calls=calls, finish_reason=finish)
+    if reply.usage == Usage() and reply.error is None:
+        written = f"{reply.reasoning}{reply.text}{''.join(call.name + call.raw for call in reply.tool_calls)}"
+        reply = replace(reply, usage=estimate(request, written))
+    return reply
 
 
 def _completion(reply: _Reply) -> Completion:

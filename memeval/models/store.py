@@ -23,11 +23,11 @@ import msgspec
 
 from memeval.config import cache_folder
 from memeval.errors import UsageError
+from memeval.models import store_file
 from memeval.models.completion import Completion
-from memeval.models.store_file import BUSY_SECONDS, Foreign, connected, damaged, inode, reading
+from memeval.models.store_file import BUSY_SECONDS
 from memeval.records.clean import encode
 
-TRIES = 3
 _SIZE = "length(CAST(value AS BLOB)) + length(CAST(model AS BLOB)) + 72"  # and the key (table and index) and the time
 _CONTENTS = (
     f"SELECT model, count(*), sum({_SIZE}) AS size, min(created), max(created) FROM calls GROUP BY model ORDER BY size DESC"
@@ -52,10 +52,6 @@ class Holding:
     newest: float
 
 
-def to_stderr(notice: str) -> None:
-    print(notice, file=sys.stderr)
-
-
 class Store:
     """key (32 bytes) -> Completion, in `path`.
 
@@ -68,7 +64,6 @@ class Store:
         self.path = path
         self._optional = optional
         self._off = False
-        self._inode = 0
         self._reader: sqlite3.Connection | None = None
         self._wanted: list[_Wanted] = []  # since the thread was last given something
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memeval-store")
@@ -191,11 +186,11 @@ class Store:
             try:
                 return work()
             except sqlite3.Error as error:
-                if not damaged(error):
+                if not store_file.damaged(error):
                     raise
                 self._reader = None  # it closes where it is not in use
                 self._database.close()
-                self._set_aside(str(error))
+                store_file.set_aside(self.path, self._inode, str(error))
                 self._open()
                 return work()
         except (sqlite3.Error, OSError) as error:
@@ -205,7 +200,7 @@ class Store:
             if not self._optional:
                 raise UsageError(text) from None
             self._off, self._reader = True, None
-            to_stderr(f"the cache is off: {text}")
+            print(f"the cache is off: {text}", file=sys.stderr)
             return None
 
     def _exchange(self, wanted: list[_Wanted]) -> list[Completion | None]:
@@ -224,32 +219,8 @@ class Store:
         return completion
 
     def _open(self) -> None:
-        """Connect, with further tries on a new file where the first is not one of ours."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        for left in reversed(range(TRIES)):
-            self._inode = inode(self.path)
-            try:
-                self._database = connected(self.path, shared=self._optional)
-                break
-            except (sqlite3.Error, Foreign) as error:
-                if not left or not damaged(error):
-                    raise
-                self._set_aside(str(error))
-        self._inode = inode(self.path)
-        self._reader = reading(self._database, self.path)
-
-    def _set_aside(self, reason: str) -> None:
-        """Rename the file that was opened, unless another process has done so already."""
-        if inode(self.path) != self._inode:
-            return
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.set-aside-{number}")).exists():
-            number += 1
-        for tail in ("", "-wal", "-shm"):
-            part = Path(f"{self.path}{tail}")
-            if part.exists():
-                part.rename(f"{aside}{tail}")
-        to_stderr(f"{self.path}: {reason}; set aside as {aside.name}, starting a new one")
+        self._database, self._inode = store_file.opened(self.path, shared=self._optional)
+        self._reader = store_file.reading(self._database, self.path)
 
 
 def _report(wanted: list[_Wanted], found: list[Completion | None], error: Exception | None) -> None:

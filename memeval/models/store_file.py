@@ -1,14 +1,17 @@
-"""The SQLite file of a store: opened where a file system lacks locks or shared memory maps too, made where there is none."""
+"""The SQLite file of a store: opened where a file system lacks locks or shared memory maps too, made where there is none,
+set aside where it is damaged or another program's."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import sqlite3
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
+TRIES = 3
 SCHEMA = 1
 APPLICATION = 0x6D656D65  # "meme": tells our files from other people's SQLite files
 BUSY_SECONDS = 60.0  # to wait for another process's write
@@ -26,6 +29,35 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 class Foreign(sqlite3.DatabaseError):
     """A healthy SQLite file that is not ours."""
+
+
+def opened(path: Path, shared: bool) -> tuple[sqlite3.Connection, int]:
+    """A file of ours with its table, and its inode. What is none is set aside, and the next one is tried."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    left = TRIES
+    while True:
+        left -= 1
+        tried = inode(path)
+        try:
+            return connected(path, shared), inode(path)
+        except sqlite3.Error as error:
+            if not left or not damaged(error):
+                raise
+            set_aside(path, tried, str(error))
+
+
+def set_aside(path: Path, tried: int, reason: str) -> None:
+    """Rename the file that was tried (its inode), unless another process has done so already."""
+    if inode(path) != tried:
+        return
+    number = 1
+    while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
+        number += 1
+    for tail in ("", "-wal", "-shm"):
+        part = Path(f"{path}{tail}")
+        if part.exists():
+            part.rename(f"{aside}{tail}")
+    print(f"{path}: {reason}; set aside as {aside.name}, starting a new one", file=sys.stderr)
 
 
 def connected(path: Path, shared: bool) -> sqlite3.Connection:

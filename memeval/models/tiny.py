@@ -1,21 +1,52 @@
-"""`tiny`: the trained writer of the toy language that comes with memeval, with the strict reader beside it; and
-`tiny/warm-start`: the writer that this training began with, which makes valid calls and does not know what is asked.
+"""The models of the toy language that come with memeval.
 
-They claim nothing beyond their 263 words: they are what `memeval train tiny` makes (the recipe and the digests are beside
-the weights), so that `memeval run --agent memalpha --task synth-tiny --model tiny` shows a learned memory at work without
-training one.
+`tiny` is its trained writer, and `tiny/warm-start` the writer that this training began with, which makes valid calls and
+does not know what is asked. They claim nothing beyond their 263 words: they are what `memeval train tiny` makes (the recipe
+and the digests are beside the weights), so that `memeval run --agent memalpha --task synth-tiny --model tiny` shows a
+learned memory at work without training one.
+
+`lookup` is a strict reader, beside them and for any memory of plain lines: it answers from the first line that holds every
+word of the question. A question is its words and a last word that asks (`Bade owns what?`); the answer is what the line says
+besides these words. Without such a line the reply is "unknown". So a score says what the memory holds, and nothing about a
+reader's skill.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from memeval import prompts
-from memeval.models.completion import Completion, ModelSpec, Request
+from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.local.hf import HfModel
-from memeval.models.lookup import LookupModel
 
 FOLDER = Path(__file__).parents[1] / "_data" / "tiny"
+UNKNOWN = "unknown"
+_MARK = re.compile(r"^\[[^\]]*\]\s*")  # what an agent puts before an entry: its kind, or its date
+
+
+class LookupModel:
+    """Usage counts words."""
+
+    identity = "lookup/1"
+
+    async def complete(self, request: Request) -> Completion:
+        prompt = str(request.messages[-1].get("content", ""))
+        text = look_up(prompts.untag(prompts.QUESTION, prompt) or "", prompts.untag(prompts.MEMORY, prompt) or "")
+        return Completion(text, usage=Usage(len(prompt.split()), len(text.split())))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def look_up(question: str, memory: str) -> str:
+    """The answer to a question by the rule of this module."""
+    asked = question.split()[:-1]
+    for line in memory.splitlines():
+        words = _MARK.sub("", line.strip()).split()
+        if asked and set(asked) <= set(words):
+            return " ".join(word for word in words if word not in asked) or UNKNOWN
+    return UNKNOWN
 
 
 class TinyModel:

@@ -78,7 +78,7 @@ def parse_text(text: str, tools: Sequence[Mapping[str, Any]] | None) -> tuple[st
     for row in rules.spellings():
         parser = _LOOSE.get(row.holds, _marked)
         kept, calls, at = [], list[ToolCall](), 0
-        for start, end, found in parser(tidied, row, names) if row.holds != "name" else ():
+        for start, end, found in parser(tidied, row, names):
             kept.append(tidied[at:start])
             at = end
             for name, raw in found[: MOST_CALLS - len(calls)]:
@@ -279,8 +279,8 @@ def _plain(name: str, names: Names) -> str:
     """A function's name without what models put before and behind it, where that makes it one that was offered."""
     plain = name.strip()
     if plain not in names:
-        for row in rules.spellings():
-            plain = row.starts.sub("", plain).strip() if row.holds == "name" else plain
+        for row in rules.decorations():
+            plain = row.match.sub("", plain).strip()
     return plain if plain in names else name
 
 

@@ -1,4 +1,4 @@
-"""Connections as the environment sets them up: proxies, certificates, headers, another address of OpenAI's API."""
+"""Connections as the environment sets them up: proxies, certificates, headers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from memeval.errors import UsageError
-from memeval.models.completion import OPENAI_URL
-from memeval.models.keys import openai_url
+from memeval.models.keys import OPENAI_URL, openai_url
 
 HEADERS = "MEMEVAL_HEADERS"
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

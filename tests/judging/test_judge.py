@@ -12,6 +12,7 @@ import pytest
 from faulty_server import FaultyServer
 from folders import read_lines
 from handmade import judged_lines, question, rules, sample, write_run
+from scripts import ScriptedModel
 
 from memeval.errors import StopRun, UsageError
 from memeval.judging.judge import family_of
@@ -20,7 +21,6 @@ from memeval.judging.prompts import prompt_hash
 from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.scripted import ScriptedModel
 from memeval.records.folder import RunFolder, RunWriter
 
 

@@ -12,6 +12,7 @@ import pytest
 from faulty_server import FaultyServer
 from folders import read_lines
 from handmade import judged_lines, question, rules, sample, write_run
+from scripts import ScriptedModel
 
 from memeval.commands.judge import score_command
 from memeval.errors import StopRun, UsageError
@@ -23,7 +24,6 @@ from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.judging.summary import judged_summary
 from memeval.models.calls import CallSettings
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.scripted import ScriptedModel
 from memeval.task import Question
 
 POINTS = ["Ann leaves Arlen.", "Bo finds the letter.", "The mill burns down.", "They marry in June."]

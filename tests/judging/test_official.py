@@ -20,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from handmade import judged_lines, question, sample
+from scripts import ScriptedModel
 
 from memeval.cli import main
 from memeval.errors import UsageError
@@ -28,7 +29,6 @@ from memeval.judging.official import OfficialJudge, official
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.scorer import judge_spec, scorer_name
 from memeval.models.completion import Completion
-from memeval.models.scripted import ScriptedModel
 from memeval.task import Question
 
 ROWS: dict[str, dict[str, Any]] = yaml.safe_load(module.TABLE.read_text())

@@ -11,6 +11,7 @@ import pytest
 from handmade import judged_lines, question, rules, sample, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import ScriptedModel
 
 from memeval.commands.judge import calibration_table, score_command
 from memeval.errors import UsageError
@@ -25,7 +26,6 @@ from memeval.judging.summary import judged_summary
 from memeval.judging.verdict import read_order, read_score
 from memeval.models.calls import CallSettings
 from memeval.models.completion import ModelSpec, Request
-from memeval.models.scripted import ScriptedModel
 from memeval.task import Question
 
 ITEMS = ["LLM response should state: 250 ms", "LLM response should mention: caching"]

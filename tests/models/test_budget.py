@@ -15,13 +15,13 @@ import pytest
 from faulty_server import FaultyServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import ScriptedModel
 
 from memeval.errors import StopRun, UsageError
 from memeval.models.budget import Budget, BudgetSpent, Charge
 from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.gateway import Gateway
 from memeval.models.prices import Price
-from memeval.models.scripted import ScriptedModel
 from memeval.runs import run_context
 from memeval.runs.options import Options
 from memeval.runs.plan import Planned, plan

@@ -5,6 +5,7 @@ import pytest
 from call_counts import Counts, counts
 from faulty_server import FaultyServer, always, first
 from gateways import gateway, stored
+from scripts import ScriptedModel
 
 from memeval.errors import UsageError
 from memeval.models.calls import CallSettings
@@ -12,7 +13,6 @@ from memeval.models.completion import Completion, ModelSpec, Request, Usage
 from memeval.models.faults import EndpointDown, EndpointRefused
 from memeval.models.gateway import Gateway
 from memeval.models.limits import Policy
-from memeval.models.scripted import ScriptedModel
 
 QUICK = Policy(first_wait=0.002, longest_wait=0.02, wait_at_start=0.2)
 SPEC = ModelSpec("m", "http://127.0.0.1:1/v1")

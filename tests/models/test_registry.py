@@ -5,8 +5,9 @@ import pytest
 
 from memeval.errors import UsageError
 from memeval.models import registry
-from memeval.models.completion import OPENAI_URL, ModelSpec
+from memeval.models.completion import ModelSpec
 from memeval.models.endpoint import EndpointModel
+from memeval.models.keys import OPENAI_URL
 from memeval.models.registry import checked_url, fills_cache, known, open_model, parse_role, route
 
 

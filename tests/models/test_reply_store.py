@@ -14,7 +14,7 @@ import pytest
 
 from memeval.config import cache_folder
 from memeval.errors import UsageError
-from memeval.models import store as store_module
+from memeval.models import store_file
 from memeval.models.completion import Completion, Row, ToolCall, Usage
 from memeval.models.store import Store, open_cache
 from memeval.models.store_file import APPLICATION, SCHEMA
@@ -178,7 +178,7 @@ def test_a_damaged_or_foreign_file_is_set_aside_with_one_notice(tmp_path, opened
 def test_a_damaged_file_that_another_process_has_set_aside_meanwhile_is_set_aside_once(tmp_path, opened, monkeypatch):
     path = tmp_path / "calls.sqlite"
     path.write_bytes(b"not a database, though long enough to look at" * 40)
-    connected, others = store_module.connected, []
+    connected, others = store_file.connected, []
 
     def late(path, shared):
         try:
@@ -189,7 +189,7 @@ def test_a_damaged_file_that_another_process_has_set_aside_meanwhile_is_set_asid
                 put(opened(path), FULL)
             raise
 
-    monkeypatch.setattr(store_module, "connected", late)
+    monkeypatch.setattr(store_file, "connected", late)
     assert get(opened(path)) == FULL
     assert [each.name for each in tmp_path.glob("*set-aside*")] == ["calls.sqlite.set-aside-1"]
 

@@ -3,12 +3,10 @@
 import pytest
 
 from memeval.models import rules
-from memeval.models.faults import error_message
+from memeval.models.faults import Fault, error_message, outcome
 from memeval.models.toolcalls import parse_text
 
 TOOLS = [{"type": "function", "function": {"name": "remember", "parameters": {"properties": {"fact": {"type": "string"}}}}}]
-WRITTEN = [row for row in rules.spellings() if row.holds != "name"]
-DECORATED = [row for row in rules.spellings() if row.holds == "name"]
 
 
 def said(row):
@@ -44,6 +42,13 @@ def test_each_refusal_says_what_to_do(row):
     assert sum(map(bool, changes)) == (row.does == "adapt")
 
 
+@pytest.mark.parametrize(("status", "slower"), [(429, True), (503, True), (529, True), (500, False), (502, False)])
+def test_an_overloaded_server_gets_fewer_calls_at_once(status, slower):
+    with pytest.raises(Fault) as fault:
+        outcome(status, {}, ": busy", "busy", tools=False)
+    assert fault.value.slower is slower
+
+
 @pytest.mark.parametrize("row", rules.finish_reasons(), ids=lambda row: row.gives)
 def test_each_finish_reason_is_read_from_its_example(row):
     assert rules.finish_reason(row.example) == row.gives
@@ -63,19 +68,19 @@ def test_finish_reasons_that_no_row_has(spelt, reason):
     assert rules.finish_reason(spelt) == reason
 
 
-@pytest.mark.parametrize("row", WRITTEN, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", rules.spellings(), ids=lambda row: row.name)
 def test_each_spelling_of_a_call_is_read_from_its_example(row):
     _, (call,) = parse_text(row.example, TOOLS)
     assert (call.name, call.arguments, call.error) == ("remember", {"fact": "opens at nine"}, None)
-    marked = [other for other in WRITTEN if other.holds not in ("json", "python")]
+    marked = [other for other in rules.spellings() if other.holds not in ("json", "python")]
     if row in marked:
         assert [other.name for other in marked if other.starts.search(row.example)] == [row.name]
 
 
-@pytest.mark.parametrize("row", DECORATED, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", rules.decorations(), ids=lambda row: row.name)
 def test_each_decoration_of_a_name_is_taken_off(row):
-    assert row.starts.sub("", row.example) == "remember"
-    assert [other.name for other in DECORATED if other.starts.search(row.example)] == [row.name]
+    assert row.match.sub("", row.example) == "remember"
+    assert [other.name for other in rules.decorations() if other.match.search(row.example)] == [row.name]
 
 
 @pytest.mark.parametrize("row", rules.switches(), ids=lambda row: row.name)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, Request, Usage
+from memeval.models.completion import Request, Usage
 from memeval.models.scripted import ScriptedModel
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
@@ -21,25 +21,12 @@ def ask(model, *requests):
     return asyncio.run(main())
 
 
-def test_a_list_is_used_in_order_and_ends_in_an_error():
-    model = ScriptedModel(["one", Completion("two", usage=Usage(1, 2))])
-    requests = [asked("a"), asked("b"), asked("c")]
-    one, two, none = ask(model, *requests)
-    assert (one.text, one.usage) == ("one", Usage(2, 1))  # 6 and 3 characters
-    assert two == Completion("two", usage=Usage(1, 2))
-    assert none.error == "the script holds 2 replies and no more"
-    assert model.requests == requests
-
-
-def test_a_function_of_the_request():
-    model = ScriptedModel(lambda request: request.messages[-1]["content"].upper())
-    assert ask(model, asked("abc"))[0].text == "ABC"
-
-
-def test_tool_calls_are_read_from_a_string_when_tools_are_offered():
+def test_tool_calls_are_read_from_a_text_when_tools_are_offered(tmp_path):
     text = 'Sure. <tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'
-    plain, called = ask(ScriptedModel([text, text]), asked("a"), asked("a", TOOLS))
+    (tmp_path / "rules.jsonl").write_text(json.dumps({"reply": text}))
+    plain, called = ask(ScriptedModel(tmp_path / "rules.jsonl"), asked("a"), asked("a", TOOLS))
     assert (plain.text, plain.tool_calls, plain.finish_reason) == (text, (), "stop")
+    assert plain.usage == Usage(2, 17)  # 6 and 65 characters
     assert (called.text, called.tool_calls[0].arguments, called.finish_reason) == ("Sure.", {"a": 1}, "tool_calls")
 
 
@@ -54,7 +41,7 @@ def test_rules_of_a_file(tmp_path):
         {"contains": "rules", "reply": "as the system says"},
     ]
     path.write_text("\n\n".join(json.dumps(rule) for rule in rules))
-    model = ScriptedModel.from_file(path)
+    model = ScriptedModel(path)
     capital, note, other = ask(model, asked("the capital?"), asked("note this"), asked("?"))
     assert (capital.text, other.text) == ("Paris", "as the system says")
     assert [(call.name, call.arguments) for call in note.tool_calls] == [("f", {"a": 1}), ("g", {})]
@@ -64,8 +51,8 @@ def test_rules_of_a_file(tmp_path):
 
     identity = model.identity
     path.write_text('{"reply": "changed"}')
-    assert ScriptedModel.from_file(path).identity != identity
-    assert ask(ScriptedModel.from_file(path), asked("anything"))[0].text == "changed"
+    assert ScriptedModel(path).identity != identity
+    assert ask(ScriptedModel(path), asked("anything"))[0].text == "changed"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +74,7 @@ def test_a_bad_rule_is_named_with_file_and_line(tmp_path, line, problem):
     path = tmp_path / "rules.jsonl"
     path.write_text(f'{{"reply": "fine"}}\n{line}\n')
     with pytest.raises(UsageError) as caught:
-        ScriptedModel.from_file(path)
+        ScriptedModel(path)
     assert f"{path}:2: " in str(caught.value)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -95,4 +82,4 @@ def test_a_bad_rule_is_named_with_file_and_line(tmp_path, line, problem):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match="cannot read the rules"):
-        ScriptedModel.from_file(tmp_path / "none.jsonl")
+        ScriptedModel(tmp_path / "none.jsonl")

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 from gateways import gateway
+from scripts import ScriptedModel
 
 from memeval import tokens
 from memeval.errors import UsageError
 from memeval.models import window
 from memeval.models.completion import Completion, ModelSpec, Request
-from memeval.models.scripted import ScriptedModel
 
 URL = "http://127.0.0.1:1/v1"
 WORDS = " apple" * 1000  # each of them one token of o200k_base

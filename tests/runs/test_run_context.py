@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from scripts import ScriptedModel
+
 from memeval.models.completion import Completion, Request, Row
-from memeval.models.scripted import ScriptedModel
 from memeval.models.usage import Step
 from memeval.runs.run_context import RunContext
 from memeval.task import Context, Question, Unit

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from memeval.cli import main
-from memeval.models.lookup import look_up
+from memeval.models.tiny import look_up
 from memeval.synth import tiny
 
 

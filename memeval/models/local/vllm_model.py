@@ -41,10 +41,12 @@ NEUTRAL = OURS | {
 
 
 class VllmModel:
-    """Raises UsageError, when it is made, for settings that vLLM cannot be given, and what `weights.find` raises."""
+    """adapted: as of `Thinking`. Raises UsageError, when it is made, for settings that vLLM cannot be given, and what
+    `weights.find` raises."""
 
     def __init__(self, name: str, spec: ModelSpec, limiter: Limiter) -> None:
         backend = _checked(name, spec)
+        self.adapted: list[str] = []
         self._name = name
         self._weights = weights.find(name, backend.get("revision"), not backend.get("local_files_only", False))
         matters = {key: value for key, value in backend.items() if key not in NEUTRAL}
@@ -82,7 +84,9 @@ class VllmModel:
     async def _start(self, server: VllmServer) -> EndpointModel:
         if not server.usable:
             await asyncio.to_thread(server.start)
-        return EndpointModel(self._name, server.base_url, server.key, self._limiter)
+        client = EndpointModel(self._name, server.base_url, server.key, self._limiter)
+        client.adapted = self.adapted
+        return client
 
     async def close(self) -> None:
         starting, server = self._starting, self._server

@@ -27,7 +27,6 @@ from memeval.errors import UsageError
 from memeval.models import keys
 from memeval.models.faults import EndpointError
 from memeval.models.reply import one_line
-from memeval.models.store import to_stderr
 
 GRACE = 20.0  # seconds from SIGTERM to SIGKILL
 POLL = 0.25  # seconds between two looks at a server that is starting
@@ -65,7 +64,7 @@ class VllmServer:
 
     def start(self) -> None:
         """Return when the server is healthy; blocks for minutes. Raises ServerEnded; UsageError when nothing can be run."""
-        to_stderr(f"memeval: starting vllm serve {self.name} (log: {self.log})")
+        print(f"memeval: starting vllm serve {self.name} (log: {self.log})", file=sys.stderr)
         guardian = [sys.executable, "-I", str(Path(__file__).with_name("guardian.py")), str(os.getpid()), str(GRACE)]
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)

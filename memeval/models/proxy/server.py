@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
@@ -28,7 +29,7 @@ from memeval.models.bound import BoundModel, EmbeddingFailed
 from memeval.models.call_json import call_key
 from memeval.models.completion import Completion, Request
 from memeval.models.proxy import wire
-from memeval.models.proxy.wire import Chat, Refused
+from memeval.models.proxy.wire import Refused
 from memeval.models.usage import Ledger
 from memeval.records.rows import CallFacts
 
@@ -77,28 +78,28 @@ class Proxy:
         return self._steps.step()
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        chat = wire.read_chat(wire.read_json(await request.read()))
+        chat, asked = wire.read_chat(wire.read_json(await request.read()))
         model = self._model(chat.model, embedding=False)
-        params = dict(chat.params)
+        params = dict(asked.params)
         for one, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
             if one in model.params:  # the user's limit stands, under whichever of its two names
                 params.pop(other, None)
-        sample = self._sample(model, chat, _repeated(request))
-        completion: Completion = await self._serve(model, model.generate(chat.messages, chat.tools, sample, **params))
+        sample = self._sample(model, asked, _repeated(request))
+        completion: Completion = await self._serve(model, model.generate(asked.messages, asked.tools, sample, **params))
         if completion.error is not None:
             rejected = _REJECTED.match(completion.error)
             raise Refused(int(rejected[1]) if rejected else 502, completion.error, "upstream_error")
         if completion.finish_reason == "overflow":
             message = "the prompt exceeds the model's maximum context length; shorten the messages"
             raise Refused(400, message, "context_length_exceeded", "messages")
-        asked = Request(chat.messages, chat.tools, params, model.repeat, sample)
-        number = f"chatcmpl-{call_key(model.role, asked).hex()[:24]}"  # the same in a run that is resumed
+        made = replace(asked, params=params, repeat=model.repeat, sample=sample)
+        number = f"chatcmpl-{call_key(model.role, made).hex()[:24]}"  # the same in a run that is resumed
         headers = {"x-request-id": number}
-        if not chat.streamed:
+        if not chat.stream:
             return web.json_response(wire.chat_reply(completion, model.name, number), headers=headers)
         response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await response.prepare(request)
-        await response.write(b"".join(wire.chat_stream(completion, model.name, number, chat.with_usage)))
+        await response.write(b"".join(wire.chat_stream(completion, model.name, number, chat.stream_options.include_usage)))
         await response.write_eof()
         return response
 
@@ -138,13 +139,13 @@ class Proxy:
         known = ", ".join(fitting) or "none"
         raise Refused(404, f"no {kind} '{name[:100]}' here; use a role as its name: {known}", "model_not_found", "model")
 
-    def _sample(self, model: BoundModel, chat: Chat, again: bool) -> int:
+    def _sample(self, model: BoundModel, asked: Request, again: bool) -> int:
         """Equal requests of one agent are told apart by their number, so that it can ask for a second opinion; greedy or
         seeded ones are not. again: the client repeats a request whose reply it did not wait for."""
-        params = {**chat.params, **model.params}
+        params = {**asked.params, **model.params}
         if params.get("temperature") == 0 or "seed" in params:
             return 0
-        key = call_key(model.role, Request(chat.messages, chat.tools, chat.params))
+        key = call_key(model.role, asked)
         number = self._asked[key] - again
         self._asked[key] += not again
         return max(0, number)

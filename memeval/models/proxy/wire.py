@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -19,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from memeval.errors import UsageError
-from memeval.models.completion import Completion, ToolCall, Usage
+from memeval.models.completion import Completion, Request, ToolCall, Usage
 from memeval.models.parameters import check
 from memeval.yamlfile import read_yaml
 
@@ -77,7 +76,9 @@ class _Options(Struct, frozen=True):
     include_usage: bool = False
 
 
-class _Chat(Struct):
+class Chat(Struct):
+    """A chat request, as far as it is checked here."""
+
     model: Annotated[str, Meta(min_length=1)]
     messages: Annotated[list[_Message], Meta(min_length=1)]
     tools: list[_Tool] = []
@@ -98,19 +99,6 @@ class Texts(Struct):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A chat request. params: sampling parameters and whatever else is for the model. streamed, with_usage: how the client
-    wants the reply."""
-
-    model: str
-    messages: list[Data]
-    tools: list[Data] | None
-    params: Data
-    streamed: bool
-    with_usage: bool
-
-
 def read_json(raw: bytes) -> Data:
     """The object in a request's body, without the fields that are null: they count as left out. Raises Refused."""
     try:
@@ -122,8 +110,9 @@ def read_json(raw: bytes) -> Data:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def read_chat(data: Data) -> Chat:
-    """A request to /chat/completions. Raises Refused."""
+def read_chat(data: Data) -> tuple[Chat, Request]:
+    """A request to /chat/completions, and the call that it asks for: with the messages and tools as they came, and all that
+    is for the model. Raises Refused."""
     if data.get("n", 1) != 1:
         raise Refused(400, "n must be 1; send a request for each reply", "unsupported_value", "n")
     unknown = [key[:100] for key, value in data.items() if key not in _READ_HERE | _PASSED | _LABELS and value is not False]
@@ -134,9 +123,7 @@ def read_chat(data: Data) -> Chat:
         check(params)
     except UsageError as error:
         raise Refused(400, str(error), "invalid_value", str(error).partition(":")[0]) from None
-    asked = shaped(data, _Chat)
-    tools = data.get("tools") or None
-    return Chat(asked.model, data["messages"], tools, params, asked.stream, asked.stream_options.include_usage)
+    return shaped(data, Chat), Request(data["messages"], data.get("tools") or None, params)
 
 
 Shape = TypeVar("Shape")

@@ -98,6 +98,18 @@ def test_it_is_started_for_the_first_call_and_gone_after_the_last(folder, progra
     assert log.stat().st_mode & 0o077 == 0
 
 
+def test_what_is_sent_otherwise_to_the_server_is_noted(folder, program):
+    program()
+
+    async def main():
+        door = gateway()
+        await door.call(ModelSpec(f"vllm/{folder}"), asked("<think>hm</think> yes"))
+        await door.close()
+        return door.adapted
+
+    assert asyncio.run(main()) == (f"vllm/{folder}: the model thinks: its replies may have 8192 tokens",)
+
+
 def test_roles_of_one_model_share_a_server_and_runs_of_one_command_keep_it(folder, program):
     vllm = program()
 
