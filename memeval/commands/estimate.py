@@ -17,7 +17,7 @@ HEADER = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "
 
 
 def estimate_command(options: Options, form: str) -> int:
-    """Returns the exit code."""
+    """Print the estimates of the planned runs. Returns the exit code."""
     with foreign_code() as out:
         plans = plan(options)
         found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
@@ -30,8 +30,8 @@ def estimate_command(options: Options, form: str) -> int:
 
 
 def estimates_table(estimates: Sequence[Estimate], width: int | None = None) -> str:
-    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points. A
-    `~` marks what is guessed."""
+    """A table with a row per run and, for several runs, their sum; below it the assumptions. Half-widths and effects are in
+    points. A `~` marks guesses."""
     body = [
         [
             " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
@@ -76,7 +76,7 @@ def _differing(one: Estimate, estimates: Sequence[Estimate]) -> list[tuple[str, 
 
 
 def _notes(estimates: Sequence[Estimate]) -> list[str]:
-    """Each note once, with the runs it is about where it is not about all."""
+    """Each note once, after the names of its runs where it does not apply to all."""
     rows = {note: [one for one in estimates if note in one.notes] for one in estimates for note in one.notes}
     lines = []
     for note, about in rows.items():
