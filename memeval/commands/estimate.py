@@ -10,6 +10,7 @@ from memeval.estimate import Estimate, Role, estimate, totals
 from memeval.process import foreign_code
 from memeval.records.numbers import count, money
 from memeval.results.columns import columns, width
+from memeval.results.run_table import label
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 
@@ -34,7 +35,7 @@ def estimates_table(estimates: Sequence[Estimate], width: int | None = None) -> 
     points. A `~` marks guesses."""
     body = [
         [
-            " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
+            label(one, estimates),
             one.task,
             str(one.n) if one.n == one.questions else f"{one.n} of {one.questions}",
             count(one.streams),
@@ -67,12 +68,6 @@ def _sums(estimates: Sequence[Estimate]) -> list[str]:
 
 def _roles(estimates: Sequence[Estimate]) -> list[Role]:
     return [role for one in estimates for role in one.roles.values()]
-
-
-def _differing(one: Estimate, estimates: Sequence[Estimate]) -> list[tuple[str, object]]:
-    """The parameters in which it differs from the other rows of its agent."""
-    same = [other.params for other in estimates if other.agent == one.agent]
-    return [(key, value) for key, value in one.params.items() if len({str(params.get(key)) for params in same}) > 1]
 
 
 def _notes(estimates: Sequence[Estimate]) -> list[str]:

@@ -74,7 +74,7 @@ def _affordable(context: click.Context, parameter: click.Parameter, wanted: int)
     return affordable(wanted)
 
 
-WIDTH = click.option(
+CONCURRENCY = click.option(
     "--concurrency",
     type=click.IntRange(1),
     default=16,
@@ -164,7 +164,7 @@ RUN = together(
         metavar="TOKENS",
         help="Build streams of so many tokens; same as task@tokens-N.",
     ),
-    WIDTH,
+    CONCURRENCY,
     WIRE,
     SET,
     click.option(
@@ -185,7 +185,7 @@ JUDGING = together(
     BASE_URL,
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
     click.option("--prompt", type=UserPath(), help="Prompt file in place of the family's."),
-    WIDTH,
+    CONCURRENCY,
     WIRE,
     LIMITS,
     NO_CACHE,

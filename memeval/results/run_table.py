@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memeval.records.numbers import count, percent, percents
 from memeval.records.summary import Contamination, Summary
 from memeval.results.columns import columns
 from memeval.wording import counted
+
+if TYPE_CHECKING:
+    from memeval.estimate import Estimate
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
 LEGEND = {
@@ -141,7 +145,7 @@ def _count(run: Summary) -> str:
     return str(run.n) if n == run.n else f"{n} of {run.n}"
 
 
-def label(run: Summary, runs: Sequence[Summary]) -> str:
+def label(run: Summary | Estimate, runs: Sequence[Summary | Estimate]) -> str:
     """The agent, with the parameters in which it differs from the other rows of the same agent."""
     same: list[Mapping[str, object]] = [other.params for other in runs if other.agent == run.agent]
     differing = [key for key in run.params if len({str(params.get(key)) for params in same}) > 1]
