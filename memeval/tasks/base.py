@@ -119,7 +119,7 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def number(*parts: str | int) -> int:
+def hash64(*parts: str | int) -> int:
     """A 64-bit hash of the parts, the same on every machine (`hash()` is salted per process)."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
@@ -151,7 +151,7 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
 
 def seeded(ids: Iterable[str], seed: int) -> list[str]:
     """The ids in a random order that depends on the seed and the ids only, not on the order of a file."""
-    return sorted(ids, key=lambda name: (number("order", seed, name), name))
+    return sorted(ids, key=lambda name: (hash64("order", seed, name), name))
 
 
 def refs_of(card: TaskCard, context_of: Mapping[str, str], question_ids: Sequence[str]) -> list[ContextRef]:

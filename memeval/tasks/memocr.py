@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from memeval.task import Unit
-from memeval.tasks.base import number
+from memeval.tasks.base import hash64
 
 LENGTHS = (50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600)
 """Documents, in the order in which the script makes them."""
@@ -42,7 +42,7 @@ def permutation(size: int) -> list[int]:
 
 def salt(seed: int, documents: int, context_id: str) -> int:
     """Of the hash that draws distractors: another for every length."""
-    return number("memocr", seed, documents, context_id)
+    return hash64("memocr", seed, documents, context_id)
 
 
 def document(place: int, unit: Unit) -> Unit:
@@ -50,7 +50,7 @@ def document(place: int, unit: Unit) -> Unit:
     return replace(unit, text=f"Document {place + 1}:\n{unit.text}")
 
 
-def asked(question: str) -> str:
+def with_question_mark(question: str) -> str:
     """The question with a question mark, should it have none."""
     text = question.strip()
     return text if text.endswith("?") else f"{text}?"

@@ -17,7 +17,7 @@ from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read, read_object
 from memeval.task import Context, Question, Unit
 from memeval.tasks import mab_units
-from memeval.tasks.base import Files, Settings, number, params
+from memeval.tasks.base import Files, Settings, hash64, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
 Gold = Callable[[str], str]
@@ -60,7 +60,7 @@ class MemoryAgentBench:
         def build(row: Any, at: int) -> Context:
             name = names[at]
             units = mab_units.units(wanted, row["context"])
-            cluster = f"{number(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
+            cluster = f"{hash64(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
             questions = _with_evidence(row, parse(row, name, gold), units)
             return Context(name, units, questions, cluster, {"documents": len(units)})
 

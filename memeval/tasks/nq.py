@@ -13,7 +13,7 @@ from typing import Any
 from memeval.data.fields import texts
 from memeval.data.files import DataFile
 from memeval.task import Question
-from memeval.tasks.base import number, plain
+from memeval.tasks.base import hash64, plain
 from memeval.tasks.paragraphs import ParagraphQA
 from memeval.tasks.pool import Passage
 from memeval.tasks.streams import Example
@@ -32,7 +32,7 @@ class NQ(ParagraphQA):
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
         asked = row["question"].strip()
         answers = tuple(dict.fromkeys(filter(None, texts(row["answers"]))))
-        question = Question(f"nq-{number(plain(asked)):016x}", asked, answers)
+        question = Question(f"nq-{hash64(plain(asked)):016x}", asked, answers)
         items = [item for item in row["ctxs"] if item["text"].strip()]
         own = tuple(Passage(item["title"].strip(), item["text"].strip()) for item in items)
         gold = [index for index, item in enumerate(items) if item["isgold"]]

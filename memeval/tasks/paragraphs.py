@@ -17,7 +17,7 @@ from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import Records, read
 from memeval.errors import UsageError
-from memeval.tasks.base import Files, Settings, number, params
+from memeval.tasks.base import Files, Settings, hash64, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count
@@ -101,7 +101,7 @@ class ParagraphQA(ABC):
         share = wanted / total if wanted and total else 1.0
         for place, row in (pair for part in parts for pair in part.rows()):
             with published(place):
-                if share < 1 and number("record", row[self.id_field].strip()) >= share * 2**64:
+                if share < 1 and hash64("record", row[self.id_field].strip()) >= share * 2**64:
                     continue
             yield place, row
 

@@ -27,7 +27,7 @@ from memeval.data.records import read
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, number, params, plain
+from memeval.tasks.base import Settings, hash64, params, plain
 from memeval.tasks.fixed import FixedTask, facts
 from memeval.tasks.personamem import LETTERS, unit
 
@@ -88,7 +88,7 @@ def parse(row: Mapping[str, Any], at: int) -> Question:
     wrong = texts(json.loads(row["incorrect_answers"]))
     if len(wrong) != 3 or not gold:
         raise ValueError("expected a correct answer and three incorrect ones")
-    order = sorted([gold, *wrong], key=lambda option: number("option", name, option))
+    order = sorted([gold, *wrong], key=lambda option: hash64("option", name, option))
     return Question(
         id=name,
         text=literal(row["user_query"])["content"].strip(),

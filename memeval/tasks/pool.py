@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from memeval.bm25 import BM25Index
 from memeval.task import Unit
-from memeval.tasks.base import normalise, number, plain
+from memeval.tasks.base import hash64, normalise, plain
 
 Hashes = NDArray[np.uint64]
 
@@ -45,7 +45,7 @@ def title_key(title: str) -> str:
 
 def keys(passages: Iterable[Passage]) -> Hashes:
     """One hash per passage, of its title and text."""
-    return np.array([number(plain(item.title), plain(item.text)) for item in passages], dtype=np.uint64)
+    return np.array([hash64(plain(item.title), plain(item.text)) for item in passages], dtype=np.uint64)
 
 
 def mixed(passage_keys: Hashes, salt: int) -> Hashes:
@@ -92,7 +92,7 @@ class Pool:
         extra = {key: item for key, item in _distinct(filler).items() if key[0].casefold() not in titles}
         self.passages: tuple[Passage, ...] = (*own.values(), *extra.values())
         self.size = len(own)
-        self.keys = np.array([number(*key) for key in (*own, *extra)], dtype=np.uint64)
+        self.keys = np.array([hash64(*key) for key in (*own, *extra)], dtype=np.uint64)
         self.times = tuple(sorted({item.time for item in self.passages if item.time}))
         at = {time: moment for moment, time in enumerate(self.times)}
         self.moments = np.array([at[item.time] if item.time else -1 for item in self.passages], dtype=np.int64)

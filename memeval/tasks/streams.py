@@ -21,7 +21,7 @@ from memeval import tokens
 from memeval.errors import NoData, UsageError
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks import memocr
-from memeval.tasks.base import Settings, number, refs_of, seeded
+from memeval.tasks.base import Settings, hash64, refs_of, seeded
 from memeval.tasks.pool import Passage, Pool, keys, mixed
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class PackedTask:
             salt = memocr.salt(self._seed, self.card.documents, context_id)
             return self.pool.ranking(salt, own, same_titles=True, expected=expected)
         titles = frozenset(itertools.chain.from_iterable(example.exclude for example in examples))
-        salt = number("draw", self._seed, context_id)
+        salt = hash64("draw", self._seed, context_id)
         if not self.card.hard:
             return self.pool.ranking(salt, own, titles, expected=expected)
         query = " ".join(example.question.text for example in examples)
@@ -192,7 +192,7 @@ class PackedTask:
             return memocr.permutation(len(own) + len(drawn))
         known = self.pool.times
         all_keys = np.concatenate([keys(own), self.pool.keys[np.array(drawn, dtype=np.intp)]])
-        hashes = mixed(all_keys, number("place", self._seed, context_id))
+        hashes = mixed(all_keys, hash64("place", self._seed, context_id))
         more = sorted({item.time for item in own if item.time and not _holds(known, item.time)})
         if not known and not more:
             return list(np.argsort(hashes, kind="stable").tolist())
@@ -212,7 +212,7 @@ def _holds(times: Sequence[str], time: str) -> bool:
 
 
 def _marked(example: Example) -> Example:
-    question = dataclasses.replace(example.question, text=memocr.asked(example.question.text))
+    question = dataclasses.replace(example.question, text=memocr.with_question_mark(example.question.text))
     return dataclasses.replace(example, question=question)
 
 

@@ -24,7 +24,7 @@ from memeval.synth.generator import Neighbourhood
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
 from memeval.task import Question
-from memeval.tasks.base import Settings, number, params
+from memeval.tasks.base import Settings, hash64, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count, Positive
@@ -75,7 +75,7 @@ def _rotation(ids: Sequence[str], seed: int) -> tuple[str, ...]:
 
     def rank(name: str) -> tuple[int, int, int]:
         place = int(name.rpartition("-")[2])
-        return place // PER_WORLD, number("order", seed, f"block {place // _BLOCK}"), place
+        return place // PER_WORLD, hash64("order", seed, f"block {place // _BLOCK}"), place
 
     return tuple(sorted(ids, key=rank))
 

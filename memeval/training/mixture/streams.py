@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from memeval import tokens
-from memeval.tasks.base import number, plain
+from memeval.tasks.base import hash64, plain
 from memeval.yamlfile import read_yaml
 
 TRAIN, VALIDATION = "train", "validation"
@@ -52,12 +52,12 @@ class Split:
     def takes(self, content: str) -> bool:
         """Whether a source item (an article, a labelled text, a character ...) belongs to this split. By a hash of its text,
         blanks and case aside: the same text is never on both sides, in any file or order."""
-        held_out = number("side", self.seed, plain(content).casefold()) < self.share * 2**64
+        held_out = hash64("side", self.seed, plain(content).casefold()) < self.share * 2**64
         return held_out == (self.name == VALIDATION)
 
     def random(self, *parts: str | int) -> random.Random:
         """A generator of its own for each thing that is drawn."""
-        return random.Random(number("build", self.seed, self.name, *parts))
+        return random.Random(hash64("build", self.seed, self.name, *parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Stream:
 
     def hashes(self) -> list[str]:
         """16 hex digits per source item, sorted, each once."""
-        return sorted({f"{number(plain(text).casefold()):016x}" for text in self.content})
+        return sorted({f"{hash64(plain(text).casefold()):016x}" for text in self.content})
 
 
 @dataclass(slots=True)
