@@ -1,8 +1,8 @@
 """Natural Questions, open form (Kwiatkowski et al., TACL 2019; Lee et al., ACL 2019): questions typed into a search
 engine, each with the Wikipedia passage that answers it, and one or several short answers.
 
-Read from lost-in-the-middle's files (arXiv 2307.03172): `nq-open-oracle` holds the gold passage alone, the 10, 20 and
-30-document files hold distractors of a retriever too, and all of them belong to the question.
+Read from lost-in-the-middle's files (arXiv 2307.03172): `nq-open-oracle` has only the gold passage; the files with 10, 20
+and 30 documents also have a retriever's distractors, and all of them belong to the question.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from memeval.tasks.streams import Example
 
 
 class NQ(ParagraphQA):
-    """The dev set of NQ-open, as far as its gold passages are known. Ids are hashes of the question: the data have
-    none that all files share."""
+    """The part of NQ-open's dev set whose gold passages are known. Ids are hashes of the question, because the files share
+    no ids."""
 
     file = DataFile(
         ("nq/nq-open-oracle.jsonl",),
