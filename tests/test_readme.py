@@ -66,7 +66,7 @@ def test_the_task_of_the_readme(project: Path) -> None:
 
 
 def test_the_table_of_the_readme_is_that_of_the_leaderboards() -> None:
-    """A slow test runs the commands of leaderboards/README.md again and compares what they print with leaderboards/synth.md."""
+    """A slow test compares leaderboards/synth.md with what its commands print."""
     synth = (ROOT / "leaderboards" / "synth.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]+) +\| +([\d.]+) \| ([\d.]+) to ([\d.]+) +\|", README, re.MULTILINE)
     assert len(rows) == 6
