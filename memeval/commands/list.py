@@ -89,11 +89,11 @@ def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
     from memeval.records.clean import encode
     from memeval.records.numbers import percent
     from memeval.results.frames import rows
-    from memeval.results.load import Runs, load_runs
+    from memeval.results.load import Runs, load_runs, readable
     from memeval.results.run_table import label
 
     some = names or any(runs_dir.glob("*/*/manifest.json"))
-    runs = load_runs(*names, runs_dir=runs_dir) if some else Runs()
+    runs = readable(load_runs(*names, runs_dir=runs_dir)) if some else Runs()
     if form == "json":
         return encode({"runs": rows(runs, "run")}).decode()
     if not runs:
