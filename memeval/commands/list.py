@@ -183,7 +183,6 @@ def _text(value: Any) -> str:
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:
-    """Only cells of the last column may have several lines."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    next_line = "\n" + " " * sum(width + 2 for width in widths)
-    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1].replace("\n", next_line)]).rstrip() for row in rows)
+    from tabulate import tabulate
+
+    return "\n".join(map(str.rstrip, tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines()))
