@@ -188,9 +188,12 @@ def _sections(family: str, prompt: str) -> dict[str, str]:
 
 def _rules(family: str) -> Mapping[str, str]:
     """Of a family; of an official judge whose prompt a user's replaces, the general ones."""
-    if family in official():
-        return RULES["generic"]
-    if family not in RULES:
-        known = [*RULES, *SHARES, *official()]
-        raise UsageError(f"judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
-    return RULES[family]
+    return RULES["generic" if family in official() else checked_family(family)]
+
+
+def checked_family(family: str, place: str = "") -> str:
+    """A family that has prompts. place: what named it, for UsageError."""
+    known = [*RULES, *SHARES, *official()]
+    if family not in known:
+        raise UsageError(f"{place}judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
+    return family

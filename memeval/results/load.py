@@ -19,6 +19,7 @@ from memeval.records.files import is_json
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
+from memeval.records.rows import SampleRow
 from memeval.results.frames import Level, frame
 from memeval.results.run import Run
 
@@ -131,12 +132,26 @@ def _in_folder(folder: Path) -> list[Run]:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """Of a run folder; None where another program wrote it. One that is no JSON at all was damaged, which a line on stderr
-    says, once."""
-    found = RunFolder(path).manifest()
-    if found is None and (file := path / "manifest.json").is_file() and not is_json(file):
-        _say(f"{file}: damaged (not JSON), so this run is left out; put the file back, or remove the folder")
+    """Of a run folder; None where another program wrote it. A line on stderr says, once, where it was damaged: it is no
+    JSON, or answers are beside it."""
+    folder = RunFolder(path)
+    found = folder.manifest()
+    if found is None and (file := path / "manifest.json").is_file():
+        why = "not JSON" if not is_json(file) else "not memeval's" if folder.file(SampleRow).is_file() else ""
+        if why:
+            _say(f"{file}: damaged ({why}), so this run is left out; put the file back, or remove the folder")
     return found
+
+
+def readable(runs: Iterable[Run]) -> Runs:
+    """Those with a summary; a line on stderr, once, says why another has none."""
+    found = {}
+    for run in runs:
+        try:
+            found[run] = run.summary
+        except UsageError as error:
+            _say(f"{error} (this run is left out)")
+    return Runs(found)
 
 
 @cache

@@ -25,7 +25,7 @@ from memeval.stats.intervals import (
 )
 
 LEVEL = 0.05
-"""A p up to this tells two agents apart."""
+"""See `tells_apart`."""
 EXACT_CLUSTERS, DRAWS = 14, 10_000
 """Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, so many patterns are drawn."""
 
@@ -52,7 +52,7 @@ class Difference:
     @property
     def note(self) -> str:
         """What a reader of `p` must know: the test cannot reject at .05 with any scores. Else empty."""
-        if self.least_p <= LEVEL:
+        if tells_apart(self.least_p):
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
 
@@ -106,6 +106,11 @@ def _differences(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hash
     left, right, labels = checked("paired", clusters, a, b)
     delta = left - right
     return delta, np.concatenate([left, right]), *grouped(delta, labels)
+
+
+def tells_apart(p: float) -> bool:
+    """Whether a p, adjusted where there are several, tells two agents apart: only below LEVEL."""
+    return p < LEVEL
 
 
 def mcnemar(gains: int, losses: int) -> float:
