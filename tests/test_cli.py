@@ -89,6 +89,7 @@ FILES = {
     ("notes.yaml", CARD + "headline: f2\n"): "unknown metric 'f2'; did you mean 'f1'?",
     ("notes.yaml", CARD + "metrics: [f1, substrng]\n"): "unknown metric 'substrng'; did you mean 'substring'?",
     ("notes.yaml", CARD + "metrics: [f1]\nheadline: exact_match\n"): "headline 'exact_match' is not among its metrics",
+    ("notes.yaml", CARD + "judge: locmo\n"): "notes.yaml:4: judge family 'locmo' is unknown; did you mean 'locomo'?",
     ("notes.yaml", CARD + "reader_prompt: redaer\n"): "no reader prompt 'redaer'; did you mean 'reader'?",
     ("notes.yaml", CARD + "tokenizer: o201k\n"): "unknown tokenizer 'o201k'",
     ("notes.jsonl", '{"units": [}\n'): "notes.jsonl:1",

@@ -89,11 +89,11 @@ def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
     from memeval.records.clean import encode
     from memeval.records.numbers import percent
     from memeval.results.frames import rows
-    from memeval.results.load import Runs, load_runs
+    from memeval.results.load import Runs, load_runs, readable
     from memeval.results.run_table import label
 
     some = names or any(runs_dir.glob("*/*/manifest.json"))
-    runs = load_runs(*names, runs_dir=runs_dir) if some else Runs()
+    runs = readable(load_runs(*names, runs_dir=runs_dir)) if some else Runs()
     if form == "json":
         return encode({"runs": rows(runs, "run")}).decode()
     if not runs:
@@ -184,6 +184,6 @@ def _text(value: Any) -> str:
 
 def _columns(rows: list[tuple[str, ...]]) -> str:
     """Align rows in columns. Only cells of the last column may have several lines."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    next_line = "\n" + " " * sum(width + 2 for width in widths)
-    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1].replace("\n", next_line)]).rstrip() for row in rows)
+    from tabulate import tabulate
+
+    return "\n".join(map(str.rstrip, tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines()))

@@ -189,9 +189,12 @@ def _sections(family: str, prompt: str) -> dict[str, str]:
 
 def _rules(family: str) -> Mapping[str, str]:
     """The rules of a family; the generic ones for an official judge whose prompt a user's prompt replaces."""
-    if family in official():
-        return RULES["generic"]
-    if family not in RULES:
-        known = [*RULES, *SHARES, *official()]
-        raise UsageError(f"judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
-    return RULES[family]
+    return RULES["generic" if family in official() else checked_family(family)]
+
+
+def checked_family(family: str, place: str = "") -> str:
+    """Return a family that has prompts. place: where it was named, for messages. Raises UsageError for an unknown family."""
+    known = [*RULES, *SHARES, *official()]
+    if family not in known:
+        raise UsageError(f"{place}judge family '{family}' is unknown{suggest(family, known)} (known: {', '.join(known)})")
+    return family

@@ -25,11 +25,13 @@ MOST_CHANGES = 8
 
 class Adaptive(Thinking):
     """The model `name` behind a server. `limiter` is shared by the models of one endpoint. A subclass sends one body
-    (`_post`), and says whether the server answers at all (`_health`), where that can be found out.
+    (`_post`), says whether it reads streamed replies (`can_stream`), and whether the server answers at all (`_health`),
+    where that can be found out.
 
     What the server's refusals say is kept for the run: `adapted` has it in words."""
 
     _health: Health | None = None
+    can_stream = True
 
     def __init__(self, name: str, limiter: Limiter) -> None:
         super().__init__(name)
@@ -89,7 +91,7 @@ class Adaptive(Thinking):
         for old, new in row.rename.items():
             self._note(f"{old} is sent as {new}")
             self._renamed[old] = new
-        if row.stream:
+        if row.stream and self.can_stream:
             self._note("replies are streamed")
             self._streams = True
         if row.limit and (most := int(next((found[key] for key in ("most", "upto", "above") if key in found), 0))):

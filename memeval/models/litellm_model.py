@@ -27,6 +27,8 @@ litellm.telemetry = False
 class LitellmModel(Adaptive):
     """`name` is `provider/model`. Raises UsageError for a provider litellm does not know, or a missing key (by its name)."""
 
+    can_stream = False  # litellm ends a stream that broke off as if it were whole
+
     def __init__(self, name: str, limiter: Limiter) -> None:
         super().__init__(name, limiter)
         provider = name.partition("/")[0]
@@ -40,8 +42,7 @@ class LitellmModel(Adaptive):
             raise UsageError(f"model '{name}' needs {' and '.join(missing)} in the environment")
 
     async def _post(self, body: dict[str, Any], request: Request) -> Completion:
-        body.pop("stream_options", None)
-        body.pop("stream", None)
+        body.pop("stream", None)  # from the user's extra_body
         if request.tools:
             body["tools"] = [dict(tool) for tool in request.tools]
             body["_skip_mcp_handler"] = True  # litellm otherwise looks for MCP tools, with a package it does not install

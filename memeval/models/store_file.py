@@ -41,8 +41,10 @@ def opened(path: Path, shared: bool) -> tuple[sqlite3.Connection, int]:
         try:
             return connected(path, shared), inode(path)
         except sqlite3.Error as error:
-            if not left or not damaged(error):
+            if not damaged(error):
                 raise
+            if not left:
+                raise sqlite3.OperationalError(f"{error}, {TRIES} times in a row: does another program write it?") from None
             set_aside(path, tried, str(error))
 
 

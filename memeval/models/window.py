@@ -1,7 +1,9 @@
 """Whether a prompt fits the model's window, checked before it is sent: some servers cut long prompts without a word.
 
-The window is the role's parameter `context` (tokens, in an agent card's `models:`), else what litellm's table says of a
-provider's model. Prompts are counted with o200k_base, contents and tools alone. Hardly any tokenizer needs fewer tokens, so
+The window is the role's parameter `context` (tokens, in an agent card's `models:`), else what its server lists, else what
+litellm's table says of a provider's model.
+
+Prompts are counted with o200k_base, contents and tools alone. Hardly any tokenizer needs fewer tokens, so
 what exceeds the window here exceeds it there; what is close to it is left to the server, which knows.
 """
 
@@ -37,9 +39,11 @@ def backend(spec: ModelSpec) -> dict[str, Any]:
     return {**({} if context is None else {"max_model_len": context}), **spec.backend}
 
 
-def known(spec: ModelSpec) -> int | None:
-    """The window of a model as far as its role, its server or the table of litellm says so, in tokens."""
-    return declared(spec.params) or spec.window or prices.context_window(spec.name, spec.base_url)
+def known(spec: ModelSpec, params: Mapping[str, Any] | None = None) -> int | None:
+    """The window of a model as far as its role, its server or the table of litellm says so, in tokens. params: of a call,
+    where they are not the role's alone."""
+    found = declared(spec.params if params is None else params)
+    return found or spec.window or prices.context_window(spec.name, spec.base_url)
 
 
 def room(window: int) -> int:
@@ -50,11 +54,11 @@ def room(window: int) -> int:
 
 def split(spec: ModelSpec, request: Request) -> tuple[int | None, Request]:
     """(window or None, the request without `context`, which is no sampling parameter)."""
-    window = declared(request.params)
+    window = known(spec, request.params)
     if KEY in request.params:
         params = {key: value for key, value in request.params.items() if key != KEY}
         request = dataclasses.replace(request, params=params)
-    return window or prices.context_window(spec.name, spec.base_url), request
+    return window, request
 
 
 async def exceeds(request: Request, window: int) -> bool:

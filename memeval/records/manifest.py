@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+UnixTime = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Seconds since 1970, up to the year 9999."""
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +66,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     memory: str | None = None
     typed: Typed
     label: str = ""
-    started: float = 0.0
-    finished: float = 0.0
+    started: UnixTime = 0.0
+    finished: UnixTime = 0.0
     agent: str
     track: str = "reader"
     source: str = ""

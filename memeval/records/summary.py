@@ -223,6 +223,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     `answer`, as far as replies were made for them and not read back; ingest_seconds_per_1k: of reading, per 1000 tokens of
     stream. facts: of all calls. empty_memory: answers given while the memory held nothing. adapted: what servers wanted sent
     otherwise. differing: steps of reading that came out otherwise than before when they were made again from stored replies.
+    trouble: what went wrong without changing a result, such as an agent's `close` that raised -> how often.
     lost_numbers: written as null, because JSON cannot hold them. read_back: by this command; service_read_back: the result
     rests on a service, which was not asked again. window: the reader's, in tokens, where it leaves less room (recall_budget)
     than the task does. basis: digest of what the summary was made of.
@@ -276,6 +277,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     services: dict[str, ServiceRow] = {}
     adapted: tuple[str, ...] = ()
     differing: int = 0
+    trouble: dict[str, int] = {}
     rebuilt: Rebuilt | None = None
     lost_numbers: int = 0
     agent_files: AgentFiles = AgentFiles()

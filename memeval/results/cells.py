@@ -15,7 +15,7 @@ from memeval.results.pairs import Pair
 from memeval.results.run import Run
 from memeval.results.run_table import MARKS
 from memeval.runs.notes import FEW
-from memeval.stats import LEVEL, holm, paired
+from memeval.stats import holm, paired, tells_apart
 from memeval.stats.intervals import FEW_CLUSTERS
 
 BEST = "*"
@@ -97,7 +97,7 @@ def best(column: Mapping[Key, Cell]) -> Key | None:
         if found.value <= 0:
             return None
         p_values.append(found.p)
-    return leader if max(holm(p_values)) < LEVEL else None
+    return leader if tells_apart(max(holm(p_values))) else None
 
 
 def _takes_part(cell: Cell) -> bool:

@@ -194,7 +194,8 @@ def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:
 
 def _check(number: _Number, broken: bool, alpha: float) -> Check:
     value, low, high = number.limits(alpha)
-    found = replace(number.check, change=value, low=low, high=high)
+    known = math.isfinite(low) and math.isfinite(high)
+    found = replace(number.check, change=value, low=low if known else None, high=high if known else None)
     if broken:
         return replace(found, verdict="regression")
     if number.kind == "failures" or number.keeps(alpha):  # an increase counts only if it is significant

@@ -60,7 +60,7 @@ def _parts(
     first, *rest = numbers
     parts: list[list[int]] = []
     for number in rest:
-        if parts and (width is None or len(drawn([first, *parts[-1], number]).splitlines()[0]) <= width):
+        if parts and (width is None or len(drawn([first, *parts[-1], number]).splitlines()[1]) <= width):
             parts[-1].append(number)
         else:
             parts.append([number])

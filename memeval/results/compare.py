@@ -19,7 +19,7 @@ from memeval.records.rows import UNANSWERABLE
 from memeval.results.pairs import Pair, RunsOrName, Scores, matched, runs_of
 from memeval.results.question_costs import answer_cost
 from memeval.results.run import Run
-from memeval.stats import LEVEL, Difference, detectable_effect, holm, paired
+from memeval.stats import Difference, detectable_effect, holm, paired, tells_apart
 
 Verdict = Literal["higher", "lower", "not told apart"]
 POWER_TO_INTERVAL = 1.43
@@ -165,7 +165,7 @@ def _effect(difference: Difference, p_holm: float) -> Effect:
 def _verdict(effect: Effect, pairs: int) -> Verdict:
     """The verdict by the test. Where so few questions differ that the test can never reject, the interval of a single pair
     decides; with too few streams there is no verdict."""
-    shown = effect.p_holm <= LEVEL or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
+    shown = tells_apart(effect.p_holm) or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
     if not shown or effect.within_stream or not effect.value:
         return "not told apart"
     return "higher" if effect.value > 0 else "lower"

@@ -64,9 +64,11 @@ def undecided(check: Check) -> str:
     """What would decide an inconclusive check."""
     if check.change is None:
         return "no answer was timed: all came from the store (--fresh asks again)"
+    if check.low is None:
+        return "one question does not show how much others differ"
     if check.decides is None:
         text = f"too close to {_shown(check, check.bound)} for any number of questions"
-        if check.what.startswith("score") and check.low is not None:
+        if check.what.startswith("score"):
             text += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
         return text
     return (

@@ -19,6 +19,7 @@ from memeval.records.files import is_json
 from memeval.records.folder import RunFolder
 from memeval.records.manifest import Manifest
 from memeval.records.memory import MEMORIES
+from memeval.records.rows import SampleRow
 from memeval.results.frames import Level, frame
 from memeval.results.run import Run
 
@@ -131,12 +132,26 @@ def _in_folder(folder: Path) -> list[Run]:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """The manifest of a run folder; None where another program wrote the file. A file that is not JSON is damaged, and a
-    line on stderr says so once."""
-    found = RunFolder(path).manifest()
-    if found is None and (file := path / "manifest.json").is_file() and not is_json(file):
-        _warn_once(f"{file}: damaged (not JSON), so this run is left out; put the file back, or remove the folder")
+    """The manifest of a run folder; None where another program wrote the file. If the file is not JSON, or is not memeval's
+    although the folder has answers, it is damaged, and a line on stderr says so once."""
+    folder = RunFolder(path)
+    found = folder.manifest()
+    if found is None and (file := path / "manifest.json").is_file():
+        why = "not JSON" if not is_json(file) else "not memeval's" if folder.file(SampleRow).is_file() else ""
+        if why:
+            _warn_once(f"{file}: damaged ({why}), so this run is left out; put the file back, or remove the folder")
     return found
+
+
+def readable(runs: Iterable[Run]) -> Runs:
+    """The runs that have a summary; for each other run, a line on stderr says once why it has none."""
+    found = {}
+    for run in runs:
+        try:
+            found[run] = run.summary
+        except UsageError as error:
+            _warn_once(f"{error} (this run is left out)")
+    return Runs(found)
 
 
 @cache

@@ -34,7 +34,7 @@ from memeval.typed import Positive, typed
 NOT_FROM_ROWS = (
     *("path", "memory", "replayable", "agent", "params", "task", "answer_budget", "model", "reader", "embedder"),
     *("judge_family", "adapted", "agent_files", "window", "recall_budget", "seconds", "build_seconds", "requests"),
-    *("latency", "ingest_seconds_per_1k", "trained_on", "read_back", "service_read_back", "differing"),
+    *("latency", "ingest_seconds_per_1k", "trained_on", "read_back", "service_read_back", "differing", "trouble"),
 )
 """Fields of a summary that come from its command, its manifest or its events."""
 

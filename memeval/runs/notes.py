@@ -132,8 +132,10 @@ def _what_contradicts_them(run: Summary) -> Iterator[Note]:
         yield Note("empty-memory", f"the memory was empty for {of}: their score is the reader's alone")
     useless = {reason: number for reason, number in run.reasons.items() if reason in UNUSABLE.values()}
     for reason, number in useless.items():
-        replies = f"{counted(number, 'reply')}{' has to' if number == 1 else ''}"
-        yield Note("unusable", f"{replies} count as wrong: {reason}")
+        verb = "counts" if number == 1 else "count"
+        yield Note("unusable", f"{counted(number, 'reply')} {verb} as wrong: {reason}")
+    for what, number in run.trouble.items():
+        yield Note("trouble", f"after the answers were given, {counted(number, 'time')}: {what}")
     if run.lost_numbers:
         text = f"left blank in the rows: {counted(run.lost_numbers, 'number')}, not finite or too large for JSON"
         yield Note("lost-numbers", text)

@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from memeval import cards, metrics, plugins, protocol, source_files, tokens
@@ -28,6 +29,7 @@ from memeval.runs.spec import AgentSpec, RunSpec
 from memeval.tasks import Settings, Task
 from memeval.tasks.load import load
 from memeval.wording import counted
+from memeval.yamlfile import at_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def suites(options: Options) -> dict[str, list[str]]:
 
 
 def checked_task(name: str, options: Options) -> TaskCard:
-    """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, tokenizer."""
+    """The card of a task as typed, with what it names checked: metrics, headline, reader prompt, judge, tokenizer."""
     card = plugins.find_task(name, options.tasks_dir)
     if options.exact_tokens:
         card = cards.with_variant(card, f"tokens-{options.exact_tokens}")
@@ -130,6 +132,10 @@ def checked_task(name: str, options: Options) -> TaskCard:
     if card.reader_prompt not in READER:
         near = suggest(card.reader_prompt, READER)
         raise UsageError(f"{card.path}: no reader prompt '{card.reader_prompt}'{near} (known: {', '.join(READER)})")
+    if card.judge:
+        from memeval.judging.prompts import checked_family
+
+        checked_family(card.judge, f"{at_key(Path(card.path), 'judge')}: ")
     tokens.counter(card.tokenizer)
     return card
 

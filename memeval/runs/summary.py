@@ -21,7 +21,16 @@ from memeval.records.averages import Average, MetricAverage, average, bounds, na
 from memeval.records.folder import RunFolder
 from memeval.records.judgements import JudgeHeader
 from memeval.records.manifest import Manifest
-from memeval.records.rows import UNANSWERABLE, CallFacts, InvocationRow, OperationRow, QuestionRow, SampleRow, ScoreRow
+from memeval.records.rows import (
+    UNANSWERABLE,
+    CallFacts,
+    InvocationRow,
+    OperationRow,
+    QuestionRow,
+    SampleRow,
+    ScoreRow,
+    TroubleRow,
+)
 from memeval.records.summary import (
     Abstention,
     Chunks,
@@ -129,6 +138,7 @@ def as_recorded(found: Summary, folder: RunFolder, manifest: Manifest) -> Summar
         judge_family=manifest.judge,
         adapted=tuple(dict.fromkeys(text for row in invocations for text in row.adapted)),
         differing=sum(row.differing for row in invocations),
+        trouble=dict(Counter(row.what for row in events if isinstance(row, TroubleRow))),
         agent_files=manifest.agent_files,
         seconds=sum(row.seconds for row in invocations),
         build_seconds=sum(row.build_seconds for row in invocations),

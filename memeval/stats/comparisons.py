@@ -25,7 +25,7 @@ from memeval.stats.intervals import (
 )
 
 LEVEL = 0.05
-"""The level of significance: two agents differ where p is at most this."""
+"""The level of significance (`tells_apart`)."""
 EXACT_CLUSTERS, DRAWS = 14, 10_000
 """Up to EXACT_CLUSTERS clusters that differ, all sign patterns are enumerated; beyond that, DRAWS patterns are drawn."""
 
@@ -52,7 +52,7 @@ class Difference:
     @property
     def note(self) -> str:
         """A warning that the test cannot reject at .05, whatever the scores; empty where it can."""
-        if self.least_p <= LEVEL:
+        if tells_apart(self.least_p):
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
 
@@ -106,6 +106,11 @@ def _differences(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hash
     left, right, labels = checked("paired", clusters, a, b)
     delta = left - right
     return delta, np.concatenate([left, right]), *grouped(delta, labels)
+
+
+def tells_apart(p: float) -> bool:
+    """Whether a p-value, adjusted if there are several, tells two agents apart: it must be below LEVEL."""
+    return p < LEVEL
 
 
 def mcnemar(gains: int, losses: int) -> float:

@@ -62,6 +62,13 @@ def test_a_prompt_beyond_the_window(monkeypatch):
     assert (completion.finish_reason, completion.error) == ("overflow", None)
 
 
+def test_a_server_that_only_streams_is_left_with_its_own_words(monkeypatch):
+    server = saying(400, "This model only support stream mode, please enable the stream parameter")
+    completion = call(server, monkeypatch)
+    assert "only support stream mode" in completion.error
+    assert server.attempts["hi"] == 1  # nothing that is never done is noted or tried
+
+
 def test_unknown_providers_and_missing_keys(monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with pytest.raises(UsageError, match="ANTHROPIC_API_KEY"):

@@ -194,6 +194,28 @@ def test_a_damaged_file_that_another_process_has_set_aside_meanwhile_is_set_asid
     assert [each.name for each in tmp_path.glob("*set-aside*")] == ["calls.sqlite.set-aside-1"]
 
 
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_file_that_another_program_keeps_writing_is_one_line(tmp_path, monkeypatch, capsys, optional):
+    path = tmp_path / "calls.sqlite"
+    set_aside = store_file.set_aside
+
+    def written_again(path, tried, reason):
+        set_aside(path, tried, reason)
+        foreign_database(path)
+
+    monkeypatch.setattr(store_file, "set_aside", written_again)
+    foreign_database(path)
+    if optional:
+        Store(path, optional=True).close()
+        said = capsys.readouterr().err.splitlines()[-1]
+    else:
+        with pytest.raises(UsageError) as caught:
+            Store(path)
+        said = str(caught.value)
+    assert "calls.sqlite: cannot be used (not a file of this version of memeval, 3 times in a row: does another" in said
+    assert len(list(tmp_path.glob("*set-aside*"))) == 2
+
+
 def test_damage_found_later_is_set_aside_as_well(tmp_path, opened, capsys):
     path = tmp_path / "calls.sqlite"
     first = opened(path)

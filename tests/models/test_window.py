@@ -31,6 +31,8 @@ def test_where_the_window_comes_from():
     assert longest == 4096
     assert sent.params == {"temperature": 1}  # it is no sampling parameter: not sent, and not in the call's key
     assert window.split(ModelSpec("m", URL), asked("hi"))[0] is None
+    listed = ModelSpec("m", URL, window=2048)
+    assert (window.split(listed, asked("hi"))[0], window.split(listed, request)[0]) == (2048, 4096)  # the role's goes first
     assert window.split(ModelSpec("openai/gpt-4o"), asked("hi"))[0] == 128_000  # as OpenAI publishes it
     assert window.split(ModelSpec("gpt-4o", URL), asked("hi"))[0] is None  # whatever that server calls gpt-4o
     assert window.split(ModelSpec("offline"), asked("hi"))[0] is None

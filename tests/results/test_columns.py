@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 from pathlib import Path
+from unicodedata import combining, east_asian_width
 
 import preloaded
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memeval.cli import main
 from memeval.results.columns import columns, width
 
 HEADER = ["synth-10k", "f1", "n", "failed", "model", "status"]
@@ -53,6 +57,28 @@ def test_no_line_exceeds_the_terminal_and_no_cell_is_lost(data: st.DataObject) -
     joined = [tables[0][row][:1] + [cell for table in tables for cell in table[row][1:]] for row in range(len(rows) + 2)]
     assert joined[0] == header
     assert joined[2:] == rows
+
+
+def shown(line: str) -> int:
+    """Columns of a terminal: two for a wide character, none for one that combines."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in line)
+
+
+@pytest.mark.parametrize("limit", [None, 40])
+def test_wide_characters_take_two_columns(limit: int | None) -> None:
+    rows = [["記憶エージェント", "42.0", "ｆ"], ["cafe\u0301", "1.0", "日本語の質問"]]
+    text = columns(["agent", "f1", "名前"], rows, ["left", "right", "left"], width=limit)
+    tables = [{shown(line) for line in part.splitlines()} for part in text.split("\n\n")]
+    assert [len(widths) for widths in tables] == [1] * len(tables)
+    assert limit is None or max(map(max, tables)) <= limit
+
+
+def test_wide_names_are_listed_in_columns(tmp_path: Path) -> None:
+    (tmp_path / "記憶.yaml").write_text("extends: bm25\ndescription: wide\n", encoding="utf-8")
+    found = CliRunner().invoke(main, ["list", "agents", "--agents-dir", str(tmp_path)]).stdout.splitlines()
+    before = [start[1] for line in found if (start := re.match(r"(.*?  )(?:reader|native|control)  ", line))]
+    assert len(before) > 5
+    assert set(map(shown, before)) == {found[0].index("TRACK")}
 
 
 def test_a_pipe_has_no_width(tmp_path: Path) -> None:

@@ -176,6 +176,15 @@ def test_memory_and_cost_may_grow_so_far(make_run: Make) -> None:
     assert (cost.unit, cost.baseline, cost.verdict) == ("tokens an answer", 110 + 2 * 520, "pass")
 
 
+def test_one_question_says_nothing_of_growth(make_run: Make) -> None:
+    a, b = (make_run([Asked("q", 1.0, memory_tokens=size)], label=str(size)) for size in (100, 150))
+    code, said, warned = gated("--baseline", a, "--candidate", b, "--within-stream", "--max-memory-growth", 0.1)
+    row = next(line for line in said.splitlines() if "| memory " in line)
+    assert [cell.strip() for cell in row.split("|")[3:9]] == ["inconclusive", "100", "150", "+50.0%", "-", "at most +10.0%"]
+    assert "memory: one question does not show how much others differ." in said
+    assert (code, "inf" in said + warned) == (0, False)
+
+
 def test_latency_is_as_measured(make_run: Make, good: Path) -> None:
     slow = make_run(GOOD, label="slow")
     calls = [CallRow(phase="answer", source="model", seconds=0.5 if n < 90 else 3.0, attempts=1) for n in range(100)]

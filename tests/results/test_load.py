@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from made_runs import Asked
 
+from memeval.cli import main
 from memeval.errors import UsageError
 from memeval.results.load import find_run, load_runs
 from memeval.runs.options import Options
@@ -88,16 +91,30 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
 
 def test_a_damaged_manifest_is_named_and_another_programs_is_not(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = load_runs(runs)
-    damaged, foreign = (run.path / "manifest.json" for run in found[:2])
+    damaged, foreign, old = (run.path / "manifest.json" for run in found[:3])
     damaged.write_text(damaged.read_text()[:100])
     foreign.write_text('{"name": "a web page"}')
-    assert len(load_runs(runs)) == len(load_runs(runs / "toy-10k")) + 1 == len(found) - 2
-    assert capsys.readouterr().err == (
-        f"memeval: {damaged}: damaged (not JSON), so this run is left out; put the file back, or remove the folder\n"
-    )
+    (foreign.parent / "samples.jsonl").unlink()
+    old.write_text(json.dumps({**json.loads(old.read_text()), "started": 1e30}))
+    assert len(load_runs(runs)) == len(found) - 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"memeval: {path}: damaged ({why}), so this run is left out; put the file back, or remove the folder"
+        for path, why in sorted([(damaged, "not JSON"), (old, "not memeval's")])
+    ]
     for path in (damaged.parent, foreign.parent):
         with pytest.raises(UsageError, match=r"not a run folder \(its manifest\.json is damaged or not memeval's\)"):
             find_run(path, runs)
+
+
+def test_a_run_with_damaged_rows_is_named_and_the_others_are_listed(runs: Path) -> None:
+    damaged = load_runs(runs)[1].path / "scores" / "task.jsonl"
+    damaged.write_text("garbage\n")
+    done = CliRunner().invoke(main, ["list", "runs", "--runs-dir", str(runs)])
+    assert (done.exit_code, len(done.stdout.split("\n\n")[0].splitlines())) == (0, 4)  # a header and three runs
+    left_out = "damaged line; remove it, or start anew with --fresh (this run is left out)"
+    assert done.stderr == f"memeval: {damaged}:1: {left_out}\n"
+    done = CliRunner().invoke(main, ["table", "--runs-dir", str(runs)])  # what decides does not leave one out
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.slow

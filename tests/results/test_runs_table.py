@@ -56,12 +56,13 @@ def test_who_made_the_vectors_is_named_where_there_are_any() -> None:
 
 
 def test_why_replies_are_missing_or_of_no_use_is_said() -> None:
-    reasons = {"the prompt exceeds the model's window": 150, "reader: HTTP 500": 1}
+    reasons = {"the prompt exceeds the model's window": 150, "the reply is empty": 1, "reader: HTTP 500": 1}
     notes = [
         line for line in runs_table([run("a", "t", None, 0.1, failed=1, reasons=reasons)]).splitlines() if "a on t" in line
     ]
     assert notes == [
         "a on t: 150 replies count as wrong: the prompt exceeds the model's window",
+        "a on t: 1 reply counts as wrong: the reply is empty",
         "a on t: complete, 1 failed (reader: HTTP 500); see runs/t/a",
     ]
 

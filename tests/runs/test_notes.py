@@ -442,6 +442,16 @@ def test_an_agent_whose_prompts_the_offline_model_cannot_read(place: Place) -> N
     assert "unreadable" not in codes(place.result(*agent(place, tagged, name="tagged_agent.py")))
 
 
+def test_an_agent_that_cannot_be_closed(place: Place) -> None:
+    used = agent(place, head="def close(self): raise OSError('the disk is gone')", name="open_agent.py")
+    run = place.result(*used)
+    said = ["after the answers were given, 4 times: agent raised OSError(the disk is gone) in close at open_agent.py:4"]
+    assert (run["status"], texts(run, "trouble")) == ("complete", said)
+    assert texts(place.result(*used), "trouble") == said  # read back
+    assert said[0] in place.call("show", "latest")[1]
+    assert "trouble" not in codes(place.result(*agent(place, name="closed_agent.py")))
+
+
 def test_numbers_that_json_cannot_hold(place: Place) -> None:
     records = "from memeval import ToolResult; "
     noted = "{'size': float('-inf'), 'kept': 10**30, 'share': float('nan'), 'n': 1}"
@@ -533,3 +543,12 @@ def test_the_window_that_a_server_has_limits_what_fills_it(place: Place) -> None
             longest = max(len(str(asked["messages"])) for asked in endpoint.seen)
         seen.append((longest > 8000, run["window"], "window" in codes(run)))
     assert seen == [(True, None, False), (False, 2048, True), (False, 2048, True)]
+
+
+def test_a_prompt_beyond_the_window_that_a_server_has_is_not_sent(place: Place) -> None:
+    used = agent(place, "self.session.models['memory'].generate_sync([{'role': 'user', 'content': 'apple ' * 3000}])")
+    models = [{"id": "m", "max_model_len": 2048}]
+    with in_thread(FaultyServer(body=lambda asked: body(usage=counted(asked)), models=models)) as endpoint:
+        run = place.result(*used, *place.model(endpoint))
+        assert max(len(str(asked["messages"])) for asked in endpoint.seen) < 12_000
+    assert run["unread"] == {"the prompt exceeds the model's window": 4}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from memeval.errors import UsageError
-from memeval.stats import difference, holm, interval, mcnemar, paired
+from memeval.stats import difference, holm, interval, mcnemar, paired, tells_apart
 
 
 def test_mcnemar_worked_by_hand():
@@ -137,7 +137,7 @@ def test_the_smallest_p_that_the_test_can_give_is_in_the_result(clusters, least)
     a, b = [0.9, 0.7] * clusters, [0.4, 0.6] * clusters
     found = paired(a, b, [i // 2 for i in range(2 * clusters)])
     assert found.p == found.least_p == pytest.approx(least)
-    assert bool(found.note) == (least > 0.05)
+    assert bool(found.note) == (least >= 0.05)
     assert paired([1.0] * 4 + [0.0] * 60, [0.0] * 64, list(range(64))).note  # four pairs differ: McNemar cannot reach .05
     assert not paired([1.0] * 6 + [0.0] * 60, [0.0] * 66, list(range(66))).note
 
@@ -214,3 +214,7 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
     assert all(q <= min(1.0, len(p_values) * p) + 1e-12 for p, q in zip(p_values, adjusted, strict=True))
     ranked = sorted(zip(p_values, adjusted, strict=True))
     assert [q for _, q in ranked] == sorted(q for _, q in ranked)
+
+
+def test_only_a_p_below_the_level_tells_agents_apart():
+    assert [tells_apart(p) for p in (0.0, 0.0499, 0.05, 0.0501, 1.0)] == [True, True, False, False, False]
