@@ -26,7 +26,7 @@ from memeval.config import cache_folder
 from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.judging.judge import Judge, Seen
+from memeval.judging.judge import Judge, Progress
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.scorer import scorer_name, with_judge
@@ -80,7 +80,7 @@ def calibrate(
     *,
     prompt: str | None = None,
     settings: CallSettings | None = None,
-    seen: Seen | None = None,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Have a judge rate a calibration file (None: the starter set), with the prompts of `family`.
 
@@ -95,7 +95,7 @@ def calibrate(
     cases = [(item.asked(), item.answer) for item in items.values()]
     found, spending = with_judge(
         judge,
-        lambda call: Judge(family, call, judge.params, prompt).cases(cases, seen),
+        lambda call: Judge(family, call, judge.params, prompt).cases(cases, progress),
         settings or CallSettings(),
     )
     found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # half a point is not right

@@ -34,7 +34,7 @@ from memeval.task import Question
 Generate = Callable[[Request], Awaitable[Completion]]
 Case = tuple[Question, str]
 """(question, answer)"""
-Seen = Callable[[int, int, int], None]
+Progress = Callable[[int, int, int], None]
 """Called after each judgement with (done, total, failed)."""
 
 PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
@@ -67,7 +67,7 @@ class Judge:
         self,
         samples: Sequence[SampleRow],
         questions: Mapping[str, QuestionRow],
-        seen: Seen | None = None,
+        progress: Progress | None = None,
         cut_off: str = "wrong",
     ) -> list[ScoreRow]:
         """Judge samples, and return the rows of the scores file in the order of the samples. cut_off: `wrong` or `scored`,
@@ -86,13 +86,13 @@ class Judge:
         cases = [(questions[sample.question_id].question(), sample.answer or "") for sample in samples]
         settled = [self._settled(sample, question, cut_off) for sample, (question, _) in zip(samples, cases, strict=True)]
         asked = [case for case, found in zip(cases, settled, strict=True) if not found]
-        judged = iter(await self.cases(asked, seen))
+        judged = iter(await self.cases(asked, progress))
         return [
             replace(found or next(judged), repeat=sample.repeat, answer_repeat=sample.answer_repeat)
             for sample, found in zip(samples, settled, strict=True)
         ]
 
-    async def cases(self, cases: Sequence[Case], seen: Seen | None = None) -> list[ScoreRow]:
+    async def cases(self, cases: Sequence[Case], progress: Progress | None = None) -> list[ScoreRow]:
         """Judge all cases at once, and return the rows in their order. `generate` limits the calls in flight."""
         done = failed = 0
 
@@ -101,8 +101,8 @@ class Judge:
             found = await self.case(*case)
             done += 1
             failed += found.verdict == "failed"
-            if seen is not None:
-                seen(done, len(cases), failed)
+            if progress is not None:
+                progress(done, len(cases), failed)
             return found
 
         return await process.all_of(map(one, cases))

@@ -13,7 +13,7 @@ from msgspec.structs import asdict, replace
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
-from memeval.judging.judge import Judge, Seen, family_of
+from memeval.judging.judge import Judge, Progress, family_of
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.related import related
 from memeval.judging.scorer import scorer_name, with_judge
@@ -31,7 +31,7 @@ def judge_folder(
     *,
     prompt: str | None = None,
     settings: CallSettings | None = None,
-    seen: Seen | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Judge every sample of a run, and return the scorer's name. `scores/<name>.jsonl` gets the verdicts,
     `scores/<name>.json` the judge, its family, prompt hash, related roles, cost, and its calibration if there is one.
@@ -56,7 +56,7 @@ def judge_folder(
         cut_off = manifest.identity.get("task", {}).get("cut_off", "wrong")
         rows, spending = with_judge(
             judge,
-            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, seen, cut_off),
+            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, progress, cut_off),
             settings or CallSettings(),
             path / "calls.sqlite",
         )

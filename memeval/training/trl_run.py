@@ -102,7 +102,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         """Check a gradient after clipping: if the norm is not finite, no gradient is."""
         gradient = next((value.grad for value in self.trainer.model.parameters() if value.grad is not None), None)
         if gradient is not None and not bool(torch.isfinite(gradient).all()):
-            raise self.trainer.not_a_number("the gradient is no number")
+            raise self.trainer.not_a_number("the gradient is not finite")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         grpo = self.recipe.grpo

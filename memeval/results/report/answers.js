@@ -119,7 +119,7 @@ function answerTable(room, state) {
     height: "min(70vh, 640px)",
     layout: "fitColumns",
     responsiveLayout: "hide",
-    autoResize: false, // it would also draw again when the table comes into view, and lose a click that is just being made
+    autoResize: false, // it would also redraw when the table comes into view, and a click at that moment would be lost
     placeholder: "No answer matches",
     columnDefaults: { formatter: textCell, headerSortTristate: true },
     columns: [
