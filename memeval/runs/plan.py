@@ -164,7 +164,7 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         params = {**card.params, **dict(point)}
         agent = made(card, params)
         if plugins.is_foreign(agent):  # what only its server knows
-            params |= agent.found()
+            params |= agent.reported_params()
         yield agent_spec(name, card, params, agent, replayable)
 
 
