@@ -76,7 +76,7 @@ def of_outcome(outcome: Outcome) -> Run:
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs", limit: int | None = None) -> Runs:
-    """Load runs in the order in which they are named, each once; runs of one name are in order of time. where: a folder of
+    """Load runs in the order in which they are named, each once; runs of one name are oldest first. where: a folder of
     runs, of one task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a
     label, a tag. Without arguments, all runs of `runs_dir`. Folders of memories are skipped, because a shell's `runs/TASK/*`
     includes them. limit: only the first questions of each run, in the order of its task.

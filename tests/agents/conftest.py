@@ -20,8 +20,8 @@ from memeval.models.usage import Ledger
 
 @dataclass
 class Bench:
-    """One agent's surroundings. reply: what the model says to a request. vector: of a text. requests, embedded, events: what
-    came of it."""
+    """The fakes around one agent. reply: the model's answer to a request. vector: the embedding of a text. requests,
+    embedded, events: the record of what the agent did."""
 
     reply: Callable[[Request], Completion] = lambda request: Completion("Done")
     vector: Callable[[str], Sequence[float]] = lambda text: (1.0, 0.0)

@@ -1,4 +1,4 @@
-"""The Mem-alpha agent: one generation per chunk, and what a question brings back."""
+"""The Mem-alpha agent: one generation per chunk, and what is retrieved for a question."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_hit_brings_its_neighbours_in_the_order_of_the_stream() -> None:
         "Ann sings. Bob cooks.",
         "Dora paints. Eve rows.",
     ]
-    # what an earlier hit brought is not said again; what is left on both sides of it are two items
+    # text that an earlier hit returned is not repeated; what is left on either side of it becomes two items
     assert [item.text for item in passages.items([(2, 2.0), (1, 1.0), (4, 0.5)])] == [
         "Bob cooks. Cid naps.\n\nDora paints.",
         "Ann sings.",

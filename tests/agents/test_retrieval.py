@@ -1,5 +1,5 @@
-"""bm25, dense, hybrid and iterative: each does what only it can do. The embedder is made: texts about one thing have one
-vector, in whatever words they say it."""
+"""bm25, dense, hybrid and iterative: each does what only it can do. The embedder is a fake: texts about the same
+thing have the same vector, whatever their wording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching, against a hub of our own on loopback: huggingface_hub itself runs, only its server is a toy."""
+"""Fetching from a fake hub on loopback: huggingface_hub itself is real, only its server is a fake."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Questions, streams and chunks of every data set are what they were in the first version, bit for bit.
 
-`golden.py` says how the files came about. A test is skipped where the data set is not at hand.
+`golden.py` describes how the files were made. A test is skipped if the data set is not available.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SLOW = {
     *(f"nq-10k@{variant}" for variant in ("hard", "memocr", "memagent", "tokens-5000", "shared-8")),
     *("synth-100k", "synth-1m", "synth-10k@train", "synth-10k@validation"),
 }
-"""Tasks that a smaller one, or one of another data set, stands beside in the default run."""
+"""Tasks that the default run leaves out, because it covers a smaller task or one of another data set."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Run folders made by hand, and judges that go by a rule the test states."""
+"""Run folders made by hand, and judges that follow a rule given by the test."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def lines(path: Path, *rows: Any) -> Path:
 
 
 def row(number: int, human: str, judge: str, **fields: Any) -> dict[str, Any]:
-    """An answer whose text says what the scripted judge makes of it."""
+    """Return an answer whose text contains the verdict that the scripted judge will give."""
     return {"question": f"Q{number}?", "gold": "gold", "answer": f"call me {judge} {number}", "human": human, **fields}
 
 
@@ -162,7 +162,7 @@ def test_the_starter_set_tempts_a_judge() -> None:
 
 
 def test_string_rules_fail_on_the_starter_set() -> None:
-    """What the set is for: the rule of the offline judge errs both ways, on both answers, hedges and other wordings."""
+    """The purpose of the set: the offline judge's rule errs both ways, on double answers, hedges and paraphrases."""
     report = calibrate(None, ModelSpec("offline"))
     assert report.source == "starter"
     assert report.failed == 0

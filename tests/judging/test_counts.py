@@ -1,4 +1,4 @@
-"""What is read from a judge that counts, and the score it makes."""
+"""Parsing the reply of a judge that counts, and the score computed from it."""
 
 from __future__ import annotations
 

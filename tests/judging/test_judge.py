@@ -1,4 +1,4 @@
-"""Samples before a judge: who is asked, what is written, and that nothing is paid twice."""
+"""Judging samples: which are sent to the judge, what is written, and that no verdict is paid for twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the table: the judged score, its parts, and its correction."""
+"""What the table shows: the judged score, its parts, and its correction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts out of hostile replies. A verdict that is missed costs one call; one that is misread costs the number."""
+"""Parsing verdicts from hostile replies. A missed verdict costs one call; a misread one makes the score wrong."""
 
 from __future__ import annotations
 

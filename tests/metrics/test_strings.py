@@ -93,9 +93,9 @@ def test_exact_match_sees_the_reply_as_it_is():
         ("art", "Artemis", 0, 0, 1),
         ("York in the new city", "New York", 0, 0, 0),
         ("the New, York", "new york", 1, 1, 1),
-        ("I do not know", "no", 0, 0, 1),  # the wart: "no" lies in "not" and "know"
+        ("I do not know", "no", 0, 0, 1),  # known flaw: "no" is a substring of "not" and "know"
         ("Nothing is known", "no", 0, 0, 1),
-        ("The", "Oslo", 0, 0, 1),  # the wart: nothing lies in everything
+        ("The", "Oslo", 0, 0, 1),  # known flaw: the empty string is a substring of every text
         (".", "Oslo", 0, 0, 1),
         ("", "Oslo", 0, 0, 0),
         ("   ", "Oslo", 0, 0, 0),

@@ -1,4 +1,4 @@
-"""Tables: what is equal in all rows is said once above, and a terminal's width is kept."""
+"""Tables: values equal in all rows are printed once above, and a table fits the terminal's width."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_worked_by_hand(make_run: Make) -> None:
 
 
 def test_a_memory_is_followed_to_its_last_question(make_run: Make) -> None:
-    """Not into what other runs, which share it, have read of the stream since."""
+    """The amounts do not include what other runs that share the memory have since read of the stream."""
     path = make_run([Asked("long", memory_tokens=31, operations=LONG)])
     run = find_run(path)
     write_rows(path / "questions.jsonl", [replace(row, position=2, stream_units=4) for row in run.questions.values()])

@@ -1,4 +1,4 @@
-"""A run that a judge has scored speaks by the judge where its task is made to be judged."""
+"""A run that a judge has scored reports the judge's score if its task is made to be judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on disk as Python reads them."""
+"""Loading runs from disk in Python."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_growth_from_one_question_alone_has_no_limits(count, others):
 
 
 def test_growth_where_many_streams_begin_with_nothing_has_finite_limits():
-    """Of clusters that are drawn anew, some draws hold none that began with something."""
+    """Some resamples of the clusters hold none whose first value is above zero; the result is still finite."""
     assert all(map(math.isfinite, growth([2.0] * 2 + [1.0] * 38, [1.0] * 2 + [0.0] * 38, range(40))))
 
 

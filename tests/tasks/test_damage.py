@@ -215,7 +215,7 @@ def refused(family: Family, root: Path, path: Path) -> str:
 
 
 def place(name: str, number: int) -> str:
-    """How a message goes on behind the file's name."""
+    """Return the pattern of what follows the file's name in a message."""
     return rf"(: (record|line|row) |:){number}\b"
 
 

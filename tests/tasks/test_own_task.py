@@ -1,4 +1,4 @@
-"""A user's own task as a Python class: what it says is checked, and what is wrong is one line with its file."""
+"""A user's own task as a Python class: its declarations are checked, and an error is one line that names its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reading comes to, from rows of a run made by hand: which calls count, which succeed, which contents are judged."""
+"""The reward of a reading, from rows of a run made by hand: which calls count, which succeed, which contents are judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`memeval train`: bad input, equal logs, and that a killed run goes on as if it had not been."""
+"""`memeval train`: bad input, equal logs, and that a killed run resumes as if it had not been killed."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_folder_of_a_training_run(tmp_path: Path) -> None:
             TrainingFolder(tmp_path / "run", made)
         folder.log(step=1)
         folder.save_state({"step": 1})
-        folder.log(step=2)  # after the last state: it is written again by the process that goes on
+        folder.log(step=2)  # after the last state: the process that resumes writes it again
     (tmp_path / "run" / ".state.pt.writing").write_bytes(b"half a file")
     (tmp_path / "run" / ".best.writing").mkdir()
     with TrainingFolder(tmp_path / "run", made) as folder:

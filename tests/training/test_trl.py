@@ -1,4 +1,4 @@
-"""Training by TRL: its loss is the plain loop's, padding changes nothing, and a run goes on where it was stopped."""
+"""Training by TRL: its loss is the plain loop's, padding changes nothing, and a run resumes where it was stopped."""
 
 from __future__ import annotations
 
