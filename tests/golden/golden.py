@@ -1,4 +1,4 @@
-"""The contents of each task, as digests and counts: `python tests/golden/golden.py` writes one JSON file per task beside this file.
+"""The contents of each task, as digests and counts: `python tests/golden/golden.py` writes one JSON file per task here.
 
 The files were made by the first version of memeval, those of BEAM and PersonaMem-v2 by the one that added them. They hold no
 text of the data. Questions, streams and chunks must stay what they were, whatever becomes of the code that

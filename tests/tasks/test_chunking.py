@@ -1,4 +1,4 @@
-"""Packing: the guarantees of memeval/tasks/chunking.py, with the real tokenizer and with a plain function that counts words."""
+"""Packing: the guarantees of tasks.chunking, with the real tokenizer and with a plain function that counts words."""
 
 from __future__ import annotations
 
