@@ -217,7 +217,7 @@ def leaderboard_build(runs: tuple[str, ...], **options: Any) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N wrong answers per run. Default: all.")
 @flags.BASE_URL
-@flags.WIDTH
+@flags.CONCURRENCY
 @flags.WIRE
 @flags.LIMITS
 @flags.NO_CACHE

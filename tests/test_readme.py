@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from memeval.cli import main
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 
 
 def block(language: str, first_words: str) -> str:
@@ -63,11 +65,21 @@ def test_the_task_of_the_readme(project: Path) -> None:
     assert run["path"].startswith("runs/my-notes/bm25-")
 
 
-def test_every_command_of_the_readme_parses() -> None:
-    """Options and verbs shown anywhere in the README exist."""
-    lines = [line for text in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in text.splitlines()]
+def test_the_table_of_the_readme_is_that_of_the_leaderboards() -> None:
+    """A slow test compares leaderboards/synth.md with what its commands print."""
+    synth = (ROOT / "leaderboards" / "synth.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) +\| +([\d.]+) \| ([\d.]+) to ([\d.]+) +\|", README, re.MULTILINE)
+    assert len(rows) == 6
+    for agent, value, low, high in rows:
+        assert re.search(rf"^\| {agent} +\| +{value} \\\[{low}, {high}\\\] \|", synth, re.MULTILINE), agent
+
+
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```sh\nmemeval" in text])
+def test_every_command_of_the_documentation_parses(page: str) -> None:
+    """Options and verbs shown anywhere in the README and in docs/ exist."""
+    lines = [line for text in re.findall(r"```sh\n(.*?)```", PAGES[page], re.DOTALL) for line in text.splitlines()]
     commands = [part.split("memeval ", 1)[1] for line in lines for part in line.split("&&") if "memeval " in part]
-    assert len(commands) >= 6
+    assert commands
     for command in commands:
         words = shlex.split(command.partition("#")[0])
         verb = main.commands[words[0]]

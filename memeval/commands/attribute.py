@@ -1,4 +1,4 @@
-"""`memeval attribute RUN...`: the wrong answers of a run asked again, to see where each was lost."""
+"""`memeval attribute RUN...`: ask the questions of wrong answers again, to find where each answer was lost."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def attribute_command(
     form: str = "table",
     quiet: bool = False,
 ) -> int:
-    """Attribute the wrong answers of runs and print what came of it. Returns the exit code: 0, 3 (stopped, or too many
-    answers without a reply), 130."""
+    """Attribute the wrong answers of runs and print the result. Returns the exit code: 0, 3 (stopped, or too many answers
+    without a reply), 130."""
     found: list[tuple[Run, Attribution]] = []
     with stoppable("answers") as work:
         runs = load_runs(*names, runs_dir=runs_dir)
@@ -56,7 +56,7 @@ def attribute_command(
 
 
 def expectation(found: Expected) -> str:
-    """What is about to be sent, in one line."""
+    """One line on the calls that are about to be made."""
     usd = "price unknown" if found.usd is None else f"about {money(found.usd)} USD"
     wrong, calls = counted(found.answers, "wrong answer"), counted(found.calls, "call")
     return f"{wrong}: at most {calls}, about {counted(found.prompt_tokens, 'prompt token')}, {usd}"

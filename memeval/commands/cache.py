@@ -1,7 +1,7 @@
-"""`memeval cache stats|clear|prune`: what the user's cache holds, and how to make it smaller.
+"""`memeval cache stats|clear|prune`: show what the user's cache holds, and make it smaller.
 
-Safe while runs use it: the file is never replaced, entries go in small transactions, and a run that finds a reply gone calls
-again. Other files in the folder stay.
+Safe while runs use the cache: the file is never replaced, entries are removed in small transactions, and a run makes a call
+again if its reply is gone. Other files in the folder are left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from memeval.wording import counted
 
 
 def stats(form: str = "table") -> str:
-    """Replies by model, and the records of data files."""
+    """The number and size of replies by model, and of the records of data files."""
     with _store() as store:
         held = [] if store is None else store.contents()
     data = records.entries()
@@ -68,14 +68,14 @@ def clear(yes: bool = False) -> str:
 
 
 def prune(older_than: float) -> str:
-    """Remove replies that are older than so many days."""
+    """Remove replies that are older than `older_than` days."""
     with _store() as store:
         return _removed(store, time.time() - older_than * 86_400)
 
 
 @contextlib.contextmanager
 def _store() -> Iterator[Store | None]:
-    """The replies; None where there are none yet. Raises UsageError for a path that is something else."""
+    """Open the store of replies; None where there is none yet. Raises UsageError where its path is something else."""
     remedy = "move it away, or set MEMEVAL_CACHE to a folder of yours"
     if cache_folder().exists() and not cache_folder().is_dir():
         raise UsageError(f"{cache_folder()}: not a folder; {remedy}")
@@ -106,7 +106,7 @@ def _path() -> Path:
 
 
 def _on_disk() -> int:
-    """Bytes of the file and of what SQLite keeps beside it."""
+    """The size in bytes of the file and of SQLite's files beside it."""
     return _bytes([path for tail in ("", "-wal", "-shm") if (path := Path(f"{_path()}{tail}")).exists()])
 
 

@@ -1,4 +1,4 @@
-"""`memeval check`: whether agents keep the contract, and what they may claim."""
+"""`memeval check`: check whether agents keep the contract, and list what they may claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`memeval data list|path|fetch|verify`: what tasks read, where it is, how to get it, and what is in it."""
+"""`memeval data list|path|fetch|verify`: which files tasks read, where they are, how to get them, and what they contain."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from memeval.tasks import Settings, verify
 from memeval.wording import counted
 
 Held = tuple[tuple[DataFile, tuple[Found, ...]], ...]
-"""What a task reads, each with the files on this machine (none: it is missing)."""
+"""The data files of a task, each with its copies on this machine; a file without a copy is missing."""
 
 
 def data_list(
     tasks: Sequence[str], data_dir: Path | None = None, tasks_dir: tuple[str, ...] = (), form: str = "table"
 ) -> str:
-    """What each task (none named: every task) needs, where it was found, its size and licence, and how to get the
-    rest."""
+    """List what each task (without names: every task) needs, where it was found, its size and licence, and how to get what
+    is missing."""
     settings = Settings(data_dir)
     rows = [(card, _held(card, settings)) for card in _cards(tasks, tasks_dir)]
     if form == "json":
@@ -42,7 +42,7 @@ def _held(card: TaskCard, settings: Settings) -> Held:
 
 
 def _block(same: Sequence[TaskCard], held: Held, settings: Settings) -> str:
-    """Tasks that read the same files, and these."""
+    """The lines about tasks that read the same files."""
     lines = [", ".join(card.name for card in same)]
     if same[0].licence:
         lines.append(f"  licence  {same[0].licence}")
@@ -94,8 +94,8 @@ def _as_json(card: TaskCard, held: Held, settings: Settings) -> dict[str, Any]:
 
 
 def data_path(tasks: Sequence[str], data_dir: Path | None = None, tasks_dir: tuple[str, ...] = ()) -> str:
-    """The files the tasks read, one per line, each once; nothing for a task that reads none. Raises UsageError with the
-    remedy when a required one is missing."""
+    """The paths of the files that the tasks read, one per line, each once. Raises UsageError, with the remedy, where a
+    required file is missing."""
     settings = Settings(data_dir)
     lines: dict[str, None] = {}
     for card in _cards(tasks, tasks_dir):
@@ -114,8 +114,8 @@ def data_fetch(
     to: Path | None = None,
     accepted: Sequence[str] = (),
 ) -> str:
-    """Get what the tasks need: into the hub's cache, or into `to` as a data folder. accepted: licences, by name. A line per
-    file; progress goes to stderr. Raises UsageError when something cannot be fetched."""
+    """Fetch what the tasks need, into the hub's cache or into the data folder `to`. accepted: names of accepted licences.
+    Returns a line per file; progress goes to stderr. Raises UsageError where something cannot be fetched."""
     if not tasks:
         raise UsageError("memeval data fetch: name the tasks to fetch data for (memeval data list shows what is missing)")
     lines: dict[str, None] = {}
@@ -143,9 +143,9 @@ def data_verify(
 ) -> tuple[str, int]:
     """Load the tasks and count what is in them. Returns the text to print and the exit code. Progress goes to stderr.
 
-    everything: every task whose files are at hand, in one table. Tasks without their files, with too few passages for their
-    length, or with damaged files are named below it; damage makes the exit code 2. Without `everything` the first damage is
-    raised as UsageError. contexts: how many to build per task (0: all).
+    everything: verify every task whose files are on this machine, in one table. Tasks with missing files, too few passages
+    for their length, or damaged files are named below it; damage makes the exit code 2. Without `everything`, the first
+    damage is raised as UsageError. contexts: how many to build per task (0: all).
     """
     if not tasks and not everything:
         raise UsageError("memeval data verify: name the tasks, or pass --all")
@@ -180,7 +180,7 @@ def data_verify(
 
 
 class _Progress:
-    """How far a task is, on stderr: one line that is written over on a terminal, a line per task and minute elsewhere."""
+    """The progress of a task on stderr: one line that is overwritten on a terminal, elsewhere a line per task and minute."""
 
     def __init__(self, task: str) -> None:
         self._task = task
@@ -236,8 +236,8 @@ def counts_table(verified: Sequence[verify.Verified]) -> str:
 
 
 def _cards(tasks: Sequence[str], tasks_dir: tuple[str, ...]) -> list[TaskCard]:
-    """The cards of the named tasks and suites, each once; of every task when none is named. Raises UsageError for an
-    unknown name before anything is read."""
+    """The cards of the named tasks and suites, each once; without names, of every task. Raises UsageError for an unknown
+    name before anything is read."""
     if tasks:
         names = dict.fromkeys(name for typed in tasks for name in plugins.find_suite(typed, tasks_dir) or [typed])
         return [plugins.find_task(name, tasks_dir) for name in names]

@@ -1,4 +1,4 @@
-"""`memeval doctor`: whether a run would work here, one line per finding."""
+"""`memeval doctor`: check whether a run would work here, and print one line per finding."""
 
 from __future__ import annotations
 

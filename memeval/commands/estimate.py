@@ -10,6 +10,7 @@ from memeval.estimate import Estimate, Role, estimate, totals
 from memeval.process import foreign_code
 from memeval.records.numbers import count, money
 from memeval.results.columns import columns, width
+from memeval.results.run_table import label
 from memeval.runs.options import Options
 from memeval.runs.plan import plan
 
@@ -17,7 +18,7 @@ HEADER = ["agent", "task", "n", "streams", "chunks", "calls", "prompt tokens", "
 
 
 def estimate_command(options: Options, form: str) -> int:
-    """Returns the exit code."""
+    """Print the estimates of the planned runs. Returns the exit code."""
     with foreign_code() as out:
         plans = plan(options)
         found = [estimate(planned, plans[:number]) for number, planned in enumerate(plans)]
@@ -30,11 +31,11 @@ def estimate_command(options: Options, form: str) -> int:
 
 
 def estimates_table(estimates: Sequence[Estimate], width: int | None = None) -> str:
-    """A row per run and, with several, their sum; below it what the numbers rest on. Half-widths and effects in points. A
-    `~` marks what is guessed."""
+    """A table with a row per run and, for several runs, their sum; below it the assumptions. Half-widths and effects are in
+    points. A `~` marks guesses."""
     body = [
         [
-            " ".join([one.agent, *(f"{key}={value}" for key, value in _differing(one, estimates))]),
+            label(one, estimates),
             one.task,
             str(one.n) if one.n == one.questions else f"{one.n} of {one.questions}",
             count(one.streams),
@@ -69,14 +70,8 @@ def _roles(estimates: Sequence[Estimate]) -> list[Role]:
     return [role for one in estimates for role in one.roles.values()]
 
 
-def _differing(one: Estimate, estimates: Sequence[Estimate]) -> list[tuple[str, object]]:
-    """The parameters in which it differs from the other rows of its agent."""
-    same = [other.params for other in estimates if other.agent == one.agent]
-    return [(key, value) for key, value in one.params.items() if len({str(params.get(key)) for params in same}) > 1]
-
-
 def _notes(estimates: Sequence[Estimate]) -> list[str]:
-    """Each note once, with the runs it is about where it is not about all."""
+    """Each note once, after the names of its runs where it does not apply to all."""
     rows = {note: [one for one in estimates if note in one.notes] for one in estimates for note in one.notes}
     lines = []
     for note, about in rows.items():

@@ -12,7 +12,7 @@ from memeval.results.load import load_runs
 
 
 def export_command(runs: tuple[str, ...], *, to: Literal["csv", "baseline"], output: Path | None, runs_dir: Path) -> str:
-    """What is printed: the CSV, or where it was written to."""
+    """Export runs. Returns the text to print: the CSV itself, or the paths that were written."""
     found = load_runs(*runs, runs_dir=runs_dir)
     if to == "baseline":
         return "\n".join(map(str, to_baseline(found, output or Path("baseline"))))

@@ -18,7 +18,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 class UserPath(click.Path):
-    """A path as typed, `~` expanded: a shell leaves it alone in `--option=~/here`."""
+    """A path with `~` expanded, which a shell does not do in `--option=~/here`."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -28,7 +28,7 @@ class UserPath(click.Path):
 
 
 def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
-    """Several options at once, in this order."""
+    """One decorator that adds several options in this order."""
 
     def add(command: Verb) -> Verb:
         for option in reversed(options):
@@ -39,7 +39,7 @@ def together(*options: Callable[[Verb], Verb]) -> Callable[[Verb], Verb]:
 
 
 class Number(click.FloatRange):
-    """A range that neither `nan` nor `inf` is in."""
+    """A number in a range, without `nan` and `inf`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -74,7 +74,7 @@ def _affordable(context: click.Context, parameter: click.Parameter, wanted: int)
     return affordable(wanted)
 
 
-WIDTH = click.option(
+CONCURRENCY = click.option(
     "--concurrency",
     type=click.IntRange(1),
     default=16,
@@ -164,7 +164,7 @@ RUN = together(
         metavar="TOKENS",
         help="Build streams of so many tokens; same as task@tokens-N.",
     ),
-    WIDTH,
+    CONCURRENCY,
     WIRE,
     SET,
     click.option(
@@ -185,7 +185,7 @@ JUDGING = together(
     BASE_URL,
     click.option("--family", metavar="NAME", help="Family of judge prompts. Default: the task's."),
     click.option("--prompt", type=UserPath(), help="Prompt file in place of the family's."),
-    WIDTH,
+    CONCURRENCY,
     WIRE,
     LIMITS,
     NO_CACHE,
@@ -195,13 +195,13 @@ JUDGING = together(
 
 
 def names(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    """`a,b` is a and b."""
+    """Split a list of names at its commas."""
     return tuple(part for part in (part.strip() for part in text.split(",")) if part)
 
 
 def call_settings(options: Mapping[str, Any], judge: ModelSpec | None = None) -> tuple[CallSettings, dict[str, Any]]:
-    """How the calls of a judge, or of a reader that is asked again, are made; and the options that say nothing of it.
-    Raises UsageError for a budget in USD where the judge's price is unknown."""
+    """(the settings for calls of a judge or of `attribute`, the other options). Raises UsageError for a budget in USD where
+    the judge's price is unknown."""
     from memeval.models.budget import Budget
     from memeval.models.calls import CallSettings
     from memeval.runs.options import policy
@@ -215,7 +215,7 @@ def call_settings(options: Mapping[str, Any], judge: ModelSpec | None = None) ->
 
 
 def data_folder(typed: Path | None) -> Path | None:
-    """The data folder by flag, MEMEVAL_DATA or memeval.yaml."""
+    """The data folder, set by the flag, MEMEVAL_DATA or memeval.yaml."""
     from memeval.config import data_dir, read_config
 
     return data_dir(typed, read_config())

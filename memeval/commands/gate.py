@@ -19,7 +19,7 @@ from memeval.results.grid import Form
 
 
 def rules_of(minimum: tuple[str, ...], max_latency: tuple[str, ...], **rules: Any) -> Rules:
-    """What the flags say. Raises UsageError for a metric without a number, and a latency without a time."""
+    """The rules that the flags set. Raises UsageError for a metric without a number, and a latency without a time."""
     least = dict(_pair(text, "--min", "f1=0.35") for text in minimum)
     most = dict(_pair(text, "--max-latency", "p95=2s") for text in max_latency)
     return Rules(minimum=least, max_latency=most, **rules)
@@ -51,7 +51,7 @@ def gate_command(
     junit: Path | None,
     summary: Path | None,
 ) -> int:
-    """Print the verdict, and write it where CI looks for it; the exit code."""
+    """Print the verdict, and write it to the files for CI. Returns the exit code."""
     found = gate(baseline, candidate, rules, runs_dir, limit)
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

@@ -1,4 +1,4 @@
-"""The click group behind `memeval`: what users or their command lines have wrong becomes one line and an exit code."""
+"""The click group behind `memeval`: a mistake in a command line or in users' files becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from memeval.errors import UsageError, suggest
 class Group(click.Group):
     """A UsageError of a verb, and click's own, become one line and exit code 2; a misspelt verb gets a suggestion."""
 
-    group_class = type  # groups within it are of this class too
+    group_class = type  # subgroups are of this class too
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        """Without arguments it was called by the installed script or `python -m`: then it is the program itself."""
+        """Run the command line. Without `args`, the installed script or `python -m` calls it: the process is memeval's
+        own."""
         if args is None:
             from memeval.process import program
 
             program()
         try:
             return super().main(args, *rest, **options)
-        except OSError as error:  # --help; what a verb prints is flushed by `invoke`
-            click.echo(f"memeval: {_unwritten(error)}", err=True)
+        except OSError as error:  # from --help; `invoke` flushes what a verb prints
+            click.echo(f"memeval: {_stdout_error(error)}", err=True)
             sys.exit(2)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -37,7 +38,7 @@ class Group(click.Group):
         except click.UsageError as error:
             if _is_help(error):
                 raise
-            click.echo(f"memeval: {_misspelt(error)}", err=True)
+            click.echo(f"memeval: {_in_one_line(error)}", err=True)
             ctx.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,7 +50,7 @@ class Group(click.Group):
         except click.UsageError as error:
             if _is_help(error):
                 raise
-            click.echo(f"memeval: {_misspelt(error)}", err=True)
+            click.echo(f"memeval: {_in_one_line(error)}", err=True)
             ctx.exit(2)
         except UsageError as error:
             click.echo(f"memeval: {' '.join(str(error).split())}", err=True)
@@ -58,7 +59,7 @@ class Group(click.Group):
             from memeval.process import end
 
             click.echo("memeval: interrupted", err=True)
-            end(130)  # code of the user's, in a thread, does not keep it
+            end(130)  # without waiting for threads of the user's code
 
     def _flushed(self, ctx: click.Context) -> Any:
         """Run the verb and flush its output. Raises UsageError where stdout cannot be written."""
@@ -68,7 +69,7 @@ class Group(click.Group):
             finally:
                 sys.stdout.flush()
         except OSError as error:
-            raise UsageError(_unwritten(error)) from None
+            raise UsageError(_stdout_error(error)) from None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
@@ -77,12 +78,12 @@ class Group(click.Group):
 
 
 def _is_help(error: click.UsageError) -> bool:
-    """Whether click raises it to show the help of a group that was called without a verb."""
+    """Whether click raised the error to show the help of a group that was called without a verb."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
-def _misspelt(error: click.UsageError) -> str:
-    """What click says of the words of a command line, on one line, with the command that shows them all."""
+def _in_one_line(error: click.UsageError) -> str:
+    """click's message on one line, with the command that shows the help."""
     verb = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text.replace("integer range", "whole number").replace("float range", "number")
@@ -90,9 +91,9 @@ def _misspelt(error: click.UsageError) -> str:
     return f"{where}{text[:1].lower()}{text[1:]} ({shows} --help shows all)"
 
 
-def _unwritten(error: OSError) -> str:
-    """The line for a standard output that takes no more. Other errors are raised again."""
+def _stdout_error(error: OSError) -> str:
+    """The message for a standard output that can take no more. Other errors are raised again."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO) or error.filename is not None:
         raise error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is thrown away
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discards the rest of the buffer
     return f"stdout: cannot be written ({error.strerror}); what a run found is in its folder"

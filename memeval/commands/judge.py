@@ -39,9 +39,9 @@ from memeval.runs.notes import OFFLINE_JUDGE, other_than, parts_line, trained_te
 from memeval.wording import counted
 
 SHOWN = 10
-"""Disagreements that are printed."""
+"""How many disagreements are printed."""
 REPLY = 110
-"""Characters of a reply in one."""
+"""The most characters of a reply in a disagreement."""
 
 
 def score_command(
@@ -80,8 +80,8 @@ def calibrate_command(
     form: str = "table",
     quiet: bool = False,
 ) -> int:
-    """Put human-labelled answers (None: the starter set) to a judge, print how it errs and keep that for later scores.
-    Returns the exit code: 0, 3 (the judge gave up on more than max(1, 2 %), or was stopped), 130."""
+    """Have a judge rate human-labelled answers (None: the starter set), print its error rates and keep them for later
+    scores. Returns the exit code: 0, 3 (more than max(1, 2 %) answers without a verdict, or stopped), 130."""
     rules = _rules(prompt)
     with stoppable() as work:
         seen = progress("calibrating", quiet)
@@ -100,7 +100,7 @@ def calibrate_command(
 
 
 def score_table(rows: Sequence[tuple[str, JudgeSummary]], width: int | None = None) -> str:
-    """One line per run (its path, and what the judge made of it), and what must be known to read it."""
+    """A row per run with the judge's score, and notes on how to read it. rows: (path of the run, its judged summary)."""
     header = ["run", "judge", "prompt", "judged %", "95% interval", "n", "failed", "corrected %", "95% interval", "status"]
     body = [
         [
@@ -154,7 +154,7 @@ def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
 
 
 def calibration_table(calibration: Calibration) -> str:
-    """The judge's errors with their limits, by case, and what they do to a score."""
+    """The judge's error rates with their limits, the errors by case, and how they change a score."""
     errors = calibration.errors
     named = {
         "agreement with humans": errors.agreement,
@@ -201,14 +201,14 @@ def _rules(prompt: Path | None) -> str | None:
 
 @dataclass
 class Work:
-    """code: 0, or the exit code of work that was stopped."""
+    """code: 0, or the exit code if the work was stopped."""
 
     code: int = 0
 
 
 @contextmanager
 def stoppable(what: str = "verdicts") -> Iterator[Work]:
-    """A block that calls a judge or a reader. Where it is stopped, a line says how to go on. what: is kept of it."""
+    """Run a block that calls a judge or a reader; if it is stopped, print how to resume. what: the results that are kept."""
     work = Work()
     try:
         yield work
@@ -222,7 +222,7 @@ def stoppable(what: str = "verdicts") -> Iterator[Work]:
 
 
 def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
-    """A counter on a terminal, one line a minute elsewhere."""
+    """A function that shows how many are done: a counter on a terminal, one line a minute elsewhere. None if quiet."""
     if quiet:
         return None
     live = sys.stderr.isatty()
@@ -249,6 +249,6 @@ def _range(row: Average | Limits) -> str:
 
 
 def _end(text: str) -> str:
-    """The end of a reply on one line: there is its verdict."""
+    """The end of a reply, where its verdict is, on one line."""
     flat = short(text, None)
     return flat if len(flat) <= REPLY else f"...{flat[3 - REPLY :]}"

@@ -16,7 +16,7 @@ from memeval.results.published import boards
 
 CARD = "card"
 FIRST = ("memalpha-table1", "memocr-table1")
-"""What is shown where nothing is asked for."""
+"""The tables that are shown by default."""
 
 
 def show_command(runs: Sequence[str], *, form: Form, runs_dir: Path, layout: str | None, methods: Sequence[str]) -> str:
@@ -30,7 +30,7 @@ def show_command(runs: Sequence[str], *, form: Form, runs_dir: Path, layout: str
 def build_command(
     runs: Sequence[str], *, form: Form, runs_dir: Path, layouts: Sequence[str], methods: Sequence[str], output: Path
 ) -> str:
-    """Write a file per table; the text names them. Raises UsageError where a file cannot be written."""
+    """Write a file per table. Returns their paths, one per line. Raises UsageError where a file cannot be written."""
     found = _runs(runs, runs_dir)
     written = []
     for name in layouts or boards():

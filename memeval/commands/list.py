@@ -1,4 +1,4 @@
-"""`memeval list`: the names that can be used, a line each; of one agent, its parameters; the runs of a folder."""
+"""`memeval list`: the names that can be used, one per line; the parameters of one agent; the runs of a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JUDGE = "1 when a judge calls the answer right (`--judge NAME` of run and score
 
 @dataclass(frozen=True)
 class Listing:
-    """Things of one kind, a row of values each, under the names of the columns. above, below: said beside the table."""
+    """A table of things of one kind. above, below: text around the table; empty: the text where there are no rows."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
@@ -63,7 +63,7 @@ def listing(
     agents_dir: tuple[str, ...] = (),
     runs_dir: Path = Path("runs"),
 ) -> Listing:
-    """Tasks, agents, models, metrics or memories; with a name, the parameters of that agent."""
+    """The tasks, agents, models, metrics or memories; with a name, the parameters of that agent."""
     if what == "tasks":
         return Listing(("task", "headline", "description"), _tasks(tasks_dir), below=VARIANTS)
     if what == "agents":
@@ -85,7 +85,7 @@ def listing(
 
 
 def _runs(names: tuple[str, ...], runs_dir: Path, form: str) -> str:
-    """The runs, newest last: it is the nearest to the next prompt."""
+    """The runs, newest last, so that it stands next to the shell's prompt."""
     from memeval.records.clean import encode
     from memeval.records.numbers import percent
     from memeval.results.frames import rows
@@ -142,7 +142,7 @@ def _agents(agents_dir: tuple[str, ...]) -> Listing:
 
 
 def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
-    """An agent with its parameters: their values as its card sets them, else their defaults, and what its class says."""
+    """An agent with its parameters: the value in its card, else the default, and the meaning from the class's docstring."""
     columns = ("parameter", "default", "meaning")
     card = plugins.find_agent(name, agents_dir)
     if card.agent in plugins.CONTROLS:
@@ -165,8 +165,8 @@ def _agent(name: str, agents_dir: tuple[str, ...]) -> Listing:
 
 
 def _help(name: str, text: str) -> str:
-    """What a docstring says of a parameter: the text behind `name:` or `name, other:`, else the sentence with `name` in
-    backticks."""
+    """What a docstring says about a parameter: the text after `name:` or `name, other:`, else the sentence that has `name`
+    in backticks."""
     found = re.search(rf"(?<![\w`]){re.escape(name)}(?:, \w+)*: (.+?)(?:\.(?=\s|$)|$)", text)
     if found:
         return found[1]
@@ -183,6 +183,7 @@ def _text(value: Any) -> str:
 
 
 def _columns(rows: list[tuple[str, ...]]) -> str:
+    """Align rows in columns. Only cells of the last column may have several lines."""
     from tabulate import tabulate
 
     return "\n".join(map(str.rstrip, tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines()))

@@ -1,4 +1,4 @@
-"""`memeval list memories`: what is stored of reading, and which runs read it. `memeval remove RUN|MEMORY...` deletes."""
+"""`memeval list memories`: stored memories and the runs that read each. `memeval remove RUN|MEMORY...` deletes folders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from memeval.records.memory import CALLS, MEMORIES, MemoryFolder
 _EVERY = ("manifest.json", LOCK, f"{CALLS}*", ".*.tmp")
 RUN_FILES = (*_EVERY, "summary.json", *FILES.values(), "scores")
 MEMORY_FILES = (*_EVERY, "operations.jsonl")
-"""What memeval writes to a folder. One that holds anything else is not deleted."""
+"""The files that memeval writes to a folder. A folder with any other file is not deleted."""
 
 
 def memories(runs_dir: Path) -> list[tuple[str, str, list[str]]]:
-    """The memories below RUNS: folder, size, runs that read it."""
+    """The memories below `runs_dir`: (folder, size, runs that read it)."""
     rows = []
     for folder in sorted(path for path in runs_dir.glob(f"*/{MEMORIES}/*") if path.is_dir()):
         size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
@@ -29,7 +29,7 @@ def memories(runs_dir: Path) -> list[tuple[str, str, list[str]]]:
 
 
 def remove_command(folders: Sequence[Path]) -> str:
-    """Delete run folders, then memory folders that no run names; says what was done.
+    """Delete run folders, then memory folders that no other run reads. Returns a line per folder.
 
     Raises UsageError, before anything is deleted, for a folder that is neither; and where another process writes one."""
     runs = [path for path in folders if RunFolder(path).manifest()]
@@ -61,7 +61,8 @@ def remove_command(folders: Sequence[Path]) -> str:
 
 
 def _check(path: Path, files: Sequence[str]) -> None:
-    """Raises UsageError for what is no run or memory folder of memeval, or holds what memeval did not write."""
+    """Check that a folder may be deleted. Raises UsageError where it is not a run or memory folder of memeval, or holds a
+    file that memeval did not write."""
     if path.is_symlink() or not path.is_dir():
         raise UsageError(f"{path}: not a folder (links are not followed)")
     if files is MEMORY_FILES and (path.absolute().parent.name != MEMORIES or not _is_memory(path)):
@@ -72,5 +73,5 @@ def _check(path: Path, files: Sequence[str]) -> None:
 
 
 def _is_memory(path: Path) -> bool:
-    """An empty one counts: a process was killed before it wrote the manifest."""
+    """Whether a folder is a memory. One without a manifest counts: a process was killed before it wrote it."""
     return MemoryFolder(path).manifest() is not None or not (path / "manifest.json").exists()

@@ -1,4 +1,4 @@
-"""`memeval new agent|task NAME`: files to begin with, which run as they are, and the commands to type."""
+"""`memeval new agent|task NAME`: write starter files that run as they are, and print the commands to type next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ WHAT = ("agent", "task")
 
 
 def new_command(what: str, name: str) -> str:
-    """Write the files into the working directory. Returns what to type next. Raises UsageError where one exists."""
+    """Write the files into the working directory. Returns the commands to type next. Raises UsageError where a file
+    exists."""
     if what not in WHAT:
         raise UsageError(f"memeval new {what}: unknown kind{suggest(what, WHAT)} (one of {', '.join(WHAT)})")
     base = name.removesuffix(".py").removesuffix(".yaml")

@@ -1,4 +1,4 @@
-"""`memeval prompts list|show|fetch`: the texts that agents, readers and judges are prompted with."""
+"""`memeval prompts list|show|fetch`: the prompts of agents, readers and judges."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from memeval.results.columns import width
 from memeval.runs.prompts import replaced, set_of, shipped_texts
 
 SHARED = ("reader", "judge")
-"""Sets of no agent: system texts of the reader, which a task's card names, and the judge's rules by family of tasks."""
+"""Prompts that belong to no agent: the reader's system texts, which task cards name, and the judge's rules by task
+family."""
 
 
 @dataclass(frozen=True)
 class PromptPart:
-    """A part of the prompts of `owner`, an agent or one of SHARED. text: as it is used unless `--prompt` replaces it.
-    placeholders: those that its text may hold; of several texts, all that one of them may."""
+    """A part of the prompts of `owner`, an agent or one of SHARED. text: what is used unless `--prompt` replaces it.
+    placeholders: those that the text may contain; for a part with several texts, those that any of them may."""
 
     owner: str
     part: str
@@ -36,7 +37,7 @@ class PromptPart:
 
 
 def prompt_parts(owner: str, agents_dir: tuple[str, ...] = ()) -> list[PromptPart]:
-    """The parts of an agent (as `--agent` names it), of `reader` or of `judge`. Raises UsageError."""
+    """The parts of an agent (as `--agent` names it), of `reader` or of `judge`. Raises UsageError for an unknown name."""
     if owner in SHARED:
         name, texts = owner, shipped(owner)
     else:
@@ -69,7 +70,7 @@ def list_command(owner: str | None, agents_dir: tuple[str, ...] = (), form: str 
 
 
 def _described(part: PromptPart, wide: int) -> list[str]:
-    """A part in lines that fit the terminal: its name, what it is, and the placeholders that it may hold."""
+    """A part in lines that fit the terminal: its name, what it is, and the placeholders that it may contain."""
     held = " ".join(f"{{{name}}}" for name in part.placeholders)
     said = f"{part.about} ({held})" if part.about and held else part.about or held
     start = f"  {part.part:<16}"
@@ -77,7 +78,7 @@ def _described(part: PromptPart, wide: int) -> list[str]:
 
 
 def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:
-    """What `memeval prompts show AGENT [PART]` prints: the text of a part as it is, or all parts under their names."""
+    """What `memeval prompts show AGENT [PART]` prints: the text of a part alone, or all parts under their names."""
     found = {each.part: each.text for each in prompt_parts(owner, agents_dir)}
     if part is not None and part not in found:
         has = f" (known: {', '.join(found)})" if found else " (it has none)"
@@ -88,8 +89,8 @@ def show_command(owner: str, part: str | None, agents_dir: tuple[str, ...] = (),
 
 
 def fetch_command(name: str, out: Path | None = None, agents_dir: tuple[str, ...] = (), form: str = "table") -> str:
-    """What `memeval prompts fetch NAME` prints: where the prompts of a judge, or of an agent's authors, are now. Raises
-    UsageError, with nothing written."""
+    """Fetch the prompts of a judge, or of an agent's authors. Returns the text on where they are now. Raises UsageError,
+    with nothing written."""
     if name in official():
         return _fetch_judge(official()[name], form)
     known = {card.name: pinned for card in _agents(agents_dir) if (pinned := authors.upstream_of(set_of(card)))}
@@ -107,7 +108,7 @@ def fetch_command(name: str, out: Path | None = None, agents_dir: tuple[str, ...
 
 
 def _fetch_judge(judge: OfficialJudge, form: str) -> str:
-    """Upstream's file, fetched into the user's cache and checked."""
+    """Fetch upstream's file into the user's cache, check it, and return the text on it."""
     path = upstream.get(judge.file, _say)
     if form == "json":
         return json.dumps({"name": judge.name, "path": str(path), "sha256": judge.sha256, "licence": judge.licence})

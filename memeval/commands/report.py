@@ -12,7 +12,7 @@ from memeval.wording import counted
 
 
 def report_command(where: Sequence[str], output: Path, title: str, stories: str, runs_dir: Path, form: str = "table") -> str:
-    """Write the page, and say what is in it. Raises UsageError as `load_runs` and `report` do."""
+    """Write the page. Returns the text on what it contains. Raises UsageError as `load_runs` and `report` do."""
     made = report(load_runs(*where, runs_dir=runs_dir), output, title=title, all_stories=stories == "all")
     if form == "json":
         return encode(made).decode()

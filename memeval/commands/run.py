@@ -1,4 +1,4 @@
-"""`memeval run`: plan everything, run it, print one table or one JSON object."""
+"""`memeval run`: plan all runs, execute them, print one table or one JSON object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from memeval.runs.run_all import run_all
 def run_command(
     options: Options, *, form: str, fresh: bool = False, fresh_memory: bool = False, log: str | None = None
 ) -> int:
-    """Returns the exit code, 3 where a run is not whole or a suite lacks a task. Results go to stdout, else stderr."""
+    """Run everything. Results go to stdout, all else to stderr. Returns the exit code: 3 where a run is not complete or a
+    suite lacks a task."""
     if log:
         from memeval.results import wandb_log
 
@@ -60,7 +61,7 @@ def _print(outcomes: Sequence[Outcome], options: Options, form: str, out: TextIO
 
 
 def _again() -> str:
-    """The command line that resumes. What would start anew is left out."""
+    """The command line that resumes the run, without the flags that would start it anew."""
     import shlex
 
     return shlex.join(["memeval", *(word for word in sys.argv[1:] if word not in ("--fresh", "--fresh-memory"))])

@@ -1,4 +1,4 @@
-"""`memeval show`: runs at a glance, their answers, or all about one question. Reads folders only; needs no data set."""
+"""`memeval show`: an overview of runs, their answers, or all about one question. Reads folders only; needs no data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from memeval.results.story import answers, context_questions, memory_at, story
 from memeval.wording import counted
 
 WORST = 10
-"""Answers that a run at a glance names."""
+"""How many wrong answers the overview of a run names."""
 
 
 def show_command(
@@ -43,7 +43,7 @@ def show_command(
     runs_dir: Path = Path("runs"),
     form: str = "table",
 ) -> str:
-    """What `memeval show RUN... [QUESTION]` prints. Raises UsageError where a name is unknown, or where one run is wanted
+    """What `memeval show RUN... [QUESTION]` prints. Raises UsageError where a name is unknown, or where one run is needed
     and several have the name."""
     if (context is not None or position is not None) and not memory:
         raise UsageError("--context and --position belong to --memory")
@@ -66,7 +66,7 @@ def show_command(
 
 
 def _run_and_question(words: Sequence[str], runs_dir: Path) -> tuple[Sequence[str], str | None]:
-    """Of two words, the run and the question; the question is None where both are runs."""
+    """Read two words as (runs, question); the question is None where both words are runs."""
     first = load_runs(words[0], runs_dir=runs_dir)
     questions = first[0].questions if len(first) == 1 else {}
     if words[1] in questions:
@@ -74,7 +74,7 @@ def _run_and_question(words: Sequence[str], runs_dir: Path) -> tuple[Sequence[st
     try:
         load_runs(words[1], runs_dir=runs_dir)
     except UsageError:
-        run = find_run(words[0], runs_dir=runs_dir)  # where several runs have the name, that is what to fix
+        run = find_run(words[0], runs_dir=runs_dir)  # raises where several runs have the name, which is then the fault
         near = suggest(words[1], questions)
         raise UsageError(f"{run.path}: no question '{words[1]}'{near}, and no run of this name") from None
     return words, None
@@ -104,7 +104,7 @@ def _answers_json(run: Run, wrong: bool, full: bool) -> dict[str, Any]:
 
 def _memory(run: Run, context: str | None, position: int | None, repeat: int, limit: int | None, form: str) -> str:
     questions = context_questions(run, context)
-    if position is None:  # the last that was asked at
+    if position is None:  # the last position of a question
         places = [row.place for row in questions]
         position = None if None in places else max(place for place in places if place is not None)
     found = memory_at(run, questions, position, repeat)
@@ -125,7 +125,7 @@ def _memory(run: Run, context: str | None, position: int | None, repeat: int, li
 
 
 def _absent(run: Run) -> str:
-    """What is said where there is no memory to show."""
+    """The reason why there is no memory to show."""
     if not run.folder.has_texts:
         return "none: a baseline has no texts"
     if run.manifest.memory is None:
@@ -133,11 +133,11 @@ def _absent(run: Run) -> str:
     return f"not in {os.path.normpath(run.path / run.manifest.memory)}; run its command again to make it from stored replies"
 
 
-# -- a run at a glance ------------------------------------------------------------------------------------------------
+# -- the overview of a run --------------------------------------------------------------------------------------------
 
 
 def _json(run: Run) -> dict[str, Any]:
-    """The summary, with what names the run, where its answers were lost, and its memory economics."""
+    """The summary, with the names of the run, where its answers were lost, and its memory economics."""
     named = {"label": run.label, "tag": run.tag, "when": run.when.isoformat(timespec="seconds")}
     about = {"lost": run.lost, "attribution": run.folder.attribution(), "economics": economics.economics(run)}
     return {**msgspec.to_builtins(run.summary), **named, **about}
@@ -199,7 +199,7 @@ def _lost(run: Run) -> list[str]:
 
 
 def _judged(run: Run) -> list[str]:
-    """What judges made of the run, each with the parts of its score."""
+    """The scores of judges, each with its parts."""
     lines = []
     for name in run.folder.judges():
         row = judged_summary(run.path, name)
@@ -237,7 +237,7 @@ def _cost(row: Cost) -> list[str]:
 
 
 def _operations(row: Operations) -> list[str]:
-    """What came of the operations of reading, and why some were not ok."""
+    """How the operations of reading ended, and why some were not ok."""
     if not row.counts:
         return []
     reasons = ((status, why, number) for status, found in row.reasons.items() for why, number in found.items())

@@ -1,4 +1,4 @@
-"""What `memeval show` prints of answers: a list of them, one question in full, a memory."""
+"""What `memeval show` prints about answers: a list of them, one question in full, or a memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from memeval.results.story import Given, Memory, Recalled, Ruling, Story
 from memeval.wording import counted
 
 SHORT = 160
-"""Characters of a text, unless all is wanted."""
+"""The most characters of a text, unless all is wanted."""
 
 
 def answer_lines(row: Given) -> list[str]:
-    """An answer in a list of them."""
+    """An answer as part of a list."""
     repeat = f"  repeat {row.repeat}.{row.answer_repeat}" if row.repeat or row.answer_repeat else ""
     return [
         f"{row.question_id}{repeat}  {_verdict(row)}  {pairs(row.metrics)}  {row.kind}".rstrip(),
@@ -26,7 +26,7 @@ def answer_lines(row: Given) -> list[str]:
 
 
 def story_lines(story: Story, absent: str, limit: int | None = SHORT) -> list[str]:
-    """One question: gold, answer, score, what was recalled, the memory held then, and the calls that wrote it."""
+    """One question: gold, answer, score, what was recalled, the memory at that point, and the calls that wrote it."""
     lines = _asked(story.question, limit)
     for row in story.answers:
         lines += [f"answer    {short(row.answer or '', limit)}", f"score     {_verdict(row)}  {pairs(row.metrics)}".rstrip()]
@@ -39,7 +39,8 @@ def story_lines(story: Story, absent: str, limit: int | None = SHORT) -> list[st
 
 
 def memory_lines(memory: Memory | None, absent: str, limit: int | None = SHORT) -> list[str]:
-    """Its entries, those that hold evidence marked, and the operations that made it. absent: said where it is None."""
+    """A memory: its entries, with a mark on those that hold evidence, and the operations that wrote them. absent: the text
+    where there is no memory."""
     if memory is None:
         return [f"memory    {absent}"]
     size = f"{pairs(memory.held)} tokens" if memory.held else "size not reported"
@@ -110,7 +111,7 @@ def _ruling(row: Ruling, limit: int | None) -> str:
 
 
 def _attributed(row: AttributedAnswer | None, limit: int | None) -> list[str]:
-    """What the reader says when it is asked again (`memeval attribute`)."""
+    """What the reader answered when it was asked again (`memeval attribute`)."""
     if row is None:
         return []
     again = (("evidence", row.with_evidence), ("whole memory", row.with_memory))
@@ -126,6 +127,6 @@ def pairs(row: Mapping[str, object]) -> str:
 
 
 def short(text: str, limit: int | None = SHORT) -> str:
-    """One line, printable characters only: what a model or a data set sends must not move the cursor."""
+    """The text on one line, with printable characters only: text of a model or a data set must not move the cursor."""
     flat = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
     return flat if limit is None or len(flat) <= limit else flat[: limit - 1] + "…"

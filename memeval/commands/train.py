@@ -1,4 +1,4 @@
-"""`memeval train`: improve the writer of a memory by reinforcement learning, and say honestly what it has learned."""
+"""`memeval train`: improve the writer of a memory by reinforcement learning, and report what it has learned."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ SHOWN = {
     "calls": ("calls a chunk", ".2f"),
     "silent": ("silent", ".1%"),
 }
-"""A figure -> its column, and how it is printed."""
+"""Figure -> (the heading of its column, its format)."""
 
 
 def train_command(
     name: str, out: Path, settings: Sequence[str], seeds: int, form: str, jobs: int = 1, ablations: bool = False
 ) -> int:
-    """Train by a recipe, once for each of `seeds` seeds from the recipe's on, and print what was learned; ablations: also
-    train its ablations, and draw the figures. Returns 0 where every mark is met, 1 where one is not, 3 where training
-    failed, 130 where it was stopped."""
+    """Train by a recipe with `seeds` consecutive seeds, from the recipe's on, and print what was learned. ablations: also
+    train the recipe's ablations, and draw the figures. Returns 0 where every target is met, 1 where one is not, 3 where
+    training failed, 130 where it was stopped."""
     if name == "data":
         from memeval.commands.train_data import train_data
 
@@ -123,7 +123,7 @@ def _train_by_trl(first: Recipe, folders: Mapping[int, Path], form: str) -> int:
 
 
 def _stopped(error: BaseException, folder: Path, more: str = "") -> int:
-    """Say that a training failed or was stopped, and where its state is. The exit code."""
+    """Print that training failed or was stopped, and where its state is. Returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
         print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
         return 130
@@ -146,7 +146,7 @@ def _draw(found: Experiment, out: Path) -> None:
 
 
 def proof_table(proof: Proof, room: int | None = None) -> str:
-    """The figures of a training run: at its own length, and at 13 times that length under a fixed store."""
+    """The figures of a training run: at its own length, and at multiples of that length under a fixed store."""
     measures = [name for name in SHOWN if name != "silent"]
     rows = [
         [name, *_cells(found, measures, found.success > 0 and name.startswith(("warm", "trained")))]
@@ -162,7 +162,7 @@ def proof_table(proof: Proof, room: int | None = None) -> str:
 
 
 def ablation_table(found: Sequence[Ablated], room: int | None = None) -> str:
-    """What the parts of the reward do, on held-out streams at T = 1, and Mem-alpha's own figures on beta beside it."""
+    """The effect of each part of the reward, on held-out streams at T = 1, with Mem-alpha's own figures on beta."""
     from memeval.training.experiment import table_4
 
     measures = [name for name in SHOWN if name != "memory"]
@@ -182,7 +182,7 @@ def ablation_table(found: Sequence[Ablated], room: int | None = None) -> str:
 
 
 def _cells(found: Figures, measures: Sequence[str], called: bool = True) -> list[str]:
-    """called: whether it is a model that calls a tool; otherwise nothing is said of calls."""
+    """The figures as text. called: whether the writer is a model that calls tools; if not, figures of calls are left out."""
     absent = () if called else ("success", "calls")
     return ["-" if name in absent else format(getattr(found, name), SHOWN[name][1]) for name in measures]
 

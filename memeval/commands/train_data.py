@@ -1,4 +1,4 @@
-"""`memeval train data`: build a training mixture, and say what became of the source items."""
+"""`memeval train data`: build a training mixture, and report how many source items were used and dropped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from memeval.typed import typed
 
 
 def train_data(out: Path, settings: Sequence[str], form: str) -> int:
-    """Build both splits of the mixture in a folder. settings: of sources.Mixing. Returns 0, or 1 where nothing came
-    about."""
+    """Build both splits of the mixture in a folder. settings: values for sources.Mixing. Returns 0, or 1 where no task was
+    made."""
     values = changed({}, settings)
     if isinstance(values.get("families"), str):
         values["families"] = [name.strip() for name in values["families"].split(",")]

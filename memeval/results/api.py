@@ -33,7 +33,7 @@ from memeval.typed import Count, Positive, typed
 
 StrPath = str | os.PathLike[str]
 Agents = StrPath | type | Sequence[StrPath | type]
-"""As on the command line; or the class of an agent."""
+"""Names or paths as on the command line, or classes."""
 Tasks = StrPath | Sequence[StrPath]
 Above0 = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -41,8 +41,8 @@ Above0 = Annotated[float, msgspec.Meta(gt=0)]
 class RunOptions(TypedDict, total=False):
     """The other flags of `memeval run`, under their names with `_` for `-`; docs/command-line.md says what they mean.
 
-    tag, thinking: one for the model, or role -> text. set: parameter -> value; a list of values makes a grid, so that a list
-    which is one value is written `[[1, 2]]`. prompt: role -> file. answer_budget: tokens; of several, a run for each.
+    tag, thinking: a text for `model`, or role -> text. set: parameter -> value; a list of values makes a grid, so write
+    `[[1, 2]]` for one value that is a list. prompt: role -> file. answer_budget: tokens; several give a run each.
     """
 
     memory: str | None
@@ -82,9 +82,9 @@ class RunOptions(TypedDict, total=False):
 
 HERE = "memeval.run()"
 PLURALS = {"tag": "tags", "thinking": "thinking", "prompt": "prompts"}
-"""Option -> what the command line calls its values."""
-_one = threading.Lock()
-"""Of this process: runs change its working directory and show one progress display."""
+"""Option -> the name under which the command line passes its values."""
+_one_at_a_time = threading.Lock()
+"""Calls in one process run one after the other: a run changes the working directory and shows the only progress display."""
 
 
 def run(
@@ -96,13 +96,13 @@ def run(
     runs_dir: StrPath = "runs",
     **options: Unpack[RunOptions],
 ) -> Runs:
-    """Run agents on tasks; every agent on every task. Each run speaks of the questions that were asked for.
+    """Run every agent on every task. The results cover the questions that were asked for.
 
-    A run that stopped itself (a server that is down, a spending limit) is returned with `summary.status` "partial", a line
-    on stderr says why, and the runs that were to come after it are missing; one with too many failures is "invalid".
+    A run that stopped itself (a server that is down, a spending limit) is returned with `summary.status` "partial"; a line
+    on stderr says why, and the runs planned after it are missing. A run with too many failures is "invalid".
 
     Raises TypeError for an option that does not exist, UsageError for bad input (one line), and KeyboardInterrupt after
-    Ctrl-C, once the folders are closed. The same call goes on where it was. In a notebook, too.
+    Ctrl-C, once the folders are closed. The same call then resumes the run. Works in a notebook, too.
     """
     return _runs(_outcomes(_options(agent, task, model, limit, runs_dir, options), options))
 
@@ -116,8 +116,8 @@ async def arun(
     runs_dir: StrPath = "runs",
     **options: Unpack[RunOptions],
 ) -> Runs:
-    """`run` in a thread of its own. To cancel it stops the run in order, as Ctrl-C does. Of several at once in a process one
-    runs after the other."""
+    """Call `run` in a thread of its own. Cancelling it stops the run in order, as Ctrl-C does. Several calls in one process
+    run one after the other."""
     wanted = _options(agent, task, model, limit, runs_dir, options)
     handle = process.Handle()
     done = asyncio.get_running_loop().run_in_executor(None, handle.call, partial(_outcomes, wanted, options, handle))
@@ -131,7 +131,7 @@ async def arun(
 
 
 def _outcomes(wanted: Options, options: RunOptions, handle: process.Handle | None = None) -> list[Outcome]:
-    with _one, process.surroundings():
+    with _one_at_a_time, process.surroundings():
         if handle and handle.stopped:
             return []
         if options.get("log"):
@@ -158,7 +158,7 @@ def _runs(outcomes: Iterable[Outcome]) -> Runs:
 def _options(
     agent: Agents, task: Tasks, model: str | None, limit: int | None, runs_dir: StrPath, options: RunOptions
 ) -> Options:
-    """Everything checked by the type that it is declared with, and then as the command line has it."""
+    """Check each option against its declared type, and convert all to what the command line passes."""
     given = _checked({"model": model, "limit": limit, **options})
     texts = {plural: _pairs(given.pop(name, ())) for name, plural in PLURALS.items()}
     settings = {key: value if isinstance(value, list) else [value] for key, value in given.pop("set", {}).items()}
@@ -167,7 +167,7 @@ def _options(
     folders = {name: tuple(_listed(given.pop(name, []))) for name in ("tasks_dir", "agents_dir")}
     if "data_dir" in given:
         given["data_dir"] = Path(given["data_dir"]).expanduser()
-    for name in ("fresh", "fresh_memory", "log"):  # of the command, not of its runs
+    for name in ("fresh", "fresh_memory", "log"):  # these belong to the command, not to its runs
         given.pop(name, None)
     given |= {
         "concurrency": process.affordable(given.get("concurrency", CONCURRENCY)),
@@ -180,7 +180,7 @@ def _options(
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, without those that are None. Raises TypeError and UsageError as `run` does."""
+    """The given options without those that are None. Raises TypeError and UsageError as `run` does."""
     kinds = {"model": str | None, "limit": Count | None, **get_type_hints(RunOptions, include_extras=True)}
     found = {}
     for name, value in options.items():
@@ -202,7 +202,7 @@ def _plain(value: Any) -> Any:
 
 
 def _pairs(given: str | Mapping[str, str] | tuple[()]) -> tuple[str, ...]:
-    """As flags have it: `TEXT`, or `ROLE=TEXT` of each."""
+    """The values as flags take them: `TEXT`, or one `ROLE=TEXT` per role."""
     return (given,) if isinstance(given, str) else tuple(f"{role}={text}" for role, text in dict(given).items())
 
 
@@ -218,7 +218,7 @@ def _name(given: Any, option: str) -> str:
 
 
 def _agent(given: Any) -> str:
-    """As on the command line. A class is known again, and known to have changed, by its file."""
+    """The agent's name as on the command line. A class must be in a file: later runs find it, and see changes, there."""
     if not isinstance(given, type):
         return _name(given, "agent")
     file = getattr(sys.modules.get(given.__module__), "__file__", None)

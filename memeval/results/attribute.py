@@ -1,10 +1,11 @@
 """Where wrong answers were lost, judged by what the same reader answers with other material (validity section 4).
 
-A wrong answer is asked again with the gold evidence alone. Still wrong: `read`. Else with everything that the memory held:
-right: `recall`, wrong: `write`, too long for the reader's window: `recall-or-write`. An answer is right here where it is not
-`wrong` by the scorer of the run's headline. This works for every agent, also for those that lost.py cannot follow.
+The question of each wrong answer is asked again, first with the gold evidence alone. Still wrong: `read`. Otherwise it is
+asked with everything that the memory held. Right: `recall`; wrong: `write`; too long for the reader's window:
+`recall-or-write`. An answer counts as right here unless the scorer of the run's headline calls it `wrong`. This works for
+every agent, also for those that lost.py cannot follow.
 
-Calls go through the store of the run folder: the same command goes on where it was stopped, and asks nothing twice.
+Calls go through the store of the run folder: the same command resumes where it was stopped, and makes no call twice.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ Right = Callable[[QuestionRow, str, str], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Expected:
-    """What an attribution may take: the wrong answers, calls of the reader at most, their prompt tokens (estimated), and
-    USD; None where the price is not known."""
+    """The most that an attribution takes: wrong answers, calls of the reader, estimated prompt tokens, and USD (None where
+    the price is not known)."""
 
     answers: int
     calls: int
@@ -59,10 +60,10 @@ class Expected:
 
 
 class Attribute:
-    """The attribution of one run. limit: wrong answers at most, in the order of the run. base_url: where the reader is now,
-    if it moved. data: the data folder, for memories that are made again.
+    """The attribution of one run. limit: the most wrong answers to ask again, in the order of the run. base_url: where the
+    reader is now, if it moved. data: the data folder, for memories that must be built again.
 
-    Raises UsageError for a control, and for a judge whose prompt was a file."""
+    Raises UsageError for a control, and for a run whose judge's prompt was a file."""
 
     def __init__(self, run: Run, limit: int | None = None, base_url: str | None = None, data: Path | None = None) -> None:
         if run.manifest.memory is None:
@@ -83,7 +84,7 @@ class Attribute:
         self.memories, self.how = self._memories(data)
 
     def expected(self) -> Expected:
-        """Before anything is sent."""
+        """The estimate, made before anything is sent."""
         used = Usage()
         calls = 0
         for sample in self.asked:
@@ -95,8 +96,8 @@ class Attribute:
         return Expected(len(self.asked), calls, used.prompt, usd)
 
     def attribution(self, settings: CallSettings, seen: Seen | None = None) -> Attribution:
-        """Ask, and write scores/attribution.json. seen: called after each answer with (done, all, failed). Raises StopRun:
-        the same command goes on."""
+        """Ask the reader again and write scores/attribution.json. seen: called after each answer with (done, all, failed).
+        Raises StopRun, after which the same command resumes."""
         calls: list[CallRow] = []
 
         async def work() -> tuple[list[AttributedAnswer], int]:
@@ -188,7 +189,7 @@ class Attribute:
         return Request(messages, params={**params, **self.reader.params}, repeat=sample.repeat, sample=sample.answer_repeat)
 
     def _memories(self, data: Path | None) -> tuple[Mapping[Key, Sequence[Item]], str]:
-        """(sample -> all that its memory held, how that is known or why not)"""
+        """(sample -> everything that its memory held, how that is known or why it is not)"""
         run = self.run
         if records_effects(run.operations):
             return {
@@ -204,7 +205,7 @@ class Attribute:
         return {sample.key: found[sample.key[:2]] for sample in self.asked if sample.key[:2] in found}, "replay"
 
     async def _scored(self, row: QuestionRow, answer: str, finish_reason: str) -> bool:
-        """By the metric of the headline; of an unanswerable question, by whether it was declined."""
+        """Whether the answer is right by the metric of the headline; an unanswerable question must be declined."""
         by = self.run.rules
         sample = SampleRow(
             question_id=row.question_id,

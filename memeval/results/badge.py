@@ -24,16 +24,16 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """same: the published protocol, as far as the cards know. similar: with the deviations that the cards of the task and
-    of the agent name. different: anything else; the numbers do not say which of the two is better. why: for each reason a
-    line."""
+    """same: the run follows the published protocol, as far as the cards know. similar: it has the deviations that the cards
+    of the task and of the agent name. different: anything else; the two numbers do not tell which is better. why: one line
+    per reason."""
 
     level: Level
     why: tuple[str, ...] = ()
 
 
 def badge(run: Run, board: Board, column: Published) -> Badge:
-    """Of a run in a column of a published table. column: any row of it."""
+    """The badge of a run in a column of a published table. column: any row of that column."""
     different = (*_different(run, board, column.dataset), *_streams(run, column.task), *_overridden(run))
     if different:
         return Badge("different", different)
@@ -65,9 +65,9 @@ def _different(run: Run, board: Board, dataset: str) -> Iterator[str]:
 
 
 def _known_today(run: Run) -> Iterator[str]:
-    """The deviations of the cards as they are now: an older run knew fewer of them."""
+    """The deviations that today's cards name; the cards of an older run may have named fewer."""
     name, *variants = run.task.split("@")
-    with contextlib.suppress(UsageError):  # a variant that is gone, a card that is no longer one
+    with contextlib.suppress(UsageError):  # the variant was removed, or the file is no card any more
         task, agent = cards.find(TaskCard, name), cards.find(AgentCard, run.manifest.agent)
         for variant in variants:
             task = task and cards.with_variant(task, variant)
@@ -78,7 +78,7 @@ def _known_today(run: Run) -> Iterator[str]:
 
 
 def _streams(run: Run, task: str) -> Iterator[str]:
-    """Settings of the streams that are not those of the column's task, as variants such as `@hard` make them."""
+    """Settings of the streams that differ from those of the column's task, as in variants such as `@hard`."""
     name, _, variant = task.partition("@documents-")
     card = cards.find(TaskCard, name)
     own = run.identity("task")
@@ -89,7 +89,7 @@ def _streams(run: Run, task: str) -> Iterator[str]:
 
 
 def _overridden(run: Run) -> Iterator[str]:
-    """What was set otherwise than in the agent's card, and prompts of the user's."""
+    """Models, thinking and parameters that the user set differently from the cards, and the user's own prompts."""
     for role, entry in run.identity("agent").get("models", {}).items():
         name = entry.get("name") if isinstance(entry, dict) else entry
         own = run.manifest.models.get(role)

@@ -12,6 +12,7 @@ from memeval.results.badge import LEVELS, Badge, badge
 from memeval.results.published import Board, Published, published
 from memeval.results.run import Run
 from memeval.results.run_table import MARKS
+from memeval.wording import counted
 
 UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
 """Unit of a table -> factor and digits of a measured number in it."""
@@ -19,8 +20,8 @@ UNIT = {"percent": (100.0, 1), "fraction": (1.0, 3)}
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """column: any published row of the run's column. rule: the metric of the published number, where it is known. metric,
-    average: by that rule where it was computed, else the run's headline."""
+    """column: any published row of the run's column. rule: the metric of the published number, empty where it is not known.
+    metric, average: those of that rule where the run computed it, else the run's headline."""
 
     run: Run
     board: Board
@@ -32,7 +33,7 @@ class Beside:
 
     @property
     def by_rule(self) -> bool:
-        """Whether the number is of the metric that the table has."""
+        """Whether the number is in the table's own metric, as far as that is known."""
         return self.rule in ("", self.metric)
 
     @property
@@ -50,7 +51,7 @@ class Beside:
         return f"{value} [{low}, {high}]{other}{f' {MARKS[trained.mark]}' if trained else ''}"
 
     def record(self) -> dict[str, object]:
-        """All of it, for CSV and JSON. value, low, high, headline: fractions."""
+        """One record for CSV and JSON. value, low, high, headline: fractions."""
         summary = self.run.summary
         return {
             "agent": self.run.agent,
@@ -78,8 +79,8 @@ class Beside:
 
 
 def beside(run: Run, board: Board) -> Beside | None:
-    """None where the table has no column for the run's task, whatever its variant; and for the offline model, which says
-    nothing about any memory system."""
+    """The run beside a published table. None where the table has no column for the run's task, whatever its variant, and for
+    the offline model, whose numbers say nothing about a memory system."""
     columns = {row.task: row for row in published() if row.board == board.name and row.task and row.measure == "performance"}
     name = run.task
     while name not in columns and "@" in name:
@@ -94,32 +95,28 @@ def beside(run: Run, board: Board) -> Beside | None:
 
 
 def _rule(run: Run, board: Board) -> str:
-    """The metric of the published number: the table's, else the one that the task's card has for the agent; empty where
-    neither says it."""
+    """The metric of the published number: the table's, else the one that the task's card gives for the agent; empty where
+    neither names one."""
     rules = run.identity("task").get("published_metrics", {})
     agent = AgentCard(run.manifest.agent, str(run.identity("agent").get("agent", "")))
     return board.metric or of_agent(rules, agent)
 
 
 def in_unit(value: float, unit: str) -> str:
-    """A fraction as a table of this unit prints it."""
+    """Format a fraction as a table of this unit prints it."""
     factor, places = UNIT[unit]
     return f"{factor * value:.{places}f}"
 
 
 def notes_beside(runs: Collection[Run], places: Iterable[Beside]) -> Iterator[str]:
-    """Which runs were left out, and why each badge is as it is."""
+    """Notes on which runs were left out, and on the reasons of each badge."""
     shown = list(places)
     offline = sum(run.offline for run in runs)
     elsewhere = len(runs) - offline - len({place.run for place in shown})
     if offline:
-        yield f"left out, because the offline model is not comparable with published results: {_runs(offline)}."
+        yield f"left out, because the offline model is not comparable with published results: {counted(offline, 'run')}."
     if elsewhere:
-        yield f"left out, because they are on other tasks: {_runs(elsewhere)}."
+        yield f"left out, because they are on other tasks: {counted(elsewhere, 'run')}."
     for level in LEVELS:
         why = dict.fromkeys(reason for place in shown for reason in place.badge.why if place.badge.level == level)
         yield from (f"{level}: {reason}." for reason in why)
-
-
-def _runs(number: int) -> str:
-    return f"{number} run{'s' if number > 1 else ''}"

@@ -13,8 +13,8 @@ from memeval.results.run_table import kind_counts
 
 
 def kinds(runs: Runs, rows: Sequence[str] = ()) -> tuple[Grid, ...]:
-    """A table per task; tasks whose questions are of one kind are left out. rows: as of `table`; a run is in the row that it
-    has there."""
+    """A table per task; tasks whose questions are all of one kind are left out. rows: as for `table`, which puts each run in
+    the same row."""
     found = layout(runs, rows)
     grids = (_kinds_of(found, task) for (task,) in found.col_keys)
     return tuple(grid for grid in grids if len(grid.columns) > len(found.rows) + 1)
@@ -43,8 +43,8 @@ def _kinds_of(found: Layout, task: str) -> Grid:
 
 
 def lost_table(runs: Runs) -> Grid:
-    """A row per run: counts of answers, failed and partly right ones left out. A run without texts (a baseline) has no row.
-    Raises UsageError, with file and line, where a row is damaged."""
+    """A row per run with counts of its answers, without failed and partly right ones. A run without texts (a baseline) has
+    no row. Raises UsageError, with file and line, where a row is damaged."""
     found = layout(runs)
     rows: list[tuple[Cell, ...]] = []
     for (row, col), run in found.runs.items():

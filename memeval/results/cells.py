@@ -1,5 +1,5 @@
-"""One run in its place of a table: its number, its marks, and which run of a column is the best, where the statistics allow
-to say so (validity section 1)."""
+"""The cell of a run in a table: its number and its marks. Which run of a column is best, where the statistics support that
+(validity section 1)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ LEGEND = {
 
 @dataclass(frozen=True)
 class Cell:
-    """metric: that is shown. kept: ids of the questions that count, None for all. apart: why the run may not be compared
-    with its column, and the letter of that reason."""
+    """metric: the metric shown. kept: ids of the questions that count, None for all. apart: why the run may not be compared
+    with the others of its column; letter: the footnote of that reason."""
 
     run: Run
     metric: str
@@ -40,7 +40,7 @@ class Cell:
 
     @cached_property
     def values(self) -> dict[str, float]:
-        """question id -> score, of the questions that count"""
+        """question id -> score, for the questions that count"""
         found = self.run.values(self.metric)
         return found if self.kept is None else {key: value for key, value in found.items() if key in self.kept}
 
@@ -59,12 +59,12 @@ class Cell:
 
     @property
     def counts(self) -> bool:
-        """Whether a mean over tasks may use it."""
+        """Whether a mean over tasks may use this cell."""
         return self.average.value is not None and self.run.summary.status == "complete" and not self.apart
 
     @property
     def trained(self) -> bool:
-        """Whether a model of the run was trained on the questions, or on their like."""
+        """Whether a model of the run was trained on these questions, or on similar ones."""
         return self.run.summary.trained_on is not None
 
     @property
@@ -80,9 +80,9 @@ class Cell:
 
 
 def best(column: Mapping[Key, Cell]) -> Key | None:
-    """The row whose mean is higher than that of every other, by paired tests at .05 after Holm. None where there is none,
-    with fewer than 100 questions or 5 streams, and with the offline model, whose order says nothing of agents. Controls, and
-    runs that are not whole or not comparable, are left out. column: runs on one task."""
+    """The row whose mean is higher than every other row's, by paired tests at .05 after Holm. None where no row is, or where
+    a test has fewer than 100 questions or 5 streams. Left out are controls, runs that are incomplete or not comparable, and
+    those of the offline model, whose order says nothing about agents. column: runs on one task."""
     rivals = {row: cell for row, cell in column.items() if _takes_part(cell)}
     if len(rivals) < 2 or any(len(cell.values) < FEW for cell in rivals.values()):
         return None

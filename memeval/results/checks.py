@@ -6,13 +6,14 @@ Each check has a number with one-sided limits at level 1 - alpha, and a bound th
     memory    candidate / baseline - 1: at most max_growth  cost       the same
     min       mean of a metric: at least so much            latency    a quantile: at most so many seconds (no limits)
 
-Both limits beyond the bound: `regression`. Both within it: `pass`. Else `inconclusive`: the questions do not tell, and the
-check says how many would. By default an inconclusive check lets the candidate pass, with a warning; under `strict` it does
-not. More failures must be shown to count, also under strict: a run with more than 2 % of them is invalid anyway.
+Both limits beyond the bound: `regression`. Both within it: `pass`. Else `inconclusive`: these questions are too few to tell,
+and the check says how many would be enough. By default an inconclusive check lets the candidate pass, with a warning; under
+`strict` it does not. An increase of failures counts only if it is significant, also under `strict`: a run with more than 2 %
+of failures is invalid anyway.
 
-Checks of one kind (on several tasks; memory and cost together) share alpha by Holm's method, so that a candidate that is as
-good as the baseline is stopped with probability alpha at most by each kind. To pass, each must hold its own level: that all
-of them hold by chance is no more likely.
+Checks of one kind (on several tasks; memory and cost together) share alpha by Holm's method, so that each kind stops a
+candidate that is as good as the baseline with probability alpha at most. To pass, each check is held to the unshared level:
+all of them passing by chance is no more likely than one.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limits = tuple[float, float, float]
 """value, low, high"""
 MOST = 1_000_000
-"""Questions that are worth naming as what would decide."""
+"""The largest number of questions that is worth naming as enough to decide."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """max_drop: of the headline, as a fraction (.02 = 2 points). minimum: metric -> its least mean. max_memory_growth,
     max_cost_growth: as fractions (.2 = a fifth more), None: not judged. max_latency: `p50` or `p95` of an answer -> seconds.
-    alpha: of one side. strict: what is not shown to hold stops the candidate. within_stream: judge also where fewer than
-    five clusters speak of these streams only."""
+    alpha: one-sided. strict: an inconclusive check stops the candidate. within_stream: judge also with fewer than five
+    clusters, where limits hold for these streams only."""
 
     max_drop: Share = 0.0
     minimum: dict[str, Share] = {}
@@ -58,10 +59,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One judgement. what: `score f1`, `failures`, `memory`, `cost`, `min f1`, `latency p95`. baseline, candidate: the means
-    of the two, in `unit`; the baseline's is None where it is not looked at. change, low, high: the number that is judged,
-    with its one-sided limits (shares are differences, growth is a fraction); bound: what it must keep. n: questions, in
-    `clusters`. decides: questions that would decide an inconclusive check, None where no number does.
+    """One judgement. what: `score f1`, `failures`, `memory`, `cost`, `min f1`, `latency p95`. baseline, candidate: the two
+    means, in `unit`; the baseline's is None where the check does not use it. change, low, high: the number that is judged,
+    with its one-sided limits (a difference of shares, or growth as a fraction); bound: the bound that it must keep. n: the
+    number of questions, in `clusters`. decides: how many questions would decide an inconclusive check, None where no number
+    would.
     """
 
     task: str
@@ -80,8 +82,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
-    """All checks of some pairs, each a task of its own, task by task. Raises UsageError where a rule speaks of what the runs
-    do not have."""
+    """All checks of the pairs (one pair per task), task by task. Raises UsageError where a rule needs something that the
+    runs do not have."""
     made = [number for pair in pairs for number in _numbers(pair, rules)]
     found: list[Check] = []
     for kind in dict.fromkeys(number.kind for number in made):
@@ -93,8 +95,8 @@ def checks(pairs: Sequence[Pair], rules: Rules) -> list[Check]:
 
 @dataclass(frozen=True, slots=True)
 class _Number:
-    """A number that must keep the bound of its check. check: before it is judged. kind: `score`, `failures`, `min` or
-    `growth`. scores: what it is made of."""
+    """A number that must keep the bound of its check. check: the check before its verdict. kind: `score`, `failures`, `min`
+    or `growth`. scores: the values that the number is computed from."""
 
     check: Check
     kind: str
@@ -116,7 +118,7 @@ class _Number:
         return low >= self.check.bound if self.high_is_good else high <= self.check.bound
 
     def decides(self, alpha: float) -> int | None:
-        """The questions with which the nearer limit would reach the bound, were all else the same."""
+        """How many questions would bring the nearer limit to the bound, all else being equal; None where too many."""
         value, low, high = self.limits(alpha)
         distance = abs(value - self.check.bound)
         reach = value - low if value > self.check.bound else high - value
@@ -167,7 +169,7 @@ def _number(task: str, kind: str, what: str, scores: Scores, bound: float, unit:
 
 @functools.lru_cache(maxsize=64)
 def _limits(kind: str, scores: Scores, alpha: float) -> Limits:
-    """Each end misses with probability alpha."""
+    """The value and its limits; each limit misses with probability alpha."""
     confidence = 1 - 2 * alpha
     if kind == "growth":
         return growth(scores.other, scores.base, scores.clusters, confidence)
@@ -178,8 +180,8 @@ def _limits(kind: str, scores: Scores, alpha: float) -> Limits:
 
 
 def _judged(family: Sequence[_Number], alpha: float) -> list[Check]:
-    """Holm's method with limits in place of p-values: those that break their bound at alpha / m are set aside, until none of
-    the m others does."""
+    """Apply Holm's method with limits in place of p-values: set aside the numbers that break their bound at alpha / m, until
+    none of the m left does."""
     broken: set[int] = set()
     while True:
         left = [place for place in range(len(family)) if place not in broken]
@@ -196,13 +198,14 @@ def _check(number: _Number, broken: bool, alpha: float) -> Check:
     found = replace(number.check, change=value, low=low if known else None, high=high if known else None)
     if broken:
         return replace(found, verdict="regression")
-    if number.kind == "failures" or number.keeps(alpha):  # more of them must be shown to count
+    if number.kind == "failures" or number.keeps(alpha):  # an increase counts only if it is significant
         return replace(found, verdict="pass")
     return replace(found, decides=number.decides(alpha))
 
 
 def _latencies(pair: Pair, rules: Rules) -> list[Check]:
-    """Of an answer, as measured: a machine's load is no sample of anything. `inconclusive` where no answer was timed."""
+    """Check the latency of an answer as measured, without limits: the load of a machine is not a random sample.
+    `inconclusive` where no answer was timed."""
     checks = []
     found = pair.other.summary.latency.get("answer")
     for name, seconds in rules.max_latency.items():

@@ -13,8 +13,8 @@ from memeval.results.escape import plain
 
 
 def width(out: TextIO) -> int | None:
-    """Characters that a line of the terminal behind `out` holds; None where there is no terminal. The variable COLUMNS
-    goes first."""
+    """The width in characters of the terminal behind `out`; None where there is no terminal. The variable COLUMNS takes
+    precedence."""
     try:
         if not out.isatty():
             return None
@@ -32,8 +32,8 @@ def columns(
     keep: Sequence[str] = (),
     width: int | None = None,
 ) -> str:
-    """A table. With two rows or more, a column that is equal in all of them becomes a part of one line above, unless `keep`
-    names it. Columns that exceed the width follow in a table of their own, each behind the first column."""
+    """Format a table. With two rows or more, a column with the same value in all rows moves to one line above the table,
+    unless `keep` names it. Columns that exceed the width follow in further tables, each with the first column repeated."""
     numbers = range(len(header))
     equal = {number for number in numbers if len(rows) > 1 and len({str(row[number]) for row in rows}) == 1}
     equal -= {number for number in numbers if header[number] in keep or not str(rows[0][number])}
@@ -45,7 +45,7 @@ def columns(
 def _parts(
     header: Sequence[str], rows: Sequence[Sequence[object]], align: Sequence[str], numbers: Sequence[int], width: int | None
 ) -> list[str]:
-    """The table, cut into several where it is too wide."""
+    """The table, split into several where it is too wide."""
 
     def drawn(some: Sequence[int]) -> str:
         body = [[plain(str(row[number])) for number in some] for row in rows]

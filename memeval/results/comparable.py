@@ -1,8 +1,8 @@
-"""When two results may be compared: the only rule of it, for tables, `compare`, `gate` and the page.
+"""When two results may be compared: the one rule for tables, `compare`, `gate` and the page.
 
-What differs and forbids: another thing was measured, or it was measured otherwise (task, corpus, protocol, track, visibility
-used, answer budget, questions, metric, scorer, format). What differs and is only named: who was measured and with which
-models, prompts and limits, for that is what people compare.
+A difference forbids the comparison where something else was measured, or in another way (task, corpus, protocol, track,
+visibility used, answer budget, questions, metric, scorer, format). Other differences are only named: which models, prompts
+and limits were used is what people compare.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from memeval.digests import digest
 from memeval.judging.summary import JUDGE
 from memeval.results.run import Run
 
-_NAMES = {"name", "answer_budget", "query_visible", "headline", "metrics"}
-"""Keys of a task's identity that are looked at by themselves, or (metrics beside the headline) do not matter."""
+_NOT_PROTOCOL = {"name", "answer_budget", "query_visible", "headline", "metrics"}
+"""Keys of a task's identity that are compared separately, or (metrics other than the headline) do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One thing in which two runs differ. what: `task`, `corpus`, `protocol`, `track`, `visibility`, `budget`, `questions`,
-    `metric`, `scorer` or `format`, which forbid; `memory model`, `reader model`, `prompts`, `limits`, `repeats`,
-    `answer repeats` or `seed`, which do not. a, b: how it is in either run, for people. forbids: the runs may not be
-    compared, nor share a row or a ranking."""
+    """One difference between two runs. what: `task`, `corpus`, `protocol`, `track`, `visibility`, `budget`, `questions`,
+    `metric`, `scorer` or `format`, which forbid a comparison; `memory model`, `reader model`, `prompts`, `limits`,
+    `repeats`, `answer repeats` or `seed`, which do not. a, b: the values of the two runs, as text. forbids: the runs may not
+    be compared, nor share a row or a ranking."""
 
     what: str
     a: str
@@ -36,7 +36,7 @@ class Mismatch:
 
 
 def mismatches(a: Run, b: Run) -> tuple[Mismatch, ...]:
-    """All that two runs differ in, what forbids first. Nothing is said of the agents: they are what is compared."""
+    """All differences between two runs, forbidding ones first. The agents are left out: they are what is compared."""
     return tuple(one for one in (*_measured(a, b), *_conditions(a, b)) if one.a != one.b)
 
 
@@ -46,7 +46,7 @@ def forbidden(a: Run, b: Run) -> tuple[Mismatch, ...]:
 
 
 def groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs in groups in which each may be compared with the first, in the order given."""
+    """Group the runs, in the order given, so that each may be compared with the first of its group."""
     found: list[list[Run]] = []
     for run in runs:
         group = next((group for group in found if not forbidden(group[0], run)), None)
@@ -63,12 +63,12 @@ def shared_questions(a: Run, b: Run) -> tuple[str, ...]:
 
 
 def _measured(a: Run, b: Run) -> Iterator[Mismatch]:
-    """What forbids."""
+    """Mismatches that forbid a comparison where the two sides differ."""
     ours, theirs = a.identity("task"), b.identity("task")
     yield Mismatch("format", str(a.manifest.format), str(b.manifest.format))
     yield Mismatch("task", task_name(a), task_name(b))
     if task_name(a) == task_name(b):
-        changed = [key for key in {**ours, **theirs} if key not in _NAMES and ours.get(key) != theirs.get(key)]
+        changed = [key for key in {**ours, **theirs} if key not in _NOT_PROTOCOL and ours.get(key) != theirs.get(key)]
         yield Mismatch("protocol", _some(ours, changed), _some(theirs, changed))
         yield Mismatch("corpus", _corpus(a), _corpus(b))
         yield _questions(a, b)
@@ -81,8 +81,8 @@ def _measured(a: Run, b: Run) -> Iterator[Mismatch]:
 
 
 def _conditions(a: Run, b: Run) -> Iterator[Mismatch]:
-    """What is only named. Of models, those of roles that both runs called: that one agent needs no writer is no
-    difference of models."""
+    """Mismatches that are only named. Models are compared in the roles that both runs called: an agent that needs no writer
+    has no other writer."""
     roles = sorted(role for role in a.summary.calls.keys() & b.summary.calls.keys() if role != JUDGE)
     for role in roles:
         yield Mismatch(f"{role} model", _model(a, role), _model(b, role), False)
@@ -94,7 +94,7 @@ def _conditions(a: Run, b: Run) -> Iterator[Mismatch]:
 
 
 def task_name(run: Run) -> str:
-    """The task with its variant, as its card has it."""
+    """The name of the task with its variant, from its card."""
     return str(run.identity("task").get("name") or run.task)
 
 
@@ -103,7 +103,7 @@ def _some(values: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _corpus(run: Run) -> str:
-    """Hashes of the data that the streams were made of, shortened. Users' own data have none: there the questions tell."""
+    """Shortened hashes of the data behind the streams. Users' own data have none: there the questions are compared."""
     return ", ".join(f"{key} {str(value)[:60]}" for key, value in sorted(run.identity("data").items())) or "the user's own"
 
 
@@ -144,7 +144,7 @@ def _prompts(run: Run) -> str:
 
 
 def _limits(run: Run, roles: Sequence[str]) -> str:
-    """What a model's window and its parameters leave: recalled tokens, and how replies are sampled and cut."""
+    """The models' parameters (sampling, lengths of replies), and the recall budget that the reader's window leaves."""
     given = {role: run.identity("models").get(role, {}).get("params") or {} for role in roles}
     found = [f"{role} {_some(params, sorted(params))}" for role, params in given.items() if params]
     if run.summary.recall_budget is not None:

@@ -1,7 +1,7 @@
-"""Is one run better than another? `compare("bm25-run", "memalpha-run")`: paired by question, with all that people ask next.
+"""Is one run better than another? `compare("bm25-run", "memalpha-run")`: paired by question, with the details to explain it.
 
-The first run is what the others are compared with; a difference is theirs minus the first's, in points of the metric's own
-unit (0 to 1). Several runs, or names that mean a run on each of several tasks, give a pair each; their p-values are adjusted
+All others are compared with the first run; a difference is the other's score minus the first's, in the metric's own unit
+(0 to 1). Several runs, or names that mean a run on each of several tasks, give a pair each; their p-values are adjusted
 together by Holm's method.
 """
 
@@ -28,8 +28,8 @@ ABSTENTION = "abstention"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One of two runs. value: its mean over the questions of the comparison; repeats: that of each repeat over all of its
-    questions, where there are several and the metric is its headline."""
+    """One of the two runs. value: its mean over the compared questions; repeats: the mean of each repeat over all questions
+    of the run, where there are several repeats and the metric is its headline."""
 
     path: str
     name: str
@@ -43,9 +43,10 @@ class Side(msgspec.Struct, frozen=True):
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """A paired difference over `n` questions in `clusters`, with its 95 % interval.
 
-    p: of no difference; p_holm: adjusted for all pairs of the comparison. method: `mcnemar` or `sign-flip`. within_stream:
-    fewer than five clusters, so that it speaks of other questions in these streams only. detectable: the difference that so
-    many questions see with 80 % power; where 20 % of the pairs differ, or what the interval says if that is more.
+    p: of the hypothesis of no difference; p_holm: adjusted for all pairs of the comparison. method: `mcnemar` or
+    `sign-flip`. within_stream: there are fewer than five clusters, so the interval holds for these streams only.
+    detectable: the difference that n questions detect with 80 % power, if 20 % of the pairs differ; or the one that follows
+    from the width of the interval, if that is larger.
     """
 
     value: float
@@ -62,7 +63,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """A question with another score. text: empty where a baseline has none."""
+    """A question whose score differs. text: empty where a baseline has none."""
 
     question_id: str
     kind: str
@@ -72,7 +73,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind of question; for unanswerable ones the metric is the share that was declined."""
+    """The difference on one kind of question; for unanswerable ones the metric is the share that was declined."""
 
     metric: str
     n: int
@@ -84,16 +85,16 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What both runs took, all questions of each: None where it is not known."""
+    """A size or cost of each run, over all of its questions; None where it is not known."""
 
     a: float | None
     b: float | None
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair. a: what b is compared with. won, lost, tied: questions that b has more, less or the same of. kinds: in the
-    order of the data. beside: memory_tokens, recall_tokens, failed; tokens, usd and seconds for one answer. forced: what
-    forbids the comparison; named: what else differs; notes: what readers of either run must know."""
+    """One pair. a: the run that b is compared with. won, lost, tied: questions on which b scores higher, lower or the same.
+    kinds: kind -> difference. beside: memory_tokens, recall_tokens, failed; tokens, usd and seconds for one answer. forced:
+    mismatches that forbid the comparison; named: other mismatches; notes: what readers of either run must know."""
 
     a: Side
     b: Side
@@ -118,8 +119,8 @@ def compare(
     runs_dir: str | Path = "runs",
     limit: int | None = None,
 ) -> tuple[Comparison, ...]:
-    """Compare runs with the first. metric: None for its headline. force: compare the questions that two runs share, although
-    something forbids it (comparable.py). limit: only the first questions, in the order of the task.
+    """Compare runs with the first. metric: None for the first run's headline. force: compare the questions that both runs
+    have even where a mismatch forbids it (comparable.py). limit: only the first questions, in the order of the task.
 
     Raises UsageError where runs may not be compared, have nothing in common, or are not finished.
     """
@@ -139,7 +140,7 @@ def compare(
 
 
 def _scores(pair: Pair, metric: str | None, force: bool) -> Scores:
-    """Raises UsageError where the two may not be compared, or share no score."""
+    """The scores of a pair. Raises UsageError where the two runs may not be compared, or share no question with a score."""
     listed = "; ".join(map(str, pair.forbidden(metric)))
     if listed and not force:
         raise UsageError(f"{pair.title} may not be compared: {listed} (--force compares the questions that both were asked)")
@@ -162,8 +163,8 @@ def _effect(difference: Difference, p_holm: float) -> Effect:
 
 
 def _verdict(effect: Effect, pairs: int) -> Verdict:
-    """Where the test cannot reject with so few differences, the interval of a single pair decides; within few streams there
-    is no verdict."""
+    """The verdict by the test. Where so few questions differ that the test can never reject, the interval of a single pair
+    decides; with too few streams there is no verdict."""
     shown = tells_apart(effect.p_holm) or (bool(effect.note) and pairs == 1 and not effect.low <= 0 <= effect.high)
     if not shown or effect.within_stream or not effect.value:
         return "not told apart"
@@ -171,7 +172,7 @@ def _verdict(effect: Effect, pairs: int) -> Verdict:
 
 
 def _comparison(pair: Pair, scores: Scores, asked: str | None, effect: Effect, pairs: int) -> Comparison:
-    """asked: the metric that was asked for, if any; pairs: of how many it is one."""
+    """asked: the metric that was asked for, if any. pairs: the number of pairs compared together."""
     metric = asked or pair.base.summary.headline.metric
     rows = zip(scores.questions, scores.base, scores.other, strict=True)
     changed = {question: _changed(pair, question, a, b) for question, a, b in rows if a != b}
@@ -204,7 +205,7 @@ def _changed(pair: Pair, question_id: str, a: float, b: float) -> Changed:
 
 
 def _kinds(pair: Pair, metric: str) -> dict[str, Kind]:
-    """Where there are two or more."""
+    """The differences by kind of question; empty where all questions are of one kind."""
     questions = pair.base.questions
     by_kind: dict[str, list[str]] = {}
     for key in pair.questions:

@@ -1,4 +1,4 @@
-"""A comparison as tables: the pairs at a glance; of each pair its kinds, cost and memory; the questions won and lost."""
+"""A comparison as tables: an overview of the pairs; for each, its kinds, costs and sizes, and the questions won and lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memeval.runs.notes import FEW
 from memeval.wording import counted
 
 LISTED = 10
-"""Questions won, and lost, that are listed unless all are asked for."""
+"""How many questions won, and how many lost, are listed unless all are asked for."""
 BESIDE = {
     "memory_tokens": "memory tokens",
     "recall_tokens": "recalled tokens",
@@ -24,7 +24,7 @@ BESIDE = {
 
 
 def comparison_grids(pairs: Sequence[Comparison], everything: bool = False) -> list[Grid]:
-    """everything: list all questions won and lost."""
+    """The tables of a comparison. everything: list all questions won and lost."""
     grids = [_overview(pairs)]
     for one in pairs:
         grids.append(_detail(one))

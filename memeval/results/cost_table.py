@@ -1,6 +1,6 @@
 """What runs cost, as a pandas table of numbers and as text: USD where prices are known, tokens always.
 
-What is not known stays blank: NaN or None in the one, `-` in the other.
+What is not known stays blank: NaN or None in the pandas table, `-` in the text.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "long-context"
-"""The agent that builds no memory: what others must save to be worth their ingest."""
+"""The agent that builds no memory; other agents pay off when they become cheaper than it."""
 
 
 def worth_a_table(runs: Sequence[Summary]) -> bool:
-    """Whether anything of what the runs cost is known: a price, or what a server answered from its cache of prefixes."""
+    """Whether any cost of the runs is known: a price, or the share of prompt tokens from a server's cache of prefixes."""
     return any(run.cost.usd or run.cost.cached_share is not None for run in runs)
 
 
 def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
-    """A row per run, those of one task and answer budget (`group`) one after the other. USD, or tokens, per question
-    (`usd_at_10`, `tokens_at_10`) include the run's share of building the memory, at 1, 10 and 100 questions a stream.
-    `pays_from`: questions from which on the run is cheaper than long-context, inf where it never is. `estimated`: calls with
-    estimated tokens."""
+    """A row per run; runs on one task with one answer budget (`group`) are adjacent. USD or tokens per question
+    (`usd_at_10`, `tokens_at_10`) include the question's share of building the memory, at 1, 10 and 100 questions a stream.
+    `pays_from`: questions a stream from which on the run is cheaper than long-context, inf where it never is. `estimated`:
+    calls with estimated tokens."""
     import pandas as pd  # takes a second
 
     rows = []
@@ -65,7 +65,7 @@ def costs_frame(runs: Sequence[Summary]) -> pd.DataFrame:
 
 
 def costs_table(runs: Sequence[Summary], width: int | None = None) -> str:
-    """`costs_frame` as text, a table per group, and what its columns mean. What rests on estimated tokens has a `~`."""
+    """`costs_frame` as text: a table per group, and what its columns mean. Values from estimated tokens have a `~`."""
     frame = costs_frame(runs)
     unit, of_unit = ("usd", money) if any(run.cost.usd for run in runs) else ("tokens", count)
     first, *others = SHARED_BY
@@ -109,7 +109,7 @@ def _legend(runs: Sequence[Summary], unit: str) -> list[str]:
 
 
 MARKED = ("usd", "tokens", "prompt", "completion")
-"""Columns that rest on the numbers of tokens."""
+"""Starts of the names of columns that are computed from token counts."""
 
 
 def _cell(value: float | None, form: Callable[[Any], str], mark: str) -> str:

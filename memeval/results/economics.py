@@ -1,6 +1,6 @@
 """What a run's memories held along their streams, what was done to them, and how long that took.
 
-A memory is followed on the way to the last question of its stream; each context and repeat is one memory.
+A memory is followed up to the last question of its stream. Each repeat of a context has a memory of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from memeval.results.memory_at import steps_at
 from memeval.results.run import Run
 
 POINTS = 50
-"""Points of the curve over the stream at most."""
+"""The most points that the curve over the stream has."""
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What the memories held once a share of their chunks was read. stream_tokens: read until then; tokens: held, by type;
-    means over the memories."""
+    """What the memories held after `share` of their chunks was read, as means over the memories. stream_tokens: tokens read
+    until then; tokens: tokens held, by type."""
 
     share: float
     stream_tokens: float
@@ -41,11 +41,11 @@ class Changes(msgspec.Struct, frozen=True):
 class Economics(msgspec.Struct, frozen=True, kw_only=True):
     """Memory economics of a run.
 
-    along: tokens held by type along the stream, at equal steps up to its end, no more than 50. peak: the most that each
-    memory held at any time; end: what it held at the end. These are empty where the agent does not say what it holds.
-    changes: None where the agent records none. operations: how its operations ended, and why some failed.
-    read_amplification: prompt tokens per token of the streams. ingest_tokens_per_1k, ingest_seconds_per_1k: of reading, per
-    1000 tokens of stream. latency: seconds of `observe`, `recall` and `answer`.
+    along: tokens held by type along the stream, at up to 50 equal steps. peak: the most that each memory held at any time;
+    end: what it held at the end. These three are empty where the agent does not report what it holds. changes: None where
+    the agent records none. operations: how its operations ended, and why some failed. read_amplification: prompt tokens per
+    token of the streams. ingest_tokens_per_1k, ingest_seconds_per_1k: what reading took, per 1000 tokens of stream. latency:
+    seconds of `observe`, `recall` and `answer`.
     """
 
     memories: int = 0
@@ -61,8 +61,8 @@ class Economics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def economics(run: Run) -> Economics:
-    """Memory economics of a run, from its memory's steps and its summary. A control has no memory: then only its costs and
-    latencies are there. Raises UsageError where a row is damaged, or the run has no summary."""
+    """Memory economics of a run, from the steps of its memories and its summary. A control has no memory, only costs and
+    latencies. Raises UsageError where a row is damaged, or the run has no summary."""
     summary = run.summary
     memories = _memories(run)
     peaks = [
@@ -127,7 +127,7 @@ def _changes(memories: Iterable[Iterable[OperationRow]]) -> Changes | None:
 
 
 def lines(found: Economics) -> list[str]:
-    """The record in a few lines of text, as `memeval show` prints it; what is not known is left out."""
+    """The record as a few lines of text for `memeval show`; what is not known is left out."""
     text = []
     if found.peak.mean is not None and found.end.mean is not None:
         text.append(

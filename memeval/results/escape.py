@@ -1,7 +1,7 @@
-"""Text of models, data sets and users, made harmless for the form that it is written in.
+"""Escape text of models, data sets and users for the format that it is written in.
 
-A text may hold anything: markup, a terminal's escape codes, characters that turn the reading direction, a spreadsheet's
-formula. Each function gives a text that shows the same characters and cannot end its cell, line or element.
+A text may hold anything: markup, a terminal's escape codes, characters that change the reading direction, a spreadsheet's
+formula. Each function returns a text that shows the same characters and cannot end its cell, line or element.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def plain(text: str) -> str:
-    """The text in one line. Control characters and line ends become spaces; characters without a shape of their own, such as
-    those that turn the reading direction, are left out; half a surrogate pair becomes U+FFFD."""
+    """The text in one line. Control characters and line ends become spaces; invisible characters, such as those that change
+    the reading direction, are left out; half a surrogate pair becomes U+FFFD."""
     return "".join(map(_shown, text))
 
 
@@ -55,20 +55,20 @@ def _shown(character: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """For a cell of a table or a paragraph: it shows as the plain text, without markup, links or HTML."""
+    """Escape for a cell of a table or a paragraph, so that it shows as plain text, without markup, links or HTML."""
     escaped = "".join(_ENTITIES.get(character, character) for character in plain(text).strip())
     escaped = _LINK.sub(r"\\\g<0>", _MARKDOWN.sub(r"\\\g<0>", escaped))
     return _MARKDOWN_START.sub(r"\1\\", escaped)
 
 
 def latex(text: str) -> str:
-    """For the text of a LaTeX document or a cell of a table."""
+    """Escape for the text of a LaTeX document or a cell of a table."""
     escaped = "".join(_LATEX.get(character, character) for character in plain(text).strip())
     return re.sub("-(?=-)", "-{}", escaped)  # two of them would be a dash
 
 
 def csv_cell(text: str) -> str:
-    """For a cell that a CSV writer quotes: what a spreadsheet would run as a formula gets a ' in front, numbers excepted.
+    """Escape for a cell that a CSV writer quotes: a ' goes before what a spreadsheet would run as a formula, except numbers.
     Line ends and tabs inside the text stay."""
     kept = "".join(character if character in "\n\r\t" else _shown(character) for character in text)
     formula = kept.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(kept)

@@ -1,5 +1,5 @@
-"""Results in other forms: a CSV with a row per answer, and a baseline, the few small files of a run that `gate`, `compare`
-and `table` need, to be kept in git.
+"""Exports of results: a CSV with a row per answer, and a baseline, which keeps in git the few small files of a run that
+`gate`, `compare` and `table` need.
 
 A baseline is a folder with the files of a run folder, without texts (questions, golds, answers, recalled items, replies) and
 without stored calls. It holds ids, digests, scores, sizes and costs; lines are sorted, so that a diff shows what changed.
@@ -30,7 +30,7 @@ NOT_IN_A_BASELINE = ("texts.jsonl", "calls.sqlite", "events.jsonl")
 
 
 def to_csv(runs: Runs) -> str:
-    """A row per question, of each repeat, with its text, golds, answer and every metric."""
+    """A CSV with a row per answer: the question's text and golds, the answer, and every metric."""
     frame = runs.to_pandas("question")
     records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     rows = tuple({str(name): value for name, value in row.items()} for row in records)
@@ -38,8 +38,8 @@ def to_csv(runs: Runs) -> str:
 
 
 def to_baseline(runs: Runs, folder: Path) -> list[Path]:
-    """Write `folder`/<task> for each run, in place of the baseline that is there; the paths. Raises UsageError for runs that
-    are not whole, for two of one task, and where something else is in the way."""
+    """Write each run to `folder`/<task>, replacing the baseline there, and return the paths. Raises UsageError for a run
+    that is not complete, for two runs on one task, and where the folder holds something else."""
     paths = [folder / folder_name(task_name(run)) for run in runs]
     for number, (run, path) in enumerate(zip(runs, paths, strict=True)):
         if path in paths[:number]:
@@ -69,7 +69,7 @@ def _write(run: Run, path: Path) -> None:
     folder.write_manifest(
         replace(
             run.manifest,
-            memory="." if steps else None,  # the steps of reading lie beside the answers
+            memory="." if steps else None,  # the steps of reading are in the same folder as the answers
             finished=max(run.manifest.started, run.manifest.finished),
             base_urls={},
             origins={},
@@ -79,11 +79,11 @@ def _write(run: Run, path: Path) -> None:
 
 
 def _write_rows(path: Path, rows: Iterable[msgspec.Struct]) -> None:
-    """Fields that are as by default are left out."""
-    write_rows(path, map(_filled, rows))
+    """Write rows without the fields that have their default values."""
+    write_rows(path, map(_without_defaults, rows))
 
 
-def _filled(row: msgspec.Struct) -> dict[str, Any]:
+def _without_defaults(row: msgspec.Struct) -> dict[str, Any]:
     usual = _defaults(type(row))
     return {name: value for name, value in msgspec.structs.asdict(row).items() if name not in usual or value != usual[name]}
 
@@ -120,7 +120,7 @@ def _scores(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
 
 
 def _reading(steps: Sequence[OperationRow]) -> list[OperationRow]:
-    """What reading each stream took, in one row."""
+    """One row per stream and repeat, with the calls and tokens of all of its steps."""
     found: dict[tuple[str, int], OperationRow] = {}
     for step in steps:
         key = (step.context_id, step.repeat)

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from memeval.results.run import Run
 
 Level = Literal["run", "question", "operation"]
-Of = TypeVar("Of")
+Source = TypeVar("Source")
 
 
-class Column(NamedTuple, Generic[Of]):
-    """A column of a table. dtype: of pandas; whole numbers that may be unknown are floats, with NaN. of: its value in the
-    row of a run, an answer or an operation."""
+class Column(NamedTuple, Generic[Source]):
+    """A column of a table. dtype: of pandas; whole numbers that may be unknown are floats, with NaN. value: computes the
+    column's value from a run, an answer or an operation."""
 
     dtype: str
-    of: Callable[[Of], Any]
+    value: Callable[[Source], Any]
 
 
 class Answer(NamedTuple):
-    """What a row of level `question` is of. score: by the task's metrics; headline: the value of the run's headline."""
+    """The source of a row of level `question`. score: by the task's metrics; headline: the value of the run's headline."""
 
     sample: SampleRow
     question: QuestionRow
@@ -35,8 +35,8 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """What a row of level `operation` is of: a memory operation, or a chunk without any (result is None), so that the
-    memory's size along the stream is whole. Calls and tokens of a chunk are in its first row."""
+    """The source of a row of level `operation`: a memory operation, or a chunk without any (result is None), so that every
+    chunk has a row with the memory's size. Calls and tokens of a chunk are in its first row."""
 
     step: OperationRow
     result: ToolRow | None
@@ -134,12 +134,12 @@ OPERATION: dict[str, Column[Operation]] = {
 }
 
 COLUMNS: dict[Level, dict[str, Column[Any]]] = {"run": RUN, "question": QUESTION, "operation": OPERATION}
-"""level -> its columns, in order, behind those of the run. Those of metrics follow, each under its name, at the levels `run`
-and `question`."""
+"""level -> its columns, in order; they come after OF_THE_RUN. At the levels `run` and `question`, a column for each metric
+comes last, under the metric's name."""
 
 
 def frame(runs: Iterable[Run], level: Level = "run") -> pd.DataFrame:
-    """A row per run, answer or operation. Raises UsageError for another level."""
+    """A row per run, answer or operation. Raises UsageError for an unknown level."""
     import pandas as pd  # takes a second
 
     found = rows(runs, level)
@@ -149,15 +149,15 @@ def frame(runs: Iterable[Run], level: Level = "run") -> pd.DataFrame:
 
 
 def rows(runs: Iterable[Run], level: Level = "run") -> list[dict[str, Any]]:
-    """The rows of the table, column -> value; None where it is not known."""
+    """The rows of the table: column -> value, None where it is not known. Raises UsageError for an unknown level."""
     if level not in COLUMNS:
         raise UsageError(f"level '{level}'{suggest(level, COLUMNS)}: one of {', '.join(COLUMNS)}")
     made = {"run": _run, "question": _questions, "operation": _operations}[level]
     return [{**_cells(OF_THE_RUN, run), **row} for run in runs for row in made(run)]
 
 
-def _cells(columns: Mapping[str, Column[Of]], of: Of) -> dict[str, Any]:
-    return {name: column.of(of) for name, column in columns.items()}
+def _cells(columns: Mapping[str, Column[Source]], source: Source) -> dict[str, Any]:
+    return {name: column.value(source) for name, column in columns.items()}
 
 
 def _run(run: Run) -> Iterator[dict[str, Any]]:

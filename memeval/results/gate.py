@@ -1,7 +1,7 @@
-"""May a change be merged, a checkpoint be kept? `gate(baseline, candidate)` judges a run by another (validity section 1).
+"""May a change be merged, or a checkpoint kept? `gate(baseline, candidate)` judges one run by another (validity section 1).
 
-checks.py has what is judged, and how. Exit codes: 0 nothing is shown to be worse; 1 something is, or under `strict` is not
-shown to be as good; 3 a run is invalid, partial, or not of the model that it names.
+checks.py defines the checks. Exit codes: 0 nothing is shown to be worse; 1 a check shows a regression, or under `strict` is
+inconclusive; 3 a run is invalid or partial, or its replies came from another endpoint than the run was asked to use.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ DEFAULT = Rules()
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict: of the checks the worst; `invalid` where there is nothing to judge, reasons says why. lost: question ids
-    that the candidate answers worse, by task."""
+    """The verdict: the worst of the checks, or `invalid` where a run cannot be judged; reasons says why. lost: task -> ids
+    of the questions that the candidate answers worse."""
 
     verdict: Verdict | Literal["invalid"]
     exit_code: int
@@ -45,11 +45,11 @@ def gate(
     runs_dir: str | Path = "runs",
     limit: int | None = None,
 ) -> Gate:
-    """Judge a candidate by a baseline: runs, or what `load_runs` finds them by; several tasks are matched by name. limit: by
-    the first questions only, in the order of the task.
+    """Judge a candidate against a baseline. Both are runs, or what `load_runs` finds them by; runs on several tasks are
+    matched by the task's name. limit: use only the first questions, in the order of the task.
 
     Raises UsageError where the two may not be compared, a task of the baseline has no candidate, there are fewer than five
-    clusters (unless within_stream), a number of a rule is out of its range, or a rule speaks of what the runs do not have.
+    clusters (unless within_stream), a number of a rule is out of its range, or a rule needs something that the runs lack.
     """
     typed(msgspec.to_builtins(rules), Rules, "gate")
     old, new = runs_of(baseline, runs_dir, limit), runs_of(candidate, runs_dir, limit)
@@ -78,7 +78,7 @@ def gate(
 
 
 def _unfit(pair: Pair) -> list[str]:
-    """Why a run cannot be judged, or be judged by."""
+    """The reasons why either run of the pair cannot be used."""
     reasons = []
     for side, run in (("baseline", pair.base), ("candidate", pair.other)):
         summary = run.summary

@@ -1,4 +1,4 @@
-"""A verdict of the gate for people and for CI: a table, a Markdown summary, a JUnit file."""
+"""The gate's verdict for people and for CI: a table, a Markdown summary, a JUnit file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from memeval.results.grid import Cell, Form, Grid, render
 from memeval.wording import counted
 
 LISTED = 10
-"""Questions answered worse that the summary names, of each task."""
+"""How many of the questions that were answered worse the summary names for each task."""
 WORDS = {
     "pass": "nothing is shown to be worse",
     "regression": "the candidate is worse",
@@ -31,11 +31,11 @@ COUNTED = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
 def gate_text(gate: Gate, form: Form = "table", width: int | None = None) -> str:
-    """The verdict, why, and a row per check."""
-    said = f"gate: {gate.verdict} ({WORDS[gate.verdict]})"
-    lines = [said, *map(plain, gate.reasons)]
+    """The verdict, its reasons, and a row per check."""
+    heading = f"gate: {gate.verdict} ({WORDS[gate.verdict]})"
+    lines = [heading, *map(plain, gate.reasons)]
     if form == "md":
-        lines = [f"### {said}", *(f"- {markdown(reason)}" for reason in gate.reasons)]
+        lines = [f"### {heading}", *(f"- {markdown(reason)}" for reason in gate.reasons)]
     if not gate.checks:
         return "\n".join(lines)
     return "\n\n".join(["\n".join(lines), render(gate_grid(gate), form, width)])
@@ -67,10 +67,10 @@ def undecided(check: Check) -> str:
     if check.low is None:
         return "one question does not show how much others differ"
     if check.decides is None:
-        said = f"too close to {_shown(check, check.bound)} for any number of questions"
+        text = f"too close to {_shown(check, check.bound)} for any number of questions"
         if check.what.startswith("score"):
-            said += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
-        return said
+            text += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
+        return text
     return (
         f"about {counted(max(check.decides, check.n + 1), 'question')} would decide, were all else the same (n = {check.n})"
     )
@@ -111,7 +111,7 @@ def _shown(check: Check, value: float | None) -> str | None:
 
 
 def write_summary(gate: Gate, path: Path) -> None:
-    """Append Markdown: what GitHub shows as a step's summary, or a pull request as a comment."""
+    """Append the verdict as Markdown, for a step summary of GitHub or a comment on a pull request."""
     lines = [gate_text(gate, "md")]
     for task, lost in gate.lost.items():
         if lost:
@@ -123,7 +123,8 @@ def write_summary(gate: Gate, path: Path) -> None:
 
 
 def write_junit(gate: Gate, path: Path) -> None:
-    """A test case per check. An inconclusive one is skipped, under `strict` a failure; a run that is invalid is an error."""
+    """Write a test case per check. An inconclusive check counts as skipped, under `strict` as a failure; a run that cannot
+    be judged is an error."""
     suite = ElementTree.Element("testsuite", name="memeval gate")
     counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
 
@@ -148,7 +149,7 @@ def write_junit(gate: Gate, path: Path) -> None:
 
 @contextlib.contextmanager
 def _folder_for(path: Path) -> Iterator[None]:
-    """Make the folder of a file that is about to be written. Raises UsageError where it cannot be written."""
+    """Create the folder of a file that the block writes. Raises UsageError where folder or file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield

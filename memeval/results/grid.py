@@ -1,6 +1,6 @@
-"""A table of plain cells, and the one writer of it: for a terminal, Markdown, LaTeX (booktabs), CSV, JSON and HTML.
+"""A table of plain cells, and its writers for a terminal, Markdown, LaTeX (booktabs), CSV, JSON and HTML.
 
-Cells come from anywhere; each form escapes them (escape.py).
+Cells may hold any text; each writer escapes them (escape.py).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Cell = str | int | float | None
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """A table. columns: their names; rows: as many cells each. notes: lines below it. left: columns that are aligned
-    left, the others are numbers. data: what CSV and JSON hold in place of the rows, where a cell shows more than one value:
-    an object per line, all with the same keys.
+    """A table. columns: their names; rows: one cell per column each. notes: lines below the table. left: how many columns
+    are aligned left; the others are numbers. data: records for CSV and JSON in place of the rows, where a cell shows more
+    than one value; all have the same keys.
     """
 
     title: str = ""
@@ -39,7 +39,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Cell]], title: str = "", notes: Sequence[str] = (), left: int = 1) -> Grid:
-        """rows: column -> cell, at least one row, and all with the same columns."""
+        """A table from rows, each column -> cell: at least one row, and all with the same columns."""
         cells = tuple(tuple(row.values()) for row in rows)
         return cls(title=title, columns=tuple(rows[0]), rows=cells, notes=tuple(notes), left=left)
 
@@ -51,7 +51,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         return render(self)
 
     def _repr_html_(self) -> str:
-        """As a notebook shows it."""
+        """The HTML that a notebook shows."""
         return render(self, "html")
 
     def to_pandas(self) -> pd.DataFrame:
@@ -62,8 +62,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render(grid: Grid, form: Form = "table", width: int | None = None) -> str:
-    """The table as text, without a line end behind it. width: characters of a line of the terminal, None for any; a table
-    that is wider is cut into several."""
+    """The table as text, without a final line end. width: of the terminal in characters, None for no limit; a wider table is
+    split into several."""
     if form == "table":
         return _terminal(grid, width)
     return _WRITERS[form](grid)
@@ -79,7 +79,7 @@ def render_all(grids: Sequence[Grid], form: Form = "table", width: int | None = 
 
 
 def shown(cell: Cell) -> str:
-    """A cell as people read it."""
+    """The text of a cell in forms for people."""
     match cell:
         case None | "":
             return "-"
@@ -159,7 +159,7 @@ def _html(grid: Grid) -> str:
 
 
 def _csv(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Every text is quoted: a spreadsheet that separates cells at other characters finds the same ones."""
+    """CSV with every text quoted, so that a spreadsheet with another separator finds the same cells."""
     names = list(dict.fromkeys(name for record in records for name in record)) or list(columns)
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

@@ -1,5 +1,5 @@
-"""What tells the rows of a table apart, and its columns: the facts of runs that were asked for, and those without which runs
-of different models, budgets or prompts would be one row.
+"""Which facts of runs make the rows and columns of a table: those that were asked for, and further ones that keep runs with
+different models, budgets or prompts in separate rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Key = tuple[str, ...]
 
 
 def _sampling(run: Run) -> str:
-    """A digest of all that the models of memory and reader are, but for name and tag."""
+    """A digest of the settings of the memory and reader models, without their names and tags."""
     models = {role: model for role, model in run.identity("models").items() if role in ("memory", "reader")}
     found = {role: {k: v for k, v in model.items() if k not in ("name", "tag")} for role, model in models.items()}
     return digest(json.dumps(found, sort_keys=True, default=str))[:8]
@@ -51,7 +51,7 @@ OF_A_ROW = ("model", "reader", "embedder", "tag", "seed")
 
 OF_A_CELL = ("budget", "track", "question", "judge", "metric", "repeats", "prompts", "sampling", "label", "run")
 """Facts that split a row where two of its runs would be in one cell. (Tasks have budgets, prompts and sampling of their own,
-so that a row may well differ in them from column to column.)"""
+so these may differ from column to column within a row.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ class Layout:
 
 
 def layout(runs: Runs, rows: Sequence[str] = (), cols: Sequence[str] = ("task",)) -> Layout:
-    """Where each run is in a table. rows, cols: names of FACTS; what else tells runs apart becomes part of the rows. A row
-    without a name is an agent, or a task or model where the columns are agents already. Raises UsageError for a name that is
-    no fact, or that is in both."""
+    """Place each run in a table. rows, cols: names of FACTS; further facts become part of the rows where they are needed to
+    tell runs apart. Without `rows`, a row is an agent, or a task or model where agents are in the columns. Raises UsageError
+    for a name that is no fact, or that is in both."""
     rows = rows or [next(name for name in ("agent", "task", "model", "run") if name not in cols)]
     for option, names in (("--rows", rows), ("--cols", cols)):
         unknown = next((name for name in names if name not in FACTS), None)
@@ -97,7 +97,7 @@ def layout(runs: Runs, rows: Sequence[str] = (), cols: Sequence[str] = ("task",)
 
 
 def same_for_all(runs: Runs, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(fact, value) of the facts that all runs have in common, among those named."""
+    """(fact, value) of those of the named facts in which all runs agree."""
     for name in names:
         values = {FACTS[name](run) for run in runs}
         if len(values) == 1 and values != {"-"}:
@@ -105,7 +105,7 @@ def same_for_all(runs: Runs, names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _facts(run: Run, summaries: Sequence[Summary]) -> dict[str, str]:
-    """All facts of a run; of its agent, with the parameters in which it differs from others of the same name."""
+    """All facts of a run. The agent's name includes the parameters in which it differs from others of that name."""
     return {name: of(run) for name, of in FACTS.items()} | {"agent": label(run.summary, summaries)}
 
 

@@ -1,4 +1,4 @@
-"""Published tables, and runs below them: never in one order, each run with its badge.
+"""Published tables, with runs in a table below: never sorted together, and each run with its badge.
 
 leaderboard("memocr-table1", load_runs("runs"))     Grids: render_all(grids, "md")
 """
@@ -23,10 +23,10 @@ from memeval.results.suites import mean_of
 
 
 def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()) -> tuple[Grid, ...]:
-    """A published table; its sizes of memory, where it has some; and what runs measured on its tasks. methods: texts, one of
-    which the method of a published row must have. Runs of the offline model are left out, which a note says.
+    """A published table; its memory sizes, where it has some; and the results of runs on its tasks. methods: keep the
+    published rows whose method contains one of these texts. Runs of the offline model are left out; a note says so.
 
-    Raises UsageError for a name that no table has, and for texts that no method has.
+    Raises UsageError for a name that no table has, and where no method contains a text.
     """
     found = board(name)
     rows = wanted([row for row in published() if row.board == name], methods)
@@ -41,7 +41,7 @@ def leaderboard(name: str, runs: Runs | None = None, methods: Sequence[str] = ()
 
 
 def wanted(rows: Sequence[Published], methods: Sequence[str]) -> list[Published]:
-    """The rows whose method has one of these texts; all without texts. Raises UsageError where none has."""
+    """The rows whose method contains one of these texts; without texts, all rows. Raises UsageError where none does."""
     found = [row for row in rows if not methods or any(text.lower() in row.method.lower() for text in methods)]
     if methods and rows and not found:
         known = dict.fromkeys(row.method for row in rows)
@@ -73,7 +73,7 @@ def _published(found: Board, rows: Sequence[Published], title: str) -> Grid:
 
 
 def _columns(rows: Sequence[Published]) -> list[str]:
-    """In the order of the row that has most of them."""
+    """The columns of the rows, in the order of the row that has most of them."""
     counts = Counter(row.row for row in rows)
     return list(dict.fromkeys(row.column for row in sorted(rows, key=lambda row: -counts[row.row])))
 
@@ -95,7 +95,7 @@ def _cells(columns: Sequence[str], cells: dict[str, Published], marked: set[str]
 
 
 def printed(row: Published) -> str:
-    """A number as printed, with ours where it is an average that differs, and its mark."""
+    """A number as printed, with its mark; an average that differs from the mean of its row has that mean in brackets."""
     mark = f" {MARKS[row.mark]}" if row.mark else ""
     mean = row_mean(row) if differs(row) else None
     ours = "" if mean is None else f" (row mean {mean:.{digits(row.value)}f})"
@@ -114,11 +114,11 @@ def _published_notes(found: Board, rows: Sequence[Published], marked: bool) -> I
         yield "Without † ‡: our mean of a row's cells that are not marked; blank where none is left."
     yield from (LEGEND[mark] for mark in dict.fromkeys(row.mark for row in rows) if mark)
     yield from found.notes
-    yield from _said(rows)
+    yield from _caveats(rows)
 
 
-def _said(rows: Sequence[Published]) -> Iterator[str]:
-    """Protocols and caveats: those of all rows, of data sets, and of methods, each once."""
+def _caveats(rows: Sequence[Published]) -> Iterator[str]:
+    """Each protocol and caveat once, with the data sets or methods to which it applies, or `all rows`."""
     about: dict[str, list[Published]] = {}
     for row in rows:
         for text in filter(None, f"{row.protocol}; {row.caveats}".split("; ")):
@@ -128,7 +128,7 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     for text, of in about.items():
         methods = {row.method for row in of}
         of_these = [row for row in rows if row.method in methods and not row.average_of]
-        some = _fewer(of, of_these)
+        some = _limited_to(of, of_these)
         if some:
             lines.setdefault(", ".join(some), []).append(text)
         elif len(methods) == len(of_methods):
@@ -141,8 +141,8 @@ def _said(rows: Sequence[Published]) -> Iterator[str]:
     return (f"{subject}: {'; '.join(texts)}." for subject, texts in lines.items())
 
 
-def _fewer(some: Sequence[Published], rows: Sequence[Published]) -> list[str]:
-    """The data sets, or else the columns, of some rows where all rows have more of them; else nothing."""
+def _limited_to(some: Sequence[Published], rows: Sequence[Published]) -> list[str]:
+    """The data sets, or else the columns, of `some`, if `rows` have further ones; else nothing."""
     for name in ("dataset", "column"):
         found = dict.fromkeys(getattr(row, name) for row in some if not row.average_of)
         if found and len(found) < len({getattr(row, name) for row in rows}):
@@ -160,7 +160,7 @@ def _data(row: Published) -> dict[str, object]:
 
 
 def _measured(found: Board, runs: Runs, sizes: bool) -> Iterator[Grid]:
-    """Runs on the tasks of a table: agents x data sets, with the table's averages. sizes: what they held as well."""
+    """Runs on the tasks of a table: agents x data sets, with the table's averages. sizes: add a table of memory sizes."""
     rows = [row for row in published() if row.board == found.name and row.measure == "performance"]
     here = {run: place for run in runs if (place := beside(run, found)) is not None}
     keys = layout(Runs(here), rows=("agent", "model", "reader", "budget"))
@@ -191,7 +191,7 @@ def _measured(found: Board, runs: Runs, sizes: bool) -> Iterator[Grid]:
 
 
 def _line(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
-    """Numbers with intervals. An average needs all of its columns, whole, and by the rule of the table where it has one."""
+    """Numbers with intervals. An average needs complete runs in all of its columns, scored by the table's own metric."""
     for column in columns:
         parts = [places[part] for part in averages.get(column, ()) if part in places]
         parts = [part for part in parts if part.run.summary.status == "complete" and part.by_rule]
@@ -205,7 +205,7 @@ def _line(places: Mapping[str, Beside], columns: Sequence[str], averages: Mappin
 
 
 def _sizes(places: Mapping[str, Beside], columns: Sequence[str], averages: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
-    """The mean size of the memory over questions."""
+    """The mean memory size over questions in each column, in thousand tokens."""
     held = {column: place.run.summary.memory_tokens.mean for column, place in places.items()}
     for column in columns:
         parts = [held.get(part) for part in averages.get(column, (column,))]
@@ -214,7 +214,7 @@ def _sizes(places: Mapping[str, Beside], columns: Sequence[str], averages: Mappi
 
 
 def _badges(places: Mapping[str, Beside]) -> str:
-    """One badge, or each with its columns."""
+    """The badge of a line, or each of its badges with the columns that have it."""
     found = {level: [column for column, place in places.items() if place.badge.level == level] for level in LEVELS}
     several = {level: columns for level, columns in found.items() if columns}
     return next(iter(several)) if len(several) == 1 else "; ".join(f"{k}: {', '.join(v)}" for k, v in several.items())

@@ -1,6 +1,6 @@
 """One line per result: task, data set, result, and its place among the published rows of one table and one memory budget.
 
-How many rows a table has is no rank: both numbers are given. A run has a place only where its badge is `same` or `similar`.
+A place is given together with the number of rows. A run has a place only where its badge is `same` or `similar`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PLACED = (
 
 
 def card(runs: Runs | None = None, methods: Sequence[str] = ()) -> tuple[Grid, ...]:
-    """Without runs, the published results on tasks that memeval has; with runs, those of their tasks, and the runs below.
-    methods: texts, one of which the method of a published row must have."""
+    """Without runs, the published results on tasks that memeval has; with runs, those on their tasks, and a table of the
+    runs. methods: keep the published rows whose method contains one of these texts."""
     places = [place for run in runs or () for board in boards().values() if (place := beside(run, board)) is not None]
     tasks = {place.column.task for place in places}
     rows = [row for row in published() if row.task and row.measure == "performance"]
@@ -60,13 +60,13 @@ def _published(rows: Sequence[Published]) -> Grid:
 
 
 def _place_of(row: Published) -> str | None:
-    """None of a row that was collected from elsewhere: there, every row has a protocol of its own."""
+    """`2 of 5`. None for a row that is in no board: such rows come from sources with different protocols."""
     peers = _peers(row, row.budget)
     return f"{_place(row.number, peers)} of {len(peers)}" if row.board else None
 
 
 def _peers(row: Published, budget: str) -> list[Published]:
-    """The published rows of a column at a budget."""
+    """The published rows in the same column with this budget."""
     return _by_place().get((row.board, row.column, budget), [])
 
 
@@ -104,7 +104,7 @@ def _measured(runs: Runs, places: Sequence[Beside]) -> Grid:
 
 
 def _placed(place: Beside) -> str:
-    """Where a run would be: with its interval, `2 (1 to 3) beside 4 published`."""
+    """The place that a run would have, with its interval: `2 (1 to 3) beside 4 published`."""
     average, unit = place.average, place.column.unit
     if place.badge.level == "different" or average.value is None or average.low is None or average.high is None:
         return "not placed"

@@ -1,4 +1,4 @@
-"""Runs on disk, found by path or name (run.py is one of them).
+"""Find runs on disk by path or name. A single run is in run.py.
 
 runs = load_runs("runs")            every run of a folder
 run = find_run("synth-10k/bm25")    exactly one
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 SHOWN = 10
-"""Candidates that an error lists."""
+"""How many candidates an error lists."""
 
 
 class Runs(Sequence[Run]):
-    """Several runs, in an order that does not change."""
+    """An immutable sequence of runs."""
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self._runs = tuple(runs)
@@ -59,7 +59,7 @@ class Runs(Sequence[Run]):
         return runs_table([run.summary for run in self._runs])
 
     def _repr_html_(self) -> str:
-        """In a notebook: a row per run. pandas escapes what cells hold."""
+        """The HTML that a notebook shows: a row per run. pandas escapes the cells."""
         columns = ["task", "agent", "params", "label", "tag", "model", "metric", "score", "low", "high", "n", "status"]
         return str(self.to_pandas()[columns].to_html())
 
@@ -69,19 +69,19 @@ class Runs(Sequence[Run]):
 
 
 def of_outcome(outcome: Outcome) -> Run:
-    """A run as it just ended. It speaks of the questions that were asked for."""
+    """The run of an outcome, limited to the questions that were asked for."""
     path = Path(outcome.planned.spec.shown)
     manifest = RunFolder(path).known_manifest()
     return Run(path, manifest, frozenset(outcome.planned.question_ids), outcome.summary)
 
 
 def load_runs(*where: str | Path, runs_dir: str | Path = "runs", limit: int | None = None) -> Runs:
-    """Runs in the order in which they are named, each once; those of one name oldest first. where: a folder of runs, of one
-    task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a label, a tag.
-    Nothing for all runs of `runs_dir`. Folders of memories are passed over: a shell's `runs/TASK/*` names them, too. limit:
-    only so many questions of each run, the first in the order of its task.
+    """Load runs in the order in which they are named, each once; runs of one name are in order of time. where: a folder of
+    runs, of one task or of one run; `latest`; or a name that runs of `runs_dir` have: TASK, TASK/AGENT, a folder's name, a
+    label, a tag. Without arguments, all runs of `runs_dir`. Folders of memories are skipped, because a shell's `runs/TASK/*`
+    includes them. limit: only the first questions of each run, in the order of its task.
 
-    Raises UsageError for what names no run, and for a limit below 1.
+    Raises UsageError for a path or name that finds no run, and for a limit below 1.
     """
     found: dict[Path, Run] = {}
     for text in [text for text in where if Path(text).name != MEMORIES] or where or (runs_dir,):
@@ -91,7 +91,7 @@ def load_runs(*where: str | Path, runs_dir: str | Path = "runs", limit: int | No
 
 
 def find_run(text: str | Path, runs_dir: str | Path = "runs") -> Run:
-    """The one run that a path or a name means (`load_runs`). Raises UsageError, with the candidates, where it is several."""
+    """The one run that a path or a name finds (`load_runs`). Raises UsageError, with a list, where there are several."""
     found = load_runs(text, runs_dir=runs_dir)
     if len(found) > 1:
         listed = [f"{run.path} ({run.agent} on {run.task}, {run.when:%Y-%m-%d %H:%M})" for run in reversed(found)]
@@ -110,7 +110,7 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
     if found:
         return found
     if folder.is_dir() and folder != runs_dir:
-        RunFolder(folder).known_manifest()  # raises, with what it is
+        RunFolder(folder).known_manifest()  # raises UsageError, which says what is wrong with the folder
     if not known:
         raise UsageError(f"{runs_dir}: no runs here; `memeval run` makes some, --runs-dir names another folder")
     names = sorted({name for run in known for name in run.names})
@@ -120,9 +120,9 @@ def _named(text: str, runs_dir: Path) -> Sequence[Run]:
 
 
 def _in_folder(folder: Path) -> list[Run]:
-    """The runs of RUNS, of RUNS/<task> or of one run's folder. Folders of memories, and what is no run, are passed over."""
+    """The runs of RUNS, of RUNS/<task> or of one run's folder. Folders of memories and other folders are skipped."""
     for pattern in ("manifest.json", "*/manifest.json", "*/*/manifest.json"):
-        # glob.glob passes over a folder that vanishes meanwhile, as Path.glob does not, and over hidden ones
+        # glob.glob skips hidden folders and, unlike Path.glob, those that vanish meanwhile
         paths = ((folder / name).parent for name in sorted(glob.glob(pattern, root_dir=folder)))
         paths = (path for path in paths if path.parent.name != MEMORIES)
         found = [Run(path, manifest) for path in paths if (manifest := _manifest(path)) is not None]
@@ -132,14 +132,14 @@ def _in_folder(folder: Path) -> list[Run]:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """Of a run folder; None where another program wrote it. A line on stderr says, once, where it was damaged: it is no
-    JSON, or answers are beside it."""
+    """The manifest of a run folder; None where another program wrote the file. A line on stderr says once that a manifest is
+    damaged: it is not JSON, or answers are beside it."""
     folder = RunFolder(path)
     found = folder.manifest()
     if found is None and (file := path / "manifest.json").is_file():
         why = "not JSON" if not is_json(file) else "not memeval's" if folder.file(SampleRow).is_file() else ""
         if why:
-            _say(f"{file}: damaged ({why}), so this run is left out; put the file back, or remove the folder")
+            _warn_once(f"{file}: damaged ({why}), so this run is left out; put the file back, or remove the folder")
     return found
 
 
@@ -150,12 +150,12 @@ def readable(runs: Iterable[Run]) -> Runs:
         try:
             found[run] = run.summary
         except UsageError as error:
-            _say(f"{error} (this run is left out)")
+            _warn_once(f"{error} (this run is left out)")
     return Runs(found)
 
 
 @cache
-def _say(line: str) -> None:
+def _warn_once(line: str) -> None:
     print(f"memeval: {line}", file=sys.stderr)
 
 

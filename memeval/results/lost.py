@@ -5,13 +5,13 @@ A wrong answer whose evidence
 * was recalled: `read`, the reader had it;
 * was held in memory and not recalled: `recall`;
 * was not held in memory when the question was asked: `write`;
-* was not recalled, where nothing says what the memory held: `not recalled`;
+* was not recalled, where it is not known what the memory held: `not recalled`;
 * cannot be followed: `n/a`. The data have no evidence, or it is found only in entries of more than three sources (a memory
-  that is rewritten whole) or without any; or the agent answers by itself and shows no recall; or it is a control.
+  that is rewritten whole) or without a source; or the agent answers by itself and shows no recall; or it is a control.
 
-`metrics/held.py` has the rule of what holds a piece of evidence; questions of several hops need all pieces. What a memory
-held is what the agent listed (`MemoryStats.entries`, looked through when the question was asked), else what its recorded
-operations leave. A right answer without held evidence is `unsupported`.
+`metrics/held.py` defines when a text holds a piece of evidence; questions of several hops need all pieces. What a memory
+held is known from the entries that the agent listed (`MemoryStats.entries`, searched when the question was asked), else from
+its recorded operations. A right answer without evidence in what was recalled is `unsupported`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WORDS: dict[Where, str] = {
     "read": "misread",
     "n/a": "cannot be followed",
 }
-"""What became of the evidence, in the order in which it can get lost."""
+"""Class of a wrong answer -> words for people, in the order in which evidence can get lost."""
 
 
 class LostAnswer(msgspec.Struct, frozen=True):
@@ -57,11 +57,12 @@ class LostAnswer(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
-    """The wrong answers of a run by where they were lost, and the right ones that rest on nothing.
+    """The wrong answers of a run by where they were lost, and the right answers without support.
 
-    wrong, partly, right: answers by verdict (each repeat is an answer; failed ones are none of them). counts: class -> wrong
-    answers, classes without any left out. unsupported: right answers whose evidence is not held in what was recalled, nor
-    an answer string. answers: one row per wrong answer. unsupported_answers: (question id, repeat, answer repeat).
+    wrong, partly, right: number of answers by verdict (each repeat is an answer; failed ones are left out). counts: class ->
+    number of wrong answers, without empty classes. unsupported: number of right answers for which neither the evidence nor
+    an answer string was recalled. answers: one row per wrong answer. unsupported_answers: (question id, repeat, answer
+    repeat).
     """
 
     wrong: int = 0
@@ -105,7 +106,7 @@ def lost(run: Run) -> Lost:
 
 
 def _where(run: Run, sample: SampleRow, replayed: bool) -> Where:
-    """replayed: whether the steps of reading say what they changed in the memory."""
+    """The class of a wrong answer. replayed: whether the steps of reading record what they changed in the memory."""
     recalled = _recalled(run, sample)
     if recalled is None:
         return "n/a"
@@ -122,7 +123,7 @@ def _where(run: Run, sample: SampleRow, replayed: bool) -> Where:
 
 
 def _recalled(run: Run, sample: SampleRow) -> list[bool | None] | None:
-    """Of each piece of the evidence, whether what the reader saw holds it; None where that is not known."""
+    """For each piece of the evidence, whether what the reader saw holds it; None where that is not known."""
     row = run.questions[sample.question_id]
     if (run.manifest.track == "native" or _is_control(run)) and not sample.recall:
         return None
@@ -132,8 +133,8 @@ def _recalled(run: Run, sample: SampleRow) -> list[bool | None] | None:
 
 
 def _in_memory(run: Run, sample: SampleRow, replayed: bool) -> Sequence[bool | None] | None:
-    """Of each piece of the evidence, whether the memory held it when the question was asked; None where nothing says what
-    it held."""
+    """For each piece of the evidence, whether the memory held it when the question was asked; None where it is not known
+    what the memory held."""
     if sample.evidence_held is not None:
         return sample.evidence_held
     if not replayed or (sample.context_id, sample.repeat) not in run.steps:
@@ -173,7 +174,7 @@ ASKED_WORDS: dict[str, str] = {
 
 def asked_sentence(found: Attribution, now: Lost | None = None) -> str:
     """What `memeval attribute` found: `of 71 wrong, asked again: 20 never written, 30 not recalled, 21 misread`. now: the
-    wrong answers of the run, which may have grown or been answered anew since."""
+    run's wrong answers today; where they have changed since, the sentence says so."""
     each = ", ".join(f"{found.counts[where]:,} {text}" for where, text in ASKED_WORDS.items() if where in found.counts)
     of = f"{found.wrong:,}" if len(found.answers) == found.wrong else f"{len(found.answers):,} of {found.wrong:,}"
     keys = {row.key for row in found.answers}

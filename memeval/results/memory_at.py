@@ -1,4 +1,4 @@
-"""What a memory held at one position of its stream, as the recorded operations of reading say."""
+"""What a memory held at one position of its stream, according to the recorded operations of reading."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 def steps_at(run: Run, question: QuestionRow, repeat: int = 0) -> list[OperationRow]:
-    """The steps that made the memory a question was asked of, in order: the last chunk in the form that a fork read, where
-    one did."""
+    """The steps, in order, that built the memory for a question. Where a fork read the last chunk, its step is used."""
     steps = [row for row in run.steps.get((question.context_id, repeat), ()) if belongs(row, {question.place})]
     fork = {row.chunk for row in steps if row.position is not None}
     steps = [row for row in steps if row.chunk != READ and (row.position is not None or row.chunk not in fork)]
@@ -26,13 +25,13 @@ def steps_at(run: Run, question: QuestionRow, repeat: int = 0) -> list[Operation
 
 
 def items_at(steps: Iterable[OperationRow]) -> list[Item]:
-    """Everything that was held after these steps. Raises UsageError for an effect that cannot be replayed."""
+    """All items that the memory held after these steps. Raises UsageError for an effect that cannot be replayed."""
     return replayed_items(result.effect for row in steps for result in row.results)
 
 
 def records_effects(operations: Iterable[OperationRow]) -> bool:
-    """Whether the agent recorded what its operations changed, so that its memory can be replayed. False also of effects of
-    the agent's own kind, which only it can read."""
+    """Whether the agent recorded what its operations changed, so that its memory can be replayed. False also for effects in
+    a format of the agent's own."""
     effects = [result.effect for row in operations for result in row.results if result.effect is not None]
     try:
         replayed_items(effects)

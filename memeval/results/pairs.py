@@ -19,8 +19,8 @@ RunsOrName = Run | str | Path | Iterable[Run]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What both runs have of a metric: question ids with their clusters, and a value of either run for each, repeats
-    averaged."""
+    """One metric of both runs: the questions with their clusters, and for each question the value of either run, averaged
+    over repeats."""
 
     questions: tuple[str, ...]
     clusters: tuple[str, ...]
@@ -29,7 +29,7 @@ class Scores:
 
     @property
     def won(self) -> tuple[str, ...]:
-        """The questions of which the other run has more."""
+        """The questions on which `other` scores higher."""
         rows = zip(self.questions, self.base, self.other, strict=True)
         return tuple(question for question, base, other in rows if other > base)
 
@@ -41,7 +41,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Pair:
-    """A run, and the one that it is compared with (`base`)."""
+    """Two runs: `other` is compared with `base`."""
 
     base: Run
     other: Run
@@ -51,7 +51,7 @@ class Pair:
         return mismatches(self.base, self.other)
 
     def forbidden(self, metric: str | None = None) -> tuple[Mismatch, ...]:
-        """What forbids a comparison by this metric, None for the headlines; these may differ where another is asked for."""
+        """What forbids a comparison by this metric (None: by the headlines, which must then be of the same metric)."""
         return tuple(one for one in self.mismatches if one.forbids and (metric is None or one.what != "metric"))
 
     @cached_property
@@ -61,13 +61,13 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """Both sides by what tells them apart."""
+        """The names of both runs, as the title of their comparison."""
         base, other = self.names
         return f"{other} against {base}"
 
     @property
     def names(self) -> tuple[str, str]:
-        """Base and other in a few words: label, else agent and tag; where these are equal, with the folder."""
+        """Short names of base and other: label, else agent and tag; with the folder where these are equal."""
         base, other = name(self.base), name(self.other)
         if base != other:
             return base, other
@@ -75,7 +75,7 @@ class Pair:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What contradicts or limits the results of either run: what is said of both once, the other by name."""
+        """The notes of both runs: one that both have is given once, any other with its run's name."""
         of_base, of_other = (
             [note.text for note in run.summary.notes if note.code != "few"] for run in (self.base, self.other)
         )
@@ -88,17 +88,17 @@ class Pair:
         )
 
     def scores(self, metric: str | None = None, questions: Sequence[str] | None = None) -> Scores:
-        """metric: None for the base's headline. questions: some of the shared ones. Raises UsageError where a run lacks the
-        metric."""
+        """The scores of both runs. metric: None for the base's headline. questions: a part of the shared ones. Raises
+        UsageError where a run lacks the metric."""
         metric = metric or self.base.summary.headline.metric
         return self.columns(self.base.values(metric), self.other.values(metric), questions)
 
     def failures(self) -> Scores:
-        """The share of a question's answers that failed."""
+        """For each question, the share of its answers that failed."""
         return self.columns(_failures(self.base), _failures(self.other))
 
     def columns(self, base: dict[str, float], other: dict[str, float], questions: Sequence[str] | None = None) -> Scores:
-        """The values of the questions that both have."""
+        """The values of the questions for which both sides have one. questions: a part of the shared ones."""
         known = self.base.questions
         both = [key for key in (self.questions if questions is None else questions) if key in base and key in other]
         return Scores(
@@ -110,15 +110,15 @@ class Pair:
 
 
 def _failures(run: Run) -> dict[str, float]:
-    """Without a reply, or without a verdict of the judge whose score is the headline."""
+    """question id -> share of its answers without a reply, or without a verdict of the judge whose score is the headline"""
     rows = run.scores(run.decides)
     return average_repeats((row.question_id, float(row.verdict == "failed")) for row in rows)
 
 
 def runs_of(where: RunsOrName, runs_dir: str | Path, limit: int | None = None) -> tuple[Run, ...]:
-    """limit: only the first questions of each run.
+    """The runs that `where` names. limit: only the first questions of each run.
 
-    Raises UsageError for what names no run, and where two of the runs are on one task."""
+    Raises UsageError where a name finds no run, and where two of the runs are on one task."""
     if isinstance(where, Run):
         where = (where,)
     runs = tuple(load_runs(where, runs_dir=runs_dir) if isinstance(where, str | Path) else where)
@@ -135,8 +135,8 @@ def runs_of(where: RunsOrName, runs_dir: str | Path, limit: int | None = None) -
 
 
 def matched(base: Sequence[Run], other: Sequence[Run]) -> list[Pair]:
-    """Pairs by task, in the order of `base`. One run on either side is a pair whatever its task: `mismatches` says whether
-    it may be."""
+    """Pairs by task, in the order of `base`. A single run on each side makes a pair whatever the tasks; `Pair.mismatches`
+    then tells whether they may be compared."""
     if len(base) == len(other) == 1:
         return [Pair(base[0], other[0])]
     by_task = {task_name(run): run for run in other}
@@ -144,5 +144,5 @@ def matched(base: Sequence[Run], other: Sequence[Run]) -> list[Pair]:
 
 
 def name(run: Run) -> str:
-    """A run in a few words: its label, else agent and tag."""
+    """A short name of a run: its label, else agent and tag."""
     return run.label or " ".join(filter(None, (run.agent, run.tag)))

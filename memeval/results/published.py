@@ -1,6 +1,6 @@
-"""What papers and reports have printed: the rows of leaderboards/published.csv, and the tables that they are from.
+"""Numbers that papers and reports have printed: the rows of leaderboards/published.csv, and the tables that they are from.
 
-An average is kept beside the mean of its row, which is not always the same.
+A printed average is shown with the mean of its row, because the two are not always equal.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FOLDER = "leaderboards"
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """One printed number.
 
-    board: the table it is shown in here, or none. task: of memeval, where it has the data set. model: what the row's model
-    is called where training data are looked up. budget: tokens of memory that the answer was given from. metric: the
-    published rule in words; rule: the metric of memeval that is the same. value: as printed, in `unit`. average_of: the
-    columns behind an average. source, table: where it was printed. protocol: how it was made. caveats: what speaks against
-    comparing it.
+    board: the table that memeval shows it in, or empty. task: of memeval, where it has the data set. model: the name under
+    which the model's training data are looked up. budget: tokens of memory that the answer was given from. metric: the
+    published rule in words; rule: the equivalent metric of memeval. value: as printed, in `unit`. average_of: the columns
+    behind an average. source, table: where it was printed. protocol: how it was measured. caveats: reasons against comparing
+    it.
     """
 
     board: str
@@ -70,17 +70,17 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
         return self.method, self.budget
 
     def record(self) -> dict[str, object]:
-        """As CSV and JSON have it."""
+        """The fields for CSV and JSON; empty ones are None."""
         return {**{name: getattr(self, name) or None for name in self.__struct_fields__}, "value": self.number}
 
     @property
     def mark(self) -> str:
-        """`leaked` or `in-domain` where the row's model is known to have been trained on the questions, or on their like."""
+        """`leaked` or `in-domain` where the row's model is known to be trained on the questions or similar ones, else ''."""
         return trained(self.task, self.model) if self.task and self.model and self.measure == "performance" else ""
 
 
 class Different(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Cells that no run can be compared with: those of data sets, or of the rows of agents."""
+    """Cells with which no run can be compared: those of some data sets, or of some agents."""
 
     why: str
     datasets: tuple[str, ...] = ()
@@ -103,8 +103,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @functools.cache
 def published() -> tuple[Published, ...]:
-    """All rows, those of one table in the order of its columns. Raises UsageError with file and line for a row that is not
-    as it should be."""
+    """All rows; those of one table are in the order of its columns. Raises UsageError, with file and line, for an invalid
+    row."""
     path = cards.bundled(FOLDER) / "published.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return tuple(typed(row, Published, f"{path}:{number}") for number, row in enumerate(csv.DictReader(file), start=2))
@@ -121,7 +121,7 @@ def boards() -> Mapping[str, Board]:
 
 
 def board(name: str) -> Board:
-    """Raises UsageError for a name that no table has."""
+    """The table of this name. Raises UsageError for a name that no table has."""
     found = boards().get(name)
     if found is None:
         known = (*boards(), "card")
@@ -131,28 +131,28 @@ def board(name: str) -> Board:
 
 @functools.cache
 def trained(task: str, model: str) -> str:
-    """The mark of a model's number on a task, by look-up of what the task's card says was trained on it."""
+    """The mark of a model's number on a task: the task's card names the models that were trained on it."""
     card = cards.find(TaskCard, task.partition("@")[0])
     found = contamination.of_model(card, model) if card else None
     return found.mark if found else ""
 
 
 def row_mean(average: Published) -> float | None:
-    """The mean of the printed numbers behind an average, each counting the same; None where one is not printed, and of what
-    is no average."""
+    """The plain mean of the printed numbers behind an average. None where one of them is not printed, or where the row is
+    not an average."""
     cells = parts_of(average)
     return fmean(cell.number for cell in cells) if cells and len(cells) == len(average.parts) else None
 
 
 def clean_mean(average: Published) -> float | None:
-    """The same without the numbers that are marked as trained on; None where none is left."""
+    """`row_mean` without the numbers that are marked as trained on; None where no number is left."""
     cells = [cell.number for cell in parts_of(average) if not cell.mark]
     return fmean(cells) if cells and row_mean(average) is not None else None
 
 
 def differs(average: Published) -> bool:
-    """Whether a printed average is another number than its row's mean, by more than rounding explains: half a unit of the
-    last digit for the mean of rounded numbers, and as much for the average itself."""
+    """Whether a printed average differs from its row's mean by more than rounding explains: half a unit of the last digit
+    for the mean of rounded numbers, and as much for the average itself."""
     mean = row_mean(average)
     if mean is None:
         return False
@@ -161,7 +161,7 @@ def differs(average: Published) -> bool:
 
 
 def parts_of(average: Published) -> list[Published]:
-    """The numbers of an average's row that it is made of."""
+    """The printed numbers, in the same row, that an average is made of."""
     same = _rows()[average.board, average.row, average.measure]
     return [same[part] for part in average.parts if part in same]
 
@@ -176,5 +176,5 @@ def _rows() -> Mapping[tuple[str, tuple[str, str], str], dict[str, Published]]:
 
 
 def digits(printed: str) -> int:
-    """Digits behind the point."""
+    """The number of decimal places."""
     return len(printed.partition(".")[2])

@@ -1,4 +1,4 @@
-"""What questions took: memory held when each was asked, and tokens or USD of an answer with its share of the reading."""
+"""Costs per question: the memory held when it was asked, and tokens or USD of an answer with its share of the reading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memeval.stats import average_repeats
 
 
 def answer_cost(summary: Summary) -> tuple[float | None, float | None]:
-    """USD and tokens of all calls of a run, per answer; None where it is not known, or nothing was answered."""
+    """(USD, tokens) of all calls of a run, per answer; None where it is not known, or nothing was answered."""
     answers = sum(summary.verdicts.values())
     if not answers:
         return None, None
@@ -22,13 +22,13 @@ def answer_cost(summary: Summary) -> tuple[float | None, float | None]:
 
 
 def memory_sizes(run: Run) -> dict[str, float]:
-    """Question id -> tokens held when it was asked, the mean of its repeats; without those of which nothing is known."""
+    """Question id -> tokens held when it was asked, as a mean over repeats; questions without a known size are left out."""
     return average_repeats((row.question_id, row.memory_tokens) for row in run.samples)
 
 
 def question_costs(run: Run, in_usd: bool) -> dict[str, float]:
-    """Question id -> tokens, or USD, of one answer. What a stream took (reading, recalls, answers; no judge) is spread over
-    the answers that were given from it. in_usd: by the prices of the run's summary, services included."""
+    """Question id -> tokens, or USD, of one answer. The cost of a stream (reading, recalls and answers, without the judge)
+    is divided equally among its answers. in_usd: by the prices of the run's summary, services included."""
     prices = {
         role: Price(listed.prompt / MILLION, listed.completion / MILLION, listed.cached / MILLION, listed.source)
         for role, listed in run.summary.cost.prices.items()
@@ -43,7 +43,7 @@ def question_costs(run: Run, in_usd: bool) -> dict[str, float]:
 
 
 def _spent(row: OperationRow | SampleRow, prices: Mapping[str, Price], in_usd: bool) -> float:
-    """Services report USD of their own, and no tokens of a model."""
+    """Tokens, or USD, of a row. Services report USD, but no tokens of a model."""
     if not in_usd:
         return float(sum(used.prompt + used.completion for used in row.tokens.values()))
     usd = sum(cost(used, prices.get(role), row.calls.get(role, 0)) or 0.0 for role, used in row.tokens.items())

@@ -1,7 +1,7 @@
-"""One run on disk, as Python reads it: its manifest and summary, and its rows when they are needed.
+"""One run on disk: its manifest and summary, and its rows when they are needed.
 
-It says what its folder holds now, by the metrics of today: `memeval run` has stored that, unless the metrics have changed
-since or the run was killed; then it is computed again. Nothing is written.
+Numbers cover what the folder holds now, scored by today's metrics. They are read as `memeval run` stored them; if the
+metrics have changed since, or the run was killed, they are computed again. Nothing is written.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Value(NamedTuple):
 
 
 class Run:
-    """A run folder, or a baseline made of one (no texts, no calls). Manifest and summary are read when the run is listed,
-    rows when they are first asked for; then they are kept.
+    """A run folder, or a baseline made of one (no texts, no calls). The summary and the rows are read on first use, and then
+    kept.
 
-    It speaks of all finished questions of the folder, by the metrics of today. Raises UsageError, with file and
-    line, where a row is damaged.
+    A run covers all finished questions of the folder, scored by today's metrics. Raises UsageError, with file and line,
+    where a row is damaged.
     """
 
     def __init__(
         self, path: Path, manifest: Manifest, asked: frozenset[str] | None = None, summary: Summary | None = None
     ) -> None:
-        """asked: ids of the questions that count, None for all; summary: of these."""
+        """asked: ids of the questions that count, None for all; summary: that of these questions, if it is known."""
         self.path: Path = path
         self.folder = RunFolder(path)
         self.manifest: Manifest = manifest
@@ -74,17 +74,19 @@ class Run:
 
     @property
     def whole(self) -> bool:
-        """Whether it speaks of all finished questions of the folder; else seconds and requests are of more than it says."""
+        """Whether the run covers all finished questions of the folder; if not, seconds and requests include other
+        questions."""
         return self._asked is None or self._asked >= set(self.folder.questions())
 
     def first(self, limit: int) -> Run:
-        """The run on its first so many questions, in the order of the task. Raises UsageError for none of them."""
+        """The run limited to its first `limit` questions, in the order of the task. Raises UsageError for a limit below
+        1."""
         typed(limit, Positive, "first questions", "limit")
         ranked = sorted(self.questions.values(), key=lambda row: row.rank)
         return Run(self.path, self.manifest, frozenset(row.question_id for row in ranked[:limit]))
 
     def identity(self, part: str) -> Mapping[str, Any]:
-        """What the run's hash covers of its `task` (the card), `agent`, `models` (by role), `prompts` or `data`."""
+        """A part of what the run's hash covers: `task` (the card), `agent`, `models` (by role), `prompts` or `data`."""
         found: Mapping[str, Any] = self.manifest.identity.get(part, {})
         return found
 
@@ -92,12 +94,12 @@ class Run:
 
     @property
     def task(self) -> str:
-        """As typed, with its variant."""
+        """The task as typed, with its variant."""
         return self.manifest.typed.task
 
     @property
     def agent(self) -> str:
-        """As typed."""
+        """The agent as typed."""
         return self.manifest.typed.agent
 
     @property
@@ -107,34 +109,34 @@ class Run:
 
     @property
     def tags(self) -> dict[str, str]:
-        """role -> which checkpoint its model is (`--tag`), of roles that have a tag"""
+        """role -> the tag of its model (`--tag`), for roles that have one"""
         return {role: str(model["tag"]) for role, model in self.identity("models").items() if model.get("tag")}
 
     @property
     def tag(self) -> str:
-        """The tag of its models: one text where they agree, else `role=text` of each."""
+        """The tag of its models: one text where they agree, else a `role=text` for each."""
         tags = self.tags
         return "".join({*tags.values()}) if len({*tags.values()}) < 2 else ", ".join(f"{k}={v}" for k, v in tags.items())
 
     @property
     def model(self) -> str | None:
-        """Of the role `memory`, else `reader`."""
+        """The model of the role `memory`, else of `reader`."""
         return self.manifest.models.get("memory") or self.manifest.models.get("reader")
 
     @property
     def offline(self) -> bool:
-        """Whether the rule-based model made it, which says nothing about any memory system."""
+        """Whether the run used the rule-based offline model, whose numbers say nothing about a memory system."""
         return "offline" in (self.summary.model, self.summary.reader)
 
     @property
     def when(self) -> datetime:
-        """When memeval last began to fill the folder."""
+        """When memeval last started to fill the folder."""
         started = self.manifest.started or (self.path / "manifest.json").stat().st_mtime
         return datetime.fromtimestamp(started, UTC)
 
     @property
     def names(self) -> set[str]:
-        """All that finds it, but for its path: task, task/agent, folder name, label, tags."""
+        """The names that find the run, other than its path: task, task/agent, folder name, label, tags."""
         tasks = {self.task, self.path.parent.name}
         agents = {self.agent, self.manifest.agent, self.path.name}
         pairs = {f"{task}/{agent}" for task in tasks for agent in agents}
@@ -144,7 +146,7 @@ class Run:
 
     @cached_property
     def summary(self) -> Summary:
-        """The run in numbers; with those of a judge, where one has scored the run."""
+        """The numbers of the run, with those of a judge where one has scored the run."""
         stored = self.folder.summary()
         found = stored if stored is not None and self._asked is None and self._is_current() else self._summarised(stored)
         if self.judge is None:
@@ -153,12 +155,13 @@ class Run:
         return replace(found, notes=notes(found))
 
     def _is_current(self) -> bool:
-        """Whether summary.json says what the folder holds. False also while another process fills it."""
+        """Whether summary.json agrees with the folder. False also while another process fills the folder."""
         whole = self.manifest.finished >= self.manifest.started
         return whole and self.folder.scored_by() in (None, self.scorer)
 
     def _summarised(self, stored: Summary | None) -> Summary:
-        """The summary of the rows; what does not follow from them is as it was stored, or as the manifest has it."""
+        """A summary computed from the rows. Fields that do not follow from rows are taken from the stored summary, else from
+        the manifest."""
         manifest, identity = self.manifest, self.manifest.identity
         judges = self.folder.judge_headers()
         asked = self.manifest.questions if self._asked is None else len(self._asked)
@@ -180,7 +183,7 @@ class Run:
 
     @property
     def rules(self) -> Rules:
-        """By which its cards say that answers are scored."""
+        """The rules by which answers are scored, as the run's cards set them."""
         return Rules.of(self.identity("task"), self.manifest.headline, self.manifest.track == "native")
 
     @property
@@ -189,8 +192,8 @@ class Run:
         return self._scorer_today() or self.folder.scored_by()
 
     def _scorer_today(self) -> str | None:
-        """Digest of the rules that score this run today; None of a baseline, which has no texts to score, and where a metric
-        is a user's that is not imported here."""
+        """Digest of the rules that would score this run today. None for a baseline, which has no texts to score, and where a
+        metric of the user's own is not available here."""
         if not self.folder.has_texts:
             return None
         try:
@@ -202,18 +205,19 @@ class Run:
 
     @property
     def judge(self) -> str | None:
-        """The name of a judge's scores; of several the judge that came to the run last, None where there is none."""
+        """The name of a judge's scores: those of the judge added last. None where no judge has scored the run."""
         known = self.folder.judges()
         return next((name for name in reversed(list(self.manifest.judges)) if name in known), None)
 
     @property
     def decides(self) -> str:
-        """Whose scores say what is right: the judge's, where its score is the headline, else the task's."""
+        """The name of the scores that decide which answers are right: the judge's where its score is the headline, else the
+        task's."""
         return (self.summary.headline.metric == JUDGE and self.judge) or TASK
 
     @cached_property
     def questions(self) -> dict[str, QuestionRow]:
-        """question id -> its row, of the questions that have a sample"""
+        """question id -> its row, for questions that have a sample"""
         asked = {row.question_id for row in self.samples}
         return {key: row for key, row in self._known.items() if key in asked}
 
@@ -227,7 +231,7 @@ class Run:
         return found if self._asked is None else {key: row for key, row in found.items() if key in self._asked}
 
     def scores(self, scorer: str = TASK) -> tuple[ScoreRow, ...]:
-        """What a scorer makes of the samples: the task's metrics (`task`), or a judge's file (`judge-...`)."""
+        """The scores of the samples by one scorer: the task's metrics (`task`), or a judge (`judge-...`)."""
         return tuple(self.score_of(scorer).values())
 
     def score_of(self, scorer: str = TASK) -> dict[Key, ScoreRow]:
@@ -238,7 +242,7 @@ class Run:
         return self._scores[scorer]
 
     def _task_scores(self) -> list[ScoreRow]:
-        """As stored, or made anew where they are by other rules."""
+        """The scores as stored; computed again where other rules made them."""
         stored, today = self.folder.scores(), self._scorer_today()
         if today is None or up_to_date(stored, self.samples, today):
             keys = {row.key for row in self.samples}
@@ -247,7 +251,7 @@ class Run:
 
     @cached_property
     def operations(self) -> tuple[OperationRow, ...]:
-        """The steps that made the memories of these questions; none of a control or a baseline."""
+        """The steps that built the memories of these questions; empty for a control or a baseline."""
         repeats = {row.repeat for row in self.samples}
         return tuple(self.folder.operations(self.questions.values(), repeats))
 
@@ -270,8 +274,8 @@ class Run:
         return self.folder.texts()
 
     def value_rows(self, metric: str | None = None) -> tuple[Value, ...]:
-        """A metric of each answer that has it (failed = 0), in the order of the scores. metric: None for the headline,
-        `judge` for what a judge says. Answerable questions only, but for metrics that speak of the others too.
+        """The value of a metric for each answer that has it (failed = 0), in the order of the scores. metric: None for the
+        headline, `judge` for the judge's score, which covers answerable questions only.
 
         Raises UsageError where no answer has the metric."""
         name = metric or self.summary.headline.metric
@@ -290,11 +294,11 @@ class Run:
         return found
 
     def values(self, metric: str | None = None) -> dict[str, float]:
-        """question id -> the mean of its repeats; see `value_rows`"""
+        """question id -> the value of a metric, as a mean over repeats; see `value_rows`"""
         return average_repeats((row.question_id, row.value) for row in self.value_rows(metric))
 
 
 @functools.cache
-def _digest(rules: Rules, made: tuple[int, ...]) -> str:
-    """made: which functions the names mean at the moment."""
+def _digest(rules: Rules, functions: tuple[int, ...]) -> str:
+    """The digest of the rules. functions: ids of the metrics' functions, so that a metric that is replaced is digested."""
     return scorer_digest(rules)

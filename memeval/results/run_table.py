@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memeval.records.numbers import count, percent, percents
 from memeval.records.summary import Contamination, Summary
 from memeval.results.columns import columns
 from memeval.wording import counted
+
+if TYPE_CHECKING:
+    from memeval.estimate import Estimate
 
 MARKS = {"leaked": "†", "in-domain": "‡"}
 LEGEND = {
@@ -20,14 +24,15 @@ RETRIEVAL = {
     "evidence_recall": "recall",
     "evidence_mrr": "MRR",
 }
-"""Metrics of retrieval, and their heads in a table; `recall` is that of all that was recalled."""
+"""Metric of retrieval -> its heading in a table; `recall` counts all recalled items."""
 OF_THE_TABLE = {"few", "offline-judge", "offline-model", "offline-embedder"}
-"""Notes that are said once for all rows."""
+"""Codes of notes that are printed once for all rows."""
 
 
 def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
-    """A row per run, grouped by task and answer budget (rows of different budgets are never ranked together); below it the
-    headline per kind of question, and the notes. width: characters of a line, None for any."""
+    """A table with a row per run for each task and answer budget (different budgets are never ranked together), each with
+    the headline per kind of question and retrieval metrics, and the notes below. width: of a line in characters, None for no
+    limit."""
     if not runs:
         return "no runs"
     blocks = []
@@ -40,7 +45,7 @@ def runs_table(runs: Sequence[Summary], width: int | None = None) -> str:
 
 
 def by_task_and_budget(runs: Sequence[Summary]) -> list[list[Summary]]:
-    """The runs that may be in one table: of one task, read under one answer budget."""
+    """Group the runs that may be in one table: runs on one task with one answer budget."""
     found: dict[tuple[str, int | None], list[Summary]] = {}
     for run in runs:
         found.setdefault((run.task, run.answer_budget), []).append(run)
@@ -90,13 +95,13 @@ def _kinds(runs: Sequence[Summary], width: int | None) -> str:
 
 
 def kind_counts(runs: Sequence[Summary]) -> dict[str, int]:
-    """Kind of question -> how many a run has of it at most."""
+    """Kind of question -> the most questions of it in any run."""
     kinds = dict.fromkeys(kind for run in runs for kind in run.kinds)
     return {kind: max(run.kinds[kind].n for run in runs if kind in run.kinds) for kind in kinds}
 
 
 def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
-    """What agents that rank found of the gold evidence, apart from what the reader made of it."""
+    """How much of the gold evidence the agents that rank items retrieved; empty where no agent ranks."""
     ranking = [run for run in runs if "evidence_mrr" in run.metrics]
     if not ranking:
         return ""
@@ -116,7 +121,7 @@ def _retrieval(runs: Sequence[Summary], width: int | None) -> str:
 
 
 def notes_of(runs: Sequence[Summary]) -> list[str]:
-    """Those of the table as a whole, each once; then those of single rows."""
+    """The notes: those of the table as a whole, each once; then those of single rows."""
     common = dict.fromkeys(note.text for run in runs for note in run.notes if note.code in OF_THE_TABLE)
     agents = {run.agent for run in runs}
     controls = ["none", *(["oracle"] if any(run.with_evidence for run in runs) else [])]
@@ -134,13 +139,13 @@ def _score(run: Summary) -> str:
 
 
 def _count(run: Summary) -> str:
-    """Questions behind the headline, of those asked where some do not count in it (unanswerable ones, say)."""
+    """The number of questions in the headline; `80 of 100` where some do not count in it (unanswerable ones, say)."""
     found = run.metrics.get(run.headline.metric)
-    counted = found.n if found else 0
-    return str(run.n) if counted == run.n else f"{counted} of {run.n}"
+    n = found.n if found else 0
+    return str(run.n) if n == run.n else f"{n} of {run.n}"
 
 
-def label(run: Summary, runs: Sequence[Summary]) -> str:
+def label(run: Summary | Estimate, runs: Sequence[Summary | Estimate]) -> str:
     """The agent, with the parameters in which it differs from the other rows of the same agent."""
     same: list[Mapping[str, object]] = [other.params for other in runs if other.agent == run.agent]
     differing = [key for key in run.params if len({str(params.get(key)) for params in same}) > 1]
@@ -148,11 +153,11 @@ def label(run: Summary, runs: Sequence[Summary]) -> str:
 
 
 def mark(trained: Contamination | None) -> str:
-    """What follows a number whose questions, or whose like, were trained on."""
+    """The mark of a number whose model was trained on the questions, or on similar ones; else empty."""
     return f" {MARKS[trained.mark]}" if trained else ""
 
 
 def legend(trained: Sequence[Contamination | None]) -> list[str]:
-    """What the marks of these rows mean."""
+    """The meaning of the marks of these rows."""
     marks = {found.mark for found in trained if found}
     return [text for key, text in LEGEND.items() if key in marks]

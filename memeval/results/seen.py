@@ -1,7 +1,7 @@
-"""The questions that a model answers without the stream: what it has seen elsewhere says nothing of its memory.
+"""The questions that a model answers without the stream. Its score on them says nothing about a memory.
 
-The QA sets are old Wikipedia. A run of the control `closed-book` with the same reader shows which questions are known;
-tables can be given on the others alone (`--unseen`).
+The QA data sets are made of old Wikipedia pages. A run of the control `closed-book` with the same reader shows which
+questions the reader knows; `--unseen` limits tables to the others.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _WANTED = f"no run of {CLOSED_BOOK} with the reader, the questions and the score
 
 
 def seen(run: Run, closed_book: Run) -> set[str]:
-    """The ids of the run's questions that closed-book gets right in at least half of its answers. Unanswerable questions are
-    never among them: declining shows no knowledge. The streams may differ in length: closed-book reads none.
+    """The ids of the run's questions that closed-book answers right in at least half of its repeats. Unanswerable questions
+    are never among them: declining shows no knowledge. The streams may differ in length: closed-book reads none.
 
-    Raises UsageError where the second run is not of that control with the run's reader, scorer and questions."""
+    Raises UsageError where `closed_book` is not a run of that control with the run's reader, scorer and questions."""
     if not _is_reference(closed_book, run):
         raise UsageError(f"{closed_book.path}: {_WANTED} {run.path}")
     right: dict[str, list[bool]] = defaultdict(list)
@@ -31,7 +31,8 @@ def seen(run: Run, closed_book: Run) -> set[str]:
 
 
 def unseen(run: Run, closed_book: Iterable[Run]) -> frozenset[str]:
-    """The other questions, by the newest of these runs that `seen` takes. Raises UsageError where there is none."""
+    """The ids of the run's questions that are not `seen`, by the newest run of closed-book that fits. Raises UsageError
+    where none fits."""
     references = [other for other in closed_book if _is_reference(other, run)]
     if not references:
         raise UsageError(
@@ -42,8 +43,8 @@ def unseen(run: Run, closed_book: Iterable[Run]) -> frozenset[str]:
 
 
 def _is_reference(other: Run, run: Run) -> bool:
-    """Whether a run is of closed-book (the control, and no agent of this name), and shows what the reader of `run` knows of
-    its questions."""
+    """Whether `other` is a run of the control closed-book (not of an agent with that name), with the reader, the scorer and
+    the questions of `run`."""
     return (
         (other.manifest.agent, other.manifest.memory) == (CLOSED_BOOK, None)
         and (_scored(other), _reader(other)) == (_scored(run), _reader(run))
@@ -56,11 +57,11 @@ def _same(row: QuestionRow, other: QuestionRow | None) -> bool:
 
 
 def _scored(run: Run) -> tuple[str, str]:
-    """What decides which answers are right."""
+    """The metric and the scorer that decide which answers are right."""
     return run.summary.headline.metric, run.decides
 
 
 def _reader(run: Run) -> tuple[str | None, str | None]:
-    """Whose knowledge it is: the model that answers, and its tag."""
+    """The model that answers, and its tag."""
     role = "memory" if run.manifest.track == "native" else "reader"
     return run.manifest.models.get(role), run.tags.get(role)

@@ -1,6 +1,6 @@
-"""An answer in full: what was asked, answered and recalled, where it was lost, and the memory that it was asked of.
+"""An answer in full: the question, the answers, what was recalled, where an answer was lost, and the memory at that point.
 
-`memeval show` prints these records, in text and JSON, and the page of `memeval report` holds them.
+`memeval show` prints these records as text and JSON, and the page of `memeval report` contains them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BAD = ("wrong", "failed")
 
 
 class Ruling(msgspec.Struct, frozen=True):
-    """What a judge says of an answer. judge: the name of its scores. points: its scores of the items of a rubric."""
+    """A judge's verdict on an answer. judge: the name of its scores. points: its scores for the items of a rubric."""
 
     judge: str
     verdict: str
@@ -39,8 +39,8 @@ class Ruling(msgspec.Struct, frozen=True):
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer. verdict: empty where the run is not scored yet; lost: where a wrong one was lost (lost.py); attributed:
-    what `memeval attribute` found for it, where it was run."""
+    """An answer. verdict: empty where the run is not scored yet; lost: where a wrong answer was lost (lost.py); attributed:
+    what `memeval attribute` found for it, if that was run."""
 
     question_id: str
     repeat: int
@@ -59,7 +59,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recalled(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that the reader saw. evidence: whether it holds a piece of the evidence; holds: the numbers of these."""
+    """An item that the reader saw. evidence: whether it holds a piece of the evidence; holds: the numbers of those
+    pieces."""
 
     text: str
     chunks: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class Recalled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of a memory. evidence: ids of the questions of which it holds a piece of the evidence."""
+    """An entry of a memory. evidence: ids of the questions for which it holds a piece of the evidence."""
 
     type: str
     id: str | None
@@ -81,7 +82,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A memory operation, in the order in which they were made."""
+    """A memory operation."""
 
     chunk: str
     name: str
@@ -92,8 +93,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """A memory at one position of its stream. position: units that a question asked here may know of, None for all; units:
-    that were read. held: tokens by type, None where the agent does not say. recorded: whether its operations say what they
-    changed; without that there are no entries. replies: chunk -> the first reply to it, where nothing was stored of it."""
+    how many were read. held: tokens by type, None where the agent does not report them. recorded: whether its operations
+    record what they changed; if not, there are no entries. operations: in the order in which they were made. replies: chunk
+    -> the first reply to it, for chunks of which nothing was stored."""
 
     context_id: str
     repeat: int
@@ -108,9 +110,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """A question in full, in one repeat. found: of each piece of the evidence that is in the stream, whether it was
-    recalled; None where that cannot be traced. unsupported: the answer is right, and the evidence was not recalled.
-    memory_tokens: held when it was asked. memory: None of a control, and where its steps are not at hand."""
+    """A question in full, in one repeat. found: for each piece of the evidence that is in the stream, whether it was
+    recalled; None where that cannot be traced. unsupported: the answer is right, but neither evidence nor answer was
+    recalled. memory_tokens: tokens held when it was asked. memory: None for a control, and where its steps are missing."""
 
     run: str
     question: QuestionRow
@@ -126,12 +128,12 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def answers(run: Run, which: Which = "all") -> tuple[Given, ...]:
-    """The answers of a run, or those that are wrong or failed, in their order."""
+    """The answers of a run, in order. which: `wrong` for those that are wrong or failed."""
     return tuple(row for row in _given(run, run.samples) if which == "all" or row.verdict in BAD)
 
 
 def story(run: Run, question_id: str, repeat: int = 0) -> Story:
-    """Raises UsageError where the run has no such question, or no answer to it in this repeat."""
+    """The story of a question. Raises UsageError where the run has no such question, or no answer to it in this repeat."""
     question = run.questions.get(question_id)
     if question is None:
         raise UsageError(f"{run.path}: no question '{question_id}'{suggest(question_id, run.questions)}")
@@ -142,7 +144,7 @@ def story(run: Run, question_id: str, repeat: int = 0) -> Story:
 
 
 def whole_story(run: Run, sample: SampleRow, given: Sequence[Given]) -> Story:
-    """The story of a question that was asked. sample: the first of its repeat; given: the answers of the repeat."""
+    """The story of a question in one repeat. sample: the first one of the repeat; given: all answers of the repeat."""
     question = run.questions[sample.question_id]
     asked, items = question.question(), recalled_items(sample, run.texts)
     right = given[0].verdict == "right"
@@ -183,8 +185,8 @@ def context_questions(run: Run, context: str | None = None) -> list[QuestionRow]
 
 
 def memory_at(run: Run, questions: Collection[QuestionRow], position: int | None, repeat: int = 0) -> Memory | None:
-    """The memory of these questions' context once `position` units were read (None: all); of a position that no question was
-    asked at, what was held after the last whole chunk before it. None of a control, and where no step of it is at hand."""
+    """The memory of the questions' context after `position` units were read (None: all). At a position where no question was
+    asked, it is the memory after the last whole chunk before it. None for a control, and where no steps are recorded."""
     question = next(iter(questions))
     steps = steps_at(run, replace(question, position=position), repeat)
     if not steps:
@@ -252,8 +254,8 @@ def _given(run: Run, samples: Iterable[SampleRow]) -> Iterator[Given]:
 
 
 def _pieces_in(item: Item, question: QuestionRow) -> tuple[int, ...]:
-    """Numbers of the pieces of the evidence that an item holds."""
+    """The numbers of the pieces of evidence that an item holds."""
     placed = [number for number, piece in enumerate(question.evidence) if piece.chunks]
     if all(set(question.evidence[number].chunks).isdisjoint(item.chunks) for number in placed):
-        return ()  # known sooner than what the item says
+        return ()  # the item comes from other chunks; no need to search its text
     return tuple(itertools.compress(placed, each_held(question.question(), question.evidence, [item])))

@@ -28,11 +28,11 @@ class Mean(msgspec.Struct, frozen=True):
 
 
 class SuiteMean(Mean, frozen=True, kw_only=True):
-    """Of one agent (and parameters) on one suite.
+    """The mean of one agent (with its parameters) over the tasks of one suite.
 
-    missing: tasks without a result; the value is then the mean of fewer tasks, and says so. leaked, in_domain: tasks whose
-    questions, or whose like, a model of the row was trained on. without_leaked: the mean of the others; without_trained: of
-    those that are neither. Each is None where it is no other mean, or no task is left.
+    missing: tasks without a result; the value is then the mean of the other tasks. leaked, in_domain: tasks for which a
+    model of the row was trained on the questions, or on similar ones. without_leaked: the mean without leaked tasks;
+    without_trained: without both. Each is None where no task is left out, or none is left.
     """
 
     suite: str
@@ -48,7 +48,7 @@ class SuiteMean(Mean, frozen=True, kw_only=True):
 
 
 def suite_means(suite: str, tasks: Sequence[str], runs: Sequence[Summary]) -> list[SuiteMean]:
-    """One row per agent (and parameters): the mean of its tasks' headlines (`mean_of`)."""
+    """One row per agent (with its parameters): the mean of its tasks' headlines (`mean_of`)."""
     rows = []
     mine = [run for run in runs if run.task in tasks]
     for key in dict.fromkeys((run.agent, str(run.params)) for run in mine):
@@ -87,8 +87,8 @@ def _without(runs: Sequence[Summary], tasks: Sequence[str]) -> Mean | None:
 def mean_of(averages: Sequence[Average]) -> Mean:
     """The plain mean of one average per task, each task counting the same.
 
-    The interval treats the tasks as independent: half-widths are added in quadrature, below and above apart, and divided by
-    the number of tasks.
+    The interval treats the tasks as independent: half-widths, the lower and the upper ones separately, are added in
+    quadrature and divided by the number of tasks.
     """
     parts = [
         (row.value, row.low, row.high)
@@ -105,10 +105,10 @@ def mean_of(averages: Sequence[Average]) -> Mean:
 
 
 def mean_of_values(tasks: Sequence[tuple[Mapping[str, float], Mapping[str, QuestionRow]]]) -> Mean:
-    """The plain mean of the tasks' means, from one value per question of each task, and its questions.
+    """The plain mean of the tasks' means. tasks: for each, one value per question, and its questions.
 
     Clusters that occur in several tasks (the same questions in longer streams, the same personas) are resampled together:
-    each task's values are weighted so that the tasks count the same, and pooled by cluster. Where no cluster does, the tasks
+    each task's values are weighted so that the tasks count the same, and pooled by cluster. Without such clusters the tasks
     are independent (`mean_of`).
     """
     labels = [[questions[key].cluster for key in values] for values, questions in tasks]
@@ -121,8 +121,8 @@ def mean_of_values(tasks: Sequence[tuple[Mapping[str, float], Mapping[str, Quest
 
 
 def suites_table(rows: Sequence[SuiteMean], width: int | None = None) -> str:
-    """A row per suite and agent; a mean over fewer tasks than the suite's names those that are missing. Below it, the rule
-    of each suite's mean, and the means without the tasks that were trained on."""
+    """A table with a row per suite and agent, which names missing tasks. Below it are the rule of each suite's mean, and the
+    means without the tasks on which a model was trained."""
     body = [
         [row.suite, row.label, percent(row.value), percents(row.low, row.high), row.tasks, ", ".join(row.missing) or "-"]
         for row in rows

@@ -1,8 +1,8 @@
-"""Runs in one table: agents x tasks, every number with what it may be compared with.
+"""Runs in one table: agents x tasks, with marks on numbers that may not be compared.
 
     table(load_runs("runs"), ci=True)        a Grid: render(grid, "md"), grid.to_pandas()
 
-Runs of different models, budgets, prompts or limits never share a row or a cell (layout.py); what may not be compared with
+Runs with different models never share a row, and no two runs share a cell (layout.py). A run that may not be compared with
 the rest of its column is marked, by the rule of comparable.py.
 """
 
@@ -29,7 +29,7 @@ from memeval.results.suites import Mean, mean_of_values
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """The runs of one column. metrics: their names, mostly one; n: questions of most of them."""
+    """The runs of one column. metrics: the names of their metrics, usually one; n: the most frequent number of questions."""
 
     name: str
     cells: Mapping[Key, Cell]
@@ -39,8 +39,8 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """A column of means over tasks. name: as data have it. of: row -> its mean; None where a cell is missing, not whole or
-    not comparable, for a mean of fewer tasks is another number."""
+    """A column of means over tasks. name: its name in the data. of: row -> its mean; None where a cell is missing,
+    incomplete or not comparable, because a mean of fewer tasks is another number."""
 
     heading: str
     name: str
@@ -56,9 +56,9 @@ def table(
     ci: bool = False,
     unseen: Runs | None = None,
 ) -> Grid:
-    """Agents x tasks, in percent. rows, cols: facts that make a row and a column (layout.FACTS). metric: in place of each
-    run's headline. ci: with the 95 % interval. unseen: runs of closed-book; only questions that it does not get right with
-    a run's reader count.
+    """A table of agents x tasks, in percent. rows, cols: facts that make a row and a column (layout.FACTS). metric: shown in
+    place of each run's headline. ci: show the 95 % interval. unseen: runs of closed-book; then only questions count that
+    closed-book does not answer right with the run's reader.
 
     Raises UsageError for an unknown fact, for a metric that a run does not have, and where there is nothing to show.
     """
@@ -124,7 +124,7 @@ def _interval(average: Average | Mean) -> str:
 
 
 def _means(found: Layout, columns: Sequence[_Column]) -> list[_Means]:
-    """Over all tasks, and where any cell is marked as trained on, over the others."""
+    """The mean over all tasks and, where a cell is marked as trained on, the mean over the unmarked ones."""
     whole: dict[Key, Mean | None] = {}
     clean: dict[Key, Mean | None] = {}
     for key in found.row_keys:
@@ -186,7 +186,7 @@ def _notes(
 
 
 def _data(found: Layout, columns: Sequence[_Column], means: Sequence[_Means]) -> list[dict[str, Any]]:
-    """An object per cell, and per mean (`task` is `mean`, or `mean without trained on`; n is the number of tasks)."""
+    """A record per cell, and per mean (`task` is `mean`, or `mean without trained on`; n is the number of tasks)."""
     data = []
     for key in found.row_keys:
         facts = dict(zip(found.rows, key, strict=True))

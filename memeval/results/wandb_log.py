@@ -1,7 +1,7 @@
-"""A run as Weights & Biases keeps it: config is what the numbers rest on, summary the numbers with n and interval, notes,
-and a table of questions. `WANDB_MODE`, `WANDB_PROJECT` and the like work as always.
+"""Log runs to Weights & Biases: the config has the conditions of the run, the summary the numbers with n and interval, and
+there are notes and a table of questions. `WANDB_MODE`, `WANDB_PROJECT` and the like work as usual.
 
-Only what is listed here is sent: not the command line, the environment, the console or the source.
+Nothing else is sent: not the command line, the environment, the console or the source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLUMNS = ("question", "kind", "text", "golds", "answer", "verdict", "reason", "
 
 
 def require() -> None:
-    """Raises UsageError where the package, or a login, is missing: before a run, not after it."""
+    """Check, before a run, that wandb can log it. Raises UsageError where the package or a login is missing."""
     try:
         import wandb
     except ImportError as error:
@@ -36,18 +36,18 @@ def require() -> None:
 
 
 def send(outcomes: Iterable[Outcome]) -> None:
-    """Log runs as they just ended. What cannot be sent is one line on stderr: the results are in their folders."""
+    """Log runs that just ended. A failure only prints a line on stderr: the results are safe in their folders."""
     for outcome in outcomes:
         run = of_outcome(outcome)
         try:
             log(run)
-        except Exception as error:  # of a package and a server that are not ours
+        except Exception as error:  # wandb and its server may raise anything
             fault = " ".join(f"{type(error).__name__}: {error}".split())
             print(f"memeval: wandb: {run.path} was not logged ({fault}); the same command logs it again", file=sys.stderr)
 
 
 def log(run: Run) -> None:
-    """Log one run. The same run is one run there, however often it is logged. Raises what wandb raises."""
+    """Log one run. Logging it again updates the same run there. Raises what wandb raises."""
     import wandb
 
     session = wandb.init(
@@ -76,7 +76,7 @@ def log(run: Run) -> None:
 
 
 def config(run: Run) -> dict[str, Any]:
-    """What makes the run what it is: all that its hash covers, and what goes with it."""
+    """The conditions of the run: everything that its hash covers, and names to find it by."""
     manifest = run.manifest
     return {
         "agent": manifest.agent,
@@ -93,7 +93,7 @@ def config(run: Run) -> dict[str, Any]:
 
 
 def numbers(run: Run) -> dict[str, Any]:
-    """Every metric with its interval and n, and what it took. Names have slashes, so that they are grouped."""
+    """Every metric with its interval and n, and what the run took. Names have slashes, by which wandb groups them."""
     summary = run.summary
     found: dict[str, Any] = {}
     for name, average in {"headline": summary.headline, **summary.metrics}.items():
@@ -121,7 +121,7 @@ def _average(name: str, average: Average) -> dict[str, float | None]:
 
 
 def questions(run: Run) -> Iterator[tuple[Any, ...]]:
-    """A row per answer (COLUMNS), texts in one line each."""
+    """A row per answer (COLUMNS), with each text in one line."""
     scores = run.score_of()
     headline = run.summary.headline.metric
     for sample in run.samples:

@@ -1,4 +1,4 @@
-"""What the page says of runs as a whole: their summaries, and what follows from several of them together."""
+"""The part of the page about whole runs: their summaries, and what follows from several runs together."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from memeval.runs.notes import notes
 from memeval.stats import Difference, Lift, holm, lift, paired
 
 _LENGTH = re.compile(r"@tokens-\d+|[-_]\d+[km](?![^@])|[-_]\d{4,}(?![^@])", re.IGNORECASE)
-"""The part of a task's name that says how long its streams are: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
+"""The part of a task's name that gives the length of its streams: `-10k`, `_262k`, `_65536`, `@tokens-5000`."""
 
 
 class GroupPart(msgspec.Struct, frozen=True):
-    """Runs that may be compared, by their numbers. title: their task, with what tells it from other groups of the task."""
+    """Runs that may be compared. title: their task, with what distinguishes the group from others of the same task. runs:
+    numbers of the runs on the page."""
 
     title: str
     runs: tuple[int, ...]
@@ -36,10 +37,10 @@ class GroupPart(msgspec.Struct, frozen=True):
 class RunPart(msgspec.Struct, frozen=True, kw_only=True):
     """A run on the page.
 
-    name: as the page calls it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
-    calls, per answer. fronts: of `memory`, `usd` and `tokens`, the axes on which no other agent of the group scores as well
-    with less. lift: None for a control, and where the controls were not run. lost: class of a wrong answer -> answers;
-    asked: what `memeval attribute` found, in words.
+    name: the page's name for it, unique among the runs of its task. family: the task without its length. usd, tokens: of all
+    calls, per answer. fronts: those of the axes `memory`, `usd` and `tokens` on which the run is on the Pareto front of its
+    group. lift: None for a control, and where the controls were not run. lost: class -> number of wrong answers; asked: what
+    `memeval attribute` found, in words.
     """
 
     name: str
@@ -57,8 +58,8 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PairPart(msgspec.Struct, frozen=True, kw_only=True):
-    """Run `a` minus run `b` (their numbers) on the questions that both were asked. won: questions on which `a` scores more.
-    holm: p, adjusted for all pairs of the page."""
+    """Run `a` minus run `b` (numbers of runs) on the questions that both were asked. won, lost: on how many questions `a`
+    scores higher, or lower. holm: p, adjusted for all pairs of the page."""
 
     a: int
     b: int
@@ -76,7 +77,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def overview(runs: Sequence[Run]) -> Overview:
-    """All but the single answers."""
+    """Everything on the page except the single answers."""
     names = run_names(runs)
     parts = [_part(run, name) for run, name in zip(runs, names, strict=True)]
     numbers = {run.path: number for number, run in enumerate(runs)}
@@ -93,7 +94,7 @@ def overview(runs: Sequence[Run]) -> Overview:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run, unique among the runs of its task: its row of `memeval table`, that is the agent with the
+    """A name for each run, unique among the runs of its task: as in its row of `memeval table`, the agent with the
     parameters and facts in which it differs from others."""
     found = layout(Runs(runs))
     names = {
@@ -121,12 +122,12 @@ def _title(runs: Sequence[Run], groups: Sequence[Sequence[int]], group: Sequence
     others = [runs[other[0]] for other in groups if other is not group and runs[other[0]].task == first.task]
     facts = {one.what: one.a for other in others for one in comparable.forbidden(first, other)}
     if len(facts) > 1:
-        facts.pop("scorer", None)  # a digest, which says little to people
+        facts.pop("scorer", None)  # a digest, which people cannot read
     return ", ".join((first.task, *(f"{what}: {value}" for what, value in facts.items())))
 
 
 def _part(run: Run, name: str) -> RunPart:
-    """Paths are shortened: the page goes to others."""
+    """A run on the page, with shortened paths, because the page is given to others."""
     summary = replace(run.summary, path=f"{run.path.parent.name}/{run.path.name}", memory=None)
     summary = replace(summary, notes=notes(summary))
     usd, tokens = answer_cost(summary)
@@ -150,11 +151,11 @@ AXES: dict[str, Callable[[RunPart], float | None]] = {
     "usd": lambda part: part.usd,
     "tokens": lambda part: part.tokens,
 }
-"""What a run takes: tokens of memory, and USD and tokens per answer."""
+"""Axis of cost -> a run's value: tokens of memory, USD per answer, tokens per answer."""
 
 
 def front(group: Sequence[int], parts: Sequence[RunPart], axis: str) -> set[int]:
-    """The Pareto front of a group. Controls are not on it: they see what no agent sees."""
+    """The numbers of the runs on the Pareto front of a group. Controls are left out: they see what no agent sees."""
     points = {
         number: (spent, score)
         for number in group
@@ -171,7 +172,7 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def _lift(runs: Sequence[Run], group: Sequence[int], number: int) -> Lift | None:
-    """Over the questions that the agent and both controls were asked, with the same reader and its prompt."""
+    """The lift of a run, over the questions that it and both controls were asked with the same reader and reader prompt."""
     mine = runs[number]
     reader = _reader(mine)
     controls = {runs[other].agent: runs[other] for other in group if _scored(runs[other]) and _reader(runs[other]) == reader}
@@ -195,7 +196,7 @@ def _reader(run: Run) -> tuple[object, object]:
 
 
 def _pairs(runs: Sequence[Run], groups: Sequence[Sequence[int]], parts: Sequence[RunPart]) -> tuple[PairPart, ...]:
-    """Every two agents of a group, the better one first."""
+    """A pair for every two agents of a group, the better one first."""
     found = []
     for group in groups:
         agents = [number for number in group if not parts[number].control and _scored(runs[number])]

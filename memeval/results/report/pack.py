@@ -1,4 +1,4 @@
-"""JSON values, each kept once, in blocks that are compressed: the page unpacks a block when something in it is opened."""
+"""JSON values, each stored once, in compressed blocks: the page unpacks a block when the reader opens something in it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from memeval.records.clean import encode
 
 BLOCK = 1 << 18
-"""Bytes of JSON from which on a block is closed."""
+"""A block is closed when it has this many bytes of JSON."""
 
 
 class Pack:
-    """Values by number. A block is gzip of a JSON list, as base64."""
+    """A store of numbered values. Each block is a JSON list, compressed by gzip, as base64."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
@@ -25,7 +25,7 @@ class Pack:
         self._size = 0
 
     def add(self, value: Any) -> int:
-        """The number of a value. A value that is there already is not added again."""
+        """Add a value unless it is there already, and return its number."""
         encoded = encode(value)
         key = hashlib.sha256(encoded).digest()
         if key not in self._known:
@@ -38,7 +38,7 @@ class Pack:
 
     @property
     def size(self) -> int:
-        """Characters of all closed blocks."""
+        """The length of all closed blocks, in characters."""
         return self._size
 
     def blocks(self) -> tuple[list[int], list[str]]:
@@ -55,5 +55,5 @@ class Pack:
 
 
 def compressed(data: bytes) -> str:
-    """gzip, as base64; the same for the same data."""
+    """Compress by gzip and encode as base64; equal data give equal texts."""
     return base64.b64encode(gzip.compress(data, mtime=0)).decode()

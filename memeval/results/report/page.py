@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing beside it. Data travel as JSON; only page.js makes elements of them."""
+"""The page: one self-contained HTML file. Data are embedded as JSON; only the scripts turn them into elements."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCRIPTS = (
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What `report` has made. size: bytes of the file; stories: answers whose story is in it, of `answers`."""
+    """What `report` wrote. size: bytes of the file; stories: how many of the `answers` have their story in it."""
 
     path: str
     size: int
@@ -47,8 +47,8 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page is given at once; rows and stories are packed. starts: the number of the first value of each block;
-    words: where an answer was lost -> how it is said; retrieval: metric -> its heading."""
+    """The data that the page reads when it is opened; rows and stories are packed. starts: the number of the first value of
+    each block; words: where an answer was lost -> words for people; retrieval: metric -> its heading."""
 
     title: str
     version: str
@@ -61,10 +61,11 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(runs: Sequence[Run], path: str | Path, *, title: str = "memeval report", all_stories: bool = False) -> Written:
-    """Write a page about runs: self-contained, opened from disk by any browser of the last years.
+    """Write a self-contained page about runs, which any recent browser opens from disk.
 
-    all_stories: also where they exceed LIMIT characters; else wrong answers go first and the page says how many are left
-    out. Raises UsageError without runs, where a run has no summary yet, or where the file cannot be written.
+    all_stories: include all stories even if they exceed LIMIT characters; otherwise those of wrong answers go first, and the
+    page says how many are left out. Raises UsageError without runs, where a run has no summary yet, or where the file cannot
+    be written.
     """
     if not runs:
         raise UsageError("report: no runs; name some that `memeval list runs` shows")
@@ -107,12 +108,12 @@ def _page(data: _Data, rows: str, blocks: list[str]) -> str:
 
 
 def json_for_script(value: Any) -> str:
-    """JSON that cannot end the script element that it is in, nor begin a comment in it."""
+    """JSON that can neither end the script element that contains it nor begin a comment in it."""
     return encode(value).decode().replace("<", "\\u003c")
 
 
 def _digest(script: str) -> str:
-    """Of the text of a script, as the Content-Security-Policy names it: no other script runs."""
+    """The digest by which the Content-Security-Policy allows a script; it blocks all others."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

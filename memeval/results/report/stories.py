@@ -17,11 +17,11 @@ from memeval.results.run import Run
 from memeval.results.story import Given, Story, answers, whole_story
 
 LIMIT = 20_000_000
-"""Characters of packed stories in a page, unless all are wanted."""
+"""The most characters of packed stories in a page, unless all are wanted."""
 SHORT = 300
-"""Characters of a text in a row of the table."""
+"""The most characters of a text in a row of the table."""
 LONG = 60
-"""Characters from which on an argument of a call is packed like a text."""
+"""An argument of a call that has this many characters is packed separately, as texts are."""
 FIRST = ("wrong", "failed", "partly", "right", "n/a")
 """Verdicts in the order in which their stories go into the page."""
 
@@ -30,7 +30,7 @@ Place = tuple[int, int, int]
 
 
 class QuestionCells(msgspec.Struct, frozen=True, array_like=True):
-    """A question in the table, its texts shortened."""
+    """A question in the table, with shortened texts."""
 
     id: str
     task: str
@@ -40,8 +40,9 @@ class QuestionCells(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AnswerCells(msgspec.Struct, frozen=True, array_like=True):
-    """An answer in the table. run, question: their numbers. score: the run's headline; None where it does not apply.
-    lost: where a wrong answer was lost, or that a right one is unsupported. story: a number in the pack, or LEFT_OUT."""
+    """An answer in the table. run, question: numbers. score: by the run's headline, None where it does not apply. lost:
+    where a wrong answer was lost, or `unsupported` for a right one. story: the number of its story in the pack, or
+    LEFT_OUT."""
 
     run: int
     question: int
@@ -55,7 +56,7 @@ class AnswerCells(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def place(self) -> Place:
-        """What has one story: a question of a run in one repeat."""
+        """The key of its story: there is one for each question of a run in each repeat."""
         return self.run, self.question, self.repeat
 
 
@@ -65,13 +66,13 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 def rows_and_stories(runs: Sequence[Run], pack: Pack, limit: int | None = LIMIT) -> Rows:
-    """A row for every answer; its story goes into the pack while that has at most `limit` characters, wrong answers first.
-    limit: None for all stories."""
+    """A row for every answer. Stories are added to the pack, those of wrong answers first, until it has `limit` characters;
+    None: all stories."""
     numbers: dict[tuple[str, str, str], int] = {}
     questions: list[QuestionCells] = []
     rows: list[AnswerCells] = []
     samples_of: dict[Place, tuple[Run, SampleRow, list[Given]]] = {}
-    for of_run, run in enumerate(runs):
+    for number, run in enumerate(runs):
         scores, ends = run.score_of(run.decides), _ends(run.lost)
         for sample, given in zip(run.samples, answers(run), strict=True):
             question = run.questions[sample.question_id]
@@ -79,7 +80,7 @@ def rows_and_stories(runs: Sequence[Run], pack: Pack, limit: int | None = LIMIT)
             if key not in numbers:
                 numbers[key] = len(questions)
                 questions.append(_question_cells(run, question))
-            row = _answer_cells(run, sample, scores.get(sample.key), of_run, numbers[key], ends.get(sample.key, ""))
+            row = _answer_cells(run, sample, scores.get(sample.key), number, numbers[key], ends.get(sample.key, ""))
             rows.append(row)
             samples_of.setdefault(row.place, (run, sample, []))[2].append(given)
     stories: dict[Place, int] = {}
@@ -121,8 +122,8 @@ def _short(text: str) -> str:
 
 
 def _packed(pack: Pack, story: Story) -> int:
-    """The number of a story. Several stories share their question, their memory with its entries and operations, and
-    texts: each is a value of its own, and its number is in its place."""
+    """Add a story to the pack and return its number. Parts that stories share (the question, the memory, its entries and
+    operations, texts) are values of their own; the story holds their numbers."""
     found = msgspec.to_builtins(replace(story, run="", question=replace(story.question, meta={})))
     found["question"] = pack.add(found["question"])
     found["recalled"] = [_with_text(pack, item) for item in found["recalled"]]
@@ -138,6 +139,6 @@ def _with_text(pack: Pack, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_arguments(pack: Pack, call: dict[str, Any]) -> dict[str, Any]:
-    """Short arguments as text, long ones as a number."""
+    """The call with short arguments as texts, and long ones as numbers of packed texts."""
     texts = {key: value if isinstance(value, str) else encode(value).decode() for key, value in call["arguments"].items()}
     return {**call, "arguments": {key: text if len(text) < LONG else pack.add(text) for key, text in texts.items()}}
