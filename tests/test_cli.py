@@ -95,7 +95,7 @@ FILES = {
     ("notes.yaml", CARD + "metrics: [f1]\nheadline: exact_match\n"): "headline 'exact_match' is not among its metrics",
     ("notes.yaml", CARD + "judge: locmo\n"): "notes.yaml:4: judge family 'locmo' is unknown; did you mean 'locomo'?",
     ("notes.yaml", CARD + "reader_prompt: redaer\n"): "no reader prompt 'redaer'; did you mean 'reader'?",
-    ("notes.yaml", CARD + "tokenizer: o201k\n"): "unknown tokenizer 'o201k'",
+    ("notes.yaml", CARD + "tokenizer: o201k\n"): "notes.yaml:4: unknown tokenizer 'o201k'",
     ("notes.jsonl", '{"units": [}\n'): "notes.jsonl:1",
     ("notes.jsonl", json.dumps(NOTES[0]) + "\n" + json.dumps({"unit": []}) + "\n"): "notes.jsonl:2",
     ("memeval.yaml", "modle: offline\n"): "memeval.yaml: unknown key 'modle'; did you mean 'model'?",
