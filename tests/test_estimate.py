@@ -474,6 +474,18 @@ def test_table_and_json(project: Path, capsys: pytest.CaptureFixture[str], serve
     assert not (project / "runs").exists()
 
 
+def test_one_question_that_is_answered_already(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = options(["bm25"], limit=1)
+    (planned,) = plan(chosen)
+    run(planned, quiet=True)
+    estimate_command(chosen, "table")
+    table = capsys.readouterr().out
+    row = [cell.strip() for cell in table.splitlines()[2].strip("|").split("|")]
+    assert row[2:6] == ["1", "0", "0", "0"]
+    assert row[-2:] == ["98.0", "-"]  # no difference of at most 100 points shows
+    assert f"{planned.spec.shown} holds 1 of 1 answer already" in table
+
+
 def test_unknown_prices_stay_blank(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = options(["none"], model="wordy", limit=6, base_url="http://127.0.0.1:9/v1")
     estimate_command(chosen, "table")
