@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -28,11 +29,13 @@ class ForeignFailed(Exception):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string if nothing is near."""
+    """`"; did you mean 'x'?"` with the nearest of `known`, or the empty string if nothing is near. Case and the width of
+    letters are ignored."""
     import difflib  # imported late: needed only for a misspelt name
 
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    folded = {unicodedata.normalize("NFKC", one).casefold(): one for one in known}
+    near = difflib.get_close_matches(unicodedata.normalize("NFKC", name).casefold(), list(folded), n=1, cutoff=0.5)
+    return f"; did you mean '{folded[near[0]]}'?" if near else ""
 
 
 def install_hint(extra: str) -> str:

@@ -155,8 +155,12 @@ class MemoryWriter:
             file = Appending(self.folder.path, {OperationRow: self.folder.operations_file})
             if not file.held:
                 return False
-            self.folder.add_origins(self._manifest)
-            self._known = self._read()
+            try:
+                self.folder.add_origins(self._manifest)
+                self._known = self._read()
+            except BaseException:
+                file.close()
+                raise
             self._file = file
         return True
 

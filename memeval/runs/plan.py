@@ -3,6 +3,7 @@ spent."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import sys
@@ -138,9 +139,20 @@ def checked_task(name: str, options: Options) -> TaskCard:
     if card.judge:
         from memeval.judging.prompts import checked_family
 
-        checked_family(card.judge, f"{at_key(Path(card.path), 'judge')}: ")
-    tokens.counter(card.tokenizer)
+        with _key(card, "judge"):
+            checked_family(card.judge)
+    with _key(card, "tokenizer"):
+        tokens.counter(card.tokenizer)
     return card
+
+
+@contextlib.contextmanager
+def _key(card: TaskCard, key: str) -> Iterator[None]:
+    """Name the line of a key whose value is refused."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{at_key(Path(card.path), key)}: {error}") from None
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------
