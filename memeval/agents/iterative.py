@@ -1,7 +1,7 @@
-"""Retrieval in several steps: a model sees what was found and may ask for another search, a bounded number of times.
+"""Retrieval in several steps: a model sees what was found and may ask for another search, a limited number of times.
 
-A question of several hops names only its first: the next name is in what the first search finds. The scheme is that of
-interleaved retrieval (IRCoT, arXiv 2212.10509; Search-R1, arXiv 2503.09516), with the search offered as a tool.
+A question of several hops names only the first entity; the next name is in what the first search finds. The scheme is that
+of interleaved retrieval (IRCoT, arXiv 2212.10509; Search-R1, arXiv 2503.09516), with the search offered as a tool.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from memeval.tasks.chunking import JOINT
 from memeval.typed import Positive, typed
 
 REPLY_TOKENS = 256
-"""Limit of a reply: a tool call of a few words."""
+"""The token limit of a reply, which is a tool call of a few words."""
 
 
 class Iterative(Retrieval):
-    """Searches for the question; then the model in the role `memory` is shown what was found, and each search that it asks
-    for is made, until it asks for none or repeats itself. The hits of all searches are recalled by turns. Its prompts are
-    files (`memeval prompts list iterative`).
+    """Searches for the question, then shows the model in the role `memory` what was found, and makes each search that it
+    asks for, until it asks for none or repeats itself. The hits of all searches are recalled by turns. Its prompts are files
+    (`memeval prompts list iterative`).
 
-    searches: at most, the first one counted; there are fewer calls for a question than that. search: how passages are
-    ranked, bm25, dense or hybrid. k: hits of each search."""
+    searches: the most searches for a question, the first one included; each further one takes at most one call. search: how
+    passages are ranked, bm25, dense or hybrid. k: hits of each search."""
 
     prompts = "iterative"
 
@@ -80,7 +80,7 @@ class Iterative(Retrieval):
         return [text for text in wanted if text.casefold() not in known]
 
     def _shown(self, found: Sequence[Hits]) -> str:
-        """What was found so far, the best first, as much of it as the session's budget allows."""
+        """What was found so far, best first, as much of it as fits into the session's budget."""
         texts: list[str] = []
         left = self.session.budget
         for item in self.passages.items(_by_turns(found)):
@@ -97,7 +97,7 @@ def _by_turns(rankings: Sequence[Hits]) -> Hits:
 
 
 def _tool(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The tool `search`, by its descriptions."""
+    """The schema of the tool `search`, from its descriptions."""
     query = {"type": "string", "description": said["query"]}
     schema = {"type": "object", "properties": {"query": query}, "required": ["query"]}
     return {"type": "function", "function": {"name": "search", "description": said["search"], "parameters": schema}}

@@ -1,7 +1,7 @@
 """The agent without a memory system: it keeps the stream and reads as much of it as fits.
 
-The long-context baseline of arXiv 2509.25911 (long_context_eval.py keeps the last tokens of the prompt, which is the cut
-`head`); here whole chunks are kept, and only the stream is cut, never the instructions. MemAgent's evaluation cuts the
+This is the long-context baseline of arXiv 2509.25911, whose long_context_eval.py keeps the last tokens of the prompt (the
+cut `head`). Here whole chunks are kept, and only the stream is cut, never the instructions. MemAgent's evaluation cuts the
 middle (arXiv 2507.02259).
 """
 
@@ -18,7 +18,7 @@ from memeval.typed import typed
 
 
 class KeptStream:
-    """The base of all agents that keep chunks as they are: the memory is the stream itself."""
+    """The base of all agents that keep chunks unchanged: the memory is the stream itself."""
 
     concurrent = True
 
@@ -35,14 +35,14 @@ class KeptStream:
         return MemoryStats({"stream": self.tokens}, Entries(lambda: [item_of(chunk) for chunk in self.chunks]))
 
     def fork(self, session: Session) -> Self:
-        """A twin that shares the chunks; only the list of them is copied."""
+        """A copy that shares the chunks; only the list of them is copied."""
         twin = copy.copy(self)
         twin.session = session
         twin.chunks = list(self.chunks)
         return twin
 
     def size(self, chunk: Chunk) -> int:
-        """Tokens of a chunk, by the task's tokenizer."""
+        """The number of tokens of a chunk, by the task's tokenizer."""
         return chunk.tokens or self.session.count(chunk.text)
 
 
@@ -55,12 +55,12 @@ Part = Literal["head", "middle", "tail"]
 
 
 class LongContext(KeptStream):
-    """Recalls as many whole chunks as fit into `session.budget`, at least one, read in the order of the stream. cut: which
-    part of a stream that does not fit is left out: its `head` (the newest chunks are read), its `tail` (the oldest are), or
-    its `middle` (about as many tokens of either end are).
+    """Recalls as many whole chunks as fit into `session.budget`, at least one, in the order of the stream. cut: the part
+    that is left out of a stream that does not fit: its `head` (keeps the newest chunks), its `tail` (keeps the oldest) or
+    its `middle` (keeps about as many tokens at both ends).
 
-    The chunks are ranked from the end that is kept, or from both ends inwards, so that a smaller answer budget makes the
-    same cut."""
+    The chunks are ranked from the end that is kept, or from both ends inwards, so that a smaller answer budget cuts at the
+    same place."""
 
     def __init__(self, cut: Part = "head") -> None:
         self.cut: Part = typed(cut, Part, "long-context", "cut")
@@ -76,7 +76,7 @@ class LongContext(KeptStream):
         return Recall(items, order="stream")
 
     def _ranked(self) -> Iterator[Chunk]:
-        """The chunks from the most wanted to the one that is left out first."""
+        """The chunks by rank: the first one is kept longest, the last one is left out first."""
         rest = deque(self.chunks)
         balance = 0  # tokens taken from the head beyond those taken from the tail
         while rest:

@@ -1,4 +1,4 @@
-"""mem0, a memory system of others, in an interpreter of its own: its packages and memeval's need different versions."""
+"""mem0, a third-party memory system, in an interpreter of its own: it needs other versions of packages than memeval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUIREMENTS = Path(__file__).parents[1] / "_data" / "mem0.txt"
 
 
 class Mem0(Program):
-    """mem0 (arXiv 2504.19413) with its open-source package, whose 2.x only adds facts: it never rewrites or deletes one.
+    """mem0 (arXiv 2504.19413) with its open-source package, which in version 2 only adds facts and never changes one.
 
     k: how many memories are recalled. python: the interpreter that has mem0; "" for the one in the user's cache. timeout:
     seconds for one reply.

@@ -1,10 +1,10 @@
-"""MEM1 (arXiv 2506.15841): an internal state that is all a turn knows of the turns before it.
+"""MEM1 (arXiv 2506.15841): an internal state is all that a turn knows about the turns before it.
 
-At each turn the model sees the task, its last state and the newest information, and replies with a new state between <IS>
-(the paper) or <think> (the released code), then with <search> to go on or <answer> to end. Everything older is deleted. The
-rules are those of github.com/MIT-MI/MEM1 at 6f22061 (Mem1/inference), the words are our own. There a search brings three
-passages; here the stream decides what comes next: a chunk is the information of a turn, whatever is searched for. The limit
-of turns holds for those after the stream, in which the model must answer.
+At each turn the model sees the task, its last state and the newest information. It replies with a new state between <IS>
+(the paper) or <think> (the released code), then with <search> to continue or <answer> to end. Everything older is deleted.
+The rules are those of github.com/MIT-MI/MEM1 at 6f22061 (Mem1/inference), the words are our own. There a search returns
+three passages; here the stream decides what comes next: the information of a turn is a chunk, whatever the model searched
+for. The limit of turns applies to the turns after the stream, in which the model must answer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _CLOSE = re.compile(_OPEN.pattern.replace("<", "</"))
 
 
 class Mem1(Rolling):
-    """The agent. memory_tokens: of the state and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
-    (0: the task's). turns: calls for one answer, at most. tag: of the state, IS or think. Where the task shows the question,
-    an answer ends the reading and becomes part of the state."""
+    """The agent. memory_tokens: most tokens of the state, and of a reply. chunk_tokens: tokens of a chunk, where no protocol
+    fixes it (0: the task's). turns: most calls for one answer. tag: the tag around the state, IS or think. Where the task
+    shows the question, an answer ends the reading and becomes part of the state."""
 
     prompts = "mem1"
     track = "native"
@@ -49,7 +49,7 @@ class Mem1(Rolling):
         return self.in_view(tag=self.tag)
 
     def new_text(self, reply: Completion) -> str:
-        """The state; in place of one, a reply without any tag. Upstream's order: a search goes before an answer."""
+        """The state, or the whole reply where it has no tag. As upstream, a search takes precedence over an answer."""
         blocks, rest = self._parts(reply)
         state = blocks.get(self.tag, "") if blocks else rest
         if self.session.query and blocks.get("search"):
@@ -60,26 +60,26 @@ class Mem1(Rolling):
         return state
 
     async def answer(self, query: Query, recall: Recall) -> str:
-        """The first answer, or what a reply says outside its tags. A reply with neither is followed by a turn that sees its
-        state and nothing else; after the last turn there is no answer."""
+        """The first answer, or the text of a reply outside its tags. After a reply with neither, the next turn sees only its
+        state; after the last turn the answer is empty."""
         state, values = recalled(recall), {"tag": self.tag, **asked(query)}
         for left in reversed(range(self.turns)):
             blocks, rest = self._parts(await self.generate("answer", "ask", memory=state, turns=left, **values))
-            said = blocks.get("answer") or ("" if "search" in blocks else rest)
-            if said or not blocks:
-                return said
+            text = blocks.get("answer") or ("" if "search" in blocks else rest)
+            if text or not blocks:
+                return text
             state = first_tokens(blocks.get(self.tag) or state, self.memory_tokens, self.session.count)
         return ""
 
     def _parts(self, reply: Completion) -> tuple[dict[str, str], str]:
-        """`parts` of a reply. The state of a model that was trained on <think> is what its server splits off as thinking."""
+        """`parts` of a reply. With the tag <think>, the state is what the server splits off as thinking."""
         thought = self.tag == "think" and reply.reasoning
         return parts(f"<think>{thought}</think>{reply.text}" if thought else reply.text)
 
 
 def parts(text: str) -> tuple[dict[str, str], str]:
-    """(tag -> text of its first block, the text outside all blocks). A block that never closes ends where the next one
-    begins."""
+    """Split a text into (tag -> text of its first block, the text outside all blocks). A block that is not closed ends where
+    the next one begins."""
     blocks: dict[str, str] = {}
     rest, at, unclosed = "", 0, set()
     for opened in _OPEN.finditer(text):

@@ -1,10 +1,10 @@
-"""MemAgent (arXiv 2507.02259): a memory of fixed size, overwritten at each chunk, and an answer from it alone.
+"""MemAgent (arXiv 2507.02259): a memory of fixed size, overwritten at each chunk, and an answer from that memory alone.
 
-A prompt holds the problem, the memory and one chunk; the whole reply becomes the next memory. So a prompt has the same size
-however long the stream is. The answer is given from problem and memory, by the same model. The rules are those of
-github.com/BytedTsinghua-SIA/MemAgent at 76b7a65 (taskutils/memory_eval), the words are our own unless its authors' are
-fetched (docs/prompts.md). Where the session does not show the question, the model reads for any question, as in the MemAgent
-rows of Mem-alpha (arXiv 2509.25911, Table 1).
+A prompt holds the problem, the memory and one chunk; the whole reply becomes the next memory. So prompts do not grow with
+the stream. The same model answers from problem and memory. The rules are those of github.com/BytedTsinghua-SIA/MemAgent at
+76b7a65 (taskutils/memory_eval); the words are our own unless those of its authors are fetched (docs/prompts.md). Where the
+session does not show the question, the model reads for any question, as in the MemAgent rows of Mem-alpha (arXiv 2509.25911,
+Table 1).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from memeval.typed import Count
 
 
 class MemAgent(Rolling):
-    """The agent. memory_tokens: of the memory and of a reply, at most. chunk_tokens: of a chunk, where no protocol fixes it
-    (0: the task's). Its prompts say how the answer is marked: not at all (`memagent`), by the sentence of MemAgent's
-    evaluation (`memagent-stated`), or by the box of its training (`memagent-boxed`)."""
+    """The agent. memory_tokens: most tokens of the memory, and of a reply. chunk_tokens: tokens of a chunk, where no
+    protocol fixes it (0: the task's). The set of prompts decides how the answer is marked: not at all (`memagent`), by the
+    sentence of MemAgent's evaluation (`memagent-stated`), or by the box of its training (`memagent-boxed`)."""
 
     prompts = "memagent"
     track = "native"

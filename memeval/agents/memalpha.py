@@ -1,9 +1,9 @@
 """Mem-alpha (arXiv 2509.25911): a model writes what it reads into core, semantic and episodic memory by tool calls.
 
-Writing: exactly one generation per chunk, with the core memory and only the newest few entries in view; its calls are
-carried out in order and no result goes back to the model. Reading: the core memory, and the BM25 top-k of either list for
-the bare question; the harness's reader answers from them. The structure of the prompts (`_data/prompts/memalpha`) is the
-paper's (figures 6 and 9, official main.py and agent.py), the words are our own; official defaults throughout.
+Writing: one generation per chunk, with the core memory and only the newest few entries in view; its calls are executed in
+order, and the model does not see their results. Recall: the core memory, and the BM25 top-k of each list for the bare
+question; the harness's reader answers from them. The structure of the prompts (`_data/prompts/memalpha`) is the paper's
+(figures 6 and 9, official main.py and agent.py), the words are our own. All defaults are the official ones.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ CoreSize = Annotated[int, Meta(ge=16)]
 
 
 class MemAlpha:
-    """The agent. top_k: entries of each list that a question brings back. recent: entries of each list in view while
-    writing. core, semantic, episodic: which memories it has. response_limit: tokens of one reply, of which the prompt
-    grants four fifths. core_tokens: cap of the core memory, in o200k tokens. capacity: cap of either list, in tokens of the
-    task; the oldest entries are dropped (0: no cap). wire: how tools are called: `native`, `qwen` (the text format of the
-    released checkpoint), `quotes` (quote_wire.py), `auto` (qwen for a model whose name says Memalpha, quotes for `tiny`) or
-    `published` (as the official code chooses: native at T 0.6 for a model whose name says gpt, the text format without stop
-    words for any other). strict: calls have the statuses of the official code (memory/published.py).
-    quote: whether an insertion may name lines of the chunk by `word` or by `line` number instead of copying them
-    (memory/quoting.py). recall: `search`, or `newest`: all that is held, the newest first; `auto` is newest under the wire
-    quotes. Its prompts are files (`memeval prompts list memalpha`); where they have a part `reader_view`, a question brings
-    back bare entries by type, and top_k falls until the reader's whole system text fits the budget, as in the official
-    memory_server.py."""
+    """The agent. top_k: entries of each list that are recalled for a question. recent: entries of each list that are in view
+    while writing. core, semantic, episodic: which memories it has. response_limit: most tokens of one reply; the prompt
+    tells the model four fifths of it. core_tokens: cap of the core memory, in o200k tokens. capacity: cap of each list, in
+    tokens of the task; beyond it the oldest entries are dropped (0: no cap). wire: how tools are called: `native`, `qwen`
+    (the text format of the released checkpoint), `quotes` (quote_wire.py), `auto` (qwen for a model with Memalpha in its
+    name, quotes for `tiny`) or `published` (the choice of the official code: native at T 0.6 for a model with gpt in its
+    name, the text format without stop words for any other). strict: calls get the statuses of the official code
+    (memory/published.py). quote: whether an insertion may name lines of the chunk by `word` or by `line` number instead of
+    copying them (memory/quoting.py). recall: `search`, or `newest` for all that is held, newest first; `auto` is newest with
+    the wire quotes. Its prompts are files (`memeval prompts list memalpha`). Where they have a part `reader_view`, entries
+    are recalled bare and by type, and top_k is lowered until the reader's whole system text fits the budget, as in the
+    official memory_server.py."""
 
     concurrent = True
     prompts = "memalpha"
@@ -99,11 +99,11 @@ class MemAlpha:
                 self.session.record(result)
 
     def recall(self, query: Query) -> Recall:
-        """Core memory first, then the two lists by turns, each by score: semantic 1, episodic 1, semantic 2, ...
+        """The core memory first, then the two lists by turns, each by score: semantic 1, episodic 1, semantic 2, ...
 
-        The paper lowers k for both lists alike until the prompt fits its budget; in this order that is the same as
-        dropping the tail, so a smaller answer budget keeps what a smaller k would have kept. (The paper's reader sees the
-        lists one after the other; here each item says which list it is from.)
+        The paper lowers k for both lists alike until the prompt fits its budget. In this order, dropping the last items does
+        the same, so a smaller answer budget keeps what a smaller k would have kept. (The paper's reader sees one list after
+        the other; here each item names its list.)
         """
         if self.newest:
             return Recall(self.store.items()[::-1])
@@ -124,10 +124,11 @@ class MemAlpha:
         return Recall(first + found)
 
     def _recall_by_type(self, query: Query) -> Recall:
-        """The same for a reader that is shown a block for each type: k falls until its whole system text fits the budget."""
+        """`recall` for a reader that sees a block for each type: k is lowered until its whole system text fits the
+        budget."""
         texts, core = self.session.prompts, self.store.core
         kinds = [kind for kind in (SEMANTIC, EPISODIC) if kind in self.including]
-        asks = re.search(r"\w", query.text)  # a query without words finds nothing there
+        asks = re.search(r"\w", query.text)  # a query without words finds nothing in the official code
         found = {kind: self.store.search(kind, query.text, self.top_k) if asks else [] for kind in kinds}
         items: list[Item] = []
         for k in range(max(self.top_k, 1), 0, -1):
@@ -159,7 +160,7 @@ class MemAlpha:
         ]
 
     async def _generate(self, chunk: Chunk) -> Sequence[ToolCall]:
-        """The calls of the one generation of a chunk. Greedy and without thinking, as the official evaluation."""
+        """The calls of the one generation for a chunk, greedy and without thinking as in the official evaluation."""
         model = self.session.models["memory"]
         settings: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.response_limit}
         if self.format == "quotes":
@@ -178,7 +179,7 @@ class MemAlpha:
         return qwen_wire.parse(completion.text, completion.whole)
 
     def _messages(self, chunk: Chunk) -> list[dict[str, str]]:
-        """In our texts what never changes comes first, so that a server can reuse it from call to call."""
+        """The messages for a chunk. In our prompts the constant text comes first, so that a server can cache the prefix."""
         bullets = [self.texts.fill("kinds", kind) for kind in self.texts.several("kinds") if kind in self.including]
         kinds = Block("\n".join(bullets))
         shared: dict[str, str | int] = {"memory": self._memory_view(), "limit": int(0.8 * self.response_limit)}
@@ -190,7 +191,7 @@ class MemAlpha:
         return numbered(chunk.text) if self.quoting == "line" else chunk.text
 
     def _memory_view(self) -> Block:
-        """The memory while writing: the core text whole, and the newest entries of each list with their ids."""
+        """The memory as the writer sees it: the whole core text, and the newest entries of each list with their ids."""
         core = self.store.core
         held = {CORE: [(CORE, core.text)] if core else []} if CORE in self.including else {}
         lists = [kind for kind in self.including if kind != CORE]
@@ -200,7 +201,7 @@ class MemAlpha:
 
 
 def _calling(wire: Wire, model: BoundModel) -> tuple[Format, float]:
-    """How a model is to call tools, as far as its name tells where the wire leaves it open, and at which temperature."""
+    """(the format in which a model calls tools, its temperature). Where `wire` leaves the format open, the name decides."""
     name = model.name.lower()
     if wire == "published":
         if "gpt" in name:

@@ -1,9 +1,9 @@
-"""The passages in which a stream is searched: how long they are, how far they overlap, and what a hit brings back.
+"""The passages in which a stream is searched: their length, their overlap, and what a hit returns.
 
-A chunk is cut into sentences, which are never cut. Sentences are packed into passages from left to right; a paragraph (a
-document, a turn) that fits into a passage is not divided. A passage ends with its chunk at the latest, so that the passages
-of a prefix of the stream are a prefix of its passages, and it begins with the last sentences of the one before it, up to the
-overlap.
+A chunk is split into sentences, which are never cut. Sentences are packed into passages from left to right; a paragraph (a
+document, a turn) that fits into a passage is not divided. A passage ends at the end of its chunk at the latest, so that the
+passages of a prefix of the stream are a prefix of its passages. A passage begins with the last sentences of the one before
+it, as many as fit into the overlap.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Ranking = Iterable[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a stream is cut, and how much of it a question brings back: the parameters of the agents that search (rag.py)."""
+    """How a stream is cut and how much of it is recalled: the parameters of the agents that search (rag.py)."""
 
     k: int = 2
     passage: int = 0
@@ -37,7 +37,7 @@ class Cut:
     budget: int = 0
 
     def check(self, agent: str) -> None:
-        """Raises UsageError, with the agent's name, where a number makes no sense."""
+        """Check the numbers. Raises UsageError, with the agent's name, where one makes no sense."""
         for name, value in dataclasses.asdict(self).items():
             typed(value, Count, agent, name)
         if not self.k and not self.budget:
@@ -48,7 +48,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A part of a chunk that is never cut. before: what separates it from the sentence before."""
+    """A part of a chunk that is never cut. before: the text between it and the sentence before. chunk: id of the chunk."""
 
     before: str
     text: str
@@ -58,7 +58,7 @@ class Sentence:
 
 @dataclass
 class Passages:
-    """The passages of a stream so far. They hold the sentences of the stream from `first` to before `last`."""
+    """The passages of a stream so far. spans: (first sentence, the one after the last) of each passage; ids: their ids."""
 
     cut: Cut
     count: Callable[[str], int]
@@ -67,9 +67,9 @@ class Passages:
     ids: list[str] = field(default_factory=list)
 
     def add(self, chunk: Chunk) -> list[str]:
-        """Cut a chunk; the texts of its passages, whose numbers go on from those before."""
+        """Cut a chunk into passages, numbered after the existing ones, and return their texts."""
         known, start = len(self.spans), self._after_overlap()
-        own = len(self.sentences)  # the first sentence of the passage that is no repetition
+        own = len(self.sentences)  # the first sentence of the passage that does not repeat the one before
         for paragraph in self._paragraphs(chunk):
             for together in [paragraph] if self._fits(paragraph) else [[sentence] for sentence in paragraph]:
                 if own < len(self.sentences) and not self._fits(self.sentences[start:] + together):
@@ -85,9 +85,9 @@ class Passages:
         return [self._text(range(*span)) for span in self.spans[known:]]
 
     def items(self, ranking: Ranking) -> list[Item]:
-        """What a question brings back: the hits in the order of their rank, each with its neighbours, and no sentence twice.
+        """The recalled items: the hits by rank, each with its neighbours, and no sentence twice.
 
-        The score of an item is its hit's. Beyond the budget nothing is added, but the first item is always there."""
+        An item has the score of its hit. Items stop at the budget, but the first one is always included."""
         items: list[Item] = []
         shown: set[int] = set()
         left, wide = self.cut.budget, self.cut.neighbours
@@ -126,7 +126,8 @@ class Passages:
         return not self.cut.passage or sum(sentence.tokens for sentence in sentences) <= self.cut.passage
 
     def _after_overlap(self) -> int:
-        """Where the passage after the last one begins: at its last sentences, never at its first."""
+        """The index of the sentence where the next passage begins: after the first sentence of the last passage, and as far
+        back as the overlap allows."""
         begin, left = len(self.sentences), self.cut.overlap
         first = self.spans[-1][0] if self.spans else begin
         while begin > first + 1 and (left := left - self.sentences[begin - 1].tokens) >= 0:
@@ -139,6 +140,6 @@ class Passages:
 
 
 def _runs(indices: Iterable[int]) -> Iterator[list[int]]:
-    """Rising numbers in lists without a gap."""
+    """Group rising numbers into lists without gaps."""
     for _, group in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0]):
         yield [index for _, index in group]

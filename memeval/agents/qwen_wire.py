@@ -18,7 +18,7 @@ from memeval.records.clean import clean
 
 NAME, ARGS, RESULT, EXIT = "✿FUNCTION✿", "✿ARGS✿", "✿RESULT✿", "✿RETURN✿"
 STOP = [RESULT, EXIT]
-"""Stop words: what follows the calls would be invented results."""
+"""Stop words: after its calls, a model would invent results."""
 
 _TEMPLATE = f"""# Tools
 
@@ -43,7 +43,7 @@ _TEMPLATE = f"""# Tools
 
 
 def tool_prompt(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The end of the system prompt: the tools (in OpenAI's shape) and how to call them."""
+    """The end of the system prompt: the tools (given in OpenAI's format) and how to call them."""
     functions = [tool["function"] for tool in tools]
     descriptions = [
         f"### {function['name']}\n\n{function['name']}: {function['description']} Parameters: "
@@ -55,9 +55,9 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def parse(reply: str, complete: bool = True) -> list[ToolCall]:
-    """The calls in a reply, in order. Text before the first marker and after a result marker is prose. A call whose
-    arguments are no JSON object, and cannot be repaired into one without guessing, has `arguments` None and says why.
-    complete: the reply was not cut off at its limit."""
+    """The calls in a reply, in order. Text before the first marker and after a result marker is ignored. A call whose
+    arguments are no JSON object, and cannot be repaired into one without guessing, has `arguments` None and the reason in
+    `error`. complete: the reply was not cut off at its limit."""
     reply = re.split(f"{RESULT}|{EXIT}", reply, maxsplit=1)[0]
     reply = re.sub(r"✿[A-Z]*✿?\Z", "", reply.rstrip())  # a marker that the limit cut off
     calls = []
@@ -72,8 +72,9 @@ def parse(reply: str, complete: bool = True) -> list[ToolCall]:
 
 def parse_published(reply: str) -> list[ToolCall]:
     """The calls in a reply as the evaluation of Mem-alpha reads them (`_parse_function_calls_from_text`, agent.py at
-    9c0e1f6): also those behind invented results, but none whose arguments are followed by anything else than a marker of
-    another call, a result or the end. Damaged JSON is always repaired (json_repair), also of a cut reply."""
+    9c0e1f6): calls after invented results count too, but not a call whose arguments are followed by anything other than a
+    marker of another call, a result or the end. Damaged JSON is always repaired (json_repair), even in a reply that was cut
+    off."""
     calls = []
     for part in reply.split(f"{NAME}:")[1:]:
         name, _, rest = part.partition(f"{ARGS}:")
@@ -97,5 +98,5 @@ def _repaired(raw: str) -> Any:
 
 
 def _object(raw: str) -> str:
-    """Arguments without what follows their last brace: a comment is dropped, as upstream does."""
+    """The arguments without what follows their last brace: upstream drops comments there, too."""
     return raw[: raw.rfind("}") + 1] or raw if raw.startswith("{") else raw

@@ -1,7 +1,7 @@
-"""Plain retrieval: the passages of the stream are indexed as they come, and a question brings back the best.
+"""Plain retrieval: the passages of the stream are indexed as they come, and the best ones are recalled for a question.
 
-All agents here cut the stream, count hits and widen them alike (passages.py); they differ in how they rank (search.py).
-`iterative` (iterative.py) searches several times.
+All agents here cut the stream, count hits and add neighbours in the same way (passages.py); they differ in how they rank
+passages (search.py). `iterative` (iterative.py) searches several times.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from memeval.typed import typed
 class Retrieval(KeptStream):
     """Recalls the best passages for the bare question, best first.
 
-    k: hits; 0: as many as the budget holds. passage: tokens of a passage, in whole sentences; 0: whole chunks. overlap:
-    tokens of a passage that the next one repeats. neighbours: passages on either side that a hit brings with it. budget:
-    tokens of all that is recalled; 0: no limit but the reader's. passage_prefix, question_prefix: what an embedder wants in
-    front of either (`passage: ` and `query: ` for E5)."""
+    k: number of hits; 0: as many as fit into the budget. passage: most tokens of a passage, in whole sentences; 0: whole
+    chunks. overlap: most tokens of a passage that the next one repeats. neighbours: how many passages on each side are
+    recalled with a hit. budget: most tokens of all that is recalled; 0: no limit but the reader's. passage_prefix,
+    question_prefix: text that the embedder needs before each (`passage: ` and `query: ` for E5)."""
 
     def __init__(self, agent: str, cut: Cut, kind: Kind, passage_prefix: str = "", question_prefix: str = "") -> None:
         cut.check(agent)
@@ -42,7 +42,7 @@ class Retrieval(KeptStream):
         return Recall(self.passages.items(await self.hits(query.text)))
 
     async def hits(self, text: str) -> Hits:
-        """The best k passages; all, where the budget alone limits them."""
+        """The best k passages; all of them, ranked, where only the budget limits them."""
         return await self.search.rank(text, self.cut.k or EVERYTHING)
 
     def fork(self, session: Session) -> Self:
@@ -52,15 +52,15 @@ class Retrieval(KeptStream):
 
 
 class BM25(Retrieval):
-    """By words. k = 2 whole chunks are RAG-Top2 of arXiv 2509.25911 (long_context_eval.py). Like there, chunks that share no
-    word with the question follow in the order of the stream when fewer than k do."""
+    """Ranks by words. With k = 2 and whole chunks it is RAG-Top2 of arXiv 2509.25911 (long_context_eval.py). As there, if
+    fewer than k chunks share a word with the question, others follow in the order of the stream."""
 
     def __init__(self, k: int = 2, passage: int = 0, overlap: int = 0, neighbours: int = 0, budget: int = 0) -> None:
         super().__init__("bm25", Cut(k, passage, overlap, neighbours, budget), "bm25")
 
 
 class Dense(Retrieval):
-    """By the vectors of the session's embedder, compared exactly (cosine)."""
+    """Ranks by the vectors of the session's embedder, compared exactly (cosine)."""
 
     ranking: Kind = "dense"
 
@@ -79,6 +79,6 @@ class Dense(Retrieval):
 
 
 class Hybrid(Dense):
-    """By words and by vectors, the two rankings fused by reciprocal ranks."""
+    """Ranks by words and by vectors, and fuses the two rankings by reciprocal ranks."""
 
     ranking = "hybrid"

@@ -1,5 +1,5 @@
-"""Two baselines that ignore the question: the last chunks, and random ones. Their scores show what a number of chunks is
-worth without any retrieval."""
+"""Two baselines that ignore the question: the last chunks, and random ones. Their scores show how much a number of chunks
+helps without any retrieval."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memeval.typed import Positive, typed
 
 
 class Recent(KeptStream):
-    """Keeps the last `k` chunks and forgets the rest; the newest ranks highest, and they are read in order."""
+    """Keeps the last `k` chunks and forgets the rest; the newest ranks highest, and they are read in the stream's order."""
 
     def __init__(self, k: int = 5) -> None:
         self.k: int = typed(k, Positive, "recent", "k")
@@ -27,10 +27,10 @@ class Recent(KeptStream):
 
 
 class RandomK(KeptStream):
-    """Keeps the stream and recalls `k` of its chunks at random, read in order.
+    """Keeps the stream and recalls `k` of its chunks at random, read in the stream's order.
 
-    The draw depends on the session's seed and the question alone: the same question brings back the same chunks, and a
-    larger k brings back those of a smaller one and more.
+    The draw depends only on the session's seed and the question: the same question recalls the same chunks, and a larger k
+    recalls those of a smaller k and more.
     """
 
     def __init__(self, k: int = 5) -> None:

@@ -1,4 +1,4 @@
-"""Ranking the passages of a stream for a question: by words (BM25), by vectors, or by both."""
+"""Rank the passages of a stream for a question: by words (BM25), by vectors, or by both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memeval.models.bound import BoundModel
 
 Hits = list[tuple[int, float]]
-"""(number of a passage, score), best first; equal scores in the order of the stream"""
+"""(number of a passage, score), best first; equal scores are in the order of the stream"""
 
 Kind = Literal["bm25", "dense", "hybrid"]
 EVERYTHING = 1 << 62
@@ -26,12 +26,12 @@ RRF = 60
 
 
 class Search(Protocol):
-    """An index that passages are added to, numbered 0, 1, 2, ... as they come."""
+    """An index of passages, which are numbered 0, 1, 2, ... as they are added."""
 
     async def add(self, texts: Sequence[str]) -> None: ...
 
     async def rank(self, question: str, most: int) -> Hits:
-        """The best passages, `most` of them where as many are held."""
+        """The best passages, `most` of them at most."""
         ...
 
     def copy(self) -> Self:
@@ -59,13 +59,13 @@ class Words:
 
 
 class Vectors:
-    """Exact search by cosine: every vector is compared. One embedding call for all passages of a chunk, one for a question.
-    The prefixes are put in front of what is embedded."""
+    """Exact search by cosine: every vector is compared. It makes one embedding call for all passages of a chunk, and one for
+    a question. The prefixes are put before the embedded texts."""
 
     def __init__(self, embedder: BoundModel, passage_prefix: str, question_prefix: str) -> None:
         self.embedder = embedder
         self.passage_prefix, self.question_prefix = passage_prefix, question_prefix
-        self.blocks: list[NDArray[np.float32]] = []  # of each chunk: the vectors of its passages, of length 1
+        self.blocks: list[NDArray[np.float32]] = []  # for each chunk, the unit vectors of its passages
 
     async def add(self, texts: Sequence[str]) -> None:
         if texts:
@@ -89,8 +89,8 @@ class Vectors:
 
 class Fused:
     """Reciprocal rank fusion of several rankings (Cormack, Clarke and Buettcher 2009, SIGIR): the score of a passage is the
-    sum of 1 / (60 + its rank). A ranking says nothing of passages that score 0 in it, as those without a common word do in
-    BM25."""
+    sum of 1 / (60 + its rank). Passages that score 0 in a ranking, as those without a common word in BM25, get nothing from
+    it."""
 
     def __init__(self, *parts: Search) -> None:
         self.parts = parts
@@ -123,7 +123,7 @@ def index(kind: Kind, embedder: BoundModel | None, passage_prefix: str = "", que
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros remains."""
+    """Scale rows to length 1; a row of zeros stays."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Writers that follow a rule, for comparison with one that has learned what to write: all lines, or a random part."""
+"""A writer that follows a rule, for comparison with a trained one: it stores all lines, or a random part."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Writer:
-    """Stores lines of what it reads as they are; recall is all that is held, the newest first.
+    """Stores lines of what it reads unchanged, and recalls all that it holds, newest first.
 
-    share: the part of the lines that is stored, each drawn by chance from the session's seed. words: only lines with one of
-    these words are stored. capacity: tokens that it may hold, the oldest lines are dropped (0: no cap).
+    share: the probability that a line is stored, drawn from the session's seed. words: store only lines with one of these
+    words. capacity: most tokens that it holds; beyond it the oldest lines are dropped (0: no cap).
     """
 
     concurrent = True

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from memeval.commands.judge import progress, stoppable
+from memeval.commands.judge import counter, stoppable
 from memeval.models.calls import CallSettings
 from memeval.records.attribution import Attribution
 from memeval.records.clean import encode
@@ -44,8 +44,8 @@ def attribute_command(
                 settings.budget.require_prices([attribute.reader])
             if not quiet:
                 print(f"memeval: {run.agent} on {run.task}: {expectation(attribute.expected())}", file=sys.stderr)
-            seen = progress(f"attributing {run.path.name}", quiet, "answers")
-            found.append((run, attribute.attribution(settings, seen)))
+            progress = counter(f"attributing {run.path.name}", quiet, "answers")
+            found.append((run, attribute.attribution(settings, progress)))
     if form == "json":
         rows = [{"path": str(run.path), **msgspec.to_builtins(one)} for run, one in found]
         click.echo(encode({"attributed": rows}))  # JSON is UTF-8, whatever the terminal
@@ -65,7 +65,7 @@ def expectation(found: Expected) -> str:
 def _lines(run: Run, found: Attribution) -> list[str]:
     lines = [f"{run.agent} on {run.task}: {asked_sentence(found)} (reader {found.reader})"]
     if by_text := sentence(run.lost):
-        lines.append(f"  by what was recorded: {by_text}")
+        lines.append(f"  by the recorded texts: {by_text}")
     if found.memory not in ("operations", "replay"):
         lines.append(f"  the whole memory could not be shown to the reader: {found.memory}")
     return lines

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from memeval.commands.show_answers import short
 from memeval.errors import StopRun
 from memeval.judging.calibrate import Calibration, calibrate, save
-from memeval.judging.judge import Seen
+from memeval.judging.judge import Progress
 from memeval.judging.judged_run import judge_folder
 from memeval.judging.official import official
 from memeval.judging.rates import corrected
@@ -59,8 +59,8 @@ def score_command(
     summaries: list[tuple[str, JudgeSummary]] = []
     with stoppable() as work:
         for folder in folders:
-            seen = progress(f"judging {folder.name}", quiet)
-            scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, seen=seen)
+            progress = counter(f"judging {folder.name}", quiet)
+            scorer = judge_folder(folder, judge, family, prompt=rules, settings=settings, progress=progress)
             summaries.append((str(folder), judged_summary(folder, scorer)))
     if form == "json":
         rows = [{"path": path, **msgspec.to_builtins(found)} for path, found in summaries]
@@ -84,8 +84,8 @@ def calibrate_command(
     scores. Returns the exit code: 0, 3 (more than max(1, 2 %) answers without a verdict, or stopped), 130."""
     rules = _rules(prompt)
     with stoppable() as work:
-        seen = progress("calibrating", quiet)
-        calibration = calibrate(file, judge, family, prompt=rules, settings=settings, seen=seen)
+        progress = counter("calibrating", quiet)
+        calibration = calibrate(file, judge, family, prompt=rules, settings=settings, progress=progress)
     if work.code:
         return work.code
     invalid = status(True, calibration.failed, calibration.items) == "invalid"
@@ -148,7 +148,7 @@ def _notes(rows: Sequence[tuple[str, JudgeSummary]]) -> list[str]:
     notes += dict.fromkeys(f"not corrected: {row.uncorrected}" for _, row in rows if row.uncorrected)
     if any(row.corrected and row.calibration and row.calibration.source == "starter" for _, row in rows):
         notes.append(
-            "corrected by the starter set, whose answers are harder than a run's; calibrate on your own for better."
+            "corrected by the starter set, whose answers are harder than a run's; calibrate on answers of your own runs."
         )
     return notes
 
@@ -216,19 +216,19 @@ def stoppable(what: str = "verdicts") -> Iterator[Work]:
         print(f"memeval: stopped: {stop}", file=sys.stderr)
         work.code = 3
     except KeyboardInterrupt:
-        print(f"memeval: interrupted; {what} so far are kept, the same command goes on:", file=sys.stderr)
+        print(f"memeval: interrupted; {what} so far are kept, the same command resumes:", file=sys.stderr)
         print(f"  {shlex.join(['memeval', *sys.argv[1:]])}", file=sys.stderr)
         work.code = 130
 
 
-def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
+def counter(label: str, quiet: bool, what: str = "verdicts") -> Progress | None:
     """A function that shows how many are done: a counter on a terminal, one line a minute elsewhere. None if quiet."""
     if quiet:
         return None
     live = sys.stderr.isatty()
     printed = time.monotonic()
 
-    def seen(done: int, total: int, failed: int) -> None:
+    def show(done: int, total: int, failed: int) -> None:
         nonlocal printed
         now = time.monotonic()
         if now - printed < (0.2 if live else 60) and done < total:
@@ -240,7 +240,7 @@ def progress(label: str, quiet: bool, what: str = "verdicts") -> Seen | None:
         elif done < total:
             print(text, file=sys.stderr, flush=True)
 
-    return seen
+    return show
 
 
 def _range(row: Average | Limits) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "What it shows: a learned preference over the words of a toy language, given which of them are present; nothing is "
-    "copied, updated or deleted. The writer's inputs look the same at every length, and the store of the lengths' test "
-    "holds all lines worth keeping, but from 8 times the length on not all lines: both by construction."
+    "copied, updated or deleted. By construction, the writer's inputs look the same at every length, and the store of the "
+    "longer streams has room for all lines worth keeping, but from 8 times the length on not for all lines."
 )
 
 
@@ -83,7 +83,7 @@ def _train_tiny(recipe: Recipe, out: Path, folders: Mapping[int, Path], form: st
             if form == "table":
                 print(f"{ablation_table(changed, room)}\n")
     except (StopRun, KeyboardInterrupt) as error:
-        return _stopped(error, out, ", and the same command goes on there")
+        return _stopped(error, out, ", and the same command resumes there")
     curves = {seed: experiment.curve(folder) for seed, folder in folders.items()}
     found = experiment.Experiment(tuple(proofs), curves, tuple(changed))
     if form == "json":
@@ -125,7 +125,7 @@ def _train_by_trl(first: Recipe, folders: Mapping[int, Path], form: str) -> int:
 def _stopped(error: BaseException, folder: Path, more: str = "") -> int:
     """Print that training failed or was stopped, and where its state is. Returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        print(f"memeval: stopped; the same command goes on from {folder}", file=sys.stderr)
+        print(f"memeval: stopped; the same command resumes from {folder}", file=sys.stderr)
         return 130
     print(f"memeval: {error}; the last whole state is in {folder}{more}", file=sys.stderr)
     return 3

@@ -1,4 +1,4 @@
-"""Readers of the formats that records are published in: a JSON array, JSON lines, CSV and parquet, plain or gzipped.
+"""Readers of the formats of published records: a JSON array, JSON lines, CSV and parquet, plain or gzipped.
 
 Each reads a file from beginning to end, a few records at a time, and raises ValueError for damage.
 """
@@ -17,18 +17,18 @@ from typing import IO, Any, cast
 from memeval.data.files import Found
 
 BLOCK = 1 << 22
-"""Bytes read at a time."""
+"""How many bytes are read at a time."""
 BATCH = 16
-"""Rows of a table decoded at a time: they may hold whole books."""
+"""How many rows of a table are decoded at a time; a row may hold a whole book."""
 DEEPEST = 100
 """How deep a record of an array may be nested."""
 
 BLANK: Any = object()
-"""A blank line of JSON lines. It is not a record, but it has a line number."""
+"""Stands for a blank line of JSON lines, which is not a record but has a line number."""
 
 
 class Content(io.RawIOBase):
-    """The unzipped bytes of a file, hashed as they are read. A byte order mark at their beginning is skipped."""
+    """The unzipped bytes of a file, which are hashed as they are read. A byte order mark at the beginning is skipped."""
 
     def __init__(self, file: Found) -> None:
         self.file = file
@@ -53,7 +53,7 @@ class Content(io.RawIOBase):
         return data
 
     def facts(self) -> dict[str, Any]:
-        """sha256 and size of the content (of a parquet file, of the file); reads what is left of it."""
+        """The sha256 and size of the content (for parquet, of the file). Reads the rest of the content and closes it."""
         while self.read(BLOCK):
             pass
         self._stream.close()
@@ -91,7 +91,7 @@ def array(content: Content) -> Iterator[Any]:
 
 
 def one_object(content: Content) -> Iterator[Any]:
-    """The one object that a JSON file holds."""
+    """The object of a JSON file, as its only record."""
     value = strict_json(b"".join(iter(lambda: content.read(BLOCK), b"")))
     if not isinstance(value, Mapping):
         raise ValueError(f"expected an object, found {type(value).__name__}")
@@ -105,7 +105,7 @@ def _lines(content: Content) -> Iterator[Any]:
 
 
 def _table(content: Content) -> Iterator[Any]:
-    """The rows of a CSV with a header: column -> cell, as text. Every row has as many cells as the header."""
+    """The rows of a CSV with a header: column -> cell, as text. Every row must have as many cells as the header."""
     lines = (line.decode("utf-8") for line in io.BufferedReader(content, BLOCK))
     cells = filter(None, csv.reader(lines, strict=True))
     header = next(cells, [])
@@ -118,7 +118,7 @@ def _table(content: Content) -> Iterator[Any]:
 
 
 def _parquet(content: Content) -> Iterator[Any]:
-    """The rows of a parquet file. Files of the hub are read by datasets, the user's own by pyarrow."""
+    """The rows of a parquet file. `datasets` reads files of the hub, pyarrow the user's own."""
     path = content.file.path
     if content.file.hub:
         import datasets
@@ -132,7 +132,7 @@ def _parquet(content: Content) -> Iterator[Any]:
         with pyarrow.parquet.ParquetFile(path) as table:
             for batch in table.iter_batches(batch_size=BATCH):
                 yield from map(_finite, batch.to_pylist())
-    except OSError as error:  # what pyarrow raises for a damaged file
+    except OSError as error:  # pyarrow raises it for a damaged file
         raise ValueError(str(error)) from None
 
 
@@ -140,7 +140,7 @@ READERS: Mapping[str, Callable[[Content], Iterator[Any]]] = {".jsonl": _lines, "
 
 
 def _finite(value: Any) -> Any:
-    """The value with None for numbers that JSON does not have: tables hold NaN where a cell is missing."""
+    """The value with None in place of numbers that are not finite: tables have NaN where a cell is missing, JSON has not."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -149,7 +149,7 @@ def _finite(value: Any) -> Any:
 
 
 def strict_json(line: bytes) -> Any:
-    """One JSON value. Raises ValueError also for NaN, which JSON does not have."""
+    """Parse one JSON value. Raises ValueError, also for NaN, which is not JSON."""
     return json.loads(line.decode("utf-8"), parse_constant=_refuse)
 
 

@@ -1,7 +1,7 @@
-"""Getting files: from the Hugging Face hub into its cache or a data folder, or from upstream's address.
+"""Fetch files: from the Hugging Face hub into its cache or a data folder, or from upstream's URL.
 
-A server must answer within `SECONDS`, and a download that receives nothing for that long fails. Every fault is a
-UsageError of one line.
+A server must respond within `SECONDS`, and a download that receives nothing for that long fails. Every fault is a UsageError
+of one line.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from memeval.data.records import file_sha256
 from memeval.errors import UsageError
 
 SECONDS = 10
-"""How long to wait for an answer, and for the next bytes of a download."""
+"""How many seconds to wait for a response, and for the next bytes of a download."""
 
 Say = Callable[[str], None]
-"""Receives a line for the user that says what is being fetched."""
+"""Called with a line for the user about what is being fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file on this machine. origin: `owner/name@revision/file` or an address; empty if the file was there before."""
+    """A file on this machine. origin: `owner/name@revision/file` or a URL; empty if the file was there before."""
 
     path: Path
     origin: str = ""
 
 
 def fetch(file: DataFile, data_dir: Path | None, to: Path | None, say: Say) -> list[Fetched]:
-    """Get one file, or all of its pattern.
+    """Fetch one file, or all files of its pattern.
 
-    to: the data folder to put them into; None leaves files of the hub in the hub's cache, where tasks look for them
-    too, and puts others into the user's data folder. Raises UsageError when no place gives them.
+    to: the data folder for them; None leaves files of the hub in the hub's cache, where tasks also look, and puts others
+    into the user's data folder. Raises UsageError where no place provides them.
     """
     target = to or data_folder(data_dir)
     reasons = []
@@ -63,8 +63,8 @@ def fetch(file: DataFile, data_dir: Path | None, to: Path | None, say: Say) -> l
 
 
 def from_hub(place: str) -> tuple[Found, ...]:
-    """The files of `owner/name@revision/pattern`, downloaded into the hub's cache; from there where the hub does not
-    answer, or HF_HUB_OFFLINE forbids to ask it, or the revision is a commit. Raises UsageError with the reason."""
+    """The files of `owner/name@revision/pattern`, downloaded into the hub's cache. Cached files are used if the hub does not
+    respond, HF_HUB_OFFLINE forbids the download, or the revision is a commit. Raises UsageError with the reason."""
     from huggingface_hub import HfApi, constants, snapshot_download
 
     repository, revision, pattern = split_place(place)
@@ -78,7 +78,7 @@ def from_hub(place: str) -> tuple[Found, ...]:
         folder = snapshot_download(
             repository, repo_type="dataset", revision=revision, allow_patterns=[pattern], etag_timeout=SECONDS
         )
-    except Exception as error:  # of requests, httpx or the hub's own, depending on its version
+    except Exception as error:  # from requests, httpx or the hub's package, depending on its version
         if cached:
             return cached
         raise UsageError(f"{repository}: {_why(error, repository)}") from None
@@ -89,7 +89,7 @@ def from_hub(place: str) -> tuple[Found, ...]:
 
 
 def in_cache(place: str) -> tuple[Found, ...]:
-    """The files of `owner/name@revision/pattern` that are in the hub's cache. Asks no network."""
+    """The files of `owner/name@revision/pattern` that are in the hub's cache. Does not use the network."""
     from huggingface_hub import snapshot_download
 
     repository, revision, pattern = split_place(place)
@@ -97,7 +97,7 @@ def in_cache(place: str) -> tuple[Found, ...]:
         folder = snapshot_download(
             repository, repo_type="dataset", revision=revision, allow_patterns=[pattern], local_files_only=True
         )
-    except (OSError, ValueError):  # what huggingface_hub raises for what it does not have
+    except (OSError, ValueError):  # huggingface_hub raises them for what is not in its cache
         return ()
     return _in_snapshot(Path(folder), repository, pattern)
 
@@ -121,7 +121,7 @@ def _why(error: Exception, repository: str) -> str:
 
 
 def _copied(file: DataFile, got: Found, to: Path) -> Fetched:
-    """A copy of a file of the hub under its own name, in the folder that the data set has in a data folder."""
+    """Copy a file of the hub, under its own name, to the data set's folder in the data folder `to`."""
     own = got.path.name
     name = next((name for name in file.names if fnmatch.fnmatchcase(own.removesuffix(".gz"), Path(name).name)), None)
     if name is None:
@@ -137,7 +137,7 @@ def _origin(file: Found) -> str:
 
 
 def _from_url(file: DataFile, to: Path, say: Say) -> Fetched:
-    """Upstream's file, checked against what is known of it, under its name in the data folder."""
+    """Download upstream's file to its name in the data folder, and check its size and, where known, its sha256."""
     zipped = urllib.parse.urlsplit(file.url).path.endswith(".gz")
     target = _inside(to, f"{file.names[0]}{'.gz' if zipped else ''}")
     say(f"fetching {file.url}")
@@ -160,7 +160,7 @@ def _from_url(file: DataFile, to: Path, say: Say) -> Fetched:
 
 @contextmanager
 def _writing(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to: the file replaces `target` at the end, or is removed after an error."""
+    """A temporary path to write to: the file replaces `target` at the end, or is removed after an error."""
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _writing(target: Path) -> Iterator[Path]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A path of the data folder. Raises UsageError for a name that leads out of it."""
+    """The path of a name in the data folder. Raises UsageError for a name that leads out of it."""
     target = (folder / name).resolve()
     if not target.is_relative_to(folder.resolve()) or "*" in name:
         raise UsageError(f"'{name}' is not the name of a file within {folder}; put it there by hand")

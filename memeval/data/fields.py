@@ -1,4 +1,4 @@
-"""Fields of published records, which are trusted to be as upstream has them; one wrapper says where they are not."""
+"""Fields of published records, which are trusted to have upstream's form; one wrapper reports where they have not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memeval.errors import UsageError
 
 @contextmanager
 def published(place: str) -> Iterator[None]:
-    """Names the file and the record in which a published file is not as upstream publishes it."""
+    """Turn errors from reading a published record into a UsageError. place: the file and record, which it names."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
@@ -23,13 +23,13 @@ def published(place: str) -> Iterator[None]:
 
 
 def texts(value: Any) -> list[str]:
-    """A published list of texts, stripped. Raises msgspec.ValidationError for anything else, also for a single text."""
+    """The stripped texts of a published list. Raises msgspec.ValidationError for anything else, also for a single text."""
     return [text.strip() for text in msgspec.convert(value, list[str])]
 
 
 def literal(text: str) -> Any:
-    """A Python literal that data hold as text; read as a literal, never evaluated. Raises ValueError for anything else, and
-    for one that is too deep."""
+    """The value of a Python literal in data, which is parsed and never evaluated. Raises ValueError for anything else, and
+    for a literal that is nested too deeply."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

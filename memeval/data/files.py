@@ -1,7 +1,7 @@
-"""The files that tasks read: what each is called, where it may come from, and where it is on this machine.
+"""The files that tasks read: their names, where they can be fetched, and where they are on this machine.
 
-The data folder is `--data-dir` or the environment's MEMEVAL_DATA, with a folder per data set and upstream's file names
-(`2wikimultihopqa/dev.json`), plain or gzipped. Then comes the cache of the Hugging Face hub.
+Files are looked up in the data folder first: `--data-dir` or the environment's MEMEVAL_DATA, with a folder per data set and
+upstream's file names (`2wikimultihopqa/dev.json`), plain or gzipped. Then in the cache of the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from memeval.errors import NoData, UsageError
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file that a task reads, or several of one pattern.
+    """A file that a task reads, or several files of one pattern.
 
     names: in the data folder, in order of preference; the first that exists is read. `*` matches several files or folders;
-    an absolute name is outside the data folder. hub: where it may be taken from instead, `owner/name/file` or
-    `owner/name@revision/file`, best first, with `*` as before. url, sha256: where it is published outside the hub, and
-    the digest of that file where known. licence: of this file, where it is not the card's. required: the task cannot be
-    built without it. note: what it is for."""
+    an absolute name is outside the data folder. hub: places on the hub, `owner/name/file` or `owner/name@revision/file`,
+    best first, which may also contain `*`. url, sha256: where it is published outside the hub, and the digest of that file
+    if known. licence: of this file, if it differs from the card's. required: the task cannot be built without it. note: what
+    it is for."""
 
     names: tuple[str, ...]
     hub: tuple[str, ...] = ()
@@ -34,15 +34,14 @@ class DataFile:
     note: str = ""
 
     def __str__(self) -> str:
-        """The names in words: "a.jsonl or b.jsonl (plain or .gz)". Parquet is compressed in itself."""
+        """The names in words: "a.jsonl or b.jsonl (plain or .gz)". Parquet files are never gzipped."""
         zipped = "" if all(name.endswith(".parquet") for name in self.names) else " (plain or .gz)"
         return f"{' or '.join(self.names)}{zipped}"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file on this machine. name: as manifests print it, relative to the data folder or the hub's data set, without
-    .gz."""
+    """A file on this machine. name: for manifests, relative to the data folder or the hub's data set, without .gz."""
 
     name: str
     path: Path
@@ -50,14 +49,14 @@ class Found:
     revision: str = ""
 
     def facts(self, sha256: str, size: int, records: int) -> dict[str, Any]:
-        """What a manifest says of it. sha256, size (bytes): of the unzipped content, so that `dev.json` and
-        `dev.json.gz` are the same data."""
+        """The facts for a manifest. sha256, size (bytes): of the unzipped content, so that `dev.json` and `dev.json.gz` are
+        the same data."""
         facts = {"name": self.name, "sha256": sha256, "bytes": size, "records": records}
         return facts | ({"hub": self.hub, "revision": self.revision} if self.hub else {})
 
 
 def data_folder(data_dir: Path | None) -> Path | None:
-    """Where the user keeps data, or None. Raises UsageError for a folder that does not exist."""
+    """The user's data folder, or None. Raises UsageError for a folder that does not exist."""
     named = data_dir or os.environ.get("MEMEVAL_DATA")
     if not named:
         return None
@@ -68,10 +67,10 @@ def data_folder(data_dir: Path | None) -> Path | None:
 
 
 def find(file: DataFile, data_dir: Path | None, task: str) -> tuple[Found, ...]:
-    """The files of the data folder, else those of the hub, downloaded where they are not in its cache.
+    """The files in the data folder, else those of the hub, which are downloaded if they are not in its cache.
 
-    task: whose it is, for the message of NoData, which names every remedy. An optional file is not downloaded, and may be
-    missing.
+    task: the name of the task, for messages. An optional file is not downloaded, and may be missing. Raises NoData, which
+    names every remedy.
     """
     found = local(file, data_dir)
     if found or not file.required:
@@ -95,14 +94,14 @@ def find(file: DataFile, data_dir: Path | None, task: str) -> tuple[Found, ...]:
 
 
 def by_hand(file: DataFile, data_dir: Path | None) -> str:
-    """Where a user puts a file that is missing."""
+    """A sentence that tells the user where to put a missing file."""
     folder = data_folder(data_dir) or "a folder DIR and pass --data-dir DIR (or set MEMEVAL_DATA)"
     source = f" from {file.url}" if file.url else f" ({file.note})" if file.note else ""
     return f"put {file} into {folder}{source}"
 
 
 def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
-    """The files of the data folder, else those of the hub's cache. Asks no network."""
+    """The files in the data folder, else those in the hub's cache. Does not use the network."""
     found = local(file, data_dir)
     if not found and file.hub:
         from memeval.data.fetch import in_cache
@@ -113,8 +112,8 @@ def at_hand(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
 
 def local(file: DataFile, data_dir: Path | None) -> tuple[Found, ...]:
     """The files of the first name that exists in the data folder, in order of name, each once. The data folder may also be
-    the data set's own, with the file directly in it. Raises UsageError for a folder of that name, and for a link that
-    leads nowhere."""
+    the data set's own folder, with the file directly in it. Raises UsageError for a folder with that name, and for a broken
+    link."""
     root = data_folder(data_dir)
     for name in file.names:
         for place in _places(name, root):
@@ -142,7 +141,7 @@ def _places(name: str, root: Path | None) -> tuple[Path, ...]:
 
 
 def _candidates(place: Path) -> Sequence[Path]:
-    """Paths of that name, plain or gzipped; of that pattern, where the name has a `*`."""
+    """The paths for a name, plain or gzipped; those that match, if the name has a `*`."""
     zipped = place.with_name(f"{place.name}.gz")
     if "*" not in place.as_posix():
         return (place,) if place.is_file() else (place, zipped)
@@ -151,7 +150,7 @@ def _candidates(place: Path) -> Sequence[Path]:
 
 
 def split_place(place: str) -> tuple[str, str | None, str]:
-    """`owner/name@revision/file` as (owner/name, revision or None, file). Raises UsageError for anything else."""
+    """Split `owner/name@revision/file` into (owner/name, revision or None, file). Raises UsageError for anything else."""
     owner, _, rest = place.partition("/")
     name, _, path = rest.partition("/")
     name, _, revision = name.partition("@")
@@ -161,7 +160,7 @@ def split_place(place: str) -> tuple[str, str | None, str]:
 
 
 def megabytes(size: float) -> str:
-    """`12.3 MB` (10^6 bytes); kB or bytes where it is small."""
+    """A size as text: `12.3 MB` (10^6 bytes); in kB or bytes if it is small."""
     if size < 1000:
         return f"{size:.0f} bytes"
     return f"{size / 1e6:.1f} MB" if size >= 50_000 else f"{size / 1e3:.1f} kB"

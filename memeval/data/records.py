@@ -1,9 +1,9 @@
-"""Any file of records becomes JSON lines once, in the user's cache; every later start reads from there.
+"""Convert any file of records to JSON lines once, in the user's cache; every later start reads from there.
 
-A .json array, .jsonl, .csv or .parquet file, plain or gzipped and of any size, is read once from beginning to end, a
-few records at a time. What is kept (`<cache>/data/<hash of its path>.jsonl`) is one line per record, and a last line
-with the facts: stamp of the file (path, size, time of its change), sha256, bytes, number of records. It is removed when
-the file is gone. Whatever is wrong with a file is one UsageError with file and record.
+A .json array, .jsonl, .csv or .parquet file, plain or gzipped and of any size, is read once from beginning to end, a few
+records at a time. The cache file (`<cache>/data/<hash of its path>.jsonl`) has one line per record, and a last line with the
+facts: stamp of the file (path, size, time of its change), sha256, bytes, number of records. It is removed when the file is
+gone. Any fault of a file is one UsageError with file and record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from memeval.errors import UsageError
 FORMAT = 1
 """Version of the format of the cached files."""
 RACY = 20_000_000
-"""Nanoseconds. A file that was changed shortly before it was read may change again without a new time stamp."""
+"""Nanoseconds. A file that was changed this shortly before it was read may change again without a new time stamp."""
 
 _NAME = re.compile(r"([0-9a-f]{32}|synth-[a-z]+-[0-9]+-[0-9a-f]{16})\.jsonl(\.[0-9.]+)?")
 _AGAIN = "fix it, or fetch the file again"
@@ -42,8 +42,8 @@ _AGAIN = "fix it, or fetch the file again"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A record in the cache file: its number in the original (from 1: in an array, of a row, of a line), its first byte and
-    the byte after its last."""
+    """A record in the cache file. number: in the original file, from 1 (of an array's element, a row, or a line). start,
+    end: its first byte, and the byte after its last."""
 
     number: int
     start: int
@@ -51,7 +51,7 @@ class Span:
 
 
 class Records:
-    """What a file holds. facts: name, sha256 and bytes of the (unzipped) content, number of records. Safe to use from
+    """The records of a file. facts: name, sha256 and bytes of the (unzipped) content, number of records. Safe to use from
     several threads."""
 
     def __init__(self, file: Found, kept: IO[bytes], facts: Mapping[str, Any], end: int) -> None:
@@ -64,15 +64,15 @@ class Records:
         return int(self.facts["records"])
 
     def place(self, number: int) -> str:
-        """A record as an error message names it."""
+        """The name of a record in error messages."""
         return place_of(self.file, number)
 
     def rows(self) -> Iterator[tuple[str, Any]]:
-        """(place, record), in the order of the file."""
+        """(place, record) for all records, in the order of the file"""
         return ((self.place(span.number), msgspec.json.decode(line)) for span, line in self.spans())
 
     def spans(self) -> Iterator[tuple[Span, bytes]]:
-        """Every record, as JSON, with its place in what is kept, in order."""
+        """(its span in the cache file, its JSON) for all records, in order"""
         start = number = 0
         held = b""
         for at in range(0, self._end, BLOCK):
@@ -84,7 +84,7 @@ class Records:
                 start += len(line) + 1
 
     def at(self, span: Span) -> Any:
-        """One record again."""
+        """Read one record again."""
         return msgspec.json.decode(self._read(span.start, span.end))
 
     def _read(self, start: int, end: int) -> bytes:
@@ -92,8 +92,8 @@ class Records:
 
 
 def read(file: Found, whole: bool = False) -> Records:
-    """The records of a file, as kept, or read and kept now. whole: a .json file holds one object, which is its one record.
-    Raises UsageError for damage, with file and record."""
+    """The records of a file, from the cache if they are there, else read now and cached. whole: a .json file holds one
+    object, which is its only record. Raises UsageError for damage, with file and record."""
     try:
         status = file.path.stat()
     except OSError as error:
@@ -109,35 +109,34 @@ def read(file: Found, whole: bool = False) -> Records:
 
 
 def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The one object that a .json file (plain or .gz) holds, and the file's facts (its keys count as records). Raises
-    UsageError for anything else."""
+    """(the object of a .json file, plain or .gz; the file's facts, in which keys count as records). Raises UsageError for
+    anything else."""
     records = read(file, whole=True)
     ((_, value),) = records.rows()
     return value, {**records.facts, "records": len(value)}
 
 
 def folder() -> Path:
-    """Where records are kept (it need not exist)."""
+    """The folder of cached records (it need not exist)."""
     return cache_folder() / "data"
 
 
 def entries() -> list[Path]:
-    """The cache's files, those that a killed process left unfinished included. Raises OSError if the folder cannot be
-    read."""
+    """The files of the cache, including unfinished ones of killed processes. Raises OSError if the folder cannot be read."""
     found = folder().iterdir() if folder().is_dir() else ()
     return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file's bytes."""
+    """The sha256 (hex) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _kept(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mapping[str, Any], int] | None:
-    """The cached records of a file, unless the file has changed since: the open cache file, its facts, and where its records
-    end."""
-    with suppress(OSError, ValueError, LookupError, TypeError):  # damaged: it holds nothing that cannot be read again
+    """The cached records of a file: (the open cache file, its facts, the end of its records); None if the file has changed
+    since, or nothing is cached."""
+    with suppress(OSError, ValueError, LookupError, TypeError):  # a damaged cache file is written anew
         kept = path.open("rb")
         facts, end = _last_line(kept)
         if facts["stamp"] == stamp and facts["begun"] - changed > RACY:
@@ -147,7 +146,7 @@ def _kept(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mappin
 
 
 def _last_line(kept: IO[bytes]) -> tuple[Mapping[str, Any], int]:
-    """The facts at the end of what is kept, and where they begin."""
+    """(the facts at the end of a cache file, the byte where they begin)"""
     size = kept.seek(0, os.SEEK_END)
     kept.seek(max(0, size - 8192))
     last = kept.read().splitlines()[-1]
@@ -155,7 +154,7 @@ def _last_line(kept: IO[bytes]) -> tuple[Mapping[str, Any], int]:
 
 
 def _forget() -> None:
-    """Remove what is kept of files that are gone."""
+    """Remove the cached records of files that no longer exist."""
     for path in entries():
         with suppress(ValueError, LookupError, TypeError), path.open("rb") as kept:
             if not Path(_last_line(kept)[0]["stamp"][1]).exists():
@@ -170,7 +169,7 @@ def _keep(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[by
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = own.open("w+b")
     except OSError:
-        kept = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the records
+        kept = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the records are used
     begun = time.time_ns()
     try:
         with _damage(file) as reached:
@@ -192,8 +191,8 @@ def _keep(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[by
 
 
 def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dict[str, Any]:
-    """Write every record as a line (a blank line of a JSONL as a blank one, so that line numbers hold), and return
-    sha256, bytes and number of records. reached: its one item is the number of the record that is read."""
+    """Write every record as a line (a blank line of a JSONL as a blank line, to keep line numbers), and return sha256, bytes
+    and number of records. reached: its only item is set to the number of the record that is being read."""
     count = 0
     content = Content(file)
     known = (read for end, read in READERS.items() if file.name.endswith(end))
@@ -201,7 +200,7 @@ def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dic
     for row in reader(content):
         if row is not BLANK:
             count += 1
-            # surrogates have no UTF-8, and NaN is no JSON: both are refused here
+            # this refuses surrogates, which have no UTF-8, and NaN, which is not JSON
             kept.write(json.dumps(row, ensure_ascii=False, allow_nan=False, default=str).encode())
         kept.write(b"\n")
         reached[0] += 1
@@ -210,7 +209,8 @@ def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dic
 
 @contextmanager
 def _damage(file: Found) -> Iterator[list[int]]:
-    """Turns whatever fails while a file is read into one UsageError that names the record."""
+    """Turn any failure to read a file into one UsageError that names the record. Yields a list whose only item the block
+    sets to the number of the record."""
     reached = [1]
     try:
         yield reached
@@ -220,7 +220,7 @@ def _damage(file: Found) -> Iterator[list[int]]:
         if error.filename != str(file.path):
             raise
         raise UsageError(f"{file.path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError, csv.Error) as error:  # those of json and pyarrow are ValueErrors
+    except (ValueError, RecursionError, csv.Error) as error:  # json and pyarrow raise ValueErrors
         kind = {".csv": "CSV", ".parquet": "parquet"}.get(Path(file.name).suffix, "JSON")
         raise UsageError(f"{place_of(file, reached[0])}: {_fault(error, kind)}; {_AGAIN}") from None
 
@@ -232,14 +232,14 @@ def _fault(error: Exception, kind: str = "JSON") -> str:
 
 
 def place_of(file: Found, number: int) -> str:
-    """`file: record 3`; of a JSONL `file:3`, its line."""
+    """The name of a record in error messages: `file: record 3`, or `file:3` for line 3 of a JSONL."""
     if file.name.endswith(".jsonl"):
         return f"{file.path}:{number}"
     return f"{file.path}: {'row' if file.name.endswith('.csv') else 'record'} {number}"
 
 
 def parse_line(line: bytes, place: str) -> Any:
-    """One JSON value. Strict: no NaN, no half surrogate pairs. Raises UsageError with the place."""
+    """Parse one JSON value, strictly: no NaN, no half surrogate pairs. Raises UsageError with the place."""
     try:
         row = strict_json(line)
         json.dumps(row, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""Files of public repositories that are not ours to ship, pinned by commit and hash: a user fetches them into his cache.
+"""Files of public repositories that we may not ship, pinned by commit and hash: users fetch them into their cache.
 
 `MEMEVAL_UPSTREAM` names another server with the same paths (`<owner>/<name>/<commit>/<path>`), such as a mirror.
 """
@@ -33,12 +33,13 @@ class Pinned:
 
 
 def kept(file: Pinned) -> Path:
-    """Where a fetched file is in the user's cache."""
+    """The path of a fetched file in the user's cache."""
     return cache_folder() / "upstream" / file.name
 
 
 def get(file: Pinned, say: Say) -> Path:
-    """Fetch a file, unless it is there. say: receives a line. Raises UsageError where it cannot be had, or is another."""
+    """Fetch a file unless it is there, and return its path. say: called with a line on what is being fetched. Raises
+    UsageError where the file cannot be fetched, or is not the pinned one."""
     if not _is_it(file):
         server = os.environ.get("MEMEVAL_UPSTREAM", SERVER).rstrip("/")
         wanted = DataFile((file.name,), url=f"{server}/{file.name}", sha256=file.sha256)
@@ -47,7 +48,8 @@ def get(file: Pinned, say: Say) -> Path:
 
 
 def text(file: Pinned, command: str) -> str:
-    """The text of a fetched file. command: that fetches it, for the UsageError where it is missing or was changed."""
+    """The text of a fetched file. command: the command that fetches it. Raises UsageError, with the command, where the file
+    is missing or was changed."""
     if not _is_it(file):
         raise UsageError(f"{file.repository}'s {file.path} is not here; `{command}` fetches it")
     return kept(file).read_text(encoding="utf-8")

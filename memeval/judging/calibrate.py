@@ -1,15 +1,15 @@
-"""A judge against human labels: how often it accepts what is wrong and rejects what is right.
+"""Compare a judge with human labels: how often does it accept wrong answers and reject right ones?
 
 A calibration file is JSONL, one answer per line:
 
     {"question": "Who ...?", "gold": "Ann" (or a list of accepted ones), "answer": "It was Ann.", "human": "right",
-     "kind": "multi-session",      # optional: the question type, as the judge's rules know it; `abstention`: unanswerable,
-                                   # and the gold, which may be left out, says why
+     "kind": "multi-session",      # optional: the question type, by which the judge's rules are chosen; `abstention`:
+                                   # unanswerable, and the gold, which may be left out, explains why
      "case": "long"}               # optional: what the line tests; errors are reported by case
 
-The bundled starter set is ours, about invented people and places, with wrong answers that tempt a judge: long, hedged,
-both answers, refusals, near misses, old values, instructions to the judge. It is therefore a hard set: a calibration on
-answers of your own runs corrects better.
+The bundled starter set is our own, about invented people and places. Its wrong answers tempt a judge: long or hedged ones,
+both answers at once, refusals, near misses, old values, instructions to the judge. So it is harder than usual answers, and a
+calibration on answers of your own runs corrects scores better.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from memeval.config import cache_folder
 from memeval.data.files import Found
 from memeval.data.records import read
 from memeval.errors import UsageError
-from memeval.judging.judge import Judge, Seen
+from memeval.judging.judge import Judge, Progress
 from memeval.judging.prompts import ABSTENTION, ASPECTS, prompt_hash
 from memeval.judging.rates import kappa, rate
 from memeval.judging.scorer import scorer_name, with_judge
@@ -42,7 +42,7 @@ STARTER = Path(__file__).with_name("calibration.jsonl")
 
 
 class Labelled(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of a calibration file: an answer, and whether it is right by a human."""
+    """One line of a calibration file: an answer with a human's label."""
 
     question: Text
     answer: Text
@@ -57,9 +57,10 @@ class Labelled(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Calibration(CalibrationFacts, frozen=True, kw_only=True):
-    """The facts that go with a judged run, and more. errors: on all answers that got a verdict; answerable: without those
-    to unanswerable questions (what corrects a headline). failed: answers on which the judge gave up. cases: case ->
-    (answers, false accepts, false rejects). disagreements: line, human label, the judge's verdict, its reply."""
+    """The result of a calibration; its base has the part that is stored with judged runs. errors: on all answers that got a
+    verdict; answerable: without those to unanswerable questions, to correct a headline. failed: answers on which the judge
+    gave up. cases: case -> (answers, false accepts, false rejects). disagreements: (line, human label, the judge's verdict,
+    its reply)."""
 
     scorer: str
     judge: str
@@ -79,9 +80,9 @@ def calibrate(
     *,
     prompt: str | None = None,
     settings: CallSettings | None = None,
-    seen: Seen | None = None,
+    progress: Progress | None = None,
 ) -> Calibration:
-    """Put a calibration file (None: the starter set) to a judge, as a run of `family` would be.
+    """Have a judge rate a calibration file (None: the starter set), with the prompts of `family`.
 
     Raises UsageError for a bad file, with file and line, and StopRun when the judge cannot be reached.
     """
@@ -94,10 +95,10 @@ def calibrate(
     cases = [(item.asked(), item.answer) for item in items.values()]
     found, spending = with_judge(
         judge,
-        lambda call: Judge(family, call, judge.params, prompt).cases(cases, seen),
+        lambda call: Judge(family, call, judge.params, prompt).cases(cases, progress),
         settings or CallSettings(),
     )
-    found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # a half point
+    found = [replace(one, verdict="wrong") if one.verdict == "partly" else one for one in found]  # half a point is not right
     pairs = list(zip(items.values(), found, strict=True))
     judged = [pair for pair in pairs if pair[1].verdict != "failed"]
     number = Counter(item.case for item, _ in judged)
@@ -128,7 +129,7 @@ def calibrate(
 
 
 def errors(judged: Sequence[tuple[Labelled, ScoreRow]]) -> JudgeErrors:
-    """The rates of a judge over answers that got a verdict, with limits that resample questions with all their answers."""
+    """The error rates of a judge over answers that got a verdict. The limits resample questions with all their answers."""
     agree = _rate([(item, one.verdict == item.human) for item, one in judged])
     accepts = _rate([(item, one.verdict == "right") for item, one in judged if item.human == "wrong"])
     rejects = _rate([(item, one.verdict == "wrong") for item, one in judged if item.human == "right"])
@@ -142,7 +143,7 @@ def _rate(hits: Sequence[tuple[Labelled, bool]]) -> Rate | None:
 
 
 def read_items(path: Path) -> tuple[dict[int, Labelled], str]:
-    """The answers of a calibration file by line, and the sha256 of its bytes. Raises UsageError with file and line."""
+    """(line -> answer, the sha256 of the file) of a calibration file. Raises UsageError with file and line."""
     records = read(Found("calibration.jsonl", path))
     items: dict[int, Labelled] = {}
     first: dict[tuple[str, str], int] = {}
@@ -164,17 +165,17 @@ def read_items(path: Path) -> tuple[dict[int, Labelled], str]:
 
 
 def calibration_file(scorer: str) -> Path:
-    """Where the latest calibration of a judge is kept: beside the user's cache."""
+    """The file of a judge's latest calibration, in the user's cache."""
     return cache_folder() / "calibrations" / f"{scorer}.json"
 
 
 def save(calibration: Calibration) -> Path:
-    """Keep it for `memeval score` to find. Raises UsageError where the folder cannot be written."""
+    """Store a calibration for `memeval score`, and return its path. Raises UsageError where the folder cannot be written."""
     path = calibration_file(calibration.scorer)
     write_record(path, calibration)
     return path
 
 
 def saved(scorer: str) -> CalibrationFacts | None:
-    """The part of a kept calibration that goes with a judged run; None also for a file of another version."""
+    """The part of a stored calibration that goes with a judged run; None where there is none, or its version differs."""
     return read_record(calibration_file(scorer), CalibrationFacts)

@@ -1,5 +1,5 @@
-"""Answers judged by a model: one call per answer (three per summary) at temperature 0, and a second try where a reply
-cannot be read."""
+"""Judge answers by a model: one call per answer (three per summary) at temperature 0, and a second try where a reply cannot
+be read."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from memeval.task import Question
 Generate = Callable[[Request], Awaitable[Completion]]
 Case = tuple[Question, str]
 """(question, answer)"""
-Seen = Callable[[int, int, int], None]
+Progress = Callable[[int, int, int], None]
 """Called after each judgement with (done, total, failed)."""
 
 PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
-"""Of every judge's calls, unless its spec says otherwise: it writes two sentences and a line. The limit of a judge that
-thinks is raised once it is seen to think (models/adaptive.py)."""
+"""The default parameters of a judge's calls: it writes two sentences and a line. The limit is raised for a judge whose reply
+shows thinking (models/adaptive.py)."""
 POINTS: Mapping[str, Any] = {**PARAMS, "max_tokens": 4096}
-"""Of the calls of families that give shares, which go through an answer point by point: MemoryAgentBench's limit. (Its
-temperature is 0.1.)"""
+"""The default parameters for families that give shares, which go through an answer point by point; the limit is that of
+MemoryAgentBench. (Its temperature is 0.1.)"""
 LONGEST_REPLY = 2000
-"""Characters of the judge's reply that are kept, and shown to it again for a second try."""
+"""The most characters of a judge's reply that are kept, and shown to it again for a second try."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A model with the prompts of a family. params: of its calls, where they are not the family's. prompt: the user's rules
-    in place of the family's. Its methods raise what `generate` raises, and UsageError where an official judge's texts are
+    """A model with the prompts of a family. params: of its calls, over the family's defaults. prompt: the user's rules in
+    place of the family's. The methods raise what `generate` raises, and UsageError where an official judge's texts are
     missing."""
 
     family: str
@@ -60,22 +60,22 @@ class Judge:
 
     @property
     def upstream(self) -> OfficialJudge | None:
-        """The judge as published that this one is; None where its prompts are ours or the user's."""
+        """The published judge with these prompts; None where the prompts are ours or the user's."""
         return official().get(self.family) if self.prompt is None else None
 
     async def samples(
         self,
         samples: Sequence[SampleRow],
         questions: Mapping[str, QuestionRow],
-        seen: Seen | None = None,
+        progress: Progress | None = None,
         cut_off: str = "wrong",
     ) -> list[ScoreRow]:
-        """The rows of a judge's scores file, in the order of the samples. cut_off: of the task's card: whether an answer
-        that was cut off at its token limit is wrong, or is judged as far as it goes, which judges as published always do.
+        """Judge samples, and return the rows of the scores file in the order of the samples. cut_off: `wrong` or `scored`,
+        by the task's card, for an answer that was cut off at its token limit; published judges always score it.
 
         metrics: `{"judge": 0 or 1}`. Answers that failed stay failed, and unusable ones are wrong, without a call: only rows
-        with a `reply` were judged. An unanswerable question has a verdict like any other; callers average it by itself. In
-        families that give shares `judge` is one, and others stand beside it (shares.py, PARTS).
+        with a `reply` were judged. An unanswerable question gets a verdict like any other; callers average those separately.
+        In families that give shares, `judge` is a share, and there are further ones (shares.py, PARTS).
         """
         unknown = next((row.question_id for row in samples if row.question_id not in questions), None)
         if unknown is not None:
@@ -86,14 +86,14 @@ class Judge:
         cases = [(questions[sample.question_id].question(), sample.answer or "") for sample in samples]
         settled = [self._settled(sample, question, cut_off) for sample, (question, _) in zip(samples, cases, strict=True)]
         asked = [case for case, found in zip(cases, settled, strict=True) if not found]
-        judged = iter(await self.cases(asked, seen))
+        judged = iter(await self.cases(asked, progress))
         return [
             replace(found or next(judged), repeat=sample.repeat, answer_repeat=sample.answer_repeat)
             for sample, found in zip(samples, settled, strict=True)
         ]
 
-    async def cases(self, cases: Sequence[Case], seen: Seen | None = None) -> list[ScoreRow]:
-        """All cases at once, in their order; how many calls are in flight is up to `generate`."""
+    async def cases(self, cases: Sequence[Case], progress: Progress | None = None) -> list[ScoreRow]:
+        """Judge all cases at once, and return the rows in their order. `generate` limits the calls in flight."""
         done = failed = 0
 
         async def one(case: Case) -> ScoreRow:
@@ -101,8 +101,8 @@ class Judge:
             found = await self.case(*case)
             done += 1
             failed += found.verdict == "failed"
-            if seen is not None:
-                seen(done, len(cases), failed)
+            if progress is not None:
+                progress(done, len(cases), failed)
             return found
 
         return await process.all_of(map(one, cases))
@@ -122,8 +122,9 @@ class Judge:
         return self._row(question, verdict, reply=reply)
 
     async def _ask(self, asked: str, messages: list[dict[str, str]], question: Question) -> tuple[Any, str, str | None]:
-        """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form. An
-        upstream judge reads its reply by its own rule, as far as it goes, and asks the same again."""
+        """(what was read, the end of what the judge wrote, why it gave up). The second try reminds the judge of the form.
+        For an upstream judge, its own rule reads the reply, even one that was cut off, and the second try is the same
+        call."""
         upstream = self.upstream
         usual = upstream.params if upstream else POINTS if self.family in SHARES else PARAMS
         tried, said = messages, ""
@@ -139,12 +140,12 @@ class Judge:
         return None, said, f"judge gave up: no {asked} in 2 replies"
 
     def _row(self, question: Question, verdict: str, reason: str | None = None, reply: str | None = None) -> ScoreRow:
-        """Of an answer that is right or counts 0. reply: None where the judge was not asked."""
+        """The row of an answer that is right or counts 0. reply: None where the judge was not asked."""
         metrics = {"judge": float(verdict == "right"), **zero_parts(self.family, question.kind)}
         return ScoreRow(question_id=question.id, repeat=0, metrics=metrics, verdict=verdict, reason=reason, reply=reply)
 
     def _shares(self, question: Question, said: Mapping[str, Any], reply: str) -> ScoreRow:
-        """The row that a judge's scores of a rubric's items, or its counts of a summary's points, make."""
+        """The row of an answer from the judge's scores of a rubric's items, or from its counts of a summary's points."""
         counts: dict[str, int] = {}
         points: tuple[float, ...] = ()
         order: tuple[int, ...] = ()
@@ -161,7 +162,7 @@ class Judge:
         return replace(row, metrics=metrics, counts=counts, points=points, order=order)
 
     def _settled(self, sample: SampleRow, question: Question, cut_off: str) -> ScoreRow | None:
-        """The row of a sample that needs no judge."""
+        """The row of a sample that needs no judge; None where it needs one."""
         if sample.not_applicable:
             return replace(self._row(question, "n/a", sample.not_applicable), metrics={})
         if sample.failure is not None:
@@ -175,14 +176,14 @@ class Judge:
 
 
 def _no_reply(completion: Completion) -> str | None:
-    """Why there is no reply to be read, if there is none."""
+    """The reason why there is no reply to read; None where there is one."""
     if completion.error is not None:
         return f"judge gave up: {completion.error}"
     return "judge gave up: the prompt exceeds its window" if completion.finish_reason == "overflow" else None
 
 
 def _read(asked: str, completion: Completion, question: Question) -> Any:
-    """What a whole reply to one call says; None where it does not say it in the form that was asked for."""
+    """The value that a whole reply to one call states; None where it is not in the form that was asked for."""
     form, text = form_of(asked), completion.text
     if not completion.whole:
         return None
@@ -194,12 +195,13 @@ def _read(asked: str, completion: Completion, question: Question) -> Any:
 
 
 def family_of(judge: str, source: str) -> str:
-    """The family of prompts that a run's task names: the card's `judge`, else its source where that has prompts of its own,
-    else `generic`."""
+    """The family of prompts for a run's task: the card's `judge`, else its source where that has prompts of its own, else
+    `generic`."""
     return judge or (source if source in RULES else "generic")
 
 
 def check_keypoints(family: str, keypoints: Sequence[Sequence[str]], remedy: str) -> None:
-    """Raises UsageError where a family counts keypoints and there are questions, but none that has any."""
+    """Check that questions have what a family counts. Raises UsageError where it counts keypoints, and no question has
+    any."""
     if family in SHARES and keypoints and not any(keypoints):
         raise UsageError(f"judge family '{family}' counts keypoints, and no question has any; {remedy}")

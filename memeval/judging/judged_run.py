@@ -1,7 +1,7 @@
-"""A finished run before a judge: its samples into a scores file of the judge's own.
+"""Judge the samples of a finished run, and write them to a scores file of the judge.
 
-Calls go through the store of the run folder and the gateway of any other run: judging again costs nothing for verdicts that
-are there, and a judgement that was stopped goes on where it was. Equal answers to one question are one call.
+Calls go through the store of the run folder and the same gateway as a run's: judging again costs nothing for existing
+verdicts, and a judgement that was stopped resumes where it was. Equal answers to one question are one call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec.structs import asdict, replace
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.judging.calibrate import saved
-from memeval.judging.judge import Judge, Seen, family_of
+from memeval.judging.judge import Judge, Progress, family_of
 from memeval.judging.prompts import prompt_hash
 from memeval.judging.related import related
 from memeval.judging.scorer import scorer_name, with_judge
@@ -31,14 +31,14 @@ def judge_folder(
     *,
     prompt: str | None = None,
     settings: CallSettings | None = None,
-    seen: Seen | None = None,
+    progress: Progress | None = None,
 ) -> str:
-    """Judge every sample of a run; returns the scorer's name. `scores/<name>.jsonl` holds the verdicts, `scores/<name>.json`
-    the judge, its family, prompt hash, related roles, cost, and its calibration where one is kept.
+    """Judge every sample of a run, and return the scorer's name. `scores/<name>.jsonl` gets the verdicts,
+    `scores/<name>.json` the judge, its family, prompt hash, related roles, cost, and its calibration if there is one.
 
-    family None: the one that the task names (`family_of`). Both files are replaced whole, at the end; manifest.json gets the
-    judge under `judges`. Where the folder cannot be written, what is judged already stays. Raises UsageError (no run,
-    locked, unknown names) and StopRun (judge again to go on).
+    family: None for that of the task (`family_of`). Both files are replaced whole, at the end; manifest.json gets the judge
+    under `judges`. In a folder that cannot be written, complete verdicts of this judge are used as they are. Raises
+    UsageError (no run, locked, unknown names) and StopRun (judge again to resume).
     """
     folder = RunFolder(path)
     manifest = folder.known_manifest()
@@ -56,7 +56,7 @@ def judge_folder(
         cut_off = manifest.identity.get("task", {}).get("cut_off", "wrong")
         rows, spending = with_judge(
             judge,
-            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, seen, cut_off),
+            lambda call: Judge(family, call, judge.params, prompt).samples(samples, questions, progress, cut_off),
             settings or CallSettings(),
             path / "calls.sqlite",
         )
@@ -86,8 +86,8 @@ def judge_folder(
 
 
 def _related_roles(judge: str, manifest: Manifest) -> list[str]:
-    """The roles whose words are judged (the reader's, or those of an agent that answers by itself), where their model is of
-    the judge's family."""
+    """The role whose answers are judged (the reader, or `memory` for an agent that answers by itself), if its model is of
+    the judge's family; else nothing."""
     role = "memory" if manifest.track == "native" else "reader"
     model = manifest.models.get(role)
     return [role] if model and related(judge, model) else []

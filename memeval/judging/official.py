@@ -1,7 +1,8 @@
-"""Judges as published (`_data/judges.yaml`): upstream's prompt for each type of question, parameters, reading of a reply.
+"""Published judges (`_data/judges.yaml`): upstream's prompt for each type of question, its parameters, and its way of
+reading a reply.
 
-The texts are not ours to ship: `memeval prompts fetch NAME` gets the file that holds them, and nothing of it is run. As
-upstream does it, question, gold and answer are put into one message as they are, and a reply without a yes is a no.
+We may not ship the texts: `memeval prompts fetch NAME` fetches the file that contains them, which is parsed but never run.
+As upstream does, question, gold and answer are put into one message unchanged, and a reply without a yes is a no.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _PLACE = re.compile(r"\{(\w*)\}")
 
 
 class OfficialJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row of the table, whose head says what the keys mean."""
+    """One row of the table; the comment at its top explains the keys."""
 
     name: str
     about: str
@@ -48,12 +49,12 @@ class OfficialJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return upstream.Pinned(self.repository, self.commit, self.path, self.sha256)
 
     def texts(self) -> Mapping[str, str]:
-        """Type of question -> text. Raises UsageError where they were not fetched."""
+        """Type of question -> prompt. Raises UsageError where the prompts were not fetched."""
         source = upstream.text(self.file, f"memeval prompts fetch {self.name}")
         return dict(zip(self.types, assigned(source, self.variable), strict=True))
 
     def messages(self, question: Question, answer: str) -> list[dict[str, str]]:
-        """What upstream asks about an answer: one message."""
+        """The one message by which upstream asks about an answer."""
         texts = self.texts()
         kind = question.kind if question.answerable else "abstention"
         given = {"question": question.text, "gold": ", ".join(question.answers), "answer": answer}
@@ -66,14 +67,14 @@ class OfficialJudge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def read(self, reply: str) -> str | None:
         """`right` or `wrong` by upstream's rule; None where upstream would stop with an error."""
-        said = reply.strip().lower()
+        text = reply.strip().lower()
         if self.right == "label CORRECT":
             label = _label(reply)
             return label and ("right" if label == "CORRECT" else "wrong")
-        return "right" if "yes" in said and (self.right == "says yes" or "no" not in said) else "wrong"
+        return "right" if "yes" in text and (self.right == "says yes" or "no" not in text) else "wrong"
 
     def prompt_hash(self) -> str:
-        """sha256 (hex) of its texts and of the rule by which its reply is read."""
+        """sha256 (hex) of the prompts and of the rule by which a reply is read."""
         return digest([self.name, dict(self.texts()), self.right])
 
 
@@ -93,7 +94,8 @@ def assigned(source: str, variable: str) -> tuple[str, ...]:
 
 
 def _label(reply: str) -> str | None:
-    """The "label" of the JSON object in a reply, with or without a code fence around it."""
+    """The value of "label" in the JSON object in a reply, with or without a code fence around it; None where there is
+    none."""
     start, stop = reply.find("{"), reply.rfind("}") + 1
     try:
         found = json.loads(reply[start:stop])["label"]

@@ -1,5 +1,5 @@
-"""The judge `offline`: a rule on strings, so that judging runs without key, GPU or network. The tables say that its verdicts
-are no judge's.
+"""The judge `offline`: a rule on strings, so that judging works without key, GPU or network. Tables say that its verdicts
+are not those of a real judge.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from memeval.task import Question
 
 
 class OfflineJudge:
-    """Reads only the tags of a judge's prompt. An answer is right if it holds a gold answer as whole words and does not
-    decline; if it declines where an explanation says that there is no answer; if it has half of a rubric's longer words. A
-    summary (its prompt has no question) is fluent if it has five words and no sentence twice; a keypoint or a sentence is
-    supported if half of its longer words are in the summary, or in the expert's. So is an item of a rubric by the answer
-    (one that says that there is no information: by an answer that declines), and an event by a line of it."""
+    """A judge that reads only the tagged parts of the prompt. An answer is right if it contains a gold answer as whole words
+    and does not decline; if it declines where an explanation says that there is no answer; or if it has half of a rubric's
+    longer words. A summary (its prompt has no question) is fluent if it has five words and no sentence twice; a keypoint or
+    a sentence is supported if half of its longer words are in the summary, or in the expert's. In the same way, an answer
+    meets an item of a rubric (by declining, if the item says that there is no information), and a line of it is an event."""
 
     identity = "offline-judge/1"
 
@@ -49,7 +49,7 @@ class OfflineJudge:
         return Completion(text, usage=estimate(request, text))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _right(prompt: str) -> bool:
@@ -65,7 +65,7 @@ def _right(prompt: str) -> bool:
 
 
 def _counts(prompt: str) -> dict[str, object]:
-    """The counts of the aspect that is asked about, which shows from the tags beside the summary."""
+    """The counts of the aspect in question, which the other tags of the prompt reveal."""
     summary = "\n".join(_blocks(ANSWER, prompt))
     sentences = [text.strip() for text in re.split(r"(?<=[.!?])\s+|\n", summary) if text.strip()]
     keypoints, expert = _blocks(KEYPOINTS, prompt), _blocks(GOLD, prompt)
@@ -79,7 +79,7 @@ def _counts(prompt: str) -> dict[str, object]:
 
 
 def _of_rubric(prompt: str) -> dict[str, object]:
-    """The score of an item, or the numbers of the events that the lines of the answer are."""
+    """The score of an item, or the number of the event that each line of the answer names."""
     answer = "\n".join(_blocks(ANSWER, prompt))
     criteria, events = _blocks(CRITERION, prompt), "\n".join(_blocks(EVENTS, prompt))
     if criteria:

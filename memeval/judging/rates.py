@@ -1,4 +1,4 @@
-"""How often a judge errs, and what its errors do to a score: rates, kappa, the Rogan-Gladen correction, each with limits.
+"""The error rates of a judge, and their effect on a score: rates, kappa, the Rogan-Gladen correction, each with limits.
 
 Right is the positive class. False accept rate a: wrong answers that the judge calls right; false reject rate r: right
 answers that it calls wrong. Sensitivity is 1 - r, specificity 1 - a. Fractions in, fractions out.
@@ -14,7 +14,7 @@ from memeval.stats import interval
 
 
 def rate(hits: Sequence[bool], clusters: Sequence[Hashable]) -> Rate | None:
-    """The share of hits; None without any answer. `clusters`: answers to one question belong together."""
+    """The share of hits; None without answers. `clusters`: answers to one question have the same label."""
     if not hits:
         return None
     found = interval([float(hit) for hit in hits], clusters)
@@ -31,25 +31,25 @@ def cohens_kappa(accept: float, reject: float, share: float) -> float:
 
 
 def kappa(accept: Rate, reject: Rate, share: float) -> Rate:
-    """Cohen's kappa with limits, for the share of right answers in this very set (kappa depends on it)."""
+    """Cohen's kappa with limits. `share`: of right answers in the set, on which kappa depends."""
     value = cohens_kappa(accept.value, reject.value, share)
     low, high = limits(lambda a, r: cohens_kappa(a, r, share), (accept, reject))
     return Rate(value, max(low, -1.0), min(high, 1.0), accept.n + reject.n)
 
 
 def rogan_gladen(observed: float, accept: float, reject: float, judged: float = 1.0) -> float:
-    """The true rate behind the rate `observed` by a judge that errs: (observed - judged * a) / (1 - a - r), not clipped.
+    """The true rate, given the rate `observed` by a judge that errs: (observed - judged * a) / (1 - a - r), not clipped.
 
-    Rogan and Gladen 1978, Am. J. Epidemiol. 107:71. `judged`: the share of the answers that the judge has seen; the others
-    were wrong or failed without it and cannot be false accepts. Needs a + r < 1.
+    Rogan and Gladen 1978, Am. J. Epidemiol. 107:71. `judged`: the share of answers that the judge saw; the others were wrong
+    or failed without it and cannot be false accepts. Needs a + r < 1.
     """
     return (observed - judged * accept) / (1 - accept - reject)
 
 
 def corrected(observed: Rate, accept: Rate, reject: Rate, judged: float = 1.0) -> Rate | str:
-    """The corrected rate with limits that carry the uncertainty of all three, or why there is none: a judge no better than
-    chance (a + r >= 1), or a score that a judge with these errors does not give. Where a limit of a or r leaves it possible
-    that the judge is no better than chance, the limits are 0 and 1."""
+    """The corrected rate, with limits that include the uncertainty of all three rates; or the reason why there is none: a
+    judge no better than chance (a + r >= 1), or a score that a judge with these errors cannot give. Where a limit of a or r
+    allows that the judge is no better than chance, the limits are 0 and 1."""
     if accept.value + reject.value >= 1:
         return "on the calibration set the judge does no better than chance"
     value = _clip(rogan_gladen(observed.value, accept.value, reject.value, judged))
@@ -63,10 +63,10 @@ def corrected(observed: Rate, accept: Rate, reject: Rate, judged: float = 1.0) -
 
 def limits(function: Callable[..., float], rates: Sequence[Rate]) -> tuple[float, float]:
     """Limits of a function of independent estimates, from the limits of each (the method of variance estimates recovery,
-    Zou and Donner 2008, Stat. Med. 27:1693): deviations from the estimate are squared and added, each side by itself.
+    Zou and Donner 2008, Stat. Med. 27:1693): deviations from the estimate are squared and added, for each side separately.
 
-    It needs no normal approximation, so its limits are of use also for an estimate of 0 or 1, and it keeps what the single
-    limits account for (clusters).
+    The method needs no normal approximation, so it also works for an estimate of 0 or 1, and its limits account for what the
+    single limits account for (clusters).
     """
     values = [found.value for found in rates]
     centre = function(*values)

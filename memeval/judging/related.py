@@ -1,6 +1,6 @@
-"""Whether a judge comes from the family of the model it judges: models favour texts of their own (validity section 6).
+"""Whether a judge is of the same family as the model that it judges: models favour their own texts (validity section 6).
 
-A name is all there is to go by. Distilled and finetuned models belong to every family that their name shows.
+Only names are compared. Distilled and finetuned models belong to every family that their name shows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FAMILIES = {
     "Moonshot": r"(?<![a-z])kimi",
     "memeval": r"^offline$",
 }
-"""Makers whose models have several names. The family of any other model is the first word of its name."""
+"""Maker -> pattern of its models' names, where these differ. The family of any other model is the first word of its name."""
 
 
 def families(name: str) -> frozenset[str]:
@@ -32,8 +32,8 @@ def families(name: str) -> frozenset[str]:
 
 
 def related(judge: str, other: str) -> bool:
-    """Whether two names are the same model or share a family. Where neither shows one of the table, the first words of
-    their names decide, and the providers before the first `/`."""
+    """Whether two names are of the same model or share a family. Where neither shows a family of the table, the first words
+    of the names decide, or the providers before the first `/`."""
     mine, theirs = families(judge), families(other)
     if mine or theirs:
         return bool(mine & theirs)
@@ -43,6 +43,6 @@ def related(judge: str, other: str) -> bool:
 
 
 def _first_word(name: str) -> str:
-    """`olmo` of `allenai/OLMo-2-7B`."""
+    """The first word of a model's name: `olmo` for `allenai/OLMo-2-7B`."""
     found = re.match(r"[a-z]{3,}", name.lower().rpartition("/")[2])
     return found[0] if found else name

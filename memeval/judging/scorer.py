@@ -1,4 +1,4 @@
-"""A judge as a scorer: what it is called, and its calls through the gateway of any other run."""
+"""A judge as a scorer: its name, and its calls through the same gateway as a run's."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Result = TypeVar("Result")
 
 @dataclass
 class Spending:
-    """What a judge's calls cost. rows: one per logical call, those read back included; requests: sent now; served: name
-    under which the server says that it answered -> calls."""
+    """The cost of a judge's calls. rows: one per logical call, including those read back; requests: sent by this process;
+    served: model name that the server reported -> number of calls."""
 
     rows: list[CallRow] = field(default_factory=list)
     requests: int = 0
@@ -46,9 +46,9 @@ def with_judge(
     settings: CallSettings,
     store: Path | None = None,
 ) -> tuple[Result, Spending]:
-    """`work` with the calls of a judge, on an event loop of its own. store: file of finished calls, if any beside the user's
-    cache. Raises StopRun (an endpoint that is down or refuses the key, a spent budget), UsageError, and KeyboardInterrupt
-    also for SIGTERM."""
+    """Run `work` with a function that calls a judge, on an event loop of its own. store: file of finished calls, besides the
+    user's cache. Raises StopRun (an endpoint that is down or refuses the key, a spent budget), UsageError, and
+    KeyboardInterrupt, also for SIGTERM."""
     spending = Spending()
 
     async def run() -> Result:
@@ -70,26 +70,26 @@ def with_judge(
 
 
 def judge_spec(typed: str, base_url: str | None = None) -> ModelSpec:
-    """The judge named by `NAME[@URL]`, or by a literal name behind `base_url`. Raises UsageError for what means nothing."""
+    """The judge named by `NAME[@URL]`, or by a literal name with `base_url`. Raises UsageError for an unknown name."""
     spec = registry.parse_role(typed, base_url)
     registry.route(spec)
     return spec
 
 
 def scorer_name(judge: ModelSpec, family: str, prompt: str | None = None) -> str:
-    """`judge-<name>-<hash8>`: the scores file of this judge with these prompts (and parameters, where it has its own).
-    Raises UsageError for an official prompt that was not fetched, or that the judge cannot read."""
+    """`judge-<name>-<hash8>`: the name of the scores file of this judge with these prompts (and parameters, if it has its
+    own). Raises UsageError for official prompts that were not fetched, or that the judge `offline` cannot read."""
     if judge.name == "offline" and family in official() and prompt is None:
         raise UsageError(f"judge 'offline' supports only memeval's prompts, not those of family '{family}'; name a model")
     name = folder_name(judge.name)
-    if len(name) > 80:  # a path, for one: file names have an end
+    if len(name) > 80:  # such as a path: the length of file names is limited
         name = f"{name[:60]}-{digest(judge.name)[:8]}"
     prompts = prompt_hash(family, prompt)
     return f"judge-{name}-{(digest([prompts, dict(judge.params)]) if judge.params else prompts)[:8]}"
 
 
 def open_judge(spec: ModelSpec, limiter: Limiter) -> Model:
-    """The model behind a judge; in place of `offline` a rule on strings."""
+    """Open the model of a judge; for `offline`, a rule on strings."""
     if spec.base_url is None and spec.name == "offline":
         return OfflineJudge()
     return registry.open_model(spec, limiter)

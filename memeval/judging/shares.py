@@ -1,10 +1,10 @@
-"""What a judge's counts and scores make of an answer, by our rule and by the published one.
+"""The score of an answer from a judge's counts and scores, by our rule and by the published one.
 
-A summary: fluency times the F1 of keypoints and sentences that are supported. A rubric: `judge` is the mean over its items,
-each 0, 0.5 or 1, for every kind of question. `judge_published` is what BEAM's src/evaluation reports: the same with
-`int(score)`, which makes a half 0; and for event ordering nothing but Kendall's tau, mapped to [0, 1], which is high for an
-answer that lists little. Of event ordering there are also that tau (`order_tau`), and the tau times F1 of the events that
-were listed (`order_tau_f1`), which upstream computes and leaves out of its report.
+A summary: fluency times the F1 of supported keypoints and supported sentences. A rubric: `judge` is the mean over its items,
+each 0, 0.5 or 1, for every kind of question. `judge_published` is what BEAM's src/evaluation reports: the same mean with
+`int(score)`, which makes a half 0; but for event ordering only Kendall's tau, mapped to [0, 1], which is high for an answer
+that lists few events. Event ordering also has that tau (`order_tau`), and the tau times the F1 of the listed events
+(`order_tau_f1`), which upstream computes but does not report.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     **{family: tuple(aspects) for family, aspects in ASPECTS.items()},
     **dict.fromkeys(RUBRICS, (PUBLISHED, TAU, TAU_F1)),
 }
-"""family -> names of the further scores beside its `judge`."""
+"""family -> names of its scores besides `judge`"""
 RULE: Mapping[str, str] = {
     **dict.fromkeys(ASPECTS, "fluency x F1 of recall and precision"),
     **dict.fromkeys(RUBRICS, "mean over the items of the rubric, half points kept"),
 }
-"""family -> how its `judge` is made."""
+"""family -> how its score `judge` is computed, in words"""
 
 
 def zero_parts(family: str, kind: str) -> dict[str, float]:
-    """The parts of an answer that counts 0."""
+    """The further scores of an answer that counts 0, all of them 0."""
     names = PARTS.get(family, ())
     return dict.fromkeys((name for name in names if kind == ORDERING or name not in (TAU, TAU_F1)), 0.0)
 
 
 def summary_shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float]:
-    """`judge`, the score in [0, 1]: fluency times the F1 of keypoints and sentences that are supported; and `fluency` (0 or
-    1), `recall` = keypoints supported / keypoints, `precision` = sentences supported / sentences, 0 where there are none.
+    """`judge`, the score in [0, 1]: fluency times the F1 of recall and precision; and these parts: `fluency` (0 or 1),
+    `recall` = supported keypoints / keypoints, `precision` = supported sentences / sentences, 0 where there are none.
 
     Source: `check_metrics` of MemoryAgentBench's llm_based_eval/summarization_evaluate.py, which is HELMET's."""
     recall = counts[RECALL] / keypoints if keypoints else 0.0
@@ -47,8 +47,8 @@ def summary_shares(counts: Mapping[str, int], keypoints: int) -> dict[str, float
 
 
 def rubric_shares(scores: Sequence[float], order: Sequence[int] | None) -> dict[str, float]:
-    """`judge` and its parts. scores: of the items. order: of an answer that puts them in order, each of its entries as the
-    number of the item (from 1), or 0."""
+    """`judge` and its parts. scores: of the items. order: for event ordering, the number of the item (from 1) that each
+    entry of the answer names, or 0."""
     made = {"judge": fmean(scores), PUBLISHED: fmean(map(int, scores))}
     if order is None:
         return made
@@ -57,17 +57,17 @@ def rubric_shares(scores: Sequence[float], order: Sequence[int] | None) -> dict[
 
 
 def listed_f1(order: Sequence[int], events: int) -> float:
-    """F1 of the entries that are events, and the events that are listed."""
+    """F1 of precision (entries that are events / entries) and recall (listed events / events)."""
     matched = sum(number > 0 for number in order)
     return 2 * matched / (len(order) + events) if matched else 0.0
 
 
 def order_tau(order: Sequence[int], events: int) -> float:
-    """Kendall's tau-b of the order of the events and that of the entries, mapped to (tau + 1) / 2; 0 where it is not defined
-    (upstream: NaN).
+    """Kendall's tau-b between the order of the events and that of the entries, mapped to (tau + 1) / 2; 0 where it is not
+    defined (upstream: NaN).
 
-    Source: `event_ordering_score` of BEAM. Both orders rank the union of events and entries; what one of them lacks has a
-    common last rank there.
+    Source: `event_ordering_score` of BEAM. Both orders rank the union of events and entries; elements that one of them lacks
+    share its last rank.
     """
     last = events + len(order) + 1
     place = {number: at for at, number in enumerate(order, start=1) if number}
@@ -78,7 +78,7 @@ def order_tau(order: Sequence[int], events: int) -> float:
 
 
 def tau_b(ranks: Sequence[tuple[int, int]]) -> float:
-    """Kendall's tau-b (1945) of pairs of ranks, neither of which is the same for all."""
+    """Kendall's tau-b (1945) of pairs of ranks; neither rank may be the same in all pairs."""
     first = second = agreement = 0
     for one, other in combinations(ranks, 2):
         left, right = ((a > b) - (a < b) for a, b in zip(one, other, strict=True))

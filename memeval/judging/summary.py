@@ -1,4 +1,5 @@
-"""The judged score of a run: raw with its interval, by kind and part, and corrected for the judge's errors where known."""
+"""The judged score of a run: raw with its interval, by kind and by part, and corrected where the judge's errors are
+known."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ JUDGE = "judge"
 
 
 def judged_summary(path: Path, scorer: str, asked: Collection[str] | None = None) -> JudgeSummary:
-    """What a judge made of a run. asked: count these questions only. Raises UsageError when this judge has not scored it."""
+    """The judged score of a run by one scorer. asked: count only these questions. Raises UsageError where this judge has not
+    scored the run."""
     folder = RunFolder(path)
     header = folder.judge_header(scorer)
     known = folder.judges()
@@ -78,7 +80,8 @@ def _corrected(
     family: str,
     calibration: CalibrationFacts | None,
 ) -> Rate | str:
-    """The judge's errors touch only the answers it has seen: those with a `reply` and a verdict."""
+    """The corrected score, or the reason why there is none. The judge's errors affect only the answers that it saw: those
+    with a `reply` and a verdict."""
     raw = average(rows, questions, JUDGE)
     if raw.value is None or raw.low is None or raw.high is None:
         return "no answerable question was judged"

@@ -1,4 +1,4 @@
-"""What a memory holds, as items that are made only when somebody reads them."""
+"""The entries of a memory as items that are made only when they are read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from memeval.agent import Item
 
 
 class Entries(Sequence[Item]):
-    """`MemoryStats.entries` of an agent that is asked for its tokens after every chunk: `make` is called when the items are
-    first read. Read them before the agent goes on, because they show what it holds at that moment."""
+    """Lazy `MemoryStats.entries`, for an agent that is asked for its token counts after every chunk. `make` is called when
+    the items are first read. Read them before the agent continues: they show what it holds at that moment."""
 
     def __init__(self, make: Callable[[], Sequence[Item]]) -> None:
         self._make = make

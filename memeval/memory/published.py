@@ -1,8 +1,8 @@
 """The tools of Mem-alpha with the statuses of its own code (functions.py, memory.py and agent.py at 9c0e1f6).
 
-The memory comes out as by our rules for every call that keeps to the schemas. What differs is what counts as a success: an
-insertion or update that names a type without `_memory` is an error, deleting an id that is not there is none, and neither
-an empty text nor one that is no string is refused. It matters where successes are counted, and for untrained models.
+For every call that keeps to the schemas, the memory is the same as by our rules. What differs is which calls succeed: an
+insertion or update that names a type without `_memory` is an error, deleting an id that does not exist is not, and texts
+that are empty or no strings are accepted. This matters where successes are counted, and for untrained models.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OPERATIONS: Mapping[str, Operation] = {INSERT: _insert, UPDATE: _update, DELETE:
 
 
 def cut_words(text: str, limit: int, mark: str) -> str:
-    """A core text beyond `limit` o200k tokens: the words that fit before the mark, with single blanks between them."""
+    """Cut a core text to `limit` o200k tokens: keep the words that fit before the mark, with single spaces between them."""
     count = tokens.counter(CORE_TOKENIZER)
     if count(text) <= limit:
         return text
@@ -67,5 +67,5 @@ def _given(arguments: Mapping[str, Any], key: str) -> Any:
 
 
 def _stored(content: Any) -> str:
-    """Whatever was given is kept; it is shown as Python writes it."""
+    """Any content as text, in the form in which Python prints it."""
     return tidy(str(content))

@@ -1,6 +1,7 @@
-"""Quoting: a call that names lines of the chunk, and the memory stores these lines.
+"""Quoting: a call names lines of the chunk, and the memory stores these lines.
 
-`@word` names every line that holds the word, `@3` the third line. A writer that cannot copy (a tiny model) can still choose.
+`@word` names every line that contains the word, `@3` the third line. So a writer that cannot copy (a tiny model) can still
+choose lines.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class ChunkLines:
         self._left = dict(enumerate(filter(None, lines), start=1))
 
     def take(self, quote: str) -> list[str]:
-        """The lines that a quote names, in order. Raises MemoryFault where it names none that is left."""
+        """Take the lines that a quote names, in order. Raises MemoryFault where it names no line that is left."""
         named = quote.strip().removeprefix(SIGN)
         numbers = [number for number, line in self._left.items() if self._names(named, number, line)]
         if not numbers:
@@ -35,6 +36,6 @@ class ChunkLines:
 
 
 def numbered(text: str) -> str:
-    """A chunk with the number of each line after it, as a writer that quotes by line sees it."""
+    """A chunk with its number after each line, for a writer that quotes by line number."""
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(f"{line} [{number}]" for number, line in enumerate(filter(None, lines), start=1))

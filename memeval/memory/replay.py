@@ -1,4 +1,4 @@
-"""A memory rebuilt from its recorded operations: what a run's operations.jsonl says it held at any position."""
+"""Rebuild a memory from its recorded operations (a run's operations.jsonl), as it was at any position."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Effect = Mapping[str, Any]
 
 
 def replayed_items(effects: Iterable[Effect | None]) -> list[Item]:
-    """Everything held after these effects, as `MemoryStats.entries` lists it. Raises UsageError like `replayed`."""
+    """All items that a memory held after these effects, as in `MemoryStats.entries`. Raises UsageError like `replayed`."""
     return [item for items in replayed(effects).values() for item in items.values()]
 
 
 def replayed(effects: Iterable[Effect | None]) -> dict[str, dict[str, Item]]:
-    """type -> id -> entry after these effects (`ToolResult.effect`, in order); types that hold nothing are left out. Raises
-    UsageError, with the number of the effect, for one that cannot be read."""
+    """type -> id -> entry after these effects (`ToolResult.effect`, in order); empty types are left out. Raises UsageError,
+    with the number of the effect, for one that cannot be read."""
     contents: dict[str, dict[str, Item]] = {}
     for number, effect in enumerate(effects, start=1):
         if effect is None:

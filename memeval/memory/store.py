@@ -1,8 +1,8 @@
 """The memory of Mem-alpha (arXiv 2509.25911, section 3.3): one core text, and lists of semantic and episodic entries.
 
-Every change returns its effect, a plain mapping from which the contents can be replayed (`memeval.agent.ToolResult`).
-What cannot be done raises `MemoryFault` with a reason for the log. Where the official code is careless we are not: ids
-never collide, and an id that does not exist is an error.
+Every change returns its effect, a plain mapping from which the contents can be replayed (`memeval.agent.ToolResult`). An
+operation that cannot be done raises `MemoryFault` with a reason for the log. Unlike in the official code, ids never collide,
+and an id that does not exist is an error.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class MemoryFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One remembered text. `chunks`: ids of the chunks it was written or changed at, in order. `tokens`: by the task's
-    tokenizer. `number`: its entry in the search index of its type (0 for core, which is not searched)."""
+    """One remembered text. `chunks`: ids of the chunks at which it was written or changed, in order. `tokens`: by the task's
+    tokenizer. `number`: its number in the search index of its type (0 for core, which is not searched)."""
 
     text: str
     chunks: tuple[str, ...]
@@ -44,7 +44,7 @@ class Entry:
 
 
 class _List:
-    """The entries of one type by id, in the order in which they were inserted, and what is known of all of them."""
+    """The entries of one type by id, in the order of insertion, with their texts, search index and total of tokens."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -74,9 +74,9 @@ class _List:
 class MemoryStore:
     """Core, semantic and episodic memory of one stream.
 
-    count: tokens of a text, in the task's tokenizer. including: the types it has. seed: of the ids. core_tokens: the cap
-    of the core text, in o200k tokens. capacity: the cap of either list, in tokens of `count`; 0 is none. `drop_oldest`
-    keeps to it. cut: (core text, cap) -> the text within it; default: `cut_to`.
+    count: the number of tokens of a text, by the task's tokenizer. including: the types that it has. seed: of the ids.
+    core_tokens: the cap of the core text, in o200k tokens. capacity: the cap of each list, in tokens by `count` (0: none),
+    which `drop_oldest` enforces. cut: (core text, cap) -> the text within the cap; default: `cut_to`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class MemoryStore:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def insert(self, kind: str, text: str, chunk: str) -> dict[str, Any] | None:
-        """Append an entry; its effect, or None when an entry of that type has exactly this text."""
+        """Append an entry and return the effect; None where an entry of that type has exactly this text."""
         self._check(kind)
         if kind == CORE:
             raise MemoryFault("core memory takes no insert: it is one text; write it with memory_update")
@@ -113,7 +113,7 @@ class MemoryStore:
         return self._put(kind, name, Entry(text, (chunk,), self._count(text), held.index.add(text)))
 
     def update(self, kind: str, name: str, text: str, chunk: str) -> dict[str, Any]:
-        """Replace an entry's text (it keeps id and place), or the whole core text, cut to its cap; the effect."""
+        """Replace an entry's text (it keeps id and place), or the whole core text, cut to its cap. Returns the effect."""
         self._check(kind)
         if kind == CORE:
             text = self._cut(text, self.core_tokens)
@@ -125,7 +125,7 @@ class MemoryStore:
         return self._put(kind, name, Entry(text, _joined(old.chunks, chunk), self._count(text), old.number))
 
     def delete(self, kind: str, name: str) -> dict[str, Any]:
-        """Remove an entry, or clear the core text; the effect. Its id is not issued again."""
+        """Remove an entry, or clear the core text. Returns the effect. The id is not issued again."""
         self._check(kind)
         if kind == CORE:
             self.core = None
@@ -137,7 +137,7 @@ class MemoryStore:
         return {"op": "delete", "type": kind, "id": name}
 
     def drop_oldest(self) -> list[dict[str, Any]]:
-        """Delete the oldest entries of each list that holds more than `capacity`, but never its newest; the effects."""
+        """Delete the oldest entries of each list that exceeds `capacity`, but never its newest. Returns the effects."""
         effects = []
         for kind, held in self._lists.items():
             while self.capacity and held.tokens > self.capacity and len(held.entries) > 1:
@@ -147,15 +147,15 @@ class MemoryStore:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def holds(self, kind: str, name: str) -> bool:
-        """Whether there is an entry with this id; of core, whether the memory has it at all."""
+        """Whether there is an entry with this id; always true for core."""
         return kind == CORE or (kind in self._lists and name in self._lists[kind].entries)
 
     def size(self, kind: str) -> int:
-        """Entries of a listed type."""
+        """The number of entries of a type that is a list."""
         return len(self._lists[kind].entries)
 
     def recent(self, kind: str, k: int) -> list[tuple[str, Entry]]:
-        """The `k` newest entries of a type as (id, entry), oldest of them first. An updated entry stays where it was."""
+        """The `k` newest entries of a type as (id, entry), oldest first. An updated entry keeps its place."""
         return list(islice(reversed(self._lists[kind].entries.items()), k))[::-1]
 
     def search(self, kind: str, query: str, k: int) -> list[tuple[str, Entry, float]]:
@@ -165,19 +165,19 @@ class MemoryStore:
         return [(name, held.entries[name], score) for name, score in found]
 
     def stats(self) -> MemoryStats:
-        """Tokens held by type (texts only: no ids, no tags; section 3.1.2 of the paper counts the same), and the entries."""
+        """The tokens held by type (of texts without ids and tags, as in section 3.1.2 of the paper), and the entries."""
         core = {CORE: self.core.tokens if self.core else 0} if CORE in self.including else {}
         return MemoryStats({**core, **{kind: held.tokens for kind, held in self._lists.items()}}, Entries(self.items))
 
     def items(self) -> list[Item]:
-        """Everything held, with the chunks it was written at: the core text first, then each list in order."""
+        """Everything held, with the chunks at which it was written: the core text first, then each list in order."""
         core = [(CORE, CORE, self.core)] if self.core else []
         lists = [(kind, *pair) for kind, held in self._lists.items() for pair in held.entries.items()]
         return [Item(entry.text, entry.chunks, name, kind=kind) for kind, name, entry in core + lists]
 
     def copy(self) -> MemoryStore:
-        """An independent store with the same contents, which goes on issuing the ids this one would. The search indexes
-        are copied when they are written to."""
+        """An independent store with the same contents, which issues the same further ids. Search indexes are copied when
+        they are written to."""
         twin = copy.copy(self)
         twin._lists = {kind: held.copy() for kind, held in self._lists.items()}
         return twin
@@ -201,8 +201,8 @@ class MemoryStore:
         return _effect(kind, name, entry)
 
     def _new_id(self) -> str:
-        """Four hex digits that look random (the official ids are cut from a UUID and collide): a permutation of the
-        counter that the seed chooses. From entry 65,536 on a fifth digit in front keeps them apart."""
+        """A new id: four hex digits that look random, by a permutation of the counter that the seed selects. From entry
+        65,536 on, a fifth digit in front keeps ids unique. (The official ids are cut from a UUID and can collide.)"""
         key = self._key
         block, x = divmod(self._issued, 1 << 16)
         self._issued += 1

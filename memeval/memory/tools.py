@@ -1,8 +1,8 @@
 """The tools of Mem-alpha: how a model writes to a `MemoryStore`.
 
 Names, parameters, enums and the order of keys are those of the official tools (functions.py), because checkpoints were
-trained on them; the descriptions are a part of the agent's prompts. `execute` never raises: what a model gets wrong is a
-result with status `error`.
+trained on them; the descriptions are part of the agent's prompts. `execute` never raises: a model's mistake becomes a result
+with status `error`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from memeval.models.toolcalls import tidy
 
 INSERT, UPDATE, DELETE = "new_memory_insert", "memory_update", "memory_delete"
 QUOTED, DROPPED = "quoted", "dropped"
-"""Statuses of results that are consequences of a call and no calls themselves: a further line that the call quoted, and an
-entry that fell out because the memory was full."""
+"""Statuses of results that follow from a call but are no calls themselves: a further line that the call quoted, and an entry
+that was dropped because the memory was full."""
 
 
 _SHOWN_ID = re.compile(r"\s*\[([0-9a-f]{4,8})\]\s*")
 
 Operation = Callable[[MemoryStore, Mapping[str, Any], str], Mapping[str, Any] | None]
-"""(store, arguments, id of the chunk) -> effect; None: exactly this is already there. Raises MemoryFault."""
+"""(store, arguments, id of the chunk) -> effect; None: exactly this text is already there. Raises MemoryFault."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-"""The effect of an operation that counts as done though nothing had to be changed."""
+"""The effect of an operation that succeeds although there was nothing to change."""
 
 
 def schemas(
     descriptions: Mapping[str, Any], including: Collection[str] = TYPES, quote: Quote = "none"
 ) -> list[dict[str, Any]]:
-    """The tools in OpenAI's shape, for a memory that has these types: others appear nowhere in them. descriptions: of each
-    tool and `tool.parameter`: a text, or a list of sentences, each a text or {a type or a way to quote: text}."""
+    """The tools in OpenAI's format, for a memory that has these types; other types are not mentioned. descriptions: tool or
+    `tool.parameter` -> a text, or a list of sentences, each a text or {a type or a way to quote: text}."""
     present = [kind for kind in TYPES if kind in including]
     lists = [kind for kind in present if kind != CORE]
     known = ["memory_id"] if lists else []
@@ -50,19 +50,19 @@ def schemas(
         (DELETE, ["memory_type", *known], needed, present),
     ):
         if kinds:
-            said = functools.partial(_said, descriptions, {*present, quote})
+            text = functools.partial(_description, descriptions, {*present, quote})
             enums = {"memory_type": {"enum": [f"{kind}_memory" for kind in kinds]}}
             properties = {
-                each: {"type": "string", "description": said(f"{name}.{each}"), **enums.get(each, {})} for each in parameters
+                each: {"type": "string", "description": text(f"{name}.{each}"), **enums.get(each, {})} for each in parameters
             }
             schema = {"type": "object", "properties": properties, "required": required}
-            function = {"name": name, "description": said(name), "parameters": schema}
+            function = {"name": name, "description": text(name), "parameters": schema}
             made.append({"type": "function", "function": function})
     return made
 
 
-def _said(descriptions: Mapping[str, Any], has: Collection[str], key: str) -> str:
-    """The sentences of a description that hold for what there is."""
+def _description(descriptions: Mapping[str, Any], has: Collection[str], key: str) -> str:
+    """The sentences of a description that apply. has: the memory's types, and its way to quote."""
     written = descriptions[key]
     sentences = [
         text
@@ -88,13 +88,13 @@ def _delete(store: MemoryStore, arguments: Mapping[str, Any], chunk: str) -> dic
 
 
 OPERATIONS: Mapping[str, Operation] = {INSERT: _insert, UPDATE: _update, DELETE: _delete}
-"""By the name of their tool."""
+"""Name of the tool -> its operation."""
 
 
 def execute(
     store: MemoryStore, call: ToolCall, chunk_id: str, operations: Mapping[str, Operation] = OPERATIONS
 ) -> ToolResult:
-    """Carry out one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
+    """Execute one call of a model at one chunk. Status: `ok`, `skipped` (that text is already there) or `error`, with the
     reason in `message`; `effect` is None unless something changed. operations: ours, or those of published.py."""
     name = tidy(call.name)
     arguments = {tidy(str(key)): _plain(value) for key, value in (call.arguments or {}).items()}
@@ -121,8 +121,9 @@ def execute_all(
     lines: ChunkLines | None = None,
     operations: Mapping[str, Operation] = OPERATIONS,
 ) -> list[ToolResult]:
-    """`execute`, with its consequences after it. lines: of the chunk, where a writer may quote: the content `@...` of an
-    insertion stores each line that it names as an entry of its own. A call that names none is an error."""
+    """`execute` a call, and return its result and those that follow from it. lines: of the chunk, where the writer may
+    quote; then an insertion with the content `@...` stores each line that it names as an entry of its own. A call that names
+    no line is an error."""
     arguments = call.arguments or {}
     content = arguments.get("content")
     if lines is None or call.name != INSERT or not isinstance(content, str) or not content.startswith(SIGN):
@@ -140,18 +141,18 @@ def execute_all(
 
 
 def _type(arguments: Mapping[str, Any]) -> str:
-    """Both spellings are accepted: models keep adding or dropping `_memory` (appendix C.1 of the paper)."""
+    """The memory type, with or without `_memory`: models keep adding or dropping it (appendix C.1 of the paper)."""
     return _text(arguments, "memory_type").strip().removesuffix("_memory")
 
 
 def _id(arguments: Mapping[str, Any], kind: str) -> str:
-    """The entry's id, with or without the brackets it is shown in. The core memory has none: an id is ignored there."""
+    """The entry's id, with or without the brackets in which it is shown. For core an id is ignored: it has none."""
     return CORE if kind == CORE else _text(arguments, "memory_id").strip().strip("[]")
 
 
 def _content(store: MemoryStore, arguments: Mapping[str, Any], key: str) -> str:
-    """The text, without the id of an entry in front of it: small models write entries as they are shown, `[id] text`. They
-    also mix up the names of the argument, so the other one counts where this one is missing."""
+    """The text, without the id of an entry before it: small models write entries as they are shown, `[id] text`. They also
+    mix up the names of the argument, so where `key` is missing the other name is read."""
     given = next((name for name in (key, "content", "new_content") if name in arguments), key)
     text = _text(arguments, given)
     copied = _SHOWN_ID.match(text)
@@ -172,7 +173,7 @@ def _text(arguments: Mapping[str, Any], key: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """An argument as it is logged: a scalar, or the name of a type that no tool takes."""
+    """An argument for the log: a scalar, or the name of a type that no tool takes."""
     if isinstance(value, str):
         return tidy(value)
     return value if value is None or isinstance(value, (bool, int)) else f"<{type(value).__name__}>"

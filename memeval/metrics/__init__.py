@@ -1,16 +1,16 @@
 """The metrics: one function each, from a `Reply` to a score from 0 to 1, or None where the metric does not apply.
 
-A metric is implemented once, for evaluation, reward and leaderboard. `METRICS` is a plain dict; adding one's own is
-`METRICS["mine"] = function`, or an entry point. String metrics take the best of several golds and leave unanswerable
-questions out; `abstention` covers those.
+A metric is implemented once, for evaluation, reward and leaderboard. `METRICS` is a plain dict; add a metric of your own by
+`METRICS["mine"] = function`, or by an entry point. String metrics take the best of several golds and leave out unanswerable
+questions; `abstention` covers those.
 
-reply.py        what a metric is given; `best` takes the best of the golds
+reply.py        the input of a metric; `best` takes the best of the golds
 strings.py      exact, by shared tokens, by containment; text.py finds the final answer in a reply; rouge.py, porter.py
 choices.py      letters, labels, keywords
 evidence.py     was the gold evidence recalled? held.py finds it by its text
-abstention.py   does a reply decline, and where it should?
+abstention.py   does a reply decline, and does it decline where it should?
 locomo.py, memalpha.py, memoryagentbench.py    the rules of published scores
-rules.py        by which rules a run is scored, and their digest
+rules.py        the rules by which a run is scored, and their digest
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ METRICS: dict[str, Metric] = {
 
 
 def load(name: str, where: str) -> None:
-    """Make sure that `METRICS` has the metric, from an entry point if need be. where: the card, for the UsageError."""
+    """Make sure that `METRICS` has a metric, from an entry point if needed. where: the card, for messages. Raises UsageError
+    for an unknown metric."""
     if name not in METRICS:
         found = entry_point("metrics", name)
         if found is None:
@@ -89,10 +90,10 @@ def score(metrics: Sequence[str], reply: Reply) -> dict[str, float | None]:
 def _number(name: str, reply: Reply) -> float | None:
     try:
         value: object = METRICS[name](reply)
-    except Exception as error:  # of a user's own metric
+    except Exception as error:  # from a user's own metric
         where = place(error)
-        said = f"metric '{name}' raised {described(error)} for question '{reply.question.id}'"
-        raise UsageError(f"{where}: {said}" if where else said) from error
+        fault = f"metric '{name}' raised {described(error)} for question '{reply.question.id}'"
+        raise UsageError(f"{where}: {fault}" if where else fault) from error
     if value is None:
         return None
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:  # NaN is in no range

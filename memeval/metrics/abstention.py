@@ -1,6 +1,6 @@
-"""Knowing when not to answer: does a reply decline, and does it decline where it should? (validity section 2)
+"""Abstention: does a reply decline to answer, and does it decline where it should? (validity section 2)
 
-How models decline is a table, `_data/abstentions.yaml`, whose examples are its test.
+The table `_data/abstentions.yaml` lists how models decline; its examples are its test.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _SENTENCE = re.compile(r"(?<=\w{4})[.!?;](?=\s)|\n")
 
 
 def abstained(text: str) -> bool:
-    """Whether a reply declines to answer: it is empty, is a bare "unknown" or the like, or its first sentence says that
-    the speaker does not know or that the material does not tell.
+    """Whether a reply declines to answer: it is empty, is only "unknown" or the like, or its first sentence says that the
+    speaker does not know or that the material does not tell.
 
-    A refusal that turns ("I don't know for sure, but probably Oslo") is an answer, and so is one with a marked final
-    answer. Titles such as "I Don't Know How to Love Him" are answers; no rule of this kind is complete.
+    A refusal that is followed by an answer ("I don't know for sure, but probably Oslo") is an answer, and so is one with a
+    marked final answer. Titles such as "I Don't Know How to Love Him" are answers; no rule of this kind is complete.
     """
     patterns = _patterns()
     plain = answer_text(text).lower().replace("’", "'").strip()
@@ -47,14 +47,14 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 
 
 def abstention(reply: Reply) -> float | None:
-    """1 when the reply abstained, for every question; right or wrong is for `abstention_scores`."""
+    """1 when the reply abstained, for every question. Whether it should have is for `abstention_scores`."""
     return float(abstained(reply.prediction))
 
 
 @dataclass(frozen=True, slots=True)
 class AbstentionScores:
-    """Abstaining seen as detecting unanswerable questions. None where the denominator is 0: precision without any
-    abstention, recall and F1 without any unanswerable question."""
+    """Scores of abstaining as the detection of unanswerable questions. None where the denominator is 0: precision without
+    any abstention, recall and F1 without any unanswerable question."""
 
     precision: float | None
     recall: float | None

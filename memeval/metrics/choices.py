@@ -1,4 +1,4 @@
-"""Answers that are picks from a known set: an option's letter, a numbered label, keywords."""
+"""Metrics for answers from a known set: an option's letter, a numbered label, keywords."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def letter(reply: Reply) -> float | None:
     """1 when the reply names the gold's letter (a to d) and no other.
 
     Source: PersonaMem, `extract_answer` in inference_standalone_openai.py (the current revision). Letters in brackets
-    count; without any, single letters that are words count, the article "a" included. First what follows the last
-    `<final_answer>` is read, then, should that not be right, the whole reply.
+    count; if there are none, single letters that are words count, including the article "a". The text after the last
+    `<final_answer>` is read first and, if that is not right, the whole reply.
     """
     return best(reply, _letter)
 
@@ -41,8 +41,8 @@ def boxed(reply: Reply) -> float | None:
 
     Source: Mem-alpha at 294299a, the commit of the paper: `_extract_answer_from_response` (memalpha/llm_agent/metrics.py)
     and the digit rule of evaluate_agent_results.py: an `<answer>` tag, else the first `\\boxed{}`, else the first
-    `\\box{}`, else the whole reply. (Since ce69072 upstream reads the first `\\boxed{}` alone, up to its first closing
-    brace.) The first box counts, not the last; upstream compares with the first gold, here any gold does.
+    `\\box{}`, else the whole reply. (Since ce69072 upstream reads only the first `\\boxed{}`, up to its first closing
+    brace.) The first box counts, not the last. Upstream compares with the first gold only, memeval with all golds.
     """
     return best(reply, _boxed)
 
@@ -63,18 +63,18 @@ def _boxed(prediction: str, gold: str) -> float:
 def keyword_share(reply: Reply) -> float | None:
     """The share of the gold's keywords that occur in the reply as strings, case ignored.
 
-    Several golds are the keywords. A single gold is a list of them: cut at the card's `keyword_separator`; where the card
-    has none at ";" if the gold has one, else at "," (not inside a number). Source: Mem-alpha, evaluate_agent_results.py,
-    but for what `keyword_share_published` repeats of it.
+    Several golds are the keywords. A single gold is a list of keywords, cut at the card's `keyword_separator`; if the card
+    has none, at ";" if the gold contains one, else at "," (not inside a number). Source: Mem-alpha,
+    evaluate_agent_results.py, without the flaws that `keyword_share_published` repeats.
     """
     words = [word.lower() for word in keywords(reply.question.answers, reply.keyword_separator)]
     return _share(reply, words, reply.prediction.lower())
 
 
 def keyword_share_published(reply: Reply) -> float | None:
-    """`keyword_share` as Mem-alpha computes it, with its flaws: a gold is cut at the card's `keyword_separator` alone, and
-    an empty keyword occurs in every reply. PerLTQA (separator ";") forgets to lower the reply where a gold has several
-    keywords, so that "Music" lacks the keyword "Music".
+    """`keyword_share` as Mem-alpha computes it, with its flaws: a gold is cut only at the card's `keyword_separator`, and an
+    empty keyword occurs in every reply. For PerLTQA (separator ";") upstream forgets to lower the reply where a gold has
+    several keywords, so that the reply "Music" lacks the keyword "Music".
 
     Source: evaluate_agent_results.py at 9c0e1f6, the branches of perltqa, booksum and infbench_sum_eng_shots2.
     """

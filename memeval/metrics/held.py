@@ -1,17 +1,17 @@
 """Is the gold evidence held in what was recalled, or in a memory? Found by text (validity section 4).
 
 Provenance alone proves little: a chunk holds some twenty documents, and a memory that is rewritten whole names every chunk.
-A piece of evidence is *held* when an item names one of its chunks *and* says what the piece says of the answer:
+A piece of evidence is *held* when an item names one of its chunks *and* contains what the piece says about the answer:
 
-* a gold answer as whole normalised tokens, where the piece itself contains one;
-* else an entity of the piece (the title of its document where the piece names it, otherwise a capitalised span of its text)
-  together with something that the piece says of it: a word that the question has too, a number, or another name. This finds
-  the bridge of a multi-hop question, and an answer that the data word differently. An entity alone is enough where the piece
-  has nothing of the kind, and for unanswerable questions;
+* a gold answer as whole normalised tokens, if the piece itself contains one;
+* else an entity of the piece (the title of its document if the piece names it, otherwise a capitalised span of its text)
+  together with a detail that the piece gives about it: a word that is also in the question, a number, or another name. This
+  finds the bridge of a multi-hop question, and an answer that the data word differently. An entity alone is enough if the
+  piece has no such detail, and for unanswerable questions;
 * or the piece word for word.
 
-Golds prove nothing for closed questions, where entities decide: yes or no, options, unanswerable, comparisons (the answer is
-in the question already), and golds of fewer than three characters.
+Golds prove nothing for closed questions, where only entities count: yes or no, options, unanswerable, comparisons (the
+answer is already in the question), and golds of fewer than three characters.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from memeval.task import Question
 from memeval.tasks.base import normalise
 
 MOST_SOURCES = 3
-"""An item made from more chunks than this, such as a memory that is rewritten whole, cannot be traced to a piece; nor can
-one that names no chunk."""
+"""The most chunks of an item that can be traced to a piece of evidence. An item of more chunks, such as a memory that is
+rewritten whole, cannot be traced; nor can one that names no chunk."""
 
 SHORTEST = 3
-"""Characters. A shorter gold or entity occurs everywhere."""
+"""The fewest characters of a gold or entity that is searched for; shorter ones occur everywhere."""
 
 QUOTED = 30
-"""Characters of a piece that is looked for letter by letter before anything is normalised."""
+"""The fewest characters of a piece that is searched for verbatim before anything is normalised."""
 
 _RENDERED = re.compile(r"^\[[^\]\n]*\] (?:[^:\n]{1,40}: )?", re.MULTILINE)
 _BRACKETED = re.compile(r"\s*\([^()]*\)\s*$")
@@ -48,12 +48,12 @@ _NO_NAMES = re.compile(
     "|september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday",
     re.IGNORECASE,
 )
-"""Words that are often capitalised and name nothing that an answer could be found by."""
+"""Words that are often capitalised but are no names by which an answer could be found."""
 
 
 class Piece(Protocol):
-    """A piece of gold evidence: its text, the titles of its documents, the units and the chunks that hold it. The row of a
-    question's evidence is one (`memeval.records.EvidenceRow`)."""
+    """A piece of gold evidence, such as `memeval.records.EvidenceRow`: its text, the titles of its documents, and the units
+    and chunks that contain it."""
 
     @property
     def text(self) -> str: ...
@@ -72,7 +72,7 @@ def held(question: Question, evidence: Sequence[Piece], items: Iterable[Item]) -
 
 
 def all_held(found: Collection[bool | None]) -> bool | None:
-    """`held` from what `each_held` found."""
+    """`held`, from the result of `each_held`."""
     return False if False in found else None if None in found or not found else True
 
 
@@ -82,8 +82,8 @@ def each_held(
     items: Iterable[Item],
     normal: Callable[[str], str] = normalise,
 ) -> list[bool | None]:
-    """`held` for each piece of the evidence. Pieces that are in no chunk are left out. normal: `normalise`, cached where
-    many questions are asked of the same items."""
+    """`held` for each piece of the evidence. Pieces that are in no chunk are left out. normal: `normalise`, or a cached
+    version of it where many questions are checked against the same items."""
     return [None if rank is None else rank > 0 for rank in ranks(question, evidence, items, normal)]
 
 
@@ -93,11 +93,11 @@ def ranks(
     items: Iterable[Item],
     normal: Callable[[str], str] = normalise,
 ) -> list[int | None]:
-    """The place (1, 2, ...) of the first item that holds each piece of the evidence, 0 where none does, None where a piece
-    is found only in items that cannot be traced. Pieces that are in no chunk are left out."""
+    """For each piece of the evidence, the place (1, 2, ...) of the first item that holds it, 0 where none does, None where
+    only items that cannot be traced do. Pieces that are in no chunk are left out."""
     pieces, numbered = [piece for piece in evidence if piece.chunks], list(enumerate(items, 1))
     golds = _telling_golds(question)
-    worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # else the data word the answer differently
+    worded = any(_holds(normalise(piece.text), golds) for piece in pieces)  # if not, the data word the answer differently
     found: list[int | None] = []
     for piece in pieces:
         chunks = set(piece.chunks)
@@ -119,17 +119,17 @@ def ranks(
 
 
 def supported(question: Question, evidence: Sequence[Piece], items: Sequence[Item]) -> bool | None:
-    """Whether a right answer rests on what was recalled. False is *unsupported*, which is not claimed (None) where an answer
-    string is in what was recalled, or where `held` is None."""
+    """Whether what was recalled supports a right answer: `held`, but None in place of False where an answer string is in
+    what was recalled. False means *unsupported*."""
     found = held(question, evidence, items)
     golds = {gold for gold in map(normalise, question.answers) if gold}
     return None if found is False and any(_holds(normalise(item.text), golds) for item in items) else found
 
 
 def entities(piece: Piece) -> set[str]:
-    """The entities of a piece, normalised: the titles that its text names (without what they have in brackets at their
-    end), else the capitalised spans of its text. The speaker and time of a turn do not count, nor does a single word at the
-    beginning of a sentence, unless nothing else is capitalised."""
+    """The entities of a piece, normalised: the titles that its text names (without brackets at their end), else the
+    capitalised spans of its text. The speaker and time of a turn do not count, nor does a single word at the beginning of a
+    sentence, unless nothing else is capitalised."""
     titles = {normalise(_BRACKETED.sub("", title)) for title in piece.titles}
     titles = {title for title in titles if len(title) >= SHORTEST and _holds(normalise(piece.text), {title})}
     return titles or names(piece.text)
@@ -146,9 +146,9 @@ def names(text: str) -> set[str]:
 
 
 def _details(question: Question, piece: Piece, entity: str) -> set[str]:
-    """What a piece says of its entity that an item can be found by: the words that it has in common with the question, in
-    either's form, its numbers and its other names, normalised. Empty for an unanswerable question, whose evidence says
-    nothing of the answer."""
+    """The details that a piece gives about an entity, normalised: the words that it shares with the question (in the forms
+    of both), its numbers and its other names. Empty for an unanswerable question, whose evidence says nothing about the
+    answer."""
     if not question.answerable:
         return set()
     words = [word for word in normalise(_RENDERED.sub("", piece.text)).split() if not _holds(entity, {word})]
@@ -164,8 +164,8 @@ def _details(question: Question, piece: Piece, entity: str) -> set[str]:
 
 
 def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
-    """(index of its first word, text) of each run of capitalised words, such as "Duke of York", stripped of words such as
-    "The" and "April" at both ends."""
+    """(index of its first word, text) of each run of capitalised words, such as "Duke of York", without words such as "The"
+    and "April" at both ends."""
     start = 0
     for end in range(len(words) + 1):
         if end < len(words) and (words[end][0].isupper() or (end > start and _INSIDE_NAMES.fullmatch(words[end]))):
@@ -181,7 +181,7 @@ def _capitalised(words: Sequence[str]) -> Iterable[tuple[int, str]]:
 
 
 def _telling_golds(question: Question) -> set[str]:
-    """The golds whose occurrence proves something; none for a closed question."""
+    """The golds whose occurrence proves that evidence is held; none for a closed question."""
     if not question.answerable or question.options or "comparison" in question.kind:
         return set()
     golds = {gold for gold in map(normalise, question.answers) if len(gold) >= SHORTEST and gold != "yes"}
@@ -189,19 +189,18 @@ def _telling_golds(question: Question) -> set[str]:
 
 
 def _says(text: str, signs: Collection[str], about: Mapping[str, Collection[str]]) -> bool:
-    """Whether a text has one of the signs, or an entity with one of its details (with the entity alone where there are
-    none)."""
+    """Whether a text contains one of the signs, or an entity with one of its details (or an entity that has no details)."""
     if _holds(text, signs):
         return True
     return any(_holds(text, {entity}) and (not details or _holds(text, details)) for entity, details in about.items())
 
 
 def _quotes(item: Item, piece: Piece) -> bool:
-    """Whether an item has a piece letter by letter, as chunks have. It is asked first, because to normalise a chunk takes a
-    millisecond; of a short piece it proves nothing ("Yes" is in "Yesterday")."""
+    """Whether an item contains a piece verbatim, as chunks do. This is checked first, because normalising a chunk takes a
+    millisecond; for a short piece it proves nothing ("Yes" is in "Yesterday")."""
     return len(piece.text) >= QUOTED and piece.text in item.text
 
 
 def _holds(text: str, signs: Iterable[str]) -> bool:
-    """Whether one of the signs occurs in the text as whole tokens; all are normalised."""
+    """Whether one of the signs occurs in the text as whole tokens. Text and signs are normalised."""
     return any(f" {sign} " in f" {text} " for sign in signs if sign)

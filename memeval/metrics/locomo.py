@@ -19,9 +19,9 @@ _REFUSALS = ("no information available", "not mentioned")
 
 
 def locomo_f1(reply: Reply) -> float | None:
-    """F1 of the shared stemmed tokens. A multi-hop gold is cut at its commas, and each part takes the best of the reply's
-    parts, which are cut at commas too; the mean over the gold's parts counts. Of an open-domain gold only the part before
-    the first ";" counts. No token in common is 0."""
+    """F1 of the shared stemmed tokens. A multi-hop gold and the reply are cut at their commas; each part of the gold takes
+    the best of the reply's parts, and the score is their mean. For an open-domain gold only the part before the first ";"
+    counts. Without a common token the score is 0."""
     kind = reply.question.kind
     if kind == "multi-hop":
         return best(reply, _multi_f1)
@@ -31,8 +31,8 @@ def locomo_f1(reply: Reply) -> float | None:
 
 
 def locomo_adversarial(reply: Reply) -> float | None:
-    """1 when a reply to an adversarial question says "no information available" or "not mentioned", in any case. None for
-    the other kinds. Refusals in other words do not count here; they do in `abstention`."""
+    """1 when a reply to an adversarial question contains "no information available" or "not mentioned", case ignored. None
+    for the other kinds. Refusals in other words do not count here; they do in `abstention`."""
     if reply.question.kind != "adversarial":
         return None
     return float(any(phrase in reply.prediction.lower() for phrase in _REFUSALS))
@@ -50,5 +50,5 @@ def _multi_f1(prediction: str, gold: str) -> float:
 
 
 def _tokens(text: str) -> list[str]:
-    """Lower case; commas and ASCII punctuation dropped; the words a, an, the and and dropped; stemmed."""
+    """The stemmed tokens of a text in lower case, without ASCII punctuation and without the words a, an, the, and."""
     return [stem(word) for word in _DROPPED.sub(" ", text.lower().translate(_PUNCTUATION)).split()]

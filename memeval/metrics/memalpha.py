@@ -1,7 +1,7 @@
-"""The rules behind Mem-alpha's published cells, where they are not one of the general metrics.
+"""The rules behind Mem-alpha's published cells, as far as they are not general metrics.
 
 They differ by method (wangyu-ustc/Mem-alpha at 9c0e1f6): evaluate_agent_results.py scores Mem-alpha, long_context_eval.py
-the methods it is compared with. Cards name them in `published_metrics`; by default every agent is scored by one rule.
+the methods with which it is compared. Cards name them in `published_metrics`; by default one rule scores all agents.
 
 | source of the question | Mem-alpha | the others |
 |---|---|---|
@@ -19,8 +19,8 @@ from memeval.metrics.reply import Reply
 
 
 def contains_first(reply: Reply) -> float | None:
-    """1 when the first gold occurs in the reply as a string, case ignored; other golds do not count. So
-    "art" occurs in "Stuttgart", and "no" in "I do not know"."""
+    """1 when the first gold occurs in the reply as a string, case ignored; other golds do not count. So "art" occurs in
+    "Stuttgart", and "no" in "I do not know"."""
     if not reply.question.answerable or not reply.question.answers:
         return None
     return float(reply.question.answers[0].lower() in reply.prediction.lower())

@@ -1,7 +1,7 @@
 """The Porter stemmer in the variant that google-research/rouge uses (NLTK's extensions of Porter 1980).
 
-Published ROUGE-L numbers are made with it; `metrics.held` compares words by their stems. Words are lower
-case ASCII. The extensions are marked with +.
+Published ROUGE-L numbers use it; `metrics.held` compares words by their stems. Words are lower-case ASCII. The extensions
+are marked with +.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _IRREGULAR = {  # + a word maps to its stem and skips every step
 
 
 def _consonants(word: str) -> list[bool]:
-    """Per letter, whether it is a consonant: y is one at the start and after a vowel."""
+    """For each letter, whether it is a consonant: y is one at the start and after a vowel."""
     flags: list[bool] = []
     for index, letter in enumerate(word):
         if letter == "y":
@@ -43,7 +43,7 @@ def _doubled(word: str) -> bool:
 
 
 def _short_end(word: str) -> bool:
-    """Consonant, vowel, consonant other than w, x, y at the end; + also vowel, consonant as a whole word."""
+    """Whether a word ends with consonant, vowel, consonant other than w, x, y; + or is only vowel, consonant."""
     flags = _consonants(word)
     if len(word) >= 3 and flags[-3:] == [True, False, True]:
         return word[-1] not in "wxy"
@@ -51,8 +51,8 @@ def _short_end(word: str) -> bool:
 
 
 def _apply(word: str, rules: Mapping[str, str], least: int) -> str:
-    """The word with the first suffix that fits replaced, where m of the part before it is at least `least`. The first suffix
-    that fits decides, also when m is too small."""
+    """Replace the first suffix that fits, if m of the part before it is at least `least`. Later suffixes are not tried, even
+    if m is too small."""
     for suffix, replacement in rules.items():
         if word.endswith(suffix):
             before = word.removesuffix(suffix)
@@ -124,7 +124,7 @@ def _final_e(word: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
-    """The stem of one lower-case ASCII word; words of one or two letters stay as they are (+)."""
+    """The stem of one lower-case ASCII word; words of one or two letters are unchanged (+)."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if len(word) <= 2:

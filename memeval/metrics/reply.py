@@ -1,4 +1,4 @@
-"""What a metric is given: one reply to one question."""
+"""The input of a metric: one reply to one question."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from memeval.task import Question
 
 @dataclass(frozen=True)
 class Reply:
-    """A prediction (thinking already removed) and what it is judged by.
+    """A prediction (thinking already removed) and what it is scored against.
 
     recalled: what the reader saw, with the chunks it came from; None for an agent that shows no recall. evidence: the gold
-    evidence, with the chunks that hold it. native: the agent answered by itself. keyword_separator: between the keywords of
-    a gold, where the task's card says it.
+    evidence, with the chunks that contain it. native: the agent answered by itself. keyword_separator: what separates the
+    keywords of a gold, if the task's card sets it.
     """
 
     prediction: str
@@ -29,7 +29,7 @@ class Reply:
 
     @cached_property
     def ranks(self) -> tuple[tuple[Piece, int | None], ...]:
-        """Each piece of the evidence that is in a chunk, with the place of the first recalled item that holds it
+        """(piece, place of the first recalled item that holds it) for each piece of the evidence that is in a chunk
         (`held.ranks`); empty where no recall is shown."""
         pieces = [piece for piece in self.evidence if piece.chunks]
         found = [] if self.recalled is None else ranks(self.question, pieces, self.recalled)
@@ -41,8 +41,8 @@ Metric = Callable[[Reply], float | None]
 
 
 def best(reply: Reply, rule: Callable[[str, str], float]) -> float | None:
-    """`rule(prediction, gold)` maximised over the golds. None for an unanswerable question or one without golds: the
-    headline is over answerable questions only (validity section 2)."""
+    """The maximum of `rule(prediction, gold)` over the golds. None for an unanswerable question or one without golds,
+    because the headline covers answerable questions only (validity section 2)."""
     if not reply.question.answerable or not reply.question.answers:
         return None
     return max(rule(reply.prediction, gold) for gold in reply.question.answers)

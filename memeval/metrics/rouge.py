@@ -15,7 +15,7 @@ def rouge_l(reply: Reply) -> float | None:
     """F1 of the longest common subsequence of tokens, best of the golds (Lin 2004).
 
     Source: `calculate_metrics` of MemoryAgentBench (`rougeL_f1`), which is google-research/rouge with its stemmer on.
-    Tokens: lower case, runs of a-z and 0-9, everything else is a blank; those longer than 3 letters are Porter-stemmed.
+    Tokens are runs of a-z and 0-9 in lower case; those longer than 3 letters are Porter-stemmed.
     """
     return best(reply, rouge_l_f1)
 
@@ -32,7 +32,7 @@ def rouge_tokens(text: str) -> list[str]:
 
 
 def longest_common(left: list[str], right: list[str]) -> int:
-    """Length of the longest common subsequence, one whole-number operation per token of `right`.
+    """The length of the longest common subsequence, with one integer operation per token of `right`.
 
     Bit-parallel dynamic programming (Hyyro 2004): bit i of `open_` is 0 where the length grows at token i of `left`.
     """

@@ -1,4 +1,4 @@
-"""By which rules the answers of a run are scored, and their digest: scores by other rules are computed again."""
+"""The rules by which the answers of a run are scored, and their digest: scores by other rules are computed again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from memeval.tasks import base
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of its task's card, and of its agent's, scoring a run depends on.
+    """The parts of a run's cards that scoring depends on.
 
-    metrics: names in METRICS; headline: the one that decides what is right. native: the agent answers by itself.
-
-    keyword_separator: between the keywords of a gold (`keyword_share`). cut_off: what a reply is that was cut off at its
-    token limit: `wrong`, or `scored` as far as it goes.
+    metrics: names in METRICS; headline: the one that decides which answers are right. native: the agent answers by itself.
+    keyword_separator: what separates the keywords of a gold (`keyword_share`). cut_off: how to treat a reply that was cut
+    off at its token limit: `wrong`, or `scored` as it is.
     """
 
     metrics: tuple[str, ...]
@@ -35,15 +34,16 @@ class Rules:
 
     @classmethod
     def of(cls, card: Mapping[str, Any], headline: str, native: bool) -> Rules:
-        """card: a task's, as a mapping; the identity of a run that was made before a key existed lacks it."""
+        """The rules of a task's card. card: as a mapping, from a run's identity, which lacks keys that are newer than the
+        run."""
         separator, cut_off = card.get("keyword_separator", ""), card.get("cut_off", "wrong")
         return cls(tuple(card.get("metrics", ())), headline, native, separator, cut_off)
 
 
 def scorer_digest(rules: Rules) -> str:
-    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics with their table and of
-    `normalise`, and of each metric of a user: the files of its code, of what they import from beside them, and the values
-    that it was made with."""
+    """The first 16 hex digits of a sha256 over the rules, the source of memeval's metrics, their table and `normalise`, and
+    for each metric of a user's own: the files of its code, the local files that they import, and the values that it was
+    created with."""
     digest = hashlib.sha256(repr(rules).encode())
     files = {*Path(__file__).parent.glob("*.py"), TABLE, Path(base.__file__)}
     for name in rules.metrics:
@@ -58,7 +58,7 @@ def scorer_digest(rules: Rules) -> str:
 
 
 def _parts(metric: Any) -> Iterator[Any]:
-    """The callables that a metric is made of: itself, what a partial, a decorator or an object holds, and its class."""
+    """The callables of which a metric consists: itself, those inside a partial, a decorator or an object, and its class."""
     seen: list[Any] = []
     queue = [metric]
     while queue:
@@ -74,7 +74,7 @@ def _parts(metric: Any) -> Iterator[Any]:
 
 
 def _values(part: Any) -> dict[str, Any]:
-    """What a partial or a callable object was made with."""
+    """The values with which a partial or a callable object was created."""
     if isinstance(part, functools.partial):
         return {"function": part.func, **{str(at): value for at, value in enumerate(part.args)}, **part.keywords}
     return dict(getattr(part, "__dict__", {}))
@@ -85,7 +85,7 @@ def _kind(value: Any) -> str:
 
 
 def _files(part: Any) -> set[Path]:
-    """The file that a function or class is from, and the local ones that it imports."""
+    """The file of a function or class, and the local files that it imports."""
     module = inspect.getmodule(part)
     file = getattr(module, "__file__", None)
     if module is None or file is None:

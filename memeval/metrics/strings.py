@@ -1,4 +1,4 @@
-"""Answers compared as strings: exact, by shared tokens, by containment. Each takes the best of several golds."""
+"""Metrics that compare answers as strings: exact, by shared tokens, by containment. Each takes the best of several golds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def exact_match(reply: Reply) -> float | None:
 
 def f1(reply: Reply) -> float | None:
     """F1 of the shared normalised tokens. Source: `f1_score` of hotpot_evaluate_v1.py: SQuAD's rule, and 0 where one side
-    is yes, no or noanswer and the other differs. No token in common is 0, also where both sides normalise to nothing."""
+    is yes, no or noanswer and the other differs. Without a common token it is 0, even if both sides normalise to nothing."""
     return best(reply, token_f1)
 
 
@@ -32,12 +32,12 @@ def token_f1(prediction: str, gold: str) -> float:
 
 
 def shared_f1(tokens: Sequence[str], wanted: Sequence[str]) -> float:
-    """F1 of the tokens that both sides have, each as often as both have it."""
+    """F1 of the tokens that both sides have; a token counts as often as both sides have it."""
     return f_measure((Counter(tokens) & Counter(wanted)).total(), len(tokens), len(wanted))
 
 
 def f_measure(common: int, given: int, wanted: int) -> float:
-    """F1 of `common` out of so many given and so many wanted tokens; 0 where none is common."""
+    """F1 of `common` tokens out of `given` and `wanted` ones; 0 where none is common."""
     if common == 0:
         return 0.0
     precision, recall = common / given, common / wanted
@@ -45,25 +45,25 @@ def f_measure(common: int, given: int, wanted: int) -> float:
 
 
 def substring(reply: Reply) -> float | None:
-    """1 when the gold's normalised tokens occur in the reply, whole and in a row. For a yes/no gold the first of yes and
-    no in the final answer decides. Source: validity section 3."""
+    """1 when the gold's normalised tokens occur in the reply, whole and in a row. For a yes/no gold, the first yes or no in
+    the final answer decides. Source: validity section 3."""
     return best(reply, _one_way)
 
 
 def substring_guarded(reply: Reply) -> float | None:
-    """`substring_two_way` without its flaws: containment either way, of whole tokens, neither side empty; yes/no golds as
-    in `substring`. Source: validity section 3."""
+    """`substring_two_way` without its flaws: containment either way, of whole tokens, with neither side empty; yes/no golds
+    are treated as in `substring`. Source: validity section 3."""
     return best(reply, _guarded)
 
 
 def substring_two_way(reply: Reply) -> float | None:
     """The rule behind published sub-EM cells, with its flaws: 1 when either normalised string contains the other.
 
-    Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR: the comparison is theirs
-    bit for bit. The flaws: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and
-    occurs in every gold. What is compared is cut out of the reply first, and an empty answer scores 0 (their `test_qa.py`).
-    Of an agent that answers by itself it is what follows its mark (`marked_answer`), and a reply without a mark scores
-    0, as theirs does. Our reader is asked for no mark: its whole reply counts where it has none (`published_answer`).
+    Source: `sub_exact_match_score` in taskutils/memory_eval/utils of MemAgent, ReMemR1 and MemOCR; the comparison is exactly
+    theirs. The flaws: gold "no" occurs in "I do not know"; a prediction of "The" or "." normalises to nothing and occurs in
+    every gold. The answer is extracted from the reply first, and an empty answer scores 0 (their `test_qa.py`). For an agent
+    that answers by itself, it is the text after its mark (`marked_answer`), and a reply without a mark scores 0, as theirs
+    does. Our reader is not asked for a mark: without one, its whole reply counts (`published_answer`).
     """
     answer = (marked_answer if reply.native else published_answer)(reply.prediction)
     return best(reply, lambda _, gold: _two_way(answer, gold) if answer else 0.0)
@@ -86,10 +86,10 @@ def _guarded(prediction: str, gold: str) -> float:
 
 
 def first_yes_or_no(prediction: str) -> str | None:
-    """The first of the tokens yes and no in the final answer, if any."""
+    """The first token of the final answer that is yes or no, if any."""
     return next((token for token in normalise(answer_text(prediction)).split() if token in ("yes", "no")), None)
 
 
 def _within(inner: str, outer: str) -> bool:
-    """Whether the tokens of one normalised text occur in a row in the other. An empty text occurs in none."""
+    """Whether the tokens of one normalised text occur in a row in the other. An empty text never occurs."""
     return bool(inner) and f" {inner} " in f" {outer} "

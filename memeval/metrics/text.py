@@ -1,4 +1,4 @@
-"""The final answer inside a longer reply."""
+"""Find the final answer inside a longer reply."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _ANSWER_MARK = re.compile(r"(?:^[^\w\n]*|[.!?]\s+)(?:final )?answer\*{0,2}:", re
 
 
 def answer_text(text: str) -> str:
-    """The final answer of a reply, by the first of these marks that is there and has something behind it; else the reply.
+    """The final answer of a reply, by the first of these marks that occurs and is followed by text; else the whole reply.
 
-    1. behind the last `<final_answer>`, up to a closing tag (PersonaMem, inference_standalone_openai.py);
+    1. after the last `<final_answer>`, up to a closing tag (PersonaMem, inference_standalone_openai.py);
     2. in the last `\\boxed{}` (MemOCR, `extract_boxed_answer`);
-    3. behind the last "the answer is", bare of asterisks and of a final stop (MemAgent, `extract_answer`);
-    4. behind the last "Answer:" or "Final answer:" that opens a line or a sentence (MemoryAgentBench, `parse_output`, which
+    3. after the last "the answer is", without asterisks and a final full stop (MemAgent, `extract_answer`);
+    4. after the last "Answer:" or "Final answer:" that opens a line or a sentence (MemoryAgentBench, `parse_output`, which
        takes the first, anywhere).
 
-    Used where a rule speaks of the final answer: first yes or no, abstention. The official rules of `exact_match` and `f1`
-    know no such marks: they see the reply as it is.
+    It is used by rules about the final answer: first yes or no, abstention. The official rules of `exact_match` and `f1` do
+    not use marks: they score the whole reply.
     """
     return next(filter(None, _marked(text)), text.strip())
 
 
 def _marked(text: str) -> Iterator[str | None]:
-    """What follows each mark of `answer_text`."""
+    """The text after each mark of `answer_text`, in order; None where the mark does not occur."""
     if _FINAL in text:
         yield text.rpartition(_FINAL)[2].strip().removesuffix(_FINAL_END).strip()
     yield boxed_text(text, text.rfind(_BOXED))
@@ -37,17 +37,17 @@ def _marked(text: str) -> Iterator[str | None]:
 
 
 def published_answer(text: str) -> str:
-    """The answer of a reader that was asked for no mark: `answer_text` by its marks 2 and 3 only."""
+    """The answer of a reader that was not asked for a mark: `answer_text` with only the marks 2 and 3."""
     return boxed_text(text, text.rfind(_BOXED)) or _stated(text) or text.strip()
 
 
 def marked_answer(text: str) -> str:
-    """The answer as MemAgent's and MemOCR's scripts cut it out: what is in the last `\\boxed{}` or behind the last "the
+    """The answer as MemAgent's and MemOCR's scripts extract it: the text in the last `\\boxed{}` or after the last "the
     answer is", whichever comes last; empty where the reply has neither mark.
 
-    Source: `extract_boxed_answer` and `extract_answer` (taskutils/memory_eval/utils; `\\boxed ` with a blank goes on to the
-    next "$" or the end). There the script that asked decides which of the two marks counts; here the last one does, which is
-    another answer only for a reply with both.
+    Source: `extract_boxed_answer` and `extract_answer` (taskutils/memory_eval/utils; `\\boxed ` with a space extends to the
+    next "$" or the end). Upstream, each script uses one of the two marks; here the last one counts, which makes a difference
+    only for a reply with both.
     """
     bare = text.replace("*", "")
     if bare.rfind(_STATED) > bare.rfind("\\boxed"):
@@ -63,8 +63,8 @@ def _stated(text: str) -> str | None:
 
 
 def boxed_text(text: str, start: int) -> str | None:
-    """The text between the braces of the box that opens at `start` (-1: there is none), braces inside it balanced, without
-    blanks around it; None when they never close."""
+    """The stripped text between the braces of the box that opens at `start`, with balanced braces inside; None where there
+    is no box (start -1) or its brace is never closed."""
     inside = _inside(text, start)
     return None if inside is None else inside.strip()
 

@@ -24,7 +24,7 @@ from memeval import process
 from memeval.agent import Item
 from memeval.cards import AgentCard
 from memeval.errors import UsageError
-from memeval.judging.judge import Judge, Seen
+from memeval.judging.judge import Judge, Progress
 from memeval.judging.scorer import open_judge
 from memeval.models import prices
 from memeval.models.calls import CallSettings
@@ -95,8 +95,8 @@ class Attribute:
         usd = 0.0 if runs_here(self.reader) else prices.cost(used, price, calls)
         return Expected(len(self.asked), calls, used.prompt, usd)
 
-    def attribution(self, settings: CallSettings, seen: Seen | None = None) -> Attribution:
-        """Ask the reader again and write scores/attribution.json. seen: called after each answer with (done, all, failed).
+    def attribution(self, settings: CallSettings, progress: Progress | None = None) -> Attribution:
+        """Ask the reader again and write scores/attribution.json. progress: called after each answer: (done, all, failed).
         Raises StopRun, after which the same command resumes."""
         calls: list[CallRow] = []
 
@@ -106,7 +106,7 @@ class Attribute:
             judges = Gateway(settings, stores, opener=open_judge) if self.header else None
             right = partial(self._judged, judges) if judges else self._scored
             try:
-                return await self._all(gateway, right, seen), gateway.requests
+                return await self._all(gateway, right, progress), gateway.requests
             finally:
                 await gateway.close()
                 if judges:
@@ -129,14 +129,14 @@ class Attribute:
             self.run.folder.write_attribution(found)
         return found
 
-    async def _all(self, gateway: Gateway, right: Right, seen: Seen | None) -> list[AttributedAnswer]:
+    async def _all(self, gateway: Gateway, right: Right, progress: Progress | None) -> list[AttributedAnswer]:
         done: list[AttributedAnswer] = []
 
         async def one(sample: SampleRow) -> AttributedAnswer:
             found = await self._one(sample, partial(gateway.call, self.reader), right)
             done.append(found)
-            if seen is not None:
-                seen(len(done), len(self.asked), sum(row.where == "failed" for row in done))
+            if progress is not None:
+                progress(len(done), len(self.asked), sum(row.where == "failed" for row in done))
             return found
 
         try:

@@ -22,7 +22,7 @@ BEST = "*"
 WITHIN = "§"
 LEGEND = {
     BEST: "* better than every other agent of its column: paired by question, p < .05 after Holm.",
-    WITHIN: "§ too few streams: the interval speaks of other questions within these streams only.",
+    WITHIN: "§ too few streams: the interval holds for other questions within these streams only.",
 }
 
 

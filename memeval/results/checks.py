@@ -210,7 +210,7 @@ def _latencies(pair: Pair, rules: Rules) -> list[Check]:
     found = pair.other.summary.latency.get("answer")
     for name, seconds in rules.max_latency.items():
         if name not in ("p50", "p95"):
-            raise UsageError(f"gate: no latency {name!r}; it is one of p50, p95, as p95=2s")
+            raise UsageError(f"gate: no latency {name!r}; it must be p50 or p95, as in p95=2s")
         measured = getattr(found, name) if found else None
         verdict: Verdict = "inconclusive"
         if measured is not None:

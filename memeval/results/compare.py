@@ -84,7 +84,7 @@ class Kind(msgspec.Struct, frozen=True):
     high: float
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Amounts(msgspec.Struct, frozen=True):
     """A size or cost of each run, over all of its questions; None where it is not known."""
 
     a: float | None
@@ -105,7 +105,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[Changed, ...]
     tied: int
     kinds: dict[str, Kind]
-    beside: dict[str, Taken]
+    beside: dict[str, Amounts]
     forced: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -226,12 +226,12 @@ def _kind(metric: str, scores: Scores) -> Kind:
     return Kind(metric, n, *means, difference.value, difference.low, difference.high)
 
 
-def _beside(pair: Pair) -> dict[str, Taken]:
-    a, b = (_taken(run) for run in (pair.base, pair.other))
-    return {what: Taken(a[what], b[what]) for what in a}
+def _beside(pair: Pair) -> dict[str, Amounts]:
+    a, b = (_amounts(run) for run in (pair.base, pair.other))
+    return {what: Amounts(a[what], b[what]) for what in a}
 
 
-def _taken(run: Run) -> dict[str, float | None]:
+def _amounts(run: Run) -> dict[str, float | None]:
     summary = run.summary
     usd, tokens = answer_cost(summary)
     return {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import stdev
 
 from memeval.records.numbers import amount, between, p_text, percent, points
-from memeval.results.compare import Comparison, Effect, Taken
+from memeval.results.compare import Amounts, Comparison, Effect
 from memeval.results.grid import Cell, Grid
 from memeval.runs.notes import FEW
 from memeval.wording import counted
@@ -73,7 +73,7 @@ def _notes(one: Comparison, several: bool) -> Iterator[str]:
     where = f"{_title(one)} on {one.b.task}: " if several else ""
     yield f"{where}{_test(one.effect)}; won {len(one.won)}, lost {len(one.lost)}, tied {one.tied}."
     if one.effect.within_stream:
-        yield f"{where}{counted(one.effect.clusters, 'stream')}: this speaks of other questions within these streams only."
+        yield f"{where}{counted(one.effect.clusters, 'stream')}: this holds for other questions within these streams only."
     if one.effect.note:
         yield f"{where}{one.effect.note}."
     if one.effect.n < FEW:
@@ -122,7 +122,7 @@ def _amount(value: float | None) -> str | None:
     return None if value is None else amount(value)
 
 
-def _change(row: Taken) -> str | None:
+def _change(row: Amounts) -> str | None:
     return f"{100 * (row.b / row.a - 1):+.0f}%" if row.a and row.b is not None else None
 
 

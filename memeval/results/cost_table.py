@@ -130,6 +130,6 @@ def _notes(runs: Sequence[Summary]) -> list[str]:
     if services:
         named = ", ".join(sorted(services))
         lines.append(
-            f"what the service of {named} costs is not known: USD stays blank; the agent says it by spend(usd=...)."
+            f"the cost of the service of {named} is not known: USD stays blank; the agent can report it by spend(usd=...)."
         )
     return ["\n".join(lines)] if lines else []

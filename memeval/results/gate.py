@@ -105,8 +105,8 @@ def _comparable(pair: Pair, rules: Rules) -> None:
     clusters = len(set(pair.scores().clusters))
     if clusters < FEW_CLUSTERS and not rules.within_stream:
         raise UsageError(
-            f"gate: the questions of {pair.base.task} lie in {counted(clusters, 'cluster')}, fewer than {FEW_CLUSTERS}: a "
-            "verdict would speak of other questions within these streams only; --within-stream accepts that"
+            f"gate: the questions of {pair.base.task} are in {counted(clusters, 'cluster')}, fewer than {FEW_CLUSTERS}: a "
+            "verdict would hold for other questions within these streams only; --within-stream accepts that"
         )
 
 

@@ -21,7 +21,7 @@ LISTED = 10
 WORDS = {
     "pass": "nothing is shown to be worse",
     "regression": "the candidate is worse",
-    "inconclusive": "the questions do not tell",
+    "inconclusive": "the questions do not decide it",
     "invalid": "there is nothing to judge",
 }
 
@@ -71,9 +71,7 @@ def undecided(check: Check) -> str:
         if check.what.startswith("score"):
             text += f"; it would pass with --max-drop {math.ceil(-1000 * check.low) / 1000:g}"
         return text
-    return (
-        f"about {counted(max(check.decides, check.n + 1), 'question')} would decide, were all else the same (n = {check.n})"
-    )
+    return f"about {counted(max(check.decides, check.n + 1), 'question')} would decide, all else being equal (n = {check.n})"
 
 
 def _row(check: Check, level: str) -> dict[str, Cell]:

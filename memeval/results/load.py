@@ -132,8 +132,8 @@ def _in_folder(folder: Path) -> list[Run]:
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """The manifest of a run folder; None where another program wrote the file. A line on stderr says once that a manifest is
-    damaged: it is not JSON, or answers are beside it."""
+    """The manifest of a run folder; None where another program wrote the file. If the file is not JSON, or is not memeval's
+    although the folder has answers, it is damaged, and a line on stderr says so once."""
     folder = RunFolder(path)
     found = folder.manifest()
     if found is None and (file := path / "manifest.json").is_file():
@@ -144,7 +144,7 @@ def _manifest(path: Path) -> Manifest | None:
 
 
 def readable(runs: Iterable[Run]) -> Runs:
-    """Those with a summary; a line on stderr, once, says why another has none."""
+    """The runs that have a summary; for each other run, a line on stderr says once why it has none."""
     found = {}
     for run in runs:
         try:

@@ -1,13 +1,14 @@
-"""Every interval, comparison and average of memeval (validity section 1 is the specification). Fractions in, fractions out.
+"""All intervals, comparisons and averages of memeval (validity section 1 is the specification). Inputs and results are
+fractions.
 
 interval(values, clusters)    mean with interval, one value per question      Interval
 paired(a, b, clusters)        two agents on the same questions, with a test   Difference
 difference(a, b, clusters)    the same without a test: value, low, high
 holm(p_values)                adjustment for several comparisons
 tells_apart(p)                whether p is below .05
-lift(agent, none, oracle, clusters)   how much of what a perfect memory would bring an agent brings   Lift
+lift(agent, none, oracle, clusters)   an agent's share of the gain of a perfect memory   Lift
 growth(values, base, clusters)        how much more one run takes than another
-average_repeats               repeats, before anything else
+average_repeats               averages repeats, before anything else
 detectable_effect, half_width what n questions can show
 """
 

@@ -1,5 +1,5 @@
-"""Is one agent better than another on the same questions? Paired by question, by cluster where questions share a stream
-(validity section 1)."""
+"""Is one agent better than another on the same questions? Comparisons are paired by question, and by cluster where questions
+share a stream (validity section 1)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from memeval.stats.intervals import (
 )
 
 LEVEL = 0.05
-"""See `tells_apart`."""
+"""The level of significance (`tells_apart`)."""
 EXACT_CLUSTERS, DRAWS = 14, 10_000
-"""Up to this many clusters that differ, all 2^14 sign patterns are gone through; beyond it, so many patterns are drawn."""
+"""Up to EXACT_CLUSTERS clusters that differ, all sign patterns are enumerated; beyond that, DRAWS patterns are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """mean(a) - mean(b) over the same questions, with its interval and a two-sided p-value of `no difference`.
+    """mean(a) - mean(b) over the same questions, with its interval and the two-sided p-value of `no difference`.
 
-    method: `mcnemar` or `sign-flip` (the test). within_stream: fewer than five clusters, so that interval and p speak of
-    other questions in these streams only. least_p: the smallest p that this test can give with as many clusters (or pairs)
-    that differ; with five clusters it is .0625.
+    method: the test, `mcnemar` or `sign-flip`. within_stream: there are fewer than five clusters, so interval and p hold
+    only for other questions in these streams. least_p: the smallest p that the test can give with this number of clusters
+    (or pairs) that differ; with five clusters it is .0625.
     """
 
     value: float
@@ -51,7 +51,7 @@ class Difference:
 
     @property
     def note(self) -> str:
-        """What a reader of `p` must know: the test cannot reject at .05 with any scores. Else empty."""
+        """A warning that the test cannot reject at .05, whatever the scores; empty where it can."""
         if tells_apart(self.least_p):
             return ""
         return f"too few differences for a p below {self.least_p:.4g}; the interval decides"
@@ -67,8 +67,8 @@ def paired(
     """Compare two agents: `a[i]` and `b[i]` are their scores on question i, repeats already averaged.
 
     Test: exact McNemar for scores of 0 and 1 with one question per cluster; otherwise the signs of whole clusters are
-    flipped, all patterns up to 2^14, else 10,000 seeded ones. Interval: that of `difference`; the two are different methods
-    and may disagree at the edge. Raises UsageError as `interval` does.
+    flipped: all patterns up to 2^14, else 10,000 seeded ones. Interval: that of `difference`; being another method, it may
+    disagree with the test near the level. Raises UsageError as `interval` does.
     """
     value, low, high = difference(a, b, clusters, confidence, resamples)
     delta, scores, groups, found = _differences(a, b, clusters)
@@ -87,7 +87,7 @@ def difference(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
-    """mean(a) - mean(b) with its limits, by the cluster rule of `interval` on the differences, without a test.
+    """(mean(a) - mean(b), low, high), by the cluster rule of `interval` applied to the differences, without a test.
 
     A one-sided bound at level 1 - alpha is an end of the interval with confidence 1 - 2 alpha. Raises UsageError as
     `interval` does.
@@ -102,19 +102,19 @@ def difference(
 
 
 def _differences(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> tuple[Floats, Floats, Groups, int]:
-    """The difference of each question, the scores of both agents, and the differences by cluster with their number."""
+    """(the difference of each question, the scores of both agents, the differences by cluster, the number of clusters)"""
     left, right, labels = checked("paired", clusters, a, b)
     delta = left - right
     return delta, np.concatenate([left, right]), *grouped(delta, labels)
 
 
 def tells_apart(p: float) -> bool:
-    """Whether a p, adjusted where there are several, tells two agents apart: only below LEVEL."""
+    """Whether a p-value, adjusted if there are several, tells two agents apart: it must be below LEVEL."""
     return p < LEVEL
 
 
 def mcnemar(gains: int, losses: int) -> float:
-    """Exact two-sided McNemar test: p of `gains` against `losses` among the pairs that differ, each a fair coin.
+    """Exact two-sided McNemar test: the p-value of `gains` and `losses`, if each pair that differs is a fair coin.
 
     Twice the smaller binomial tail, at most 1 (McNemar 1947; exact form in Agresti, Categorical Data Analysis, 10.1.4).
     """
@@ -125,15 +125,15 @@ def mcnemar(gains: int, losses: int) -> float:
 
 
 def _sign_flip(sums: Floats) -> tuple[float, float]:
-    """Two-sided p of the sum of cluster differences when each cluster's sign is a fair coin, and the smallest p possible.
+    """(the two-sided p of the sum of cluster differences if each cluster's sign is a fair coin, the smallest possible p).
 
-    Drawn patterns count the observed one among them, so that p is never 0 (Phipson and Smyth 2010).
+    The observed pattern is counted among the drawn ones, so that p is never 0 (Phipson and Smyth 2010).
     """
     sums = sums[np.abs(sums) > 1e-12]  # a cluster without difference is the same under both signs
     count = len(sums)
     if count == 0:
         return 1.0, 1.0
-    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # a tie counts also after rounding
+    observed = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())  # so that ties count despite rounding
     if count <= EXACT_CLUSTERS:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         return float((np.abs((1 - 2 * bits) @ sums) >= observed).mean()), 2.0 / 2**count
@@ -148,10 +148,9 @@ def _sign_flip(sums: Floats) -> tuple[float, float]:
 def _near_a_bound(groups: Groups, unequal: float, confidence: float) -> tuple[float, float] | None:
     """Limits of a difference of scores in [0, 1] where few pairs differ, or nearly all differ the same way by 1; else None.
 
-
-    `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0], nor one that wins
-    every question [1, 1]. Gains and losses each get binomial limits at the effective number of answers, and these are
-    joined into limits of their difference (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
+    `unequal` is the mean absolute difference. Two agents that tie on every question must not get [0, 0], nor an agent that
+    wins every question [1, 1]. Gains and losses each get binomial limits at the effective number of answers, and these are
+    combined into limits of their difference (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
     """
     mean = groups.mean
     gain, loss = (unequal + mean) / 2, (unequal - mean) / 2

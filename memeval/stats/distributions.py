@@ -1,6 +1,6 @@
-"""The few probability functions the intervals need, in plain Python: no scipy at run time.
+"""The probability functions that the intervals need, in plain Python, because scipy is not a dependency.
 
-All are exact to about 1e-10; the tests compare them with scipy.
+All are accurate to about 1e-10; the tests compare them with scipy.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _beta_fraction(x: float, a: float, b: float) -> float:
 
 
 def _root(rises: Callable[[float], float], low: float, high: float, steps: int) -> float:
-    """Where a rising function crosses zero, by bisection."""
+    """The point where a rising function crosses zero, by bisection."""
     for _ in range(steps):
         middle = 0.5 * (low + high)
         if middle in (low, high):
@@ -67,7 +67,7 @@ def _root(rises: Callable[[float], float], low: float, high: float, steps: int) 
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, df: float) -> float:
-    """The value that Student's t with `df` degrees of freedom stays below with `probability`."""
+    """The quantile of Student's t with `df` degrees of freedom: t is below it with `probability`."""
     if not 0.0 < probability < 1.0 or df <= 0.0:
         raise ValueError(f"t_quantile: probability {probability} must lie inside (0, 1) and df {df} above 0")
     if probability < 0.5:

@@ -1,14 +1,14 @@
 """Confidence intervals of a mean over questions that come in clusters (validity section 1).
 
-`G` = clusters. G >= 30: percentile cluster bootstrap. 5 <= G < 30: cluster-robust t, on the logit scale where scores have
-bounds. G < 5: the same over questions, marked `within_stream`: it says nothing about other streams. Scores in [0, 1] have
-limits inside [0, 1]. Both methods are far too narrow near 0 and 1, and where nearly all scores are equal; there the limits
-are widened (`_near_a_bound`, `nearly_constant`). Simulated coverage of the 95 % interval is 92 to 98 % away from the bounds
-and at least 92 % near them, where it reaches 100 %: G from 5 to 128, clusters of 1 to 25 questions, correlation inside
-clusters up to 0.5 (tests/stats/test_intervals.py).
+`G` is the number of clusters. G >= 30: percentile cluster bootstrap. 5 <= G < 30: cluster-robust t, on the logit scale where
+scores have bounds. G < 5: the same over questions, marked `within_stream`, because it says nothing about other streams.
+Scores in [0, 1] have limits inside [0, 1]. Both methods are far too narrow near 0 and 1, and where nearly all scores are
+equal; there the limits are widened (`_near_a_bound`, `nearly_constant`). Simulated coverage of the 95 % interval is 92 to
+98 % away from the bounds and at least 92 % near them, where it reaches 100 %: for G from 5 to 128, clusters of 1 to 25
+questions, and correlations inside clusters up to 0.5 (tests/stats/test_intervals.py).
 
-Repeats: average each question's repeats first (`average_repeats`). The interval then resamples clusters with
-all their repeats; three repeats of 128 questions are 128 values.
+Repeats: average each question's repeats first (`average_repeats`). The interval then resamples clusters with all their
+repeats; three repeats of 128 questions are 128 values.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ MANY_CLUSTERS, FEW_CLUSTERS = 30, 5
 RESAMPLES = 4000
 SEED = 0
 NEAR = 10.0
-"""Fewer effective right (or wrong) answers than this, or than there are clusters, is near the bound."""
+"""A mean is near a bound if the effective number of right (or wrong) answers is below this, or below that of clusters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A mean with its interval: `value`, `low` <= value <= `high` in the unit of the values; `n` values in `clusters`.
 
-    method: `bootstrap` or `t`, with `+midp` where a limit was widened. within_stream: fewer than five
-    clusters, so that the interval speaks of other questions in these streams only.
+    method: `bootstrap` or `t`, with `+midp` where a limit was widened. within_stream: there are fewer than five clusters, so
+    the interval holds only for other questions in these streams.
     """
 
     value: float
@@ -55,7 +55,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Values summed by cluster: `sums` and `sizes`, aligned, ordered by label."""
+    """Values summed by cluster: the `sums` and `sizes` of the clusters, both in the order of the labels."""
 
     sums: Floats
     sizes: Floats
@@ -70,20 +70,20 @@ class Groups:
 
     @property
     def mean_size(self) -> float:
-        """Size of the cluster a random question lies in: the design effect at full correlation."""
+        """The expected size of a random question's cluster: the design effect at full correlation."""
         return float((self.sizes**2).sum()) / self.n
 
     @property
     def effective(self) -> float:
-        """Kish's effective number of clusters, n^2 / sum of squared sizes: G when all are equally large."""
+        """Kish's effective number of clusters, n^2 / sum of squared sizes: G if all have the same size."""
         return self.n / self.mean_size
 
 
 def average_repeats(rows: Iterable[tuple[Q, float | None]]) -> dict[Q, float]:
-    """One number per question, in order of first appearance: the mean of the repeats it has. rows: (question, score) of each
-    repeat; None where the metric does not apply to the question.
+    """question -> the mean over its repeats, in order of first appearance. rows: (question, score) of each repeat; None
+    where the metric does not apply to the question.
 
-    This comes before every interval and every pairing: three repeats of 128 questions are 128 numbers, never 384.
+    Do this before every interval and every pairing: three repeats of 128 questions are 128 values, never 384.
     """
     scores: dict[Q, list[float]] = {}
     for question, score in rows:
@@ -111,7 +111,8 @@ def interval(
 
 
 def checked(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> Any:
-    """The columns as arrays, then the labels as whole numbers in label order."""
+    """Check the columns, and return them as arrays, followed by the labels as ranks. where: for messages. Raises UsageError
+    as `interval` does."""
     if len(clusters) == 0 or any(len(column) != len(clusters) for column in columns):
         sizes = ", ".join(str(len(column)) for column in columns)
         raise UsageError(
@@ -127,7 +128,7 @@ def checked(where: str, clusters: Sequence[Hashable], *columns: Sequence[float])
 
 
 def grouped(values: Floats, labels: NDArray[np.int64]) -> tuple[Groups, int]:
-    """The values by cluster and the number of clusters; by question when there are fewer than five clusters."""
+    """(the values by cluster, or by question if there are fewer than five clusters; the number of clusters)"""
     found = int(labels.max()) + 1
     order = np.lexsort((values, labels))  # a sum must not depend on the order of the rows
     values, labels = values[order], labels[order]
@@ -143,8 +144,8 @@ def limits(
     bounds: tuple[float, float] | None = None,
     near_a_bound: tuple[float, float] | None = None,
 ) -> tuple[float, float, str]:
-    """Low, high and method: by the cluster rule, widened where values between bounds are near one or nearly all equal; the
-    mean lies between. bounds: the lowest and the highest value there can be, if any. near_a_bound: the limits there."""
+    """(low, high, method), by the cluster rule, and widened where bounded values are near a bound or nearly all equal; the
+    mean is between them. bounds: the lowest and highest possible value, if any. near_a_bound: limits for a mean near one."""
     wide = (near_a_bound or nearly_constant(groups, confidence, bounds)) if bounds else None
     low, high, method = _by_clusters(groups, confidence, resamples, bounds, wide is not None)
     if wide and (wide[0] < low or wide[1] > high):
@@ -157,7 +158,7 @@ def limits(
 def _by_clusters(
     groups: Groups, confidence: float, resamples: int, bounds: tuple[float, float] | None, widened: bool
 ) -> tuple[float, float, str]:
-    """Low, high and method by the cluster rule alone. widened: the caller widens them."""
+    """(low, high, method) by the cluster rule alone. widened: the caller widens the limits."""
     count = len(groups.sums)
     if count == 1:  # one value says nothing about its spread
         return -math.inf, math.inf, "none"
@@ -173,16 +174,17 @@ def _by_clusters(
     spread = math.sqrt(float((residuals**2).sum())) / groups.n
     level = NORMAL.cdf(-quantile * error / spread) if spread > 0 else 0.5
     low, high = (float(end) for end in np.quantile(_resampled_means(groups, resamples), [level, 1 - level]))
-    if bounds and not widened:  # off the centre the percentile interval does not reach far enough on its longer side
+    if bounds and not widened:  # for an off-centre mean the percentile interval is too short on its longer side
         other = _t_limits(groups.mean, quantile * error, bounds)
         low, high = min(low, other[0]), max(high, other[1])
     return low, high, "bootstrap"
 
 
 def _t_limits(mean: float, half: float, bounds: tuple[float, float] | None) -> tuple[float, float]:
-    """mean -+ half; between bounds on the logit scale, where the sampling distribution of a mean off the centre is about
-    symmetric, so that each end alone keeps its level too (the usual interval of survey proportions: Korn and Graubard 1999,
-    Analysis of Health Surveys, 2.8; by simulation a rate of .3 is missed above in at most 3.5 % of samples, of 2.5 nominal).
+    """mean -+ half; with bounds, on the logit scale, where the sampling distribution of an off-centre mean is about
+    symmetric, so that each limit also keeps its level (the usual interval of survey proportions: Korn and Graubard 1999,
+    Analysis of Health Surveys, 2.8; in simulations the upper limit misses a rate of .3 in at most 3.5 % of samples,
+    nominally 2.5 %).
     """
     if bounds is None or not bounds[0] < mean < bounds[1]:
         return mean - half, mean + half
@@ -223,12 +225,12 @@ def _draw(count: int, start: int, rows: int) -> NDArray[np.uint8]:
 
 
 def effective_answers(groups: Groups, variance: float, rare: float) -> float:
-    """How many independent answers the values are worth: n / (1 + rho (mean_size - 1)).
+    """The effective number of independent answers: n / (1 + rho (mean_size - 1)).
 
-    `variance` is that of one answer if all were independent, `rare` the number of answers that say anything (the fewer of
-    right and wrong; for differences the unequal pairs). rho, the correlation inside clusters, comes from the ratio of the
+    `variance` is that of one answer if all were independent; `rare` is the number of informative answers (the fewer of right
+    and wrong ones; for differences the unequal pairs). rho, the correlation inside clusters, follows from the ratio of the
     jackknife variance to the independent one (the design effect: Rao and Scott 1992). A few answers cannot show how they
-    cluster, so rho is shrunk towards 1 with the weight of two answers: where all are right, every cluster counts once.
+    cluster, so rho is shrunk towards 1 with the weight of two answers: if all are right, every cluster counts once.
     """
     n, size = groups.n, groups.mean_size
     if size <= 1:
@@ -239,16 +241,16 @@ def effective_answers(groups: Groups, variance: float, rare: float) -> float:
 
 
 def near(answers: float, share: float, groups: Groups) -> bool:
-    """Whether `share` of the effective answers is too few for the cluster rule: below ten, or below G where G < 10."""
+    """Whether `share` of the effective answers is too few for the cluster rule: fewer than ten, or than G if G < 10."""
     return answers * share < min(NEAR, len(groups.sums))
 
 
 def _near_a_bound(groups: Groups, confidence: float) -> tuple[float, float] | None:
-    """Limits from the binomial at the effective number of answers (the device of Korn and Graubard 1998, Survey
-    Methodology 24:193) where right or wrong answers are few, else None.
+    """Binomial limits at the effective number of answers (the method of Korn and Graubard 1998, Survey Methodology 24:193)
+    where right or wrong answers are few, else None.
 
-    There the bootstrap and t are too narrow, and empty when all answers are right. Widening only: coverage is then at
-    least nominal, not equal to it, because few discrete outcomes are possible.
+    There the bootstrap and t are too narrow, and empty if all answers are right. The limits are only used to widen the
+    interval, so its coverage is at least nominal; it is higher, because few discrete outcomes are possible.
     """
     mean = groups.mean
     share = min(mean, 1 - mean)
@@ -259,8 +261,8 @@ def _near_a_bound(groups: Groups, confidence: float) -> tuple[float, float] | No
 def nearly_constant(groups: Groups, confidence: float, bounds: tuple[float, float]) -> tuple[float, float] | None:
     """Limits where fewer than ten clusters, and fewer than a fifth, have another mean than the most common one; else None.
 
-    Such data hardly show how far other clusters may differ, and an interval from their spread can be empty. The share of
-    clusters that differ has a mid-P upper limit, and those that were not seen may be at either bound.
+    Such data hardly show how much other clusters may differ, and an interval from their spread can be empty. The share of
+    clusters that differ has a mid-P upper limit, and clusters that were not seen may be at either bound.
     """
     count = len(groups.sums)
     means, times = np.unique((groups.sums / groups.sizes).round(9), return_counts=True)

@@ -1,4 +1,4 @@
-"""Ratios of means over the same questions: lift, how much of what a perfect memory would bring an agent brings (validity
+"""Ratios of means over the same questions: lift, an agent's share of the gain that a perfect memory would bring (validity
 section 2), and growth."""
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from memeval.stats.comparisons import Difference, difference, paired
 from memeval.stats.intervals import FEW_CLUSTERS, NEAR, RESAMPLES, Floats, Groups, checked, limits
 
 LEAST_ROOM = 0.05
-"""Where `oracle - none` may be this small, the ratio says nothing."""
+"""If `oracle - none` may be this small, there is no lift: the ratio would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
     """(agent - none) / (oracle - none) with its interval: 0 as good as an empty memory, 1 as good as the gold evidence.
 
-    Neither clipped to 0..1 nor to be averaged over tasks or ranked by. None where there is too little room to tell; room:
+    It is not clipped to 0..1, and must not be averaged over tasks or used for ranking. None where `room` is too small. room:
     oracle - none, with the number of questions and clusters.
     """
 
@@ -40,10 +40,10 @@ def lift(
 ) -> Lift:
     """The lift over the same questions, each with the scores (0 to 1) of three runs, repeats already averaged.
 
-    A ratio of means is a mean of gains weighted by room, so the interval is that of `interval` with `oracle - none` in the
-    place of cluster sizes: clusters are drawn with the scores of all three runs. Where the agent differs from one of the
-    controls in few clusters, it is widened by the limits of that difference. Blank where the lower limit of oracle - none is
-    at most LEAST_ROOM. Raises UsageError as `interval` does.
+    A ratio of means is a mean of gains weighted by room, so the interval is that of `interval` with `oracle - none` in place
+    of cluster sizes: clusters are drawn with the scores of all three runs. Where the agent differs from a control in only a
+    few clusters, the interval is widened by the limits of that difference. There is no value where the lower limit of
+    oracle - none is at most LEAST_ROOM. Raises UsageError as `interval` does.
     """
     ours, floor, top = sums("lift", clusters, agent, none, oracle)
     room = paired(oracle, none, clusters, confidence, resamples)
@@ -65,8 +65,9 @@ def growth(
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
-    """By how much the sum of `values` exceeds that of `base`, both at least 0, as a fraction of it (.2 = a fifth more), with
-    its limits, paired by question. From 0 to more than 0 it is infinite. Raises UsageError as `interval` does."""
+    """(growth, low, high): by which fraction of the sum of `base` that of `values` exceeds it (.2 = a fifth more), paired by
+    question; all values are at least 0. If only the sum of `base` is 0, growth is infinite. Raises UsageError as `interval`
+    does."""
     ours, theirs = sums("growth", clusters, values, base)
     if not theirs.sum():
         value = math.inf if ours.sum() else 0.0
@@ -79,8 +80,8 @@ def growth(
 
 
 def sums(where: str, clusters: Sequence[Hashable], *columns: Sequence[float]) -> list[Floats]:
-    """The sum of each column in each cluster; the columns themselves where there are fewer than five clusters. The order of
-    the questions does not matter."""
+    """The sums of each column by cluster, or the columns themselves if there are fewer than five clusters. The order of the
+    questions does not matter. Raises UsageError as `interval` does."""
     found = checked(where, clusters, *columns)
     *ordered, labels = (column[np.lexsort(found)] for column in found)
     units = np.arange(len(labels)) if int(labels.max()) + 1 < FEW_CLUSTERS else labels

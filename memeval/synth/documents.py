@@ -1,8 +1,8 @@
-"""The documents of a circle: short wiki-like articles that hold facts among sentences that state none.
+"""The documents of a circle: short wiki-like articles that state facts among sentences without facts.
 
 Every entity has two articles; each of its facts is in one of them, and a person's second article may repeat which book the
-person wrote or which firm the person founded. A new value of a relation that changes is reported in an article of its own,
-dated in the month of the change. All dates in an article are before its own.
+person wrote or which firm the person founded. An article of its own reports each new value of a relation that changes, dated
+in the month of the change. All dates in an article are before its own.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from memeval.synth.values import MONTHS
 from memeval.synth.world import FIRST_CHANGE, Circle, Fact, Key
 
 EARLY = (datetime.date(2031, 1, 1), datetime.date(2032, 12, 31))
-"""When the first articles about a circle's early entities are dated; every other article is later."""
+"""The dates of the first articles about a circle's early entities; every other article is later."""
 
 LATER = (datetime.date(2033, 1, 1), datetime.date(2049, 12, 31))
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SEASONS = ("spring", "summer", "autumn", "winter")
-_FIRST_NOISE_YEAR = 2030  # after all births, books and firms, so that nothing happens to what is not there yet
+_FIRST_NOISE_YEAR = 2030  # after all births, books and firms, so that nothing happens to an entity before it exists
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """states: the (entity, relation) pairs of which the sentence states a value."""
+    """states: the (entity, relation) pairs whose value the sentence states."""
 
     text: str
     states: tuple[Key, ...] = ()
@@ -40,7 +40,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """time: ISO date. entity: whom the article is about. Titles are unique within a split and seed."""
+    """An article. time: ISO date. entity: the name of its subject. Titles are unique within a split and seed."""
 
     title: str
     sentences: tuple[Sentence, ...]
@@ -60,8 +60,8 @@ def write(
     asked: Collection[Key] = (),
     single: Collection[Key] = (),
 ) -> list[Document]:
-    """All articles of a circle. withheld: facts that no article may state. asked: facts whose sentences name the subject in
-    full. single: facts that no second article repeats."""
+    """Write all articles of a circle. withheld: facts that no article may state. asked: facts whose sentences name the
+    subject in full. single: facts that no second article repeats."""
     noise = {
         name: collections.deque(_shuffled(language.prose.noise[entity.kind], rng))
         for name, entity in circle.entities.items()
@@ -119,19 +119,19 @@ class _Writer:
     def _document(
         self, entity: Entity, title: str, opening: str, statements: list[tuple[str, Fact]], date: datetime.date
     ) -> Document:
-        """The opening, then statements and noise in random order, six to eight sentences in all."""
+        """An article: the opening, then statements and noise in random order, six to eight sentences in total."""
         wanted = max(1, self.rng.choice((6, 7, 7, 8, 8)) - 1 - len(statements))
         aside = self.rng.randint(0, wanted - 1) if wanted > 1 else 0
         noise = self.noise[entity.name]
         templates = self.rng.sample(self.language.prose.asides, aside)
         tails = _shuffled(self.language.prose.tails, self.rng)
         templates += [self._with_tail(noise[place], tails) for place in range(wanted - aside)]
-        noise.rotate(aside - wanted)  # an entity's articles go through its noise in turn
+        noise.rotate(aside - wanted)  # an entity's articles use its noise in turn
         body: list[tuple[str, Fact | None]] = [*statements, *((template, None) for template in templates)]
         self.rng.shuffle(body)
         others = [name for name, item in self.circle.entities.items() if item.kind == PERSON and name != entity.name]
         sentences = [Sentence(opening.format(x=entity.name, month=_month(date)))]
-        clear = True  # whether a pronoun would be understood: the sentence before names no other person
+        clear = True  # whether a pronoun is unambiguous: the sentence before names no other person
         for template, fact in body:
             if fact is None:
                 text = self._named(template, entity, clear).format(**self._slots(template, date, others))
@@ -145,7 +145,7 @@ class _Writer:
         return Document(title, tuple(sentences), date.isoformat(), entity.name)
 
     def _with_tail(self, template: str, tails: list[str]) -> str:
-        """A sentence of noise, mostly with a tail that the document has not had and that shares no slot with it."""
+        """A sentence of noise, usually with a tail that the document has not used yet and that shares no slot with it."""
         if self.rng.random() < 0.15:
             return template
         slots = _slot_names(template)
@@ -154,7 +154,7 @@ class _Writer:
         return f"{template[:-1]}{tail}."
 
     def _named(self, template: str, entity: Entity, clear: bool) -> str:
-        """The template with its subject put in: in full mostly, else a surname, a common noun or a pronoun."""
+        """The template with its subject filled in: usually the full name, else a surname, a common noun or a pronoun."""
         draw = self.rng.random()
         if template.startswith("{x} ") and draw < 0.35:
             return (entity.pronoun if clear and draw < 0.2 else entity.short) + template[3:]

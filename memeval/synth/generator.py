@@ -1,7 +1,7 @@
-"""The generator: questions and documents by split, seed and number.
+"""The generator: questions and documents by split, seed and index.
 
 Question i belongs to circle i // 8 and has kind KINDS[i % 8]; it is a pure function of (split, seed, i), the same in every
-process. The pool is what the circles of world 0 have to say; questions beyond them come from further circles.
+process. The pool has the documents of the circles of world 0; questions beyond them come from further circles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memeval.synth.questions import KINDS, Item
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """A circle written up: its documents, and one question of every kind in the order of KINDS."""
+    """The documents of a circle, and one question of every kind in the order of KINDS."""
 
     documents: tuple[Document, ...]
     items: tuple[Item, ...]
@@ -31,7 +31,7 @@ def _names(split: str, seed: int) -> Names:
 
 
 def neighbourhood(split: str, seed: int, index: int) -> Neighbourhood:
-    """The index-th circle of a split (one of language.SPLITS) and world seed."""
+    """The documents and questions of the index-th circle of a split (one of language.SPLITS) and world seed."""
     names, spoken = _names(split, seed), language(split)
     circle = world.circle(names, index, spoken.prose.nouns)
     rng = random.Random(f"text/{split}/{seed}/{index}")

@@ -1,13 +1,14 @@
-"""What one split can say: its words, how it states and asks facts, and what its documents say besides.
+"""The language of one split: its words, the sentences that state and ask for facts, and other sentences of its documents.
 
-The texts are data: `_data/synth/SPLIT.yaml`, one file per split, read when a split is first used; `shared.yaml` holds the
-endings of coined words. A coined word (a name of a person, town, organisation, river or prize) begins with one of its
-split's three-letter syllables, so its first three letters tell the split, and its ending tells the type. English value
-words (professions, goods, words of book titles) are disjoint lists. Two splits share no entity, whatever the seed.
+The texts are data: `_data/synth/SPLIT.yaml`, one file per split, read when a split is first used; `shared.yaml` has the
+endings of coined words. A coined word (the name of a person, town, organisation, river or prize) begins with one of its
+split's three-letter syllables, so its first three letters identify the split, and its ending the type. English value words
+(professions, goods, words of book titles) are in lists that are disjoint between splits. Two splits share no entity,
+whatever the seed.
 
 Slots: {x} subject, {v} value, {av} value with its article, {since} year, {date} month and year, {old} the value before, {a}
-and {b} the two compared, {other} another person, {n} a number from 21 to 98, {year} a past year, {weekday}, {season},
-{object} plural things, {month} month and year of the document.
+and {b} the two that are compared, {other} another person, {n} a number from 21 to 98, {year} a past year, {weekday},
+{season}, {object} plural things, {month} month and year of the document.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ class Lexicon:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """How one split words one relation.
+    """The sentences of one split about one relation.
 
-    statements: sentences of documents (for a changing relation: its first value). changes: sentences that state a new
-    value. questions: direct. paraphrases: share no content word with any statement. yes_no: a claim as a question.
-    descriptions: noun phrases for the value (`the author of {x}`). comparisons: (question, wanted: "least" or "most").
+    statements: sentences of documents (for a changing relation: with its first value). changes: sentences that state a new
+    value. questions: direct questions. paraphrases: questions that share no content word with any statement. yes_no: claims
+    as questions. descriptions: noun phrases for the value (`the author of {x}`). comparisons: (question, which value wins:
+    "least" or "most").
     """
 
     statements: tuple[str, ...]
@@ -61,12 +63,12 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """What the documents of one split say besides facts.
+    """The other sentences and titles in the documents of one split.
 
-    openings: a first sentence per kind of entity, without any asked fact. bulletins: first sentences of documents about
-    news. noise: sentences per kind that state no relation. tails: clauses that may be added to such a sentence. asides:
-    sentences about no entity. nouns: what a kind may be called after it was named. titles: of an entity's second document,
-    per kind. news_titles: of a document about a change, with {x} and {month}.
+    openings: first sentences per kind of entity, without facts. bulletins: first sentences of documents about a change.
+    noise: sentences per kind that state no relation. tails: clauses that may be added to such a sentence. asides: sentences
+    about no entity. nouns: the common noun for each kind, used after the name. titles: of an entity's second document, per
+    kind. news_titles: of a document about a change, with {x} and {month}.
     """
 
     openings: Mapping[str, tuple[str, ...]]
@@ -81,7 +83,7 @@ class Prose:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """phrases: by name of relation."""
+    """The language of one split. phrases: name of relation -> its sentences."""
 
     lexicon: Lexicon
     phrases: Mapping[str, Phrases]
@@ -90,7 +92,7 @@ class Language:
 
 @functools.cache
 def language(split: str) -> Language:
-    """The language of one of SPLITS; read once per process."""
+    """The language of one of SPLITS, read once per process."""
     return msgspec.convert(read_yaml(_FOLDER / f"{split}.yaml"), Language)
 
 

@@ -1,6 +1,6 @@
-"""Names of entities: an index in, a name out, one to one within a split and for a world seed.
+"""Names of entities, computed from an index: one to one within a split and world seed.
 
-Nothing is stored and nothing runs out: when the plain combinations of a type are used up, a further part is added.
+No names are stored, and they never run out: when all combinations of a type are used, a further part is added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Right = TypeVar("_Right")
 
 
 class Names:
-    """The names of one split and seed. The seed shuffles the parts, so two seeds pair them differently."""
+    """The names of one split and seed. The seed shuffles the parts of names, so two seeds combine them differently."""
 
     def __init__(self, split: str, seed: int) -> None:
         self.split, self.seed = split, seed
@@ -26,7 +26,7 @@ class Names:
         rng = random.Random(f"names/{split}/{seed}")
 
         def coin(*kinds: str) -> list[str]:
-            """Every first syllable with every ending of each kind."""
+            """All words of a first syllable followed by an ending of each kind."""
             return [first + "".join(last) for first in words.syllables for last in itertools.product(*map(endings, kinds))]
 
         self._given = [(name, "She") for name in coin("female")] + [(name, "He") for name in coin("male")]
@@ -54,13 +54,13 @@ class Names:
         return "-".join([first, *_further(lap, self._coined)]) + f" {noun}"
 
     def book(self, index: int) -> str:
-        """A title of English words, `The Silent Harbour`; a coined place is added when all pairs are used up."""
+        """A title of English words, `The Silent Harbour`; a coined place is added when all pairs are used."""
         adjective, noun, lap = _pair(index, self._words.title_adjectives, self._words.title_nouns, step=5)
         origin = "-".join(_further(lap, self._books))
         return f"The {adjective} {noun} of {origin}" if origin else f"The {adjective} {noun}"
 
     def river(self, rng: random.Random) -> str:
-        """Rivers and prizes are values, not subjects: several towns may be on one river."""
+        """A random river. Rivers and prizes are values, not subjects: several towns may be on one river."""
         return rng.choice(self._rivers)
 
     def prize(self, rng: random.Random) -> str:
@@ -68,14 +68,14 @@ class Names:
 
 
 def _pair(index: int, left: Sequence[_Left], right: Sequence[_Right], step: int) -> tuple[_Left, _Right, int]:
-    """The index-th pair and the number of times that all pairs were used up before; neighbours share neither part."""
+    """(left, right, lap) of the index-th pair; lap: how often all pairs were used before. Neighbours share neither part."""
     rest, first = divmod(index, len(left))
     lap, second = divmod(rest, len(right))
     return left[first], right[(second + first * step) % len(right)], lap
 
 
 def _further(lap: int, parts: Sequence[str]) -> list[str]:
-    """The parts that tell lap 1, 2, 3 ... apart; none for lap 0 (bijective numeration)."""
+    """The further parts of a name that distinguish laps 1, 2, 3 ...; none for lap 0 (bijective numeration)."""
     found = []
     while lap > 0:
         lap, digit = divmod(lap - 1, len(parts))

@@ -1,8 +1,8 @@
 """The questions about a circle: one of every kind.
 
-`plan` decides before the documents are written, because they depend on it: the fact that an unanswerable question asks
-for is withheld, and sentences that state an asked fact name its subject in full. `phrase` then finds the documents that
-belong to each question, and its evidence.
+`plan` selects the facts before the documents are written, because these depend on it: the fact that an unanswerable question
+asks for is withheld, and sentences that state an asked fact name its subject in full. `phrase` then words the questions, and
+finds the documents and the evidence of each.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from memeval.synth.world import Circle, Key, town_names
 KINDS = ("one-hop", "two-hop", "comparison", "yes-no", "latest-value", "long-gap", "paraphrased", "unanswerable")
 
 Statement = tuple[Document, str]
-"""A document and the sentence of it that states a fact."""
+"""(a document, its sentence that states a fact)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """keys: the facts that the question rests on, in order of the hops. claim: what a yes-no question claims."""
+    """The plan of a question. keys: the facts that it needs, in order of the hops. claim: the value that a yes-no question
+    claims."""
 
     kind: str
     keys: tuple[Key, ...]
@@ -35,11 +36,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A question with what belongs to it.
+    """A question with its documents.
 
-    keys: see Ask; none of their values is stated outside `own` and the titles in `exclude`. type: of the answer (values.py,
-    or yes-no). own: all documents the answer rests on, among them every statement of a value that changes. evidence:
-    (index into own, supporting sentence); all of it is needed. clues: strings beside the answers that give them away.
+    keys: see Ask; their values are stated only in `own` and in documents titled as in `exclude`. type: of the answer
+    (values.py, or yes-no). own: all documents that the answer depends on, including every statement of a value that changes.
+    evidence: (index into own, supporting sentence); all of it is needed. clues: strings, besides the answers, that would
+    give the answer away.
     """
 
     kind: str
@@ -58,7 +60,7 @@ class Item:
 
 
 def plan(circle: Circle, names: Names, language: Language, rng: random.Random) -> tuple[Ask, ...]:
-    """One Ask of every kind, in the order of KINDS, no two about the same fact."""
+    """Plan one question of every kind, in the order of KINDS; no two use the same fact."""
     static = [key for key in circle.facts if not RELATIONS[key[1]].changing]
     asks: dict[str, Ask] = {}
     used: set[Key] = set()
@@ -90,7 +92,7 @@ def plan(circle: Circle, names: Names, language: Language, rng: random.Random) -
 def phrase(
     asks: Sequence[Ask], circle: Circle, documents: Sequence[Document], language: Language, rng: random.Random
 ) -> list[Item]:
-    """The questions in the words of the split, with documents and evidence."""
+    """Word the questions in the language of the split, with their documents and evidence."""
     stated: dict[Key, list[Statement]] = {}
     for document in documents:
         for sentence in document.sentences:
@@ -142,7 +144,7 @@ def _item(
 def _comparison(
     ask: Ask, circle: Circle, words: Phrases, rng: random.Random
 ) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
-    """Text, type, answers and clues of a comparison."""
+    """(text, type, answers, clues) of a comparison."""
     first, second = (name for name, _ in ask.keys)
     template, wanted = rng.choice(words.comparisons)
     chosen = (min if wanted == "least" else max)(ask.keys, key=lambda key: circle.value(key).key)[0]
@@ -150,12 +152,12 @@ def _comparison(
 
 
 def _primary(key: Key, statements: Sequence[Statement]) -> Statement:
-    """The statement in a document about the subject itself, not one that another entity's document repeats."""
+    """The statement in a document about the subject itself, not a repetition in another entity's document."""
     return next(item for item in statements if item[0].entity == key[0])
 
 
 def _any(rng: random.Random, keys: Sequence[Key]) -> Key:
-    """A random relation first and then a random key of it, so that kinds with many entities do not crowd out the rest."""
+    """A random key of a random relation, so that kinds with many entities do not dominate."""
     relation = rng.choice(sorted({relation for _, relation in keys}))
     return rng.choice([key for key in keys if key[1] == relation])
 
@@ -165,8 +167,9 @@ def _relations(kind: str) -> tuple[str, ...]:
 
 
 def _chains(circle: Circle, language: Language) -> list[tuple[Key, Key]]:
-    """Two facts in a row: the value of the first is the subject of the second, and the answer is the value of no fact of
-    the first subject, so that the first document cannot give it away. No counts: small numbers stand everywhere."""
+    """Chains of two facts: the value of the first is the subject of the second. The answer is the value of no other fact
+    about the first subject, so that its document cannot give the answer away; nor is it a count, because small numbers occur
+    everywhere."""
     chains = []
     for first, history in circle.facts.items():
         bridge = circle.entities.get(history[-1].value.text)
@@ -182,7 +185,7 @@ def _chains(circle: Circle, language: Language) -> list[tuple[Key, Key]]:
 
 
 def _other(circle: Circle, names: Names, language: Language, key: Key, rng: random.Random) -> Value:
-    """A value of the same type that is wrong, taken from what else the world speaks of."""
+    """A wrong value of the same type, taken from other values of the world."""
     right = circle.value(key)
     words = language.lexicon
     pools: dict[str, Sequence[str]] = {

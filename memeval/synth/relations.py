@@ -1,5 +1,5 @@
-"""The entities of the fictional worlds, and their relations. Every relation has one value per subject, or one at a time
-(`changing`), so answers are unique."""
+"""The entities of the fictional worlds, and their relations. A relation has one value per subject, or one at a time
+(`changing`), so that answers are unique."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PERSON, WORK, ORGANISATION, TOWN = "person", "work", "organisation", "town"
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """kind: one of the four. short: how a later sentence may call it. names are unique within a split and seed."""
+    """kind: one of the four above. name: unique within a split and seed. short: a form for later sentences."""
 
     kind: str
     name: str

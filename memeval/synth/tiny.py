@@ -1,7 +1,7 @@
 """A toy language of 261 words, in which a tiny model can learn what is worth writing down.
 
-A stream is a few chunks of six lines `Name relation value`. Of 15 relations four are always asked about, one now and then,
-and ten never: what a writer should keep is a matter of the relation alone. Training, validation and test have names and
+A stream is a few chunks of six lines `Name relation value`. Of the 15 relations, four are always asked about, one sometimes,
+and ten never: so only the relation decides which lines a writer should keep. Training, validation and test have names and
 values of their own. Questions ask for the latest value of a name and a relation.
 """
 
@@ -15,7 +15,7 @@ from typing import Literal
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 LINES = 6
-"""Lines of a chunk."""
+"""The number of lines of a chunk."""
 RELATIONS = (
     "owns", "likes", "visits", "studies", "paints", "meets", "hears", "draws", "sells", "mends",
     "holds", "lifts", "sees", "trades", "counts",
@@ -23,14 +23,14 @@ RELATIONS = (
 ASKED, SOMETIMES = RELATIONS[:4], RELATIONS[4:5]
 NOISE = RELATIONS[5:]
 CHANCE = 0.15
-"""Of a question about a line whose relation is asked about sometimes."""
+"""The probability of a question about a line whose relation is in SOMETIMES."""
 WORDS = 40
-"""Names, and as many values, of a split."""
+"""The number of names, and of values, of a split."""
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "wu", "za")
 
 
 def words() -> list[str]:
-    """Names and values of all splits, in the order of their numbers: 40 names, 40 values, per split."""
+    """The names and values of all splits, in the order of their token ids: for each split, 40 names and 40 values."""
     plain = [first + second for second in _SYLLABLES for first in _SYLLABLES][: 2 * len(SPLITS) * WORDS]
     return [word.capitalize() if number // WORDS % 2 == 0 else word for number, word in enumerate(plain)]
 
@@ -65,7 +65,7 @@ class Stream:
 
 
 def stream(rng: random.Random, split: Split, chunks: int, even: bool = False) -> Stream:
-    """A stream. even: relations are drawn evenly; otherwise each chunk holds a line that is asked about."""
+    """A random stream. even: draw relations evenly; otherwise each chunk has at least one line that is asked about."""
     names, values = vocabulary(split)
     made = []
     for _ in range(chunks):
@@ -81,5 +81,6 @@ def stream(rng: random.Random, split: Split, chunks: int, even: bool = False) ->
 
 
 def streams(split: Split, number: int, chunks: int, seed: int = 0) -> Iterator[Stream]:
-    """Streams of a split, each from a generator of its own: the first ones of a larger number are the same."""
+    """`number` streams of a split. Each has a random generator of its own, so a larger number begins with the same
+    streams."""
     return (stream(random.Random(f"{split}/{seed}/{chunks}/{at}"), split, chunks) for at in range(number))

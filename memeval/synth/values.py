@@ -1,4 +1,4 @@
-"""Typed values of facts: how a document may write them, and which answers a reader may reasonably give.
+"""Typed values of facts: the forms in which documents write them, and the answers that count as right.
 
 Types: person, town, work, organisation, river, prize (names); word (an English word or phrase); date (a day), year, count
 (a whole number from 0 to 999).
@@ -23,14 +23,14 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """type: see the module. text: the canonical form. key: what comparisons order by (a day number, a year, a count)."""
+    """type: see the module. text: the canonical form. key: the number that comparisons use (of a day, a year, a count)."""
 
     type: str
     text: str
     key: int = 0
 
     def written(self, rng: random.Random) -> str:
-        """One of the forms in which a document writes the value; always one of `accepted`."""
+        """A random form in which a document writes the value; it is one of `accepted`."""
         if self.type == "date":
             return rng.choice(dates(datetime.date.fromordinal(self.key))[:3])
         if self.type == "count":
@@ -38,7 +38,7 @@ class Value:
         return self.text
 
     def accepted(self, unit: str = "") -> tuple[str, ...]:
-        """Every form that counts as right, the canonical one first. unit: of a count, such as `pages`."""
+        """All forms that count as right, the canonical one first. unit: of a count, such as `pages`."""
         if self.type == "date":
             return dates(datetime.date.fromordinal(self.key))
         if self.type == "count":
@@ -50,7 +50,7 @@ class Value:
         return (self.text,)
 
     def with_article(self) -> str:
-        """`an engraver`, `a potter`."""
+        """The text with its indefinite article: `an engraver`, `a potter`."""
         return f"{'an' if self.text[0] in 'aeiou' else 'a'} {self.text}"
 
 
@@ -67,7 +67,7 @@ def count(number: int) -> Value:
 
 
 def dates(date: datetime.date) -> tuple[str, ...]:
-    """`3 March 1987`, `March 3, 1987`, `the 3rd of March 1987`, `1987-03-03`, `3rd March 1987`."""
+    """The forms of a date: `3 March 1987`, `March 3, 1987`, `the 3rd of March 1987`, `1987-03-03`, `3rd March 1987`."""
     month = MONTHS[date.month - 1]
     ordinal = f"{date.day}{_ending(date.day)}"
     return (
@@ -84,7 +84,7 @@ def _ending(number: int) -> str:
 
 
 def in_words(number: int) -> str:
-    """`three hundred and twelve`; 0 to 999."""
+    """A number from 0 to 999 in words: `three hundred and twelve`."""
     hundreds, rest = divmod(number, 100)
     if rest < 20:
         tail = _SMALL[rest]

@@ -1,7 +1,7 @@
 """The fictional world: circles of people, books, firms and towns, and the facts about them.
 
-A circle is a small neighbourhood, a pure function of (split, seed, index): nothing is stored, any number can be made, and no
-two circles of a split and seed share an entity that is written about. Its towns may be named by circles of the same region
+A circle is a small group of related entities, a pure function of (split, seed, index): nothing is stored, any number can be
+made, and no two circles of a split and seed share an entity that has articles. Circles of the same region may name its towns
 (as birthplaces, homes and seats), so names of towns recur. `WORLD` circles in a row are a world; the documents of world 0
 are the pool from which distractors are drawn.
 """
@@ -20,15 +20,16 @@ from memeval.synth.relations import ORGANISATION, PERSON, RELATIONS, TOWN, WORK,
 from memeval.synth.values import Value
 
 WORLD = 180
-"""Circles in a world: enough documents for the longest stream (6400) beside all that a question excludes."""
+"""The number of circles in a world: enough documents for the longest stream (6400) besides those that a question
+excludes."""
 
 REGION = 10
-"""Neighbouring circles whose towns name each other's."""
+"""The number of neighbouring circles that name each other's towns."""
 
 FIRST_CHANGE, LAST_CHANGE = 2037, 2049
-"""Years: first values are reported before the one, and no value changes after October of the other."""
+"""Years: first values are reported before FIRST_CHANGE, and no value changes after October of LAST_CHANGE."""
 
-_PEOPLE, _OTHERS = 6, 24  # written about; named only (teachers, directors, mayors)
+_PEOPLE, _OTHERS = 6, 24  # with articles; named only (teachers, directors, mayors)
 _WORKS, _FIRMS, _TOWNS = 3, 2, 2
 _MOVERS = 2  # people whose residence is stated
 _EARLY_ENTITIES = 3
@@ -37,7 +38,7 @@ _BIRTHS = range(datetime.date(1955, 1, 1).toordinal(), datetime.date(1990, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One value of a relation. since: when it began to hold, of a changing relation (a first value: 1 January)."""
+    """One value of a relation. since: for a changing relation, the date from which it holds (a first value: 1 January)."""
 
     entity: Entity
     relation: str
@@ -50,13 +51,14 @@ class Fact:
 
 
 Key = tuple[str, str]
-"""(name of the entity, relation): what a question asks for, and what a sentence states a value of."""
+"""(name of the entity, relation): a question asks for its value, a sentence states it."""
 
 
 @dataclass(slots=True)
 class Circle:
-    """entities by name; facts: all values of a key in order of time (one, unless it changes); early: names of the entities
-    whose first document is dated in the early years; second: the keys that an entity's second document states."""
+    """A circle. entities: by name. facts: key -> its values in order of time (one, unless the relation changes). early:
+    names of the entities whose first document is from the early years. second: the keys that an entity's second document
+    states."""
 
     index: int
     entities: dict[str, Entity] = field(default_factory=dict)
@@ -68,12 +70,12 @@ class Circle:
         return [entity for entity in self.entities.values() if entity.kind == kind]
 
     def value(self, key: Key) -> Value:
-        """The latest value."""
+        """The latest value of a key."""
         return self.facts[key][-1].value
 
 
 def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
-    """The circle of that index. nouns: what a book, a firm or a town may be called once it has been named."""
+    """The circle with this index. nouns: the common nouns for a book, a firm and a town, used after the name."""
     rng = random.Random(f"circle/{names.split}/{names.seed}/{index}")
     found = Circle(index)
     for entity in _entities(names, index, nouns):
@@ -96,7 +98,7 @@ def circle(names: Names, index: int, nouns: Mapping[str, str]) -> Circle:
 def _static_facts(
     circle: Circle, names: Names, others: Iterator[str], rng: random.Random
 ) -> Iterator[tuple[Entity, str, Value]]:
-    """The facts that never change."""
+    """(entity, relation, value) of the facts that never change."""
     words = language(names.split).lexicon
     people, works, firms, towns = (circle.of_kind(kind) for kind in (PERSON, WORK, ORGANISATION, TOWN))
     region = town_names(names, circle.index)
@@ -132,7 +134,7 @@ def _static_facts(
 
 
 def _changing(circle: Circle, names: Names, others: Iterator[str], rng: random.Random) -> Iterator[tuple[Fact, ...]]:
-    """The values over time of the relations that change; no value comes back."""
+    """The values over time for each relation that changes; no value recurs."""
     region = town_names(names, circle.index)
     for entity in (*circle.of_kind(PERSON)[:_MOVERS], *circle.of_kind(ORGANISATION), *circle.of_kind(TOWN)):
         relations = of(entity.kind, changing=True)
@@ -154,7 +156,7 @@ def _entities(names: Names, index: int, nouns: Mapping[str, str]) -> Iterator[En
 
 
 def _others(names: Names, index: int) -> Iterator[str]:
-    """People who are named but not written about, each used for one fact only."""
+    """The names of people who are only mentioned, each in one fact."""
     start = index * (_PEOPLE + _OTHERS) + _PEOPLE
     return (names.person(start + place).name for place in range(_OTHERS))
 
@@ -166,8 +168,8 @@ def town_names(names: Names, index: int) -> list[str]:
 
 
 def _change_dates(rng: random.Random, relations: int) -> Iterator[list[datetime.date]]:
-    """Per relation the first days of its values: a first one in the years 2020 to 2029, then one to three changes, no two
-    of an entity in the same month."""
+    """For each relation, the first days of its values: a first one from 2020 to 2029, then one to three changes; no two
+    changes of an entity are in the same month."""
     counts = [rng.choice((1, 2, 2, 3)) for _ in range(relations)]
     months = rng.sample(range(FIRST_CHANGE * 12, LAST_CHANGE * 12 + 10), sum(counts))
     for count in counts:

@@ -1,4 +1,4 @@
-"""What a task is to the engine, and what every source needs to make one."""
+"""The protocols of tasks and sources, and functions that sources share."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from memeval.yamlfile import at_key, decoded
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a user sets for data. data_dir: the data folder (None: MEMEVAL_DATA or the hub). seed: of the order of questions,
-    distractors and packing. questions: how many will be asked (0: the card's number, or all), for sources that make them."""
+    """The user's settings for data. data_dir: the data folder (None: MEMEVAL_DATA or the hub). seed: of the order of
+    questions, distractors and packing. questions: how many will be asked (0: the card's number, or all), for sources that
+    generate questions."""
 
     data_dir: Path | None = None
     seed: int = 42
@@ -36,9 +37,9 @@ class Settings:
 class Task(Protocol):
     """A loaded task.
 
-    card: as resolved. data: facts for the manifest (every file that was read, with its sha256; hub revision, corpus
-    hash, pool sizes); its digest is part of the run's identity. order: question ids in the seeded order, of which a
-    run asks a prefix.
+    card: the resolved card. data: facts for the manifest (every file that was read, with its sha256; hub revision, corpus
+    hash, pool sizes); their digest is part of the run's identity. order: question ids in the seeded order, of which a run
+    asks a prefix.
     """
 
     card: TaskCard
@@ -46,11 +47,11 @@ class Task(Protocol):
     order: Sequence[str]
 
     def refs(self, question_ids: Sequence[str]) -> list[ContextRef]:
-        """The contexts that hold these questions, each once, in order; a larger prefix only adds to it."""
+        """The contexts that hold these questions, each once, in order; a larger prefix of questions only adds contexts."""
         ...
 
     def context(self, ref: ContextRef) -> Context:
-        """Build one context, deterministically. Holds all its questions, also those the ref does not ask."""
+        """Build one context, deterministically. It holds all its questions, also those that the ref does not ask."""
         ...
 
     def golds(self) -> Sequence[Question]:
@@ -59,11 +60,11 @@ class Task(Protocol):
 
 
 class Source(Protocol):
-    """What makes a task of a card. A built-in one also has `files(card) -> tuple[DataFile, ...]`, which says what it reads,
+    """Makes a task from a card. A built-in source also has `files(card) -> tuple[DataFile, ...]`, the files that it reads,
     and `Params`, the record of its card's params."""
 
     def load(self, card: TaskCard, settings: Settings) -> Task:
-        """Read the data that the card names. Raises NoData with the remedy if they are missing, UsageError if they are
+        """Read the data that the card names. Raises NoData, with the remedy, if they are missing, and UsageError if they are
         damaged."""
         ...
 
@@ -72,8 +73,8 @@ Params = TypeVar("Params", bound=msgspec.Struct)
 
 
 def params(card: TaskCard, kind: type[Params]) -> Params:
-    """The card's `params` as the source's record of them (its class attribute `Params`). Raises UsageError, with file and
-    line, for a key that the source does not know, and for a value of another type."""
+    """The card's `params` as a record of the source's class `Params`. Raises UsageError, with file and line, for a key that
+    the source does not know, for a missing key, and for a value of another type."""
     path, known = Path(card.path or card.name), fields(kind)
     for key in card.params:
         if key not in known:
@@ -87,14 +88,14 @@ def params(card: TaskCard, kind: type[Params]) -> Params:
 
 
 class Files(msgspec.Struct):
-    """Params of a source whose card may name its file: the names in the data folder, and the places on the hub
-    (`owner/name/file` or `owner/name@revision/file`), both best first. What is left out is as the source has it."""
+    """Params of a source whose card may name its file. files: names in the data folder; hub: places on the hub
+    (`owner/name/file` or `owner/name@revision/file`); both best first. None: as in the source."""
 
     files: tuple[str, ...] | None = None
     hub: tuple[str, ...] | None = None
 
     def of(self, file: DataFile) -> DataFile:
-        """The source's own file under these names and places. A card's own files are not taken from the source's address."""
+        """The source's file with these names and places. Files that the card names are not fetched from the source's URL."""
         hub = file.hub if self.hub is None else tuple(filter(None, self.hub))
         if self.files is None or self.files == file.names:
             return dataclasses.replace(file, hub=hub)
@@ -102,7 +103,7 @@ class Files(msgspec.Struct):
 
 
 def plain(text: str) -> str:
-    """Blanks collapsed: what makes two texts the same."""
+    """The text with white space collapsed, in which form two texts are compared."""
     return " ".join(text.split())
 
 
@@ -111,23 +112,23 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case, ASCII punctuation dropped, the articles a/an/the dropped, blanks collapsed, in that order.
+    """Lower the case, drop ASCII punctuation, drop the articles a/an/the, and collapse white space, in that order.
 
-    Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation goes
-    without leaving a blank: "well-known" becomes "wellknown".
+    Source: `normalize_answer` of the SQuAD and HotpotQA evaluation scripts (hotpot_evaluate_v1.py). Punctuation leaves no
+    space: "well-known" becomes "wellknown".
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def number(*parts: str | int) -> int:
-    """A 64-bit hash of the parts, the same on every machine (`hash()` is salted per process)."""
+def hash64(*parts: str | int) -> int:
+    """A 64-bit hash of the parts that is the same on every machine (`hash()` is salted per process)."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def contradiction(question: Question, units: Sequence[Unit] | None = None) -> str:
-    """How a user's own question contradicts itself: options lack the answer, evidence is not in its unit, and the like.
-    Empty where it does not. units: of its context, where they are known."""
+    """How a user's question contradicts itself: its options lack the answer, its evidence is not in its unit, and the like;
+    empty where it does not. units: of its context, where they are known."""
     if question.answerable and not question.answers:
         return "a question needs answers, or must say that it is not answerable"
     options = question.options
@@ -150,13 +151,13 @@ def contradiction(question: Question, units: Sequence[Unit] | None = None) -> st
 
 
 def seeded(ids: Iterable[str], seed: int) -> list[str]:
-    """The ids in a random order that depends on the seed and the ids only, not on the order of a file."""
-    return sorted(ids, key=lambda name: (number("order", seed, name), name))
+    """The ids in a random order that depends only on the seed and the ids, not on the order of a file."""
+    return sorted(ids, key=lambda name: (hash64("order", seed, name), name))
 
 
 def refs_of(card: TaskCard, context_of: Mapping[str, str], question_ids: Sequence[str]) -> list[ContextRef]:
-    """The contexts that hold these questions, in order of their first one. Where the task shows its question while the
-    stream is read, one ref per question."""
+    """The contexts that hold these questions, in the order of each one's first question; one per question where the task
+    shows the question while the stream is read."""
     asked: dict[str, list[str]] = {}
     for name in question_ids:
         if name not in context_of:

@@ -1,15 +1,15 @@
 """BEAM (Tavakoli et al., ICLR 2026, arXiv 2510.27246): long chats with an assistant, two questions for each of ten
 abilities about every chat, and a rubric for every question.
 
-Read as the repository has it (`chats/100K/<n>/chat.json` with `probing_questions/probing_questions.json` beside it) and as
-the hub does (a row per conversation). Upstream's scripts prefer `chat_trunecated.json`, which the hub lacks: `truncated`
-reads it where a conversation has one.
+It is read in the format of the repository (`chats/100K/<n>/chat.json`, with `probing_questions/probing_questions.json`
+beside it) or of the hub (a row per conversation). Upstream's scripts prefer `chat_trunecated.json`, which the hub lacks;
+with `truncated` it is read where a conversation has one.
 
 A unit is a message; its time is the date of its batch, which upstream writes on the batch's first message. User texts end
-in marks of the generator (`->-> 1,1`), which show its plan: they are taken out unless `marks` is set. The other
-fields (profiles, plans, narratives) are not read: the questions were made from them. `source_chat_ids` are the numbers of
-the messages that hold the evidence; of an update only the later state is evidence. Nothing can be evidence for an
-abstention, and in some questions the ids are missing.
+with marks of the generator (`->-> 1,1`), which reveal its plan: they are removed unless `marks` is set. The other fields
+(profiles, plans, narratives) are not read, because the questions were made from them. `source_chat_ids` are the numbers of
+the messages that hold the evidence; for an update, only the later state is evidence. A question that must be declined has no
+evidence, and in some other questions the ids are missing.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from memeval.tasks.base import Settings, params, seeded
 from memeval.tasks.fixed import FixedTask, facts
 
 _GOLDS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
-"""Names of the field with the gold text, of which a question has one. It is shown; the rubric alone is scored by."""
+"""Names of the field with the gold text; a question has one of them. The text is only shown; scoring uses the rubric."""
 _MARK = re.compile(r"\s*->->[ \t]*\d+[ \t]*,[ \t]*(?:\d+(?:/A)?|N/A)\)?")
 
 Parts = Iterable[tuple[str, Any]]
-"""(place, batch or plans of batches) of a chat, in order."""
+"""(place, a batch or plans of batches) of a chat, in order"""
 
 
 Asked = tuple[Question, tuple[int, ...]]
@@ -48,7 +48,7 @@ Asked = tuple[Question, tuple[int, ...]]
 
 
 class Chat(NamedTuple):
-    """A conversation. place: of its questions; parts: reads the chat."""
+    """A conversation. place: of its questions, for errors; parts: a function that reads the chat."""
 
     name: str
     questions: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -57,7 +57,7 @@ class Chat(NamedTuple):
 
 
 class _Row(msgspec.Struct):
-    """What is read of the hub's row before its chat is needed."""
+    """The fields of the hub's row that are read before its chat is needed."""
 
     conversation_id: str | int
     probing_questions: str
@@ -67,8 +67,8 @@ class Beam:
     """The source of cards that say `source: beam`."""
 
     class Params(msgspec.Struct):
-        """size: as upstream spells it. hub: `owner/name@revision`. truncated: upstream's shorter chats. marks: leave the
-        generator's marks in."""
+        """size: as upstream spells it. hub: `owner/name@revision`. truncated: read upstream's shorter chats. marks: keep the
+        generator's marks."""
 
         size: Literal["100K", "500K", "1M", "10M"]
         hub: str = "Mohammadta/BEAM"
@@ -76,14 +76,14 @@ class Beam:
         marks: bool = False
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        """The questions in the repository's shape, beside which the chats are; or the hub's rows with both."""
+        """The repository's files of questions, which have the chats beside them; or the hub's rows with both."""
         given = params(card, self.Params)
         rows = f"data/{given.size}-*.parquet"
         names = (f"beam/chats/{given.size}/*/probing_questions/probing_questions.json", f"beam/{rows}")
         return (DataFile(names, (f"{given.hub}/{rows}",) if given.hub else ()),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError with file and record, or with file and question."""
+        """Load the task. Raises UsageError with file and record, or with file and question."""
         given, found = params(card, self.Params), find(self.files(card)[0], settings.data_dir, card.name)
         hub = found[0].name.endswith(".parquet")
         if hub and given.truncated:
@@ -101,7 +101,7 @@ class Beam:
 
 
 def _rows(found: Sequence[Found]) -> tuple[list[Chat], list[Mapping[str, Any]]]:
-    """The hub's rows, and the facts of their files."""
+    """The chats of the hub's rows, and the facts of their files."""
     decode = msgspec.json.Decoder(_Row).decode
     files, chats = [read(file) for file in found], []
     for records in files:
@@ -121,7 +121,7 @@ def _parts(records: Records, span: Span) -> Parts:
 
 
 def _folders(found: Sequence[Found], truncated: bool) -> tuple[list[Chat], list[Mapping[str, Any]]]:
-    """The repository's folders, plain or gzipped, and the facts of their files."""
+    """The chats of the repository's folders, plain or gzipped, and the facts of their files."""
     chats: list[Chat] = []
     files: list[Mapping[str, Any]] = []
     for file in found:
@@ -138,8 +138,8 @@ def _folders(found: Sequence[Found], truncated: bool) -> tuple[list[Chat], list[
 
 
 def balanced(questions: Mapping[str, Sequence[Question]], seed: int) -> list[str]:
-    """The order of the questions: conversation by conversation, in each one question of every ability before the second of
-    any. A prefix is balanced, as the mean over abilities wants it, and reads few streams."""
+    """The order of the questions: conversation by conversation, and in each one question of every ability before a second
+    one of any. So a prefix is balanced over abilities, as their mean needs it, and reads few streams."""
     kinds = {question.id: question.kind for asked in questions.values() for question in asked}
     chat_of = {question.id: chat for chat, asked in questions.items() for question in asked}
     by_chat: dict[str, list[str]] = {}
@@ -171,7 +171,7 @@ def parse(chat: Chat) -> list[Asked]:
 
 
 def conversation(chat: Chat, marks: bool = False) -> Context:
-    """A chat with its questions. meta: batches; marks: that were taken out."""
+    """A chat with its questions. meta: batches; marks, the number of marks that were removed."""
     units: list[Unit] = []
     index_of: dict[int, int] = {}
     time, last, batches, removed = None, -1, 0, 0
@@ -180,7 +180,7 @@ def conversation(chat: Chat, marks: bool = False) -> Context:
             for plan in _plans(part):
                 batches += len(plan)
                 messages = [message for batch in plan for message in _messages(batch)]
-                offset = last + 1 if messages and messages[0]["id"] <= last else 0  # a plan may number anew
+                offset = last + 1 if messages and messages[0]["id"] <= last else 0  # a plan may restart its numbers
                 for message in messages:
                     time = _date(message.get("time_anchor")) or time
                     text, taken = (message["content"], 0) if marks else _MARK.subn("", message["content"])
@@ -199,19 +199,20 @@ def conversation(chat: Chat, marks: bool = False) -> Context:
 
 
 def _plans(part: Any) -> list[Any]:
-    """Lists of batches. Of 10M a part holds plans (`{"plan-1": [batch, ...]}`, others null); else it is a batch."""
+    """The lists of batches of a part. In size 10M a part holds plans (`{"plan-1": [batch, ...]}`, others null); else it is a
+    batch."""
     plans = isinstance(part, Mapping) and "turns" not in part
     return list(filter(None, part.values())) if plans else [[part]]
 
 
 def _messages(batch: Any) -> Iterator[Mapping[str, Any]]:
-    """`{"turns": [[message, ...], ...]}` in the repository, `[message, ...]` on the hub."""
+    """The messages of a batch: `{"turns": [[message, ...], ...]}` in the repository, `[message, ...]` on the hub."""
     for item in batch["turns"] if isinstance(batch, Mapping) else batch:
         yield from item if isinstance(item, list) else [item]
 
 
 def _ids(value: Any) -> Iterator[int]:
-    """A list of numbers, a list of lists, or a dict of lists. One published list holds a text (`--`)."""
+    """The numbers in a list, a list of lists, or a dict of lists. One published list contains a text (`--`)."""
     if isinstance(value, Mapping):
         value = value["updated_info"] if "updated_info" in value else list(value.values())
     if isinstance(value, list):
@@ -222,7 +223,7 @@ def _ids(value: Any) -> Iterator[int]:
 
 
 def _date(anchor: str | None) -> str | None:
-    """`March-15-2024` as 2024-03-15; other texts as they are."""
+    """A date such as `March-15-2024` as 2024-03-15; other texts unchanged."""
     with suppress(ValueError):
         return datetime.strptime(anchor or "", "%B-%d-%Y").date().isoformat()
     return anchor

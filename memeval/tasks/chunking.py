@@ -1,5 +1,5 @@
-"""Units are packed into chunks with a limit in tokens: greedily, from left to right, by what is packed already and the next
-unit alone. So the chunks of a prefix of the units are a prefix of the chunks, except for the last (DESIGN section 3)."""
+"""Pack units into chunks with a limit in tokens: greedily, from left to right, looking only at what is packed already and
+the next unit. So the chunks of a prefix of the units are a prefix of the chunks, except for the last (DESIGN section 3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memeval.errors import UsageError
 from memeval.task import Unit
 
 JOINT = "\n\n"
-"""Between the units of a chunk: a blank line."""
+"""What separates the units of a chunk: a blank line."""
 
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]]*\s+|[。！？]|\n+")
 _WORD_END = re.compile(r"\s+")
@@ -20,8 +20,8 @@ _WORD_END = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class PackedChunk:
-    """One chunk. tokens: those of `text`, counted as a whole. time: of its last unit that has one. units: indices
-    (0-based, rising) of the units it holds or holds a part of."""
+    """One chunk. tokens: of `text`, counted as a whole. time: of its last unit that has one. units: rising indices (from 0)
+    of the units that it contains, in whole or in part."""
 
     id: str
     text: str
@@ -31,12 +31,11 @@ class PackedChunk:
 
 
 def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: bool = False) -> list[PackedChunk]:
-    """The units as chunks `c00000`, `c00001`, ... of at most `limit` tokens each, joined by blank lines.
+    """Pack units into chunks `c00000`, `c00001`, ... of at most `limit` tokens each, joined by blank lines.
 
-    A unit that alone exceeds the limit is cut at sentence ends, then between words, then between tokens; no other unit
-    is. A unit without text is in no chunk. apart: no two units share a chunk. `count` is a
-    `memeval.tokens.TokenCounter` or any function from text to tokens. Raises UsageError when the limit is below
-    `MIN_CHUNK`.
+    Only a unit that alone exceeds the limit is cut: at sentence ends, else between words, else between tokens. A unit
+    without text is in no chunk. apart: no two units share a chunk. `count` is a `memeval.tokens.TokenCounter` or any
+    function from a text to its number of tokens. Raises UsageError when the limit is below `MIN_CHUNK`.
     """
     if limit < MIN_CHUNK:
         raise UsageError(f"chunk_tokens is {limit}: use at least {MIN_CHUNK} tokens")
@@ -71,7 +70,7 @@ def pack(units: Sequence[Unit], limit: int, count: Callable[[str], int], apart: 
 
 
 def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[tuple[str, int]]:
-    """A text beyond the limit in pieces that fit, blank at neither end, each with its tokens."""
+    """Cut a text beyond the limit into pieces that fit, stripped at both ends, each with its number of tokens."""
     while text and (size := count(text)) > limit:
         head = text[: _cut(text, limit, count)]
         text = text[len(head) :].lstrip()
@@ -81,7 +80,7 @@ def _pieces(text: str, limit: int, count: Callable[[str], int]) -> Iterator[tupl
 
 
 def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
-    """Where the first piece of a text beyond the limit ends: characters, at least one."""
+    """The length in characters of the first piece of a text beyond the limit, at least one."""
     for boundary in (SENTENCE_END, _WORD_END):
         fitting = _fitting(text, (match.end() for match in boundary.finditer(text)), limit, count)
         if fitting:
@@ -89,7 +88,7 @@ def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
     truncate = getattr(count, "truncate", None)
     if truncate is not None:
         return max(len(truncate(text, limit)), 1)
-    low, high = 1, len(text)  # by halving: the longest prefix that fits, for a plain function
+    low, high = 1, len(text)  # for a plain function: bisect for the longest prefix that fits
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if count(text[:middle]) <= limit else (low, middle - 1)
@@ -97,7 +96,7 @@ def _cut(text: str, limit: int, count: Callable[[str], int]) -> int:
 
 
 def _fitting(text: str, ends: Iterator[int], limit: int, count: Callable[[str], int]) -> int:
-    """The last of `ends` up to which the text fits; 0 if none. The place is found by the sum of the parts' tokens, and then
+    """The last of `ends` up to which the text fits; 0 if none. It is estimated by the sum of the parts' tokens, and then
     checked by counting the whole, because the tokens of parts need not add up."""
     passed: list[int] = []
     total, start = 0, 0

@@ -1,4 +1,4 @@
-"""Tasks whose streams are given by the data: none is put together from distractors, or cut to a length."""
+"""Tasks whose streams are taken from the data: they are neither filled with distractors nor cut to a length."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from memeval.task import Context, ContextRef, Question
 from memeval.tasks.base import Settings, refs_of, seeded
 
 Head = tuple[str, Sequence[Question]]
-"""Id of a context, and its questions (without evidence)."""
+"""(id of a context, its questions without evidence)"""
 
 
 class FixedTask:
     """Implements `memeval.tasks.Task`.
 
-    questions: context id -> everything asked about it. build: context id -> the stream with its questions, called
-    when it is needed. data: facts for the manifest. order: of the questions, where the seeded one will not do. Raises
-    UsageError when the card sets a length, or when an id occurs twice.
+    questions: context id -> everything asked about it. build: context id -> the stream with its questions, called when it
+    is needed. data: facts for the manifest. order: of the questions, in place of the seeded one. Raises UsageError when the
+    card sets a length, or when an id occurs twice.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FixedTask:
 
 
 def facts(files: Sequence[Mapping[str, Any]], questions: Mapping[str, Sequence[Question]], corpus: str) -> dict[str, Any]:
-    """What the manifest says of the data: the files that were read, and what they hold. corpus: a digest of the streams."""
+    """Facts for the manifest: the files that were read, and what they contain. corpus: a digest of the streams."""
     return {
         "files": list(files),
         "contexts": len(questions),
@@ -92,10 +92,11 @@ def from_records(
 ) -> FixedTask:
     """A task with one context per record. Only the questions stay in memory; a stream is built when it is needed.
 
-    build: (record, its number in the file) -> its context. head: the same -> the id and questions of its context alone,
-    where that takes less time than to build it; None to skip a record. decode: for records of which `head` needs a few
-    fields only. others: facts of the other files that were read. only: (what the data call it, the wanted value, how to
-    read it of a record): the records to take. Raises UsageError with file and record, also for an id that comes twice.
+    build: (record, its number in the file) -> its context. head: (record, its number) -> only the id and questions of its
+    context, where that is faster than building it; None to skip a record. decode: a faster decoder, where `head` needs few
+    fields. others: facts of the other files that were read. only: selects records, by (the field's name in messages, the
+    wanted value, a function that reads the value from a record). Raises UsageError with file and record, also for an id that
+    occurs twice.
     """
     spans: dict[str, Span] = {}
     questions: dict[str, Sequence[Question]] = {}

@@ -1,4 +1,4 @@
-"""One's own data: a JSONL file with a stream and its questions on each line, and a card of a few lines.
+"""Users' own data: a JSONL file with a stream and its questions on each line, and a card of a few lines.
 
     source: jsonl
     params: {file: notes.jsonl}          # beside the card, or in the data folder; plain or .gz
@@ -10,7 +10,7 @@
 
 Optional in a question: "id"; "kind" (a label to report by); "options"; "position" (units seen when it is asked); "time";
 "answerable" (false: the right reply is to abstain, and answers may be left out); "evidence", a list of {"text", "units"}:
-the supporting text and the 0-based units that hold it (found by the text when left out).
+the supporting text and the 0-based units that contain it (searched for when left out).
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class Jsonl:
         file: str
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        """The file of the card's params: beside the card, else in the data folder."""
+        """The file that the card's params name: beside the card, else in the data folder."""
         name = params(card, self.Params).file
         return (DataFile((str(Path(card.path).parent.absolute() / Path(name).expanduser()), name)),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Read and check the whole file. Raises UsageError with file and line for whatever is wrong in it."""
+        """Read and check the whole file. Raises UsageError, with file and line, for anything that is wrong in it."""
         (wanted,) = self.files(card)
         found = local(wanted, settings.data_dir)
         if not found:
@@ -96,11 +96,12 @@ class Jsonl:
 
 
 TRACEABLE = 3
-"""Characters. A shorter text of evidence is a mark and not looked for; shorter gold answers cannot be traced either."""
+"""The fewest characters of an evidence text that is searched for; a shorter one is a mark. Shorter gold answers cannot be
+traced either."""
 
 
 def parse(record: Any, place: str, number: int) -> Context:
-    """The line of that number. Raises UsageError with the place."""
+    """The context of a line. Raises UsageError with the place."""
     line: Line = typed(record, Line, place)
     name = _plain(line.id) or f"line-{number}"
     units = tuple(
@@ -145,7 +146,7 @@ def _evidence(row: EvidenceLine, units: Sequence[Unit]) -> Evidence:
 
 
 def _either(row: QuestionLine, key: str, other: str, place: str) -> Any:
-    """The value of a key that has two names. Raises UsageError where both are there."""
+    """The value of a key that has two names. Raises UsageError where both are given."""
     first, second = getattr(row, key), getattr(row, other)
     if first is not None and second is not None:
         raise UsageError(f"{place}: has both '{key}' and '{other}'; keep one")
@@ -153,5 +154,5 @@ def _either(row: QuestionLine, key: str, other: str, place: str) -> Any:
 
 
 def _plain(value: str | int | None) -> str | None:
-    """A text that may be left out, null or blank, which are the same."""
+    """An optional text: None if it is left out, null or blank."""
     return None if value is None else str(value).strip() or None

@@ -1,4 +1,4 @@
-"""Loading a task. What a user's own task returns is checked."""
+"""Load a task. What a user's own task returns is checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from memeval.tasks.base import Settings, Task, contradiction
 from memeval.typed import typed
 
 PARTS = ("data", "order", "golds", "refs", "context")
-"""What `memeval.tasks.Task` has."""
+"""The attributes and methods that a task needs, besides its card."""
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ def load(card: TaskCard, settings: Settings) -> Task:
         found: Task = source().load(card, settings)
         return found
     file, line = card.source, 1
-    with suppress(OSError, TypeError):  # no file holds it
+    with suppress(OSError, TypeError):  # the class is in no file
         file, line = inspect.getsourcefile(source) or file, inspect.getsourcelines(source)[1]
     thread = ThreadPoolExecutor(1, "memeval-task")
     with _users_code(file, line, "loading the task"):
@@ -43,7 +43,7 @@ def load(card: TaskCard, settings: Settings) -> Task:
 
 
 def _loaded(source: Any, card: TaskCard, settings: Settings) -> Task:
-    """What a user's class loads. Raises UsageError if it has no `load`, or if that returns no task."""
+    """The task that a user's class loads. Raises UsageError if it has no `load`, or if that returns no task."""
     if not callable(getattr(source, "load", None)):
         raise UsageError(
             f"the class {card.source.rpartition(':')[2]} has no method 'load' (load(card, settings) returns a task)"
@@ -62,8 +62,8 @@ _PLACED = re.compile(r"\S+:\d+: ")
 
 @contextmanager
 def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
-    """Whatever a user's task raises, as one line with the last place in its file, else the line of its class. A UsageError
-    that names a place keeps it."""
+    """Turn whatever a user's task raises into a UsageError of one line, with the last place in the task's file, else the
+    line of its class. A UsageError that already names a place is kept."""
     try:
         yield
     except (NoData, StopRun):
@@ -78,10 +78,10 @@ def _users_code(file: str, line: int, doing: str) -> Iterator[None]:
 
 
 class OwnTask:
-    """A user's task; implements `memeval.tasks.Task`. Raises UsageError, which names file and line, where its methods raise
-    and for a question that contradicts itself.
+    """A user's task; implements `memeval.tasks.Task`. Raises UsageError, with file and line, where a method of the task
+    raises, and for a question that contradicts itself.
 
-    All its code runs in one thread, where no event loop is running: so it may hold SQLite handles and call `asyncio.run`."""
+    The user's code runs in one thread without an event loop, so it may hold SQLite handles and call `asyncio.run`."""
 
     def __init__(self, card: TaskCard, task: Task, file: str, line: int, thread: ThreadPoolExecutor) -> None:
         self.card = card
@@ -126,7 +126,7 @@ class OwnTask:
                 self._refuse(f"question '{question.id}': {fault}")
 
     def _check_types(self, kind: str, name: Any, part: Context | Question) -> None:
-        """Every field has the type that the class says."""
+        """Check that every field has the type that the class declares."""
         place = f"{self._file}:{self._line}: {kind} {name!r}"
         for field, wanted in (("units", Unit), ("evidence", Evidence)):
             for at, piece in enumerate(getattr(part, field, ())):
@@ -134,7 +134,7 @@ class OwnTask:
                     raise UsageError(f"{place}: '{field}[{at}]' is {piece!r:.80}, expected memeval.task.{wanted.__name__}")
         try:
             typed(msgspec.to_builtins(part), type(part), place)
-        except TypeError as error:  # an object that no record can hold
+        except TypeError as error:  # a value that no record can hold
             raise UsageError(f"{place} holds what is neither a text nor a number: {error}") from error
 
     def _refuse(self, fault: str) -> NoReturn:

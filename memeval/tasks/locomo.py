@@ -1,10 +1,10 @@
 """LoCoMo (Maharana et al., ACL 2024): ten long conversations of two people over months, some 200 questions about each.
 
-A unit is a turn, its time the date of its session; a turn with a photo has the photo's caption (BLIP's, as upstream's
-gpt_utils.py shows it) in brackets. Sessions go by number; a date without a session is left out. A conversation is one
-stream, read once for all its questions, and one cluster. Categories are named as in upstream's evaluation.py.
-Category 5 asks for what was never said: it is left out unless `adversarial` is set, and then counts as unanswerable.
-Upstream offers it as a choice of two; here it is asked openly, and scored by upstream's words (metrics/locomo.py).
+A unit is a turn; its time is the date of its session. A turn with a photo has the photo's caption (BLIP's, as in upstream's
+gpt_utils.py) in brackets. Sessions are ordered by number; a date without a session is left out. A conversation is one
+stream, read once for all its questions, and one cluster. Categories are named as in upstream's evaluation.py. Category 5
+asks about things that were never said: it is left out unless `adversarial` is set, and then counts as unanswerable. Upstream
+asks it as a choice of two; here it is asked openly, and scored by upstream's rule (metrics/locomo.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LoCoMo:
     """The source of cards that say `source: locomo`."""
 
     class Params(Files):
-        """adversarial: ask the questions of category 5 too."""
+        """adversarial: also ask the questions of category 5."""
 
         adversarial: bool = False
 
@@ -44,7 +44,7 @@ class LoCoMo:
         return (params(card, self.Params).of(FILE),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError with file and record."""
+        """Load the task. Raises UsageError with file and record."""
         adversarial = params(card, self.Params).adversarial
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         return from_records(card, settings, read(file), lambda row, number: parse(row, adversarial))
@@ -74,7 +74,7 @@ def parse(row: Mapping[str, Any], adversarial: bool = False) -> Context:
 def _question(
     item: Mapping[str, Any], name: str, units: Sequence[Unit], index_of: Mapping[tuple[int, int], int]
 ) -> Question:
-    """Of the turns that its evidence names, each counts once, and those that do not exist not at all."""
+    """A question. Each turn that its evidence names counts once; turns that do not exist are ignored."""
     kind = KINDS[item["category"]]
     turns = dict.fromkeys(turn for text in texts(item["evidence"]) for turn in _turn_ids(text) if turn in index_of)
     return Question(

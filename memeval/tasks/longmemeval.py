@@ -1,12 +1,11 @@
 """LongMemEval (Wu et al., ICLR 2025): 500 questions, each at the end of its own history of dated chats with an
 assistant.
 
-Three sizes of one schema: `oracle` (the evidence sessions alone), `s` (some 50 sessions), `m` (some 500; 2.75 GB,
-hence read record by record). A unit is a turn; its time is the session's date. Sessions go by date, as upstream's
-run_generation.py sorts them (the oracle file is unsorted). Evidence is one piece per answer session: its turns marked
+There are three sizes with one schema: `oracle` (only the evidence sessions), `s` (some 50 sessions) and `m` (some 500;
+2.75 GB, therefore read record by record). A unit is a turn; its time is the session's date. Sessions are sorted by date, as
+in upstream's run_generation.py (the oracle file is unsorted). Evidence is one piece per answer session: its turns marked
 `has_answer`, or all of them where none is marked. Questions whose id ends in `_abs` cannot be answered: they have no
-evidence, as in upstream's print_retrieval_metrics.py, and their gold is the explanation that the judge's rubric for
-them asks for.
+evidence, as in upstream's print_retrieval_metrics.py, and their gold is the explanation that the judge's rubric asks for.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from memeval.tasks.fixed import FixedTask, Head, from_records
 
 
 class Asked(msgspec.Struct):
-    """The fields of a record that are read when a task is loaded: not its history."""
+    """The fields of a record that are read when a task is loaded, without its history."""
 
     question_id: str
     question_type: str
@@ -44,7 +43,7 @@ class LongMemEval:
         return (params(card, self.Params).of(DataFile(("longmemeval/longmemeval_oracle.json",))),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError with file and record."""
+        """Load the task. Raises UsageError with file and record."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         decode = msgspec.json.Decoder(Asked).decode
         return from_records(card, settings, read(file), lambda row, number: parse(row), _head, decode=decode)

@@ -1,4 +1,4 @@
-"""MemoryAgentBench's contexts, one long text each, cut at their natural boundaries: documents, dialogues, labelled
+"""Cut MemoryAgentBench's contexts, which are one long text each, at their natural boundaries: documents, dialogues, labelled
 examples, facts, paragraphs, chat turns."""
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _BOUNDARIES: Mapping[str, re.Pattern[str]] = {
     "infbench": _PARAGRAPH,
     "detective": _PARAGRAPH,
 }
-"""Beginning of a source's name -> where its context is cut."""
+"""Start of a source's name -> where its context is cut."""
 
 _LABELLED = re.compile(r"(?s)\s*(.+?\nlabel:[^\n]*)(?:\n|$)")
 _SENTENCE = re.compile(r"[.!?][\"'”’)]*\s+|\n")
 _LONG, _PIECE = 8000, 2000
-"""Characters. A part beyond the first (a book without blank lines is one part) is cut at sentence ends into pieces of
-about the second."""
+"""Characters. A part longer than _LONG (for example a book without blank lines) is cut at sentence ends into pieces of about
+_PIECE."""
 
 _CHAT_TIME = re.compile(r"(\d{4})/(\d{2})/(\d{2})\s*\(\w+\)\s*(\d{2}:\d{2})")
 
 
 def units(source: str, context: str) -> tuple[Unit, ...]:
-    """The context of a row as units that are not blank. Raises ValueError for an unknown source."""
+    """The non-blank units of a row's context. Raises ValueError for an unknown source."""
     if source.startswith("longmemeval"):
         found = turns(context)
     elif source.startswith("icl"):
@@ -45,7 +45,7 @@ def units(source: str, context: str) -> tuple[Unit, ...]:
 
 
 def _cut(part: str) -> list[str]:
-    """A long part in pieces that end with a sentence or a line, each of at least `_PIECE` characters but the last."""
+    """Cut a long part into pieces that end with a sentence or a line; all but the last have at least `_PIECE` characters."""
     pieces, start = [], 0
     if len(part) > _LONG:
         for end in (match.end() for match in _SENTENCE.finditer(part)):
@@ -56,7 +56,7 @@ def _cut(part: str) -> list[str]:
 
 
 def examples(context: str) -> list[str]:
-    """Labelled examples, each an utterance and its line `label: <number>`; what follows the last label is one more."""
+    """Labelled examples, each an utterance and its line `label: <number>`. The text after the last label is one more."""
     found: list[str] = []
     end = 0
     for match in _LABELLED.finditer(context):
@@ -66,8 +66,8 @@ def examples(context: str) -> list[str]:
 
 
 def turns(context: str) -> list[Unit]:
-    """The turns of LongMemEval's chats: a Python literal (read as a literal, never evaluated), a list that alternates
-    the time of a session and its turns, `{"role", "content"}`. A unit has its session's time, as `2023-05-21 16:10`."""
+    """The turns of LongMemEval's chats. The context is a Python literal (parsed, never evaluated): a list that alternates
+    the time of a session and its turns, `{"role", "content"}`. A unit has its session's time, as in `2023-05-21 16:10`."""
     value = literal(context.strip())
     found: list[Unit] = []
     for stamp, session in zip(value[::2], value[1::2], strict=True):
@@ -80,7 +80,8 @@ def turns(context: str) -> list[Unit]:
 
 
 def evidence(sessions: Any, units: Sequence[Unit]) -> tuple[Evidence, ...]:
-    """The turns of a question's haystack that are marked to hold its answer; none if one of them is not among the units."""
+    """The turns of a question's haystack that are marked as holding its answer; none if one of them is not among the
+    units."""
     marked = [turn for session in sessions or () for turn in session if turn.get("has_answer")]
     places: dict[tuple[str | None, str], list[int]] = {}
     for index, unit in enumerate(units if marked else ()):

@@ -1,11 +1,11 @@
 """Mem-alpha's own sets (Wang et al., arXiv 2509.25911) and its MemoryAgentBench subset, from the published parquet
 schema.
 
-One row is one stream: `chunks` (a JSON string of texts) are its units, kept apart by the card's `one_unit_per_chunk`,
-and `questions_and_answers` (a JSON string) is asked of the whole of it. A card's `params` name the `data_source` to
-take. Rows of HotpotQA and of our own builder have evidence: texts that occur in the chunks. Upstream's
-process_data.py cuts long articles, so some sentences occur in no chunk: such a question has no evidence.
-`metadata` is not read: in files that upstream put together from several families it is NaN.
+One row is one stream: `chunks` (a JSON string of texts) are its units, one per chunk by the card's `one_unit_per_chunk`, and
+`questions_and_answers` (a JSON string) are asked about all of it. A card's `params` name the `data_source` to read. Rows of
+HotpotQA and of our own builder have evidence: texts that occur in the chunks. Upstream's process_data.py cuts long articles,
+so some sentences occur in no chunk; such a question has no evidence. `metadata` is not read: it is NaN in files that
+upstream merged from several families.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from memeval.tasks.base import Files, Settings, params
 from memeval.tasks.fixed import FixedTask, from_records
 
 STRICTEST = "CC BY-NC 4.0 (one file for all sets, PerLTQA among them)"
-"""Of the licences of the sets that share upstream's files, the one that allows least."""
+"""The most restrictive licence of the sets that share upstream's files."""
 
 
 class MemAlphaSets:
     """The source of cards that say `source: memalpha`."""
 
     class Params(Files):
-        """data_source: which rows."""
+        """data_source: selects the rows."""
 
         data_source: str = ""
 
@@ -39,14 +39,14 @@ class MemAlphaSets:
         return (given.of(DataFile((), licence=STRICTEST if shared else "")),)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError when there are no rows of the data source, or a row is not as published."""
+        """Load the task. Raises UsageError where the data source has no rows, or a row differs from the published form."""
         (file,) = find(self.files(card)[0], settings.data_dir, card.name)
         wanted = ("data_source", params(card, self.Params).data_source, lambda row: str(row["data_source"]))
         return from_records(card, settings, read(file), lambda row, number: parse(row), only=wanted)
 
 
 def parse(row: Mapping[str, Any]) -> Context:
-    """One row. Its id is `instance_id`; question n (from 0) of it is `<instance_id>-<n>`."""
+    """The context of one row. Its id is `instance_id`; its question n (from 0) is `<instance_id>-<n>`."""
     name = str(int(row["instance_id"]))
     units = tuple(Unit(chunk.strip()) for chunk in json.loads(row["chunks"]))
     asked = json.loads(row["questions_and_answers"])
@@ -63,8 +63,8 @@ def _question(item: Mapping[str, Any], name: str, units: Sequence[Unit]) -> Ques
 
 
 def _evidence(pieces: Sequence[Any], units: Sequence[Unit]) -> tuple[Evidence, ...]:
-    """Pieces are texts or [title, text]; none at all where the chunks lack one of them. Upstream's `evidence_idx` is
-    not used: for several families it is always 0."""
+    """The evidence of a question. pieces: texts or [title, text]. Empty where the chunks lack one of them. Upstream's
+    `evidence_idx` is not used: for several families it is always 0."""
     texts = [(piece if isinstance(piece, str) else piece[-1]).strip() for piece in pieces]
     found = [
         Evidence(text, tuple(number for number, unit in enumerate(units) if text in unit.text))

@@ -1,8 +1,8 @@
 """MemoryAgentBench (Hu et al., ICLR 2026, arXiv 2507.05257): one long context, many questions; four splits.
 
 A card's `params` name the `source` (the data's `metadata.source`) and the file of its split. Upstream cuts a context at
-sentence ends into chunks of 4096 tokens; here its natural units are packed into chunks, and never cut unless one alone
-exceeds a chunk. Question n (from 0) of the source's row r is `<r>-<n>`: upstream's ids repeat between rows.
+sentence ends into chunks of 4096 tokens; here its natural units are packed into chunks, and a unit is cut only if it alone
+exceeds a chunk. Question n (from 0) of the source's row r has the id `<r>-<n>`, because upstream's ids repeat between rows.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from memeval.data.files import DataFile, Found, find
 from memeval.data.records import read, read_object
 from memeval.task import Context, Question, Unit
 from memeval.tasks import mab_units
-from memeval.tasks.base import Files, Settings, number, params
+from memeval.tasks.base import Files, Settings, hash64, params
 from memeval.tasks.fixed import FixedTask, Head, from_records
 
 Gold = Callable[[str], str]
-"""Gold as the data have it -> gold to be compared with."""
+"""Gold as in the data -> gold to score against."""
 
 
 class MemoryAgentBench:
     """The source of cards that say `source: memoryagentbench`."""
 
     class Params(Files):
-        """source: which rows, of the file of their split. titles, titles_hub: entity2id.json, which names the movies whose
-        numbers are ReDial's golds."""
+        """source: selects the rows of the split's file. titles, titles_hub: entity2id.json, which has the titles for
+        ReDial's golds (numbers of movies)."""
 
         source: str = ""
         titles: tuple[str, ...] = ("memoryagentbench/entity2id.json",)
         titles_hub: tuple[str, ...] = ()
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
-        """The split's file, and for the recommendations the titles."""
+        """The split's file and, for the recommendations, the file of titles."""
         given = params(card, self.Params)
         split = given.of(DataFile(()))
         if not given.source.startswith("recsys"):
@@ -44,14 +44,14 @@ class MemoryAgentBench:
         return split, DataFile(given.titles, given.titles_hub, note="the titles of the movies whose numbers are its golds")
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError when there are no rows of the source, or a row is not as published."""
+        """Load the task. Raises UsageError where the source has no rows, or a row differs from the published form."""
         wanted = params(card, self.Params).source
         (file,), *titles_file = (find(needed, settings.data_dir, card.name) for needed in self.files(card))
         gold: Gold = str
         others: list[Mapping[str, Any]] = []
         if titles_file:
             gold, *others = titles(titles_file[0][0])
-        names: dict[int, str] = {}  # number of a record -> how many of the source's came before it
+        names: dict[int, str] = {}  # number of a record in the file -> its number among the source's records
 
         def head(row: Any, at: int) -> Head:
             name = names.setdefault(at, str(len(names)))
@@ -60,7 +60,7 @@ class MemoryAgentBench:
         def build(row: Any, at: int) -> Context:
             name = names[at]
             units = mab_units.units(wanted, row["context"])
-            cluster = f"{number(row['context'].strip()):016x}"  # two of the books are the same text twice: one cluster
+            cluster = f"{hash64(row['context'].strip()):016x}"  # two contexts are the same book: one cluster
             questions = _with_evidence(row, parse(row, name, gold), units)
             return Context(name, units, questions, cluster, {"documents": len(units)})
 
@@ -69,7 +69,7 @@ class MemoryAgentBench:
 
 
 def parse(record: Mapping[str, Any], name: str, gold: Gold) -> tuple[Question, ...]:
-    """The questions of one row, without evidence; `name` is its context's id."""
+    """The questions of one row, without evidence. name: id of its context."""
     meta, asked = record["metadata"], texts(record["questions"])
     kinds, dates, ids = (_column(meta, key, len(asked)) for key in ("question_types", "question_dates", "question_ids"))
     keypoints = tuple(texts(meta.get("keypoints") or []))
@@ -98,13 +98,13 @@ def _with_evidence(record: Mapping[str, Any], questions: Sequence[Question], uni
 
 
 def _column(meta: Mapping[str, Any], key: str, length: int) -> list[Any]:
-    """A column of `metadata` beside the questions; where a source does not use it, it is null or empty."""
+    """A column of `metadata`, with one value per question; all None where the source does not use it (null or empty)."""
     return meta.get(key) or [None] * length
 
 
 def titles(file: Found) -> tuple[Gold, Mapping[str, Any]]:
-    """The rule from a gold of ReDial, the number of a movie, to its title (it raises ValueError for a number that no movie
-    has), and the file's facts. The file is `entity2id.json` of the data set:
+    """(a function from ReDial's gold, the number of a movie, to the movie's title; the file's facts). The function raises
+    ValueError for an unknown number. file: `entity2id.json` of the data set,
     `{"<http://dbpedia.org/resource/Heat_(1995_film)>": 509, ...}`."""
     numbers, facts = read_object(file)
     names = {str(value): title(name) for name, value in numbers.items()}
@@ -118,6 +118,6 @@ def titles(file: Found) -> tuple[Gold, Mapping[str, Any]]:
 
 
 def title(name: str) -> str:
-    """The last part of an address, in words ("Heat (1995 film)"), as upstream's `extract_movie_name`. Hyphens and brackets
-    stay: the metric drops them on both sides."""
+    """The last part of an address, in words ("Heat (1995 film)"), as in upstream's `extract_movie_name`. Hyphens and
+    brackets stay; the metric drops them from gold and answer."""
     return " ".join(name.rstrip("/").rpartition("/")[2].replace("_", " ").replace(">", " ").split())

@@ -1,8 +1,8 @@
 """HotpotQA (Yang et al., EMNLP 2018, arXiv 1809.09600) and 2WikiMultihopQA (Ho et al., COLING 2020, arXiv 2011.01060):
-questions with ten paragraphs of Wikipedia each, and which sentences of them are the evidence.
+questions with ten paragraphs of Wikipedia each, of which some sentences are marked as evidence.
 
-Upstream's JSON has `context: [[title, [sentence]]]`. The hub's rows and FlashRAG's collection (arXiv 2405.13576,
-which the protocol of MemOCR takes; it has ids of its own, and the rest under `metadata`) have the same as columns,
+Upstream's JSON has `context: [[title, [sentence]]]`. The hub's rows and FlashRAG's collection (arXiv 2405.13576, used by
+MemOCR's protocol; it has ids of its own, and the rest under `metadata`) have the same data as columns,
 `context: {title: [...], sentences: [[...]]}`. All give identical contexts.
 """
 
@@ -23,8 +23,8 @@ from memeval.tasks.streams import Example
 
 
 class HotpotQA(ParagraphQA):
-    """The distractor setting of dev; else the fullwiki setting, of which only questions with complete gold are asked
-    (its paragraphs are a retriever's). Never train. Sentences begin with a blank, so they are joined without
+    """The distractor setting of dev; else the fullwiki setting, whose paragraphs come from a retriever, so that only
+    questions with complete gold are asked. Never the training set. Sentences begin with a space, so they are joined without
     one."""
 
     file = DataFile(
@@ -41,7 +41,7 @@ class HotpotQA(ParagraphQA):
 
 
 class TwoWiki(ParagraphQA):
-    """The dev set, whose contexts always hold the gold. Sentences have no leading blank."""
+    """The dev set, whose contexts always contain the gold. Sentences have no leading space."""
 
     file = DataFile(("2wikimultihopqa/dev.json",), hub=("voidful/2WikiMultihopQA/dev.json",))
     corpus_url = (
@@ -54,11 +54,11 @@ class TwoWiki(ParagraphQA):
 
 
 def parse(row: Mapping[str, Any], joint: str) -> tuple[Sequence[Passage], Example]:
-    """One record: its paragraphs, and the question with them. No evidence when a gold paragraph is not among them.
-    joint: between the sentences of a paragraph.
+    """One record as (its paragraphs, the question with them). There is no evidence when a gold paragraph is not among them.
+    joint: what separates the sentences of a paragraph.
 
     Evidence is one piece per gold title: the title and its supporting sentences. Upstream's data name some sentences
-    that do not exist; those are left out, and a title that has no other brings its whole paragraph.
+    that do not exist; they are left out, and a title without any other has its whole paragraph as evidence.
     """
     if "golden_answers" in row:  # FlashRAG: several answers, and a type where the data set has one
         answers = tuple(filter(None, texts(row["golden_answers"])))
@@ -94,8 +94,8 @@ def parse(row: Mapping[str, Any], joint: str) -> tuple[Sequence[Passage], Exampl
 
 
 def _pairs(value: Any, *seconds: str) -> Sequence[tuple[str, Any]]:
-    """Pairs that start with a title: a list of them, or the columns `title` and the first of `seconds` that is
-    there."""
+    """Pairs that start with a title, from a list of pairs, or from the columns `title` and the first of `seconds` that
+    exists."""
     if isinstance(value, Mapping):
         second = next(name for name in seconds if name in value)
         return list(zip(value["title"], value[second], strict=True))

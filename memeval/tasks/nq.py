@@ -1,8 +1,8 @@
 """Natural Questions, open form (Kwiatkowski et al., TACL 2019; Lee et al., ACL 2019): questions typed into a search
 engine, each with the Wikipedia passage that answers it, and one or several short answers.
 
-Read from lost-in-the-middle's files (arXiv 2307.03172): `nq-open-oracle` holds the gold passage alone, the 10, 20 and
-30-document files hold distractors of a retriever too, and all of them belong to the question.
+Read from lost-in-the-middle's files (arXiv 2307.03172): `nq-open-oracle` has only the gold passage; the files with 10, 20
+and 30 documents also have a retriever's distractors, and all of them belong to the question.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from memeval.data.fields import texts
 from memeval.data.files import DataFile
 from memeval.task import Question
-from memeval.tasks.base import number, plain
+from memeval.tasks.base import hash64, plain
 from memeval.tasks.paragraphs import ParagraphQA
 from memeval.tasks.pool import Passage
 from memeval.tasks.streams import Example
 
 
 class NQ(ParagraphQA):
-    """The dev set of NQ-open, as far as its gold passages are known. Ids are hashes of the question: the data have
-    none that all files share."""
+    """The part of NQ-open's dev set whose gold passages are known. Ids are hashes of the question, because the files share
+    no ids."""
 
     file = DataFile(
         ("nq/nq-open-oracle.jsonl",),
@@ -32,7 +32,7 @@ class NQ(ParagraphQA):
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
         asked = row["question"].strip()
         answers = tuple(dict.fromkeys(filter(None, texts(row["answers"]))))
-        question = Question(f"nq-{number(plain(asked)):016x}", asked, answers)
+        question = Question(f"nq-{hash64(plain(asked)):016x}", asked, answers)
         items = [item for item in row["ctxs"] if item["text"].strip()]
         own = tuple(Passage(item["title"].strip(), item["text"].strip()) for item in items)
         gold = [index for index, item in enumerate(items) if item["isgold"]]

@@ -1,8 +1,8 @@
 """What question sets over paragraphs share: records, the pool and its filler.
 
-A subclass names its files and turns a record into passages and an example. The pool is every distinct passage
-of the task's files, records without a question included, plus the `*_corpus*` file beside them; `wiki_pool` fills it
-up where it is too short.
+A subclass names its files and turns a record into passages and an example. The pool is every distinct passage of the task's
+files, also of records that are not asked, plus the `*_corpus*` file beside them; `wiki_pool` extends it where it is too
+small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from memeval.data.fields import published
 from memeval.data.files import DataFile, Found, find
 from memeval.data.records import Records, read
 from memeval.errors import UsageError
-from memeval.tasks.base import Files, Settings, number, params
+from memeval.tasks.base import Files, Settings, hash64, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count
@@ -28,19 +28,19 @@ FILLER = DataFile(
     note="any part of BEIR's hotpotqa corpus, for streams that the pool is too short for",
 )
 FILLER_WORDS = 20
-"""Shorter filler is left out: stubs of one clause."""
+"""Filler with fewer words is left out: it is stubs of one clause."""
 
 
 class ParagraphQA(ABC):
-    """A source of one file (or several parts of one) of questions.
+    """A source that reads one file of questions, or several parts of one.
 
-    file: with the questions. corpus_url: where upstream publishes the corpus beside it. id_field: of a record, whose hash
-    chooses the records that are read.
+    file: the file with the questions. corpus_url: where upstream publishes the corpus for it. id_field: the field with a
+    record's id, whose hash selects the records that are read.
     """
 
     class Params(Files):
-        """corpus: the file with more passages (empty: none). records: about how many to read, where reading all takes long
-        (0: all)."""
+        """corpus: the file with more passages (empty: none). records: about how many records to read, where reading all
+        takes long (0: all)."""
 
         corpus: str | None = None
         records: Count = 0
@@ -51,7 +51,7 @@ class ParagraphQA(ABC):
 
     @abstractmethod
     def parse(self, row: Mapping[str, Any]) -> tuple[Sequence[Passage], Example]:
-        """One record: its passages, and the question with them. An example without evidence is not asked."""
+        """One record as (its passages, the question with its own passages). An example without evidence is not asked."""
 
     def files(self, card: TaskCard) -> tuple[DataFile, ...]:
         given = params(card, self.Params)
@@ -61,8 +61,7 @@ class ParagraphQA(ABC):
         return (given.of(self.file), *([] if given.corpus == "" else [corpus]), FILLER)
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
-        """Read records and pool. Raises UsageError if the data are missing, damaged, or too few for the
-        length."""
+        """Read the records and the pool. Raises UsageError if the data are missing, damaged, or too few for the length."""
         file, *corpora, filler = self.files(card)
         examples: dict[str, Example] = {}
         passages: list[Passage] = []
@@ -96,19 +95,19 @@ class ParagraphQA(ABC):
         return PackedTask(card, settings, asked, lambda: pool, data)
 
     def _chosen(self, parts: Sequence[Records], wanted: int) -> Iterator[tuple[str, Any]]:
-        """(place, record) of all records, or of about so many, which a hash of their ids chooses."""
+        """(place, record) of all records, or of about `wanted` records, selected by a hash of their ids."""
         total = sum(map(len, parts))
         share = wanted / total if wanted and total else 1.0
         for place, row in (pair for part in parts for pair in part.rows()):
             with published(place):
-                if share < 1 and number("record", row[self.id_field].strip()) >= share * 2**64:
+                if share < 1 and hash64("record", row[self.id_field].strip()) >= share * 2**64:
                     continue
             yield place, row
 
 
 def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[Passage]:
-    """The passages of corpus files: records with `title` and `text`, those without text left out. Their facts are
-    added."""
+    """The passages of corpus files, which have records with `title` and `text`; those without text are left out. The facts
+    of the files are appended to `facts`."""
     for file in files:
         loaded = read(file)
         facts.append(loaded.facts)
@@ -120,8 +119,8 @@ def titled(files: Sequence[Found], facts: list[Mapping[str, Any]]) -> Iterator[P
 
 
 def _short(pool: Pool, card: TaskCard) -> bool:
-    """Whether the pool may be too small for a stream. The answer must not depend on the question, so it assumes the worst:
-    the own titles of a question exclude a few passages each, and a token of English has eight characters."""
+    """Whether the pool may be too small for a stream. The answer must not depend on the question, so it assumes the worst
+    case: each title of a question's own passages excludes a few passages, and a token has eight characters."""
     if card.tokens:
         return sum(len(item.text) for item in pool.passages) < 8 * card.tokens
     return pool.size < card.documents + 20 * card.shared

@@ -1,8 +1,8 @@
 """PersonaMem (Jiang et al., COLM 2025, arXiv 2504.14225): four-option questions in the middle of long chat histories.
 
-Per size a CSV with the questions and a JSONL with the histories they share. Upstream shows `history[:end_index]` and
-then asks (inference_standalone_openai.py): the end is exclusive and becomes `Question.position`. One unit per turn;
-the system turns, which carry the persona, stay.
+Each size has a CSV with the questions and a JSONL with the histories that they share. Upstream shows `history[:end_index]`
+and then asks (inference_standalone_openai.py): the end is exclusive and becomes `Question.position`. A unit is a turn; the
+system turns, which describe the persona, are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SKILLS = {
     "provide_preference_aligned_recommendations": "",
     "generalize_to_new_scenarios": "generalizing_to_new_scenarios",
 }
-"""One name per skill -> what some sizes call it instead."""
+"""Name of a skill -> its other name in some sizes."""
 
 _KINDS = {name: skill for skill, other in SKILLS.items() for name in (skill, other) if name}
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
@@ -53,7 +53,7 @@ class PersonaMem:
         return tuple(DataFile((f"personamem/{name}",), (f"{given.hub}/{name}",) if given.hub else ()) for name in names)
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError if the data are missing, damaged, or do not fit each other."""
+        """Load the task. Raises UsageError if the data are missing, damaged, or do not fit each other."""
         (table,), (histories,) = (find(file, settings.data_dir, card.name) for file in self.files(card))
         loaded = read(table)
         contexts: dict[str, list[Question]] = {}
@@ -82,7 +82,7 @@ class PersonaMem:
 
 
 def parse(row: Mapping[str, Any]) -> Question:
-    """One question, of a row of the CSV."""
+    """The question of a row of the CSV."""
     gold = row["correct_answer"].lower().strip("() ")
     options = tuple(item.strip() for item in literal(row["all_options"]))
     if gold not in tuple(LETTERS) or [option[:4] for option in options] != ["(a) ", "(b) ", "(c) ", "(d) "]:
@@ -98,13 +98,13 @@ def parse(row: Mapping[str, Any]) -> Question:
 
 
 def history(name: str, turns: list[Any], asked: list[Question], persona: str) -> Context:
-    """A history of the JSONL, with the questions asked of it."""
+    """A history of the JSONL, with the questions about it."""
     meta = {"documents": len(turns), "sessions": sum(turn["role"] == "system" for turn in turns)}
     return Context(name, tuple(map(unit, turns)), tuple(asked), f"persona-{int(persona)}", meta)
 
 
 def unit(turn: Mapping[str, Any]) -> Unit:
-    """Most contents begin with their speaker (`User: `), which is dropped because the unit names the speaker. A content may
-    be null in PersonaMem-v2."""
+    """A turn as a unit. Most contents begin with the speaker (`User: `), which is dropped because the unit names the
+    speaker. In PersonaMem-v2 a content may be null."""
     speaker = _SPEAKERS[turn["role"]]
     return Unit((turn["content"] or "").removeprefix(f"{speaker}: "), speaker=speaker)

@@ -1,13 +1,13 @@
 """PersonaMem-v2 (Jiang et al., arXiv 2512.06688): what would this user like to hear? Four options, no letters in the data.
 
-A CSV with the questions, and a JSON file per persona with the history that they all come after. The letters are ours: the
-order of the options follows from a hash of the question's id (upstream shuffles by Python's salted `hash()`, which no run
-repeats). A unit is a message; histories have no dates. The first message is the persona's card, which upstream's inference
-shows and its memory agent drops: it stays unless `profile` is false. Evidence is the messages of the snippet in which the
-preference shows; the other columns about preferences are not read, because they are gold.
+The data are a CSV with the questions, and a JSON file per persona with the history after which all its questions are asked.
+The letters are ours: options are ordered by a hash of the question's id (upstream shuffles by Python's salted `hash()`,
+which differs in every run). A unit is a message; histories have no dates. The first message is the persona's profile, which
+upstream's inference shows and its memory agent drops; it is kept unless `profile` is false. Evidence is the messages of the
+snippet in which the preference shows; the other columns about preferences are not read, because they are gold.
 
-The right option is often the longest: the control `longest-option` is the floor here (new_tasks of PersonaMem's issue 42:
-the unique longest in 44.7 % of 501).
+The right option is often the longest, so the control `longest-option` is the floor here (new_tasks of PersonaMem's issue 42:
+it is the only longest option in 44.7 % of 501 questions).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from memeval.data.records import read
 from memeval.digests import digest
 from memeval.errors import UsageError
 from memeval.task import Context, Evidence, Question, Unit
-from memeval.tasks.base import Settings, number, params, plain
+from memeval.tasks.base import Settings, hash64, params, plain
 from memeval.tasks.fixed import FixedTask, facts
 from memeval.tasks.personamem import LETTERS, unit
 
@@ -36,7 +36,7 @@ class PersonaMemV2:
     """The source of cards that say `source: personamem_v2`."""
 
     class Params(msgspec.Struct):
-        """size: as upstream spells it. hub: `owner/name@revision`. profile: show the persona's card."""
+        """size: as upstream spells it. hub: `owner/name@revision`. profile: show the persona's profile."""
 
         size: Literal["32k", "128k"]
         hub: str = "bowen-upenn/PersonaMem-v2"
@@ -51,7 +51,7 @@ class PersonaMemV2:
         return DataFile(tables, hub[0]), DataFile((f"personamem_v2/{histories}",), hub[1])
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Raises UsageError if the data are missing, damaged, or do not fit each other."""
+        """Load the task. Raises UsageError if the data are missing, damaged, or do not fit each other."""
         given = params(card, self.Params)
         (table,), histories = (find(file, settings.data_dir, card.name) for file in self.files(card))
         loaded, history_of = read(table), {PurePosixPath(file.name).stem: file for file in histories}
@@ -82,13 +82,13 @@ class PersonaMemV2:
 
 
 def parse(row: Mapping[str, Any], at: int) -> Question:
-    """One question, of a row of the CSV, which has no ids: at is its number, from 1. A wrong option that repeats the right
-    one is right too."""
+    """The question of a row of the CSV. at: number of the row, from 1, because the CSV has no ids. A wrong option that
+    repeats the right one counts as right."""
     name, gold = f"{int(row['persona_id'])}-{at}", row["correct_answer"].strip()
     wrong = texts(json.loads(row["incorrect_answers"]))
     if len(wrong) != 3 or not gold:
         raise ValueError("expected a correct answer and three incorrect ones")
-    order = sorted([gold, *wrong], key=lambda option: number("option", name, option))
+    order = sorted([gold, *wrong], key=lambda option: hash64("option", name, option))
     return Question(
         id=name,
         text=literal(row["user_query"])["content"].strip(),
@@ -99,7 +99,7 @@ def parse(row: Mapping[str, Any], at: int) -> Question:
 
 
 def with_evidence(question: Question, snippet: list[Mapping[str, Any]], units: tuple[Unit, ...]) -> Question:
-    """The question with the units that say a message of its snippet."""
+    """The question with the units that equal a message of its snippet as evidence."""
     wanted = {plain(unit(turn).text) for turn in snippet}
     found = [at for at, one in enumerate(units) if one.text.strip() and plain(one.text) in wanted]
     return replace(question, evidence=tuple(Evidence(units[at].render(), (at,)) for at in found))

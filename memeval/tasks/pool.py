@@ -1,7 +1,7 @@
-"""Passages, and the pool that a stream is filled from.
+"""Passages, and the pool from which a stream is filled.
 
-Which passages a stream gets, and in which order, is decided by hashes of (question, passage) alone. So a shorter
-stream is a subsequence of the longer one, neither depends on the order of a file, and curves over lengths are paired.
+Only hashes of (question, passage) decide which passages a stream gets, and in which order. So a shorter stream is a
+subsequence of a longer one, neither depends on the order of a file, and curves over lengths are paired.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from memeval.bm25 import BM25Index
 from memeval.task import Unit
-from memeval.tasks.base import normalise, number, plain
+from memeval.tasks.base import hash64, normalise, plain
 
 Hashes = NDArray[np.uint64]
 
 _BLOCK = 1 << 13
-"""Hashes mixed at a time: they stay in the processor's cache."""
+"""How many hashes are mixed at a time, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A titled paragraph. time: an ISO date when the stream has an order in time."""
+    """A titled paragraph. time: an ISO date, where the stream is ordered by time."""
 
     title: str
     text: str
@@ -39,18 +39,18 @@ class Passage:
 
 @functools.lru_cache(maxsize=1 << 16)
 def title_key(title: str) -> str:
-    """What makes two titles the same: case and blanks do not count."""
+    """The form in which two titles are compared: without regard to case and white space."""
     return plain(title).casefold()
 
 
 def keys(passages: Iterable[Passage]) -> Hashes:
-    """One hash per passage, of its title and text."""
-    return np.array([number(plain(item.title), plain(item.text)) for item in passages], dtype=np.uint64)
+    """A hash of each passage's title and text."""
+    return np.array([hash64(plain(item.title), plain(item.text)) for item in passages], dtype=np.uint64)
 
 
 def mixed(passage_keys: Hashes, salt: int) -> Hashes:
-    """A hash per (salt, passage), vectorised: the finaliser of splitmix64 (Steele, Lea, Flood: Fast splittable
-    pseudorandom number generators, OOPSLA 2014) over the passage's key and the salt."""
+    """A hash of (salt, passage) for each passage, vectorised: the finaliser of splitmix64 (Steele, Lea, Flood: Fast
+    splittable pseudorandom number generators, OOPSLA 2014), applied to the passage's key and the salt."""
     mixed_keys = passage_keys ^ np.uint64(salt)
     for start in range(0, len(mixed_keys), _BLOCK):
         value = mixed_keys[start : start + _BLOCK]
@@ -65,11 +65,12 @@ def mixed(passage_keys: Hashes, salt: int) -> Hashes:
 
 
 def rising(hashes: Hashes, expected: int) -> Iterator[int]:
-    """Indices by rising hash (of equals the first), sorted only as far as they are taken. expected: how many, about."""
+    """Indices by rising hash (ties in order), sorted only as far as they are taken. expected: about how many will be
+    taken."""
     reached = np.uint64(0)
     expected = max(expected, 1)
     while expected < len(hashes) // 2:
-        limit = np.uint64(expected * 2**64 // len(hashes))  # hashes are spread evenly: about so many lie below it
+        limit = np.uint64(expected * 2**64 // len(hashes))  # hashes are uniform, so about `expected` of them are below
         found = np.flatnonzero((hashes >= reached) & (hashes < limit)) if reached else np.flatnonzero(hashes < limit)
         yield from found[np.argsort(hashes[found], kind="stable")].tolist()
         reached, expected = limit, 4 * expected
@@ -80,10 +81,10 @@ def rising(hashes: Hashes, expected: int) -> Iterator[int]:
 class Pool:
     """Distinct passages in order of title, and filler that is used only when they do not suffice.
 
-    Two passages are the same when title and text are, blanks aside. Filler whose title the pool has is left out: it
-    would be a second version of the same article. size: passages of the pool proper; `passages[size:]` is filler.
-    digest: sha256 of the pool proper, so that scores on different pools are never taken for the same. times: distinct
-    ones, in order; moments: of each passage the index of its time among them, -1 where it has none.
+    Two passages are the same if title and text are equal apart from white space. Filler with a title that the pool has is
+    left out: it would be a second version of the same article. size: the number of passages without filler;
+    `passages[size:]` is filler. digest: sha256 of the passages without filler, so that scores on different pools are kept
+    apart. times: the distinct times, in order; moments: for each passage the index of its time, -1 where it has none.
     """
 
     def __init__(self, passages: Iterable[Passage], filler: Iterable[Passage] = ()) -> None:
@@ -92,7 +93,7 @@ class Pool:
         extra = {key: item for key, item in _distinct(filler).items() if key[0].casefold() not in titles}
         self.passages: tuple[Passage, ...] = (*own.values(), *extra.values())
         self.size = len(own)
-        self.keys = np.array([number(*key) for key in (*own, *extra)], dtype=np.uint64)
+        self.keys = np.array([hash64(*key) for key in (*own, *extra)], dtype=np.uint64)
         self.times = tuple(sorted({item.time for item in self.passages if item.time}))
         at = {time: moment for moment, time in enumerate(self.times)}
         self.moments = np.array([at[item.time] if item.time else -1 for item in self.passages], dtype=np.int64)
@@ -114,7 +115,7 @@ class Pool:
         return len(self.passages)
 
     def unit(self, index: int) -> Unit:
-        """A passage as a unit of streams, made when it is first drawn: most of a large pool never are."""
+        """A passage as a unit, made when it is first drawn: most passages of a large pool are never drawn."""
         unit = self._units.get(index)
         if unit is None:
             unit = self._units[index] = self.passages[index].unit()
@@ -129,8 +130,8 @@ class Pool:
         expected: int | None = None,
     ) -> Iterator[int]:
         """Indices of the passages that may be in a stream with `own`, in the order in which a growing stream takes them: the
-        pool by hash, then the filler by hash. Never a text of `own`; never a title of `titles`, nor (unless
-        same_titles) of `own`. expected: about how many will be taken (None: all); it changes the effort, not the result."""
+        pool by hash, then the filler by hash. Passages of `own` are left out, and those with a title in `titles` or (unless
+        same_titles) in `own`. expected: about how many will be taken (None: all); it changes the effort, not the result."""
         excluded = set(self._of_keys(keys(own)))
         names = {title_key(title) for title in titles}
         if not same_titles:
@@ -151,8 +152,8 @@ class Pool:
             yield from self._by_key[start:end].tolist()
 
     def nearest(self, ranking: Iterable[int], query: str, answers: Iterable[str]) -> Iterator[int]:
-        """The same passages, those nearest to the query first (BM25; ties as ranked), without any that holds one of the
-        answers as whole normalised tokens. Filler stays behind the pool."""
+        """The passages of a ranking sorted by BM25 for the query (ties as ranked), without those that contain an answer as
+        whole normalised tokens. Filler stays after the pool."""
         with self._lock:
             if self._search is None:
                 self._search = BM25Index()
@@ -172,8 +173,8 @@ class Pool:
 
 
 def _distinct(passages: Iterable[Passage]) -> dict[tuple[str, str], Passage]:
-    """Passages by title and text, blanks collapsed, in that order."""
+    """(title, text) with white space collapsed -> passage, in the order of these keys."""
     found: dict[tuple[str, str], Passage] = {}
-    for item in dict.fromkeys(passages):  # most repeats are exact, and found faster so
+    for item in dict.fromkeys(passages):  # drops exact repeats, which are most, at once
         found.setdefault((plain(item.title), plain(item.text)), item)
     return dict(sorted(found.items(), key=lambda pair: pair[0]))

@@ -1,8 +1,7 @@
-"""From questions with their own paragraphs, and a pool, to streams: the part of task building that no data set owns.
+"""Build streams from questions with their own paragraphs, and a pool; the same for all data sets.
 
-One stream per question: its own paragraphs and random ones of the pool, in an order drawn per question. Variants:
-filled to a number of tokens, nearest distractors instead of random ones, several questions in one stream (DESIGN
-section 3).
+A stream holds a question's own paragraphs and random ones of the pool, in an order drawn per question. Variants: a stream
+filled to a number of tokens, nearest distractors instead of random ones, several questions in one stream (DESIGN section 3).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from memeval import tokens
 from memeval.errors import NoData, UsageError
 from memeval.task import Context, ContextRef, Evidence, Question, Unit
 from memeval.tasks import memocr
-from memeval.tasks.base import Settings, number, refs_of, seeded
+from memeval.tasks.base import Settings, hash64, refs_of, seeded
 from memeval.tasks.pool import Passage, Pool, keys, mixed
 
 if TYPE_CHECKING:
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
 
 
 SHORTEST = 64
-"""Tokens. The documents of a pool are hardly ever shorter on average, so a stream of N tokens takes N / SHORTEST at most."""
+"""Tokens. The average document of a pool is rarely shorter, so a stream of N tokens takes about N / SHORTEST documents at
+most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """A question and the passages that belong to it.
 
-    question: without evidence and without position (both are set when the stream is built). own: passages that are
-    always in the stream. evidence: (index into own, supporting text). exclude: titles never drawn as distractors,
-    besides the titles of `own`. hygiene: strings that a `@hard` distractor must not hold, besides the question's
-    answers (aliases).
+    question: without evidence and position, which are set when the stream is built. own: passages that are always in the
+    stream. evidence: (index into own, supporting text). exclude: titles that are never drawn as distractors, besides the
+    titles of `own`. hygiene: strings that a `@hard` distractor must not contain, besides the question's answers (aliases).
     """
 
     question: Question
@@ -52,12 +51,12 @@ class Example:
 class PackedTask:
     """A task whose streams are built from examples and a pool; implements `memeval.tasks.Task`.
 
-    pool: called once, when the first context is built. data: facts for the manifest. order: of the questions, where the
-    seeded one will not do. Streams follow the card: `documents`
-    (own ones counted) or `tokens` (as near below as the next document allows), `hard`, `shared`; own passages are
-    always in, also where they alone exceed the length. Passages with a `time` are in order of time, the others
-    at places given by a hash. `layout: memocr` draws, orders and prints them as that script does (memocr.py);
-    examples then count in the order given. Raises UsageError when the pool is too small.
+    pool: called once, when the first context is built. data: facts for the manifest. order: of the questions, in place of
+    the seeded one. Streams follow the card: `documents` (a number that includes the own ones) or `tokens` (whole documents
+    up to that number), `hard`, `shared`. Own passages are always included, even where they alone exceed the length. Passages
+    with a `time` are in order of time, the others at places given by a hash. `layout: memocr` draws, orders and prints
+    documents as that script does (memocr.py); then the order of `examples` matters. Raises NoData where the pool is too
+    small.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class PackedTask:
         for example in examples:
             if example.question.id in self._examples:
                 raise UsageError(f"task '{card.name}': question id '{example.question.id}' occurs twice")
-            self._examples[example.question.id] = _marked(example) if card.layout else example
+            self._examples[example.question.id] = _with_question_mark(example) if card.layout else example
         self.order: Sequence[str] = seeded(self._examples, settings.seed) if order is None else order
         if card.layout:
             drawn = memocr.drawn(list(self._examples), card.documents, settings.seed)
@@ -94,7 +93,7 @@ class PackedTask:
             self._group_of.update(dict.fromkeys(ids, context_id))
         self._make_pool = pool
         self._pool: Pool | None = None
-        self._tokens: dict[int, int] = {}  # of the passages of the pool drawn so far: most are drawn for many streams
+        self._tokens: dict[int, int] = {}  # of the pool's passages drawn so far: most are drawn for many streams
         self._lock = threading.Lock()
 
     def golds(self) -> Sequence[Question]:
@@ -105,7 +104,7 @@ class PackedTask:
         return refs_of(self.card, self._group_of, question_ids)
 
     def context(self, ref: ContextRef) -> Context:
-        """Build one stream. meta: documents, tokens (units counted and summed), from_wiki_pool (filler among them)."""
+        """Build one stream. meta: documents, tokens (the sum over units), from_wiki_pool (how many documents are filler)."""
         if ref.context_id not in self._groups:
             raise UsageError(f"task '{self.card.name}': no context '{ref.context_id}'")
         examples = [self._examples[name] for name in self._groups[ref.context_id]]
@@ -141,7 +140,7 @@ class PackedTask:
     def _draw(
         self, context_id: str, examples: Sequence[Example], own: Sequence[Passage], units: list[Unit]
     ) -> tuple[list[int], int]:
-        """Distractors, as indices into the pool, and the tokens of the whole stream. Their units are added to `units`."""
+        """(distractors as indices into the pool, the tokens of the whole stream). Their units are appended to `units`."""
         count = tokens.counter(self.card.tokenizer)
         total = sum(count(unit.render()) for unit in units)
         wanted = max(self.card.documents - len(own), 0)
@@ -175,24 +174,24 @@ class PackedTask:
             salt = memocr.salt(self._seed, self.card.documents, context_id)
             return self.pool.ranking(salt, own, same_titles=True, expected=expected)
         titles = frozenset(itertools.chain.from_iterable(example.exclude for example in examples))
-        salt = number("draw", self._seed, context_id)
+        salt = hash64("draw", self._seed, context_id)
         if not self.card.hard:
             return self.pool.ranking(salt, own, titles, expected=expected)
         query = " ".join(example.question.text for example in examples)
         return self.pool.nearest(self.pool.ranking(salt, own, titles), query, _answer_strings(examples))
 
     def _arranged(self, context_id: str, own: Sequence[Passage], drawn: Sequence[int]) -> list[int]:
-        """Indices into own passages and drawn ones, one after the other, in stream order. A passage without a time
-        takes a moment of the pool's by its hash: fixed per passage, so that streams of different lengths agree.
+        """The order of the stream, as indices into the list of own passages followed by drawn ones. A passage without a time
+        gets one of the moments by its hash, which is fixed per passage, so that streams of different lengths agree.
 
-        A moment is an index into the sorted times of the pool and of the own passages. The pool knows the indices of its
+        A moment is an index into the sorted times of the pool and of the own passages. The pool stores the indices of its
         own times; each further time of an own passage raises the indices after it by one.
         """
         if self.card.layout:
             return memocr.permutation(len(own) + len(drawn))
         known = self.pool.times
         all_keys = np.concatenate([keys(own), self.pool.keys[np.array(drawn, dtype=np.intp)]])
-        hashes = mixed(all_keys, number("place", self._seed, context_id))
+        hashes = mixed(all_keys, hash64("place", self._seed, context_id))
         more = sorted({item.time for item in own if item.time and not _holds(known, item.time)})
         if not known and not more:
             return list(np.argsort(hashes, kind="stable").tolist())
@@ -211,13 +210,13 @@ def _holds(times: Sequence[str], time: str) -> bool:
     return at < len(times) and times[at] == time
 
 
-def _marked(example: Example) -> Example:
-    question = dataclasses.replace(example.question, text=memocr.asked(example.question.text))
+def _with_question_mark(example: Example) -> Example:
+    question = dataclasses.replace(example.question, text=memocr.with_question_mark(example.question.text))
     return dataclasses.replace(example, question=question)
 
 
 def _answer_strings(examples: Sequence[Example]) -> Iterator[str]:
-    """Strings that a `@hard` distractor must not contain. Not yes and no, which occur in passages of all kinds."""
+    """Strings that a `@hard` distractor must not contain, without yes and no, which occur in passages of all kinds."""
     for example in examples:
         for text in (*example.question.answers, *example.hygiene):
             if text.strip().lower() not in ("yes", "no"):

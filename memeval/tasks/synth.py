@@ -1,6 +1,6 @@
-"""The bundled task: questions about a fictional world, with typed evidence; no data files, no network.
+"""The bundled task: questions about a fictional world, with typed evidence, without data files or network.
 
-More worlds only add questions; the pool of distractors is always world 0 of the split, for every length.
+More worlds only add questions; for every length, the pool of distractors is world 0 of the split.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from memeval.synth.generator import Neighbourhood
 from memeval.synth.questions import KINDS, Item
 from memeval.synth.world import WORLD
 from memeval.task import Question
-from memeval.tasks.base import Settings, number, params
+from memeval.tasks.base import Settings, hash64, params
 from memeval.tasks.pool import Passage, Pool
 from memeval.tasks.streams import Example, PackedTask
 from memeval.typed import Count, Positive
 
 PER_WORLD = WORLD * len(KINDS)
-"""Questions in a world."""
+"""The number of questions in a world."""
 
-_BLOCK = 2 * len(KINDS)  # two circles: every kind twice, one yes and one no
+_BLOCK = 2 * len(KINDS)  # two circles: every kind twice, and a yes and a no for yes/no questions
 
 
 class Synth:
     """The source of cards that say `source: synth`."""
 
     class Params(msgspec.Struct):
-        """split: splits share no entity and no question template. world_seed: which world. worlds: how many the task offers
-        (1440 questions each), as far as `questions` or `--limit` needs no more."""
+        """split: splits share no entity and no question template. world_seed: selects the world. worlds: how many worlds the
+        task has (1440 questions each); more if `questions` or `--limit` needs them."""
 
         split: Literal["train", "validation", "test"] = "test"
         world_seed: Count = 1
         worlds: Positive = 1
 
     def load(self, card: TaskCard, settings: Settings) -> PackedTask:
-        """Make the world of the card. Its data facts hold digests of the questions and the documents of world 0. Raises
-        UsageError for params that are unknown or out of range."""
+        """Generate the world of the card. The task's data facts have digests of the questions and documents of world 0.
+        Raises UsageError for params that are unknown or out of range."""
         given = params(card, self.Params)
         split, seed = given.split, given.world_seed
         worlds = max(given.worlds, -(-max(card.questions, settings.questions) // PER_WORLD))
@@ -67,15 +67,15 @@ class Synth:
 
 
 def _rotation(ids: Sequence[str], seed: int) -> tuple[str, ...]:
-    """An order that goes through the kinds in rotation, so that every prefix is balanced.
+    """Order the questions by rotating through the kinds, so that every prefix is balanced.
 
     The seed shuffles blocks of sixteen questions (two circles) within a world; worlds follow each other, so that a task
-    that offers more worlds begins with the same questions.
+    with more worlds begins with the same questions.
     """
 
     def rank(name: str) -> tuple[int, int, int]:
         place = int(name.rpartition("-")[2])
-        return place // PER_WORLD, number("order", seed, f"block {place // _BLOCK}"), place
+        return place // PER_WORLD, hash64("order", seed, f"block {place // _BLOCK}"), place
 
     return tuple(sorted(ids, key=rank))
 
@@ -86,8 +86,8 @@ def _passage(document: Document) -> Passage:
 
 @functools.lru_cache(maxsize=2)
 def world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
-    """The circles whose documents are the pool (about 7,500). Making them takes most of a second, so they are kept in the
-    user's cache, by the text of the generator."""
+    """The circles whose documents are the pool (about 7,500). Generating them takes most of a second, so they are stored in
+    the user's cache, under a digest of the generator's source."""
     package = Path(generator.__file__).parent
     digest = hashlib.sha256()
     for path in sorted([*package.glob("*.py"), *(package.parent / "_data" / "synth").glob("*.yaml")]):
@@ -106,20 +106,21 @@ def world_zero(split: str, seed: int) -> tuple[Neighbourhood, ...]:
 
 @functools.lru_cache(maxsize=2)
 def _pool(split: str, seed: int) -> Pool:
-    """World 0, the same for every length and every question."""
+    """The pool of world 0, the same for every length and question."""
     return Pool(_passage(document) for built in world_zero(split, seed) for document in built.documents)
 
 
 @functools.lru_cache(maxsize=2)
 def _early(split: str, seed: int) -> tuple[tuple[str, str], ...]:
-    """(time, title) of the pool's documents that are dated in the early years, in order of time."""
+    """(time, title) of the pool's documents from the early years, in order of time."""
     last = EARLY[1].isoformat()
     documents = (item for built in world_zero(split, seed) for item in built.documents)
     return tuple(sorted((item.time, item.title) for item in documents if item.time <= last))
 
 
 def _example(name: str, item: Item, early: Sequence[tuple[str, str]]) -> Example:
-    """A long-gap question excludes every document as old as its evidence, so that only its own documents come before it."""
+    """An item as an example. A long-gap question excludes all other documents that are as old as its evidence, so that only
+    its own documents come before the evidence."""
     exclude = item.exclude
     if item.kind == "long-gap":
         latest = max(item.own[index].time for index, _ in item.evidence)

@@ -1,4 +1,4 @@
-"""The task of the toy language (synth/tiny.py): one chunk of six lines after the other, then all questions of the stream."""
+"""The task in the toy language (synth/tiny.py): a stream of chunks with six lines each, then all of its questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class SynthTiny:
     """The source of cards that say `source: synth-tiny`."""
 
     class Params(msgspec.Struct):
-        """split: splits share no name and no value. world_seed: which streams. streams: how many. chunks: of a stream."""
+        """split: splits share no name and no value. world_seed: selects the streams. streams: how many streams. chunks: how
+        many chunks a stream has."""
 
         split: Literal["train", "validation", "test"] = "test"
         world_seed: Count = 4
@@ -27,8 +28,8 @@ class SynthTiny:
         chunks: Positive = 4
 
     def load(self, card: TaskCard, settings: Settings) -> FixedTask:
-        """Make the streams. Their questions are asked stream by stream, so that a prefix asks whole streams. Raises
-        UsageError for params that are unknown or out of range."""
+        """Generate the streams. Questions are ordered stream by stream, so that a prefix asks few streams. Raises UsageError
+        for params that are unknown or out of range."""
         given = params(card, self.Params)
         made = tiny.streams(given.split, given.streams, given.chunks, given.world_seed)
         name = f"tiny-{given.split}-{given.world_seed}-{given.chunks}"

@@ -1,8 +1,9 @@
 """TriviaQA (Joshi et al., ACL 2017, arXiv 1705.03551): trivia questions with whole Wikipedia pages as evidence.
 
-The data do not mark where in its pages a question is answered. The pages are cut into passages of a few hundred words. As in
-distant supervision, any that contains the answer or an alias may be the one: the nearest to the question is the gold
-passage, and all others go into the pool. The rows of the Hugging Face hub are read, which contain the pages.
+The data do not mark where in the pages a question is answered. The pages are cut into passages of up to a few hundred words.
+As in distant supervision, any passage that contains the answer or an alias may be the right one: the nearest to the question
+is taken as the gold passage, and all others go into the pool. The rows of the Hugging Face hub are read, which contain the
+pages.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from memeval.tasks.pool import Passage
 from memeval.tasks.streams import Example
 
 PAGES = (("entity_pages", "wiki_context"), ("search_results", "search_context"))
-"""Where a record has its pages: field, and the pages' texts in it."""
+"""Where a record has its pages: (field, the texts' key in it)."""
 LEAST, MOST = 20, 300
-"""Words of a passage, about: a shorter paragraph (a heading, an item of a list) goes with the next, a longer one is
-cut."""
+"""About the fewest and the most words of a passage: a shorter paragraph (a heading, an item of a list) is joined with the
+next, a longer one is cut."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 Cut = tuple[Passage, str]
-"""A passage, and its title and text normalised."""
+"""(a passage, its normalised title and text)"""
 
 
 class TriviaQA(ParagraphQA):
@@ -52,9 +53,9 @@ class TriviaQA(ParagraphQA):
 
 
 def _answers(answer: Mapping[str, Any]) -> tuple[str, ...]:
-    """The answer, then its aliases as written and as upstream normalised them: official scoring
-    (triviaqa_evaluation.py) takes any of them. Of those that are the same once normalised the first; an alias that
-    normalises to nothing would occur in every text and is left out."""
+    """The answer, then its aliases as written and as normalised by upstream: official scoring (triviaqa_evaluation.py)
+    accepts any of them. Of answers with the same normalised form, the first is kept. An alias that normalises to nothing is
+    left out, because it would occur in every text."""
     value = answer["value"].strip()
     found = [value, *texts(answer["aliases"]), *texts(answer["normalized_aliases"])]
     kept = {normalise(text): text for text in reversed(found) if normalise(text)}
@@ -72,7 +73,7 @@ def _pages(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=256)  # questions share pages
 def passages(title: str, text: str) -> tuple[Cut, ...]:
-    """A page in passages of whole paragraphs (lines), in order."""
+    """Cut a page into passages of whole paragraphs (lines), in order."""
     pieces: list[str] = []
     held = ""
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -86,8 +87,8 @@ def passages(title: str, text: str) -> tuple[Cut, ...]:
 
 
 def _bounded(paragraph: str) -> list[str]:
-    """The paragraph, cut between sentences (inside one, where that alone is too long) into parts of at most MOST
-    words."""
+    """Cut a paragraph into parts of at most MOST words, between sentences (inside a sentence only where it alone is too
+    long)."""
     if len(paragraph.split()) <= MOST:
         return [paragraph]
     parts: list[list[str]] = [[]]
@@ -102,9 +103,9 @@ def _bounded(paragraph: str) -> list[str]:
 
 
 def nearest(question: str, answers: Sequence[str], cuts: Sequence[Cut]) -> Passage | None:
-    """Of the passages that hold an answer as whole normalised tokens, the one that shares most with the question: the
-    sum of ln(passages / passages with the word) over the shared words; of equals the first. None where no passage
-    holds any."""
+    """The passage that is nearest to the question among those that contain an answer as whole normalised tokens. Nearness is
+    the sum of ln(passages / passages with the word) over the words shared with the question; ties go to the first. None
+    where no passage contains an answer."""
     needles = [f" {text} " for text in dict.fromkeys(map(normalise, answers)) if text]
     holding = [index for index, (_, text) in enumerate(cuts) if any(needle in f" {text} " for needle in needles)]
     if not holding:

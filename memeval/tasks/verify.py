@@ -1,6 +1,6 @@
-"""The data of a task: what is on this machine, how to get the rest, and what is in it.
+"""The data of a task: which files are on this machine, how to get the rest, and what they contain.
 
-Nothing whose licence forbids commercial use is fetched before the user named that licence.
+Data whose licence forbids commercial use are fetched only after the user named that licence.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from memeval.tasks.chunking import pack
 from memeval.tasks.load import load
 
 SAMPLE_TOKENS = 5_000_000
-"""How many tokens of streams `verify` counts, unless the user says how many contexts."""
+"""How many tokens of streams `verify` counts, unless the user sets the number of contexts."""
 
 _CREATIVE = re.compile(r"(?i)\bCC[ -]BY(?:[ -](?:NC|SA|ND))+(?:[ -]\d\.\d)?")
 
 Progress = Callable[[int, int], None]
-"""Takes contexts built so far, and how many there are."""
+"""Called with (contexts built so far, number of contexts)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a task holds. files: facts (name, sha256, bytes, records). kinds: questions per kind, `unanswerable` apart.
-    built: how many contexts were built, checked and counted. tokens: min, mean, max of their streams, by tokenizer."""
+    """What a task contains. files: facts (name, sha256, bytes, records). kinds: questions per kind, with `unanswerable` as a
+    kind of its own. built: how many contexts were built, checked and counted. tokens: min, mean, max of their streams."""
 
     task: str
     files: tuple[Mapping[str, Any], ...]
@@ -50,8 +50,8 @@ class Verified:
 
 
 def data_files(card: TaskCard) -> tuple[DataFile, ...]:
-    """What the card's source reads; nothing for a source that makes its data, or that does not say what it reads. Raises
-    UsageError for params of a wrong type."""
+    """The files that the card's source reads; empty for a source that generates its data, or that does not declare its
+    files. Raises UsageError for params of a wrong type."""
     source = plugins.source(card)
     return tuple(source().files(card)) if hasattr(source, "files") else ()
 
@@ -81,10 +81,11 @@ def remedy(card: TaskCard, file: DataFile, settings: Settings) -> str:
 
 
 def fetch_data(card: TaskCard, settings: Settings, to: Path | None, accepted: Sequence[str], say: Say) -> list[Fetched]:
-    """Get every required file of the task that is not there; what is there already is returned without an origin.
+    """Fetch every required file of the task that is missing; a file that exists already is returned without an origin.
 
-    to: a data folder to fill (made when it does not exist); None: the hub's cache, and the user's data folder for
-    files that the hub does not have. accepted: licences the user named. Raises UsageError.
+    to: a data folder to fill (created if it does not exist); None: the hub's cache, and the user's data folder for files
+    that the hub does not have. accepted: licences that the user named. Raises UsageError where a file cannot be fetched, or
+    its licence was not accepted.
     """
     if to is not None:
         try:
@@ -125,8 +126,8 @@ def verify(
 ) -> Verified:
     """Load the task as a run does, look at every question, and build contexts in seeded order.
 
-    contexts: how many to build (0: all); None: until `SAMPLE_TOKENS`. All are built where a cluster holds several of
-    them, but not all counted. Raises the source's UsageError for missing or damaged data.
+    contexts: how many to build and count (0: all); None: until `SAMPLE_TOKENS`. Where a cluster has several contexts, all
+    are built, to count the clusters. Raises the source's UsageError for missing or damaged data.
     """
     task = load(card, settings)
     golds = task.golds()

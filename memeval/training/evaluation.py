@@ -1,8 +1,8 @@
-"""What the tiny writer has learned: an honest evaluation on held-out streams, before and after GRPO.
+"""Evaluate what the tiny writer has learned: on held-out streams, before and after GRPO.
 
-What it shows: a learned preference over the words of a toy language, given which of them are present. The writer copies,
-paraphrases, updates and deletes nothing. By construction its inputs look the same at every length of the stream, and a store
-that holds all lines worth keeping, but not all lines, does not bind a writer that selects well.
+It shows a learned preference over the words of a toy language, given which of them are present. The writer copies,
+paraphrases, updates and deletes nothing. By construction its inputs look the same at every length of the stream, and a
+writer that selects well never fills the store, which has room for all lines worth keeping, but not for all lines.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from memeval.training.recipe import Recipe
 from memeval.training.rollouts import Rollout
 
 FIXED = 300
-"""Tokens (words) that the memory holds at all lengths of the test of lengths; at the training length it is the recipe's
+"""The capacity of the memory in tokens (words) in the test on longer streams; at the training length it is the recipe's
 `capacity`."""
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Readings of streams in numbers. accuracy: mean over streams. memory: tokens held at the end, written: tokens
-    put into the memory, as shares of the stream. askable, noise: share of the lines with relations that are always, or
-    never, asked about that were written; selectivity: their difference. success: share of the calls that succeeded; calls:
-    per chunk; silent: share of the chunks without a call. The last three say nothing of a writer that follows a rule."""
+    """Figures of readings of streams. accuracy: mean over streams. memory: tokens held at the end, written: tokens put into
+    the memory, both as shares of the stream. askable, noise: which share was written of the lines whose relations are
+    always, or never, asked about; selectivity: askable - noise. success: share of the calls that succeeded; calls: per
+    chunk; silent: share of the chunks without a call. The last three do not apply to a writer that follows a rule."""
 
     accuracy: float
     memory: float
@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The trained writer against the better of the warm start's two temperatures, on the same streams. ratio: of mean
+    """The trained writer compared with the better of the warm start's two temperatures, on the same streams. ratio: of mean
     accuracies, with its 95 % interval over streams; p: of the paired difference (sign flip)."""
 
     temperature: float
@@ -56,8 +56,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Length(msgspec.Struct, frozen=True):
-    """Figures on streams of `times` the training length under one fixed store, at T = 1, and the trained writer against the
-    warm start there."""
+    """Figures on streams of `times` the training length with one fixed store, at T = 1, and the trained writer compared with
+    the warm start there."""
 
     times: int
     figures: dict[str, Figures]
@@ -65,8 +65,8 @@ class Length(msgspec.Struct, frozen=True):
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What the evaluation found. figures: `warm T=1`, `trained T=0`, `write-all` and so on, on held-out streams of the
-    training length. claims: at T = 1 and T = 0. faults: what of the marks is not met; empty where the training worked."""
+    """The result of an evaluation. figures: `warm T=1`, `trained T=0`, `write-all` and so on, on held-out streams of the
+    training length. claims: at T = 1 and T = 0. faults: the targets that were missed; empty where the training worked."""
 
     seed: int
     figures: dict[str, Figures]
@@ -80,11 +80,11 @@ RULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "write-random": ("write-random", {}),
     "oracle writer": ("write-all", {"words": list(tiny.ASKED)}),
 }
-"""Writers that are no models, beside the trained one: agent and parameters."""
+"""Writers that follow a rule, for comparison: name -> (agent, parameters)."""
 
 
 class HeldOut:
-    """Streams that are held out, read under a store of so many tokens: by the writer that was trained, and by rules."""
+    """Held-out streams, read with a store of `capacity` tokens by the trained writer and by rules."""
 
     def __init__(self, recipe: Recipe, task: str, capacity: int) -> None:
         def under(agent: str, params: Mapping[str, Any]) -> Recipe:
@@ -95,7 +95,7 @@ class HeldOut:
 
     @property
     def identity(self) -> list[Any]:
-        """What the runs that read the streams are."""
+        """The identities of the runs that read the streams."""
         return [run.identity() for run in (self.streams[0].run, *self.rules.values())]
 
     def read(self, policy: Policy, temperature: float) -> list[Rollout]:
@@ -137,8 +137,8 @@ def figures(readings: Sequence[Rollout], streams: Sequence[Stream]) -> Figures:
 
 
 def claim(new: Sequence[Rollout], old: Sequence[Rollout], temperature: float, against: float, draws: int = 2000) -> Claim:
-    """How much better the new writer is, on the same streams. The interval of the ratio is a percentile bootstrap over
-    streams, seeded."""
+    """Compare a new writer with an old one on the same streams. The interval of the ratio is a seeded percentile bootstrap
+    over streams."""
     first, second = (np.array([reading.accuracy for reading in readings]) for readings in (new, old))
     picks = np.random.default_rng(0).integers(0, len(first), (draws, len(first)))
     ratios = first[picks].mean(1) / np.maximum(second[picks].mean(1), 1e-9)
@@ -149,13 +149,13 @@ def claim(new: Sequence[Rollout], old: Sequence[Rollout], temperature: float, ag
 
 
 def held_out(recipe: Recipe) -> HeldOut:
-    """The recipe's test streams, under its own store."""
+    """The recipe's test streams, with the recipe's store."""
     return HeldOut(recipe, recipe.test, recipe.params.get("capacity", 0))
 
 
 class Evaluation:
-    """What a recipe's training is judged by: its test streams under the recipe's store, and those of other lengths under a
-    fixed one. Raises UsageError for tasks that cannot be used."""
+    """The evaluation of a recipe's training: on its test streams with the recipe's store, and on those of other lengths with
+    a fixed store. Raises UsageError for tasks that cannot be used."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._seed = recipe.seed
@@ -168,7 +168,7 @@ class Evaluation:
         return [test.identity for test in (self.test, *self.lengths.values())]
 
     def proof(self, policies: Mapping[str, Policy]) -> Proof:
-        """policies: `warm` and `trained` -> the model at that state."""
+        """Evaluate. policies: `warm` and `trained` -> the model in that state."""
         readings = {(name, t): self.test.read(policy, t) for name, policy in policies.items() for t in (1.0, 0.0)}
         found = {f"{name} T={t:g}": self.test.figures(each) for (name, t), each in readings.items()} | self.test.by_rule()
         better = max((1.0, 0.0), key=lambda t: found[f"warm T={t:g}"].accuracy)
@@ -184,14 +184,14 @@ def _length(times: int, test: HeldOut, policies: Mapping[str, Policy]) -> Length
 
 
 def faults(found: Mapping[str, Figures], claims: Sequence[Claim], before: Sequence[Rollout]) -> list[str]:
-    """What of the marks is not met, in words; each mark is a promise that README makes. before: the warm start's readings
-    at T = 1."""
+    """The targets that were missed, in words; each target is a promise of the README. before: the warm start's readings at
+    T = 1."""
     trained, greedy = found["trained T=1"], found["trained T=0"]
     warm, warm_greedy = found["warm T=1"], found["warm T=0"]
     calls = sum(turn.calls for reading in before for turn in reading.turns)
     slack = stats.half_width(max(1, calls), warm.success)
     first = claims[0]
-    marks = (
+    targets = (
         (first.ratio >= 2 and first.low > 1 and first.p < 0.05, f"accuracy grew {first.ratio:.2f} times, not 2 times"),
         (
             trained.written <= 0.5 * found["write-all"].written,
@@ -207,4 +207,4 @@ def faults(found: Mapping[str, Figures], claims: Sequence[Claim], before: Sequen
             f"call success at T = 0 fell from {warm_greedy.success:.1%} to {greedy.success:.1%}",
         ),
     )
-    return [fault for met, fault in marks if not met]
+    return [fault for met, fault in targets if not met]

@@ -1,7 +1,7 @@
-"""The experiment of `memeval train tiny` as a whole: training (loop.py) and evaluation (evaluation.py) for several seeds,
-and what the parts of the reward do (ablations).
+"""The experiment of `memeval train tiny`: training (loop.py) and evaluation (evaluation.py) for several seeds, and
+ablations, which show the effect of each part of the reward.
 
-Every training run has a folder of its own, and what is finished there is read back.
+Every training run has a folder of its own; finished work is read back from there.
 
     OUT/seed-N/  ablations/NAME/  experiment.json  learning.png  lengths.png  ablations.png
 """
@@ -36,19 +36,19 @@ Result = TypeVar("Result")
 
 PROOF, FIGURES = "proof.json", "figures.json"
 EVALUATED_BY = ("evaluation.py", "reading.py", "rollouts.py")
-"""The files here that the numbers of an evaluation follow from, beside the engine and its agents."""
+"""The files of this package that determine the numbers of an evaluation, besides the engine and its agents."""
 
 
 class Point(msgspec.Struct, frozen=True):
-    """A check during training, on the validation streams at T = 1."""
+    """The figures of a check during training, on the validation streams at T = 1."""
 
     step: int
     validation: Figures
 
 
 class Ablation(msgspec.Struct, frozen=True):
-    """The recipe with other settings: what is changed. steps: of GRPO, no more than the recipe's. capacity: None: the
-    recipe's. warm_steps: of a warm start of its own, 0: it begins with that of the recipe's seed."""
+    """Changes to the recipe. steps: of GRPO, at most the recipe's. capacity: None for the recipe's. warm_steps: of a warm
+    start of its own; 0: start from the warm start of the recipe's own training run."""
 
     name: str
     about: str
@@ -59,7 +59,7 @@ class Ablation(msgspec.Struct, frozen=True):
 
 
 WEAK = 100
-"""Steps of a warm start that ends with little more than half of its calls valid."""
+"""Steps of a weak warm start, after which little more than half of the calls are valid."""
 ABLATIONS = (
     Ablation("recipe", "the recipe"),
     Ablation("beta-0", "beta 0, no store limit", reward={"compression": 0.0}, capacity=0),
@@ -76,7 +76,7 @@ ABLATIONS = (
 
 
 class Ablated(msgspec.Struct, frozen=True):
-    """What an ablation came to after so many steps, on the held-out test streams at T = 1."""
+    """The result of an ablation after `steps` steps, on the held-out test streams at T = 1."""
 
     ablation: Ablation
     steps: int
@@ -85,7 +85,7 @@ class Ablated(msgspec.Struct, frozen=True):
 
 
 class Experiment(msgspec.Struct, frozen=True):
-    """proofs: of the seeds. curves: seed -> its checks during training."""
+    """proofs: one per seed. curves: seed -> its checks during training."""
 
     proofs: tuple[Proof, ...]
     curves: dict[int, tuple[Point, ...]]
@@ -93,14 +93,14 @@ class Experiment(msgspec.Struct, frozen=True):
 
 
 def prove(recipe: Recipe, out: Path) -> Proof:
-    """Train by a recipe in a folder, or go on with it, and evaluate what was learned. Raises UsageError for a recipe that
-    cannot be used and a folder that cannot be written, StopRun where training cannot go on."""
+    """Train by a recipe in a folder, or resume that training, and evaluate what was learned. Raises UsageError for a recipe
+    that cannot be used and a folder that cannot be written, StopRun where training cannot continue."""
     evaluation = Evaluation(recipe)
     return _trained(recipe, out, PROOF, evaluation.identity, Proof, evaluation.proof)
 
 
 def ablated(ablation: Ablation, recipe: Recipe, out: Path) -> Ablated:
-    """Train and evaluate an ablation, given with its recipe and folder; as `prove`."""
+    """Train and evaluate an ablation by its recipe in its folder. Raises as `prove`."""
     test = held_out(recipe)
 
     def evaluate(policies: dict[str, Policy]) -> Ablated:
@@ -118,8 +118,8 @@ def _trained(
     kind: type[Result],
     evaluate: Callable[[dict[str, Policy]], Result],
 ) -> Result:
-    """Train, and evaluate the policies `warm` and `trained`. A finished evaluation is read back from the file of that name,
-    unless what its numbers follow from has changed: the runs (identity), the weights, the code of the evaluation."""
+    """Train, and evaluate the policies `warm` and `trained`. A finished evaluation is read back from the file `name`, unless
+    something that determines its numbers has changed: the runs (identity), the weights, the code of the evaluation."""
     training = loop.Training(recipe, out)
     with TrainingFolder(out, recipe) as folder:
         state = training.run(folder)
@@ -136,7 +136,7 @@ def _trained(
 
 
 def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
-    """folder: of the training run whose warm start is taken."""
+    """The recipe of an ablation. folder: of the training run whose warm start is used."""
     params = dict(recipe.params) if ablation.capacity is None else {**recipe.params, "capacity": ablation.capacity}
     warm = replace(recipe.warm, steps=ablation.warm_steps) if ablation.warm_steps else Warm(folder=str(folder))
     grpo: Grpo = replace(recipe.grpo, steps=min(ablation.steps, recipe.grpo.steps))
@@ -145,12 +145,12 @@ def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
 
 
 def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[Proof]:
-    """The proof of each seed, in a folder of its own, as soon as those before it are there. jobs: trained at a time."""
+    """The proof of each seed, in order, each as soon as it is finished. jobs: how many are trained at a time."""
     return each(prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
 
 
 def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[Ablated]:
-    """All ablations. start: the folder of the recipe's own training run, which is done; its warm start is theirs."""
+    """The results of all ablations. start: folder of the recipe's own finished training run, whose warm start they use."""
     given = [
         (ablation, ablation_recipe(ablation, first, start), out / "ablations" / ablation.name) for ablation in ABLATIONS
     ]
@@ -158,14 +158,14 @@ def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[
 
 
 def curve(folder: Path) -> tuple[Point, ...]:
-    """The checks of a training run from its log."""
+    """The checks of a training run, from its log."""
     lines = (msgspec.json.decode(line) for line in (folder / "log.jsonl").read_bytes().splitlines())
     return tuple(msgspec.convert(line, Point) for line in lines if line["phase"] == "grpo")
 
 
 def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
     """beta -> the mean of its row in Mem-alpha's Table 4 (arXiv 2509.25911), gamma 0.1: performance from 0 to 1, or memory
-    in thousand tokens. Its printed averages are other numbers for three of the rows."""
+    in thousand tokens. The averages that the table prints differ from these means in three rows."""
     rows = [row for row in published() if row.board == "memalpha-table4" and row.measure == measure]
     found = {}
     for average in rows:
@@ -177,9 +177,9 @@ def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
 
 
 def each(work: Callable[..., Result], given: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Result]:
-    """The results of `work(*arguments)`, in order. A process of its own per piece of work, where several are done at a time:
-    one thread of torch is what makes two runs equal. Where one fails, and at Ctrl-C, all end at once; their folders stay
-    whole. Raises what `work` raises, and StopRun where a process is ended from outside."""
+    """The results of `work(*arguments)`, in order. With several jobs, each piece of work has a process of its own, because
+    two runs are equal only with a single thread of torch. If one fails, and at Ctrl-C, all end at once; their folders stay
+    intact. Raises what `work` raises, and StopRun where a process is killed from outside."""
     if jobs == 1:
         yield from itertools.starmap(work, given)
         return

@@ -1,9 +1,9 @@
-"""The folder of a training run: what was done, and the states to go on from. Killed at any moment, it holds the last whole
-state, and the same command goes on from there with the same result.
+"""The folder of a training run: its log, and the state to resume from. If the run is killed at any moment, the folder holds
+the last whole state, and the same command resumes there with the same result.
 
     OUT/recipe.yaml  log.jsonl  state.pt  warm/  best/
 
-warm/ and best/ are checkpoints as transformers saves them, with what they were trained on.
+warm/ and best/ are checkpoints in the format of transformers, with a record of what they were trained on.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from memeval.yamlfile import read_yaml
 
 
 class TrainingFolder:
-    """For use in a `with` statement: it is this process's until then. A folder that was made by another recipe is refused.
-    Raises UsageError for that, where another process is at work here, and where the disk does not take a file."""
+    """A context manager that locks the folder for this process. Raises UsageError for a folder of another recipe, where
+    another process is training here, and where a file cannot be written."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class TrainingFolder:
             raise UsageError(f"{path}: another memeval process is training here; wait for it or stop it")
         try:
             self._check(recipe)
-            for left in path.glob(".*.writing"):  # by a process that was killed while it wrote
+            for left in path.glob(".*.writing"):  # from a process that was killed while it wrote
                 _remove(left)
             self.write("recipe.yaml", yaml.safe_dump(msgspec.to_builtins(recipe), sort_keys=True, allow_unicode=True))
         except UsageError:
@@ -53,8 +53,8 @@ class TrainingFolder:
             raise
 
     def _check(self, recipe: Recipe) -> None:
-        """Raises UsageError where the folder's recipe is another one, with a key that differs. A key that the folder's
-        recipe lacks has its default."""
+        """Check that the folder has this recipe; keys that it lacks have their defaults. Raises UsageError, which names a
+        key that differs."""
         file = self.path / "recipe.yaml"
         if not file.is_file():
             return
@@ -70,24 +70,24 @@ class TrainingFolder:
             )
 
     def resume(self) -> dict[str, Any] | None:
-        """The last whole state, None at the start; the log is cut to what was written before it."""
+        """The last whole state, None at the start. Cuts the log back to that state."""
         state = read_state(self.path)
         self._log = self._written()[: state["lines"]] if state else []
         self._write_log()
         return state
 
     def cut_log(self, step: int) -> None:
-        """To what was written up to this step."""
+        """Cut the log back to the lines up to this step."""
         self._log = [line for line in self._written() if json.loads(line)["step"] <= step]
         self._write_log()
 
     def log(self, **facts: Any) -> None:
-        """Add a line to log.jsonl. No clock is in it: two runs of one recipe have equal logs."""
+        """Add a line to log.jsonl. It has no times, so that two runs of one recipe have equal logs."""
         self._log.append(json.dumps(facts))
         self._write_log()
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Replace the state that a later command goes on from."""
+        """Replace the state from which a later command resumes."""
         self._whole("state.pt", lambda to: torch.save({**state, "lines": len(self._log)}, to))
 
     def save(
@@ -99,8 +99,8 @@ class TrainingFolder:
         weights: dict[str, torch.Tensor],
         generation: Any = None,
     ) -> None:
-        """Write a checkpoint as a folder of transformers, with what it was trained on. generation: its
-        generation_config.json, where it is not the model's."""
+        """Write a checkpoint in the format of transformers, with a record of what it was trained on. generation: its
+        generation config, where it differs from the model's."""
         from transformers.utils.logging import disable_progress_bar
 
         def write(to: Path) -> None:
@@ -120,7 +120,7 @@ class TrainingFolder:
         self.close()
 
     def close(self) -> None:
-        """Let another process work here."""
+        """Unlock the folder for other processes."""
         if self._held is not None:
             os.close(self._held)
             self._held = None
@@ -130,7 +130,7 @@ class TrainingFolder:
         return [json.loads(line) for line in self._log]
 
     def write(self, name: str, text: str) -> None:
-        """A file of the run, whole."""
+        """Write a file of the run atomically."""
         self._whole(name, lambda to: to.write_text(text, encoding="utf-8"))
 
     def _written(self) -> list[str]:
@@ -141,7 +141,7 @@ class TrainingFolder:
         self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
 
     def _whole(self, name: str, write: Callable[[Path], Any]) -> None:
-        """Write a file or folder beside its place and rename it: what is there is always whole."""
+        """Write a file or folder under another name and rename it, so that what is in its place is always whole."""
         target, beside = self.path / name, self.path / f".{name}.writing"
         try:
             _remove(beside)
@@ -149,20 +149,20 @@ class TrainingFolder:
             if target.is_dir():
                 shutil.rmtree(target)
             beside.replace(target)
-        except (OSError, RuntimeError, SafetensorError) as error:  # the last two: torch's and safetensors' for a full disk
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise the last two for a full disk
             _remove(beside)
             reason = error if isinstance(error, OSError) else OSError(" ".join(str(error).split())[:200])
             raise unwritable(target, reason) from None
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What state.pt of a training run holds; None where there is none. Raises UsageError where it is damaged."""
+    """The state in a training run's state.pt; None where there is no file. Raises UsageError where it is damaged."""
     file = folder / "state.pt"
     if not file.is_file():
         return None
     try:
         state: dict[str, Any] = torch.load(file, weights_only=True)
-    except Exception as error:  # whatever a damaged file makes of torch's reader
+    except Exception as error:  # torch raises all kinds of errors for a damaged file
         raise UsageError(f"{file}: cannot be read ({type(error).__name__}); remove it to begin anew") from None
     return state
 

@@ -1,6 +1,6 @@
-"""The training of the tiny writer: GRPO as a plain loop in one process, with torch and transformers and nothing else.
+"""Train the tiny writer: GRPO as a plain loop in one process, with only torch and transformers.
 
-Each step reads a few streams several times with the model as it is (step.py), and makes one or more optimiser steps of
+Each step reads a few streams several times with the current model (step.py), and makes one or more optimiser steps from
 their rows. Everything random follows from the seed and the number of the step.
 """
 
@@ -33,13 +33,13 @@ from memeval.training.verdicts import ContentJudge
 from memeval.training.warm_start import warm_start
 
 State = dict[str, Any]
-"""What state.pt holds: phase (`warm`, `grpo`, `done`), step, the weights `model` and `warm`; of an unfinished training also
-`optimiser`, `best` and `best_accuracy`."""
+"""The content of state.pt: phase (`warm`, `grpo`, `done`), step, the weights `model` and `warm`; for an unfinished training
+also `optimiser`, `best` and `best_accuracy`."""
 
 
 class Training:
-    """A training by a recipe, with what it works with. out: where the judge of contents keeps its replies. Raises UsageError
-    for a recipe that cannot be used."""
+    """A training run by a recipe: its model, its streams and its judge. out: the folder for the judge's replies. Raises
+    UsageError for a recipe that cannot be used."""
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         if recipe.model != "tiny":
@@ -58,9 +58,9 @@ class Training:
         self._model = self._policy.model
 
     def run(self, folder: TrainingFolder) -> State:
-        """Train, or go on with it; the last state. The folder holds the checkpoints `warm` and `best` then. Raises StopRun
-        where the loss is no number, memory runs out, or a reading or its judge failed, and UsageError where the disk is
-        full."""
+        """Train, or resume training, and return the last state. Afterwards the folder holds the checkpoints `warm` and
+        `best`. Raises StopRun where the loss is not finite, memory runs out, or a reading or its judge failed, and
+        UsageError where the disk is full."""
         state = folder.resume() or self._begin(folder)
         if state["phase"] != "done":
             best = self._train(folder, state)
@@ -70,7 +70,7 @@ class Training:
         return state
 
     def _begin(self, folder: TrainingFolder) -> State:
-        """The state after the warm start."""
+        """Make the warm start, or copy it from another folder, and return the state after it."""
         warm = self._recipe.warm
         if warm.folder:
             found = read_state(Path(warm.folder))
@@ -91,7 +91,7 @@ class Training:
         folder.save(name, self._model, self._policy.tokenizer, [{"family": card.family, "splits": [card.split]}], half)
 
     def _train(self, folder: TrainingFolder, state: State) -> dict[str, torch.Tensor]:
-        """The weights with the best accuracy on the validation streams."""
+        """Train from a state to the last step. Returns the weights with the best accuracy on the validation streams."""
         grpo, model = self._grpo, self._model
         model.load_state_dict(state["model"])
         optimiser = torch.optim.AdamW(model.parameters(), lr=grpo.learning_rate, weight_decay=0.0)
@@ -133,15 +133,15 @@ class Training:
         return best
 
     def _streams_of_step(self, number: int) -> list[Stream]:
-        """The next ones in turn."""
+        """The streams of a step: each step takes the next ones in turn."""
         size = self._grpo.streams
         return [self._streams[(number * size + at) % len(self._streams)] for at in range(size)]
 
     def _improve(
         self, optimiser: torch.optim.Optimizer, reference: Any, number: int, rows: Sequence[tuple[Row, float]]
     ) -> float | None:
-        """The optimiser steps of a step's rows, in random order; the mean of their losses, None where no row taught
-        anything. reference: the model with the weights of the warm start, where `kl` has a weight."""
+        """Make the optimiser steps for a step's rows, in random order. Returns the mean loss, None without rows. reference:
+        the model with the weights of the warm start, where `kl` has a weight."""
         grpo, shuffled = self._grpo, list(rows)
         random.Random(f"rows/{self._recipe.seed}/{number}").shuffle(shuffled)
         for group in optimiser.param_groups:
@@ -165,7 +165,7 @@ class Training:
         return round(sum(values) / len(values), 6) if values else None
 
     def _loss(self, rows: Sequence[tuple[Row, float]], settings: Grpo, reference: Any) -> torch.Tensor:
-        """Of a minibatch."""
+        """The loss of a minibatch."""
         model = self._model
         made = batch([row for row, _ in rows], [advantage for _, advantage in rows], self._policy.tokenizer.pad_token_id)
         model.train()
@@ -182,14 +182,14 @@ class Training:
         return dict(msgspec.structs.asdict(found))
 
     def _valid(self, empty: bool) -> float:
-        """Share of good calls, at all chunks or at the first one, which is read with an empty memory."""
+        """The share of calls that succeeded. empty: only at the first chunk, which is read with an empty memory."""
         readings = read(self._checks, self._policy, "warm")
         turns = [turn for each in readings for turn in (each.turns[:1] if empty else each.turns)]
         return sum(turn.succeeded for turn in turns) / max(1, sum(turn.calls for turn in turns))
 
 
 def writer(seed: int, weights: dict[str, torch.Tensor] | None = None) -> Policy:
-    """The tiny writer with these weights, or with the first ones of a seed; all noise follows from the seed."""
+    """The tiny writer with these weights, or with the seed's initial weights; all noise follows from the seed."""
     model = tiny_model.build(seed)
     if weights is not None:
         model.load_state_dict(weights)

@@ -16,9 +16,9 @@ from memeval.training.recipe import Grpo, Mean
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded on both sides: ids and mask of shape (rows, prompt + completion), and of the completions alone, each of
-    shape (rows, longest completion): weights (1 for a token, 0 for padding) and the log-probabilities they were sampled
-    with. advantages: (rows,). A row of weight 0 leaves the loss as it is."""
+    """Rows, with prompts padded on the left and completions on the right. ids, mask: shape (rows, prompt + completion).
+    weights: 1 for a token of a completion, 0 for padding; sampled: the log-probabilities with which the tokens were sampled;
+    both of shape (rows, longest completion). advantages: (rows,). A row of weight 0 does not change the loss."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -32,7 +32,7 @@ class Batch:
 
 
 def batch(rows: Sequence[Row], advantages: Sequence[float], pad: int, weights: Sequence[float] | None = None) -> Batch:
-    """Rows as tensors. weights: of whole rows, 1 each unless given."""
+    """Make tensors of rows. weights: one per row, 1 by default."""
     prompts, completions = [row.prompt_ids for row in rows], [row.completion_ids for row in rows]
     ids = torch.cat([_padded(prompts, pad, "left"), _padded(completions, pad, "right")], 1)
     tokens = _padded([[1] * len(part) for part in completions], 0, "right")
@@ -47,7 +47,7 @@ def _padded(parts: Sequence[Sequence[float]], value: int, side: str) -> torch.Te
 
 
 def log_probabilities(model: Any, given: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log-probabilities of the completions' tokens, entropies there), each (rows, longest completion)."""
+    """(log-probabilities of the completions' tokens, entropies at those tokens), each of shape (rows, longest completion)"""
     position = (given.mask.cumsum(1) - 1).clamp(min=0)
     logits = model(
         input_ids=given.ids, attention_mask=given.mask, position_ids=position, logits_to_keep=given.longest + 1
@@ -58,7 +58,7 @@ def log_probabilities(model: Any, given: Batch) -> tuple[torch.Tensor, torch.Ten
 
 
 def mean(values: torch.Tensor, weights: torch.Tensor, by: Mean) -> torch.Tensor:
-    """The mean over tokens of weight above 0; by sequence: of each row, then over the rows that have any."""
+    """The weighted mean over all tokens; by `sequence`, over the tokens of each row and then over rows that have tokens."""
     if by == "token":
         return (values * weights).sum() / weights.sum().clamp(min=1e-9)
     lengths = weights.sum(1)
@@ -73,8 +73,8 @@ def loss(
     settings: Grpo,
     reference: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """What is minimised. settings: with the weight that the entropy bonus has now. reference: log-probabilities of the same
-    tokens under the reference model, where `kl` has a weight; the distance is the estimate exp(d) - d - 1 with
+    """The loss to minimise. settings: with the current weight of the entropy bonus. reference: log-probabilities of the same
+    tokens under the reference model, where `kl` has a weight; the distance is estimated as exp(d) - d - 1 with
     d = reference - policy (k3 of Schulman's note)."""
     advantages = given.advantages[:, None]
     ratio = (logprobs - given.sampled).exp()
@@ -91,7 +91,7 @@ def loss(
 
 
 def step(model: Any, optimiser: torch.optim.Optimizer, value: torch.Tensor) -> None:
-    """One step of an optimiser, with gradients clipped to norm 1."""
+    """Make one step of the optimiser, with gradients clipped to norm 1."""
     optimiser.zero_grad()
     value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

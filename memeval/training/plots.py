@@ -1,5 +1,5 @@
-"""Pictures of an experiment, by matplotlib (extra `report`): what was learned, at which lengths, and what the parts of
-the reward do. Each has its caption in it, because a picture travels without its page."""
+"""Figures of an experiment, by matplotlib (extra `report`): what was learned, at which lengths, and the effect of each part
+of the reward. Each figure contains its caption, because it may be shown without its page."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _NAMES = {"trained": "trained", "warm": "warm start", "oracle writer": "only wha
 
 
 def draw(found: Experiment, out: Path) -> list[Path]:
-    """learning.png, lengths.png and, where there are any, ablations.png in a folder. Raises ImportError without
-    matplotlib."""
+    """Draw learning.png, lengths.png and, if there are ablations, ablations.png in a folder. Returns their paths. Raises
+    ImportError without matplotlib."""
     files = [(out / "learning.png", _learning(found)), (out / "lengths.png", _lengths(found))]
     if found.ablations:
         files.append((out / "ablations.png", _ablations(found.ablations)))
@@ -42,7 +42,7 @@ def draw(found: Experiment, out: Path) -> list[Path]:
 
 
 def _canvas(columns: int, caption: str, width: float = 9.0) -> tuple[Any, Sequence[Any]]:
-    """A figure with so many plots side by side and its caption below. It belongs to no window system."""
+    """A figure with `columns` plots side by side and its caption below, drawn without a window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

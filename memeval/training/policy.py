@@ -1,7 +1,7 @@
-"""The model under training, as the engine's live model of the role `memory`.
+"""The model under training, as the engine's model in the role `memory`.
 
-It waits until every open context has asked or ended, and then generates for all of them in order of context and repeat. So
-a batch depends on the step of training, and not on timing; and the noise of a row depends on its place alone.
+It waits until every open context has sent a request or ended, and then generates for all of them in order of context and
+repeat. So a batch depends on the step of training and not on timing, and the noise of a row depends only on its place.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from memeval.models.local.hf import Checkpoint
 from memeval.models.local.sampling import Sampling, read
 
 _Reading = tuple[str, int]
-"""The context of a stream, and the repeat."""
+"""(context, repeat)"""
 _Place = tuple[str, int, str]
-"""A chunk of a reading."""
+"""(context, repeat, chunk)"""
 
 
 class Policy:
     """model, tokenizer: of transformers; the tokenizer has a chat template. window: in tokens. seed: of all noise.
-    batch_tokens: of one batch of generation, padding included."""
+    batch_tokens: the most tokens of one batch of generation, padding included."""
 
     def __init__(self, model: Any, tokenizer: Any, window: int, seed: int = 0, batch_tokens: int = 10**9) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -37,18 +37,19 @@ class Policy:
         self._waiting: list[tuple[_Place, Request, asyncio.Future[Completion]]] = []
 
     def begin(self, noise: str, contexts: set[_Reading], temperature: float) -> None:
-        """A round of readings begins. noise: names the round (a step of training): another round draws other noise.
-        temperature: of all replies, whatever the agent asks for."""
+        """Start a round of readings. noise: the name of the round (a step of training); each name draws other noise.
+        contexts: what will be read. temperature: of all replies, whatever the agent asks for."""
         self._noise, self._temperature = noise, temperature
         self._open, self._waiting = contexts, []
 
     def ended(self, context: str, repeat: int) -> None:
-        """A context has been read to its end, or failed."""
+        """Record that a context has been read to its end, or has failed."""
         self._open.discard((context, repeat))
         self._generate_if_complete()
 
     async def complete(self, request: Request) -> Completion:
-        """The reply, with its row, once all open contexts have asked. Raises UsageError for a call for vectors."""
+        """The reply, with its row, as soon as all open contexts have sent a request. Raises UsageError for a request for
+        vectors."""
         if request.embeds:
             raise UsageError("role 'memory': nothing here embeds texts; choose a model with --embedder")
         place = usage.current.get().place

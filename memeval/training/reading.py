@@ -1,5 +1,4 @@
-"""Which streams a training run reads, and how: by the model under training, through the engine that runs every
-evaluation."""
+"""The streams of a training run, and how the model under training reads them: by the engine that runs every evaluation."""
 
 from __future__ import annotations
 
@@ -30,8 +29,8 @@ class Stream(NamedTuple):
 
 
 def streams(recipe: Recipe, tasks: str, key: str) -> list[Stream]:
-    """All streams of `task[,task...]`, in chunks of the size that their run reads them in. key: of the recipe, for
-    messages. Raises UsageError for tasks that cannot be used, and where they have no questions."""
+    """All streams of `task[,task...]`, packed into the chunks of their runs. key: of the recipe, for messages. Raises
+    UsageError for tasks that cannot be used, and where they have no questions."""
     runs = [planned(recipe, name) for name in filter(None, map(str.strip, tasks.split(",")))]
     found = [Stream(run.spec, run.spec.packed(run.task, ref)) for run in runs for ref in run.task.refs(run.question_ids)]
     if not found:
@@ -40,7 +39,7 @@ def streams(recipe: Recipe, tasks: str, key: str) -> list[Stream]:
 
 
 def planned(recipe: Recipe, task: str) -> Planned:
-    """The run of a recipe's agent on all of a task, with the recipe's reader; nothing of it is stored."""
+    """The run of a recipe's agent on a whole task, with the recipe's reader; nothing of it is stored."""
     settings = {key: [value] for key, value in recipe.params.items()}
     models = {"reader": recipe.reader, MEMORY: "offline"}
     [found] = plan(Options([recipe.agent], [task], models, limit=0, settings=settings, quiet=True, use_cache=False))
@@ -48,7 +47,7 @@ def planned(recipe: Recipe, task: str) -> Planned:
 
 
 def by_run(streams: Sequence[Stream]) -> Iterator[tuple[RunSpec, list[PackedContext]]]:
-    """The streams of each run together."""
+    """The streams grouped by run."""
     runs = [*{id(stream.run): stream.run for stream in streams}.values()]
     return ((run, [stream.packed for stream in streams if stream.run is run]) for run in runs)
 
@@ -60,12 +59,12 @@ def read(
     repeats: int = 1,
     temperature: float = 1.0,
 ) -> list[Rollout]:
-    """Read each stream `repeats` times with the agent of its run, and ask its questions; nothing is stored. One run after
-    the other, each in order of context and repeat.
+    """Read each stream `repeats` times with the agent of its run, and ask its questions; nothing is stored. Results are in
+    order of run, context and repeat.
 
-    policy: the model in the role memory; None: the one that the run names, or none. noise: names the round; two rounds of
-    one name and one state of the model are equal. temperature: of the policy. Raises UsageError and StopRun as a run does;
-    the latter also where the agent failed, because then a reward would be that of a fault.
+    policy: the model in the role memory; None: the one that the run names, if any. noise: the name of the round; two rounds
+    with the same name and the same weights are equal. temperature: of the policy. Raises UsageError and StopRun as a run
+    does, and StopRun where the agent failed, because the reward would then measure the failure.
     """
     found: list[Rollout] = []
     for run, some in by_run(streams):
@@ -104,7 +103,7 @@ async def _read(
 
 
 def _rollouts(spec: RunSpec, rows: Sequence[Any], steps: Sequence[Step]) -> list[Rollout]:
-    """The readings by what the engine emitted, their answers scored by the headline of the task. Raises StopRun where an
+    """The readings, from what the engine emitted, with answers scored by the headline of the task. Raises StopRun where an
     answer failed."""
     questions = {row.question_id: row for row in rows if isinstance(row, QuestionRow)}
     samples = [row for row in rows if isinstance(row, SampleRow)]

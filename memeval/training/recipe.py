@@ -1,4 +1,4 @@
-"""A recipe: everything that a training run depends on, as `baselines/train/NAME.yaml` or a file of the user's says it."""
+"""A recipe: everything that a training run depends on, read from `baselines/train/NAME.yaml` or a file of the user's."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Supervised steps before reinforcement learning (warm_start.py). steps: at most, of `rows` rows each; 0: none. share:
-    of the relations that are named. valid: share of good calls at which they end. folder: of another training run, whose
-    warm start is taken in place of these steps."""
+    """Supervised steps before reinforcement learning (warm_start.py). steps: the most steps, of `rows` rows each; 0: none.
+    share: the part of a chunk's relations that a row names. valid: the share of successful calls at which the warm start
+    ends. folder: of another training run, whose warm start is used in place of these steps."""
 
     steps: Count = 0
     rows: Positive = 64
@@ -39,9 +39,9 @@ class Warm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the parts of a reward (rewards.py). success and compression have the paper's values; validity, for which
-    the paper has 0.1, needs a judge. empty_turn: r2 and r4 of a row without calls: 0 as published, 1, or `exclude`: the row
-    takes no part in the group's mean and is not trained. zero: every reward is 0: the control of a training run, which must
-    learn nothing."""
+    the paper has 0.1, needs a judge. empty_turn: r2 and r4 of a row without calls: `zero` as published, `one`, or `exclude`,
+    which leaves the row out of the group's mean and of training. zero: every reward is 0, as a control that must learn
+    nothing."""
 
     success: Weight = 1.0
     compression: Weight = 0.05
@@ -51,13 +51,13 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """steps: of training; each reads `streams` streams `group` times, at temperature 1. learning_rate is reached after
-    `rising` steps. minibatches: optimiser steps per batch. clip: of the ratio of probabilities, on either side. dual_clip:
+    """steps: of training; each reads `streams` streams `group` times, at temperature 1. learning_rate: reached after
+    `rising` steps. minibatches: optimiser steps per batch. clip: of the ratio of probabilities, on both sides. dual_clip:
     the most that a token of negative advantage may weigh, as a multiple of it; 0: off. mean: over all tokens of the batch,
-    or over the tokens of each row and then over the rows (what the published code does, with one row per micro-batch).
-    kl: weight of the distance to the weights before GRPO (0 in the paper, 0.001 in its script). entropy: weight of the
-    bonus, which falls to 0 at `entropy_until` of the steps. baseline, scaled: rewards.py. check: steps between two
-    validations; the checkpoint with the best of them is kept."""
+    or over the tokens of each row and then over the rows (as the published code does, with one row per micro-batch). kl:
+    weight of the distance to the weights before GRPO (0 in the paper, 0.001 in its script). entropy: weight of the bonus,
+    which falls to 0 at `entropy_until` of the steps. baseline, scaled: see rewards.py. check: steps between two validations;
+    the checkpoint with the best validation is kept."""
 
     steps: Positive = 80
     streams: Positive = 8
@@ -76,17 +76,17 @@ class Grpo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     check: Positive = 5
 
     def rate_share(self, number: int) -> float:
-        """The part of the learning rate that the step of this number (from 0) has."""
+        """The part of the learning rate that applies in step `number` (from 0)."""
         return min(1.0, (number + 1) / max(1, self.rising))
 
     def checked_after(self, done: int) -> bool:
-        """Whether a validation follows when so many steps are done: also after the first and the last."""
+        """Whether a validation follows after `done` steps: every `check` steps, and after the first and the last."""
         return done % self.check == 0 or done in (1, self.steps)
 
 
 class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A low-rank adapter (arXiv 2106.09685) on all linear layers but the head is trained, and the weights stay as they are;
-    checkpoints hold the sum of both. alpha: the adapter counts alpha / rank."""
+    """A low-rank adapter (arXiv 2106.09685) on all linear layers but the head, which is trained in place of the weights;
+    checkpoints hold the sum of both. alpha: the adapter is scaled by alpha / rank."""
 
     rank: Positive = 16
     alpha: Positive = 32
@@ -94,12 +94,12 @@ class Lora(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a training run by TRL needs of a machine; it changes speed and memory, and what is trained. window: tokens of
-    prompt and reply together. dtype: of the weights. autocast: of float32 weights, whether they are computed with in
-    bfloat16. rows: of one forward and backward pass. reading_tokens: of one batch of generation, padding included.
-    checkpointing: activations are computed again instead of kept. lora: null trains all weights. report_to: where TRL logs
-    as well, such as wandb or tensorboard; log.jsonl is written in any case. validation_streams: the first of them that are
-    read at a check; 0: all."""
+    """Settings of a training run by TRL, for speed, memory, and which weights are trained. window: tokens of prompt and
+    reply together. dtype: of the weights. autocast: compute in bfloat16 with float32 weights. rows: rows of one forward and
+    backward pass. reading_tokens: the most tokens of one batch of generation, padding included. checkpointing: compute
+    activations again instead of keeping them. lora: null trains all weights. report_to: where TRL logs as well, such as
+    wandb or tensorboard; log.jsonl is written in any case. validation_streams: how many streams a check reads, from the
+    first on; 0: all."""
 
     window: Positive = 8192
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
@@ -113,12 +113,12 @@ class Trl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """model: `tiny` (made on the spot, trained by the plain loop); a folder of weights, a hub id or a GGUF file (trained by
-    TRL). agent: whose role `memory` is trained, with params. task: the streams that are read, validation and test: those
-    that choose the checkpoint and those that are reported; under TRL task and validation may be several, with commas.
-    lengths: of further test streams (the variants `@xN` of the test task), as multiples of the training length. reader: the
-    frozen model that answers. judge: the model that judges contents for the reward's `validity`. seed: of everything.
-    threads: of torch."""
+    """model: `tiny` (created from the seed, trained by the plain loop), or a folder of weights, a hub id or a GGUF file
+    (trained by TRL). agent: the agent whose role `memory` is trained, with params. task: the streams of training;
+    validation: those that select the checkpoint; test: those that are reported. With TRL, task and validation may name
+    several tasks, with commas. lengths: of further test streams (the variants `@xN` of the test task), as multiples of the
+    training length. reader: the frozen model that answers. judge: the model that judges contents for the reward's
+    `validity`. seed: of everything. threads: of torch."""
 
     model: str
     task: str
@@ -139,12 +139,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def names() -> list[str]:
-    """The recipes that come with memeval."""
+    """The names of the recipes that come with memeval."""
     return sorted(path.stem for path in (bundled("baselines") / "train").glob("*.yaml"))
 
 
 def load(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name, or in that file, with `key.part=value` settings over it. Raises UsageError with file and
+    """The recipe with this name, or in this file, changed by `key.part=value` settings. Raises UsageError with file and
     line, or with the setting."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -159,7 +159,7 @@ def load(name: str, settings: Sequence[str] = ()) -> Recipe:
 
 
 def changed(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """A copy with `key.part=value` settings over it. Raises UsageError with the setting."""
+    """A copy of `values`, changed by `key.part=value` settings. Raises UsageError with the setting."""
     given = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -195,7 +195,7 @@ def _check(recipe: Recipe, path: Path) -> None:
 
 
 def evaluation(recipe: Recipe, checkpoint: Path) -> str:
-    """The command that runs the agent with a checkpoint as it was trained."""
+    """The command that evaluates the agent with a checkpoint, under the settings of its training."""
     settings = [word for key, value in recipe.params.items() for word in ("--set", f"{key}={_plain(value)}")]
     words = ["memeval", "run", "--agent", recipe.agent, *settings, "--task", recipe.test]
     return shlex.join([*words, "--memory", f"hf/{checkpoint}", "--reader", recipe.reader])

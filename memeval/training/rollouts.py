@@ -1,7 +1,7 @@
-"""The result of a reading of a stream by the model under training: its rows, and the facts that rewards are made of.
+"""The result of reading a stream with the model under training: its rows, and the facts from which rewards are computed.
 
-A row is one generation of the writer, made while one chunk is read: the tokens that it was shown and those that it sampled,
-as they were (never decoded and tokenized again), the end token included.
+A row is one generation of the writer for a chunk: the exact tokens that it was shown and that it sampled, including the end
+token; they are never decoded and tokenized again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One row; `row` is None of a writer that is no model. calls: made by the reply, malformed ones included; succeeded: of
-    these, carried out with an effect. written: texts that it put into the memory, those of several lines of one call
-    included; contents: (memory type, text) of the insertions and updates among its calls, for a judge of content. cut: the
-    reply reached its limit."""
+    """One row and what its calls did. row: None for a writer that is no model. calls: in the reply, including malformed
+    ones; succeeded: how many of them had an effect. written: all texts that were put into the memory; a call may quote
+    several lines. contents: (memory type, text) of insertions and updates, for a judge of contents. cut: the reply reached
+    its limit."""
 
     row: Row | None
     calls: int = 0
@@ -37,8 +37,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One reading of one stream. accuracy: mean score over the questions of the stream, from 0 to 1. memory, stream: tokens
-    held at the end, and read. task: that has the stream; two tasks may name a context alike."""
+    """One reading of one stream. accuracy: mean score over the questions of the stream, from 0 to 1. memory: tokens held at
+    the end; stream: tokens read. task: the task of the stream, because two tasks may use the same id for a context."""
 
     context: str
     repeat: int
@@ -57,9 +57,9 @@ def rollouts(
     headline: str,
     task: str = "",
 ) -> list[Rollout]:
-    """The readings of a run, in order of context, repeat and chunk. A second generation with the prompt and reply of one
-    before it in the same step is one sample, and has no row of its own. A failed question counts 0. Raises ValueError where
-    a stream was read for several positions: then no reward belongs to a row."""
+    """The readings of a run, in order of context, repeat and chunk. A generation that repeats prompt and reply of another in
+    the same step has no row of its own. A failed question counts 0. Raises ValueError where a stream was read for several
+    positions, because a reward could then not be assigned to a row."""
     rows: dict[tuple[str, int, str], list[Row]] = {}
     for step in steps:
         if step.position is not None:
@@ -108,8 +108,8 @@ def _turn(row: Row | None, operation: OperationRow) -> Turn:
 
 
 def _content(call: ToolRow) -> tuple[str, str] | None:
-    """(memory type, text) that a call would put into the memory, whether or not it did; None of a deletion, a malformed
-    call, and a quote that names nothing, which has no text."""
+    """(memory type, text) that a call would put into the memory, whether or not it succeeded; None for a deletion, a
+    malformed call, and a quote that names no line."""
     text = call.arguments.get({INSERT: "content", UPDATE: "new_content"}.get(call.name, ""))
     kind = str(call.arguments.get("memory_type", "")).strip().removesuffix("_memory")
     if not isinstance(text, str) or not text.strip() or kind not in TYPES:

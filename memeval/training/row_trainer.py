@@ -1,9 +1,8 @@
 """TRL's GRPOTrainer for rows: one rollout gives as many rows as its stream has chunks, each with an advantage of its own.
 
-TRL does what it is good at: the loss, the optimiser, adapters, several processes, states to go on from, loggers. Its own
-prompts, generation and reward functions are not used: a batch comes from the engine (reading.py), as token ids that were
-sampled. Two of TRL's methods are replaced, `_generate_and_score_completions`, which is private (so TRL is pinned), and
-`training_step`.
+TRL provides the loss, the optimiser, adapters, several processes, states to resume from, and loggers. Its own prompts,
+generation and reward functions are not used: a batch comes from the engine (reading.py), as sampled token ids. Two of TRL's
+methods are replaced: `_generate_and_score_completions`, which is private (so TRL is pinned), and `training_step`.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ STATE = "state-"
 
 
 class RowTrainer(GRPOTrainer):  # type: ignore[misc]
-    """rows: what a step learns from; it reads streams with `model` as it is. A recipe's step is one batch, in
-    `grpo.minibatches` steps of the optimiser. out: where states are kept, `state-N` after N steps of the optimiser.
+    """rows: makes the rows of a step, by reading streams with the current model. A step of the recipe is one batch, in
+    `grpo.minibatches` steps of the optimiser. out: the folder of states, `state-N` after N steps of the optimiser.
 
-    Raises StopRun where the loss is no number or memory runs out, UsageError where the disk takes no state."""
+    Raises StopRun where the loss is not finite, UsageError where a state cannot be written."""
 
     def __init__(
         self, model: Any, tokenizer: Any, recipe: Recipe, out: Path, rows: Batch, callback: TrainerCallback
@@ -59,8 +58,8 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """The rows of this step. Rows of weight 0 fill them up: all processes have equally many, and as many in each
-        minibatch, or TRL would drop some."""
+        """The rows of this step. Rows of weight 0 are added, so that all processes and all minibatches have equally many;
+        otherwise TRL would drop some."""
         parts = self.args.steps_per_generation
         number = self.state.global_step // parts
         found = list(self._rows(number))
@@ -90,7 +89,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return given
 
     def _reference(self, given: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Log-probabilities under the weights that training began with: those without the adapter, or TRL's copy."""
+        """Log-probabilities under the weights before training: the model without its adapter, or TRL's copy."""
         ids, mask = (torch.cat([given[f"prompt_{kind}"], given[f"completion_{kind}"]], 1) for kind in ("ids", "mask"))
         model = self.ref_model if self.ref_model is not None else self.model
         without = (
@@ -105,8 +104,8 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return found
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """One minibatch, a few rows at a time: rows are as many as streams have chunks, so a pass of fixed size needs the
-        same memory at every step."""
+        """Train on one minibatch, a few rows at a time: the number of rows varies with the chunks of the streams, and passes
+        of fixed size need the same memory in every step."""
         model.train()
         given = self._prepare_inputs(inputs)
         self._step += 1
@@ -127,8 +126,8 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """TRL's, of one pass. The mean over rows (`mean: sequence`) is TRL's over the pass, padding included: it is made one
-        over the rows of the whole minibatch, as the mean over tokens is."""
+        """TRL's loss for one pass. With `mean: sequence`, TRL averages over the rows of the pass, including rows of weight
+        0; this rescales it to the mean over the rows of the whole minibatch. (The mean over tokens is already one.)"""
         value: torch.Tensor = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self.loss_type == "grpo":
             parts = self.args.steps_per_generation * self.accelerator.num_processes
@@ -136,7 +135,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return value
 
     def add_metrics(self, line: dict[str, Any], speed: float) -> None:
-        """Put the figures of a line of the log among those that TRL logs; speed: in tokens/s."""
+        """Add the figures of a log line to those that TRL logs. speed: in tokens/s."""
         self._metrics["train"]["tokens_per_second"].append(speed)
         found = {"rows": line["rows"], "tokens": line["tokens"]}
         for part in ("train", "validation"):
@@ -149,7 +148,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return StopRun(f"step {step}: {what}; lower grpo.learning_rate (--set) and run again in another folder")
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The learning rate rises over `grpo.rising` steps and stays, as in the plain loop."""
+        """A learning rate that rises over `grpo.rising` steps and then stays, as in the plain loop."""
         if self.lr_scheduler is None:  # type: ignore[has-type]
             parts = self.args.steps_per_generation
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -159,10 +158,10 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         return self.lr_scheduler
 
     def create_model_card(self, *given: Any, **named: Any) -> None:
-        """None: the folder of a run says more."""
+        """Write no model card: the folder of a run says more."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Whole or not at all: it is written beside its place and renamed, and the state before it is removed afterwards."""
+        """Write a state atomically: under another name, then renamed; the state before it is removed afterwards."""
         beside, step = self._out / ".state", self.state.global_step
         try:
             if self.args.should_save:
@@ -175,7 +174,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
                 shutil.rmtree(beside)
                 for old in states(self._out)[:-1]:
                     shutil.rmtree(old)
-        except (OSError, RuntimeError, SafetensorError) as error:  # the last two where the disk is full
+        except (OSError, RuntimeError, SafetensorError) as error:  # the last two: the disk is full
             shutil.rmtree(beside, ignore_errors=True)
             reason = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
             raise unwritable(self._out / f"{STATE}{step}", reason) from None
@@ -188,7 +187,7 @@ def states(out: Path) -> list[Path]:
 
 
 def split(given: dict[str, torch.Tensor], rows: int) -> Iterator[dict[str, torch.Tensor]]:
-    """Passes of so many rows, without the columns that are padding in all of them."""
+    """Split a minibatch into passes of `rows` rows, without columns that are padding in all rows of the pass."""
     for start in range(0, len(given["advantages"]), rows):
         part = {key: value[start : start + rows] if value.ndim else value for key, value in given.items()}
         first = int(part["prompt_mask"].any(0).long().argmax())
@@ -202,8 +201,8 @@ def split(given: dict[str, torch.Tensor], rows: int) -> Iterator[dict[str, torch
 
 
 def config(recipe: Recipe, out: Path) -> GRPOConfig:
-    """The recipe in TRL's words. Its batch sizes count rollouts, of which it never sees any: they only have to agree with
-    each other."""
+    """The recipe as TRL's configuration. TRL's batch sizes count rollouts, which it does not use here; they only have to be
+    consistent."""
     grpo, cuda = recipe.grpo, torch.cuda.is_available()
     return GRPOConfig(
         output_dir=str(out / ".state"),
@@ -234,7 +233,7 @@ def config(recipe: Recipe, out: Path) -> GRPOConfig:
 
 
 def processes() -> int:
-    """How many `accelerate launch` has started."""
+    """The number of processes that `accelerate launch` started."""
     return int(PartialState(cpu=not torch.cuda.is_available()).num_processes)
 
 
@@ -250,5 +249,5 @@ def _adapter(recipe: Recipe) -> Any:
 
 
 def _no_reward(completions: Sequence[str], **given: Any) -> list[float]:
-    """TRL wants one; the advantages come with the rows."""
+    """A reward function, which TRL requires but does not use here: advantages come with the rows."""
     return [0.0] * len(completions)

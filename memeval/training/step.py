@@ -1,8 +1,8 @@
-"""The first half of a training step, the same for both trainers (loop.py, trl_run.py): streams are read with the model as
-it is, and each row gets its advantage. The second half, in each trainer, makes steps of an optimiser of these rows.
+"""The first half of a training step, the same for both trainers (loop.py, trl_run.py): streams are read with the current
+model, and each row gets its advantage. In the second half, each trainer makes optimiser steps from these rows.
 
     reading.py    streams -> readings (rollouts.py), by the engine; the model under training is policy.py
-    verdicts.py   readings -> what a judge says of the contents, where the reward has a weight for it
+    verdicts.py   readings -> a judge's verdicts on the contents, where the reward has a weight for them
     rewards.py    readings -> the reward of each row -> its advantage in its group
 """
 
@@ -22,7 +22,7 @@ from memeval.training.verdicts import ContentJudge
 
 @dataclass(frozen=True, slots=True)
 class StepRows:
-    """What a step learns from: rows with their advantages. readings, verdicts: that they were made of."""
+    """The rows of a step with their advantages. readings, verdicts: from which they were computed."""
 
     rows: list[tuple[Row, float]]
     readings: list[Rollout]
@@ -30,7 +30,7 @@ class StepRows:
 
     @property
     def tokens(self) -> int:
-        """Of the rows, prompts included."""
+        """The number of tokens of the rows, including prompts."""
         return sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in self.rows)
 
     @property
@@ -42,8 +42,8 @@ class StepRows:
 def step_rows(
     streams: Sequence[Stream], policy: Policy, number: int, recipe: Recipe, judge: ContentJudge | None
 ) -> StepRows:
-    """Read these streams `grpo.group` times each, in the step of that number (from 0). Raises StopRun where a reading or its
-    judge failed."""
+    """Read these streams `grpo.group` times each, in step `number` (from 0). Raises StopRun where a reading or its judge
+    failed."""
     readings = read(streams, policy, f"step {number}", recipe.grpo.group)
     verdicts = judge(readings) if judge is not None else None
     return StepRows(training_rows(readings, recipe.reward, recipe.grpo, verdicts), readings, verdicts)

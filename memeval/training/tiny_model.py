@@ -1,8 +1,8 @@
-"""The tiny writer: a Qwen3 of 165,000 parameters and a tokenizer of whole words, both made on the spot.
+"""The tiny writer: a Qwen3 of 165,000 parameters and a tokenizer of whole words, both created in code.
 
-Two settings decide whether it learns (measured on this size): `initializer_range` of hidden^-0.5, because with tied
-embeddings the usual 0.02 has to grow tenfold first, and `head_dim` 64, because Qwen3 normalises queries and keys and a
-narrow head cannot attend sharply.
+Two settings decide whether it learns (measured at this size): `initializer_range` hidden^-0.5, because with tied embeddings
+the usual 0.02 has to grow tenfold first; and `head_dim` 64, because Qwen3 normalises queries and keys, so that a narrow head
+cannot attend sharply.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from memeval.synth import tiny
 
 HIDDEN, LAYERS, HEADS, HEAD_DIM = 64, 2, 4, 64
 WINDOW = 256
-"""Tokens of prompt and reply together."""
+"""The most tokens of prompt and reply together."""
 PAD, END, BEGIN, WRITE = "<pad>", "<end>", "<begin>", "<write>"
 SPECIAL = (PAD, END, BEGIN, f"<{MEMORY}>", f"</{MEMORY}>", f"<{CHUNK}>", f"</{CHUNK}>", WRITE)
 TEMPLATE = f"{BEGIN} {{{{ messages[-1]['content'] }}}} {WRITE}"
@@ -37,7 +37,7 @@ def tokenizer() -> Any:
 
 
 def build(seed: int) -> Any:
-    """A new model; its weights follow from the seed."""
+    """A new model, with weights drawn from the seed."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 

@@ -1,10 +1,10 @@
-"""A training run by TRL: any causal model of transformers, all of it or an adapter, in one process or in several of
+"""A training run by TRL: any causal model of transformers, all of its weights or an adapter, in one process or in several of
 `accelerate launch`. (Tested on a CPU, in one process and in two; untested on a GPU.)
 
     OUT/recipe.yaml  log.jsonl  state-N/  best/
 
-log.jsonl has a line per step, without a clock in it. `state-N` is what the same command goes on from; `best` the checkpoint
-with the best accuracy on the validation streams, as transformers saves it, with what it was trained on.
+log.jsonl has a line per step, without times. The same command resumes from `state-N`. `best` is the checkpoint with the best
+accuracy on the validation streams, in the format of transformers, with a record of what it was trained on.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ DIVIDING = {
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
 }
-"""Variable of `accelerate launch` -> what it turns on: ways to divide one model among processes."""
+"""Variable of `accelerate launch` -> the way of dividing one model among processes that it turns on"""
 
 
 @dataclass
 class TrlRun(TrainerCallback):  # type: ignore[misc]
-    """What happens around the steps of the optimiser: streams are read, figures logged, checkpoints chosen. folder: of the
-    first process; the others write nothing. done: what this process did in the step: rows, tokens and figures. tokens: of
-    all processes since `begun`, when `first` steps of the optimiser were done."""
+    """The work around the steps of the optimiser: reads streams, logs figures, selects checkpoints. folder: None except in
+    the first process; the others write nothing. done: what this process did in the step: rows, tokens and figures. tokens:
+    of all processes since the time `begun`, when `first` steps of the optimiser were done."""
 
     recipe: Recipe
     streams: list[Stream]
@@ -71,7 +71,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
     first: int = 0
 
     def rows(self, number: int) -> list[tuple[Row, float]]:
-        """This process's share of a step: whole streams, so that every group is whole."""
+        """The rows of this process's share of a step. It reads whole streams, so that no group is divided."""
         chosen = self._mine(streams_of_step(self.streams, number, self.recipe.grpo.streams, self.recipe.seed))
         made = step_rows(chosen, self.policy, number, self.recipe, self.judge)
         train = made.facts | {"reward": self._mean_reward(made)}
@@ -79,7 +79,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         return made.rows
 
     def _mean_reward(self, made: StepRows) -> float:
-        """Of the rows that have one."""
+        """The mean reward of the rows that have one."""
         each = (rewards.rewards(reading, self.recipe.reward, made.verdicts) for reading in made.readings)
         found = [value for values in each for value in values if value is not None]
         return round(sum(found) / max(1, len(found)), 4)
@@ -88,7 +88,7 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         return streams[self.trainer.accelerator.process_index :: self.trainer.accelerator.num_processes]
 
     def validate(self) -> dict[str, float]:
-        """Means over the validation streams, of all processes together. Greedy, as evaluations are."""
+        """The mean figures over the validation streams of all processes, with greedy replies as in evaluations."""
         readings = read(self._mine(self.checks), self.policy, "validation", temperature=0.0)
         self.trainer.model.train()
         return _mean(gather_object([_figures(reading) for reading in readings]))
@@ -99,10 +99,10 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
         self.begun, self.tokens, self.first = time.monotonic(), 0, state.global_step
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """After the gradients were clipped: where their norm is no number, none of them is."""
+        """Check a gradient after clipping: if the norm is not finite, no gradient is."""
         gradient = next((value.grad for value in self.trainer.model.parameters() if value.grad is not None), None)
         if gradient is not None and not bool(torch.isfinite(gradient).all()):
-            raise self.trainer.not_a_number("the gradient is no number")
+            raise self.trainer.not_a_number("the gradient is not finite")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         grpo = self.recipe.grpo
@@ -157,8 +157,8 @@ class TrlRun(TrainerCallback):  # type: ignore[misc]
 
 
 def run(recipe: Recipe, out: Path) -> list[dict[str, Any]] | None:
-    """Train, or go on with it. The lines of the log, None in all processes but the first. Raises UsageError for a recipe
-    that cannot be used and a folder that cannot be written, StopRun where training cannot go on."""
+    """Train, or resume training. Returns the lines of the log, None in all processes but the first. Raises UsageError for a
+    recipe that cannot be used and a folder that cannot be written, StopRun where training cannot continue."""
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -171,7 +171,7 @@ def run(recipe: Recipe, out: Path) -> list[dict[str, Any]] | None:
         raise UsageError(f"grpo.streams is {recipe.grpo.streams}, and '{recipe.task}' has {len(learned)}; use fewer (--set)")
     model, tokenizer, claims = weights.load(recipe.model, recipe.trl)
     generation = model.generation_config
-    model.generation_config = type(generation)(eos_token_id=generation.eos_token_id)  # its other defaults are for answers
+    model.generation_config = type(generation)(eos_token_id=generation.eos_token_id)  # its other defaults are meant for chat
     rank = int(PartialState().process_index)
     judge = ContentJudge(recipe.judge, out / f"judge-{rank}.sqlite") if recipe.judge else None
     on = [*claims, *trained_on(learned)]
@@ -183,7 +183,7 @@ def run(recipe: Recipe, out: Path) -> list[dict[str, Any]] | None:
 
 
 def _train(made: TrlRun, out: Path) -> None:
-    """From the last whole state on, if there is one."""
+    """Train from the last whole state, if there is one, else from the start."""
     parts = made.recipe.grpo.minibatches
     found = states(out)
     step = int(found[-1].name.partition("-")[2]) // parts if found else 0
@@ -201,8 +201,8 @@ def _train(made: TrlRun, out: Path) -> None:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises UsageError for what the plain loop alone does, for settings of `accelerate launch` that divide a model, and for
-    batches that cannot be shared out."""
+    """Check that TRL can train by the recipe. Raises UsageError for settings that only the plain loop supports, for those of
+    `accelerate launch` that divide a model, and for batches that processes cannot share evenly."""
     if recipe.grpo.entropy:
         raise UsageError("grpo.entropy: training by TRL has no bonus that falls; set it to 0")
     if recipe.warm.steps:
@@ -228,15 +228,15 @@ def check(recipe: Recipe) -> None:
 
 
 def streams_of_step(every: Sequence[Stream], number: int, size: int, seed: int) -> list[Stream]:
-    """The streams of a step, from 0. Every epoch has an order of its own, and no stream is twice in a step: what does not
-    fill one is left for another epoch."""
+    """The streams of step `number` (from 0). Every epoch has an order of its own, and no stream is twice in a step: streams
+    left over at the end of an epoch are skipped."""
     epoch, place = divmod(number, len(every) // size)
     order = random.Random(f"streams/{seed}/{epoch}").sample(range(len(every)), len(every))
     return [every[at] for at in order[place * size : (place + 1) * size]]
 
 
 def trained_on(learned: Sequence[Stream]) -> list[dict[str, Any]]:
-    """What a checkpoint says of the streams that it was trained on (trained.py)."""
+    """The record of the streams on which a checkpoint was trained (trained.py)."""
     return [
         {
             "family": run.task.family,

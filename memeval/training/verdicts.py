@@ -1,7 +1,7 @@
-"""Whether what a writer puts into its memory belongs there, by a judge (r4 of Mem-alpha, arXiv 2509.25911, appendix B).
+"""A judge of whether a writer's entries belong in its memory (r4 of Mem-alpha, arXiv 2509.25911, appendix B).
 
-One call per distinct content, at the paper's temperature of 0.1. The wording is our own; the rules per type of memory, the
-form of the reply, and that a reply in another form counts as invalid, are the paper's.
+There is one call per distinct content, at the paper's temperature of 0.1. The wording is our own. The paper defines the
+rules per type of memory and the form of the reply, and counts a reply in another form as invalid.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _RULES: Mapping[str, str] = {
 
 
 class ContentJudge:
-    """The verdicts on the contents that readings put into memory. name: of the model (NAME[@URL]). store: file of its
-    replies, so that a training run that goes on gets the same verdicts; None: none but those of this object are kept."""
+    """Judges the contents that readings put into memory. name: of the model (NAME[@URL]). store: file of its replies, so
+    that a resumed training run gets the same verdicts; None: verdicts are kept only in this object."""
 
     def __init__(self, name: str, store: Path | None = None) -> None:
         self._judge, self._store = judge_spec(name), store
         self._known: dict[tuple[str, str], bool] = {}
 
     def __call__(self, readings: Sequence[Rollout]) -> Mapping[tuple[str, str], bool]:
-        """(memory type, text) -> valid, of every content of these readings at least. Where no reply at all can be read, a
-        line on stderr says so. Raises StopRun where the judge gives no reply, because then a reward would be that of a
-        fault, and UsageError for a model that cannot be used."""
+        """(memory type, text) -> valid, for every content of these readings and of earlier ones. If no reply can be read, a
+        line on stderr says so. Raises StopRun where the judge gives no reply, because the reward would then measure the
+        failure, and UsageError for a model that cannot be used."""
         found = dict.fromkeys(content for reading in readings for turn in reading.turns for content in turn.contents)
         new = [content for content in found if content not in self._known]
         if not new:
@@ -71,8 +71,8 @@ class ContentJudge:
 
         verdicts, _ = with_judge(self._judge, work, CallSettings(use_cache=False), self._store)
         if all(verdict is None for verdict in verdicts):
-            said = f"none of its {counted(len(new), 'reply')} can be read as a verdict; they count as invalid"
-            print(f"memeval: judge '{self._judge.name}': {said}", file=sys.stderr)
+            fault = f"none of its {counted(len(new), 'reply')} can be read as a verdict; they count as invalid"
+            print(f"memeval: judge '{self._judge.name}': {fault}", file=sys.stderr)
         self._known.update({content: bool(verdict) for content, verdict in zip(new, verdicts, strict=True)})
         return self._known
 
@@ -84,12 +84,12 @@ class ContentJudge:
 
 
 def messages(kind: str, text: str) -> list[dict[str, str]]:
-    """What the judge is asked about a content of this type."""
+    """The messages that ask the judge about a content. kind: memory type."""
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": f"{_RULES[kind]}\n\n{tagged(MEMORY, text)}"}]
 
 
 def read(reply: str) -> bool | None:
-    """VALID of a reply that holds one object with the three names, each of its type; None of any other reply."""
+    """The value of VALID, if the reply holds one object with the three names and the right types; else None."""
     try:
         found = json.loads(reply[reply.index("{") : reply.rindex("}") + 1])
     except (ValueError, RecursionError):

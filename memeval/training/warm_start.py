@@ -1,8 +1,8 @@
 """The warm start of the tiny writer: it learns to make valid calls, and nothing about what is asked.
 
-Each row names a random few of the relations that the chunk has, at least one. The lines are drawn evenly, so that no
-frequency tells what questions are about. First with an empty memory in view, and once 85 % of its calls succeed with a
-random one, which misleads a model that has not yet learned to look at the chunk.
+Each row names a few random relations of the chunk, at least one. Lines are drawn evenly, so that frequencies do not reveal
+what questions are about. The memory in view is empty at first, and random once 85 % of the calls succeed: it would mislead a
+model that has not yet learned to look at the chunk.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from memeval.training.recipe import Warm
 
 VALID_FIRST = 0.85
 CHECK = 50
-"""Steps between two checks."""
+"""How many steps are between two checks."""
 
 
 def warm_start(
     model: Any, tokenizer: Any, seed: int, given: Warm, check: Callable[[bool], float], log: Callable[..., None]
 ) -> None:
-    """Train the model in place. check: whether the memory in view is empty -> share of calls that succeed."""
+    """Train the model in place. check: (whether the memory in view is empty) -> share of calls that succeed. log: called
+    with the facts of each check."""
     rng = random.Random(f"warm/{seed}")
     optimiser = torch.optim.AdamW(model.parameters(), lr=given.learning_rate)
     empty = True

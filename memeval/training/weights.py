@@ -1,4 +1,4 @@
-"""The weights that a training run by TRL begins with, and the checkpoint that they become."""
+"""The weights from which a training run by TRL starts, and those of its checkpoints."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ GGUF = ".gguf"
 
 
 def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
-    """(causal model, tokenizer, what it says that it was trained on). name: a folder or hub id, with `hf/` before it or
-    without, or a GGUF file, whose weights are computed back to full precision. Raises UsageError, in one line: not found,
-    damaged, no chat template."""
+    """(causal model, tokenizer, the checkpoint's record of what it was trained on). name: a folder or hub id, with or
+    without `hf/` before it, or a GGUF file, whose weights are dequantized. Raises UsageError, with one line, for a model
+    that is not found, is damaged, or has no chat template."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     file = Path(name).expanduser()
@@ -42,7 +42,7 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
         raise UsageError(f"model '{name}': its weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
     if not tokenizer.chat_template:
         raise UsageError(f"model '{name}': its tokenizer has no chat template; use an instruct model")
-    if gguf:  # it is no longer quantized, and must be saved as any other
+    if gguf:  # its weights were dequantized, and must be saved as such
         model.hf_quantizer, model.is_quantized = None, False
         del model.config.quantization_config
     claims = () if gguf else of_checkpoint(folder)
@@ -50,8 +50,8 @@ def load(name: str, given: Trl) -> tuple[Any, Any, list[dict[str, Any]]]:
 
 
 def whole(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The weights of a model under training by their usual names, on the CPU, the adapter added to them where there is one.
-    Nothing of the model is changed: to merge an adapter and take it out again would round its weights."""
+    """The weights of a model under training by their usual names, on the CPU, with its adapter added if it has one. The
+    model is not changed, because merging an adapter and removing it again would round the weights."""
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 

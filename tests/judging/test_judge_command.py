@@ -138,7 +138,7 @@ def test_what_stops_it(folder: Path, capsys: Capture, monkeypatch: pytest.Monkey
     assert calibrate_command(None, ModelSpec("offline"), quiet=True) == code
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"judged": []}
-    assert "stopped: http://x: down" in captured.err or "the same command goes on" in captured.err
+    assert "stopped: http://x: down" in captured.err or "the same command resumes" in captured.err
 
 
 def test_a_terminal_sees_progress(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,4 +102,4 @@ def test_what_rests_on_estimated_tokens_is_marked() -> None:
 
 def test_a_service_without_a_price_is_named() -> None:
     row = msgspec.structs.replace(run("mine", None, None, None, unpriced=["service"]), services={"service": ServiceRow()})
-    assert "what the service of mine (service) costs is not known" in costs_table([row])
+    assert "the cost of the service of mine (service) is not known" in costs_table([row])

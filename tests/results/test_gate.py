@@ -197,7 +197,7 @@ def test_latency_is_as_measured(make_run: Make, good: Path) -> None:
         code, said, _ = gated("--baseline", good, "--candidate", slow, "--max-drop", 0.1, "--max-latency", flag)
         assert (code, flag[:3] in said) == (expected, True), flag
     code, _, said = gated("--baseline", good, "--candidate", slow, "--max-latency", "p99=2s")
-    assert (code, "p50, p95" in said) == (2, True)
+    assert (code, "p50 or p95" in said) == (2, True)
 
 
 @pytest.mark.parametrize(

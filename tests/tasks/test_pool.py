@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from memeval.tasks.base import normalise, number
+from memeval.tasks.base import hash64, normalise
 from memeval.tasks.pool import Passage, Pool, keys, mixed, title_key
 
 
@@ -24,7 +24,7 @@ def test_mixing_is_splitmix64() -> None:
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
-    code = "from memeval.tasks.pool import number; print(number('draw', 42, 'q1'))"
+    code = "from memeval.tasks.pool import hash64; print(hash64('draw', 42, 'q1'))"
     for salt in ("0", "1"):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -33,8 +33,8 @@ def test_hashes_are_the_same_in_every_process() -> None:
             check=True,
             env={"PYTHONHASHSEED": salt},
         )
-        assert int(done.stdout) == number("draw", 42, "q1")
-    assert number("ab", "c") != number("a", "bc")
+        assert int(done.stdout) == hash64("draw", 42, "q1")
+    assert hash64("ab", "c") != hash64("a", "bc")
 
 
 def test_distinct_in_title_order_with_blanks_normalised() -> None:
@@ -90,7 +90,7 @@ def test_every_passage_is_drawn_about_equally_often() -> None:
     pool = Pool([Passage(f"t{n}", f"text {n}") for n in range(50)])
     counts = np.zeros(50)
     for salt in range(2000):
-        counts[list(islice(pool.ranking(number("draw", salt), (), expected=10), 10))] += 1
+        counts[list(islice(pool.ranking(hash64("draw", salt), (), expected=10), 10))] += 1
     # each is drawn with p = 1/5: 400 times, standard deviation 18
     assert counts.min() > 400 - 5 * 18
     assert counts.max() < 400 + 5 * 18

@@ -248,7 +248,7 @@ def test_content_validity_is_a_part_of_the_reward(tmp_path: Path) -> None:
     stopped = CliRunner().invoke(main, command(tmp_path / "stopped", *judged))
     assert stopped.exit_code == 3
     assert "gave no verdict" in stopped.stderr
-    assert "the same command goes on" in stopped.stderr
+    assert "the same command resumes" in stopped.stderr
     assert (tmp_path / "stopped" / "state.pt").is_file()
 
 

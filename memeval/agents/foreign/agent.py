@@ -1,4 +1,4 @@
-"""A foreign agent as the engine sees it: each method is one message, and its reply."""
+"""A foreign agent as the engine sees it: each method sends one message and returns the reply."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Annotated, Any, ClassVar, Self
 from msgspec import Meta
 
 from memeval.agent import Answer, Chunk, MemoryStats, Query, Recall, Session
-from memeval.agents.foreign.line import Line, Wire
+from memeval.agents.foreign.connection import Connection, Transport
 from memeval.agents.foreign.messages import Answered, Begun, Held, Recalled, Reply, Shape
 from memeval.errors import ForeignFailed, UsageError
 from memeval.typed import typed
 
 Seconds = Annotated[float, Meta(gt=0)]
 TIMEOUT = 600.0
-"""Seconds for one reply."""
+"""How many seconds one reply may take."""
 
 
 class Foreign(ABC):
-    """An agent that is a program or a server. Subclasses say how its messages get there.
+    """An agent that is a program or a server. Subclasses define how messages are sent.
 
     timeout: seconds for one reply. params: settings that `begin` carries, for the agent itself.
     """
 
     is_foreign: ClassVar = True
-    """Its class is built in and it is not: it has a thread, and its methods have a time limit."""
+    """The class is built in but the agent is not: it gets a thread, and its methods have a time limit."""
     replayable: ClassVar = False
     version: str | None = None
-    """Of a server, as it was planned."""
+    """The version that the server reported when the run was planned."""
     folder: ClassVar[Path | None] = None
-    """Of the card that names it, else the working directory of when it was planned."""
+    """The folder of the card that names the agent, else the working directory when the run was planned."""
 
     def __init__(self, timeout: float = TIMEOUT, params: Mapping[str, Any] | None = None) -> None:
         self.timeout: float = typed(timeout, Seconds, self.name, "timeout")
@@ -50,46 +50,47 @@ class Foreign(ABC):
         return type(cls.__name__, (cls,), {"folder": folder, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
     def files(self) -> dict[str, Path]:
-        """Label -> file, of what its answers follow from besides its class."""
+        """Label -> file, for the files besides its class that determine its answers."""
         return {}
 
     def found(self) -> dict[str, Any]:
-        """Parameters that only the agent itself knows, found out before the run. Raises UsageError."""
+        """Parameters that the agent itself reports before the run. Raises UsageError where it does not answer."""
         return {}
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """How messages call it."""
+        """The name of the agent in error messages."""
 
     @abstractmethod
-    def wire(self, session: Session) -> Wire:
-        """How its messages get there, for one context."""
+    def transport(self, session: Session) -> Transport:
+        """The transport of messages for one context."""
 
     async def begin(self, session: Session) -> None:
         self.session = session
-        self.context = f"{session.seed:012x}-{secrets.token_hex(4)}"  # a server may remember those of other runs
-        self.line = Line(self.name, self.wire(session), session.models, self.timeout)
+        self.context = f"{session.seed:012x}-{secrets.token_hex(4)}"  # unique: a server may remember contexts of other runs
+        self.connection = Connection(self.name, self.transport(session), session.models, self.timeout)
         try:
-            await self.line.join()
+            await self.connection.join()
             begun = await self._ask("begin", Begun, **self._facts(session))
             version = str(begun.version)
             if self.version is not None and version not in ("", self.version):
                 raise ForeignFailed(f"{self.name}: its version is '{version}', and the run is of '{self.version}'")
-        except BaseException:  # the engine closes only what has begun
-            await self.line.leave()
+        except BaseException:  # the engine closes only agents that have begun
+            await self.connection.leave()
             raise
         self.methods = begun.methods
 
     def _facts(self, session: Session) -> dict[str, Any]:
-        """What `begin` says of the context. It may show the question; whether the agent reads it cannot be known then."""
+        """What `begin` tells about the context. It includes the question, where the session shows it, even if the agent does
+        not read it."""
         query = session.query
         return {
             "seed": session.seed,
             "budget": session.budget,
             "workdir": str(session.workdir),
-            "base_url": self.line.proxy.base_url,
-            "api_key": self.line.proxy.token,
+            "base_url": self.connection.proxy.base_url,
+            "api_key": self.connection.proxy.token,
             "models": [*session.models],
             "params": self.params,
             "prompts": dict(session.prompts),
@@ -100,7 +101,7 @@ class Foreign(ABC):
         await self._ask("observe", Reply, chunk=asdict(chunk))
 
     def has(self, method: str) -> bool:
-        """Whether the engine may call it: a copy and an end are always asked for."""
+        """Whether the engine may call an optional method; `fork` and `close` may always be called."""
         return method in ("fork", "close", *self.methods)
 
     async def finish(self) -> None:
@@ -125,13 +126,13 @@ class Foreign(ABC):
         return MemoryStats(tokens, entries)
 
     async def fork(self, session: Session) -> Foreign | None:
-        """A copy that its program makes; None where it does not name the method."""
+        """A copy, which the program or server makes; None where it does not have the method."""
         if "fork" not in self.methods:
             return None
         twin = copy.copy(self)
         twin.session, twin.context = session, f"{self.context}-{secrets.token_hex(4)}"
         await self._ask("fork", Reply, to=twin.context, workdir=str(session.workdir))
-        await self.line.join()
+        await self.connection.join()
         return twin
 
     async def close(self) -> None:
@@ -139,10 +140,10 @@ class Foreign(ABC):
             if "close" in self.methods:
                 await self._ask("close", Reply)
         finally:
-            await self.line.leave()
+            await self.connection.leave()
 
     async def _ask(self, method: str, shape: type[Shape], **facts: Any) -> Shape:
-        reply = await self.line.ask(method, shape, context=self.context, **facts)
+        reply = await self.connection.ask(method, shape, context=self.context, **facts)
         for spent in getattr(reply, "spent", ()):
             self.session.spend(tokens=spent.tokens, usd=spent.usd, role=spent.role)
         return reply

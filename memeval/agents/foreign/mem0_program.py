@@ -1,8 +1,8 @@
 """The program of the agent `mem0`: mem0's open-source package behind the messages of docs/foreign.md.
 
-It runs in an interpreter that has mem0 and not memeval, so it imports nothing of memeval. Language model and embedder are
+It runs in an interpreter that has mem0 but not memeval, so it imports nothing of memeval. Language model and embedder are
 those of the run, through the proxy; vectors and history are in the context's own scratch folder. Telemetry is off, which is
-also needed for correctness: with it on, mem0 opens a second store, which two instances of a process cannot share.
+also needed for correctness: with telemetry, mem0 opens a second store, which two instances in one process cannot share.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import urllib.request
 from typing import Any
 
 memories: dict[str, tuple[Any, dict[str, Any]]] = {}
-"""Context -> (mem0's Memory, how it was opened)"""
+"""Context -> (mem0's Memory, the settings it was opened with)"""
 
 
 def begin(message: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def held(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def fork(message: dict[str, Any]) -> None:
-    """The scratch folder of a fork is a copy already."""
+    """Open the memory of a fork; its scratch folder is already a copy."""
     _, config = memories[message["context"]]
     memories[message["to"]] = (opened(config, message["workdir"]), config)
 
@@ -55,7 +55,7 @@ METHODS: dict[str, Any] = {"begin": begin, "observe": observe, "recall": recall,
 
 
 def opened(config: dict[str, Any], folder: str) -> Any:
-    """A Memory on the files in `folder`."""
+    """Open a Memory on the files in `folder`."""
     from mem0 import Memory
 
     message = config["message"]
@@ -77,7 +77,7 @@ def item(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def embedded(message: dict[str, Any], text: str) -> list[float]:
-    """The vector of a text: mem0 must be told how long vectors are."""
+    """The vector of a text, to tell mem0 how long vectors are."""
     body = json.dumps({"model": "embedder", "input": text}).encode()
     headers = {"Authorization": f"Bearer {message['api_key']}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{message['base_url']}/embeddings", body, headers)
@@ -88,7 +88,7 @@ def embedded(message: dict[str, Any], text: str) -> list[float]:
 
 def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a package prints is no reply
+    os.dup2(2, 1)  # what a package prints must not count as a reply
     for line in sys.stdin.buffer:
         message = json.loads(line)
         reply = METHODS[message["method"]](message) or {}

@@ -1,4 +1,4 @@
-"""What a foreign agent replies: JSON that is bounded, cleaned and typed here, before anything relies on it."""
+"""The replies of a foreign agent: their JSON is limited in size, cleaned and typed here, before anything relies on it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from memeval.errors import ForeignFailed
 from memeval.records.clean import clean
 
 LARGEST = 32 * 2**20
-"""Bytes of one reply; a memory of ten million tokens, listed whole, has about as many."""
+"""The most bytes of one reply; a memory of ten million tokens, listed whole, has about as many."""
 SHOWN = 300
-"""Characters of what a program or a server says that are shown in a failure."""
+"""The most characters of output from a program or a server that a failure shows."""
 
 Optional = Literal["finish", "answer", "memory", "fork", "close"]
-"""The methods that an agent need not have; `begin` says which of them it has."""
+"""The methods that an agent need not have; the reply to `begin` names those that it has."""
 Whole = Annotated[int, Meta(ge=0, le=10**15)]
 
 
 class Reported(ForeignFailed):
-    """The agent says itself that it could not do something; it can be asked for other things."""
+    """The agent itself reported an error; the connection stays open for other messages."""
 
 
 class Spent(Struct, frozen=True):
-    """What was spent elsewhere than through the proxy. usd: None where it is unknown."""
+    """What the agent spent outside the proxy. usd: None where it is unknown."""
 
     tokens: Whole = 0
     usd: Annotated[float, Meta(ge=0)] | None = None
@@ -35,13 +35,13 @@ class Spent(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What every reply may hold."""
+    """The fields that every reply may have."""
 
     spent: tuple[Spent, ...] = ()
 
 
 class Begun(Reply, frozen=True, kw_only=True):
-    """version: of a server, part of a run's identity."""
+    """The reply to `begin`. methods: optional ones that the agent has. version: of the server, part of a run's identity."""
 
     methods: tuple[Optional, ...] = ()
     version: str | int | float = ""
@@ -68,7 +68,8 @@ class Answered(Reply, frozen=True, kw_only=True):
 
 
 class Held(Reply, frozen=True, kw_only=True):
-    """tokens: by type. entries: everything that is held. Where tokens are left out, those of the entries are counted."""
+    """The reply to `memory`. tokens: by type; where they are left out, memeval counts those of the entries. entries:
+    everything that the memory holds."""
 
     tokens: dict[str, Whole] | None = None
     entries: tuple[Entry, ...] | None = None
@@ -78,7 +79,7 @@ Shape = TypeVar("Shape", bound=Struct)
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON value of a reply, cleaned (records/clean.py). Raises ForeignFailed."""
+    """The JSON value of a reply, cleaned (records/clean.py). Raises ForeignFailed where it is not JSON."""
     try:
         return clean(json.loads(raw.decode("utf-8", "replace")))
     except (ValueError, RecursionError):
@@ -86,7 +87,8 @@ def parse(raw: bytes) -> Any:
 
 
 def shaped(reply: Any, number: int, shape: type[Shape]) -> Shape:
-    """A reply to the message of that number. Raises ForeignFailed, with the field at fault; Reported."""
+    """Check a reply to the message with this number, and return it as `shape`. Raises ForeignFailed, which names the field
+    at fault, and Reported for an error that the agent reports."""
     if not isinstance(reply, dict):
         raise ForeignFailed(f"sent {shown(json.dumps(reply).encode())}, expected a JSON object")
     if reply.get("id") != number:

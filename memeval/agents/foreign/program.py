@@ -1,4 +1,4 @@
-"""`cmd:` agents: a process for each context, a message a line on its stdin, a reply a line on its stdout."""
+"""`cmd:` agents: a process for each context, with one message per line on its stdin and one reply per line on its stdout."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from memeval.agents.foreign.agent import TIMEOUT, Foreign
 from memeval.errors import ForeignFailed, UsageError
 
 KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
-"""Environment variables that a process gets; all others may be secrets."""
+"""The environment variables that a process gets; others may hold secrets."""
 ENDING = 0.5
-"""Seconds that a process has to end by itself when its stdin is closed."""
+"""How many seconds a process has to end by itself after its stdin is closed."""
 _running: dict[int, int] = {}
-"""Process group -> the process that started it: a forked copy of that one must not end it."""
+"""Process group -> the process that started it; only that process, not a forked copy of it, may kill the group."""
 
 
 class Program(Foreign):
@@ -32,7 +32,7 @@ class Program(Foreign):
 
     command: the program and its arguments, as a list or as one line; files are relative to the card, else to the working
     directory. timeout: seconds for one reply. params: settings that `begin` carries, for the program itself. environment:
-    names of the environment variables that the program gets besides PATH and those of the language.
+    names of environment variables that the program gets, besides PATH and those for language and time zone.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Program(Foreign):
         return title(self.words)
 
     def files(self) -> dict[str, Path]:
-        """Label -> file, of what the answers follow from: the program, every argument that is a file, and the packages of
-        a Python environment."""
+        """Label -> file, for the files that determine the answers: the program, every argument that is a file, and the
+        packages of a Python environment."""
         executable = self._executable() or Path(self.words[0])
         found = {Path(self.words[0]).name: executable.resolve()}
         for word in self.words[1:]:
@@ -66,7 +66,7 @@ class Program(Foreign):
                 found[f"{Path(self.words[0]).name}: {package.parent.name.removesuffix('.dist-info')}"] = package
         return found
 
-    def wire(self, session: Session) -> Process:
+    def transport(self, session: Session) -> Process:
         kept = {name: os.environ[name] for name in (*KEPT, *self.environment) if name in os.environ}
         scratch = str(session.workdir)
         return Process(self.words, self._folder(), {**kept, "HOME": scratch, "TMPDIR": scratch})
@@ -81,7 +81,7 @@ class Program(Foreign):
 
 
 def words(command: Any) -> list[str]:
-    """A command as the list of its words. Raises UsageError."""
+    """Split a command into its words. Raises UsageError where it is not a command."""
     try:
         found = shlex.split(command) if isinstance(command, str) else list(command)
     except (TypeError, ValueError) as error:
@@ -92,13 +92,13 @@ def words(command: Any) -> list[str]:
 
 
 def title(command: Sequence[str]) -> str:
-    """A short name: the first argument that looks like a file, else the program."""
+    """A short name for a command: the first argument that looks like a file, else the program."""
     files = (Path(word).name for word in command[1:] if not word.startswith("-") and Path(word).suffix)
     return next(files, Path(command[0]).name)
 
 
 class Process:
-    """A process in a group of its own, which is killed as a whole."""
+    """A transport over a process in a group of its own, which is killed as a whole."""
 
     def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self._command, self._folder, self._environment = command, folder, environment
@@ -132,7 +132,7 @@ class Process:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise ForeignFailed("it has not been started")
-        with contextlib.suppress(OSError):  # it has ended: the reading says how
+        with contextlib.suppress(OSError):  # the process has ended; reading its reply finds out how
             process.stdin.write(json.dumps(message).encode() + b"\n")
             await process.stdin.drain()
         try:
@@ -144,7 +144,7 @@ class Process:
         return messages.parse(line)
 
     async def _how(self, process: asyncio.subprocess.Process) -> str:
-        """Its exit code or signal, where it has one by now."""
+        """The exit code or signal of a process, where it ends in time."""
         with contextlib.suppress(TimeoutError):
             code = await asyncio.wait_for(process.wait(), ENDING)
             return f" ({f'exit code {code}' if code >= 0 else f'killed by signal {-code}'})"
@@ -164,7 +164,7 @@ class Process:
             try:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(process.wait(), ENDING)
-            finally:  # what it has started is killed even where it has ended itself
+            finally:  # kill the processes that it started, even if it has ended itself
                 _kill(process.pid)
             await process.wait()
             if self._reading is not None:
@@ -172,11 +172,11 @@ class Process:
         finally:
             if self._reading is not None:
                 self._reading.cancel()
-            process._transport.close()  # type: ignore[attr-defined]  # its pipes: nothing public closes them
+            process._transport.close()  # type: ignore[attr-defined]  # no public call closes its pipes
         return messages.one_line(bytes(self._said))[-messages.SHOWN :]
 
     async def _read_errors(self, stream: asyncio.StreamReader | None) -> None:
-        """Keep the last of what it writes to stderr."""
+        """Keep the end of what the process writes to stderr."""
         while stream is not None and (block := await stream.read(65536)):
             self._said = (self._said + block)[-4 * messages.SHOWN :]
 
@@ -189,7 +189,7 @@ def _kill(group: int) -> None:
 
 @atexit.register
 def _kill_all() -> None:
-    """Where the program ends before the threads of its agents have ended their processes."""
+    """Kill the remaining processes if memeval exits before the threads of its agents have ended them."""
     for group, starter in list(_running.items()):
         if starter == os.getpid():
             _kill(group)

@@ -1,8 +1,8 @@
-"""Requests of a server with an API of its own, from templates in an agent's card.
+"""Requests to a server with an API of its own, from templates in an agent's card.
 
-A template is text with names in braces, `/agents/{agent}/search?query={text}`. It is filled by replacing names with values
-and in no other way; in an address values are percent-encoded, and a text that is one name alone takes its value as it is, a
-number or a list. `{{` and `}}` are braces. Where something is in a reply is said by a path, `data.0.id`.
+A template is a text with names in braces, `/agents/{agent}/search?query={text}`. Each name is replaced by its value; nothing
+else is evaluated. In an address, values are percent-encoded. A text that is only one name becomes the value itself, which
+may be a number or a list. `{{` and `}}` are braces. A path such as `data.0.id` names a place in a reply.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "memory": CONTEXT,
     "close": CONTEXT,
 }
-"""Method -> names that its templates may have, besides those of `params` and of the `keep` of `begin`."""
+"""Method -> names that its templates may use, besides those of `params` and of `keep` in the route of `begin`."""
 _NAME = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
 class Route(Struct, frozen=True, forbid_unknown_fields=True):
-    """send: HTTP method and path, `POST /v1/agents`. json: the body. keep: name -> path in the reply, for templates."""
+    """A request. send: HTTP method and path, `POST /v1/agents`. json: the body. keep: name -> path in the reply of a value
+    that later templates may use."""
 
     send: Annotated[str, Meta(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$")]
     json: Any = None
@@ -38,8 +39,8 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ListRoute(Route, frozen=True, forbid_unknown_fields=True):
-    """A route whose reply holds a list. items: path of the list in the reply, "" where it is the reply. text, id, score,
-    chunk: paths in one of its items; a path that is "" is not there."""
+    """A request whose reply holds a list. items: path of the list in the reply, "" if the reply is the list. text, id,
+    score, chunk: paths in each item; "" if items do not have it."""
 
     items: str = ""
     text: str = "text"
@@ -56,15 +57,15 @@ class Routes(Struct, frozen=True, forbid_unknown_fields=True):
     memory: ListRoute | None = None
     close: Route | None = None
 
-    def named(self) -> dict[str, Route]:
+    def by_method(self) -> dict[str, Route]:
         routes = {method: getattr(self, method) for method in GIVEN}
         return {method: route for method, route in routes.items() if route is not None}
 
 
 def check_routes(routes: Routes, params: Mapping[str, Any], name: str) -> None:
-    """Raises UsageError for a name in a template that has no value."""
+    """Check that all names in templates have values. Raises UsageError for one that has none."""
     kept = routes.begin.keep if routes.begin else {}
-    for method, route in routes.named().items():
+    for method, route in routes.by_method().items():
         known = {*GIVEN[method], *params, *(kept if method != "begin" else {})}
         for used in names((route.send, route.json)):
             if used not in known:
@@ -73,7 +74,7 @@ def check_routes(routes: Routes, params: Mapping[str, Any], name: str) -> None:
 
 
 def names(template: Any) -> Iterator[str]:
-    """The names in a template, or in all texts of a body."""
+    """The names in a template, or in all templates of a body."""
     if isinstance(template, str):
         yield from (found[1] for found in _NAME.finditer(template) if found[1])
     elif isinstance(template, Mapping):
@@ -85,7 +86,7 @@ def names(template: Any) -> Iterator[str]:
 
 
 def filled(template: Any, values: Mapping[str, Any]) -> Any:
-    """A template, or a body with templates, with its values."""
+    """Fill a template, or all templates of a body, with values."""
     if isinstance(template, Mapping):
         return {filled(key, values): filled(part, values) for key, part in template.items()}
     if isinstance(template, (list, tuple)):
@@ -99,7 +100,7 @@ def filled(template: Any, values: Mapping[str, Any]) -> Any:
 
 
 def address(template: str, values: Mapping[str, Any]) -> str:
-    """The path of a request, its values percent-encoded."""
+    """The path of a request, with percent-encoded values."""
     return str(filled(template, {name: quote(_text(value), safe="") for name, value in values.items()}))
 
 
@@ -108,7 +109,7 @@ def _text(value: Any) -> str:
 
 
 def at(value: Any, path: str) -> Any:
-    """What is at a path of a JSON value. Raises ForeignFailed."""
+    """The value at a path in a JSON value. Raises ForeignFailed where there is none."""
     for step in path.split(".") if path else ():
         try:
             value = value[int(step)] if isinstance(value, list) else value[step]

@@ -1,4 +1,4 @@
-"""`http:` agents: a server, which gets each message as a POST request, or requests of its own API (routes.py)."""
+"""`http:` agents: a server that gets each message as a POST request, or as a request of its own API (routes.py)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from memeval.errors import ForeignFailed, UsageError
 from memeval.models.transport import authorities, proxy_for
 
 CONNECT = 30.0
-"""Seconds to make a connection."""
+"""How many seconds connecting may take."""
 
 
 class Server(Foreign):
     """A server that is running already: `--agent http:URL`.
 
-    url: where it is; each message goes to URL/METHOD. timeout: seconds for one reply. params: settings that `begin` carries,
-    for the server itself; with routes, values for their templates. key: name of the environment variable whose value is sent
-    as the bearer token. routes: the requests of a server with an API of its own. version: of the server, part of the run's
-    identity; where it is left out, the server is asked.
+    url: the server's address; each message goes to URL/METHOD. timeout: seconds for one reply. params: settings that `begin`
+    carries, for the server itself; with routes, values for their templates. key: name of the environment variable whose
+    value is sent as the bearer token. routes: the requests to a server with an API of its own. version: of the server, part
+    of the run's identity; where it is left out, the server is asked.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class Server(Foreign):
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     def found(self) -> dict[str, str]:
-        """The version, which the server says when it is asked to begin a context of no run. Raises UsageError where it does
-        not answer."""
+        """The version that the server reports when it is asked to begin a probe context. Raises UsageError where it does not
+        answer."""
         if self.version or self.routes is not None:
             return {}
         try:
-            version = str(process.run(self._asked()).version)
+            version = str(process.run(self._probe()).version)
         except (ForeignFailed, TimeoutError) as failed:
             reason = str(failed) or f"no reply within {self.timeout:g} s"
             raise UsageError(f"{self.name}: {reason}; is the server running?") from None
         return {"version": version} if version else {}
 
-    async def _asked(self) -> Begun:
+    async def _probe(self) -> Begun:
         post, context = Posts(self.url, self.key), f"version-{secrets.token_hex(4)}"
         try:
             await post.open("", "")
@@ -86,7 +86,7 @@ class Server(Foreign):
         finally:
             await post.end()
 
-    def wire(self, session: Session) -> Posts:
+    def transport(self, session: Session) -> Posts:
         return Posts(self.url, self.key) if self.routes is None else Mapped(self.url, self.key, self.routes, self.params)
 
     async def observe(self, chunk: Chunk) -> None:
@@ -99,13 +99,13 @@ class Server(Foreign):
         return recalled
 
     def _used(self) -> None:
-        """A server with an API of its own does not say what it spends: the cost of the run is unknown."""
+        """Record an unknown cost, because a server with an API of its own does not report what it spends."""
         if self.routes is not None:
             self.session.spend()
 
 
 class Posts:
-    """Messages as POST requests to URL/METHOD; other requests too."""
+    """A transport that sends messages as POST requests to URL/METHOD."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
@@ -128,9 +128,10 @@ class Posts:
         return await self.request("POST", f"/{message['method']}", message)
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON value of a reply, None where its body is empty. path: encoded already. Raises ForeignFailed."""
+        """Send a request and return the JSON value of the reply, None where its body is empty. path: already encoded. Raises
+        ForeignFailed."""
         if self._session is None:
-            raise ForeignFailed("the line to it has been closed")
+            raise ForeignFailed("the connection to it has been closed")
         url = URL(self._url + path, encoded=True)
         sent: dict[str, Any] = {"proxy": self._proxy.url if self._proxy else None, "allow_redirects": False}
         sent |= {} if body is None else {"json": body}
@@ -149,7 +150,7 @@ class Posts:
         return messages.parse(bytes(raw)) if raw.strip() else None
 
     def stop(self) -> None:
-        """The server goes on: it has other contexts."""
+        """Do nothing: the server has other contexts."""
 
     async def end(self) -> str:
         session, self._session = self._session, None
@@ -159,7 +160,8 @@ class Posts:
 
 
 class Mapped(Posts):
-    """The requests of a server's own API in place of the messages; its replies become those of messages.py."""
+    """A transport that sends requests of a server's own API in place of the messages, and makes its replies those of
+    messages.py."""
 
     def __init__(self, url: str, key: str, routes: Routes, params: Mapping[str, Any]) -> None:
         super().__init__(url, key)
@@ -167,7 +169,7 @@ class Mapped(Posts):
 
     async def ask(self, message: Mapping[str, Any]) -> Any:
         method = message["method"]
-        route = self._routes.named().get(method)
+        route = self._routes.by_method().get(method)
         found: dict[str, Any] = {"id": message["id"]}
         if method == "begin":
             self._values |= {name: message[name] for name in CONTEXT}

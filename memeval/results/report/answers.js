@@ -1,4 +1,4 @@
-/* The table of answers. Their data are packed: #rows is JSON, each .block a list of JSON values. */
+/* The table of answers. Their data are compressed: #rows holds JSON, each .block a list of JSON values. */
 "use strict";
 
 // ---- packed data ----
@@ -12,7 +12,7 @@ async function unpacked(text) {
 const blocks = [...document.querySelectorAll("script.block")];
 const opened = new Map();
 
-/** The value of a number. Blocks stay unpacked. */
+/** The packed value with this number. A block that was unpacked is kept. */
 async function value(number) {
   const block = d3.bisectRight(page.starts, number) - 1;
   if (!opened.has(block)) opened.set(block, unpacked(blocks[block].textContent));
@@ -119,7 +119,7 @@ function answerTable(room, state) {
     height: "min(70vh, 640px)",
     layout: "fitColumns",
     responsiveLayout: "hide",
-    autoResize: false, // it would also draw again when the table comes into view, and lose a click that is just being made
+    autoResize: false, // it would also redraw when the table comes into view, and a click at that moment would be lost
     placeholder: "No answer matches",
     columnDefaults: { formatter: textCell, headerSortTristate: true },
     columns: [

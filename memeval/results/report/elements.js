@@ -1,11 +1,11 @@
-/* The parts that all of the page is made of. Texts of models and data sets become text nodes; nothing is ever parsed as HTML. */
+/* The elements that the whole page uses. Texts of models and data sets become text nodes; nothing is ever parsed as HTML. */
 "use strict";
 
 const page = JSON.parse(document.getElementById("overview").textContent);
 const runs = page.overview.runs;
 const groups = page.overview.groups;
 
-/** The runs of a group: agents from the best on, then controls. */
+/** The runs of a group: agents, best first, then controls. */
 const runsOf = (group) =>
   d3.sort(
     group.runs.map((number) => runs[number]),
@@ -17,7 +17,7 @@ const LEFT_OUT = -1;
 
 // ---- elements ----
 
-/** An element. `on...` attributes are listeners; children are nodes or texts; null is left out. */
+/** Make an element. `on...` attributes are listeners; children are nodes or texts; null is left out. */
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -46,7 +46,7 @@ const seconds = (value) =>
 const pvalue = (value) => (value < 0.0001 ? "< .0001" : value.toFixed(4).replace(/^0/, ""));
 const rangeText = (row) => (row.low === null ? "–" : `${percent(row.low)} to ${percent(row.high)}`);
 
-/** A section with its caption, and its place in the contents. Without content there is none. */
+/** Add a section with its caption to the page, and to the contents. Without content, no section is added. */
 function section(id, title, caption, ...content) {
   const inside = content.flat(Infinity).filter(Boolean);
   if (!inside.length) return;
@@ -56,7 +56,7 @@ function section(id, title, caption, ...content) {
     .append(el("section", { id }, el("h2", {}, title), el("p", { class: "caption" }, caption), inside));
 }
 
-/** A table that scrolls sideways by itself. Cells are texts or nodes; the first of each row names it. */
+/** A table that scrolls sideways on its own. Cells are texts or nodes; the first cell of each row is its header. */
 function grid(header, rows) {
   const line = (cells) =>
     el(
@@ -84,7 +84,7 @@ function grid(header, rows) {
   );
 }
 
-/** A point with its interval on a scale from `from` to `to`, with lines at some values. */
+/** A point with its interval, on a scale from `from` to `to`, with vertical lines at the values `lines`. */
 function interval(row, from, to, colour, lines = []) {
   if (row.value === null || row.low === null) return "–";
   const place = (value) => `${(100 * (Math.min(Math.max(value, from), to) - from)) / (to - from)}%`;
@@ -100,7 +100,7 @@ function interval(row, from, to, colour, lines = []) {
   );
 }
 
-// ---- agents: one colour and symbol each, on the whole page ----
+// ---- agents: each has one colour and one symbol on the whole page ----
 
 const agents = [...new Set(runs.filter((run) => !run.control).map((run) => run.name))];
 const controls = [...new Set(runs.filter((run) => run.control).map((run) => run.name))];
@@ -113,7 +113,7 @@ function colour(name) {
 }
 const symbol = (name) => symbols[Math.max(agents.indexOf(name), 0) % symbols.length];
 
-/** What an agent looks like in the figures: its symbol, or the dashed line of a control. */
+/** The mark of an agent in the figures: its symbol, or the dashed line of a control. */
 function sign(name) {
   const drawing = d3
     .create("svg")

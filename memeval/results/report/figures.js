@@ -1,4 +1,4 @@
-/* The figures. They are drawn as wide as there is room, and again when the room or what is shown changes. */
+/* The figures. They fill the width of the page, and are drawn again when the width or the selection of agents changes. */
 "use strict";
 
 const figures = [];
@@ -16,7 +16,7 @@ function redraw() {
   for (const draw of figures) draw();
 }
 
-/** Switches of all figures: an agent is shown or not. */
+/** Buttons that show or hide an agent in all figures. */
 function legend() {
   const names = [...agents, ...controls];
   return el(
@@ -123,7 +123,7 @@ function lengthFigures() {
     });
 }
 
-// ---- score against what it takes ----
+// ---- score against memory and cost ----
 
 const axes = {
   memory: {
@@ -136,7 +136,7 @@ const axes = {
   tokens: { title: "tokens of calls", label: "tokens of all calls per answer", format: short, of: (run) => run.tokens },
 };
 
-/** A dashed line for each control, and its name; controls that score alike share one. */
+/** A dashed line for each control, with its name; controls with similar scores share a label. */
 function controlLines(rows) {
   const names = d3
     .groups(rows, (row) => Math.round(30 * row.value))
@@ -158,7 +158,7 @@ function controlLines(rows) {
   ];
 }
 
-/** The score of a group's runs against what they take on an axis; null where nothing of it is known. */
+/** The score of a group's runs against memory or a cost; null where no run has a value on that axis. */
 function priceFigure(group, axis) {
   const { title, label, format, of } = axes[axis];
   const mine = runsOf(group).filter((run) => run.summary.headline.value !== null);
@@ -212,7 +212,7 @@ function priceFigure(group, axis) {
 
 // ---- where answers are lost ----
 
-/** Where an answer is lost -> its colour; page.words says it in words. */
+/** Where an answer was lost -> its colour. page.words has the words for it. */
 const stages = {
   write: "var(--s1)",
   recall: "var(--s0)",
@@ -294,7 +294,7 @@ function streamFigure(group) {
   });
 }
 
-/** What one run holds by type, where it holds several. */
+/** The memory of one run by type; null where there is only one type. */
 function typesFigure(group, run) {
   const rows = run.economics.along.flatMap((held) =>
     Object.entries(held.tokens).map(([kind, tokens]) => ({ kind, x: held.stream_tokens, y: tokens })),

@@ -24,7 +24,7 @@ function follow() {
   else document.getElementById("story").close();
 }
 
-/** A grid of figures below the switches of agents; nothing without figures. */
+/** A grid of figures below the buttons of agents; empty without figures. */
 function figureGrid(made, keys = legend) {
   const found = made.flat().filter(Boolean);
   return found.length ? [keys(), el("div", { class: "grid" }, found)] : [];
@@ -47,7 +47,7 @@ function sections() {
   section(
     "price",
     "Score against memory and cost",
-    "Filled symbols are on the Pareto front: no other agent of the task scores as well with less. Lines at each symbol are 95% intervals; dashed lines are controls, which are on no front.",
+    "Filled symbols are on the Pareto front: no other agent of the task scores as well with less. Lines at each symbol are 95% intervals; dashed lines are controls, which are never on the front.",
     figureGrid([
       groups.map((group) => priceFigure(group, "memory")),
       groups.map((group) => priceFigure(group, "usd") ?? priceFigure(group, "tokens")),
@@ -56,32 +56,32 @@ function sections() {
   section(
     "lift",
     "Lift",
-    "How much of what the gold evidence brings an agent brings: (agent − none) / (oracle − none) over the same questions with the same reader. 0 is an empty memory, 1 the gold evidence. Not a ranking, and not to be averaged over tasks.",
+    "The agent's share of the gain that the gold evidence brings: (agent − none) / (oracle − none) over the same questions with the same reader. 0 is an empty memory, 1 the gold evidence. Not a ranking, and not to be averaged over tasks.",
     groups.map(liftTable),
   );
   section(
     "lost",
     "Where answers are lost",
-    "Wrong answers by what became of the evidence. Never written: the memory did not hold it when it was asked. Not recalled: it was held, and not shown to the reader. Misread: the reader had it. The rest cannot be followed by text.",
+    "Wrong answers by where the evidence was lost. Never written: the memory did not hold it when the question was asked. Not recalled: the memory held it, but the reader was not shown it. Misread: the reader had it. The rest cannot be followed by text.",
     figureGrid(groups.map(lostFigure), stageKeys),
     lostLines().map((line) => el("p", { class: "caption" }, line)),
   );
   section(
     "kinds",
     "Kinds of questions",
-    "The score per kind of question, with its 95% interval. Of unanswerable questions: the share that was declined.",
+    "The score per kind of question, with its 95% interval. For unanswerable questions, it is the share that was declined.",
     groups.map(kindTable),
   );
   section(
     "retrieval",
     "Retrieval",
-    "What agents that rank found of the gold evidence, apart from what the reader made of it, with 95% intervals. Recall: the share of gold units held by everything that was recalled, by the first item, by the first five. MRR: 1 / rank of the first item that holds gold evidence.",
+    "How much of the gold evidence was retrieved by agents that rank their items, whatever the reader answered, with 95% intervals. Recall: the share of gold units held by all recalled items, by the first item, by the first five. MRR: 1 / rank of the first item that holds gold evidence.",
     groups.map(retrievalTable),
   );
   section(
     "differences",
     "Paired differences",
-    "Two agents on the same questions, in points. p is of no difference; p (Holm) is adjusted for all pairs of this page. Won and lost count questions.",
+    "Two agents on the same questions, in points. p tests the hypothesis of no difference; p (Holm) is adjusted for all pairs of this page. Won and lost count questions.",
     groups.map(pairTable),
   );
   section(
@@ -103,12 +103,12 @@ function sections() {
   section(
     "cost",
     "Cost and latency",
-    "Cost as if every call had been sent once. At 1, 10, 100: USD (or tokens) per question when so many are asked of a stream and share its reading. Reading / 1k: tokens of calls, and seconds, per 1,000 tokens of stream. p50 / p95: half, and 95 %, of the calls of a method take at most this long, waits for models included.",
+    "Cost as if every call had been sent once. At 1, 10, 100: USD (or tokens) per question when this many are asked about a stream and share its reading. Reading / 1k: tokens of calls, and seconds, per 1,000 tokens of stream. p50 / p95: half, and 95 %, of the calls of a method take at most this long, including waits for models.",
     groups.map((group) => [factTable(group, costColumns()), factTable(group, timeColumns)]),
   );
 }
 
-/** What the bars do not show: right answers that rest on nothing, and what `memeval attribute` found. */
+/** What the bars do not show: right answers without support, and what `memeval attribute` found. */
 function lostLines() {
   const agents = runs.filter((run) => !run.control);
   const unsupported = agents

@@ -1,7 +1,7 @@
 /* The story of one answer, in the dialog. */
 "use strict";
 
-/** A text with what is looked for in it marked: [{text, kind}], the longest first. */
+/** The nodes of a text in which the `wanted` parts are marked: [{text, kind}], the longest first. */
 function marked(text, wanted) {
   const escape = (words) => words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
   const parts = wanted.filter((part) => part.text.trim().length > 1).sort((a, b) => b.text.length - a.text.length);
@@ -20,10 +20,10 @@ function marked(text, wanted) {
   return [...made, text.slice(at)];
 }
 
-/** Characters from which on a sentence of the evidence is marked by itself. */
+/** The fewest characters of an evidence sentence that is marked on its own. */
 const SENTENCE = 15;
 
-/** Evidence is marked, whole or by sentence, with the golds inside it marked as such. */
+/** The nodes of a text in which evidence is marked, whole or by sentence, and golds inside and outside of it. */
 function highlighted(text, facts) {
   const golds = facts.answerable
     ? facts.answers.filter((gold) => !/^(yes|no)$/i.test(gold)).map((gold) => ({ text: gold, kind: "gold" }))
@@ -43,7 +43,7 @@ const hasMark = (nodes) => nodes.some((node) => typeof node !== "string");
 const pair = (name, ...cells) =>
   cells.flat().some((cell) => cell) ? [el("dt", {}, name), el("dd", {}, ...cells)] : [];
 
-/** A text in a box; a long one is folded, unless something in it is marked. */
+/** A text in a box; a long text is folded, unless something in it is marked. */
 function textBox(head, text, facts, attributes = {}) {
   const nodes = highlighted(text, facts);
   const body = el("div", { class: "text" }, nodes);
@@ -244,7 +244,7 @@ async function memoryPart(facts, story) {
   return parts.flat();
 }
 
-/** Details whose content is made when they are first opened. */
+/** A details element whose content is made when it is first opened. */
 function folded(title, content) {
   const made = el(
     "details",
@@ -258,10 +258,10 @@ function folded(title, content) {
   return made;
 }
 
-/** What sorts the chunks of a stream: what an agent did before the first, and after the last, is in order, too. */
+/** The key that sorts the chunks of a stream, with what an agent did before the first and after the last one. */
 const inOrder = (chunk) => ({ begin: "", finish: "~" })[chunk] ?? chunk;
 
-/** The calls of one chunk; the reply to it where nothing was stored. */
+/** The calls for one chunk, or the reply to it where nothing was stored. */
 async function chunkPart(chunk, calls, reply, facts) {
   const boxes = calls.map(async (call) => {
     const texts = Object.values(call.arguments).map((text) => (typeof text === "number" ? value(text) : text));

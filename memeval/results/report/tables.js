@@ -3,7 +3,7 @@
 
 // ---- scores ----
 
-/** Agents by tasks; more of each task is in its own table. */
+/** Agents by tasks; each task has a table of its own with more columns. */
 function scoreMatrix() {
   if (groups.length < 2) return null;
   const cell = (run) =>
@@ -141,9 +141,9 @@ function liftTable(group) {
   return [el("h3", {}, group.title), grid(["agent", "lift", "", "95% interval", "n"], rows)];
 }
 
-// ---- what runs take ----
+// ---- memory, cost and latency ----
 
-/** A table of the runs of a group: [title, run -> cell]. Columns without a value are left out, and tables without a column. */
+/** A table of a group's runs. columns: [title, run -> cell]; a column without any value is left out. Null without columns. */
 function factTable(group, columns, mine = runsOf(group)) {
   const known = columns.filter(([, of]) => mine.some((run) => of(run) !== null && of(run) !== undefined));
   if (!known.length) return null;

@@ -1,7 +1,8 @@
-"""The families of Mem-alpha's training mixture, built from records as the source files hold them.
+"""The families of Mem-alpha's training mixture, built from records of the source files.
 
-After Mem-alpha's process_data.py; filters that need a model (golds it knows without the text, shortened answers) are left
-out. Records that are not as published raise KeyError, TypeError or ValueError: the caller, which reads the file, names it.
+They follow Mem-alpha's process_data.py, without the filters that need a model (golds that it knows without the text,
+shortened answers). Records that differ from the published form raise KeyError, TypeError or ValueError; the caller, which
+reads the file, adds its name.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _MEMORY = re.compile(r"\d+(?:_\d+)+(?:#\d+)?")
 
 
 def squad(document: Record, split: Split, least_before: int = 50, least_after: int = 30) -> Built:
-    """Paragraphs in ten dialogues of random size, and every question about them with a short gold. document: SQuAD's own
-    JSON. A stream needs `least_before` questions at first and `least_after` in the end. Articles are split, so no paragraph
-    is on both sides."""
+    """Streams of paragraphs in ten dialogues of random size, with every question about them that has a short gold. document:
+    SQuAD's own JSON. A stream needs `least_before` questions before the filter and `least_after` after it. The split is by
+    article, so no paragraph is on both sides."""
     paragraphs: dict[tuple[str, str], list[Asked]] = {}
     for article in document["data"]:
         if split.takes(article["title"]):
@@ -63,8 +64,8 @@ def squad(document: Record, split: Split, least_before: int = 50, least_after: i
 def hotpotqa(
     records: Iterable[Record], split: Split, stream_tokens: int = 10_000, least_before: int = 30, least_after: int = 10
 ) -> Built:
-    """The gold paragraphs of consecutive questions, up to `stream_tokens` to a stream, from train files only. A question
-    counts for a split only when all its paragraphs do; others are dropped, so no paragraph is on both sides."""
+    """Streams of the gold paragraphs of consecutive questions, up to `stream_tokens` each, from train files only. A question
+    belongs to a split only if all its paragraphs do; mixed ones are dropped, so no paragraph is on both sides."""
     built, draw, count = Built(), split.random("hotpotqa"), tokens.counter()
     streams: list[tuple[dict[str, str], list[Asked]]] = []
     size = 0
@@ -93,15 +94,15 @@ def hotpotqa(
 
 
 def _gold_paragraphs(row: Record) -> dict[str, str]:
-    """title -> text of the supporting paragraphs."""
+    """title -> text, for the supporting paragraphs"""
     wanted = {title for title, _ in row["supporting_facts"]}
     return {title: "".join(sentences).strip() for title, sentences in row["context"] if title in wanted}
 
 
 def perltqa(people: Record, questions: Record, split: Split, least: int = 20) -> Built:
-    """One stream per character, one chunk per event with its dialogues. people, questions: the objects of PerLTQA's memory
-    and question files (version 2), by name. Questions on the profile, and those whose memory is in no event, are dropped.
-    A character needs `least` questions in the end, and one to thirty events. Characters are split."""
+    """One stream per character, with one chunk per event and its dialogues. people, questions: the objects of PerLTQA's
+    memory and question files (version 2), by name. Questions about the profile, and those whose memory is in no event, are
+    dropped. A character needs `least` remaining questions, and one to thirty events. The split is by character."""
     built = Built()
     built.dropped["characters of one file only"] = len(people.keys() ^ questions.keys())
     for name, record in people.items():
@@ -131,7 +132,8 @@ def _items(groups: Iterable[Mapping[str, Iterable[Record]]]) -> Iterator[Record]
 
 
 def _event(name: str, ident: str, event: Record, dialogues: Record, memories: dict[str, str]) -> str:
-    """The chunk of an event, with the dialogues whose id begins with its own before a "#"; adds to `memories`."""
+    """The chunk of an event, with the dialogues whose id before a "#" is that of the event. Adds their texts to
+    `memories`."""
     when = f" on {event['Creation Time']}" if event.get("Creation Time") else ""
     parts = [f"What happened to the user {name}{when}.\nSummary: {event.get('summary', '')}\nContent: {event['content']}"]
     memories[ident] = event["content"]
@@ -139,10 +141,9 @@ def _event(name: str, ident: str, event: Record, dialogues: Record, memories: di
         if key.split("#")[0] == ident:
             lines = []
             for time, messages in dialogue["contents"].items():
-                said = (
-                    messages[0] if messages and isinstance(messages[0], list) else messages
-                )  # some lists are wrapped twice
-                lines += [f"Dialogue at {time}", *(re.sub(r"^([^:]+): ", r"<\1> ", message) for message in said)]
+                if messages and isinstance(messages[0], list):  # some lists are nested
+                    messages = messages[0]
+                lines += [f"Dialogue at {time}", *(re.sub(r"^([^:]+): ", r"<\1> ", message) for message in messages)]
             memories[key] = "\n".join(lines)
             parts += [] if len(parts) > 1 else ["Dialogues about it:"]
             parts.append(memories[key])
@@ -150,9 +151,9 @@ def _event(name: str, ident: str, event: Record, dialogues: Record, memories: di
 
 
 def booksum(chapters: Iterable[Record], split: Split, piece: int = 2048) -> Built:
-    """A chapter read over some weeks, and one question: what was it about? Chapters of 5 to 20 chunks of at most `piece`
-    tokens, cut at sentence ends, one to three days apart; books are split. The gold is the whole summary, which is for
-    `rouge_l`: upstream's golds are keywords that a model drew from it."""
+    """One stream per chapter, read over some weeks, with one question: what was it about? Chapters have 5 to 20 chunks of at
+    most `piece` tokens, cut at sentence ends, one to three days apart. The split is by book. The gold is the whole summary,
+    for `rouge_l`; upstream's golds are keywords that a model extracted from it."""
     built, count = Built(), tokens.counter()
     for number, row in enumerate(chapters):
         if not split.takes(row["book_title"]):
@@ -178,8 +179,8 @@ def booksum(chapters: Iterable[Record], split: Split, piece: int = 2048) -> Buil
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text and the name of its class. group: what must be on one side of the split, such as the abstract of a sentence;
-    the text itself where it is empty."""
+    """A text and the name of its class. group: what must stay on one side of the split, such as the abstract of a sentence;
+    empty for the text itself."""
 
     text: str
     label: str
@@ -188,8 +189,8 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """data_source: as published, which is what cards select by. size: tokens of one chunk, least and most: of its texts
-    alone, or (whole) of the examples with their marks. reuse: whether an example may be in several streams."""
+    """data_source: the published name, by which cards select rows. size: the fewest and the most tokens of a chunk, counted
+    over its texts, or (whole) over the examples with their marks. reuse: whether an example may be in several streams."""
 
     data_source: str
     size: tuple[int, int]
@@ -208,14 +209,14 @@ FAMILIES = {
 
 
 def trec(lines: Iterable[str], fine: bool = False) -> Iterator[Labelled]:
-    """TREC questions (Li and Roth, COLING 2002), `COARSE:fine question` a line (ISO-8859-1): six classes, or fifty."""
+    """TREC questions (Li and Roth, COLING 2002) with six classes, or fifty (fine). lines: `COARSE:fine question`."""
     for line in filter(str.strip, lines):
         label, _, question = line.strip().partition(" ")
         yield Labelled(question.strip(), label if fine else label.partition(":")[0])
 
 
 def pubmed(lines: Iterable[str]) -> Iterator[Labelled]:
-    """PubMed RCT (Dernoncourt and Lee, IJCNLP 2017): blocks of `###<id>`, then lines `LABEL<tab>sentence`."""
+    """PubMed RCT (Dernoncourt and Lee, IJCNLP 2017). lines: blocks of `###<id>`, followed by lines `LABEL<tab>sentence`."""
     abstract = ""
     for line in filter(str.strip, lines):
         if line.startswith("###"):
@@ -228,9 +229,10 @@ def pubmed(lines: Iterable[str]) -> Iterator[Labelled]:
 def labelled(
     texts: Iterable[Labelled], name: str, split: Split, streams: int = 20, questions: int = MOST_QUESTIONS
 ) -> Built:
-    """Streams of ten dialogues of numbered examples, and held-out texts to be classed after them. name: a key of FAMILIES.
-    Labels are numbers, their names in alphabetical order. Each text counts once, one with two labels not at all. A label
-    without an example is not asked for. streams: at most; fewer where examples may not be used twice and run out."""
+    """Streams of ten dialogues of labelled examples, with held-out texts to classify after them. name: a key of FAMILIES.
+    Labels are numbers, in the alphabetical order of their names. A text is used once, and not at all if it has two labels.
+    A question whose label has no example is dropped. streams: the most streams; fewer where examples may not be reused and
+    run out."""
     family, built, count = FAMILIES[name], Built(), tokens.counter()
     distinct = _with_one_label(texts, built)
     numbers = {label: str(number) for number, label in enumerate(sorted({item.label for item in distinct}))}
@@ -259,7 +261,7 @@ def labelled(
 
 
 def _with_one_label(texts: Iterable[Labelled], built: Built) -> list[Labelled]:
-    """Each text once, blanks and case aside; those with two labels are dropped."""
+    """Each text once, compared without case and white space; texts with two labels are dropped."""
     found: dict[str, Labelled | None] = {}
     for item in texts:
         other = found.setdefault(plain(item.text).casefold(), item)
@@ -271,7 +273,7 @@ def _with_one_label(texts: Iterable[Labelled], built: Built) -> list[Labelled]:
 
 
 def _all_labels_shown(groups: list[list[int]], pool: Sequence[Labelled]) -> set[str]:
-    """The labels of the examples; one example of each label that chance left out is added to the first chunk."""
+    """The labels that have an example. For each label that chance left out, an example is added to the first chunk."""
     shown = {pool[index].label for group in groups for index in group}
     for index in range(groups[-1][-1] + 1, len(pool)):
         if pool[index].label not in shown:

@@ -1,8 +1,8 @@
-"""`memeval train data`: the training mixture from source files at hand, or from the published parquet, as files and cards.
+"""`memeval train data`: build the training mixture from source files on this machine, or from the published parquet.
 
     OUT/FAMILY-train.parquet  FAMILY-train.yaml  FAMILY-validation.parquet  FAMILY-validation.yaml
 
-A card is a task like any other: `memeval run --task OUT/FAMILY-validation.yaml`, or `task:` of a training recipe.
+The cards are usual tasks: `memeval run --task OUT/FAMILY-validation.yaml`, or `task:` of a training recipe.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from memeval.typed import Count
 from memeval.wording import counted
 
 MOST_STREAMS = 100
-"""Of one family, as the paper's training subset has it (its table 7)."""
+"""The most streams of one family, as in the paper's training subset (table 7)."""
 
 
 class Mixing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `memeval train data` goes by. families: () for all whose files are at hand. published: a parquet file as
-    Mem-alpha publishes it, instead of source files. streams: of each family and split at most; 0: all. share: of the
-    source items that go to validation, by a hash of their text. seed: of the split and of every draw."""
+    """The settings of `memeval train data`. families: () for all whose files are on this machine. published: a parquet file
+    as Mem-alpha publishes it, to use instead of source files. streams: the most per family and split; 0: all. share: the
+    part of the source items that goes to validation, by a hash of their text. seed: of the split and of every draw."""
 
     families: tuple[str, ...] = ()
     published: str = ""
@@ -47,13 +47,13 @@ class Mixing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Build = Callable[[Sequence[Found], Split, int], Built]
-"""(files, split, streams at most) -> what comes of them"""
+"""(files, split, the most streams) -> what was built"""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A family of the mixture. card: whose prompts and metrics its questions are asked with. files: all are needed, each
-    with what it is. headline: where it is not the card's."""
+    """A family of the mixture. card: the card whose prompts and metrics its tasks use. files: all are needed. headline: a
+    metric in place of the card's."""
 
     card: str
     files: tuple[DataFile, ...]
@@ -63,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was built of one split of one family, and the card that asks it; None where no stream came about."""
+    """What was built for one split of one family. card: path of the written card, None where no stream was built."""
 
     family: str
     split: str
@@ -148,12 +148,12 @@ SOURCES = {
     ),
 }
 PUBLISHED = {name: FAMILIES[name].data_source if name in FAMILIES else name for name in SOURCES}
-"""Family -> its `data_source` in the published file."""
+"""Family -> its `data_source` in the published file"""
 
 
 def chosen(names: Sequence[str], data_dir: Path | None) -> list[str]:
-    """The families that were named, or all whose files are at hand. Raises UsageError for an unknown name, and where
-    nothing is at hand."""
+    """The families that were named, or all whose files are on this machine. Raises UsageError for an unknown name, and where
+    there are no files."""
     for name in names:
         if name not in SOURCES:
             raise UsageError(f"no family '{name}'{suggest(name, SOURCES)} (known: {', '.join(SOURCES)})")
@@ -166,14 +166,14 @@ def chosen(names: Sequence[str], data_dir: Path | None) -> list[str]:
 
 
 def absent(data_dir: Path | None) -> dict[str, str]:
-    """Families whose files are not at hand -> where they are to be put."""
+    """Family with missing files -> where to put them."""
     lacking = {name: [file for file in one.files if not local(file, data_dir)] for name, one in SOURCES.items()}
     return {name: " and ".join(by_hand(file, data_dir) for file in files) for name, files in lacking.items() if files}
 
 
 def mix(given: Mixing, out: Path, data_dir: Path | None) -> list[Made]:
-    """Both splits of every family, written to a folder. Raises NoData where a file of a named family is missing, and
-    UsageError where one is not as published, a setting is out of range, or the folder cannot be written."""
+    """Write both splits of every family to a folder. Raises NoData where a file of a named family is missing, and UsageError
+    where one differs from its published form, a setting is out of range, or the folder cannot be written."""
     if not 0 < given.share < 1:
         raise UsageError(f"share {given.share}: expected a number between 0 and 1, the part for validation")
     made: list[Made] = []
@@ -186,7 +186,7 @@ def mix(given: Mixing, out: Path, data_dir: Path | None) -> list[Made]:
 
 
 def build(name: str, most: int, out: Path, split: Split, data_dir: Path | None) -> Made:
-    """One split of one family from its source files, at most so many streams."""
+    """Build one split of one family from its source files. most: the most streams; 0: all."""
     source = SOURCES[name]
     files = [find(file, data_dir, f"train data {name}")[0] for file in source.files]
     try:
@@ -198,8 +198,7 @@ def build(name: str, most: int, out: Path, split: Split, data_dir: Path | None) 
 
 
 def from_published(file: Path, given: Mixing, out: Path, split: Split) -> list[Made]:
-    """The same from a parquet file as Mem-alpha publishes it (YuWangX/Memalpha, train.parquet): one split of each family in
-    it."""
+    """Build one split of each family in a parquet file that Mem-alpha publishes (YuWangX/Memalpha, train.parquet)."""
     found = Found(file.name, file)
     by_source: dict[str, list[Record]] = {}
     for place, row in read(found).rows():
@@ -217,8 +216,8 @@ def from_published(file: Path, given: Mixing, out: Path, split: Split) -> list[M
 
 
 def _write(name: str, most: int, out: Path, split: Split, built: Built, files: Sequence[Found], headline: str = "") -> Made:
-    """The parquet file and the card of what was built, at most so many streams of it. headline: of the card, where it is
-    not that of the card it extends."""
+    """Write the parquet file and the card for what was built. most: the most streams; 0: all. headline: a metric in place of
+    that of the extended card."""
     streams = built.streams
     if most and len(streams) > most:
         streams = split.random("most", name).sample(streams, most)
@@ -227,7 +226,7 @@ def _write(name: str, most: int, out: Path, split: Split, built: Built, files: S
         return Made(name, split.name, 0, 0, dict(built.dropped), None)
     card = out / f"{name}-{split.name}.yaml"
     data = card.with_suffix(".parquet").resolve()
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "extends": SOURCES[name].card,
         "description": f"built by memeval train data: {name}, {split.name}; {counted(len(streams), 'stream')}",
         "split": f"memeval-{split.name}",
@@ -235,10 +234,10 @@ def _write(name: str, most: int, out: Path, split: Split, built: Built, files: S
         "params": {"data_source": streams[0].data_source, "files": [str(data)], "hub": []},
     }
     if headline:
-        said |= {"headline": headline, "metrics": [headline]}
+        content |= {"headline": headline, "metrics": [headline]}
     facts = [{"name": file.name, "sha256": Content(file).facts()["sha256"]} for file in files]
     write_whole(data, _parquet(rows(built, split, facts)))
-    write_whole(card, yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode())
+    write_whole(card, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
     questions = sum(len(stream.questions) for stream in streams)
     return Made(name, split.name, len(streams), questions, dict(built.dropped), str(card))
 

@@ -1,9 +1,8 @@
 """Streams of the training mixture, and their rows in Mem-alpha's published parquet schema, so that `source: memalpha` reads
-them like the published ones. What the published files do not give: splits by content, evidence, and labelled sets without
+them like the published ones. Unlike the published files they have splits by content, evidence, and labelled sets without
 the test questions of MemoryAgentBench.
 
-What all families share is here: the split, the form of a chunk, the filters. Everything is a pure function; nothing reads a
-data file.
+This module has what all families share: the split, the form of a chunk, the filters. It reads no data files.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from memeval import tokens
-from memeval.tasks.base import number, plain
+from memeval.tasks.base import hash64, plain
 from memeval.yamlfile import read_yaml
 
 TRAIN, VALIDATION = "train", "validation"
 MOST_QUESTIONS = 100
-"""Questions of one stream at most, as published; a random sample where there are more."""
+"""The most questions of one stream, as published; a random sample where there are more."""
 LONGEST_GOLD = 4
-"""Tokens of an answer to a question about SQuAD or HotpotQA: upstream keeps golds of fewer than five."""
+"""The most tokens of a gold of SQuAD or HotpotQA: upstream keeps golds of fewer than five."""
 FIRST_DAY = datetime.date(2024, 1, 1)
 PROMPT = (
     "You will be shown a text piece by piece. After each piece, decide what to keep in memory; questions about all of it "
@@ -35,34 +34,34 @@ PROMPT = (
 JOINT = "\n\n"
 _DIALOGUE = Path(__file__).parents[2] / "_data" / "training" / "dialogue.yaml"
 Record = Mapping[str, Any]
-"""As the source file holds it."""
+"""A record of a source file."""
 Asked = dict[str, Any]
 """A question: `{"question", "answer": text or texts, "evidence"?: [[title, text of a chunk]]}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What every builder goes by. name: train or validation. share: of the source items that go to validation. seed: of the
-    split and of every draw."""
+    """One side of the split. name: train or validation. share: the part of the source items that goes to validation. seed:
+    of the split and of every draw."""
 
     name: str = TRAIN
     share: float = 0.1
     seed: int = 42
 
     def takes(self, content: str) -> bool:
-        """Whether a source item (an article, a labelled text, a character ...) belongs to this split. By a hash of its text,
-        blanks and case aside: the same text is never on both sides, in any file or order."""
-        held_out = number("side", self.seed, plain(content).casefold()) < self.share * 2**64
+        """Whether a source item (an article, a labelled text, a character ...) belongs to this split. A hash of its text,
+        without case and white space, decides: the same text is never on both sides, whatever the file or the order."""
+        held_out = hash64("side", self.seed, plain(content).casefold()) < self.share * 2**64
         return held_out == (self.name == VALIDATION)
 
     def random(self, *parts: str | int) -> random.Random:
-        """A generator of its own for each thing that is drawn."""
-        return random.Random(number("build", self.seed, self.name, *parts))
+        """A random generator for one purpose, which `parts` name."""
+        return random.Random(hash64("build", self.seed, self.name, *parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One row to be. content: texts of the source items it was made of. facts: for its metadata."""
+    """A stream, which becomes one row. content: texts of its source items. facts: for its metadata."""
 
     chunks: tuple[str, ...]
     questions: tuple[Asked, ...]
@@ -71,8 +70,8 @@ class Stream:
     facts: Record = field(default_factory=dict)
 
     def hashes(self) -> list[str]:
-        """16 hex digits per source item, sorted, each once."""
-        return sorted({f"{number(plain(text).casefold()):016x}" for text in self.content})
+        """A hash of 16 hex digits for each source item, sorted, without repeats."""
+        return sorted({f"{hash64(plain(text).casefold()):016x}" for text in self.content})
 
 
 @dataclass(slots=True)
@@ -85,7 +84,7 @@ class Built:
 
 def rows(built: Built, split: Split, files: Sequence[Record] = ()) -> list[dict[str, Any]]:
     """Rows in the published schema: `chunks`, `questions_and_answers` and `metadata` are JSON texts. files: name and sha256
-    of what was read; they go into the metadata with the split and what was dropped."""
+    of the files that were read, which go into the metadata with the split and the counts of what was dropped."""
     shared = {
         "builder": "memeval",
         "version": 2,
@@ -112,7 +111,7 @@ def rows(built: Built, split: Split, files: Sequence[Record] = ()) -> list[dict[
 
 
 def divided(published: Sequence[Record], split: Split) -> Built:
-    """The rows of one family of a published file that belong to this split. A stream is on the side of its first chunk; a
+    """The rows of one family of a published file that belong to this split. The first chunk of a stream decides its side; a
     training stream that shares a chunk with a validation stream is dropped."""
     streams = [
         Stream(tuple(chunks), tuple(json.loads(row["questions_and_answers"])), str(row["data_source"]), tuple(chunks))
@@ -137,9 +136,9 @@ def chunked(
     most: int = 2048,
     joint: str = JOINT,
 ) -> list[list[int]]:
-    """Indices of the texts of each chunk, as `create_chunks` upstream: greedy, in order, never cut. Every chunk has a size
-    of its own, drawn from `least` to `most` tokens, which it does not exceed unless one text alone does. joint: what
-    is counted between two texts."""
+    """Indices of the texts of each chunk, as in upstream's `create_chunks`: greedy, in order, never cut. Every chunk has a
+    limit of its own, drawn from `least` to `most` tokens, which only a single text may exceed. joint: the text that is
+    counted between two texts."""
     chunks: list[list[int]] = []
     size, target = 0, 0
     for index, text in enumerate(texts):
@@ -155,12 +154,12 @@ def chunked(
 
 
 def dialogues(texts: Iterable[str], draw: random.Random, openings: str = "openings") -> tuple[str, ...]:
-    """One dialogue for each text, a day apart from FIRST_DAY on: a user tells an assistant the
-    text. The form is upstream's, the sentences are our own."""
-    said = _sentences()
+    """One dialogue for each text, in which a user tells an assistant the text; they are a day apart, from FIRST_DAY on. The
+    form is upstream's, the sentences are our own. openings: name of the list of openings."""
+    sentences = _sentences()
     return tuple(
         f"[Dialogue between User and Assistant on {FIRST_DAY + datetime.timedelta(days=day)} 00:00]\n"
-        f"<User>{draw.choice(said[openings])}\n{text}\n<Assistant>{draw.choice(said['acknowledgements'])}"
+        f"<User>{draw.choice(sentences[openings])}\n{text}\n<Assistant>{draw.choice(sentences['acknowledgements'])}"
         for day, text in enumerate(texts)
     )
 
@@ -171,7 +170,8 @@ def _sentences() -> dict[str, list[str]]:
 
 
 def short(asked: list[Asked], count: Callable[[str], int], before: int, after: int, dropped: Counter[str]) -> list[Asked]:
-    """The questions with short golds; none where there are fewer than `before` questions, or than `after` short ones."""
+    """The questions with short golds; empty where there are fewer than `before` questions, or fewer than `after` short
+    ones. Counts what it drops in `dropped`."""
     kept = [item for item in asked if count(item["answer"]) <= LONGEST_GOLD]
     if len(asked) < before or len(kept) < after:
         dropped["streams with too few questions"] += 1
@@ -181,6 +181,6 @@ def short(asked: list[Asked], count: Callable[[str], int], before: int, after: i
 
 
 def capped(questions: Sequence[Asked], draw: random.Random) -> tuple[Asked, ...]:
-    """At most MOST_QUESTIONS of them, in their order."""
+    """A random sample of at most MOST_QUESTIONS questions, in their order."""
     kept = sorted(draw.sample(range(len(questions)), min(len(questions), MOST_QUESTIONS)))
     return tuple(questions[index] for index in kept)
