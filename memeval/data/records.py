@@ -54,10 +54,10 @@ class Records:
     """The records of a file. facts: name, sha256 and bytes of the (unzipped) content, number of records. Safe to use from
     several threads."""
 
-    def __init__(self, file: Found, kept: IO[bytes], facts: Mapping[str, Any], end: int) -> None:
+    def __init__(self, file: Found, cache: IO[bytes], facts: Mapping[str, Any], end: int) -> None:
         self.file = file
         self.facts = facts
-        self._kept = kept
+        self._cache = cache
         self._end = end
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Records:
         return msgspec.json.decode(self._read(span.start, span.end))
 
     def _read(self, start: int, end: int) -> bytes:
-        return os.pread(self._kept.fileno(), end - start, start)
+        return os.pread(self._cache.fileno(), end - start, start)
 
 
 def read(file: Found, whole: bool = False) -> Records:
@@ -101,11 +101,11 @@ def read(file: Found, whole: bool = False) -> Records:
     changed = max(status.st_mtime_ns, status.st_ctime_ns)
     stamp = [FORMAT, str(file.path.resolve()), status.st_size, status.st_mtime_ns]
     path = folder() / f"{hashlib.sha256(os.fsencode(file.path.resolve())).hexdigest()[:32]}.jsonl"
-    found = _kept(path, stamp, changed)
+    found = _from_cache(path, stamp, changed)
     if found is None:
-        found = _keep(file, path, stamp, whole)
-    kept, facts, end = found
-    return Records(file, kept, file.facts(facts["sha256"], facts["bytes"], facts["records"]), end)
+        found = _to_cache(file, path, stamp, whole)
+    cache, facts, end = found
+    return Records(file, cache, file.facts(facts["sha256"], facts["bytes"], facts["records"]), end)
 
 
 def read_object(file: Found) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -133,53 +133,53 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _kept(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mapping[str, Any], int] | None:
+def _from_cache(path: Path, stamp: list[Any], changed: int) -> tuple[IO[bytes], Mapping[str, Any], int] | None:
     """The cached records of a file: (the open cache file, its facts, the end of its records); None if the file has changed
     since, or nothing is cached."""
     with suppress(OSError, ValueError, LookupError, TypeError):  # a damaged cache file is written anew
-        kept = path.open("rb")
-        facts, end = _last_line(kept)
+        cache = path.open("rb")
+        facts, end = _last_line(cache)
         if facts["stamp"] == stamp and facts["begun"] - changed > RACY:
-            return kept, facts, end
-        kept.close()
+            return cache, facts, end
+        cache.close()
     return None
 
 
-def _last_line(kept: IO[bytes]) -> tuple[Mapping[str, Any], int]:
+def _last_line(cache: IO[bytes]) -> tuple[Mapping[str, Any], int]:
     """(the facts at the end of a cache file, the byte where they begin)"""
-    size = kept.seek(0, os.SEEK_END)
-    kept.seek(max(0, size - 8192))
-    last = kept.read().splitlines()[-1]
+    size = cache.seek(0, os.SEEK_END)
+    cache.seek(max(0, size - 8192))
+    last = cache.read().splitlines()[-1]
     return json.loads(last), size - len(last) - 1
 
 
-def _forget() -> None:
+def _remove_stale() -> None:
     """Remove the cached records of files that no longer exist."""
     for path in entries():
-        with suppress(ValueError, LookupError, TypeError), path.open("rb") as kept:
-            if not Path(_last_line(kept)[0]["stamp"][1]).exists():
+        with suppress(ValueError, LookupError, TypeError), path.open("rb") as cache:
+            if not Path(_last_line(cache)[0]["stamp"][1]).exists():
                 path.unlink()
 
 
-def _keep(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[bytes], Mapping[str, Any], int]:
+def _to_cache(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[bytes], Mapping[str, Any], int]:
     """Read a file into the cache, or into a temporary file if the cache cannot be written."""
     own = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-    kept: IO[bytes]
+    cache: IO[bytes]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = own.open("w+b")
+        cache = own.open("w+b")
     except OSError:
-        kept = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the records are used
+        cache = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as the records are used
     begun = time.time_ns()
     try:
         with _damage(file) as reached:
-            facts = _write(file, kept, reached, whole)
-        end = kept.tell()
-        kept.write(json.dumps({"stamp": stamp, "begun": begun, **facts}).encode() + b"\n")
-        kept.flush()
+            facts = _write(file, cache, reached, whole)
+        end = cache.tell()
+        cache.write(json.dumps({"stamp": stamp, "begun": begun, **facts}).encode() + b"\n")
+        cache.flush()
         with suppress(OSError):
             own.replace(path)
-            _forget()
+            _remove_stale()
     except OSError as error:
         raise UsageError(
             f"{own}: cannot be written ({error.strerror or error}); set MEMEVAL_CACHE to another folder"
@@ -187,10 +187,10 @@ def _keep(file: Found, path: Path, stamp: list[Any], whole: bool) -> tuple[IO[by
     finally:
         with suppress(OSError):
             own.unlink()
-    return kept, facts, end
+    return cache, facts, end
 
 
-def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dict[str, Any]:
+def _write(file: Found, cache: IO[bytes], reached: list[int], whole: bool) -> dict[str, Any]:
     """Write every record as a line (a blank line of a JSONL as a blank line, to keep line numbers), and return sha256, bytes
     and number of records. reached: its only item is set to the number of the record that is being read."""
     count = 0
@@ -201,8 +201,8 @@ def _write(file: Found, kept: IO[bytes], reached: list[int], whole: bool) -> dic
         if row is not BLANK:
             count += 1
             # this refuses surrogates, which have no UTF-8, and NaN, which is not JSON
-            kept.write(json.dumps(row, ensure_ascii=False, allow_nan=False, default=str).encode())
-        kept.write(b"\n")
+            cache.write(json.dumps(row, ensure_ascii=False, allow_nan=False, default=str).encode())
+        cache.write(b"\n")
         reached[0] += 1
     return {**content.facts(), "records": count}
 

@@ -32,7 +32,7 @@ class Pinned:
         return f"{self.repository}/{self.commit}/{self.path}"
 
 
-def kept(file: Pinned) -> Path:
+def cache_path(file: Pinned) -> Path:
     """The path of a fetched file in the user's cache."""
     return cache_folder() / "upstream" / file.name
 
@@ -44,7 +44,7 @@ def get(file: Pinned, say: Say) -> Path:
         server = os.environ.get("MEMEVAL_UPSTREAM", SERVER).rstrip("/")
         wanted = DataFile((file.name,), url=f"{server}/{file.name}", sha256=file.sha256)
         fetch(wanted, None, cache_folder() / "upstream", say)
-    return kept(file)
+    return cache_path(file)
 
 
 def text(file: Pinned, command: str) -> str:
@@ -52,9 +52,9 @@ def text(file: Pinned, command: str) -> str:
     is missing or was changed."""
     if not _is_it(file):
         raise UsageError(f"{file.repository}'s {file.path} is not here; `{command}` fetches it")
-    return kept(file).read_text(encoding="utf-8")
+    return cache_path(file).read_text(encoding="utf-8")
 
 
 def _is_it(file: Pinned) -> bool:
-    path = kept(file)
+    path = cache_path(file)
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256

@@ -81,7 +81,7 @@ class Attribute:
                 f"{run.path}: judged by a prompt file, whose text the run does not keep: no answer can be judged"
             )
         self.header = header
-        self.memories, self.how = self._memories(data)
+        self.memories, self.memory_source = self._memories(data)
 
     def expected(self) -> Expected:
         """The estimate, made before anything is sent."""
@@ -121,7 +121,7 @@ class Attribute:
                 wrong=self.run.lost.wrong,
                 counts={where: counts[where] for where in ASKED_WORDS if counts[where]},
                 answers=tuple(answers),
-                memory=self.how,
+                memory=self.memory_source,
                 calls=len(calls),
                 requests=requests,
                 tokens=sum((Usage(row.prompt, row.completion) for row in calls), Usage()),

@@ -179,7 +179,7 @@ def agent_specs(name: str, options: Options) -> Iterator[AgentSpec]:
         params = {**card.params, **dict(point)}
         agent = made(card, params)
         if plugins.is_foreign(agent):  # facts that only the server knows, such as its version
-            params |= agent.found()
+            params |= agent.reported_params()
         yield agent_spec(name, card, params, agent, replayable)
 
 

@@ -146,7 +146,7 @@ def ablation_recipe(ablation: Ablation, recipe: Recipe, folder: Path) -> Recipe:
 
 def proofs(first: Recipe, folders: Mapping[int, Path], jobs: int = 1) -> Iterator[Proof]:
     """The proof of each seed, in order, each as soon as it is finished. jobs: how many are trained at a time."""
-    return each(prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
+    return map_in_processes(prove, [(replace(first, seed=seed), folder) for seed, folder in folders.items()], jobs)
 
 
 def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[Ablated]:
@@ -154,7 +154,7 @@ def ablations(first: Recipe, start: Path, out: Path, jobs: int = 1) -> Iterator[
     given = [
         (ablation, ablation_recipe(ablation, first, start), out / "ablations" / ablation.name) for ablation in ABLATIONS
     ]
-    return each(ablated, given, jobs)
+    return map_in_processes(ablated, given, jobs)
 
 
 def curve(folder: Path) -> tuple[Point, ...]:
@@ -176,7 +176,7 @@ def table_4(measure: Literal["performance", "memory"]) -> dict[float, float]:
     return dict(sorted(found.items()))
 
 
-def each(work: Callable[..., Result], given: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Result]:
+def map_in_processes(work: Callable[..., Result], given: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Result]:
     """The results of `work(*arguments)`, in order. With several jobs, each piece of work has a process of its own, because
     two runs are equal only with a single thread of torch. If one fails, and at Ctrl-C, all end at once; their folders stay
     intact. Raises what `work` raises, and StopRun where a process is killed from outside."""

@@ -72,13 +72,13 @@ class TrainingFolder:
     def resume(self) -> dict[str, Any] | None:
         """The last whole state, None at the start. Cuts the log back to that state."""
         state = read_state(self.path)
-        self._log = self._written()[: state["lines"]] if state else []
+        self._log = self._read_log()[: state["lines"]] if state else []
         self._write_log()
         return state
 
     def cut_log(self, step: int) -> None:
         """Cut the log back to the lines up to this step."""
-        self._log = [line for line in self._written() if json.loads(line)["step"] <= step]
+        self._log = [line for line in self._read_log() if json.loads(line)["step"] <= step]
         self._write_log()
 
     def log(self, **facts: Any) -> None:
@@ -86,9 +86,9 @@ class TrainingFolder:
         self._log.append(json.dumps(facts))
         self._write_log()
 
-    def keep(self, state: dict[str, Any]) -> None:
+    def save_state(self, state: dict[str, Any]) -> None:
         """Replace the state from which a later command resumes."""
-        self._whole("state.pt", lambda to: torch.save({**state, "lines": len(self._log)}, to))
+        self._write_atomically("state.pt", lambda to: torch.save({**state, "lines": len(self._log)}, to))
 
     def save(
         self,
@@ -111,7 +111,7 @@ class TrainingFolder:
             tokenizer.save_pretrained(to)
             (to / CHECKPOINT_FILE).write_text(json.dumps({"trained_on": trained_on}), encoding="utf-8")
 
-        self._whole(name, write)
+        self._write_atomically(name, write)
 
     def __enter__(self) -> TrainingFolder:
         return self
@@ -131,16 +131,16 @@ class TrainingFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the run atomically."""
-        self._whole(name, lambda to: to.write_text(text, encoding="utf-8"))
+        self._write_atomically(name, lambda to: to.write_text(text, encoding="utf-8"))
 
-    def _written(self) -> list[str]:
+    def _read_log(self) -> list[str]:
         file = self.path / "log.jsonl"
         return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
     def _write_log(self) -> None:
-        self._whole("log.jsonl", lambda to: to.write_text("".join(f"{line}\n" for line in self._log), encoding="utf-8"))
+        self.write("log.jsonl", "".join(f"{line}\n" for line in self._log))
 
-    def _whole(self, name: str, write: Callable[[Path], Any]) -> None:
+    def _write_atomically(self, name: str, write: Callable[[Path], Any]) -> None:
         """Write a file or folder under another name and rename it, so that what is in its place is always whole."""
         target, beside = self.path / name, self.path / f".{name}.writing"
         try:

@@ -66,7 +66,7 @@ class Training:
             best = self._train(folder, state)
             self._save(folder, "best", best)
             state = {"phase": "done", "step": self._grpo.steps, "model": best, "warm": state["warm"]}
-            folder.keep(state)
+            folder.save_state(state)
         return state
 
     def _begin(self, folder: TrainingFolder) -> State:
@@ -82,7 +82,7 @@ class Training:
         weights = _copy(self._model)
         self._save(folder, "warm", weights)
         state = {"phase": "warm", "step": 0, "model": weights, "warm": weights}
-        folder.keep(state)
+        folder.save_state(state)
         return state
 
     def _save(self, folder: TrainingFolder, name: str, weights: dict[str, torch.Tensor]) -> None:
@@ -111,7 +111,7 @@ class Training:
             folder.log(phase="grpo", step=done, rows=len(made.rows), loss=value, train=now, validation=found)
             if found["accuracy"] > best_accuracy:
                 best, best_accuracy = _copy(model), found["accuracy"]
-            folder.keep(
+            folder.save_state(
                 {
                     "phase": "grpo",
                     "step": done,

@@ -120,7 +120,7 @@ def test_a_file_is_read_once_and_again_when_it_changes(tmp_path: Path, cache: Pa
     first = read(file).facts
     (kept,) = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(records, "_keep", None)  # nothing is read
+        patch.setattr(records, "_to_cache", None)  # nothing is read
         assert read(file).facts == first
         assert rows(file) == ROWS
     put(tmp_path, "a.json", json.dumps(ROWS[::-1]))  # as large as before

@@ -169,7 +169,7 @@ def test_prompts_that_were_not_fetched_are_one_line(server: Path) -> None:
     fetched("longmemeval-official")
     before = prompt_hash("longmemeval-official")
     kept = official()["longmemeval-official"]
-    module.upstream.kept(kept.file).write_text("template = 'mine'")
+    module.upstream.cache_path(kept.file).write_text("template = 'mine'")
     with pytest.raises(UsageError, match="fetches it"):  # an edited file is not upstream's
         prompt_hash("longmemeval-official")
     fetched("longmemeval-official")

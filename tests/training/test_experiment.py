@@ -125,6 +125,6 @@ def test_the_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_work_in_several_processes() -> None:
-    assert list(experiment.each(abs, [(-3,), (-1,), (-2,)], jobs=2)) == [3, 1, 2]
+    assert list(experiment.map_in_processes(abs, [(-3,), (-1,), (-2,)], jobs=2)) == [3, 1, 2]
     with pytest.raises(StopRun, match="fewer --jobs"):
-        list(experiment.each(os._exit, [(9,)], jobs=2))
+        list(experiment.map_in_processes(os._exit, [(9,)], jobs=2))

@@ -159,7 +159,7 @@ def test_a_folder_of_a_training_run(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="another memeval process"):
             TrainingFolder(tmp_path / "run", made)
         folder.log(step=1)
-        folder.keep({"step": 1})
+        folder.save_state({"step": 1})
         folder.log(step=2)  # after the last state: it is written again by the process that goes on
     (tmp_path / "run" / ".state.pt.writing").write_bytes(b"half a file")
     (tmp_path / "run" / ".best.writing").mkdir()

@@ -53,7 +53,7 @@ class Foreign(ABC):
         """Label -> file, for the files besides its class that determine its answers."""
         return {}
 
-    def found(self) -> dict[str, Any]:
+    def reported_params(self) -> dict[str, Any]:
         """Parameters that the agent itself reports before the run. Raises UsageError where it does not answer."""
         return {}
 

@@ -61,7 +61,7 @@ class Server(Foreign):
     def name(self) -> str:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
-    def found(self) -> dict[str, str]:
+    def reported_params(self) -> dict[str, str]:
         """The version that the server reports when it is asked to begin a probe context. Raises UsageError where it does not
         answer."""
         if self.version or self.routes is not None:
