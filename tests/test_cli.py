@@ -56,6 +56,7 @@ BAD = {
     "--agent bm25 --set K=3": "no agent of this run has a parameter 'K'; did you mean 'k'?",
     "--agent bm25 --set ｋ=3": "no agent of this run has a parameter 'ｋ'; did you mean 'k'?",
     "--agent bm25 --set k=３": "bm25: 'k' is '３', expected a whole number",
+    "--agent ,": "--agent ,: expected NAME[,NAME...]",
     "--agent BM25": "no agent 'BM25'; did you mean 'bm25'?",
     "--agent bm25 --set k": "--set k: expected key=value",
     "--agent bm25 --set k=1 --set k=2": "--set k=2: 'k' is set twice; write all its values in one k=A,B",

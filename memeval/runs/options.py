@@ -66,8 +66,8 @@ def as_typed(agents: Iterable[str], tasks: Iterable[str], given: Mapping[str, An
     left = dict(given)
     settings = left.pop("settings", {})
     return Options(
-        agents=_listed(agents),
-        tasks=_listed(tasks),
+        agents=_listed("--agent", agents),
+        tasks=_listed("--task", tasks),
         models={role: name for role in MODELS if (name := left.pop(role, None))},
         tags=dict(map(_tag, left.pop("tags", ()))),
         prompts=dict(map(_prompt, left.pop("prompts", ()))),
@@ -87,9 +87,14 @@ def policy(given: dict[str, Any]) -> Policy:
     return Policy(**{key: value for key, value in wire.items() if value is not None})
 
 
-def _listed(names: Iterable[str]) -> tuple[str, ...]:
+def _listed(flag: str, names: Iterable[str]) -> tuple[str, ...]:
     """Split `a,b` into a and b, unless it is a command (`cmd:...`) or the name of a file (`FILE` or `FILE:Class`)."""
-    return tuple(part for name in names for part in ([name] if _is_one(name) else name.split(",")) if part)
+    found: list[str] = []
+    for name in names:
+        if not name.strip(","):
+            raise UsageError(f"{flag} {name}: expected NAME[,NAME...]")
+        found += [name] if _is_one(name) else filter(None, name.split(","))
+    return tuple(found)
 
 
 def _is_one(name: str) -> bool:
