@@ -154,6 +154,11 @@ class Size(NamedTuple):
     earlier: float
 
 
+def size(prepared: PackedContext) -> Size:
+    *earlier, last = prepared.points
+    return Size(len(last.chunks), sum(len(point.chunks) - point.shared for point in earlier), len(earlier))
+
+
 def _left_over(
     planned: Planned, before: Sequence[Planned], operations: Sequence[OperationRow], sizes: Mapping[ContextRef, Size]
 ) -> Mapping[str, float]:
@@ -226,9 +231,7 @@ def _measured(planned: Planned) -> tuple[dict[ContextRef, Size], list[PackedCont
         if sizes and built >= BUILD_TOKENS:
             break
         prepared = planned.spec.packed(planned.task, ref)
-        *earlier, last = prepared.points
-        own = sum(len(point.chunks) - point.shared for point in earlier)
-        sizes[ref] = Size(len(last.chunks), own, len(earlier))
+        sizes[ref] = size(prepared)
         built += prepared.tokens
         if not sampled or (len(sampled) < STREAMS and built <= STREAM_TOKENS):
             asked = [question.id for point in prepared.points for question in point.questions]
